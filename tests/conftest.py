@@ -1,0 +1,26 @@
+"""Fixtures that every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # several OpenMP processes side by side slow each other down twenty times
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The recorded numbers that are part of the project."""
+    return PROJECT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared material: photographs, weights, and golden numbers that need them."""
+    folder = Path(os.environ.get("YOLO_LITE_SHARED", PROJECT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data: no folder {folder} (set YOLO_LITE_SHARED to where it is)")
+    return folder

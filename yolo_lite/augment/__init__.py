@@ -1,0 +1,1 @@
+"""Augmentations: each is a draw (all that chance decides) and an apply (no chance left)."""

@@ -1,0 +1,1 @@
+"""From maps to detections and figures: NMS, predict, evaluate."""

@@ -1,0 +1,1 @@
+"""From raw maps and targets to a loss: target assignment, focal loss, ComputeLoss, anchors."""

@@ -1,0 +1,1 @@
+"""The network: blocks, the detection head, specs, checkpoints."""
