@@ -151,12 +151,63 @@ def bbox_iou(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFormat
 def iou_gradient(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFormat = "xywh") -> Tensor:
     """Gradient of ``bbox_iou(a, b, kind)`` in ``a``, by formula instead of autograd.
 
-    The gradient of the box loss 1 - overlap is the negative of it. Where two edges coincide exactly the overlap
-    has a kink; there autograd and this function may pick different sides of it.
+    The gradient of the box loss 1 - overlap is the negative of it. Where two edges coincide the overlap has a kink;
+    there each side counts half, as autograd does it.
 
     Args:
         a, b: (n, 4) in ``box_format``.
     Returns:
-        (n, 4): d overlap / d (x, y, w, h) or d (left, top, right, bottom).
+        (n, 4): d overlap / d (x, y, w, h), or d (left, top, right, bottom).
+
+    >>> pred, truth = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
+    >>> -iou_gradient(pred, truth, "ciou", "xyxy")
+    tensor([[-0.0039,  0.0049, -0.0080, -0.0054]])
     """
-    raise NotImplementedError
+    terms = iou_terms(a, b, box_format)
+    corners1 = torch.stack(_sides(a, box_format)[:4], -1)  # (n, 4)
+    corners2 = torch.stack(_sides(b, box_format)[:4], -1)
+    *_, w1, h1 = _sides(a, box_format)
+    *_, w2, h2 = _sides(b, box_format)
+
+    d_intersection, d_hull, d_diagonal2 = _overlap_gradients(corners1, corners2)
+    d_union = torch.stack((-h1, -w1, h1, w1), -1) - d_intersection  # union = area 1 + area 2 - intersection
+    intersection, union = terms.intersection[:, None], terms.union[:, None]
+    gradient = (d_intersection * union - intersection * d_union) / union**2
+    if kind == "giou":
+        hull = terms.hull[:, None]
+        gradient = gradient + (d_union * hull - union * d_hull) / hull**2
+    elif kind in ("diou", "ciou"):
+        d_distance2 = ((corners1 - corners2).unflatten(-1, (2, 2)).sum(-2) / 2).repeat(1, 2)
+        distance2, diagonal2 = terms.distance2[:, None], terms.diagonal2[:, None]
+        gradient = gradient - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / diagonal2**2
+    elif kind != "iou":
+        raise ValueError(f"unknown kind of IoU {kind!r}: choose one of {', '.join(IOU_KINDS)}")
+
+    d_wh = torch.zeros_like(corners1[:, :2])
+    if kind == "ciou":  # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w
+        slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1**2 + h1**2)
+        d_wh = -(terms.alpha * slope)[:, None] * torch.stack((-h1, w1), -1)
+    d_top_left, d_bottom_right = gradient[:, :2], gradient[:, 2:]
+    if box_format == "xyxy":
+        return torch.cat((d_top_left - d_wh, d_bottom_right + d_wh), -1)
+    return torch.cat((d_top_left + d_bottom_right, (d_bottom_right - d_top_left) / 2 + d_wh), -1)
+
+
+def _overlap_gradients(corners1: Tensor, corners2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of intersection, hull and squared diagonal in the four corners of the first box, each (n, 4)."""
+    top_left1, bottom_right1 = corners1[:, :2], corners1[:, 2:]
+    top_left2, bottom_right2 = corners2[:, :2], corners2[:, 2:]
+    overlap = torch.minimum(bottom_right1, bottom_right2) - torch.maximum(top_left1, top_left2)  # (n, 2) w, h
+    hull = torch.maximum(bottom_right1, bottom_right2) - torch.minimum(top_left1, top_left2)  # (n, 2)
+
+    touching = (overlap >= 0).to(overlap.dtype)  # disjoint boxes: moving an edge changes nothing
+    d_overlap = torch.cat(
+        (-_step(top_left1 - top_left2) * touching, _step(bottom_right2 - bottom_right1) * touching), -1
+    )  # (n, 4): of the width in left and right, of the height in top and bottom
+    d_hull_side = torch.cat((-_step(top_left2 - top_left1), _step(bottom_right1 - bottom_right2)), -1)
+    other_overlap = overlap.clamp(min=0).flip(-1).repeat(1, 2)  # what a change of the width is multiplied with: h
+    return d_overlap * other_overlap, d_hull_side * hull.flip(-1).repeat(1, 2), 2 * d_hull_side * hull.repeat(1, 2)
+
+
+def _step(x: Tensor) -> Tensor:
+    return torch.heaviside(x, torch.full_like(x, 0.5))

@@ -15,10 +15,11 @@ import yaml
 
 # Keys that official files may carry and that nothing computes with: read, then left out.
 UNUSED_KEYS = ("anchors",)
-PROBABILITIES = (
-    "mosaic mixup copy_paste flipud fliplr blur median_blur to_gray clahe "
-    "brightness_contrast gamma jpeg random_resized_crop"
-).split()
+# Chances and shares: these lie in [0, 1], the others only have to be positive.
+SHARES = frozenset(
+    ("label_smoothing", "hsv_h", "flipud", "fliplr", "mosaic", "mixup", "copy_paste", "blur", "median_blur")
+    + ("to_gray", "clahe", "brightness_contrast", "gamma", "jpeg", "random_resized_crop")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +136,8 @@ def _checked(name: str, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, not {value!r}") from None
-    low, high = (0.0, 1.0) if name in PROBABILITIES or name in ("label_smoothing", "hsv_h") else (0.0, math.inf)
-    if name == "anchor_t":
-        low = 1.0
+    low = 1.0 if name == "anchor_t" else 0.0
+    high = 1.0 if name in SHARES else math.inf
     if not (math.isfinite(number) and low <= number <= high):
         raise ValueError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
     return number
