@@ -17,9 +17,11 @@ import yaml
 UNUSED_KEYS = ("anchors",)
 # Chances and shares: these lie in [0, 1], the others only have to be positive.
 SHARES = frozenset(
-    ("label_smoothing", "hsv_h", "flipud", "fliplr", "mosaic", "mixup", "copy_paste", "blur", "median_blur")
-    + ("to_gray", "clahe", "brightness_contrast", "gamma", "jpeg", "random_resized_crop")
-)
+    {
+        "label_smoothing", "hsv_h", "flipud", "fliplr", "mosaic", "mixup", "copy_paste", "blur", "median_blur",
+        "to_gray", "clahe", "brightness_contrast", "gamma", "jpeg", "random_resized_crop",
+    }
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
