@@ -1,11 +1,272 @@
 """Label files -> checked, flat arrays.
 
-Interface:
-class Problem(NamedTuple): path: str; line: int | None; message: str   -> str(problem) = "labels/a.txt:3: class 7, but there are 3 classes (0 to 2); row left out"
-class Report: problems (list of Problem) and counts (images, labelled, background, objects, rows left out ...); str() readable table; bool
-class LabelStore: flat arrays, shared by the workers: image_start (n+1,) int64, cls (m,) int64, boxes (m,4) float32 xywh normalised,
-    polygon_start (m+1,) int64, polygon_points (k,2) float32 normalised; held as torch tensors in shared memory so that any start method shares them;
-    store.of(i) -> ImageLabels(cls, boxes, polygons); LabelStore.build(list of ImageLabels); len(); .num_objects
-class ImageLabels(NamedTuple): cls (n,), boxes (n,4) xywh normalised, polygons tuple of (k,2) or None
-image_to_label_path(path), parse_label_file(path, num_classes) -> (ImageLabels, list[Problem])
+A label file has one row per object, ``class xc yc w h``, all but the class as shares of the image's width and height.
+A row of 7 or more values (an odd number) is a polygon, ``class x1 y1 x2 y2 ...``; its box is the polygon's extent.
+Each row is judged by itself: a bad one is left out and reported, and those beside it stay.
+
+n images, m objects, k polygon points.
 """
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from yolo_lite.data.report import Problem, Report
+
+__all__ = ["ImageLabels", "LabelStore", "Problem", "Report", "image_to_label_path", "parse_label_file", "parse_row"]
+
+TOLERANCE = 1e-3  # a coordinate this far outside [0, 1] is rounding: it is clipped, anything further is a mistake
+MAX_CLASSES = 10_000  # where no names are given, a class beyond this is a slip of the pen
+BOX_VALUES = ("x centre", "y centre", "width", "height")
+
+
+class ImageLabels(NamedTuple):
+    """The objects of one image, normalised to its width and height."""
+
+    cls: np.ndarray  # (n,) int64
+    boxes: np.ndarray  # (n, 4) float32 xywh
+    polygons: tuple[np.ndarray | None, ...]  # one per object: (k, 2) float32 xy, or None where only a box is known
+
+    @classmethod
+    def empty(cls) -> "ImageLabels":
+        """No objects: a background image."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), ())
+
+
+class LabelStore:
+    """The labels of a whole dataset in five flat tensors, which worker processes share instead of copying.
+
+    One Python object per box would cost each worker hundreds of bytes a box, because counting references to an object
+    writes to it, and what is written to is no longer shared. Tensors in shared memory stay where they are.
+
+    >>> one = ImageLabels(np.array([2]), np.array([[0.5, 0.5, 0.2, 0.1]], np.float32), (None,))
+    >>> store = LabelStore.build([one, ImageLabels.empty()])
+    >>> len(store), store.num_objects, store.of(0).cls, store.objects_per_image
+    (2, 1, array([2]), array([1, 0]))
+    """
+
+    def __init__(
+        self,
+        image_start: Tensor,  # (n + 1,) int64: image i has the objects image_start[i] .. image_start[i + 1]
+        cls: Tensor,  # (m,) int64
+        boxes: Tensor,  # (m, 4) float32 xywh normalised
+        polygon_start: Tensor,  # (m + 1,) int64: object j has the points polygon_start[j] .. polygon_start[j + 1]
+        polygon_points: Tensor,  # (k, 2) float32 normalised
+    ) -> None:
+        self.image_start = image_start.share_memory_()
+        self.cls = cls.share_memory_()
+        self.boxes = boxes.share_memory_()
+        self.polygon_start = polygon_start.share_memory_()
+        self.polygon_points = polygon_points.share_memory_()
+
+    @classmethod
+    def build(cls, labels: Sequence[ImageLabels]) -> "LabelStore":
+        """From the labels of each image, in the order of the images."""
+        polygons = [polygon for image in labels for polygon in image.polygons]
+        points = [polygon for polygon in polygons if polygon is not None]
+        return cls(
+            torch.from_numpy(_starts([len(image.cls) for image in labels])),
+            torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(image.cls for image in labels)])),
+            torch.from_numpy(np.concatenate([np.zeros((0, 4), np.float32), *(image.boxes for image in labels)])),
+            torch.from_numpy(_starts([0 if polygon is None else len(polygon) for polygon in polygons])),
+            torch.from_numpy(np.concatenate([np.zeros((0, 2), np.float32), *points]).astype(np.float32)),
+        )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.image_start) - 1
+
+    @property
+    def num_objects(self) -> int:
+        return len(self.cls)
+
+    @property
+    def objects_per_image(self) -> np.ndarray:
+        """(n,) int64."""
+        return np.diff(self.image_start.numpy())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays together."""
+        arrays = (self.image_start, self.cls, self.boxes, self.polygon_start, self.polygon_points)
+        return sum(array.nbytes for array in arrays)
+
+    def of(self, index: int) -> ImageLabels:
+        """A copy of the labels of one image."""
+        first, last = self.image_start[index].item(), self.image_start[index + 1].item()
+        starts = self.polygon_start[first : last + 1].tolist()
+        points = self.polygon_points[starts[0] : starts[-1]].numpy().copy()  # (k, 2) of this image
+        polygons = tuple(
+            points[start - starts[0] : end - starts[0]] if end > start else None
+            for start, end in itertools.pairwise(starts)
+        )
+        return ImageLabels(self.cls[first:last].numpy().copy(), self.boxes[first:last].numpy().copy(), polygons)
+
+    def select(self, images: Sequence[int] | np.ndarray) -> "LabelStore":
+        """The labels of these images (indices), in this order."""
+        return LabelStore.build([self.of(index) for index in images])
+
+    def single_class(self) -> "LabelStore":
+        """The same objects, all of class 0."""
+        zeros = torch.zeros_like(self.cls)
+        return LabelStore(self.image_start, zeros, self.boxes, self.polygon_start, self.polygon_points)
+
+
+def _starts(lengths: Sequence[int]) -> np.ndarray:
+    """Where each of consecutive runs begins, and where the last one ends: (n,) -> (n + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def image_to_label_path(path: str | Path) -> str:
+    """Where the labels of an image are: the last folder ``images`` becomes ``labels``, the suffix ``.txt``.
+
+    Where no folder is called ``images``, the label file lies beside the image.
+
+    >>> image_to_label_path("/data/images/coco/images/train/0001.jpg")
+    '/data/images/coco/labels/train/0001.txt'
+    >>> image_to_label_path("pictures/0001.tar.png")
+    'pictures/0001.tar.txt'
+    """
+    image = Path(path)
+    folders = list(image.parent.parts)
+    if "images" in folders:
+        last = len(folders) - 1 - folders[::-1].index("images")
+        folders[last] = "labels"
+    return str(Path(*folders) / f"{image.stem}.txt")
+
+
+class LabelRow(NamedTuple):
+    cls: int
+    box: tuple[float, float, float, float]  # xywh normalised
+    polygon: np.ndarray | None  # (k, 2) float32 normalised
+    clipped: bool  # a coordinate lay outside the image by no more than rounding
+
+
+def parse_label_file(path: str | Path, num_classes: int | None = None) -> tuple[ImageLabels, list[Problem]]:
+    """Reads one label file; an empty one is a background image.
+
+    Args:
+        num_classes: classes from here on are mistakes; None where the number is not known.
+    Returns:
+        The good rows in the order of the file, and a Problem for each of the others.
+    Raises:
+        OSError: the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # as Windows editors save text
+    lines = data.decode(encoding, errors="replace").splitlines()
+    rows: list[LabelRow] = []
+    problems: list[Problem] = []
+    first_line: dict[tuple[float, ...], int] = {}  # the values of a row -> the line they were first seen on
+    for line, text in enumerate(lines, start=1):
+        fields = text.split()
+        if not fields:
+            continue
+        try:
+            values = _numbers(fields)
+            row = parse_row(values, num_classes)
+        except ValueError as mistake:
+            problems.append(Problem(str(path), line, f"{mistake}; row left out"))
+            continue
+        earlier = first_line.setdefault(tuple(values), line)
+        if earlier != line:
+            message = f"the same object as line {earlier}; counted once"
+            problems.append(Problem(str(path), line, message, "duplicate rows", note=True))
+            continue
+        if row.clipped:
+            message = "a coordinate lies just outside 0 to 1, as rounding leaves it; clipped"
+            problems.append(Problem(str(path), line, message, "rows clipped to the image", note=True))
+        rows.append(row)
+    return _stacked(rows), problems
+
+
+def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelRow:
+    """One row of a label file, as numbers.
+
+    Raises:
+        ValueError: what is wrong with the row, and what to do about it.
+
+    >>> parse_row([2, 0.5, 0.5, 0.2, 0.1]).box
+    (0.5, 0.5, 0.2, 0.1)
+    >>> parse_row([2, 0.4, 0.4, 0.6, 0.4, 0.6, 0.5]).polygon.shape
+    (3, 2)
+    >>> parse_row([7, 0.5, 0.5, 0.2, 0.1], num_classes=3)
+    Traceback (most recent call last):
+    ValueError: class 7, but there are 3 classes (0 to 2): correct the row, or add the class to names
+    """
+    is_polygon = len(values) >= 7 and len(values) % 2 == 1
+    if len(values) != 5 and not is_polygon:
+        hint = "; a confidence in sixth place does not belong into labels" if len(values) == 6 else ""
+        raise ValueError(
+            f"{len(values)} values, expected 5 (class, x centre, y centre, width, height), "
+            f"or for a polygon an odd number from 7 on (class, x1, y1, x2, y2, ...){hint}"
+        )
+    cls = _checked_class(values[0], num_classes)
+    coordinates = [_checked_coordinate(values, place, is_polygon) for place in range(1, len(values))]
+    clipped = coordinates != list(values[1:])
+    if is_polygon:
+        polygon = np.array(coordinates, np.float64).reshape(-1, 2)  # (k, 2)
+        low, high = polygon.min(0), polygon.max(0)
+        box = (*((low + high) / 2).tolist(), *(high - low).tolist())
+        points = polygon.astype(np.float32)
+    else:
+        box, points = tuple(coordinates), None
+    if box[2] <= 0 or box[3] <= 0:
+        raise ValueError(f"{'polygon' if is_polygon else 'box'} without area (width {box[2]:g}, height {box[3]:g})")
+    return LabelRow(cls, box, points, clipped)
+
+
+def _numbers(fields: Sequence[str]) -> list[float]:
+    values = []
+    for place, field in enumerate(fields, start=1):
+        shown = field if len(field) <= 40 else field[:37] + "..."
+        try:
+            value = float(field)
+        except ValueError:
+            hint = " (values are separated by blanks)" if "," in field or ";" in field else ""
+            raise ValueError(f"value {place} is {shown!r}, not a number{hint}") from None
+        if not math.isfinite(value):
+            raise ValueError(f"value {place} is {shown}, not a finite number")
+        values.append(value)
+    return values
+
+
+def _checked_class(value: float, num_classes: int | None) -> int:
+    if value != int(value) or value < 0:
+        raise ValueError(f"class {value:g} is not a whole number from 0 on")
+    if num_classes is None and value >= MAX_CLASSES:
+        raise ValueError(
+            f"class {value:.0f}, beyond {MAX_CLASSES:,}: correct the row, or give names for so many classes"
+        )
+    if num_classes is not None and value >= num_classes:
+        known = (
+            "the only class is 0" if num_classes == 1 else f"there are {num_classes} classes (0 to {num_classes - 1})"
+        )
+        raise ValueError(f"class {value:.0f}, but {known}: correct the row, or add the class to names")
+    return int(value)
+
+
+def _checked_coordinate(values: Sequence[float], place: int, is_polygon: bool) -> float:
+    """The value at a place of the row, clipped to [0, 1] where it is outside by no more than rounding."""
+    value = values[place]
+    if -TOLERANCE <= value <= 1 + TOLERANCE:
+        return min(max(value, 0.0), 1.0)
+    name = f"{'xy'[(place - 1) % 2]}{(place + 1) // 2}" if is_polygon else BOX_VALUES[place - 1]
+    hint = ", so divide pixels by that" if value > 1 + TOLERANCE else ""
+    raise ValueError(
+        f"{name} {value:g} is outside 0 to 1: coordinates are shares of the image's width and height{hint}"
+    )
+
+
+def _stacked(rows: Sequence[LabelRow]) -> ImageLabels:
+    return ImageLabels(
+        np.array([row.cls for row in rows], np.int64).reshape(-1),
+        np.array([row.box for row in rows], np.float32).reshape(-1, 4),
+        tuple(row.polygon for row in rows),
+    )

@@ -1,13 +1,50 @@
 """Where images and labels come from: files, or a generator of scenes."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
+import torch
 
 from yolo_lite.data.labels import LabelStore, Report
 
 
+class PathStore(Sequence[str]):
+    """Many strings in two flat tensors, which worker processes share instead of copying (see LabelStore).
+
+    >>> store = PathStore(["images/a.jpg", "images/ü b.jpg"])
+    >>> store[1], len(store), list(store)[0]
+    ('images/ü b.jpg', 2, 'images/a.jpg')
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        starts = np.concatenate([[0], np.cumsum([len(path) for path in encoded])]).astype(np.int64)
+        self.start = torch.from_numpy(starts).share_memory_()  # (n + 1,) int64
+        self.text = torch.frombuffer(
+            bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8
+        ).share_memory_()  # (bytes,)
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]  # negative ones count from the end, others raise IndexError
+        first, last = self.start[place : place + 2].tolist()
+        return self.text[first:last].numpy().tobytes().decode("utf-8", "surrogateescape")
+
+    def __repr__(self) -> str:
+        return f"PathStore({len(self)} paths)"
+
+
+@runtime_checkable
 class ImageSource(Protocol):
     """What YoloDataset asks of "shapes", "photos" or a folder: nothing else is known of where an image comes from."""
 
@@ -24,6 +61,37 @@ class ImageSource(Protocol):
         ...
 
 
-def open_source(source: str, split: str = "train", names: Sequence[str] | None = None) -> ImageSource:
-    """data.yaml, folder, .txt list, "shapes" or "photos" -> an ImageSource."""
-    raise NotImplementedError
+def open_source(
+    source: str | Path | Sequence[str | Path],
+    split: str = "train",
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+) -> ImageSource:
+    """Opens a dataset: finds its images, reads and checks its labels.
+
+    Args:
+        source: ``"shapes"`` (drawn scenes) or ``"photos"`` (free photographs), which need no files; the path of a
+            data.yaml, of a folder, or of a ``.txt`` list of images; or a list of such folders and lists. A folder of
+            your own called shapes is ``"./shapes"``.
+        split: which part of it: "train", "val" or "test".
+        names: class names that replace those of the source.
+        progress: draws a bar while the files are checked.
+    Raises:
+        FileNotFoundError: a path that does not exist, with all the places that were tried.
+        DatasetError: no images, or a data.yaml that contradicts itself.
+
+    >>> source = open_source("shapes", "val")
+    >>> source.read(0).dtype
+    dtype('uint8')
+    """
+    if source == "shapes":
+        from yolo_lite.data.shapes import Shapes  # not before it is asked for: it implements the protocol above
+
+        return Shapes(split=split)
+    if source == "photos":
+        from yolo_lite.data.photos import Photos  # scikit-image, which it reads from, need not be installed
+
+        return Photos()
+    from yolo_lite.data.files import FileSource  # likewise an implementation of the protocol
+
+    return FileSource.open(source, split, names, progress)

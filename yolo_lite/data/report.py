@@ -1,0 +1,106 @@
+"""What was found wrong in a dataset, and where."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+SHOWN_PER_KIND = 20  # str(report) lists this many problems of one kind, then counts the rest
+
+
+class Problem(NamedTuple):
+    """One thing that was found, and what became of it.
+
+    >>> print(Problem("labels/a.txt", 3, "class 7, but there are 3 classes (0 to 2); row left out"))
+    labels/a.txt:3: class 7, but there are 3 classes (0 to 2); row left out
+    """
+
+    path: str
+    line: int | None  # 1 for the first line; None where the file as a whole is meant
+    message: str
+    kind: str = "rows left out"  # problems of one kind are listed together under this heading
+    note: bool = False  # True: worth knowing, but nothing was left out
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All problems of a dataset, and how much of it is usable.
+
+    ``bool(report)`` is True where something was left out; notes (a background image, a duplicate row) do not count.
+
+    >>> report = Report.of([2, 0], [Problem("a.txt", 1, "the same as line 3", "duplicate rows", note=True)])
+    >>> print(report)
+    2 images (1 with objects, 1 background), 2 objects
+    duplicate rows: 1
+      a.txt:1: the same as line 3
+    >>> bool(report)
+    False
+    """
+
+    images: int = 0
+    labelled: int = 0  # images with at least one object
+    objects: int = 0
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, objects_per_image: Iterable[int] | np.ndarray, problems: Iterable[Problem] = ()) -> "Report":
+        """From the number of objects in each image (n,), ``LabelStore.objects_per_image`` for example."""
+        counts = np.asarray(list(objects_per_image), dtype=np.int64)
+        return cls(len(counts), int((counts > 0).sum()), int(counts.sum()), tuple(problems))
+
+    @property
+    def background(self) -> int:
+        """Images without objects."""
+        return self.images - self.labelled
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """images, labelled, background, objects, and one entry for each kind of problem found."""
+        return {
+            "images": self.images,
+            "labelled": self.labelled,
+            "background": self.background,
+            "objects": self.objects,
+        } | {kind: len(problems) for kind, problems in self.by_kind().items()}
+
+    def by_kind(self) -> dict[str, list[Problem]]:
+        """The problems under their headings: what was left out first, then the notes."""
+        groups: dict[str, list[Problem]] = {}
+        for problem in sorted(self.problems, key=lambda problem: problem.note):
+            groups.setdefault(problem.kind, []).append(problem)
+        return groups
+
+    def __bool__(self) -> bool:
+        return any(not problem.note for problem in self.problems)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{_counted(self.images, 'image')} ({self.labelled} with objects, {self.background} background), "
+            f"{_counted(self.objects, 'object')}"
+        ]
+        for kind, problems in self.by_kind().items():
+            lines.append(f"{kind}: {len(problems)}")
+            lines += [f"  {problem}" for problem in problems[:SHOWN_PER_KIND]]
+            if len(problems) > SHOWN_PER_KIND:
+                lines.append(f"  ... and {len(problems) - SHOWN_PER_KIND} more (all of them: report.problems)")
+        return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used as it is; ``report`` says why, where there is one."""
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[type["DatasetError"], tuple[str, Report | None]]:
+        return DatasetError, (str(self), self.report)  # so that it survives the way out of a worker process
