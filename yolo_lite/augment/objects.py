@@ -1,33 +1,171 @@
-"""The objects of one image while it is being augmented: classes, boxes and, where known, outlines."""
+"""The objects of one image while it is being augmented: classes, boxes and, where known, outlines.
+
+Coordinates are pixels of that image: x in [0, width], y in [0, height]; pixel (row, col) covers [col, col + 1] x
+[row, row + 1]. Shape letters: n objects, k points of a polygon, H W height and width.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from yolo_lite.augment.polygons import clip_polygon
+
 Image = np.ndarray  # (H, W, 3) uint8 RGB
 Polygon = np.ndarray | None  # (k, 2) float32 xy in pixels; None where only a box is known
+FILL = 114  # gray of everything that no image covers
 
 
 class Objects(NamedTuple):
-    """n objects in the pixels of their image."""
+    """n objects in the pixels of their image. No method writes into what it was given.
+
+    ``len()`` of a NamedTuple counts its fields: the number of objects is ``num_objects``.
+
+    >>> objects = Objects.build([0, 2], [[0, 0, 10, 10], [5, 5, 20, 9]])
+    >>> objects.moved(-5, 0).clipped(10, 10).boxes.tolist()
+    [[0.0, 0.0, 5.0, 10.0], [0.0, 5.0, 10.0, 9.0]]
+    """
 
     cls: np.ndarray  # (n,) int64
     boxes: np.ndarray  # (n, 4) float32 xyxy
-    polygons: tuple[Polygon, ...]  # one per object
+    polygons: tuple[Polygon, ...]  # one per object; (0, 2) where clipping has left nothing of an outline
+
+    @classmethod
+    def build(
+        cls,
+        classes: Sequence[int] | np.ndarray,
+        boxes: Sequence[Sequence[float]] | np.ndarray,
+        polygons: Sequence[Polygon] | None = None,
+    ) -> "Objects":
+        """From lists or arrays, with the types that the fields promise.
+
+        Args:
+            classes: (n,). boxes: (n, 4) xyxy pixels. polygons: n of (k, 2) or None; left out = only boxes are known.
+        Raises:
+            ValueError: the three do not count the same objects, or a shape is wrong.
+        """
+        ids = np.asarray(classes, np.int64).reshape(-1)
+        corners = np.asarray(boxes, np.float32)
+        if corners.size == 0:
+            corners = corners.reshape(0, 4)
+        if polygons is None:
+            polygons = (None,) * len(ids)
+        if corners.ndim != 2 or corners.shape[1] != 4:
+            raise ValueError(f"boxes must be (n, 4) xyxy, not {corners.shape}")
+        if not len(ids) == len(corners) == len(polygons):
+            raise ValueError(f"{len(ids)} classes, {len(corners)} boxes and {len(polygons)} polygons: must be as many")
+        outlines = tuple(None if p is None else np.asarray(p, np.float32).reshape(-1, 2) for p in polygons)
+        return cls(ids, corners, outlines)
 
     @classmethod
     def empty(cls) -> "Objects":
-        raise NotImplementedError
+        """No objects: what a background image has."""
+        return cls(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), ())
+
+    @property
+    def num_objects(self) -> int:
+        return len(self.cls)
+
+    @property
+    def all_outlined(self) -> bool:
+        """Whether every object has a polygon, and there is one at least."""
+        return bool(self.polygons) and all(polygon is not None for polygon in self.polygons)
+
+    @property
+    def has_area(self) -> np.ndarray:
+        """(n,) bool: whose box has a width and a height, and whose outline, where known, is not empty."""
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]  # (n, 2)
+        outlined = np.array([polygon is None or len(polygon) > 0 for polygon in self.polygons], bool)
+        return (sides > 0).all(1) & outlined
 
     def select(self, which: np.ndarray) -> "Objects":
-        """The objects of a mask (n,) bool or of indices (m,) int."""
-        raise NotImplementedError
+        """The objects of a mask (n,) bool or of indices (m,) int, in that order."""
+        which = np.asarray(which)
+        indices = np.flatnonzero(which) if which.dtype == bool else which.astype(np.int64)
+        return Objects(self.cls[indices], self.boxes[indices], tuple(self.polygons[i] for i in indices))
 
-    def moved(self, dx: float, dy: float) -> "Objects": raise NotImplementedError
-    def scaled(self, fx: float, fy: float) -> "Objects": raise NotImplementedError
-    def clipped(self, width: float, height: float) -> "Objects": raise NotImplementedError
+    def moved(self, dx: float, dy: float) -> "Objects":
+        """Shifted by dx pixels to the right and dy pixels down."""
+        return self._linear((1, 1), (dx, dy))
+
+    def scaled(self, fx: float, fy: float) -> "Objects":
+        """x times fx and y times fy, both positive: what resizing an image does."""
+        return self._linear((fx, fy), (0, 0))
+
+    def mirrored(self, width: float | None = None, height: float | None = None) -> "Objects":
+        """Left and right exchanged in an image ``width`` wide; up and down in one ``height`` high."""
+        mirrored = self
+        if width is not None:
+            mirrored = mirrored._linear((-1, 1), (width, 0))
+        if height is not None:
+            mirrored = mirrored._linear((1, -1), (0, height))
+        corners = mirrored.boxes.reshape(-1, 2, 2)  # (n, corner, xy)
+        boxes = np.concatenate((corners.min(1), corners.max(1)), 1)  # (n, 4)
+        return mirrored._replace(boxes=boxes)
+
+    def clipped(self, width: float, height: float) -> "Objects":
+        """What lies inside an image of that size. All n stay: ``has_area`` tells of whom nothing is left."""
+        boxes = self.boxes.clip(0, np.array((width, height, width, height), np.float32))
+        return Objects(self.cls, boxes, _each(self.polygons, lambda polygon: clip_polygon(polygon, width, height)))
+
+    def _linear(self, factor: tuple[float, float], offset: tuple[float, float]) -> "Objects":
+        scale, shift = np.array(factor, np.float32), np.array(offset, np.float32)  # (2,) each
+        boxes = self.boxes * np.tile(scale, 2) + np.tile(shift, 2)
+        return Objects(self.cls, boxes, _each(self.polygons, lambda polygon: polygon * scale + shift))
+
+
+def _each(polygons, change) -> tuple[Polygon, ...]:
+    return tuple(None if polygon is None else change(polygon) for polygon in polygons)
 
 
 def concatenate(parts: Sequence[Objects]) -> Objects:
-    raise NotImplementedError
+    """The objects of several images, one after the other.
+
+    >>> concatenate([Objects.empty(), Objects.build([3], [[0, 0, 1, 1]])]).cls.tolist()
+    [3]
+    """
+    if not parts:
+        return Objects.empty()
+    return Objects(
+        np.concatenate([part.cls for part in parts]),
+        np.concatenate([part.boxes for part in parts]),
+        tuple(polygon for part in parts for polygon in part.polygons),
+    )
+
+
+class Augmented(NamedTuple):
+    """What most augmentations return. Where nothing was to be done, these are the inputs themselves, not copies."""
+
+    image: Image  # (H, W, 3)
+    objects: Objects
+
+
+def require_image(image: np.ndarray) -> None:
+    """One clear sentence for whatever is not an RGB image.
+
+    Raises:
+        ValueError: not (H, W, 3) uint8 with at least one pixel.
+    """
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a NumPy array, (H, W, 3) uint8 RGB, not {type(image).__name__}")
+    if image.ndim != 3 or shape[2] != 3 or dtype != np.uint8:
+        hint = "; a gray image becomes RGB with np.repeat(gray[..., None], 3, -1)" if image.ndim == 2 else ""
+        raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {shape} {dtype}{hint}")
+    if image.size == 0:
+        raise ValueError(f"an image has at least one pixel, this one is {shape}")
+
+
+def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """One side s, or (height, width) -> (height, width).
+
+    Raises:
+        ValueError: a side that is no positive whole number.
+
+    >>> height_width(640), height_width((384, 640))
+    ((640, 640), (384, 640))
+    """
+    sides = (size, size) if np.isscalar(size) else tuple(size)
+    if len(sides) != 2 or any(int(side) != side or side < 1 for side in sides):
+        raise ValueError(f"a size is one positive whole number or (height, width), not {size!r}")
+    return int(sides[0]), int(sides[1])
