@@ -1,92 +1,137 @@
-"""Geometry: letterbox, resize on load, warp, flips, random resized crop."""
+"""Geometry: letterbox and resize on load (letterbox.py), warp (warp.py); flips and random resized crop, here."""
 
+import math
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from yolo_lite.augment.objects import Image, Objects
+from yolo_lite.augment.letterbox import (
+    Geometry,
+    Letterboxed,
+    Resized,
+    letterbox,
+    resize_longest,
+    to_original,
+)
+from yolo_lite.augment.objects import FILL, Augmented, Image, Objects, height_width, require_image
+from yolo_lite.augment.survival import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
+from yolo_lite.augment.warp import (
+    WarpDraw,
+    Warped,
+    WarpMatrices,
+    apply_warp,
+    draw_warp,
+    map_objects,
+    map_points,
+    warp_matrices,
+)
 from yolo_lite.hyperparameters import Hyperparameters
 
-FILL = 114  # gray of everything that no image covers
+__all__ = [
+    "FILL",
+    "CropDraw",
+    "FlipDraw",
+    "Geometry",
+    "Letterboxed",
+    "Resized",
+    "Survival",
+    "WarpDraw",
+    "WarpMatrices",
+    "Warped",
+    "apply_crop",
+    "apply_flip",
+    "apply_warp",
+    "box_candidates",
+    "draw_crop",
+    "draw_flip",
+    "draw_warp",
+    "letterbox",
+    "map_objects",
+    "map_points",
+    "resize_longest",
+    "to_original",
+    "warp_matrices",
+]
 
-
-class Geometry(NamedTuple):
-    """How an original image lies in a network input; network = original * ratio + pad."""
-
-    original_size: tuple[int, int]  # (height, width)
-    ratio: float  # network pixels per original pixel
-    pad: tuple[float, float]  # (w, h) per side; may end in .5
-
-
-class Letterboxed(NamedTuple):
-    image: Image  # (h, w, 3)
-    ratio: float  # new pixels per old pixel
-    pad: tuple[float, float]  # (w, h) per side; may end in .5
-
-
-def letterbox(image: Image, size: int | tuple[int, int], auto: bool = True, scaleup: bool = True, stride: int = 32) -> Letterboxed:
-    raise NotImplementedError
-
-
-def resize_longest(image: Image, size: int, augment: bool) -> tuple[Image, float]:
-    """Resize on load (reference.md section 1)."""
-    raise NotImplementedError
-
-
-def to_original(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """(n, 4) xyxy in the network input -> pixels of the original image, clipped to it. Tensors too."""
-    raise NotImplementedError
-
-
-class WarpDraw(NamedTuple):
-    angle: float  # degrees
-    scale: float
-    shear: tuple[float, float]  # degrees, x and y
-    translate: tuple[float, float]  # where the canvas centre lands, share of the output's width and height
-    perspective: tuple[float, float]
-
-
-class WarpMatrices(NamedTuple):  # M = T S R P C, each (3, 3)
-    translation: np.ndarray
-    shear: np.ndarray
-    rotation: np.ndarray
-    perspective: np.ndarray
-    centre: np.ndarray
-
-    @property
-    def combined(self) -> np.ndarray: raise NotImplementedError
-
-
-class Survival(NamedTuple):
-    """Which boxes a warp leaves usable, each (n,), and why not."""
-    kept: np.ndarray  # bool
-    reasons: tuple[str, ...]  # '' where kept, otherwise a sentence: "1.4 px wide, must be over 2"
-
-
-class Warped(NamedTuple):
-    image: Image
-    objects: Objects  # the survivors
-    matrix: np.ndarray  # (3, 3)
-    before: Objects  # all the objects that came in (input pixels)
-    after: Objects  # all of them where the warp put them, the dropped ones too (output pixels)
-    survival: Survival
-
-
-def draw_warp(hyp: Hyperparameters, size: tuple[int, int], generator: np.random.Generator) -> WarpDraw: raise NotImplementedError
-def warp_matrices(drawn: WarpDraw, canvas: tuple[int, int], size: tuple[int, int]) -> WarpMatrices: raise NotImplementedError
-def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: tuple[int, int] | None = None) -> Warped: raise NotImplementedError
-def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float = 0.1) -> Survival: raise NotImplementedError
+CROP_AREA = (0.8, 1.0)  # share of the image that a random crop keeps
+CROP_RATIO = (0.9, 1.11)  # width / height of the window
+CROP_ATTEMPTS = 10  # windows drawn before giving up on one that fits
 
 
 class FlipDraw(NamedTuple):
-    left_right: bool
-    up_down: bool
+    left_right: bool = False
+    up_down: bool = False
 
 
-def draw_flip(hyp: Hyperparameters, size: tuple[int, int], generator: np.random.Generator) -> FlipDraw: raise NotImplementedError
-def apply_flip(image: Image, objects: Objects, drawn: FlipDraw) -> tuple[Image, Objects]: raise NotImplementedError
+def draw_flip(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> FlipDraw:
+    """Left-right with probability hyp.fliplr, up-down with hyp.flipud."""
+    left_right, up_down = generator.random(2) < (hyp.fliplr, hyp.flipud)
+    return FlipDraw(bool(left_right), bool(up_down))
+
+
+def apply_flip(image: Image, objects: Objects, drawn: FlipDraw) -> Augmented:
+    """Mirrors the image and its objects; done twice it changes nothing.
+
+    >>> apply_flip(np.zeros((8, 10, 3), np.uint8), Objects.build([0], [[0, 0, 4, 2]]), FlipDraw(True)).objects.boxes
+    array([[ 6.,  0., 10.,  2.]], dtype=float32)
+    """
+    require_image(image)
+    if not any(drawn):
+        return Augmented(image, objects)
+    height, width = image.shape[:2]
+    axis = {(True, False): 1, (False, True): 0, (True, True): -1}[drawn.left_right, drawn.up_down]  # OpenCV's code
+    moved = objects.mirrored(width if drawn.left_right else None, height if drawn.up_down else None)
+    return Augmented(cv2.flip(image, axis), moved)
 
 
 class CropDraw(NamedTuple):
-    """A window of the image that is scaled up to the whole; None of it = no crop."""
-    left: float; top: float; width: float; height: float  # shares of the image's sides
+    """A window of the image that is scaled up to the whole, in shares of the image's sides; by default, all of it."""
+
+    left: float = 0.0
+    top: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
+
+
+def draw_crop(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> CropDraw:
+    """With probability hyp.random_resized_crop a window of 80 to 100 % of the area, width / height .9 to 1.11.
+
+    Windows are drawn until one fits into the image, ten at most, and then there is no crop.
+    """
+    height, width = height_width(size)
+    wanted = generator.random() < hyp.random_resized_crop
+    areas = generator.uniform(*CROP_AREA, CROP_ATTEMPTS) * height * width
+    ratios = np.exp(generator.uniform(*np.log(CROP_RATIO), CROP_ATTEMPTS))  # 1 / 1.1 is as likely as 1.1
+    left, top = generator.random(2).tolist()  # share of the free room
+    if not wanted:
+        return CropDraw()
+    for area, ratio in zip(areas.tolist(), ratios.tolist(), strict=True):
+        window_w, window_h = math.sqrt(area * ratio) / width, math.sqrt(area / ratio) / height
+        if window_w <= 1 and window_h <= 1:
+            return CropDraw(left * (1 - window_w), top * (1 - window_h), window_w, window_h)
+    return CropDraw()
+
+
+def apply_crop(image: Image, objects: Objects, drawn: CropDraw) -> Warped:
+    """Cuts the window out and enlarges it to the size of the image; drops objects by the rule of the warp.
+
+    >>> crop = apply_crop(np.zeros((100, 100, 3), np.uint8), Objects.build([0], [[0, 0, 60, 30]]), CropDraw(0.5, 0, 0.5, 1))
+    >>> crop.image.shape, crop.objects.boxes.tolist()
+    ((100, 100, 3), [[0.0, 0.0, 20.0, 30.0]])
+    """
+    require_image(image)
+    height, width = image.shape[:2]
+    left, top = min(round(drawn.left * width), width - 1), min(round(drawn.top * height), height - 1)
+    right = min(max(round((drawn.left + drawn.width) * width), left + 1), width)
+    bottom = min(max(round((drawn.top + drawn.height) * height), top + 1), height)
+    zoom_x, zoom_y = width / (right - left), height / (bottom - top)
+    matrix = np.array([[zoom_x, 0, -left * zoom_x], [0, zoom_y, -top * zoom_y], [0, 0, 1]])
+
+    after = map_objects(objects, matrix, (height, width))
+    zoomed = objects.scaled(zoom_x, zoom_y).boxes
+    survival = box_candidates(zoomed, after.boxes, MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX)
+    if (right - left, bottom - top) != (width, height):
+        window = image[top:bottom, left:right]
+        image = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Warped(image, after.select(survival.kept), matrix, objects, after, survival)

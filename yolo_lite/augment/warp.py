@@ -1,0 +1,175 @@
+"""Warp: rotation, scale, shear, translation and perspective in one matrix, and where it puts the objects.
+
+One matrix moves the pixels and the labels. Sizes are (height, width).
+Shape letters: n objects, k points of a polygon, H W height and width.
+"""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from yolo_lite.augment.objects import FILL, Image, Objects, height_width, require_image
+from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
+from yolo_lite.augment.survival import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
+from yolo_lite.hyperparameters import Hyperparameters
+
+HORIZON = 1e-3  # what a perspective divides by less than this is behind the viewer, and not seen
+
+
+class WarpDraw(NamedTuple):
+    """Where nothing is given: the warp that only centres the canvas in the output."""
+
+    angle: float = 0.0  # degrees, counter-clockwise
+    scale: float = 1.0  # zoom
+    shear: tuple[float, float] = (0.0, 0.0)  # degrees, x and y
+    translate: tuple[float, float] = (0.5, 0.5)  # where the canvas centre lands, share of the output's width and height
+    perspective: tuple[float, float] = (0.0, 0.0)  # x and y, per pixel from the centre
+
+
+class WarpMatrices(NamedTuple):
+    """M = T S R P C, each (3, 3): the canvas is centred first and moved to its place last."""
+
+    translation: np.ndarray
+    shear: np.ndarray
+    rotation: np.ndarray  # and scale
+    perspective: np.ndarray
+    centre: np.ndarray
+
+    @property
+    def combined(self) -> np.ndarray:
+        """(3, 3): maps (x, y, 1) of the canvas to the output, up to division by the third component."""
+        return self.translation @ self.shear @ self.rotation @ self.perspective @ self.centre
+
+
+class Warped(NamedTuple):
+    image: Image  # (H, W, 3)
+    objects: Objects  # the survivors
+    matrix: np.ndarray  # (3, 3)
+    before: Objects  # all the objects that came in (input pixels)
+    after: Objects  # all of them where the warp put them, the dropped ones too (output pixels)
+    survival: Survival
+
+
+def draw_warp(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> WarpDraw:
+    """Angle U(+-degrees), scale U(1 -+ scale), shear U(+-shear), translation .5 + U(+-translate), perspective U(+-p).
+
+    Every number is drawn whatever ``hyp`` says, so changing one setting leaves the other draws alone.
+
+    Raises:
+        ValueError: hyp.scale above 1, which would turn images inside out.
+    """
+    if hyp.scale > 1:
+        raise ValueError(f"scale must lie between 0 and 1 for a warp (zoom 1 +- scale), not {hyp.scale:g}")
+    angle, scale, shear_x, shear_y, x, y, perspective_x, perspective_y = generator.uniform(-1, 1, 8).tolist()
+    return WarpDraw(
+        angle=angle * hyp.degrees,
+        scale=1 + scale * hyp.scale,
+        shear=(shear_x * hyp.shear, shear_y * hyp.shear),
+        translate=(0.5 + x * hyp.translate, 0.5 + y * hyp.translate),
+        perspective=(perspective_x * hyp.perspective, perspective_y * hyp.perspective),
+    )
+
+
+def warp_matrices(drawn: WarpDraw, canvas: int | tuple[int, int], size: int | tuple[int, int]) -> WarpMatrices:
+    """The five steps of a warp from a canvas to an output.
+
+    Args:
+        canvas: (height, width) of the image that is warped. size: (height, width) of the output.
+
+    >>> matrices = warp_matrices(WarpDraw(scale=2.0), canvas=(100, 100), size=(50, 50))
+    >>> (matrices.combined @ (50, 50, 1)).tolist()  # the centre stays the centre
+    [25.0, 25.0, 1.0]
+    """
+    canvas_h, canvas_w = height_width(canvas)
+    height, width = height_width(size)
+    translation, shear, rotation, perspective, centre = np.eye(3), np.eye(3), np.eye(3), np.eye(3), np.eye(3)
+    centre[:2, 2] = -canvas_w / 2, -canvas_h / 2
+    perspective[2, :2] = drawn.perspective
+    rotation[:2] = cv2.getRotationMatrix2D(center=(0, 0), angle=drawn.angle, scale=drawn.scale)
+    shear[0, 1], shear[1, 0] = (math.tan(math.radians(degrees)) for degrees in drawn.shear)
+    translation[:2, 2] = drawn.translate[0] * width, drawn.translate[1] * height
+    return WarpMatrices(translation, shear, rotation, perspective, centre)
+
+
+def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tuple[int, int] | None = None) -> Warped:
+    """Warps an image and its objects; drops the objects of which too little is left.
+
+    A mosaic canvas of (2s, 2s) with ``size=s`` shows its middle: the border of -s/2 of the reference.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. size: (height, width) of the output; left out = that of the image.
+    Returns:
+        Warped; its image is the input itself where the warp does nothing.
+
+    >>> gray = np.full((100, 100, 3), 90, np.uint8)
+    >>> apply_warp(gray, Objects.build([0], [[0, 0, 10, 10]]), WarpDraw(translate=(0.45, 0.42))).after.boxes
+    array([[0., 0., 5., 2.]], dtype=float32)
+    """
+    require_image(image)
+    canvas = image.shape[:2]
+    height, width = canvas if size is None else height_width(size)
+    matrix = warp_matrices(drawn, canvas, (height, width)).combined
+    after = map_objects(objects, matrix, (height, width))
+    threshold = MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX
+    survival = box_candidates(objects.boxes * drawn.scale, after.boxes, threshold)
+    warped = warp_image(image, matrix, (height, width))
+    return Warped(warped, after.select(survival.kept), matrix, objects, after, survival)
+
+
+def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image:
+    """The pixels alone: (H, W, 3) through a (3, 3) matrix into (height, width), gray where nothing lands."""
+    height, width = size
+    if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
+        return image
+    border = (FILL, FILL, FILL)
+    if np.array_equal(matrix[2], (0, 0, 1)):  # no perspective: the cheaper call
+        return cv2.warpAffine(image, matrix[:2], (width, height), borderValue=border)
+    return cv2.warpPerspective(image, matrix, (width, height), borderValue=border)
+
+
+def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points through a matrix, perspective divided out: (..., 2) -> (..., 2) float64."""
+    homogeneous = points @ matrix[:, :2].T + matrix[:, 2]  # (..., 3)
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def map_objects(objects: Objects, matrix: np.ndarray, size: tuple[int, int]) -> Objects:
+    """Objects through a (3, 3) matrix, clipped to an output of (height, width); all n of them.
+
+    A box becomes the extent of its four mapped corners. Where every object of the image has a polygon, boxes become
+    the extent of the visible part of the mapped polygons, which is tighter.
+    """
+    height, width = size
+    outlines = tuple(None if polygon is None else _map_outline(polygon, matrix) for polygon in objects.polygons)
+    if objects.all_outlined:
+        extents = [visible_extent(outline, width, height) for outline in outlines]
+        boxes = np.array(extents, np.float32).reshape(-1, 4)
+    else:
+        boxes = _map_boxes(objects.boxes, matrix).clip(0, (width, height, width, height)).astype(np.float32)
+    polygons = tuple(None if outline is None else clip_polygon(outline, width, height) for outline in outlines)
+    return Objects(objects.cls, boxes, polygons)
+
+
+def _map_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Extents of the mapped corners, (n, 4) -> (n, 4) float64; zeros for what is behind the viewer."""
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)  # (n, 4, 2), around the box
+    if np.array_equal(matrix[2], (0, 0, 1)):
+        mapped = map_points(corners, matrix)
+        return np.concatenate((mapped.min(1), mapped.max(1)), 1)
+    outlines = [_map_outline(corner, matrix) for corner in corners]
+    extents = [np.concatenate((o.min(0), o.max(0))) if len(o) else np.zeros(4) for o in outlines]
+    return np.array(extents, np.float64).reshape(-1, 4)
+
+
+def _map_outline(polygon: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(k, 2) -> (j, 2) float64. Straight edges stay straight, so the corners are all that needs mapping.
+
+    A strong perspective has a horizon: what lies behind it is cut off first, as it would come out mirrored.
+    """
+    homogeneous = polygon @ matrix[:, :2].T + matrix[:, 2]  # (k, 3)
+    if (homogeneous[:, 2] < HORIZON).any():
+        homogeneous, in_front = cut_polygon(homogeneous, homogeneous[:, 2] - HORIZON)
+        homogeneous = homogeneous[in_front >= 0]
+    return homogeneous[:, :2] / homogeneous[:, 2:]
