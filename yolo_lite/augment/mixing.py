@@ -1,8 +1,191 @@
 """Mixing: mosaic, mixup, copy-paste.
 
-Interface:
-class MosaicDraw(NamedTuple): centre (x, y) px of the 2s x 2s canvas; order (4,) which of the four (0 = the image itself, 1..3 the partners) lies top-left, top-right, bottom-left, bottom-right; partners (3,) dataset indices
-draw_mosaic(hyp, size, generator, index, num_images) -> MosaicDraw; apply_mosaic(images, objects, drawn, size) -> Mosaic(image (2s, 2s, 3), objects clipped to the canvas, ...)
-class MixupDraw: ratio; draw_mixup, apply_mixup(image_a, objects_a, image_b, objects_b, drawn)
-class CopyPasteDraw: order (n,) permutation of the objects (the first round(p * m) of the m with polygons are tried); draw_copy_paste, apply_copy_paste(image, objects, drawn)
+Sizes are (height, width), points and rectangles (x, y) and (x1, y1, x2, y2) in pixels.
+Whether a sample gets a mosaic or a mixup at all (hyp.mosaic, hyp.mixup) is for the dataset to draw: it decides which
+images are read. Shape letters: n objects, H W height and width.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from yolo_lite.augment.objects import FILL, Augmented, Image, Objects, concatenate, height_width, require_image
+from yolo_lite.hyperparameters import Hyperparameters
+
+MIXUP_BETA = 32.0  # Beta(32, 32): both images are almost always seen about equally well
+PASTE_COVER = 0.30  # a pasted object must hide less than this share of every box there
+Rectangle = tuple[int, int, int, int]
+
+
+class MosaicDraw(NamedTuple):
+    centre: tuple[int, int]  # (x, y) pixel of the canvas where the four images meet
+    order: tuple[int, int, int, int]  # which of the four (0 = the image itself, 1..3 the partners) lies top-left,
+    #                                   top-right, bottom-left, bottom-right
+    partners: tuple[int, int, int]  # dataset indices of the others
+
+
+class Placement(NamedTuple):
+    """Where one of the four images lies: canvas[canvas rectangle] = image[source rectangle]."""
+
+    image: int  # which of the four
+    source: Rectangle  # pixels of that image
+    canvas: Rectangle  # pixels of the mosaic
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """(dx, dy) from pixels of the image to pixels of the mosaic."""
+        return self.canvas[0] - self.source[0], self.canvas[1] - self.source[1]
+
+
+class Mosaic(NamedTuple):
+    image: Image  # (2H, 2W, 3)
+    objects: Objects  # of all four, clipped to the canvas; in the order of the placements
+    placements: tuple[Placement, ...]  # top-left, top-right, bottom-left, bottom-right
+
+
+def draw_mosaic(
+    hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator, index: int, num_images: int
+) -> MosaicDraw:
+    """A centre in the middle half of the canvas, three partners (with replacement), and who lies where.
+
+    Args:
+        size: of the network input; the canvas is twice as high and wide.
+        index: of the image itself. num_images: of the dataset.
+    """
+    if not 0 <= index < num_images:
+        raise ValueError(f"image {index} of a dataset of {num_images}: must lie between 0 and {num_images - 1}")
+    height, width = height_width(size)
+    x, y = generator.uniform(0.5, 1.5, 2).tolist()
+    partners = generator.integers(num_images, size=3).tolist()
+    order = generator.permutation(4).tolist()
+    return MosaicDraw((int(x * width), int(y * height)), tuple(order), tuple(partners))
+
+
+def apply_mosaic(
+    images: Sequence[Image], objects: Sequence[Objects], drawn: MosaicDraw, size: int | tuple[int, int]
+) -> Mosaic:
+    """Lays four images around a centre; each touches it with a corner and is cut where the canvas ends.
+
+    Args:
+        images: four of (h, w, 3), resized so that their longest side is that of ``size``: the image itself, then its
+            partners. objects: theirs. size: of the network input.
+    Returns:
+        Mosaic; objects of which the canvas shows nothing are left out.
+    """
+    if not len(images) == len(objects) == 4:
+        raise ValueError(f"a mosaic takes four images and their objects, not {len(images)} and {len(objects)}")
+    height, width = (2 * side for side in height_width(size))
+    canvas = np.full((height, width, 3), FILL, np.uint8)
+    placements, parts = [], []
+    for corner, which in enumerate(drawn.order):
+        require_image(images[which])
+        placement = _place(which, corner, images[which].shape[:2], drawn.centre, (height, width))
+        (left, top, right, bottom), source = placement.canvas, placement.source
+        canvas[top:bottom, left:right] = images[which][source[1] : source[3], source[0] : source[2]]
+        placements.append(placement)
+        parts.append(objects[which].moved(*placement.offset))
+    together = concatenate(parts).clipped(width, height)
+    return Mosaic(canvas, together.select(together.has_area), tuple(placements))
+
+
+def _place(
+    which: int, corner: int, image_size: tuple[int, int], centre: tuple[int, int], canvas_size: tuple[int, int]
+) -> Placement:
+    """Corner 0..3 = the image lies top-left, top-right, bottom-left or bottom-right of the centre."""
+    (height, width), (canvas_h, canvas_w), (x, y) = image_size, canvas_size, centre
+    origin_x = x if corner % 2 else x - width  # where the image's own (0, 0) falls, maybe off the canvas
+    origin_y = y if corner >= 2 else y - height
+    left, right = max(origin_x, 0), min(origin_x + width, canvas_w)
+    top, bottom = max(origin_y, 0), min(origin_y + height, canvas_h)
+    source = (left - origin_x, top - origin_y, right - origin_x, bottom - origin_y)
+    return Placement(which, source, (left, top, right, bottom))
+
+
+class MixupDraw(NamedTuple):
+    ratio: float  # weight of the first image
+
+
+def draw_mixup(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> MixupDraw:
+    """ratio ~ Beta(32, 32)."""
+    return MixupDraw(float(generator.beta(MIXUP_BETA, MIXUP_BETA)))
+
+
+def apply_mixup(image_a: Image, objects_a: Objects, image_b: Image, objects_b: Objects, drawn: MixupDraw) -> Augmented:
+    """image_a * ratio + image_b * (1 - ratio), with the objects of both at full weight.
+
+    Source: Zhang et al. 2018 (arXiv 1710.09412). Raises ValueError where the sizes differ.
+    """
+    require_image(image_a)
+    require_image(image_b)
+    if image_a.shape != image_b.shape:
+        raise ValueError(f"mixup takes two images of one size, not {image_a.shape[:2]} and {image_b.shape[:2]}")
+    blended = cv2.addWeighted(image_a, drawn.ratio, image_b, 1 - drawn.ratio, 0)
+    return Augmented(blended, concatenate((objects_a, objects_b)))
+
+
+class CopyPasteDraw(NamedTuple):
+    order: tuple[int, ...] = ()  # permutation of the objects: which are tried first
+    share: float = 0.0  # of the objects with an outline that are tried
+
+
+def draw_copy_paste(
+    hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator, num_objects: int
+) -> CopyPasteDraw:
+    """In which order objects are tried; the first hyp.copy_paste of them are.
+
+    Args:
+        num_objects: how many objects there are, at least. A mosaic may lose some of the objects of its four images;
+            their sum, known before any is read, will do: a random order of more is a random order of fewer.
+    """
+    return CopyPasteDraw(tuple(generator.permutation(num_objects).tolist()), hyp.copy_paste)
+
+
+def apply_copy_paste(image: Image, objects: Objects, drawn: CopyPasteDraw) -> Augmented:
+    """Pastes mirror images of outlined objects into the image, where they hide little of the objects there.
+
+    An object's mirror image (left-right, of the whole image) is pasted where its box covers less than 30 % of every
+    box there, those pasted before included. Of the m objects with an outline round(share * m) are tried.
+    Source: Ghiasi et al. 2021 (arXiv 2012.07177), within one image.
+
+    Returns:
+        Augmented; the pasted objects come last.
+    """
+    require_image(image)
+    outlined = [i for i, polygon in enumerate(objects.polygons) if polygon is not None and len(polygon) > 2]
+    if outlined and drawn.share and len(drawn.order) < objects.num_objects:
+        raise ValueError(f"copy-paste drawn for {len(drawn.order)} objects meets {objects.num_objects}: draw for more")
+    candidates = [i for i in drawn.order if i in set(outlined)][: round(drawn.share * len(outlined))]
+    mirrored = objects.mirrored(width=image.shape[1])
+    pasted, boxes, canvas = [], objects.boxes, image
+    for i in candidates:
+        if (_covered(boxes, mirrored.boxes[i]) < PASTE_COVER).all():
+            canvas = image.copy() if canvas is image else canvas
+            _paste_mirrored(canvas, image, objects.polygons[i])
+            boxes = np.concatenate((boxes, mirrored.boxes[i : i + 1]))
+            pasted.append(i)
+    if not pasted:
+        return Augmented(image, objects)
+    return Augmented(canvas, concatenate((objects, mirrored.select(np.array(pasted)))))
+
+
+def _covered(boxes: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Share of each of the boxes (n, 4) that the box ``by`` (4,) covers, (n,)."""
+    overlap = np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2])  # (n, 2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return overlap.clip(0).prod(1) / (area + 1e-16)
+
+
+def _paste_mirrored(canvas: Image, image: Image, polygon: np.ndarray) -> None:
+    """Writes the pixels inside the polygon into ``canvas``, left and right exchanged."""
+    height, width = image.shape[:2]
+    left, top = np.floor(polygon.min(0)).astype(int).clip(0)
+    right, bottom = np.minimum(np.ceil(polygon.max(0)).astype(int), (width, height))
+    if left >= right or top >= bottom:
+        return
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    centres = np.round(polygon - (left, top) - 0.5).astype(np.int32)  # pixel p has its centre at p + .5
+    cv2.fillPoly(mask, [centres], 1)
+    target = canvas[top:bottom, width - right : width - left]
+    cv2.copyTo(cv2.flip(image[top:bottom, left:right], 1), cv2.flip(mask, 1), target)
