@@ -1,7 +1,291 @@
-"""Yolo: a spec (YOLOv5-style YAML) -> layers -> raw maps; create_model, fuse, summary.
+"""Yolo: a spec (YOLOv5-style YAML rows) becomes layers, and images become raw maps.
 
-Interface: create_model(name_or_yaml, num_classes=None (80, or the YAML's nc), anchors=None (L, A, 2) px, names=None, seed=0) -> Yolo
-class Yolo(nn.Module): .layers (ModuleList; layer.index, layer.inputs) .strides (L,) .anchors (L, A, 2) px buffer .names tuple .num_classes .spec dict
-    forward(images) -> list of raw maps; decode(maps); fuse() -> fused copy; summary(img_size=640) -> Summary(rows of LayerSummary(index, inputs, name, parameters, output_shape, flops), str() a table); criterion(hyp, img_size=640, **options) -> ComputeLoss
-LAYERS: registry name -> builder; register_layer
+Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W columns of an image or a grid.
 """
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .blocks import Conv
+from .detect import Detect, decode
+from .registry import find_layer
+from .spec import (
+    IMAGE,
+    Row,
+    SpecError,
+    in_stride_order,
+    read_activation,
+    read_anchors,
+    read_names,
+    read_rows,
+    read_spec,
+    whole_number,
+)
+from .summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from ..hyperparameters import Hyperparameters
+    from ..loss.loss import ComputeLoss
+
+TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
+
+
+class Yolo(nn.Module):
+    """A network built from a spec. Make one with ``create_model``.
+
+    Attributes:
+        layers: one module per row, each with ``.index``, ``.inputs`` (indices; -1 is the image), ``.kind`` (its name)
+            and ``.arguments``.
+        strides: L, pixels per cell of each level. anchors: (L, A, 2) pixels, a buffer.
+        names: one per class. num_classes: C. channels: of the image, mostly 3.
+        spec: the rows it was built from, as a dict that ``create_model`` takes again.
+        metadata: what was saved along with the weights.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], names: Sequence[str] | None = None, where: str = "spec") -> None:
+        super().__init__()
+        self.num_classes = whole_number(spec.get("nc", 80), f"{where}: the number of classes, nc,")
+        self.channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
+        self.names = read_names(names, self.num_classes)
+        self.metadata: dict[str, Any] = {}
+        rows = read_rows(spec, where)
+        self.layers, self.strides = _build_layers(rows, spec, self.num_classes, self.channels, where)
+        if "activation" in spec:
+            _replace_activations(self.layers, read_activation(spec["activation"], where))
+        self._last_use = {source: layer.index for layer in self.layers for source in layer.inputs}
+        self.spec = {**spec, "nc": self.num_classes, "ch": self.channels, "anchors": self.anchors.flatten(1).tolist()}
+
+    @property
+    def detect(self) -> Detect:
+        """The head, which is the last layer."""
+        return self.layers[-1]
+
+    @property
+    def anchors(self) -> Tensor:
+        """(L, A, 2) width and height in pixels, level by level as in ``strides``."""
+        return self.detect.anchors
+
+    def set_anchors(self, anchors: Tensor | Sequence) -> None:
+        """Replace the anchors by as many others, in the order of ``strides``; pixels, (L, A, 2) or (L, 2 A)."""
+        values = read_anchors(anchors, self.strides)
+        if values.shape != self.anchors.shape:
+            raise SpecError(f"{values.shape[1]} anchors per level, but the head was built for {self.anchors.shape[1]}")
+        self.anchors.copy_(values)
+        self.spec["anchors"] = values.flatten(1).tolist()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) in [0, 1] -> L raw maps (N, A, H / stride, W / stride, 5 + C), in either mode.
+
+        Raises:
+            ValueError: images of another shape or type, or a side that is no multiple of the largest stride.
+        """
+        for _, output in self.forward_layers(images):  # noqa: B007
+            pass
+        return output
+
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[nn.Module, Tensor | list[Tensor]]]:
+        """The same pass, one layer at a time: yields each layer and what it made. ``forward`` runs through this.
+
+        >>> model = create_model("yolov5n")
+        >>> for layer, output in model.forward_layers(torch.zeros(1, 3, 64, 64)):
+        ...     if layer.kind == "Concat":
+        ...         print(layer.index, layer.inputs, tuple(output.shape))
+        12 (11, 6) (1, 256, 4, 4)
+        16 (15, 4) (1, 128, 8, 8)
+        19 (18, 14) (1, 128, 4, 4)
+        22 (21, 10) (1, 256, 2, 2)
+        """
+        self.check_images(images)
+        kept: dict[int, Tensor] = {IMAGE: images}
+        for layer in self.layers:
+            inputs = [kept[source] for source in layer.inputs]
+            output = layer(inputs if layer.takes_list else inputs[0])
+            kept[layer.index] = output
+            for index in [index for index in kept if self._last_use.get(index, -1) <= layer.index]:
+                del kept[index]  # no later layer reads it
+            del inputs
+            yield layer, output
+
+    def check_images(self, images: Tensor) -> None:
+        """Raises a ValueError, in one sentence, for images that the network cannot take."""
+        if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] != self.channels:
+            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
+        if not images.is_floating_point():
+            raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
+        stride = max(self.strides)
+        rows, cols = images.shape[2:]
+        if rows % stride or cols % stride or rows == 0 or cols == 0:
+            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {stride}; letterbox them")
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Raw maps -> (N, sum of A * H * W, 5 + C): x, y, w, h in pixels, objectness, class scores. See ``decode``."""
+        return decode(maps, self.anchors, self.strides)
+
+    def fuse(self) -> "Yolo":
+        """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
+
+        >>> model = create_model("yolov5n").eval()
+        >>> images = torch.rand(1, 3, 64, 64)
+        >>> torch.allclose(model.fuse()(images)[0], model(images)[0], atol=1e-4)
+        True
+        """
+        fused = copy.deepcopy(self).eval()
+        for module in fused.modules():
+            if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
+                module.conv = fuse_conv_bn_eval(module.conv, module.bn)
+                module.bn = nn.Identity()
+        return fused
+
+    def summary(self, img_size: int | tuple[int, int] = 640) -> Summary:
+        """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
+        return summarise(self, img_size)
+
+    def criterion(self, hyp: "Hyperparameters", img_size: int = 640, **options: Any) -> "ComputeLoss":
+        """The loss of this model, its gains scaled to the levels, the classes and the image size.
+
+        Args:
+            hyp: the gains before scaling. img_size: pixels, of the training images. options: of ``ComputeLoss``.
+        """
+        from ..loss.loss import ComputeLoss
+
+        scaled = hyp.scaled(len(self.strides), self.num_classes, img_size)
+        return ComputeLoss(self.anchors, self.strides, self.num_classes, scaled, **options)
+
+
+def create_model(
+    source: str | Path | Mapping[str, Any],
+    num_classes: int | None = None,
+    anchors: Tensor | Sequence | int | None = None,
+    names: Sequence[str] | Mapping[int, str] | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+) -> Yolo:
+    """A new network with random weights.
+
+    Args:
+        source: "yolov5n" (n s m l x), "yolov5n6" (n6 .. x6), "yolov5-p2", "yolov5n-p2" ..., "yolov3", "yolov3-spp",
+            "yolov3-tiny"; or the path of a YOLOv5-style YAML file; or such a file's content as a dict.
+        num_classes: C; default: as many as ``names``, or the spec's nc (80).
+        anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the
+            reference, the levels are turned round where small anchors meet large strides.
+        names: one per class, or {0: name ...}; default: the spec's, or class0, class1 ...
+        channels: of the images; default: the spec's ch (3).
+        seed: same seed, same weights; the global random state is neither read nor changed.
+    Raises:
+        SpecError (a ValueError): an unknown name, or a row that cannot be built, with its file and number.
+        FileNotFoundError: a path without a file.
+
+    >>> model = create_model("yolov5n", names=["cat", "dog"])
+    >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))]
+    [(1, 3, 8, 12, 7), (1, 3, 4, 6, 7), (1, 3, 2, 3, 7)]
+    """
+    spec, where = read_spec(source)
+    own_names = spec.pop("names", None)
+    if names is None and num_classes in (None, spec.get("nc")):
+        names = own_names
+    if num_classes is None:
+        num_classes = len(names) if names is not None else spec.get("nc", 80)
+    spec = {**spec, "nc": num_classes, "ch": spec.get("ch", 3) if channels is None else channels}
+    if anchors is not None:
+        spec["anchors"] = anchors
+    with seeded(seed):
+        return Yolo(spec, names, where)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, modules are made on the CPU from this seed; outside, the random state is as if nothing had happened."""
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, and not undo it
+        yield
+
+
+def _build_layers(
+    rows: Sequence[Row], spec: Mapping[str, Any], num_classes: int, channels: int, where: str
+) -> tuple[nn.ModuleList, tuple[int, ...]]:
+    """Modules, each tried on the output of those before it: that tells its input channels, and at last the strides."""
+    image = torch.zeros(1, channels, TRACE_SIZE, TRACE_SIZE, device="meta")
+    outputs: dict[int, Tensor] = {IMAGE: image}
+    layers = nn.ModuleList()
+    for row in rows[:-1]:
+        inputs = [outputs[source] for source in row.inputs]
+        layer = _labelled(_build(row, [feature.shape[1] for feature in inputs]), row)
+        outputs[row.index] = _traced(layer, inputs, row)
+        layers.append(layer)
+
+    features = [outputs[source] for source in rows[-1].inputs]
+    strides = tuple(_stride(feature, rows[-1]) for feature in features)
+    detect_row = rows[-1]._replace(arguments=())
+    anchors = spec.get("anchors")
+    if anchors is None:
+        raise SpecError(f"{where}: no anchors: give a list of sizes per level, or how many anchors a level has")
+    anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
+    head = Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features])
+    layers.append(_labelled(head, detect_row))
+    return layers, strides
+
+
+def _build(row: Row, in_channels: list[int]) -> nn.Module:
+    """The module of one row: one instance, or as many as the row repeats in a Sequential."""
+    kind = find_layer(row.kind)
+    channels = in_channels if len(in_channels) > 1 else in_channels[0]
+    try:
+        if kind.takes == "none":
+            modules = [kind.build(*row.arguments) for _ in range(row.number)]
+        elif kind.takes == "in":
+            modules = [kind.build(channels, *row.arguments) for _ in range(row.number)]
+        elif kind.repeats:
+            modules = [kind.build(channels, row.arguments[0], row.number, *row.arguments[1:])]
+        else:  # the second and later take what the first one gives
+            starts = [channels] + [row.arguments[0]] * (row.number - 1)
+            modules = [kind.build(start, *row.arguments) for start in starts]
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        arguments = ", ".join(map(str, row.arguments))
+        raise SpecError(f"{row.where}: cannot be built with the arguments ({arguments}): {error}") from error
+    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+
+
+def _labelled(layer: nn.Module, row: Row) -> nn.Module:
+    labels = {"index": row.index, "inputs": row.inputs, "kind": row.kind}
+    for name, value in {**labels, "arguments": row.arguments, "takes_list": row.takes_list}.items():
+        if hasattr(layer, name):
+            raise SpecError(f"{row.where}: its class has an attribute {name!r}, which the network needs: rename it")
+        setattr(layer, name, value)
+    return layer
+
+
+def _traced(layer: nn.Module, inputs: list[Tensor], row: Row) -> Tensor:
+    """The layer's output for inputs on the meta device: shapes without numbers, and nothing learnt from them."""
+    probe = copy.deepcopy(layer).to("meta").eval()
+    try:
+        with torch.no_grad():
+            output = probe(inputs if row.takes_list else inputs[0])
+    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
+        shapes = ", ".join(str(tuple(feature.shape)) for feature in inputs)
+        raise SpecError(f"{row.where}: fails on inputs of the shapes {shapes}: {error}") from error
+    if not isinstance(output, Tensor) or output.dim() != 4:
+        raise SpecError(f"{row.where}: must return a tensor of shape (N, C, H, W)")
+    return output
+
+
+def _stride(feature: Tensor, row: Row) -> int:
+    rows, cols = feature.shape[2:]
+    if rows == 0 or TRACE_SIZE % rows or rows != cols:
+        grid = f"an image of {TRACE_SIZE} pixels gives a grid of {rows} x {cols}"
+        raise SpecError(f"{row.where}: {grid}, so its stride is no whole number")
+    return TRACE_SIZE // rows
+
+
+def _replace_activations(layers: nn.ModuleList, activation: nn.Module) -> None:
+    """Another activation wherever a block has the default one."""
+    for module in layers.modules():
+        if isinstance(getattr(module, "act", None), nn.SiLU):
+            module.act = copy.deepcopy(activation)

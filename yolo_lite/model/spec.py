@@ -1,0 +1,264 @@
+"""Specs: the YAML rows that describe a network, read and checked. Nothing in them is ever evaluated."""
+
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from .registry import find_layer, known_layers, short_name
+
+IMAGE = -1  # the input of the first layer
+MAX_NUMBER = 1000  # of repetitions of one row; far above any network, far below a hung machine
+SPECS = Path(__file__).parent / "specs"
+SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
+    {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
+)
+WORDS: Mapping[str, Any] = MappingProxyType({"None": None, "True": True, "False": False})
+ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
+    {
+        cls.__name__: cls
+        for cls in (nn.SiLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardswish, nn.Mish, nn.GELU, nn.ELU, nn.Identity)
+    }
+)
+
+
+class SpecError(ValueError):
+    """A description of a network that cannot be built; says which row, and what is wrong with it."""
+
+
+class Shipped(NamedTuple):
+    """A network that comes with the library."""
+
+    file: str
+    depth: float
+    width: float
+
+
+MODELS: Mapping[str, Shipped] = MappingProxyType(
+    {f"yolov5{letter}": Shipped("yolov5", *scale) for letter, scale in SCALES.items()}
+    | {f"yolov5{letter}6": Shipped("yolov5-p6", *scale) for letter, scale in SCALES.items()}
+    | {f"yolov5{letter}-p2": Shipped("yolov5-p2", *scale) for letter, scale in SCALES.items()}
+    | {name: Shipped(name, 1.0, 1.0) for name in ("yolov5-p2", "yolov5-p6", "yolov3", "yolov3-spp", "yolov3-tiny")}
+)
+
+
+class Row(NamedTuple):
+    """One row of a spec, with the multiples applied and every word replaced by what it stands for."""
+
+    index: int
+    inputs: tuple[int, ...]  # indices of layers; IMAGE for the image
+    takes_list: bool  # `from` was a list, so the layer gets a list of tensors
+    number: int  # after the depth multiple
+    kind: str  # the layer's name, without "nn."
+    arguments: tuple[Any, ...]  # out_channels after the width multiple
+    where: str  # for messages: "my.yaml: layer 12 (head row 2, Concat)"
+
+
+def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
+
+    Raises:
+        FileNotFoundError: a path without a file. SpecError: an unknown name; text that is no YAML; not a mapping.
+    """
+    if isinstance(source, Mapping):
+        return dict(source), "spec"
+    name = str(source)
+    if name in MODELS:
+        file, depth, width = MODELS[name]
+        spec, _ = read_spec(SPECS / f"{file}.yaml")
+        return {**spec, "depth_multiple": depth, "width_multiple": width}, name
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml"):
+        near = difflib.get_close_matches(name, MODELS, n=3) or MODELS
+        hint = "; use load() to read a checkpoint" if path.suffix in (".pt", ".safetensors") else ""
+        raise SpecError(f"unknown model {name!r}: not {' or '.join(near)}, and not the path of a .yaml file{hint}")
+    try:
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = f"; without the suffix, {path.stem!r} is a model that comes along" if path.stem in MODELS else ""
+        raise FileNotFoundError(f"{path}: no such file{hint}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(spec, dict):
+        raise SpecError(f"{path}: expected the keys nc, anchors, backbone and head, found {type(spec).__name__}")
+    return spec, str(path)
+
+
+def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:
+    """Every row of backbone and head, checked.
+
+    Raises:
+        SpecError: a row that is not four long, an unknown layer, a `from` that points at no earlier layer,
+            a number out of range; or a network whose last and only Detect is not its last row.
+    """
+    depth, width = (_positive(spec, key, where) for key in ("depth_multiple", "width_multiple"))
+    rows: list[Row] = []
+    for part in ("backbone", "head"):
+        part_rows = spec.get(part)
+        if not isinstance(part_rows, Sequence) or isinstance(part_rows, str):
+            raise SpecError(f"{where}: needs a list of rows under `{part}`, found {part_rows!r}")
+        for position, row in enumerate(part_rows):
+            rows.append(_read_row(row, len(rows), f"{where}: layer {len(rows)} ({part} row {position}", depth, width))
+    detects = [row.index for row in rows if row.kind == "Detect"]
+    if not rows or detects != [len(rows) - 1]:
+        raise SpecError(f"{where}: the last row, and no other, must be Detect; it stands in {detects or 'no row'}")
+    return rows
+
+
+def _read_row(row: Any, index: int, place: str, depth: float, width: float) -> Row:
+    if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 4:
+        raise SpecError(f"{place}): a row is [from, number, layer, arguments], not {row!r}")
+    source, number, name, arguments = row
+    where = f"{place}, {name})"
+    if not isinstance(name, str) or (find_layer(name) is None and name != "Detect"):
+        known = ", ".join(known_layers())
+        raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
+    if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
+        raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
+    repeats = max(round(number * depth), 1) if number > 1 else 1
+    if repeats > MAX_NUMBER:
+        raise SpecError(f"{where}: {number} times depth_multiple {depth:g} is more than {MAX_NUMBER}")
+    if not isinstance(arguments, Sequence) or isinstance(arguments, str):
+        raise SpecError(f"{where}: arguments must be a list, not {arguments!r}")
+    values = [_value(argument, where) for argument in arguments]
+    kind = find_layer(name)
+    if kind is not None and kind.takes == "in_out":
+        values[:1] = [_scaled_width(values, width, where)]
+    listed = isinstance(source, Sequence) and not isinstance(source, str)
+    inputs = tuple(_input(entry, index, where) for entry in (source if listed else [source]))
+    if not inputs:
+        raise SpecError(f"{where}: `from` is empty")
+    return Row(index, inputs, listed or name == "Detect", repeats, short_name(name), tuple(values), where)
+
+
+def _input(source: Any, index: int, where: str) -> int:
+    """`from` -> the index of a layer: negative counts back from this row, others count from the first."""
+    if not _is_int(source):
+        raise SpecError(f"{where}: `from` must be whole numbers, not {source!r}")
+    layer = index + source if source < 0 else source
+    if index == 0 and source == -1:
+        return IMAGE
+    if not 0 <= layer < index:
+        raise SpecError(f"{where}: `from` {source} points at layer {layer}, but only 0 to {index - 1} come before it")
+    return layer
+
+
+def _value(argument: Any, where: str) -> Any:
+    """A word of a row -> what it stands for. Other texts ("nearest") are left as they are."""
+    if isinstance(argument, list | tuple):
+        return [_value(entry, where) for entry in argument]
+    if isinstance(argument, str) and argument.startswith(("nn.", "torch.nn.")):
+        return read_activation(argument, where)
+    return WORDS.get(argument, argument) if isinstance(argument, str) else argument
+
+
+def _scaled_width(values: Sequence[Any], width: float, where: str) -> int:
+    """ceil(channels * width / 8) * 8"""
+    if not values or not _is_int(values[0]) or values[0] < 1:
+        first = repr(values[0]) if values else "missing"
+        raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
+    return math.ceil(values[0] * width / 8) * 8
+
+
+def read_activation(text: Any, where: str = "spec") -> nn.Module:
+    """``"nn.LeakyReLU(0.1)"`` -> the module, by a table.
+
+    >>> read_activation("nn.LeakyReLU(0.1)"), read_activation("ReLU")
+    (LeakyReLU(negative_slope=0.1), ReLU())
+    """
+    match = re.fullmatch(r"(?:torch\.)?(?:nn\.)?(\w+)(?:\(([^()]*)\))?", str(text).strip())
+    if match is None or match[1] not in ACTIVATIONS:
+        raise SpecError(f"{where}: unknown activation {text!r}; known are {', '.join(ACTIVATIONS)}")
+    numbers = [part.strip() for part in (match[2] or "").split(",")]
+    try:  # `inplace=True` changes no result
+        return ACTIVATIONS[match[1]](*(float(part) for part in numbers if part and not part.startswith("inplace")))
+    except (TypeError, ValueError):
+        raise SpecError(f"{where}: activation {text!r}: its arguments must be numbers") from None
+
+
+def read_anchors(anchors: Any, strides: Sequence[int], where: str = "anchors") -> Tensor:
+    """Anchors as a spec or a caller gives them -> (L, A, 2) float32 pixels.
+
+    Args:
+        anchors: (L, A, 2), or (L, 2 A) as YAML files write them, in the order of ``strides``; or a number A, for
+            anchors of the area (4 strides)^2 with aspect ratios from 1:2 to 2:1, a start to be fitted to the data.
+    Raises:
+        SpecError: another number of levels, another shape, a size that is not positive.
+
+    >>> read_anchors(3, [8]).round()
+    tensor([[[23., 45.],
+             [32., 32.],
+             [45., 23.]]])
+    """
+    levels = len(strides)
+    if _is_int(anchors):
+        if not 1 <= anchors <= MAX_NUMBER:
+            raise SpecError(f"{where}: the number of anchors per level must be 1 or more, not {anchors}")
+        ratios = 2.0 ** torch.linspace(-0.5, 0.5, anchors) if anchors > 1 else torch.ones(1)  # (A,)
+        shapes = torch.stack((ratios, 1 / ratios), -1)  # (A, 2)
+        return 4 * torch.tensor(strides, dtype=torch.float32)[:, None, None] * shapes  # (L, A, 2)
+    try:
+        values = torch.as_tensor(anchors, dtype=torch.float32).detach().cpu().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise SpecError(f"{where}: anchors must be numbers, as many in each level, not {anchors!r}") from None
+    if values.dim() == 2 and values.shape[1] % 2 == 0:
+        values = values.unflatten(1, (-1, 2))  # (L, 2 A) -> (L, A, 2)
+    if values.dim() != 3 or values.shape[-1] != 2 or values.numel() == 0:
+        raise SpecError(f"{where}: anchors must have the shape (levels, anchors, 2), not {tuple(values.shape)}")
+    if len(values) != levels:
+        raise SpecError(f"{where}: {len(values)} levels of anchors, but Detect has {levels} (strides {list(strides)})")
+    if not (values.isfinite() & (values > 0)).all():
+        raise SpecError(f"{where}: anchor sizes must be positive, found {values.min().item():g}")
+    return values
+
+
+def in_stride_order(anchors: Tensor, strides: Sequence[int]) -> Tensor:
+    """Small anchors to small strides: the levels of (L, A, 2) anchors turned round where they run the other way."""
+    areas = anchors.prod(-1).mean(-1)  # (L,)
+    disagree = (areas[-1] - areas[0]) * (strides[-1] - strides[0]) < 0
+    return anchors.flip(0) if disagree else anchors
+
+
+def read_names(names: Sequence[str] | Mapping[int, str] | None, num_classes: int) -> tuple[str, ...]:
+    """A list, or a dict {index: name} -> one name per class; None -> class0, class1 ...
+
+    >>> read_names({1: "cat", 0: "dog"}, 2)
+    ('dog', 'cat')
+    """
+    if names is None:
+        return tuple(f"class{index}" for index in range(num_classes))
+    if isinstance(names, str):
+        raise SpecError(f"names must be a list of names, not the text {names!r}")
+    if isinstance(names, Mapping):
+        if sorted(names) != list(range(len(names))):
+            raise SpecError(f"names must be numbered from 0 to {len(names) - 1}, not {', '.join(map(str, names))}")
+        names = [names[index] for index in range(len(names))]
+    if len(names) != num_classes:
+        raise SpecError(f"{len(names)} names for {num_classes} classes: give one name per class")
+    return tuple(str(name) for name in names)
+
+
+def _positive(spec: Mapping[str, Any], key: str, where: str) -> float:
+    value = spec.get(key, 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise SpecError(f"{where}: {key} must be a positive number, not {value!r}")
+    return float(value)
+
+
+def whole_number(value: Any, what: str) -> int:
+    """The value, if it is a whole number of 1 or more."""
+    if not _is_int(value) or value < 1:
+        raise SpecError(f"{what} must be a whole number of 1 or more, not {value!r}")
+    return int(value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,0 +1,128 @@
+"""Summary: what each layer of a model takes in, gives out, holds and costs.
+
+Shapes and costs come from a pass over the meta device, which computes shapes and no numbers.
+"""
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+
+if TYPE_CHECKING:
+    from .yolo import Yolo
+
+Shape = tuple[int, ...]
+COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
+
+
+class LayerSummary(NamedTuple):
+    """One layer, for one image."""
+
+    index: int
+    inputs: tuple[int, ...]  # indices of layers; -1 is the image
+    kind: str
+    arguments: tuple
+    parameters: int
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]  # one, except for the head
+    flops: int  # 2 per multiply-and-add of convolutions and matrix products, 1 per element that a BatchNorm or
+    # a convolution's bias shifts (its scale goes into the weights: see fuse); activations and pools left out
+
+
+class Summary(NamedTuple):
+    """All layers; ``print`` it for a table.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> summary = create_model("yolov5n").summary()
+    >>> summary.parameters, round(summary.flops / 1e9, 1)
+    (1872157, 4.5)
+    """
+
+    rows: tuple[LayerSummary, ...]
+    img_size: tuple[int, int]  # height, width
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        return sum(row.flops for row in self.rows)
+
+    def __str__(self) -> str:
+        cells = [COLUMNS, *(_cells(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        right = {"layer", "parameters", "MFLOPs"}
+        lines = [
+            "  ".join(
+                cell.rjust(width) if name in right else cell.ljust(width)
+                for name, cell, width in zip(COLUMNS, row, widths, strict=True)
+            ).rstrip()
+            for row in cells
+        ]
+        height, width = self.img_size
+        totals = f"{len(self.rows)} layers, {self.parameters:,} parameters, {self.flops / 1e9:.1f} GFLOPs"
+        return "\n".join([*lines, f"{totals} at {height} x {width}"])
+
+
+def summarise(model: "Yolo", img_size: int | tuple[int, int] = 640) -> Summary:
+    """The summary of a model for one image; see ``Yolo.summary``."""
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    probe = copy.deepcopy(model).to("meta").eval()
+    image = torch.zeros(1, model.channels, height, width, device="meta", dtype=model.anchors.dtype)
+    shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
+    rows, counted = [], 0
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_FLOPS) as counter:
+        for layer, output in probe.forward_layers(image):
+            shapes[layer.index] = _shapes(output)
+            total = counter.get_total_flops()
+            rows.append(
+                LayerSummary(
+                    layer.index,
+                    layer.inputs,
+                    layer.kind,
+                    layer.arguments,
+                    _count(layer),
+                    tuple(shape for source in layer.inputs for shape in shapes[source]),
+                    shapes[layer.index],
+                    total - counted,
+                )
+            )
+            counted = total
+    return Summary(tuple(rows), (height, width))
+
+
+def _conv_flops(x: Shape, weight: Shape, bias: Shape | None, *options: Any, out_shape: Shape, **unused: Any) -> int:
+    """Of one call of a convolution, whose options are stride, padding, dilation, transposed ..."""
+    return conv_flop_count(x, weight, out_shape, transposed=options[3]) + (math.prod(out_shape) if bias else 0)
+
+
+def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
+    return math.prod(x)
+
+
+_FLOPS = {torch.ops.aten.convolution: _conv_flops, torch.ops.aten.native_batch_norm: _batch_norm_flops}
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _shapes(output: Tensor | Iterable[Tensor]) -> tuple[Shape, ...]:
+    return (tuple(output.shape),) if isinstance(output, Tensor) else tuple(tuple(part.shape) for part in output)
+
+
+def _cells(row: LayerSummary) -> tuple[str, ...]:
+    return (
+        str(row.index),
+        ", ".join("image" if source == -1 else str(source) for source in row.inputs),
+        row.kind,
+        ", ".join(map(str, row.arguments)),
+        f"{row.parameters:,}",
+        f"{row.flops / 1e6:,.1f}",
+        "  ".join(" x ".join(map(str, shape[1:])) for shape in row.output_shapes),
+    )
