@@ -1,0 +1,45 @@
+# make lab     install what is missing into .venv and open the first notebook
+# make test    the same install, then every check and every notebook
+# make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
+# make lint    style alone;  make clean   remove .venv and caches
+# The same in plain commands, for machines without make: README.md.
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
+
+# Several OpenMP processes side by side slow each other down twenty times.
+export OMP_NUM_THREADS = 1
+
+.PHONY: lab test lint notebooks clean
+
+lab: $(STAMP)
+	@$(BIN)/python -m walkthrough
+
+test: lint
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg tests yolo_lite walkthrough $(NOTEBOOKS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+notebooks: $(STAMP)
+	$(BIN)/python notebooks/refresh.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is newer than both files once everything they ask for is installed: the second time costs nothing.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or name yours: make lab PYTHON=/path/to/python3.11"; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no command $(PYTHON). Name a Python 3.11 or newer: make lab PYTHON=python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}, but 3.11 or newer is needed: make lab PYTHON=python3.11")'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: its venv or ensurepip module is missing (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' \
+		|| { echo "The installation did not finish: pip says why above. It needs a network and about 2 GB; the same command tries again."; exit 1; }
+	@touch $@
