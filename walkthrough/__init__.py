@@ -1,1 +1,26 @@
-"""The tools that show YOLO computing. Imports yolo_lite; never the other way round."""
+"""The tools that show YOLO computing. Imports yolo_lite; never the other way round.
+
+>>> from walkthrough import show_image
+>>> show_image([[0, 128], [128, 255]], [[0, 0, 1, 2]], ["left half"])
+picture 2 x 2, 1 box: left half
+"""
+
+from walkthrough.charts import show_bars, show_histogram, show_series, show_table
+from walkthrough.compose import column, row
+from walkthrough.scene import Scene
+from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
+
+__all__ = [
+    "Scene",
+    "column",
+    "row",
+    "show_assignment",
+    "show_bars",
+    "show_batch",
+    "show_feature_maps",
+    "show_grid",
+    "show_histogram",
+    "show_image",
+    "show_series",
+    "show_table",
+]

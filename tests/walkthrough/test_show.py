@@ -1,0 +1,110 @@
+"""show_*: what the library returns, seen at the right place."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from walkthrough import show_assignment, show_batch, show_feature_maps, show_grid, show_image
+from walkthrough.scene import Boxes, Cells, Grid, Picture, Points
+from yolo_lite.data.dataset import Batch
+from yolo_lite.loss.targets import Assignment
+
+
+def of_kind(panel, kind: type) -> list:
+    return [layer for layer in panel.layers if isinstance(layer, kind)]
+
+
+def one_match(image: int, offset: int, row: int, col: int) -> Assignment:
+    whole = [torch.tensor([value]) for value in (image, 0, row, col, 0, 0, offset)]
+    return Assignment(*whole, torch.tensor([[0.5, 0.5, 2.0, 1.0]]), torch.tensor([[3.0, 3.0]]))
+
+
+def joined(*parts: Assignment) -> Assignment:
+    return Assignment(*(torch.cat(field) for field in zip(*parts, strict=True)))
+
+
+def test_batch_targets_lie_in_their_own_image_in_pixels() -> None:
+    targets = torch.tensor([[0, 1, 0.5, 0.5, 0.5, 0.25], [1, 0, 0.25, 0.5, 0.5, 1.0]])
+    batch = Batch(torch.zeros(2, 3, 64, 32, dtype=torch.uint8), targets, ("a", "b"), (None, None))
+    scene = show_batch(batch, names=["cat", "dog"], columns=1)
+    first, second = (panels[0] for panels in scene.rows)
+    assert of_kind(first, Boxes)[0].xyxy == ((8.0, 24.0, 24.0, 40.0),)
+    assert of_kind(second, Boxes)[0].xyxy == ((0.0, 0.0, 16.0, 64.0),)
+    assert repr(scene) == "image 0: picture 32 x 64, 1 box: dog\nimage 1: picture 32 x 64, 1 box: cat"
+
+
+def test_detections_and_objects_are_taken_as_they_are() -> None:
+    class Detections(NamedTuple):
+        xyxy: torch.Tensor
+        conf: torch.Tensor
+        cls: torch.Tensor
+        names: tuple[str, ...]
+
+    class Objects(NamedTuple):
+        cls: np.ndarray
+        boxes: np.ndarray
+        polygons: tuple
+
+    image, corners = np.zeros((9, 9), np.uint8), [[1.0, 1.0, 4.0, 5.0]]
+    found = show_image(image, Detections(torch.tensor(corners), torch.tensor([0.5]), torch.tensor([1]), ("a", "b")))
+    known = show_image(image, Objects(np.array([1]), np.array(corners), (None,)), names=("a", "b"))
+    assert repr(found) == repr(known) == "picture 9 x 9, 1 box: b"
+    assert of_kind(found.rows[0][0], Boxes)[0].scores == (0.5,)
+    assert of_kind(known.rows[0][0], Boxes)[0].scores == ()
+
+
+@pytest.mark.parametrize("none", [[], np.zeros((0, 4)), torch.zeros(0, 6)], ids=["list", "n x 4", "n x 6"])
+def test_no_boxes_is_a_picture_with_none(none) -> None:
+    assert repr(show_image(np.zeros((9, 9)), none)) == "picture 9 x 9, 0 boxes"
+
+
+def test_grid_shows_the_cell_that_holds_a_centre() -> None:
+    panel = show_grid(np.zeros((64, 96, 3), np.uint8), 32, boxes=[[30, 0, 60, 40]]).rows[0][0]
+    assert of_kind(panel, Cells)[0].cells == ((0.0, 1.0),)  # the centre (45, 20) lies in row 0, column 1
+    assert of_kind(panel, Points)[0].xy == ((45.0, 20.0),)
+    assert of_kind(panel, Grid)[0].stride == 32
+    assert panel.caption == "2 x 3 cells"
+
+
+def test_assignment_tells_own_cells_from_neighbours_and_puts_object_and_anchor_in_place() -> None:
+    level = joined(one_match(0, 0, 2, 3), one_match(0, 1, 2, 2), one_match(1, 0, 7, 7))
+    images = torch.zeros(2, 3, 64, 64)
+    (panel,) = show_assignment(images, [level], [8]).rows[0]
+    neighbours, own = of_kind(panel, Cells)
+    assert own.cells == ((2.0, 3.0),)
+    assert neighbours.cells == ((2.0, 2.0),)
+    assert own.hatch != neighbours.hatch  # not by colour alone
+    anchors, objects = of_kind(panel, Boxes)
+    assert (20.0, 16.0, 36.0, 24.0) in objects.xyxy  # centre (3.5, 2.5) cells, 2 x 1 cells, at stride 8
+    assert anchors.xyxy == ((16.0, 8.0, 40.0, 32.0),)  # 3 x 3 cells around the middle of the cell
+    assert panel.caption == "2 matches"
+    (other,) = show_assignment(images, [level], torch.tensor([8]), image_index=1).rows[0]
+    assert other.caption == "1 match"
+
+
+def test_assignment_window_and_mismatched_levels() -> None:
+    level = one_match(0, 0, 2, 3)
+    (panel,) = show_assignment(torch.zeros(3, 64, 64), [level], [8], window=(8, 16, 40, 32)).rows[0]
+    assert (panel.left, panel.top, panel.width, panel.height) == (8, 16, 32, 16)
+    with pytest.raises(ValueError, match="1 levels of matches, but 2 strides"):
+        show_assignment(torch.zeros(3, 64, 64), [level], [8, 16])
+
+
+def test_feature_maps_show_the_first_channels_each_in_its_own_range() -> None:
+    maps = torch.stack([torch.full((4, 5), 7.0), torch.arange(20.0).reshape(4, 5)])[None]
+    (panel,) = show_feature_maps(maps, count=16).rows[0]
+    flat, ramp = of_kind(panel, Picture)
+    assert np.ptp(flat.pixels.reshape(-1, 3), axis=0).max() == 0  # a constant map divides by nothing
+    assert tuple(ramp.pixels[0, 0]) != tuple(ramp.pixels[-1, -1])
+    assert panel.caption == "channel 0 to 1 of 2, 4 x 5"
+
+
+def test_feature_maps_of_several_layers_and_of_detection_maps() -> None:
+    several = show_feature_maps({"0 Conv": torch.rand(1, 20, 4, 4), "1 Conv": torch.rand(1, 3, 2, 2)}, count=4)
+    assert [panels[0].title for panels in several.rows] == ["0 Conv", "1 Conv"]
+    (raw,) = show_feature_maps([torch.rand(1, 3, 4, 4, 7)]).rows[0]
+    assert raw.caption.startswith("objectness of anchor 0 to 2 of 3")
+    with pytest.raises(ValueError, match=r"got \(4,\)"):
+        show_feature_maps(torch.zeros(4))

@@ -1,0 +1,130 @@
+"""The layers of a Panel, drawn on matplotlib axes whose units are the panel's pixels."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+from walkthrough.render.text import Rect, font, place_label, shortened, width_of
+from walkthrough.scene import Arrows, Boxes, Cells, Grid, Layer, Line, Panel, Picture, Points, Text
+from walkthrough.style import colour, readable_on
+
+PX = 0.72  # points per CSS pixel
+DASH = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2))}
+
+
+def halo(width: float) -> list:
+    """A dark rim, so that a line is seen on any photograph."""
+    return [Stroke(linewidth=(width + 1.8) * PX, foreground="#00000099"), Normal()]
+
+
+def draw_panel(axes: Axes, panel: Panel, scale: float) -> None:
+    """All layers; scale: CSS pixels on the page per pixel of the panel."""
+    axes.set_xlim(panel.left, panel.left + panel.width)
+    axes.set_ylim(panel.top + panel.height, panel.top)
+    axes.set_axis_off()
+    for layer in panel.layers:
+        draw_layer(axes, layer, scale)
+    draw_labels(axes, panel, scale)
+
+
+def draw_layer(axes: Axes, layer: Layer, scale: float) -> None:
+    """One layer, without the labels of its boxes."""
+    match layer:
+        case Picture():
+            x1, y1, x2, y2 = layer.extent or (0, 0, layer.pixels.shape[1], layer.pixels.shape[0])
+            enlarged = (x2 - x1) * scale > 1.5 * layer.pixels.shape[1]
+            how = "nearest" if enlarged else "antialiased"
+            axes.imshow(layer.pixels, extent=(x1, x2, y2, y1), interpolation=how, aspect="auto", zorder=1)
+        case Boxes():
+            _draw_boxes(axes, layer)
+        case Cells():
+            _draw_cells(axes, layer)
+        case Grid():
+            _draw_grid(axes, layer, scale)
+        case Line():
+            xs, ys = zip(*(layer.points + layer.points[:1] if layer.closed else layer.points), strict=True)
+            style = {"color": colour(layer.colour), "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
+            axes.plot(xs, ys, path_effects=halo(layer.width), zorder=4, **style)
+        case Points():
+            xs, ys = zip(*layer.xy, strict=True) if layer.xy else ((), ())
+            look = {"marker": layer.marker, "s": (layer.size * PX) ** 2, "color": colour(layer.colour)}
+            axes.scatter(xs, ys, edgecolors="#000000AA", linewidths=0.6, zorder=5, **look)
+        case Arrows():
+            for x1, y1, x2, y2 in layer.ends:
+                style = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
+                look = {"color": colour(layer.colour), "linewidth": layer.width * PX, "path_effects": halo(layer.width)}
+                axes.add_patch(FancyArrowPatch((x1, y1), (x2, y2), zorder=5, **style, **look))
+        case Text():
+            rim = [Stroke(linewidth=1.6, foreground="#000000B0"), Normal()]
+            style = {"color": colour(layer.colour), "fontproperties": font(layer.size), "parse_math": False}
+            place = {"ha": layer.anchor, "va": "top", "clip_on": True, "zorder": 6, "path_effects": rim}
+            axes.text(layer.x, layer.y, layer.text, **style, **place)
+
+
+def _draw_boxes(axes: Axes, layer: Boxes) -> None:
+    for index, (x1, y1, x2, y2) in enumerate(layer.xyxy):
+        edge = colour(each(layer.colours, index, "object"))
+        style = {"edgecolor": edge, "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
+        effects = halo(layer.width) if layer.dash == "solid" else None
+        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, zorder=4, path_effects=effects, **style))
+
+
+def _draw_cells(axes: Axes, layer: Cells) -> None:
+    face, stride = colour(layer.colour), layer.stride
+    for row, col in layer.cells:
+        place = (col * stride, row * stride)
+        alpha = f"{round(layer.opacity * 255):02X}"
+        rim = face if layer.hatch else "#FFFFFF"
+        axes.add_patch(
+            Rectangle(place, stride, stride, facecolor=face + alpha, edgecolor=rim, linewidth=0.6, zorder=2.5)
+        )
+        if layer.hatch:
+            look = {"hatch": layer.hatch * 4, "edgecolor": "#000000B0", "linewidth": 0}
+            axes.add_patch(Rectangle(place, stride, stride, fill=False, zorder=2.6, **look))
+
+
+def _draw_grid(axes: Axes, layer: Grid, scale: float) -> None:
+    columns, rows = int(-(-layer.width // layer.stride)), int(-(-layer.height // layer.stride))
+    lines = [((k * layer.stride, 0), (k * layer.stride, layer.height)) for k in range(columns + 1)]
+    lines += [((0, k * layer.stride), (layer.width, k * layer.stride)) for k in range(rows + 1)]
+    width = min(0.8, 0.12 * layer.stride * scale)  # a fine lattice gets fine lines, or it would hide the image
+    axes.add_collection(
+        LineCollection(lines, colors=colour(layer.colour), linewidths=width, alpha=layer.opacity, zorder=2)
+    )
+
+
+def draw_labels(axes: Axes, panel: Panel, scale: float) -> None:
+    """The labels of all boxes, none over another where there is room."""
+    room = (panel.left * scale, panel.top * scale, panel.width * scale, panel.height * scale)
+    size = 11 if room[2] > 300 else 9
+    taken: list[Rect] = []
+    for boxes in (layer for layer in panel.layers if isinstance(layer, Boxes)):
+        for index, (x1, y1, x2, y2) in enumerate(boxes.xyxy):
+            text = " ".join(part for part in (each(boxes.labels, index, ""), score_of(boxes, index)) if part)
+            if not text:
+                continue
+            text = shortened(text, room[2] - 8, size)
+            extent = (width_of(text, size) + 6, size * 1.5)
+            rect = place_label((x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale), extent, room, taken)
+            taken.append(rect)
+            _draw_label(axes, rect, text, size, colour(each(boxes.colours, index, "object")), scale)
+
+
+def _draw_label(axes: Axes, rect: Rect, text: str, size: float, fill: str, scale: float) -> None:
+    x, y, width, height = (value / scale for value in rect)
+    axes.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor="none", zorder=7))
+    style = {"color": readable_on(fill), "fontproperties": font(size), "parse_math": False}
+    axes.text(x + 3 / scale, y + height * 0.76, text, va="baseline", clip_on=True, zorder=8, **style)
+
+
+def score_of(boxes: Boxes, index: int) -> str:
+    """The confidence of a box as written behind its label; "" where there is none."""
+    return f"{each(boxes.scores, index, 0.0):.2f}" if boxes.scores else ""
+
+
+def each(values: tuple, index: int, default: Any) -> Any:
+    """The value of one box, where there is none, one for all, or one each."""
+    return default if not values else values[0] if len(values) == 1 else values[index]

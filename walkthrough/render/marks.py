@@ -1,0 +1,107 @@
+"""Charts and tables on matplotlib axes."""
+
+from matplotlib.axes import Axes
+
+from walkthrough.render.layers import DASH, PX
+from walkthrough.render.text import font, shortened, width_of
+from walkthrough.scene import Bars, Chart, Histogram, Series, Table
+from walkthrough.style import DASHES, MARKERS, Theme, colour
+
+SMALL = 11  # CSS pixels
+ROW, PADDING, MOST_ROWS = 22, 12, 40
+
+
+def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
+    """Marks, axes and, where names need one, a legend."""
+    _plain_axes(axes, theme)
+    for index, mark in enumerate(chart.marks):
+        paint = theme.series[index % len(theme.series)] if mark.colour is None else colour(mark.colour)
+        match mark:
+            case Series():
+                dash = DASH[mark.dash or DASHES[index % len(DASHES)]]
+                few = len(mark.x) <= 20  # marks at the points, where they do not run into each other
+                shape = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4} if few else {}
+                axes.plot(mark.x, mark.y, color=paint, linestyle=dash, linewidth=1.8 * PX, label=mark.name, **shape)
+            case Bars():
+                _draw_bars(axes, mark, paint, theme)
+            case Histogram():
+                widths = [right - left for left, right in zip(mark.edges, mark.edges[1:], strict=False)]
+                look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
+                axes.bar(mark.edges[:-1], mark.counts, width=widths, align="edge", **look)
+    if chart.y_scale == "log":
+        axes.set_yscale("log")
+    axes.set_xlabel(chart.x_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
+    axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_fontproperties(font(SMALL))
+    if sum(bool(getattr(mark, "name", "")) for mark in chart.marks) > 1:
+        legend = axes.legend(prop=font(SMALL), frameon=False, labelcolor=theme.text, handlelength=2.8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+
+def _plain_axes(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor("none")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(theme.muted)
+    axes.tick_params(colors=theme.text, length=3, width=0.6)
+    axes.grid(True, axis="y", color=theme.rule, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme) -> None:
+    places = range(len(bars.names))
+    drawn = axes.bar(places, bars.values, color=paint, width=0.62)
+    words = axes.bar_label(drawn, [f"{value:.3g}" for value in bars.values], padding=2, color=theme.text)
+    for word in words:
+        word.set_fontproperties(font(SMALL))
+    room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
+    axes.set_xticks(places, [shortened(name, max(room - 4, 12), SMALL) for name in bars.names])
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
+    axes.margins(y=0.14)
+    axes.tick_params(axis="x", length=0)
+
+
+def table_size(table: Table) -> tuple[float, float]:
+    """Width and height of a table in CSS pixels."""
+    rows = min(len(table.rows), MOST_ROWS) + (len(table.rows) > MOST_ROWS)
+    return max(sum(_column_widths(table)), PADDING), (rows + 1) * ROW
+
+
+def _column_widths(table: Table) -> list[float]:
+    widths = []
+    for index, name in enumerate(table.columns):
+        longest = max((width_of(row[index], SMALL) for row in table.rows[:MOST_ROWS]), default=0)
+        widths.append(max(longest, width_of(name, SMALL, "bold")) + 2 * PADDING)
+    return widths
+
+
+def draw_table(axes: Axes, table: Table, theme: Theme) -> None:
+    """Header, rules and rows; columns of numbers stand right."""
+    widths, (width, height) = _column_widths(table), table_size(table)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+    rows = [table.columns, *table.rows[:MOST_ROWS]]
+    left = 0.0
+    for index, column_width in enumerate(widths):
+        right = all(_is_number(row[index]) for row in table.rows) and bool(table.rows)
+        x, side = (left + column_width - PADDING, "right") if right else (left + PADDING, "left")
+        for number, row in enumerate(rows):
+            style = {"fontproperties": font(SMALL, "normal" if number else "bold"), "parse_math": False}
+            axes.text(x, (number + 0.5) * ROW, row[index], ha=side, va="center_baseline", color=theme.text, **style)
+        left += column_width
+    for number in range(1, len(rows)):
+        axes.axhline(number * ROW, color=theme.muted if number == 1 else theme.rule, linewidth=0.7)
+    if len(table.rows) > MOST_ROWS:
+        words = f"... and {len(table.rows) - MOST_ROWS} more rows"
+        axes.text(PADDING, height - ROW / 2, words, va="center", color=theme.muted, fontproperties=font(SMALL))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "").rstrip("%"))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Words in pictures: fonts, widths, and labels that find a free place."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager
+
+# DejaVu comes with matplotlib; for scripts it lacks, the usual fonts of Linux, macOS and Windows.
+FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "PingFang SC", "Arial Unicode MS"),
+    *("Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Nirmala UI"),
+)
+Rect = tuple[float, float, float, float]  # x, y, width, height in pixels, y downwards
+
+
+@cache
+def font(size: float, weight: str = "normal") -> FontProperties:
+    """A font of a size in CSS pixels."""
+    installed = {entry.name for entry in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
+    return FontProperties(family=families, size=size * 0.72, weight=weight)
+
+
+@cache
+def width_of(text: str, size: float, weight: str = "normal") -> float:
+    """The width of a text in CSS pixels."""
+    canvas = FigureCanvasAgg(Figure(dpi=100))
+    with quiet():
+        return canvas.get_renderer().get_text_width_height_descent(text, font(size, weight), False)[0]
+
+
+def shortened(text: str, room: float, size: float, weight: str = "normal") -> str:
+    """The text, or as much of it as fits into room pixels, ending in an ellipsis."""
+    if width_of(text, size, weight) <= room:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        fits = width_of(text[:middle].rstrip() + "…", size, weight) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return text[:low].rstrip() + "…" if low else ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without matplotlib's remarks on a first font cache or a missing glyph: a saved notebook would keep them."""
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.disabled
+    log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            yield
+    finally:
+        log.disabled = before
+
+
+def place_label(box: Rect, size: tuple[float, float], room: Rect, taken: list[Rect]) -> Rect:
+    """Where a label of a size goes: over the box, in its upper corners, under it; the first place that is free."""
+    x, y, w, h = box
+    width, height = size
+    wishes = [(x, y - height), (x, y), (x + w - width, y - height), (x + w - width, y), (x, y + h), (x, y + h - height)]
+    wishes += [(x, y + k * height) for k in range(1, 6)]
+    left, top, room_width, room_height = room
+    inside = [
+        (min(max(px, left), left + room_width - width), py, width, height)
+        for px, py in wishes
+        if top <= py <= top + room_height - height
+    ]
+    inside = inside or [(max(left, min(x, left + room_width - width)), top, width, height)]
+    return next((rect for rect in inside if not any(_overlap(rect, other) for other in taken)), inside[0])
+
+
+def _overlap(a: Rect, b: Rect) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]

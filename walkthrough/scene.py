@@ -1,0 +1,290 @@
+"""A picture as data: images, boxes, cells, lines, text, series, bars, tables.
+
+A Scene says what is to be seen and leaves the drawing to walkthrough.render, so one Scene becomes a PNG, a live canvas
+or JSON (walkthrough.serialise). It is rows of panels; a panel is a Panel (layers in the pixels of an image, y
+downwards), a Chart or a Table. Everything is frozen and plain: numbers, words, tuples, and uint8 arrays for images.
+"""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from walkthrough.images import to_numpy
+
+Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
+Rows = tuple[tuple[float, ...], ...]
+
+
+def table_of(values: Any, columns: int, what: str) -> Rows:
+    """Anything that holds (n, columns) numbers, as a tuple of tuples rounded to a thousandth.
+
+    >>> table_of(np.array([[0.12345, 2, 3, 4]]), 4, "boxes")
+    ((0.123, 2.0, 3.0, 4.0),)
+    """
+    array = to_numpy(values).astype(np.float64)
+    if array.size == 0:
+        return ()
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(f"{what} must have the shape (n, {columns}), got {array.shape}")
+    return tuple(tuple(round(float(value), 3) for value in row) for row in array)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An RGB image (H, W, 3) uint8, stretched over extent = (x1, y1, x2, y2); None: its own size."""
+
+    pixels: np.ndarray
+    extent: tuple[float, float, float, float] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picture) and self.extent == other.extent and np.array_equal(self.pixels, other.pixels)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """n boxes xyxy; labels, scores and colours: none, one for all, or one each."""
+
+    xyxy: Rows
+    labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()  # drawn behind the label, not told in words: they differ from machine to machine
+    colours: tuple[Colour, ...] = ("object",)
+    dash: str = "solid"
+    width: float = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "xyxy", table_of(self.xyxy, 4, "boxes"))
+        for name in ("labels", "scores", "colours"):
+            given = getattr(self, name)
+            if len(given) not in (0, 1, len(self.xyxy)):
+                raise ValueError(f"{len(self.xyxy)} boxes, but {len(given)} {name}")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Grid cells (row, col) at a stride, filled; hatch: "", "/", "\\", "." or "x" tells them apart without colour."""
+
+    cells: Rows
+    stride: float
+    colour: Colour = "own"
+    hatch: str = ""
+    opacity: float = 0.45
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", table_of(self.cells, 2, "cells"))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The lattice of a stride over a width and height."""
+
+    stride: float
+    width: float
+    height: float
+    colour: Colour = "grid"
+    opacity: float = 0.35
+
+
+@dataclass(frozen=True)
+class Line:
+    """One polyline through n points xy."""
+
+    points: Rows
+    colour: Colour = "accent"
+    dash: str = "solid"
+    width: float = 1.5
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", table_of(self.points, 2, "points"))
+
+
+@dataclass(frozen=True)
+class Points:
+    """n marks xy."""
+
+    xy: Rows
+    colour: Colour = "accent"
+    marker: str = "o"
+    size: float = 6.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "xy", table_of(self.xy, 2, "points"))
+
+
+@dataclass(frozen=True)
+class Arrows:
+    """n arrows x1 y1 -> x2 y2."""
+
+    ends: Rows
+    colour: Colour = "accent"
+    width: float = 1.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ends", table_of(self.ends, 4, "arrows"))
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words at a point; anchor is "left", "center" or "right"."""
+
+    x: float
+    y: float
+    text: str
+    colour: Colour = "object"
+    anchor: str = "left"
+    size: float = 11.0
+
+
+Layer = Picture | Boxes | Cells | Grid | Line | Points | Arrows | Text
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Layers on a plane, the first one undermost, seen through a window of width x height pixels at (left, top)."""
+
+    layers: tuple[Layer, ...]
+    width: float
+    height: float
+    title: str = ""
+    caption: str = ""
+    left: float = 0.0
+    top: float = 0.0
+
+    def describe(self) -> str:
+        """The panel in words."""
+        boxes = [layer for layer in self.layers if isinstance(layer, Boxes)]
+        count, labels = sum(len(b.xyxy) for b in boxes), [label for b in boxes for label in b.labels]
+        found = f", {counted(count, 'box', 'boxes')}" if boxes else ""
+        named = f": {', '.join(labels[:12])}{' ...' if len(labels) > 12 else ''}" if labels else ""
+        return f"picture {self.width:g} x {self.height:g}{found}{named}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line through (x, y), named in the legend."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    colour: Colour | None = None  # None: the next of the palette
+    dash: str | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each name."""
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+    colour: Colour | None = None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """counts (n,) between edges (n + 1,)."""
+
+    edges: tuple[float, ...]
+    counts: tuple[float, ...]
+    name: str = ""
+    colour: Colour | None = None
+
+
+Mark = Series | Bars | Histogram
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Marks on two axes."""
+
+    marks: tuple[Mark, ...]
+    title: str = ""
+    caption: str = ""
+    x_label: str = ""
+    y_label: str = ""
+    y_scale: str = "linear"  # or "log"
+
+    def describe(self) -> str:
+        """The chart in words: what it compares, not the values, which may differ from machine to machine."""
+        words = []
+        for mark in self.marks:
+            match mark:
+                case Series():
+                    words.append(f"line {mark.name!r} through {counted(len(mark.x), 'point')}")
+                case Bars():
+                    words.append(f"bars {', '.join(mark.names)}")
+                case Histogram():
+                    words.append(f"histogram of {mark.name or 'values'} in {counted(len(mark.counts), 'bin')}")
+        return f"chart with {'; '.join(words) or 'nothing in it'}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words under column names."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+    caption: str = ""
+
+    def describe(self) -> str:
+        """The table in words."""
+        return f"table of {counted(len(self.rows), 'row')}: {', '.join(self.columns)}"
+
+
+AnyPanel = Panel | Chart | Table
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a scene's legend: a swatch in the look of what it explains."""
+
+    text: str
+    colour: Colour
+    hatch: str = ""
+    dash: str = ""  # with a dash the swatch is a line, without one it is filled
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Rows of panels, a legend, and the whole of it in words. Shows itself in a notebook."""
+
+    rows: tuple[tuple[AnyPanel, ...], ...]
+    legend: tuple[Key, ...] = ()
+    words: str = ""  # "" = put together from the panels
+
+    def __repr__(self) -> str:
+        if self.words:
+            return self.words
+        panels = [panel for panels in self.rows for panel in panels]
+        lines = [f"{panel.title}: {panel.describe()}" if panel.title else panel.describe() for panel in panels]
+        return "\n".join(lines) or "an empty scene"
+
+    def png(self, theme: str = "any", width: int = 880) -> bytes:
+        """The scene as a PNG, width pixels wide at most on the page (the file has more where that stays small)."""
+        from walkthrough.render.matplotlib import render_png
+
+        return render_png(self, theme, width).data
+
+    def save(self, path: str, theme: str = "light", width: int = 880) -> None:
+        """Write the scene as a PNG file."""
+        with open(path, "wb") as file:
+            file.write(self.png(theme, width))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        from walkthrough.render.matplotlib import render_png
+
+        drawn = render_png(self)
+        data = {"text/plain": repr(self), "image/png": base64.b64encode(drawn.data).decode()}
+        return data, {"image/png": {"width": drawn.width, "height": drawn.height}}
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """
+    >>> counted(1, "box", "boxes"), counted(3, "row")
+    ('1 box', '3 rows')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,54 @@
+"""A Scene as JSON and back: for a canvas in the browser, for files, for tests."""
+
+import base64
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from walkthrough import scene as data
+
+PNG = "data:image/png;base64,"
+LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
+PANELS = (data.Panel, data.Chart, data.Table, data.Series, data.Bars, data.Histogram)
+KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.Scene)}
+
+
+def to_json(value: Any) -> Any:
+    """A scene, or any part of one, as dicts, lists, numbers and strings; images as PNG data URIs.
+
+    >>> to_json(data.Text(1, 2, "here"))["kind"]
+    'Text'
+    """
+    if is_dataclass(value):
+        return {"kind": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        encoded = cv2.imencode(".png", value[..., ::-1])[1]  # OpenCV writes BGR
+        return PNG + base64.b64encode(encoded.tobytes()).decode()
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"kind": "float", "value": str(value)}  # JSON has no nan and no inf
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """The way back from to_json.
+
+    >>> from_json(to_json(data.Text(1, 2, "here"))) == data.Text(1, 2, "here")
+    True
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item) for item in value)
+    if isinstance(value, str) and value.startswith(PNG):
+        encoded = np.frombuffer(base64.b64decode(value[len(PNG) :]), np.uint8)
+        return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    if not isinstance(value, dict):
+        return value
+    if value.get("kind") == "float":
+        return float(value["value"])
+    if value.get("kind") not in KINDS:
+        raise ValueError(f"not part of a scene: kind {value.get('kind')!r}; there are {', '.join(KINDS)}")
+    return KINDS[value["kind"]](**{name: from_json(item) for name, item in value.items() if name != "kind"})

@@ -1,0 +1,199 @@
+"""show_*: pictures of what yolo_lite computes. Each takes what the library returns, or plain arrays; gives a Scene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from walkthrough.images import faded, heat, to_numpy, to_rgb
+from walkthrough.scene import Boxes, Cells, Grid, Key, Panel, Picture, Points, Scene, Text, counted
+from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.data.dataset import Batch
+from yolo_lite.loss.targets import Assignment
+
+OBJECT = Key("object", "object", dash="solid")
+
+
+def show_image(
+    image: Any,
+    boxes: Any = None,
+    labels: Sequence[str | int] | None = None,
+    names: Sequence[str] | None = None,
+    title: str = "",
+) -> Scene:
+    """An image and what was found in it.
+
+    Args:
+        image: path, PIL image, array or tensor, (H, W), (H, W, 3) or (3, H, W).
+        boxes: (n, 4) xyxy pixels, (n, 6) with confidence and class, or what predict returned for the image.
+        labels: n words, or n class indices; otherwise the classes that boxes brings, if any.
+        names: class names, for class indices.
+
+    >>> show_image(np.zeros((48, 64), np.uint8), [[4, 4, 20, 30]], ["cat"])
+    picture 64 x 48, 1 box: cat
+    """
+    panel = _image_panel(to_rgb(image), title)
+    if boxes is None:
+        return Scene(((panel,),))
+    return Scene(((_with(panel, labelled_boxes(boxes, labels, names)),),))
+
+
+def labelled_boxes(boxes: Any, labels: Sequence[str | int] | None = None, names: Sequence[str] | None = None) -> Boxes:
+    """Boxes in any of the library's forms, coloured by class."""
+    xyxy, scores, classes = boxes, None, None
+    if hasattr(boxes, "xyxy"):  # Detections
+        xyxy, scores, classes, names = boxes.xyxy, boxes.conf, boxes.cls, names or boxes.names
+    elif hasattr(boxes, "boxes"):  # Objects
+        xyxy, classes = boxes.boxes, boxes.cls
+    xyxy = to_numpy(xyxy)
+    xyxy = xyxy.reshape(-1, 4) if xyxy.size in (0, 4) else xyxy
+    if xyxy.ndim == 2 and xyxy.shape[1] == 6:  # non_max_suppression's rows
+        xyxy, scores, classes = xyxy[:, :4], xyxy[:, 4], xyxy[:, 5]
+    if labels is not None:
+        classes = labels
+    classes = [] if classes is None else [c if isinstance(c, str) else int(c) for c in classes]
+    order = list(dict.fromkeys(classes))
+    colours = tuple(order.index(c) if isinstance(c, str) else c for c in classes)
+    rounded = () if scores is None else tuple(round(float(score), 4) for score in scores)
+    return Boxes(xyxy, tuple(class_name(c, names) for c in classes), rounded, colours or (0,))
+
+
+def class_name(cls: str | int, names: Sequence[str] | Mapping[int, str] | None = None) -> str:
+    """
+    >>> class_name(1, ("cat", "dog")), class_name(7), class_name("bird")
+    ('dog', 'class 7', 'bird')
+    """
+    if isinstance(cls, str):
+        return cls
+    known = dict(names) if isinstance(names, Mapping) else dict(enumerate(names or ()))
+    return str(known.get(cls, f"class {cls}"))
+
+
+def show_batch(batch: Batch, names: Sequence[str] | None = None, columns: int = 4) -> Scene:
+    """The images of a batch with their targets, numbered as the targets' first column numbers them."""
+    panels = []
+    for index, image in enumerate(batch.images):
+        pixels = to_rgb(image)
+        mine = batch.targets[batch.targets[:, 0] == index]
+        xyxy = xywh_to_xyxy(to_numpy(mine[:, 2:6])) * np.tile(pixels.shape[1::-1], 2)
+        panel = _image_panel(pixels, f"image {index}")
+        panels.append(_with(panel, labelled_boxes(xyxy, mine[:, 1].long().tolist(), names)))
+    return Scene(tuple(tuple(panels[k : k + columns]) for k in range(0, len(panels), columns)))
+
+
+def show_grid(image: Any, strides: int | Sequence[int] = (8, 16, 32), boxes: Any = None) -> Scene:
+    """The cells of each detection level over the image, at true scale; with boxes, the cells of their centres."""
+    pixels = to_rgb(image)
+    height, width = pixels.shape[:2]
+    panels = []
+    for stride in [strides] if isinstance(strides, int) else [int(s) for s in strides]:
+        panel = _image_panel(pixels, f"stride {stride}", f"{-(-height // stride)} x {-(-width // stride)} cells")
+        if boxes is not None:
+            xyxy = np.asarray(labelled_boxes(boxes).xyxy).reshape(-1, 4)
+            centres = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+            panel = _with(
+                panel, Cells(centres[:, ::-1] // stride, stride), Boxes(xyxy), Points(centres, "object", size=4)
+            )
+        panels.append(_with(panel, Grid(stride, width, height)))
+    legend = () if boxes is None else (OBJECT, Key("cell of its centre", "own"))
+    return Scene((tuple(panels),), legend)
+
+
+def show_assignment(
+    images: Any,
+    matches: Sequence[Assignment],
+    strides: Sequence[int] | Tensor,
+    image_index: int = 0,
+    window: Sequence[float] | None = None,
+) -> Scene:
+    """Which cells and anchors answer for the objects of one image, a panel for each detection level.
+
+    Args:
+        images: a Batch, a tensor (N, 3, H, W), or the one image at the size of the network input.
+        matches: what build_targets returned, one Assignment per level.
+        strides: pixels per cell of each level.
+        image_index: which image of the batch.
+        window: xyxy pixels to look at more closely; None: the whole image.
+    """
+    images = getattr(images, "images", images)
+    pixels = to_rgb(images[image_index] if getattr(images, "ndim", 3) == 4 else images)
+    strides = [int(stride) for stride in strides]
+    if len(matches) != len(strides):
+        raise ValueError(f"{len(matches)} levels of matches, but {len(strides)} strides")
+    panels = tuple(_assignment_panel(pixels, m, s, image_index) for m, s in zip(matches, strides, strict=True))
+    if window is not None:
+        left, top, right, bottom = (float(side) for side in window)
+        panels = tuple(replace(p, left=left, top=top, width=right - left, height=bottom - top) for p in panels)
+    legend = (
+        OBJECT,
+        Key("own cell", "own"),
+        Key("neighbour", "neighbour", hatch="/"),
+        Key("anchor", "anchor", dash="dashed"),
+    )
+    return Scene((panels,), legend)
+
+
+def _assignment_panel(pixels: np.ndarray, match: Assignment, stride: int, image_index: int) -> Panel:
+    mine = Assignment(*(field[match.image == image_index].detach().cpu() for field in match))
+    cells = torch.stack((mine.row, mine.col), 1)  # (m, 2)
+    own = mine.offset == 0
+    corner = torch.stack((mine.col, mine.row), 1)  # (m, 2) xy
+    objects = xywh_to_xyxy(torch.cat((corner + mine.box[:, :2], mine.box[:, 2:]), 1)) * stride  # (m, 4) pixels
+    anchors = xywh_to_xyxy(torch.cat((corner + 0.5, mine.anchor_wh), 1)) * stride  # where all logits are 0
+    count = len(mine.row)
+    panel = _image_panel(faded(pixels), f"stride {stride}", counted(count, "match", "matches"))
+    return _with(
+        panel,
+        Grid(stride, panel.width, panel.height, opacity=0.15),
+        Cells(cells[~own].unique(dim=0), stride, "neighbour", hatch="/", opacity=0.8),
+        Cells(cells[own].unique(dim=0), stride, "own", opacity=0.9),
+        Boxes(anchors[own].unique(dim=0), colours=("anchor",), dash="dashed", width=1.2),
+        Boxes(objects.round().unique(dim=0)),
+    )
+
+
+def show_feature_maps(
+    maps: Tensor | Sequence[Tensor] | Mapping[str, Tensor], count: int = 16, image_index: int = 0, columns: int = 8
+) -> Scene:
+    """The first channels of feature maps (N, C, H, W), each stretched from its lowest to its highest value.
+
+    A mapping or sequence gives one panel each. Of raw detection maps (N, A, H, W, 5 + C): the A objectness maps.
+    """
+    if isinstance(maps, Tensor | np.ndarray):
+        maps = {"": maps}
+    elif not isinstance(maps, Mapping):
+        maps = {f"map {k}": tensor for k, tensor in enumerate(maps)}
+    return Scene(tuple((_maps_panel(name, to_numpy(m), count, image_index, columns),) for name, m in maps.items()))
+
+
+def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, columns: int) -> Panel:
+    what = "channel"
+    if maps.ndim == 5:
+        maps, what = maps[..., 4], "objectness of anchor"
+    if maps.ndim == 3:
+        maps = maps[None]
+    if maps.ndim != 4:
+        raise ValueError(f"feature maps have the shape (N, C, H, W), got {maps.shape}")
+    channels = maps[image_index][:count]  # (count, H, W)
+    height, width = channels.shape[1:]
+    columns = min(columns, len(channels))
+    gap = 0.06 * width
+    layers = []
+    for index, channel in enumerate(channels):
+        x, y = index % columns * (width + gap), index // columns * (height + gap)
+        layers.append(Picture(heat(channel), (x, y, x + width, y + height)))
+        layers.append(Text(x + gap / 2, y + gap / 2, str(index), anchor="left", size=9))
+    rows = -(-len(channels) // columns)
+    shown = f"{what} 0 to {len(channels) - 1} of {maps.shape[1]}, {height} x {width}"
+    return Panel(tuple(layers), columns * (width + gap) - gap, rows * (height + gap) - gap, name, shown)
+
+
+def _image_panel(pixels: np.ndarray, title: str = "", caption: str = "") -> Panel:
+    return Panel((Picture(pixels),), pixels.shape[1], pixels.shape[0], title, caption)
+
+
+def _with(panel: Panel, *layers: Any) -> Panel:
+    return replace(panel, layers=(*panel.layers, *layers))
