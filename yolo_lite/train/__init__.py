@@ -1,0 +1,1 @@
+"""Training: parameter groups, schedule, EMA."""
