@@ -1,6 +1,220 @@
-"""create_dataloader: batches of samples, the same ones for any number of workers.
+"""create_dataloader: batches of samples, the same ones for any number of workers and any way of starting them.
 
-Interface: create_dataloader(source_or_dataset, batch_size=16, *, shuffle=False, workers=0, drop_last=False, rank=0, world_size=1, pin_memory=False, **dataset_options) -> torch DataLoader
-    its batch sampler yields lists of (epoch, index) keys, so persistent workers need no state; order is a function of (seed, epoch); sampler.set_epoch(e), otherwise each pass is the next epoch; sampler.start_batch to resume within an epoch
-collate(samples) -> Batch
+The sampler asks for keys (epoch, index), and a sample is a function of its key. So workers need no state, may stay
+alive from epoch to epoch, and a run can be resumed in the middle of one.
 """
+
+import multiprocessing
+import operator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from yolo_lite.data.dataset import Batch, Sample, YoloDataset
+from yolo_lite.data.source import ImageSource
+
+ORDER = 1  # sets the draws of the order apart from those of the samples, which share seed and epoch
+WORKER_DIED = (
+    "a worker process of the data loader died. Usual reasons: a script that starts workers without "
+    '`if __name__ == "__main__":` around its code (each worker imports the script again); too little (shared) memory; '
+    "a source defined in a notebook cell, which workers cannot import. With workers=0 everything runs in this process"
+)
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of keys (epoch, index) for one of ``world_size`` processes; each pass is the next epoch.
+
+    Shuffled (for training), every process gets the same number of batches, and each image falls to exactly one of
+    them: the order is cut into groups of batch_size * world_size, and each group is shared out evenly. What is left
+    after the last whole group is shared out too; fewer images than processes join the group before. In order (for
+    validation), process r takes every world_size-th batch from the r-th on, so that the batches are those of a single
+    process, and one process may have one batch more than another.
+
+    >>> sampler = EpochSampler(5, batch_size=2)
+    >>> list(sampler)
+    [[(0, 0), (0, 1)], [(0, 2), (0, 3)], [(0, 4)]]
+    >>> next(iter(sampler))
+    [(1, 0), (1, 1)]
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size} must be 1 or more")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} must lie between 0 and {world_size - 1}, one less than world_size")
+        self.num_images, self.batch_size, self.shuffle, self.seed = num_images, batch_size, shuffle, seed
+        self.drop_last, self.rank, self.world_size = drop_last, rank, world_size
+        self.epoch = 0  # of the next pass
+        self.start_batch = 0  # the next pass leaves out so many batches
+        self.weights: np.ndarray | None = None  # (num_images,) >= 0: draw with replacement, in proportion
+        if not len(self):
+            raise ValueError(
+                f"no batch of {batch_size} x {world_size} in {num_images} images: drop_last drops them all"
+            )
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """The next pass is this epoch, from this batch on; the passes after it follow."""
+        self.epoch, self.start_batch = operator.index(epoch), operator.index(start_batch)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Indices in the order of an epoch, for all processes together; a function of (seed, epoch) and the weights."""
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(ORDER,)))
+        if self.weights is not None:
+            weights = np.asarray(self.weights, np.float64)
+            if weights.shape != (self.num_images,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+                raise ValueError(f"weights must be {self.num_images} numbers from 0 on, one per image, not all 0")
+            return generator.choice(self.num_images, self.num_images, p=weights / weights.sum())
+        return generator.permutation(self.num_images) if self.shuffle else np.arange(self.num_images)
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The batches of this process in an epoch, as indices."""
+        return self._share(self.order(epoch))
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch of this process."""
+        return len(self._share(np.arange(self.num_images)))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, start_batch = self.epoch, self.start_batch
+        self.set_epoch(epoch + 1)
+        for batch in self.batches(epoch)[start_batch:]:
+            yield [(epoch, index) for index in batch.tolist()]
+
+    def _share(self, order: np.ndarray) -> list[np.ndarray]:
+        if not (self.shuffle or self.weights is not None):
+            return self._cut(order, self.batch_size)[self.rank :: self.world_size]
+        groups = self._cut(order, self.batch_size * self.world_size)
+        if groups and len(groups[-1]) < self.world_size:
+            if len(groups) == 1:
+                raise ValueError(f"{self.num_images} images cannot be shared by {self.world_size} processes")
+            groups[-2:] = [np.concatenate(groups[-2:])]
+        return [np.array_split(group, self.world_size)[self.rank] for group in groups]
+
+    def _cut(self, order: np.ndarray, size: int) -> list[np.ndarray]:
+        end = len(order) // size * size if self.drop_last else len(order)
+        return [order[start : start + size] for start in range(0, end, size)]
+
+
+class YoloLoader(DataLoader[Batch]):
+    """A DataLoader of a YoloDataset whose errors say what to do. ``len``: batches in an epoch."""
+
+    dataset: YoloDataset
+    batch_sampler: EpochSampler
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """The next pass over the loader is this epoch, from this batch on; the passes after it follow."""
+        self.batch_sampler.set_epoch(epoch, start_batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for batch in super().__iter__():
+                # pinning memory turns tuples inside a NamedTuple into lists
+                yield batch._replace(paths=tuple(batch.paths), geometry=tuple(batch.geometry))
+        except RuntimeError as error:
+            if "exited unexpectedly" in str(error) or "is killed by signal" in str(error):
+                raise RuntimeError(WORKER_DIED) from error
+            raise
+
+
+def create_dataloader(
+    source: str | Path | Sequence[str | Path] | ImageSource | YoloDataset,
+    batch_size: int = 16,
+    *,
+    shuffle: bool = False,
+    workers: int = 0,
+    drop_last: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+    multiprocessing_context: str | None = None,
+    **dataset_options: Any,
+) -> YoloLoader:
+    """Batches of a dataset, in an order that depends on (seed, epoch) only.
+
+    Args:
+        source: a YoloDataset, or anything it is made from; then ``dataset_options`` are its other arguments.
+        shuffle: a new order in each epoch. workers: processes that load; 0 = this one does.
+        drop_last: leave the last batch out where it is smaller. rank, world_size: this process and how many there are.
+        pin_memory: page-locked batches, which a GPU fetches faster.
+        multiprocessing_context: how workers start: "forkserver", "spawn" or "fork". Left out: "forkserver" where the
+            system has it, else "spawn". "fork" starts fastest, but may hang where the process has used threads before
+            (a notebook that has used torch); the other two need `if __name__ == "__main__":` in scripts.
+    Returns:
+        An iterable of Batch; ``loader.set_epoch(epoch, start_batch)`` resumes, otherwise each pass is the next epoch.
+    Raises:
+        ValueError: options that cannot go together.
+
+    >>> batch = next(iter(create_dataloader("shapes", batch_size=2, img_size=64)))
+    >>> batch.images.shape, batch.targets.shape[1]
+    (torch.Size([2, 3, 64, 64]), 6)
+    """
+    if isinstance(source, YoloDataset):
+        if dataset_options:
+            raise ValueError(
+                f"{', '.join(dataset_options)}: options of the dataset, which exists already; set them there"
+            )
+        dataset = source
+    else:
+        dataset = YoloDataset(source, batch_size=batch_size, **dataset_options)
+    if dataset.rect and (shuffle or dataset.batch_size % batch_size):
+        raise ValueError(
+            f"rect gives each {dataset.batch_size} consecutive images one shape: "
+            f"use shuffle=False and a batch_size that divides {dataset.batch_size}"
+        )
+    if workers < 0:
+        raise ValueError(f"workers {workers} must be 0 or more")
+    return YoloLoader(
+        dataset,
+        batch_sampler=EpochSampler(len(dataset), batch_size, shuffle, dataset.seed, drop_last, rank, world_size),
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        worker_init_fn=_set_up_worker if workers else None,
+        multiprocessing_context=(multiprocessing_context or safe_context()) if workers else None,
+    )
+
+
+def safe_context() -> str:
+    """How to start worker processes from a process that may have used threads: never by forking it."""
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def _set_up_worker(worker: int) -> None:
+    """One thread in each worker: there are several of them already."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)  # 0 = no thread of its own
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples -> a batch; column 0 of the targets becomes the place of the image in the batch.
+
+    Raises:
+        ValueError: images of different sizes, with the sizes.
+    """
+    if len({sample.image.shape for sample in samples}) > 1:
+        sizes = ", ".join(f"{sample.path} {tuple(sample.image.shape[1:])}" for sample in samples)
+        raise ValueError(f"images of different sizes cannot form a batch: {sizes}; letterbox them to one size")
+    targets = [
+        torch.cat((torch.full_like(s.labels[:, :1], place), s.labels[:, 1:]), 1) for place, s in enumerate(samples)
+    ]
+    return Batch(
+        torch.stack([sample.image for sample in samples]),  # (N, 3, H, W)
+        torch.cat(targets),  # (n, 6)
+        tuple(sample.path for sample in samples),
+        tuple(sample.geometry for sample in samples),
+    )

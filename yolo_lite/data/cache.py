@@ -1,0 +1,156 @@
+"""Keeping resized images, in memory or on disk, so that they are decoded once; samples stay the same."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from yolo_lite.augment.objects import Image
+
+THREADS = min(8, os.cpu_count() or 1)  # OpenCV decodes and resizes without holding Python's lock
+MEMORY_SHARE = 0.9  # of what is available may be filled
+LoadImage = Callable[[int], Image]  # index -> the image as the dataset resizes it
+
+
+class ImageCache(Protocol):
+    def load(self, index: int) -> Image: ...
+
+
+class RamCache:
+    """All images in one flat tensor in shared memory, which workers share instead of copying (see LabelStore)."""
+
+    def __init__(self, load: LoadImage, sizes: np.ndarray, img_size: int, progress: bool = False) -> None:
+        """Loads every image.
+
+        Args:
+            sizes: (n, 2) height and width of the images before resizing. img_size: their longest side afterwards.
+        Raises:
+            MemoryError: the images would not fit into the memory that is available.
+        """
+        shorter = -(-sizes.min(1) * img_size // sizes.max(1))  # (n,) rounded up
+        room = 3 * img_size * shorter  # (n,) bytes
+        _require_memory(int(room.sum()), len(sizes))
+        self._start = torch.from_numpy(np.concatenate([[0], np.cumsum(room)])).share_memory_()  # (n + 1,)
+        self._shape = torch.zeros((len(sizes), 2), dtype=torch.int64).share_memory_()  # height, width
+        self._pixels = torch.empty(int(room.sum()), dtype=torch.uint8).share_memory_()
+
+        def fill(index: int) -> None:
+            image = load(index)
+            first = self._start[index].item()
+            self._pixels[first : first + image.size] = torch.from_numpy(image.reshape(-1))
+            self._shape[index] = torch.tensor(image.shape[:2])
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            filled = pool.map(fill, range(len(sizes)))
+            list(tqdm(filled, "caching images", len(sizes), unit="image", disable=not progress))
+
+    @property
+    def nbytes(self) -> int:
+        return self._pixels.nbytes
+
+    def load(self, index: int) -> Image:
+        """A copy of the image, (H, W, 3) uint8 RGB."""
+        height, width = self._shape[index].tolist()
+        first = self._start[index].item()
+        return self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
+
+    def __repr__(self) -> str:
+        return f"RamCache({len(self._shape)} images, {self.nbytes / 2**20:.0f} MiB)"
+
+
+def _require_memory(needed: int, num_images: int) -> None:
+    available = available_memory()
+    if available is not None and needed > MEMORY_SHARE * available:
+        raise MemoryError(
+            f"cache='ram': {num_images} images take {needed / 2**30:.2f} GiB, but only {available / 2**30:.2f} GiB of "
+            "(shared) memory are available; use cache='disk', a smaller img_size, or no cache"
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes that can be put into shared memory now; None where the system does not say (macOS, Windows)."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    group = Path("/sys/fs/cgroup")  # a container's own limit
+    with contextlib.suppress(OSError, ValueError):  # no container, or no limit ("max")
+        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    if os.path.isdir("/dev/shm"):
+        limits.append(shutil.disk_usage("/dev/shm").free)
+    return min(limits, default=None)
+
+
+class DiskCache:
+    """One .npy file per image in a folder of its own, written when the image is first loaded.
+
+    A file's name is a digest of the image's path, time of change, size and of the way it was resized: an image that
+    changes gets a new one, and several datasets and processes can share the folder.
+    """
+
+    def __init__(self, load: LoadImage, paths: Sequence[str], key: str, folder: str | Path | None = None) -> None:
+        """
+        Args:
+            paths: of the images. key: says how they were resized. folder: left out = that of the user, user_cache_dir.
+        Raises:
+            ValueError: the images are not files.
+        """
+        if not Path(paths[0]).is_file():
+            raise ValueError(f"cache='disk' is for image files, and {paths[0]} is none; use cache='ram' or no cache")
+        self.folder = Path(folder).expanduser() if folder else user_cache_dir() / "images"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._load, self._paths, self._key = load, paths, key
+
+    def load(self, index: int) -> Image:
+        """The image, (H, W, 3) uint8 RGB; FileNotFoundError where the original is gone."""
+        file = self.folder / self._file_name(self._paths[index])
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: (re)placed below
+            return np.load(file, allow_pickle=False)
+        image = self._load(index)
+        write_atomically(file, image)
+        return image
+
+    def _file_name(self, path: str) -> str:
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: no such image file") from None
+        identity = f"{os.path.abspath(path)}|{stat.st_mtime_ns}|{stat.st_size}|{self._key}"
+        return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32] + ".npy"
+
+    def __repr__(self) -> str:
+        return f"DiskCache({str(self.folder)!r})"
+
+
+def write_atomically(path: Path, array: np.ndarray) -> None:
+    """Saves an array so that no reader ever sees half of it, whatever happens meanwhile."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def user_cache_dir() -> Path:
+    """The folder for what can be made again, in the place that the system has for such things."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "yolo-lite"

@@ -1,0 +1,183 @@
+"""Image files: reading them, and their size without reading all of them.
+
+Every format OpenCV decodes is accepted, whatever the file's name ends in. Gray becomes three equal channels, alpha is
+dropped, 16 bits are scaled to 8, CMYK is converted, the EXIF rotation is applied (once). The first picture of several
+in a file is taken.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+
+from yolo_lite.augment.objects import Image
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
+    *(".jpe", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
+)
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+class ImageError(ValueError):
+    """A file that is no image, or not a whole one."""
+
+
+def read_image(path: str | Path) -> Image:
+    """Reads an image file.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    Raises:
+        FileNotFoundError: no such file. ImageError: it cannot be decoded, or breaks off before its end.
+    """
+    try:
+        data = Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image file") from None
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str = "image") -> Image:
+    """Decodes the bytes of an image file; ``name`` is what errors call it. See read_image."""
+    if not data.strip(b"\0"):
+        raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
+    image = _decode(data)
+    if image is None and data.startswith(JPEG_START):
+        image = _decode_without_end(data)
+    if image is None:
+        raise ImageError(f"{name}: {_why_unreadable(data)}")
+    return image
+
+
+def _decode(data: bytes) -> Image | None:
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV allows, for example
+        return None
+    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _decode_without_end(data: bytes) -> Image | None:
+    """A JPEG without its end marker: some cameras forget to write it, but mostly a download broke off.
+
+    To tell one from the other, it is decoded with two different continuations. All pixels are there if neither of
+    them changes anything.
+    """
+    stem = data[:-1] if data.endswith(b"\xff") else data  # half of the end marker
+    image = _decode(stem + JPEG_END)
+    for continuation in (b"\x55" * 64, b"\xaa\x31\x13\xe6" * 16):
+        other = _decode(stem + continuation + JPEG_END)
+        if image is None or other is None or not np.array_equal(image, other):
+            return None
+    return image
+
+
+def _why_unreadable(data: bytes) -> str:
+    if data.startswith((JPEG_START, PNG_START)):
+        return "the image is damaged or breaks off before its end: fetch or export it again"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "a HEIC photograph, which OpenCV does not read: convert it to JPEG"
+    if data[:2] in (b"II", b"MM"):
+        return "this kind of TIFF or raw photograph is not read: save it with 8 or 16 bits a channel"
+    start = data[:16].decode("ascii", "replace").replace("\ufffd", "?")
+    return f"not an image that can be read (it begins with {start!r})"
+
+
+class Size(NamedTuple):
+    height: int
+    width: int
+
+
+def image_size(path: str | Path) -> Size:
+    """Height and width as ``read_image`` would give them, and a check that the file is whole.
+
+    JPEG and PNG, upright and undamaged, are answered from their headers; anything else is decoded.
+
+    Raises:
+        OSError: the file cannot be opened. ImageError: see read_image.
+    """
+    with open(path, "rb") as file:
+        start = file.read(8)
+        size = None
+        if start.startswith(JPEG_START):
+            size = _jpeg_size(file)
+        elif start == PNG_START:
+            size = _png_size(file)
+    return size or Size(*read_image(path).shape[:2])
+
+
+def _jpeg_size(file: BinaryIO) -> Size | None:
+    """From the frame header; None where only decoding tells: rotated, unusual, or without an end marker."""
+    file.seek(2)
+    while True:
+        marker = file.read(4)  # 0xff, kind, length (2 bytes, big endian, counting themselves)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return None
+        kind, length = marker[1], int.from_bytes(marker[2:], "big")
+        if kind == 0xE1 and not _is_upright(file.read(length - 2)):
+            return None
+        if kind in (0xC0, 0xC1, 0xC2):  # baseline, extended, progressive
+            precision, height, width = struct.unpack(">BHH", file.read(5).ljust(5, b"\0"))
+            whole = precision == 8 and height > 0 and width > 0 and _ends_with(file, JPEG_END)
+            return Size(height, width) if whole else None
+        if (0xC3 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)) or kind == 0xDA:
+            return None  # rare ways of coding, or data before any frame header
+        if kind != 0xE1:
+            file.seek(length - 2, 1)
+
+
+def _ends_with(file: BinaryIO, end: bytes, tail: int = 4096) -> bool:
+    """Whether a file ends with these bytes, zeros and line ends behind them aside."""
+    file.seek(0, 2)
+    file.seek(max(file.tell() - tail, 0))
+    return file.read().rstrip(b"\0\r\n").endswith(end)
+
+
+def _is_upright(segment: bytes) -> bool:
+    """Whether an APP1 segment of a JPEG leaves the picture as it is: EXIF orientation 1, or none.
+
+    Source: EXIF 2.3, a TIFF header and a directory of 12-byte entries (tag, type, count, value); orientation is 0x0112.
+    """
+    if not segment.startswith(b"Exif\0\0"):
+        return True
+    tiff = segment[6:]
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return False
+    try:
+        (directory,) = struct.unpack_from(order + "4xI", tiff)
+        (entries,) = struct.unpack_from(order + "H", tiff, directory)
+        for entry in range(entries):
+            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * entry)
+            if tag == 0x0112:
+                return value == 1
+    except struct.error:  # a directory that breaks off: let the decoder judge
+        return False
+    return True
+
+
+def _png_size(file: BinaryIO) -> Size | None:
+    """From the header chunk; None where a chunk is damaged or missing, or may rotate the picture."""
+    file.seek(len(PNG_START))
+    size = None
+    while True:
+        head = file.read(8)  # length (big endian), kind
+        if len(head) < 8:
+            return None
+        length, kind = struct.unpack(">I4s", head)
+        body, checksum = file.read(length), file.read(4)
+        if kind == b"eXIf" or len(checksum) < 4:
+            return None
+        is_critical = kind[:1].isupper()
+        if is_critical and zlib.crc32(kind + body) != int.from_bytes(checksum, "big"):
+            return None
+        if kind == b"IHDR" and length == 13:
+            width, height = struct.unpack_from(">II", body)
+            size = Size(height, width)
+        if kind == b"IEND":
+            return size if size and min(size) > 0 else None

@@ -1,0 +1,192 @@
+"""One sample: all that chance decides about it, and the steps that follow from that.
+
+``draw_sample`` decides, ``sample_stages`` computes. n objects, H W height and width.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from yolo_lite.augment.colour import (
+    HsvDraw,
+    PhotometricDraw,
+    apply_hsv,
+    apply_photometric,
+    draw_hsv,
+    draw_photometric,
+)
+from yolo_lite.augment.geometry import (
+    CropDraw,
+    FlipDraw,
+    Geometry,
+    WarpDraw,
+    apply_crop,
+    apply_flip,
+    apply_warp,
+    draw_crop,
+    draw_flip,
+    draw_warp,
+    letterbox,
+)
+from yolo_lite.augment.mixing import (
+    CopyPasteDraw,
+    MixupDraw,
+    MosaicDraw,
+    apply_copy_paste,
+    apply_mixup,
+    apply_mosaic,
+    draw_copy_paste,
+    draw_mixup,
+    draw_mosaic,
+)
+from yolo_lite.augment.objects import Image, Objects
+from yolo_lite.hyperparameters import Hyperparameters
+
+
+class MosaicDraws(NamedTuple):
+    """A mosaic, what is pasted into it, and the warp that cuts the network's input out of it."""
+
+    index: int  # of the image that the mosaic is drawn for
+    mosaic: MosaicDraw
+    copy_paste: CopyPasteDraw
+    warp: WarpDraw
+
+
+class SampleDraw(NamedTuple):
+    """All that chance decides about a sample; None = that step is not taken."""
+
+    index: int
+    epoch: int
+    mosaic: MosaicDraws | None = None
+    second_mosaic: MosaicDraws | None = None  # what mixup blends in
+    mixup: MixupDraw | None = None
+    warp: WarpDraw | None = None  # of the image itself, where there is no mosaic
+    crop: CropDraw | None = None
+    photometric: PhotometricDraw | None = None
+    hsv: HsvDraw | None = None
+    flip: FlipDraw | None = None
+
+
+def draw_sample(
+    hyp: Hyperparameters,
+    index: int,
+    epoch: int,
+    generator: np.random.Generator,
+    size: tuple[int, int],
+    objects_per_image: np.ndarray,
+    allow_mosaic: bool = True,
+) -> SampleDraw:
+    """Draws an augmented sample.
+
+    Everything is drawn in the same order whatever ``hyp`` says, so changing one setting leaves the others' draws as
+    they are.
+
+    Args:
+        size: (height, width) of the network input. objects_per_image: (n,) of the whole dataset.
+    """
+    has_mosaic, has_mixup = (generator.random(2) < (hyp.mosaic, hyp.mixup)).tolist()
+    has_mosaic = has_mosaic and allow_mosaic
+    has_mixup = has_mixup and has_mosaic
+    mosaic = _draw_mosaic(hyp, index, generator, size, objects_per_image)
+    partner = int(generator.integers(len(objects_per_image)))
+    second = _draw_mosaic(hyp, partner, generator, size, objects_per_image)
+    mixup, warp = draw_mixup(hyp, size, generator), draw_warp(hyp, size, generator)
+    crop = draw_crop(hyp, size, generator)
+    return SampleDraw(
+        index,
+        epoch,
+        mosaic=mosaic if has_mosaic else None,
+        second_mosaic=second if has_mixup else None,
+        mixup=mixup if has_mixup else None,
+        warp=None if has_mosaic else warp,
+        crop=None if crop == CropDraw() else crop,
+        photometric=draw_photometric(hyp, size, generator),
+        hsv=draw_hsv(hyp, size, generator),
+        flip=draw_flip(hyp, size, generator),
+    )
+
+
+def _draw_mosaic(
+    hyp: Hyperparameters,
+    index: int,
+    generator: np.random.Generator,
+    size: tuple[int, int],
+    objects_per_image: np.ndarray,
+) -> MosaicDraws:
+    mosaic = draw_mosaic(hyp, size, generator, index, len(objects_per_image))
+    num_objects = int(objects_per_image[[index, *mosaic.partners]].sum())
+    copy_paste = draw_copy_paste(hyp, size, generator, num_objects)
+    return MosaicDraws(index, mosaic, copy_paste, draw_warp(hyp, size, generator))
+
+
+class Loaded(NamedTuple):
+    """An image as it enters the pipeline: resized so that its longest side is that of the network input."""
+
+    image: Image  # (H, W, 3)
+    objects: Objects  # in its pixels
+    original_size: tuple[int, int]  # (height, width)
+
+
+class Stage(NamedTuple):
+    """A sample after one of its steps."""
+
+    name: str  # load, letterbox, mosaic, copy_paste, warp, mixup, crop, photometric, hsv, flip
+    image: Image  # (H, W, 3)
+    objects: Objects  # in its pixels
+    result: Any = None  # what the step gave besides: a Geometry, a Mosaic, a Warped (with the boxes it dropped) ...
+
+
+Load = Callable[[int], Loaded]  # dataset index -> image
+
+
+def sample_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Iterator[Stage]:
+    """The sample after each of its steps; the last is the finished one.
+
+    Args:
+        load: reads an image of the dataset. size: (height, width) of the network input.
+    """
+    start = _single_stages(draw, load, size) if draw.mosaic is None else _mosaic_stages(draw.mosaic, load, size)
+    for stage in start:
+        yield stage
+    image, objects = stage.image, stage.objects
+    if draw.second_mosaic is not None and draw.mixup is not None:
+        *_, second = _mosaic_stages(draw.second_mosaic, load, size)
+        image, objects = apply_mixup(image, objects, second.image, second.objects, draw.mixup)
+        yield Stage("mixup", image, objects, second)
+    if draw.crop is not None:
+        cropped = apply_crop(image, objects, draw.crop)
+        image, objects = cropped.image, cropped.objects
+        yield Stage("crop", image, objects, cropped)
+    if draw.photometric is not None:
+        image = apply_photometric(image, draw.photometric)
+        yield Stage("photometric", image, objects)
+    if draw.hsv is not None:
+        image = apply_hsv(image, draw.hsv)
+        yield Stage("hsv", image, objects)
+    if draw.flip is not None:
+        image, objects = apply_flip(image, objects, draw.flip)
+        yield Stage("flip", image, objects)
+
+
+def _single_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Iterator[Stage]:
+    """An image by itself: letterboxed, and warped where that was drawn."""
+    image, objects, original_size = load(draw.index)
+    yield Stage("load", image, objects)
+    ratio = max(image.shape[:2]) / max(original_size)
+    boxed = letterbox(image, size, auto=False, scaleup=draw.warp is not None)  # validation never enlarges
+    objects = objects.scaled(boxed.ratio, boxed.ratio).moved(*boxed.pad)
+    yield Stage("letterbox", boxed.image, objects, Geometry(original_size, ratio * boxed.ratio, boxed.pad))
+    if draw.warp is not None:
+        warped = apply_warp(boxed.image, objects, draw.warp)
+        yield Stage("warp", warped.image, warped.objects, warped)
+
+
+def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int]) -> Iterator[Stage]:
+    loaded = [load(index) for index in (draws.index, *draws.mosaic.partners)]
+    mosaic = apply_mosaic([part.image for part in loaded], [part.objects for part in loaded], draws.mosaic, size)
+    yield Stage("mosaic", mosaic.image, mosaic.objects, mosaic)
+    image, objects = apply_copy_paste(mosaic.image, mosaic.objects, draws.copy_paste)
+    yield Stage("copy_paste", image, objects)
+    warped = apply_warp(image, objects, draws.warp, size)  # shows the middle of the canvas
+    yield Stage("warp", warped.image, warped.objects, warped)
