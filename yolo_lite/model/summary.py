@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
     from .yolo import Yolo
@@ -29,8 +29,7 @@ class LayerSummary(NamedTuple):
     parameters: int
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]  # one, except for the head
-    flops: int  # 2 per multiply-and-add of convolutions and matrix products, 1 per element that a BatchNorm or
-    # a convolution's bias shifts (its scale goes into the weights: see fuse); activations and pools left out
+    flops: int  # 2 per multiply-and-add of convolutions, matrix products and BatchNorm; activations, pools left out
 
 
 class Summary(NamedTuple):
@@ -96,16 +95,14 @@ def summarise(model: "Yolo", img_size: int | tuple[int, int] = 640) -> Summary:
     return Summary(tuple(rows), (height, width))
 
 
-def _conv_flops(x: Shape, weight: Shape, bias: Shape | None, *options: Any, out_shape: Shape, **unused: Any) -> int:
-    """Of one call of a convolution, whose options are stride, padding, dilation, transposed ..."""
-    return conv_flop_count(x, weight, out_shape, transposed=options[3]) + (math.prod(out_shape) if bias else 0)
-
-
 def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
-    return math.prod(x)
+    return 2 * math.prod(x)  # each element times a scale, plus a shift
 
 
-_FLOPS = {torch.ops.aten.convolution: _conv_flops, torch.ops.aten.native_batch_norm: _batch_norm_flops}
+_FLOPS = {
+    torch.ops.aten.native_batch_norm: _batch_norm_flops,
+    torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm_flops,  # what it becomes in evaluation mode
+}
 
 
 def _count(module: nn.Module) -> int:
