@@ -116,7 +116,8 @@ def draw_crop(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.r
 def apply_crop(image: Image, objects: Objects, drawn: CropDraw) -> Warped:
     """Cuts the window out and enlarges it to the size of the image; drops objects by the rule of the warp.
 
-    >>> crop = apply_crop(np.zeros((100, 100, 3), np.uint8), Objects.build([0], [[0, 0, 60, 30]]), CropDraw(0.5, 0, 0.5, 1))
+    >>> objects = Objects.build([0], [[0, 0, 60, 30]])
+    >>> crop = apply_crop(np.zeros((100, 100, 3), np.uint8), objects, CropDraw(left=0.5, width=0.5))
     >>> crop.image.shape, crop.objects.boxes.tolist()
     ((100, 100, 3), [[0.0, 0.0, 20.0, 30.0]])
     """

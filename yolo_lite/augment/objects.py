@@ -4,7 +4,7 @@ Coordinates are pixels of that image: x in [0, width], y in [0, height]; pixel (
 [row, row + 1]. Shape letters: n objects, k points of a polygon, H W height and width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,7 +114,7 @@ class Objects(NamedTuple):
         return Objects(self.cls, boxes, _each(self.polygons, lambda polygon: polygon * scale + shift))
 
 
-def _each(polygons, change) -> tuple[Polygon, ...]:
+def _each(polygons: Sequence[Polygon], change: Callable[[np.ndarray], np.ndarray]) -> tuple[Polygon, ...]:
     return tuple(None if polygon is None else change(polygon) for polygon in polygons)
 
 

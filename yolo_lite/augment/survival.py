@@ -1,5 +1,6 @@
 """Survival: which boxes are still worth learning from after a warp or a crop, and why the others are not."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
         area_threshold: 0.1 for boxes, 0.01 for boxes around polygons.
 
     >>> box_candidates(np.array([[0, 0, 40, 40], [0, 0, 40, 40]]), np.array([[0, 0, 40, 40], [0, 0, 40, 1.5]]))
-    Survival(kept=array([ True, False]), reasons=('', '1.5 px tall: must be over 2; 4 % of its area left: ...'))
+    Survival(kept=array([ True, False]), reasons=('', '1.5 px tall: must be over 2; 3.7 % of its area left: ...'))
     """
     before, after = np.asarray(before, np.float64).reshape(-1, 4), np.asarray(after, np.float64).reshape(-1, 4)
     old_width, old_height = before[:, 2] - before[:, 0], before[:, 3] - before[:, 1]
@@ -44,16 +45,21 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
     return Survival(kept, tuple(reasons))
 
 
-def _reason(width: float, height: float, left: float, aspect: float, area_threshold: float) -> str:
+def _reason(width: float, height: float, left: float, aspect: float, threshold: float) -> str:
     if width <= 0 or height <= 0:
         return "outside the image: nothing of it left"
     failures = []
     if width <= MIN_SIDE:
-        failures.append(f"{width:.1f} px wide: must be over {MIN_SIDE}")
+        failures.append(f"{_floor(width)} px wide: must be over {MIN_SIDE}")
     if height <= MIN_SIDE:
-        failures.append(f"{height:.1f} px tall: must be over {MIN_SIDE}")
-    if left <= area_threshold:
-        failures.append(f"{left:.0%} of its area left: must be over {area_threshold:.0%}".replace("%", " %"))
+        failures.append(f"{_floor(height)} px tall: must be over {MIN_SIDE}")
+    if left <= threshold:
+        failures.append(f"{_floor(100 * left)} % of its area left: must be over {100 * threshold:g} %")
     if aspect >= MAX_ASPECT:
         failures.append(f"aspect {aspect:.0f}: must be under {MAX_ASPECT}")
     return "; ".join(failures)
+
+
+def _floor(number: float) -> str:
+    """One decimal, rounded down: 1.98 must not read as "2.0, must be over 2"."""
+    return f"{math.floor(number * 10) / 10:g}"
