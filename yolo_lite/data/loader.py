@@ -121,9 +121,7 @@ class YoloLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            for batch in super().__iter__():
-                # pinning memory turns tuples inside a NamedTuple into lists
-                yield batch._replace(paths=tuple(batch.paths), geometry=tuple(batch.geometry))
+            yield from super().__iter__()
         except RuntimeError as error:
             if "exited unexpectedly" in str(error) or "is killed by signal" in str(error):
                 raise RuntimeError(WORKER_DIED) from error
@@ -214,7 +212,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     ]
     return Batch(
         torch.stack([sample.image for sample in samples]),  # (N, 3, H, W)
-        torch.cat(targets),  # (n, 6)
+        targets,
         tuple(sample.path for sample in samples),
         tuple(sample.geometry for sample in samples),
     )
