@@ -8,7 +8,7 @@ from walkthrough.scene import Bars, Chart, Histogram, Series, Table
 from walkthrough.style import DASHES, MARKERS, Theme, colour
 
 SMALL = 11  # CSS pixels
-ROW, PADDING, MOST_ROWS = 22, 12, 40
+ROW, PADDING, MOST_ROWS, NARROWEST = 22, 12, 40, 40
 
 
 def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
@@ -66,7 +66,7 @@ def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme) -> None:
 def table_size(table: Table) -> tuple[float, float]:
     """Width and height of a table in CSS pixels."""
     rows = min(len(table.rows), MOST_ROWS) + (len(table.rows) > MOST_ROWS)
-    return max(sum(_column_widths(table)), PADDING), (rows + 1) * ROW
+    return max(sum(_column_widths(table)), NARROWEST), (rows + 1) * ROW
 
 
 def _column_widths(table: Table) -> list[float]:

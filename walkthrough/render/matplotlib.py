@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from walkthrough import style
 from walkthrough.render.layers import DASH, PX, draw_panel
-from walkthrough.render.marks import draw_chart, draw_table, table_size
+from walkthrough.render.marks import NARROWEST, draw_chart, draw_table, table_size
 from walkthrough.render.png import encode
 from walkthrough.render.text import Rect, font, quiet, shortened, width_of
 from walkthrough.scene import AnyPanel, Chart, Key, Panel, Scene, Table
@@ -63,7 +63,7 @@ def layout(scene: Scene, width: int) -> tuple[list[Placed], tuple[int, int]]:
         for panel in row:
             room = table_size(panel) if isinstance(panel, Table) else (_aspect(panel) * height, height)
             placed.append(Placed(panel, (x, y, *room)))
-            x += max(room[0], 40) + GAP
+            x += max(room[0], NARROWEST) + GAP
             deepest = max(deepest, room[1])
         widest = max(widest, x - GAP)
         y += deepest + (CAPTION if any(panel.caption for panel in row) else 0) + GAP
@@ -117,7 +117,7 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: tuple[int, int], th
             draw_chart(_axes(figure, inner, size), panel, theme)
         case Table():
             draw_table(_axes(figure, rect, size), panel, theme)
-    room = max(width, 40) + GAP / 2
+    room = max(width, NARROWEST) + GAP / 2
     _write(figure, (x, y - 7), shortened(panel.title, room, 13, "bold"), size, theme.text, 13, "bold")
     _write(figure, (x, y + height + 14), shortened(panel.caption, room, 11), size, theme.muted, 11)
 
