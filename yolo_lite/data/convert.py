@@ -1,4 +1,11 @@
 """COCO JSON and Pascal VOC -> YOLO folders.
 
-Interface: convert_coco(json_path, out_dir, images=None, ...) -> Report; convert_voc(folder, out_dir, names=None, ...) -> Report
+Both converters write ``images/<split>``, ``labels/<split>`` and ``data.yaml`` into a new folder, in one go: it is built
+beside its final place and moved there when it is complete. The originals are only read.
 """
+
+from yolo_lite.data.coco import convert_coco
+from yolo_lite.data.converted import Placing
+from yolo_lite.data.voc import convert_voc
+
+__all__ = ["Placing", "convert_coco", "convert_voc"]
