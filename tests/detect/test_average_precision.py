@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_lite.detect.average_precision import RULES, average_precision
@@ -60,6 +60,7 @@ def test_nothing_at_all(rule) -> None:
     assert average_precision(np.zeros((0, 10), bool), [], [], [], rule).ap.shape == (0, 10)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), rule=st.sampled_from(RULES))
 def test_the_order_of_the_detections_changes_nothing(seed: int, rule) -> None:
     correct, conf, pred_cls, target_cls = random_detections(seed)
@@ -70,6 +71,7 @@ def test_the_order_of_the_detections_changes_nothing(seed: int, rule) -> None:
     np.testing.assert_array_equal(one.curves.f1, other.curves.f1)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), rule=st.sampled_from(RULES))
 def test_only_the_order_of_the_confidences_matters_to_ap(seed: int, rule) -> None:
     correct, conf, pred_cls, target_cls = random_detections(seed)
@@ -78,6 +80,7 @@ def test_only_the_order_of_the_confidences_matters_to_ap(seed: int, rule) -> Non
     np.testing.assert_array_equal(one.ap, other.ap)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), rule=st.sampled_from(RULES))
 def test_values_lie_between_zero_and_one_and_curves_run_the_right_way(seed: int, rule) -> None:
     found = average_precision(*random_detections(seed), rule)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_lite.boxes import box_iou
@@ -31,6 +31,7 @@ def overlaps_of(detections: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return box_iou(torch.from_numpy(detections[:, :4]), torch.from_numpy(labels[:, 1:])).numpy()
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_matching_equals_the_rule_written_out(seed: int) -> None:
     detections, labels = random_image(seed)
@@ -54,6 +55,7 @@ def test_matching_equals_the_rule_written_out(seed: int) -> None:
         assert set(correct[:, column].nonzero()[0]) == expected
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_a_label_is_found_once_and_stricter_thresholds_find_no_more(seed: int) -> None:
     detections, labels = random_image(seed)
@@ -69,6 +71,7 @@ def test_the_label_of_another_class_or_of_too_little_overlap_is_not_found() -> N
     assert match_detections(detections, labels, torch.tensor([0.5, 0.51])).tolist() == [[False, False], [True, False]]
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_confusion_counts_every_label_and_every_detection_once(seed: int) -> None:
     detections, labels = random_image(seed)
@@ -80,6 +83,7 @@ def test_confusion_counts_every_label_and_every_detection_once(seed: int) -> Non
     assert matrix[3, 3] == 0
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_confusion_equals_the_rule_written_out(seed: int) -> None:
     detections, labels = random_image(seed)

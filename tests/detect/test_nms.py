@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_lite.boxes import box_iou
@@ -53,6 +53,7 @@ def decoded_rows(*rows: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(rows)[None]
 
 
+@settings(deadline=None)
 @given(
     count=st.sampled_from([0, 1, 2, 7, 60, BLOCK, BLOCK + 1, 3 * BLOCK - 5]),
     seed=st.integers(0, 2**31),
@@ -69,6 +70,7 @@ def test_equals_the_rule_written_out(count: int, seed: int, iou_thres: float, si
     assert suppressed_by(boxes, scores, iou_thres).tolist() == by
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), limit=st.integers(0, 60))
 def test_a_limit_keeps_the_first_ones_and_leaves_the_rest_undecided(seed: int, limit: int) -> None:
     boxes, scores = random_boxes(2 * BLOCK, seed)

@@ -1,6 +1,164 @@
-"""evaluate: precision, recall, average precision (COCO's rule or YOLOv5's), confusion matrix, curves as data.
+"""evaluate: how well a detector finds the objects of a labelled dataset."""
 
-Interface: evaluate(model, loader, rule="coco", conf_thres=.001, iou_thres=.6, max_det=300, device=None, progress=False) -> Metrics(map, map50, per_class, confusion, curves, ...);
-average_precision(correct (n, T) bool, conf (n,), pred_cls (n,), target_cls (m,), rule="coco") -> AveragePrecision(ap (C, T), precision, recall, f1 (C,), classes (C,), curves)
-match_detections(detections (n,6), labels (m,5) cls xyxy, iou_thresholds (T,)) -> correct (n, T) bool; confusion_matrix(...)
-"""
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from yolo_lite.augment.geometry import to_original
+from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.data.dataset import Batch
+from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
+from yolo_lite.detect.coco import coco_average_precision
+from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input
+from yolo_lite.detect.matching import confusion_matrix, match_detections
+from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
+from yolo_lite.detect.nms import non_max_suppression
+
+IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75
+
+
+class ImageResult(NamedTuple):
+    """What was found in an image, and what is there; pixels of the original image."""
+
+    detections: np.ndarray  # (n, 6) float32 xyxy, confidence, class; best first
+    labels: np.ndarray  # (m, 5) float32 class, xyxy
+
+
+def evaluate(
+    model: Detector,
+    loader: Iterable[Batch],
+    rule: Rule = "coco",
+    conf_thres: float = 0.001,
+    iou_thres: float = 0.6,
+    max_det: int = 300,
+    progress: bool = False,
+) -> Metrics:
+    """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
+
+    Runs where the model's weights are, and leaves the model as it was.
+
+    Args:
+        loader: batches of unaugmented images, as ``create_dataloader`` gives them.
+        rule: "coco", the figures of pycocotools; or "yolov5", those that YOLOv5 prints. Precision, recall, curves and
+            confusion come from YOLOv5's matching under either rule.
+        conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts.
+        progress: draws a bar.
+    Raises:
+        ValueError: no images, no labels, another number of classes than the model's, or mixed images.
+
+    >>> from yolo_lite.data.loader import create_dataloader
+    >>> from yolo_lite.model.yolo import create_model
+    >>> loader = create_dataloader("shapes", batch_size=4, split="val", img_size=64)
+    >>> model = create_model("yolov5n", num_classes=loader.dataset.num_classes)
+    >>> evaluate(model, loader).map50 < 0.05  # it has learnt nothing yet
+    True
+    """
+    if rule not in RULES:
+        raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
+    _check_dataset(model, getattr(loader, "dataset", None))
+    stopwatch = Stopwatch(model)
+    results: list[ImageResult] = []
+    with inference(model):
+        for batch in tqdm(loader, desc="evaluate", disable=not progress):
+            _check_batch(model, batch)
+            with stopwatch.measure("preprocess"):
+                images = network_input(batch.images, model)
+            with stopwatch.measure("inference"):
+                boxes = model.decode(model(images))
+            with stopwatch.measure("nms"):
+                found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
+            results += _in_original_pixels(batch, found)
+    if not results:
+        raise ValueError("the loader gave no images: check the dataset and its split")
+    seconds = Seconds(**{stage: total / len(results) for stage, total in stopwatch.seconds.items()})
+    return summarise(results, tuple(model.names), rule, seconds)
+
+
+def summarise(
+    results: list[ImageResult], names: tuple[str, ...], rule: Rule = "coco", seconds: Seconds | None = None
+) -> Metrics:
+    """Detections and labels of all images -> Metrics: evaluation without a model, for detections from anywhere.
+
+    >>> box = np.array([[1.0, 1, 9, 9]])
+    >>> result = ImageResult(np.hstack((box, [[0.9, 0]])), np.hstack(([[0]], box)))
+    >>> summarise([result], ("cat", "dog")).per_class[0].name
+    'cat'
+    """
+    detections, labels = [result.detections for result in results], [result.labels for result in results]
+    all_labels, all_detections = np.concatenate(labels), np.concatenate(detections)
+    if not len(all_labels):
+        raise ValueError(f"none of the {len(results)} images has a label, so there is nothing to compare with")
+    correct = np.concatenate([match_detections(*result) for result in results])
+    scores = average_precision(correct, all_detections[:, 4], all_detections[:, 5], all_labels[:, 0], rule)
+    if rule == "coco":
+        scores = scores._replace(ap=coco_average_precision(detections, labels, len(names))[scores.classes])
+    confusion = np.sum([confusion_matrix(*result, len(names)) for result in results], axis=0)
+    return Metrics(
+        rule=rule,
+        map=float(scores.ap.mean()),
+        map50=float(scores.ap[:, 0].mean()),
+        map75=float(scores.ap[:, IOU_75].mean()),
+        precision=float(scores.precision.mean()),
+        recall=float(scores.recall.mean()),
+        best_confidence=scores.best_confidence,
+        per_class=_per_class(scores, labels, names),
+        confusion=confusion,
+        curves=scores.curves,
+        names=names,
+        num_images=len(results),
+        num_labels=len(all_labels),
+        seconds=seconds or Seconds(0.0, 0.0, 0.0),
+    )
+
+
+def _per_class(scores: AveragePrecision, labels: list[np.ndarray], names: tuple[str, ...]) -> tuple[ClassMetrics, ...]:
+    shown = np.concatenate([np.unique(of_image[:, 0]) for of_image in labels])  # each class once per image
+    return tuple(
+        ClassMetrics(
+            name=names[cls],
+            images=int((shown == cls).sum()),
+            labels=int(scores.num_labels[row]),
+            precision=float(scores.precision[row]),
+            recall=float(scores.recall[row]),
+            map50=float(scores.ap[row, 0]),
+            map=float(scores.ap[row].mean()),
+        )
+        for row, cls in enumerate(scores.classes.tolist())
+    )
+
+
+def _in_original_pixels(batch: Batch, found: list[Tensor]) -> Iterator[ImageResult]:
+    """Detections and labels of a batch, image by image."""
+    height, width = batch.images.shape[2:]
+    targets = batch.targets.float().cpu()  # (n, 6) image, class, xc, yc, w, h normalised
+    corners = xywh_to_xyxy(targets[:, 2:] * torch.tensor((width, height, width, height)))
+    for image, (detections, geometry) in enumerate(zip(found, batch.geometry, strict=True)):
+        detections, here = detections.cpu(), targets[:, 0] == image
+        detected = torch.cat((to_original(detections[:, :4], geometry), detections[:, 4:]), 1)
+        labels = torch.cat((targets[here, 1:2], to_original(corners[here], geometry)), 1)
+        yield ImageResult(detected.numpy(), labels.numpy())
+
+
+def _check_dataset(model: Detector, dataset: Any) -> None:
+    """Before hours are spent: what can be known from the dataset alone."""
+    num_classes = getattr(dataset, "num_classes", model.num_classes)
+    if num_classes != model.num_classes:
+        raise ValueError(
+            f"the model tells {model.num_classes} classes apart, the dataset has {num_classes}: not the same"
+        )
+    if getattr(getattr(dataset, "labels", None), "num_objects", 1) == 0:
+        raise ValueError(f"none of the {len(dataset)} images has a label, so there is nothing to compare with")
+
+
+def _check_batch(model: Detector, batch: Batch) -> None:
+    if not isinstance(batch, Batch):
+        raise ValueError(f"evaluate takes a loader of batches, from create_dataloader, not of {type(batch).__name__}")
+    if any(geometry is None for geometry in batch.geometry):
+        raise ValueError("evaluate needs images that nothing was mixed into: make the dataset with augment=False")
+    highest = int(batch.targets[:, 1].max()) if len(batch.targets) else 0
+    if highest >= model.num_classes:
+        raise ValueError(f"a label has class {highest}, but the model's classes are 0 to {model.num_classes - 1}")

@@ -1,0 +1,89 @@
+"""Running a detector without disturbing it: what predict and evaluate share."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Detector(Protocol):
+    """All that predict and evaluate ask of a model: any generation of YOLO, and any module of your own, will do."""
+
+    names: tuple[str, ...]  # of the classes
+    num_classes: int
+    strides: Any  # (L,) pixels per cell of each level; numbers or a tensor
+
+    def __call__(self, images: Tensor) -> Any:
+        """(N, 3, H, W) in [0, 1] -> raw maps, of whatever kind ``decode`` takes."""
+        ...
+
+    def decode(self, maps: Any) -> Tensor:
+        """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, objectness, class scores."""
+        ...
+
+
+@contextmanager
+def inference(model: Detector) -> Iterator[None]:
+    """Evaluation mode and no gradients inside; afterwards every module has the mode that it had before.
+
+    >>> model = nn.Sequential(nn.BatchNorm2d(3).eval(), nn.ReLU()).train(False)
+    >>> model[1].training = True
+    >>> with inference(model):
+    ...     print(model[1].training, torch.is_grad_enabled())
+    False False
+    >>> model[0].training, model[1].training
+    (False, True)
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def network_input(images: Tensor, model: Detector) -> Tensor:
+    """(N, 3, H, W) uint8 -> the same in [0, 1], where the model's weights are and in their number format."""
+    weights = _weights(model)
+    return images.to(weights.device).to(weights.dtype) / 255
+
+
+class Stopwatch:
+    """Adds up the seconds of named stages, waiting for the model's GPU where it has one.
+
+    >>> stopwatch = Stopwatch(nn.Linear(1, 1))
+    >>> with stopwatch.measure("nms"):
+    ...     pass
+    >>> stopwatch.seconds["nms"] >= 0
+    True
+    """
+
+    def __init__(self, model: Detector) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = _weights(model).device
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Adds what happens inside to ``stage``."""
+        self._wait()
+        start = time.perf_counter()
+        yield
+        self._wait()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _weights(model: Detector) -> Tensor:
+    """Any weight of the model: they all lie on one device; a float32 on the CPU where it has none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next(parameters, torch.zeros(0))
