@@ -1,5 +1,248 @@
-"""Checkpoints: own format (safetensors + JSON header, written atomically), and official .pt files read without running anything in them.
+"""Checkpoints: weights and the description of their network in one file.
 
-Interface: save(model, path, metadata=None); load(path_or_name, num_classes=None?) -> Yolo ("shapes-n" style names resolve to yolo_lite/model/weights/*.safetensors); CheckpointError(ValueError)
-model/official.py: the allow-listing unpickler and Record
+Our own format is a safetensors file whose header carries a JSON text; it holds numbers and no code. Official YOLOv5
+``.pt`` files are read too, without running anything in them (``official.py``, ``unpickle.py``).
 """
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .official import Contents, read_official
+from .spec import MODELS, SpecError
+from .unpickle import CheckpointError
+from .yolo import Yolo, create_model, seeded
+
+FORMAT_VERSION = 1
+HEADER_KEY = "yolo_lite"
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = None, half: bool = False) -> None:
+    """Write a model so that ``load`` gives it back: all of the new file appears, or the old one stays.
+
+    Args:
+        path: of the file, by convention ``.safetensors``; its folder must exist.
+        metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own.
+        half: store the weights in half precision, at half the size.
+    Raises:
+        CheckpointError: not a Yolo; metadata that JSON cannot say. OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(create_model("yolov5n", names=["cat"]), f"{folder}/cat.safetensors", metadata={"epoch": 3})
+    ...     model = load(f"{folder}/cat.safetensors")
+    >>> model.names, model.metadata
+    (('cat',), {'epoch': 3})
+    """
+    if not isinstance(model, Yolo):
+        raise CheckpointError(f"only a Yolo can be saved, not a {type(model).__name__}; unwrap it first (.module)")
+    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items() if name != _anchors(model)}
+    header = {
+        "format_version": FORMAT_VERSION,
+        "architecture": "yolo",
+        "spec": model.spec | {"anchors": model.anchors.flatten(1).tolist()},
+        "names": list(model.names),
+        "fused": not any(".bn." in name for name in tensors),
+        "dtype": "float16" if half else str(model.anchors.dtype).removeprefix("torch."),
+        "metadata": dict(model.metadata if metadata is None else metadata),
+    }
+    try:
+        text = json.dumps(header)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: spec and metadata must be what JSON can say: {error}") from None
+    atomic_write(path, safetensors.torch.save(tensors, {HEADER_KEY: text}))
+
+
+def atomic_write(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all: a new file beside it, flushed to the disk, then put in its place."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def load(
+    path: str | Path,
+    num_classes: int | None = None,
+    names: Sequence[str] | Mapping[int, str] | None = None,
+    seed: int = 0,
+) -> Yolo:
+    """A model with its weights, in float32 and evaluation mode, on the CPU.
+
+    Args:
+        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of weights that come along
+            ("shapes-n").
+        num_classes, names: for other classes than the file's: everything that fits is taken over, and the head
+            starts anew from ``seed``. The same number keeps the head.
+    Raises:
+        CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
+    """
+    file = _find(path)
+    contents = _read(file)
+    model = _assembled(contents, file)
+    if num_classes is None:
+        num_classes = model.num_classes if names is None else len(names)
+    if num_classes == model.num_classes and names is None:
+        return model
+    return _with_classes(model, num_classes, names, seed)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The description in a file that ``save`` wrote: format_version, spec, names, dtype, metadata ..., no weights."""
+    file = _find(path)
+    try:
+        with safetensors.safe_open(file, "pt") as stored:
+            return _header(stored.metadata(), file)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file}: not a checkpoint, or a damaged one: {error}") from None
+
+
+def _find(path: str | Path) -> Path:
+    file = Path(path)
+    shipped = WEIGHTS / f"{path}.safetensors"
+    if not file.exists() and file.name == str(path) and shipped.exists():
+        return shipped
+    if file.is_file():
+        return file
+    if file.exists():
+        raise CheckpointError(f"{file}: a folder, not a checkpoint file")
+    hint = f"; create_model({str(path)!r}) makes that model, untrained" if str(path) in MODELS else ""
+    known = ", ".join(sorted(entry.stem for entry in WEIGHTS.glob("*.safetensors"))) or "none"
+    raise CheckpointError(f"{file}: no such file, and no weights of that name come along (there are: {known}){hint}")
+
+
+def _read(file: Path) -> Contents:
+    """Tells the formats apart by how the file begins, whatever it is called."""
+    try:
+        with open(file, "rb") as stream:
+            start = stream.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read: {error}") from None
+    if start.startswith(b"PK\x03\x04"):
+        return read_official(file)
+    if start.startswith(b"\x80") or start[257:262] == b"ustar":
+        reason = "a .pt in PyTorch's format before 1.6: load it in PyTorch and torch.save it again"
+        raise CheckpointError(f"{file}: {reason}")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{file}: a Git LFS pointer, not the file itself: fetch it with `git lfs pull`")
+    if start[8:9] != b"{":
+        what = "empty" if not start else "neither a checkpoint of this library nor a .pt file that torch.save wrote"
+        raise CheckpointError(f"{file}: {what}")
+    return _read_own(file)
+
+
+def _read_own(file: Path) -> Contents:
+    try:
+        with safetensors.safe_open(file, "pt") as stored:
+            header = _header(stored.metadata(), file)
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: a damaged or truncated safetensors file: {error}") from None
+    spec = header["spec"]
+    return Contents(
+        spec, header["names"], spec.get("anchors"), None, tensors, bool(header.get("fused")), header["metadata"]
+    )
+
+
+def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
+    """The JSON text in a safetensors header, checked."""
+    if HEADER_KEY not in (metadata or {}):
+        raise CheckpointError(
+            f"{file}: a safetensors file, but not one of this library's: no {HEADER_KEY} in its header"
+        )
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: a damaged header: {error}") from None
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise CheckpointError(f"{file}: a damaged header: it has no format_version")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{file}: written in format {version} by a newer yolo-lite; this one reads up to {FORMAT_VERSION}: update it"
+        )
+    for key, kind in (("spec", dict), ("names", list), ("metadata", dict)):
+        if not isinstance(header.get(key), kind):
+            raise CheckpointError(f"{file}: a damaged header: {key} is missing or no {kind.__name__}")
+    return header
+
+
+def _assembled(contents: Contents, file: Path) -> Yolo:
+    """The network that the spec describes, holding these tensors."""
+    try:
+        with torch.device("meta"):  # shapes without memory: a damaged file may describe anything
+            _check_tensors(_network(contents), contents, file)
+        with seeded(0):
+            model = _network(contents)
+        model.load_state_dict(contents.tensors, strict=False)  # all but the anchors, as checked
+        model.set_anchors(contents.anchors)
+    except CheckpointError:
+        raise
+    except (SpecError, RuntimeError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{file}: its network cannot be built: {error}") from None
+    if contents.strides is not None and list(model.strides) != contents.strides:
+        raise CheckpointError(f"{file}: it has the strides {contents.strides}, its layers {list(model.strides)}")
+    model.metadata = contents.metadata
+    return model.float().eval()
+
+
+def _network(contents: Contents) -> Yolo:
+    model = Yolo(contents.spec, contents.names)
+    return model.fuse() if contents.fused else model
+
+
+def _check_tensors(model: Yolo, contents: Contents, file: Path) -> None:
+    """One sentence for the first tensor that does not fit the network."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != _anchors(model)}
+    found = {name: tuple(value.shape) for name, value in contents.tensors.items()}
+    for name in expected.keys() | found.keys():
+        if expected.get(name) != found.get(name):
+            outputs = name.startswith(f"layers.{model.detect.index}.m.") and name in expected and name in found
+            classes = f"; its header says {model.num_classes} classes" if outputs else ""
+            raise CheckpointError(
+                f"{file}: the weights do not fit the network: {name} is {found.get(name, 'missing')}, "
+                f"expected {expected.get(name, 'none of that name')}{classes}"
+            )
+
+
+def _anchors(model: Yolo) -> str:
+    """The anchors' name in the state dict; files keep them in the spec, in full precision."""
+    return f"layers.{model.detect.index}.anchors"
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().clone()
+
+
+def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[int, str] | None, seed: int) -> Yolo:
+    """The same network for other classes; tensors of another shape, which are the head's, start anew."""
+    try:
+        other = create_model(model.spec, num_classes=num_classes, names=names, seed=seed)
+    except SpecError as error:
+        raise CheckpointError(f"{num_classes} classes: {error}") from None
+    if not any(".bn." in name for name in model.state_dict()):
+        other = other.fuse()
+    shapes = {name: value.shape for name, value in other.state_dict().items()}
+    fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
+    other.load_state_dict(fitting, strict=False)
+    other.metadata = model.metadata
+    return other.eval()

@@ -202,11 +202,10 @@ def read_anchors(anchors: Any, strides: Sequence[int], where: str = "anchors") -
     if _is_int(anchors):
         if not 1 <= anchors <= MAX_NUMBER:
             raise SpecError(f"{where}: the number of anchors per level must be 1 or more, not {anchors}")
-        ratios = 2.0 ** torch.linspace(-0.5, 0.5, anchors) if anchors > 1 else torch.ones(1)  # (A,)
-        shapes = torch.stack((ratios, 1 / ratios), -1)  # (A, 2)
-        return 4 * torch.tensor(strides, dtype=torch.float32)[:, None, None] * shapes  # (L, A, 2)
+        powers = [index / (anchors - 1) - 0.5 if anchors > 1 else 0.0 for index in range(anchors)]
+        anchors = [[(4 * stride * 2**power, 4 * stride / 2**power) for power in powers] for stride in strides]
     try:
-        values = torch.as_tensor(anchors, dtype=torch.float32).detach().cpu().clone()
+        values = torch.as_tensor(anchors, dtype=torch.float32, device="cpu").detach().clone()
     except (TypeError, ValueError, RuntimeError):
         raise SpecError(f"{where}: anchors must be numbers, as many in each level, not {anchors!r}") from None
     if values.dim() == 2 and values.shape[1] % 2 == 0:
