@@ -131,6 +131,14 @@ def test_a_model_in_half_precision() -> None:
     assert str(predict(model, picture(), img_size=64)[0]) == "1 wide bus"
 
 
+def test_detections_can_be_computed_with() -> None:
+    (found,) = predict(BrightSpot(), picture(), img_size=64)
+    shift = torch.zeros(4, requires_grad=True)
+    ((found.xyxy * (1 + shift)) ** 2).sum().backward()
+    assert shift.grad is not None
+    assert shift.grad.isfinite().all()
+
+
 def test_filters_reach_nms() -> None:
     assert len(predict(BrightSpot(), picture(), img_size=64, classes=[1])[0]) == 0
     assert len(predict(BrightSpot(), picture(), img_size=64, max_det=0)[0]) == 0
@@ -166,6 +174,11 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"this is no picture")
     with pytest.raises(ValueError, match=r"broken\.jpg"):
         predict(BrightSpot(), [picture(), path])
+
+
+def test_a_folder_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a folder; pass the images in it"):
+        predict(BrightSpot(), tmp_path)
 
 
 def test_detections_in_words() -> None:

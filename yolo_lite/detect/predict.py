@@ -130,13 +130,15 @@ def _detect(
     """Runs inputs of one shape together -> detections by place."""
     images = torch.from_numpy(np.stack([each.image for each in inputs])).permute(0, 3, 1, 2)  # (N, 3, H, W)
     boxes = model.decode(model(network_input(images.contiguous(), model)))
-    rows = non_max_suppression(boxes, conf_thres, iou_thres, **nms_options)
-    return {
-        each.place: Detections(
-            to_original(of_image[:, :4], each.geometry), of_image[:, 4], of_image[:, 5].long(), tuple(model.names)
-        )
-        for each, of_image in zip(inputs, (row.cpu() for row in rows), strict=True)
-    }
+    rows = [row.cpu() for row in non_max_suppression(boxes, conf_thres, iou_thres, **nms_options)]
+    with torch.inference_mode(False):  # so that gradients can flow through what is made of them
+        return {
+            each.place: _detections(row.clone(), each.geometry, model) for each, row in zip(inputs, rows, strict=True)
+        }
+
+
+def _detections(rows: Tensor, geometry: Geometry, model: Detector) -> Detections:
+    return Detections(to_original(rows[:, :4], geometry), rows[:, 4], rows[:, 5].long(), tuple(model.names))
 
 
 def _as_list(images: Any) -> Iterable[Any]:
@@ -155,6 +157,10 @@ def _as_list(images: Any) -> Iterable[Any]:
 def _as_rgb(source: Any, name: str) -> Image:
     """Any image -> (H, W, 3) uint8 RGB."""
     if isinstance(source, str | Path):
+        if Path(source).is_dir():
+            raise ValueError(
+                f"{source}: a folder; pass the images in it, for example Path({str(source)!r}).glob('*.jpg')"
+            )
         return read_image(source)
     if hasattr(source, "convert"):  # a PIL image, palette and all
         source = np.asarray(source.convert("RGB"))
