@@ -7,10 +7,11 @@ import numpy as np
 
 from yolo_lite.data.scene_outlines import Contours, keyhole
 
-RASTER = 512  # the lattice has RASTER + 1 points a side, the first and the last on the borders of the scene
+RASTER = 640  # the lattice has RASTER + 1 points a side, the first and the last on the borders of the scene
 SUBPIXEL_BITS = 4
 MOST_HIDDEN = 0.5  # share of an object that others may cover
 MOST_CUT = 0.4  # share of an object that may lie outside the scene
+SLIVER = 6  # lattice points by which thin tips may extend what can be seen of a covered object
 LEAST_VISIBLE = 0.45  # of the whole object, where it is both covered and cut
 
 
@@ -61,7 +62,7 @@ class Canvas:
             None, and nothing is changed, where it may not lie here.
         """
         new = _stencil(contours)
-        if new.inside < (1 - MOST_CUT) * new.total or (_is_cut(new) and not _in_one_piece(new.mask)):
+        if new.inside < (1 - MOST_CUT) * new.total or (_is_cut(new) and not _is_solid(new.mask)):
             return None
         covered = self._covered(new)
         if not all(self._bears(index, new, lost) for index, lost in covered.items()):
@@ -98,7 +99,7 @@ class Canvas:
             return False
         rest = (self._top == index + 1).astype(np.uint8)
         rest[new.window][new.mask > 0] = 0
-        return _in_one_piece(rest[old.window])
+        return _is_solid(rest[old.window])
 
     def _region(self, index: int) -> np.ndarray:
         return (self._top[self._stencils[index].window] == index + 1).astype(np.uint8)
@@ -122,8 +123,16 @@ def _is_cut(stencil: _Stencil) -> bool:
     return min(rows.start, columns.start) == 0 or max(rows.stop, columns.stop) == RASTER + 1
 
 
-def _in_one_piece(mask: np.ndarray) -> bool:
-    return cv2.connectedComponents(mask, connectivity=4)[0] == 2  # the background is the other one
+def _is_solid(mask: np.ndarray) -> bool:
+    """Whether a visible part hangs together, and its extent does not rest on slivers thinner than three points."""
+    solid = cv2.morphologyEx(
+        cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.MORPH_OPEN, np.ones((3, 3))
+    )
+    pieces = [cv2.connectedComponents(part, connectivity=4)[0] for part in (mask, solid[1:-1, 1:-1])]
+    if pieces != [2, 2]:  # the background is the other one
+        return False
+    whole, core = (np.array(cv2.boundingRect(part)) for part in (mask, solid[1:-1, 1:-1]))
+    return bool(np.abs(whole[:2] - core[:2]).max() <= SLIVER and (whole[2:] - core[2:]).max() <= SLIVER)
 
 
 def _outline(region: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ from yolo_lite.data.yolo_folder import label_row, write_data_yaml
 SPLITS = {"train": 2000, "val": 400, "test": 400}  # and how many scenes each has unless told
 SMALLEST_SIZE = 32  # pixels; below that not even the large objects can be told apart
 SETTINGS_FILE = "shapes.json"  # in an exported folder: what it was made with
-JPEG_QUALITY = 95
+# Full colour resolution: the usual halving would blur the edges between inks of equal lightness.
+JPEG_SETTINGS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
 class Scene(NamedTuple):
@@ -148,7 +149,7 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
 
 def _write_image(path: Path, image: Image) -> None:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+    path.write_bytes(cv2.imencode(".jpg", bgr, JPEG_SETTINGS)[1].tobytes())
 
 
 def _checked(name: str, value: int, least: int) -> int:
