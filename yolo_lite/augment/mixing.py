@@ -68,6 +68,8 @@ def apply_mosaic(
 ) -> Mosaic:
     """Lays four images around a centre; each touches it with a corner and is cut where the canvas ends.
 
+    Source: Bochkovskiy et al. 2020, YOLOv4 (arXiv 2004.10934).
+
     Args:
         images: four of (h, w, 3), resized so that their longest side is that of ``size``: the image itself, then its
             partners. objects: theirs. size: of the network input.
@@ -185,7 +187,8 @@ def _paste_mirrored(canvas: Image, image: Image, polygon: np.ndarray) -> None:
     if left >= right or top >= bottom:
         return
     mask = np.zeros((bottom - top, right - left), np.uint8)
-    centres = np.round(polygon - (left, top) - 0.5).astype(np.int32)  # pixel p has its centre at p + .5
-    cv2.fillPoly(mask, [centres], 1)
+    middle = (polygon.min(0) + polygon.max(0)) / 2
+    inward = polygon + 0.01 * np.sign(middle - polygon)  # whole numbers lie between two pixels: the inner one is meant
+    cv2.fillPoly(mask, [np.round(inward - (left, top) - 0.5).astype(np.int32)], 1)  # pixel p has its centre at p + .5
     target = canvas[top:bottom, width - right : width - left]
     cv2.copyTo(cv2.flip(image[top:bottom, left:right], 1), cv2.flip(mask, 1), target)
