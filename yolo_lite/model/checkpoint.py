@@ -177,7 +177,7 @@ def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: a damaged header: it has no format_version")
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{file}: written in format {version} by a newer yolo-lite; this one reads up to {FORMAT_VERSION}: update it"
+            f"{file}: written in format {version} by a newer yolo-lite; this one reads up to {FORMAT_VERSION}: update"
         )
     for key, kind in (("spec", dict), ("names", list), ("metadata", dict)):
         if not isinstance(header.get(key), kind):
@@ -244,5 +244,6 @@ def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[
     shapes = {name: value.shape for name, value in other.state_dict().items()}
     fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
     other.load_state_dict(fitting, strict=False)
+    other.set_anchors(model.anchors)
     other.metadata = model.metadata
     return other.eval()

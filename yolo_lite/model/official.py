@@ -86,7 +86,7 @@ def _read(archive: Archive) -> Contents:
         anchors=anchors * strides[:, None, None],
         strides=[int(stride) for stride in strides.tolist()],
         tensors={f"layers.{name}": archive.tensor(record) for name, record in records.items()},
-        fused=not any(".bn." in name for name in records),
+        fused=False,  # a fused model pickles a bound method, and is refused for that
         metadata={key: root[key] for key in ("epoch", "date") if isinstance(root, dict) and _is_simple(root.get(key))},
     )
 

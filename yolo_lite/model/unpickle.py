@@ -220,6 +220,8 @@ def _refusal(module: str, name: str) -> str:
         return "it holds a model of the newer, anchor-free architecture (YOLOv8 and later), which is a different one"
     if name in OTHER_TASKS and module.split(".")[0] == "models":
         return f"it holds a segmentation or classification model ({module}.{name}), and this library reads detectors"
+    if (module, name) == ("builtins", "getattr"):
+        return "it asks for builtins.getattr, as the file of a fused model does: save the model before fusing it"
     return f"it asks for {module}.{name}, which is not on the list of what a detector may contain; nothing was run"
 
 
@@ -228,22 +230,31 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.zip = zipfile.ZipFile(path)
+        try:
+            self.folder = self._checked_folder(path.stat().st_size)
+        except BaseException:
+            self.zip.close()
+            raise
+
+    def _checked_folder(self, file_size: int) -> str:
+        """The folder inside the zip that holds everything, once the zip's directory has been looked over."""
         entries = self.zip.infolist()
+        names = [entry.filename for entry in entries]
+        if any("code" in name.split("/") for name in names):
+            raise CheckpointError("it is a TorchScript archive, whose architecture is code; load the original .pt")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise CheckpointError("it is a compressed zip, which PyTorch never writes")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        if sum(entry.file_size for entry in entries) > file_size:
             raise CheckpointError("its entries claim to be larger than the file")
-        names = [entry.filename for entry in entries]
         pickles = [name for name in names if name.split("/")[-1] == "data.pkl" and name.count("/") <= 1]
         if len(pickles) != 1:
             raise CheckpointError("it is a zip, but not one that torch.save wrote: no data.pkl in it")
-        self.folder = pickles[0].removesuffix("data.pkl")
-        if any(name.startswith(f"{self.folder}code/") for name in names):
-            raise CheckpointError("it is a TorchScript archive, whose architecture is code; load the original .pt")
-        if f"{self.folder}byteorder" in names and self.zip.read(f"{self.folder}byteorder") != b"little":
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in names and self.zip.read(f"{folder}byteorder") != b"little":
             raise CheckpointError("it was written on a big-endian machine")
         if self.zip.getinfo(pickles[0]).file_size > MAX_PICKLE_BYTES:
             raise CheckpointError(f"its data.pkl is larger than {MAX_PICKLE_BYTES // 2**20} MB")
+        return folder
 
     def close(self) -> None:
         self.zip.close()
