@@ -137,9 +137,7 @@ def _no_labels_at_all(images: Sequence[CheckedImage]) -> list[Problem]:
     if unlabelled < max(len(images), 1):
         return []
     example = images[0].path
-    message = (
-        f"not one of {len(images)} images has a label file; looked for {image_to_label_path(example)} and the like"
-    )
+    message = f"not one of {len(images)} images has a label file such as {image_to_label_path(example)}"
     return [Problem(example, None, message, "labels not found")]
 
 

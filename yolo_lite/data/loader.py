@@ -62,9 +62,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         self.start_batch = 0  # the next pass leaves out so many batches
         self.weights: np.ndarray | None = None  # (num_images,) >= 0: draw with replacement, in proportion
         if not len(self):
-            raise ValueError(
-                f"no batch of {batch_size} x {world_size} in {num_images} images: drop_last drops them all"
-            )
+            raise ValueError(f"{num_images} images fill no batch of {batch_size} x {world_size}: use drop_last=False")
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The next pass is this epoch, from this batch on; the passes after it follow."""
@@ -162,9 +160,7 @@ def create_dataloader(
     """
     if isinstance(source, YoloDataset):
         if dataset_options:
-            raise ValueError(
-                f"{', '.join(dataset_options)}: options of the dataset, which exists already; set them there"
-            )
+            raise ValueError(f"the dataset exists already: set its {', '.join(dataset_options)} where it is made")
         dataset = source
     else:
         dataset = YoloDataset(source, batch_size=batch_size, **dataset_options)
@@ -207,9 +203,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if len({sample.image.shape for sample in samples}) > 1:
         sizes = ", ".join(f"{sample.path} {tuple(sample.image.shape[1:])}" for sample in samples)
         raise ValueError(f"images of different sizes cannot form a batch: {sizes}; letterbox them to one size")
-    targets = [
-        torch.cat((torch.full_like(s.labels[:, :1], place), s.labels[:, 1:]), 1) for place, s in enumerate(samples)
-    ]
+    counts = torch.tensor([len(sample.labels) for sample in samples])
+    targets = torch.cat([sample.labels for sample in samples])  # (n, 6)
+    targets[:, 0] = torch.arange(len(samples)).repeat_interleave(counts)
     return Batch(
         torch.stack([sample.image for sample in samples]),  # (N, 3, H, W)
         targets,
