@@ -1,3 +1,65 @@
-"""YOLO you can read: a small library that computes exactly what YOLOv5 computes."""
+"""YOLO you can read: a small library that computes exactly what YOLOv5 computes.
+
+>>> import yolo_lite as yl
+>>> model = yl.create_model("yolov5n", num_classes=3)
+>>> batch = next(iter(yl.create_dataloader("shapes", batch_size=2, img_size=64)))
+>>> maps = model(batch.images / 255)
+>>> [tuple(raw.shape) for raw in maps]
+[(2, 3, 8, 8, 8), (2, 3, 4, 4, 8), (2, 3, 2, 2, 8)]
+"""
+
+from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_original
+from yolo_lite.boxes import bbox_iou, box_iou, iou_gradient, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.data.dataset import Batch, Sample, YoloDataset
+from yolo_lite.data.loader import create_dataloader
+from yolo_lite.data.report import DatasetError
+from yolo_lite.detect.average_precision import average_precision
+from yolo_lite.detect.evaluate import evaluate
+from yolo_lite.detect.nms import non_max_suppression
+from yolo_lite.detect.predict import Detections, predict
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.anchors import anchor_fit, suggest_anchors
+from yolo_lite.loss.loss import ComputeLoss, LossParts
+from yolo_lite.loss.targets import Assignment, build_targets
+from yolo_lite.model.checkpoint import load, save
+from yolo_lite.model.registry import register_layer
+from yolo_lite.model.unpickle import CheckpointError
+from yolo_lite.model.yolo import Yolo, create_model
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Assignment",
+    "Batch",
+    "CheckpointError",
+    "ComputeLoss",
+    "DatasetError",
+    "Detections",
+    "Geometry",
+    "Hyperparameters",
+    "Letterboxed",
+    "LossParts",
+    "Sample",
+    "Yolo",
+    "YoloDataset",
+    "anchor_fit",
+    "average_precision",
+    "bbox_iou",
+    "box_iou",
+    "build_targets",
+    "create_dataloader",
+    "create_model",
+    "evaluate",
+    "iou_gradient",
+    "iou_terms",
+    "letterbox",
+    "load",
+    "non_max_suppression",
+    "predict",
+    "register_layer",
+    "save",
+    "suggest_anchors",
+    "to_original",
+    "xywh_to_xyxy",
+    "xyxy_to_xywh",
+]
