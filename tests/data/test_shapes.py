@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.scene_drawing import paint
 from yolo_lite.data.scene_layout import FILLS, FINISHES, PATTERNS, Layout
 from yolo_lite.data.scene_outlines import KINDS, fitted_outline, keyhole
@@ -317,6 +318,8 @@ def test_an_export_reads_back_with_the_same_labels(tmp_path) -> None:
             for one, other in zip(found.polygons, expected.polygons, strict=True):
                 assert np.allclose(one, other, atol=1e-6)
             assert np.abs(read.read(index).astype(float) - drawn.read(index)).mean() < 4  # JPEG
+    inputs = [YoloDataset(source, img_size=96, split="val")[2] for source in (folder / "data.yaml", drawn)]
+    assert torch.allclose(inputs[0].labels, inputs[1].labels, atol=2e-6)
 
 
 def test_an_export_is_completed_but_nothing_else_is_touched(tmp_path) -> None:
