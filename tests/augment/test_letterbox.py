@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 from math import ceil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -114,3 +115,14 @@ def test_resize_interpolates_by_purpose():
     assert np.abs(linear - blocks).max() > 10
     larger = [resize_longest(image, 100, augment=augment).image for augment in (True, False)]
     assert (larger[0] == larger[1]).all()
+
+
+@pytest.mark.parametrize(("number", "size", "auto"), [(0, 640, False), (1, 320, True), (2, 320, True)])
+def test_recorded_pixels(shared, number, size, auto):
+    recorded = np.load(shared / "golden" / "yolov5n_forward.npz")
+    bgr = cv2.imread(str(shared / "data" / "coco8" / str(recorded[f"file{number}"])))
+    boxed = letterbox(bgr[..., ::-1], size, auto=auto)
+    expected = recorded[f"image{number}"][..., ::-1]
+    assert boxed.image.shape == expected.shape
+    assert np.abs(boxed.image.astype(int) - expected).max() <= 1  # OpenCV's builds round differently
+    assert boxed.pad == tuple(recorded[f"pad{number}"])

@@ -231,3 +231,11 @@ def test_one_setting_leaves_the_other_draws_alone():
 def test_scale_above_one_is_named():
     with pytest.raises(ValueError, match="scale must lie between 0 and 1"):
         draw_warp(Hyperparameters(scale=1.5), 640, np.random.default_rng(0))
+
+
+def test_shrinking_alone_loses_no_area():
+    box = (20, 20, 120, 120)
+    image, drawn = picture(200, 200, [box]), WarpDraw(scale=0.2)  # 4 % of the pixels, all of the object
+    assert apply_warp(image, labelled([box]), drawn).survival.kept.tolist() == [True]
+    shifted = apply_warp(image, labelled([box]), drawn._replace(translate=(-0.0118, 0.5)))
+    assert shifted.survival.reasons == ("1.6 px wide: must be over 2; 8.2 % of its area left: must be over 10 %",)
