@@ -120,10 +120,17 @@ class YoloLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         try:
             yield from super().__iter__()
-        except RuntimeError as error:
-            if "exited unexpectedly" in str(error) or "is killed by signal" in str(error):
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if _is_death_of_worker(error):
                 raise RuntimeError(WORKER_DIED) from error
             raise
+
+
+def _is_death_of_worker(error: Exception) -> bool:
+    """Whether a process is gone, rather than an error that the dataset raised in one ("Caught ... in DataLoader")."""
+    if isinstance(error, RuntimeError):
+        return "exited unexpectedly" in str(error) or "is killed by signal" in str(error)
+    return "Caught" not in str(error)  # its end of the connection is closed
 
 
 def create_dataloader(
