@@ -62,4 +62,4 @@ def _reason(width: float, height: float, left: float, aspect: float, threshold: 
 
 def _floor(number: float) -> str:
     """One decimal, rounded down: 1.98 must not read as "2.0, must be over 2"."""
-    return f"{math.floor(number * 10) / 10:g}"
+    return f"{math.floor(round(number * 10, 3)) / 10:g}"  # the inner rounding: float32 writes 8.2 as 8.19999
