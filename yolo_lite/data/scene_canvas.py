@@ -125,14 +125,13 @@ def _is_cut(stencil: _Stencil) -> bool:
 
 def _is_solid(mask: np.ndarray) -> bool:
     """Whether a visible part hangs together, and its extent does not rest on slivers thinner than three points."""
-    solid = cv2.morphologyEx(
-        cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.MORPH_OPEN, np.ones((3, 3))
-    )
-    pieces = [cv2.connectedComponents(part, connectivity=4)[0] for part in (mask, solid[1:-1, 1:-1])]
-    if pieces != [2, 2]:  # the background is the other one
-        return False
-    whole, core = (np.array(cv2.boundingRect(part)) for part in (mask, solid[1:-1, 1:-1]))
-    return bool(np.abs(whole[:2] - core[:2]).max() <= SLIVER and (whole[2:] - core[2:]).max() <= SLIVER)
+    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    core = cv2.morphologyEx(framed, cv2.MORPH_OPEN, np.ones((3, 3)))[1:-1, 1:-1]
+    for part in (mask, core):
+        if len(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]) != 1:
+            return False
+    left, top, width, height = np.subtract(cv2.boundingRect(mask), cv2.boundingRect(core))
+    return bool(max(-left, -top, width, height) <= SLIVER)
 
 
 def _outline(region: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ How a scene comes about: scene_layout.py (what chance decides), scene_drawing.py
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ class Shapes:
         number = _checked("count", SPLITS[split] if count is None else count, 1)
         self.paths: Sequence[str] = PathStore(f"shapes/{split}/{index:06d}" for index in range(number))
         self.sizes = np.full((number, 2), self.size, np.int64)
-        self.labels = LabelStore.build([_labels(self.layout(index)) for index in range(number)])
+        self.labels = _label_store(split, number, self.seed)
         self.report = Report.of(self.labels.objects_per_image)
 
     def __len__(self) -> int:
@@ -76,7 +77,7 @@ class Shapes:
     def layout(self, index: int) -> Layout:
         """All that chance decided about a scene."""
         place = range(len(self))[index]  # negative ones count from the end, others raise IndexError
-        return draw_layout(np.random.default_rng([self.seed, list(SPLITS).index(self.split), place]))
+        return _layout(self.split, place, self.seed)
 
     def read(self, index: int) -> Image:
         """The image of a scene, (size, size, 3) uint8 RGB."""
@@ -131,6 +132,15 @@ def export_shapes(
             (labels / f"{index:06d}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     write_data_yaml(folder, KINDS, {source.split: f"images/{source.split}" for source in sources})
     return sum(len(source) for source in sources)
+
+
+def _layout(split: str, index: int, seed: int) -> Layout:
+    return draw_layout(np.random.default_rng([seed, list(SPLITS).index(split), index]))
+
+
+@lru_cache(maxsize=8)  # they take a millisecond a scene, and are the same at every size
+def _label_store(split: str, count: int, seed: int) -> LabelStore:
+    return LabelStore.build([_labels(_layout(split, index, seed)) for index in range(count)])
 
 
 def _claim(folder: Path, settings: dict[str, object]) -> None:
