@@ -459,6 +459,11 @@ def test_options_that_cannot_be(folder, options, says):
     assert says in str(error.value)
 
 
+def test_an_object_that_is_no_source_says_what_it_lacks():
+    with pytest.raises(TypeError, match="dict cannot be a source of images: it lacks names, paths, sizes, labels"):
+        YoloDataset({"train": "images"})
+
+
 def test_places(folder):
     dataset = YoloDataset(folder, 64)
 

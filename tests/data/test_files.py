@@ -31,7 +31,7 @@ def stems(source: ImageSource) -> list[str]:
     [
         "train: images/train\nval: images/val\nnames: [cat, no]",
         "path: .\ntrain: [images/train]\nval: images/val\nnames: {0: cat, 1: no}\nnc: 2",
-        "train: ./images/train/\nvalid: images/val\ntest:\nnames:\n- cat\n- no",
+        "path: null\ntrain: ./images/train/\nvalid: images/val\ntest:\nnc: ~\nnames:\n- cat\n- no",
         "train: ../images/train\nval: ../images/val\nnames: ['cat', 'no']",  # too high by one
         "train: images\\train\nval: images\\val\nnames: ['cat', 'no']",
     ],

@@ -24,6 +24,7 @@ from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, sampl
 from yolo_lite.data.source import ImageSource, PathStore, open_source
 from yolo_lite.hyperparameters import Hyperparameters
 
+SOURCE_MEMBERS = ("names", "paths", "sizes", "labels", "report", "read", "__len__")  # of the protocol ImageSource
 EDGE = 1e-3  # px that boxes keep from the right and lower edge, as the reference clips them
 
 
@@ -89,10 +90,13 @@ class YoloDataset(Dataset[Sample]):
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp = hyp or Hyperparameters()
         self.epoch = 0  # of dataset[i]
-        if isinstance(source, str | Path) or not isinstance(source, ImageSource):
+        if isinstance(source, ImageSource):
+            self.source = source
+        elif isinstance(source, str | Path | Sequence):
             self.source = open_source(source, split, None if single_cls else names, progress)
         else:
-            self.source = source
+            lacking = [name for name in SOURCE_MEMBERS if not hasattr(source, name)]
+            raise TypeError(f"{type(source).__name__} cannot be a source of images: it lacks {', '.join(lacking)}")
         self.report: Report = self.source.report
         if self.report:
             _complain(self.report, strict)

@@ -131,18 +131,18 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: expected `train:`, `val:` and `names:`, found {type(content).__name__}")
-    return content
+    return {key: value for key, value in content.items() if value not in ("", "null", "~", [], {})}
 
 
 def _split_value(content: dict[str, Any], split: str) -> str | list[str] | None:
     for key in SPLIT_NAMES[split]:
-        if content.get(key) not in (None, "", "null", "~", []):
+        if key in content:
             return content[key]
     return None
 
 
 def _root(path: Path, content: dict[str, Any]) -> Path:
-    text = content.get("path") or "."
+    text = str(content.get("path", "."))
     candidates = [place for base in (path.parent, Path.cwd()) for place in _spellings(base, text)]
     return _existing(candidates, f"{path}: `path: {text}`")
 
