@@ -197,6 +197,9 @@ def test_what_is_behind_the_viewer_is_cut_off(outlined):
     assert (warped.after.boxes <= (400, 300, 400, 300)).all()
     assert warped.survival.kept[2]
     assert not warped.survival.kept[1]
+    across = [(0, 100, 60, 200)]  # reaches from behind the horizon, x = 33, to far left of the view
+    tilted = apply_warp(picture(300, 400), labelled(across, outlined=outlined), WarpDraw(perspective=(0.006, 0)))
+    assert tilted.survival.reasons == ("outside the image: nothing of it left",)
 
 
 def test_draws_stay_in_their_ranges_and_repeat():
