@@ -213,7 +213,7 @@ def _check_tensors(model: Yolo, contents: Contents, file: Path) -> None:
     """One sentence for the first tensor that does not fit the network."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != _anchors(model)}
     found = {name: tuple(value.shape) for name, value in contents.tensors.items()}
-    for name in expected.keys() | found.keys():
+    for name in (*expected, *found):
         if expected.get(name) != found.get(name):
             outputs = name.startswith(f"layers.{model.detect.index}.m.") and name in expected and name in found
             classes = f"; its header says {model.num_classes} classes" if outputs else ""

@@ -232,6 +232,7 @@ class Archive:
         self.zip = zipfile.ZipFile(path)
         try:
             self.folder = self._checked_folder(path.stat().st_size)
+            self._bytes_left = 2 * path.stat().st_size  # a thousand tensors may claim the same large storage
         except BaseException:
             self.zip.close()
             raise
@@ -278,6 +279,9 @@ class Archive:
             raise CheckpointError(
                 f"its storage {storage.key} has {len(data)} bytes, not those of {storage.numel} numbers"
             )
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise CheckpointError("its tensors claim to be larger than the file")
         if not data:
             return torch.empty(record.size, dtype=storage.dtype)
         flat = torch.frombuffer(bytearray(data), dtype=storage.dtype)

@@ -189,10 +189,11 @@ def create_model(
     """
     spec, where = read_spec(source)
     own_names = spec.pop("names", None)
-    if names is None and num_classes in (None, spec.get("nc")):
-        names = own_names
+    own_classes = spec.get("nc", 80 if own_names is None else len(own_names))
     if num_classes is None:
-        num_classes = len(names) if names is not None else spec.get("nc", 80)
+        num_classes = own_classes if names is None else len(names)
+    if names is None and num_classes == own_classes:
+        names = own_names
     spec = {**spec, "nc": num_classes, "ch": spec.get("ch", 3) if channels is None else channels}
     if anchors is not None:
         spec["anchors"] = anchors
