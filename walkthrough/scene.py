@@ -7,6 +7,7 @@ downwards), a Chart or a Table. Everything is frozen and plain: numbers, words, 
 
 import base64
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -269,10 +270,9 @@ class Scene:
 
         return render_png(self, theme, width).data
 
-    def save(self, path: str, theme: str = "light", width: int = 880) -> None:
+    def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the scene as a PNG file."""
-        with open(path, "wb") as file:
-            file.write(self.png(theme, width))
+        Path(path).write_bytes(self.png(theme, width))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         from walkthrough.render.matplotlib import render_png

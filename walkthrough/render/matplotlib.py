@@ -14,14 +14,13 @@ from matplotlib.patches import Rectangle
 
 from walkthrough import style
 from walkthrough.render.layers import DASH, PX, draw_panel
-from walkthrough.render.marks import NARROWEST, draw_chart, draw_table, table_size
+from walkthrough.render.layout import GAP, LEGEND, Placed, Size, layout, legend_places
+from walkthrough.render.marks import NARROWEST, draw_chart, draw_table
 from walkthrough.render.png import encode
-from walkthrough.render.text import Rect, font, quiet, shortened, width_of
+from walkthrough.render.text import Rect, font, quiet, shortened
 from walkthrough.scene import AnyPanel, Chart, Key, Panel, Scene, Table
 
-GAP, TITLE, CAPTION, LEGEND, MARGIN = 14, 22, 18, 26, 4
-TALLEST, TALLEST_CHART = 440, 300
-CHART_ASPECT, CHART_MARGINS = 1.6, (58, 10, 14, 42)  # left, top, right, bottom
+CHART_MARGINS = (58, 10, 14, 42)  # left, top, right, bottom
 LARGEST_FILE = 150_000  # bytes; what is bigger is drawn with fewer pixels
 QUALITIES = ((2.0, 256), (1.5, 256), (1.25, 256), (1.0, 256), (1.0, 128), (1.0, 64))  # pixels per CSS pixel, colours
 
@@ -32,13 +31,6 @@ class Png(NamedTuple):
     data: bytes
     width: int
     height: int
-
-
-class Placed(NamedTuple):
-    """A panel and the room for its drawing, title and caption left out."""
-
-    panel: AnyPanel
-    rect: Rect
 
 
 def render_png(scene: Scene, theme: str = "any", width: int = 880) -> Png:
@@ -52,49 +44,7 @@ def render_png(scene: Scene, theme: str = "any", width: int = 880) -> Png:
     return Png(data, *size)
 
 
-def layout(scene: Scene, width: int) -> tuple[list[Placed], tuple[int, int]]:
-    """Where each panel goes, and the size of the whole."""
-    heights = _row_heights(scene, width)
-    placed: list[Placed] = []
-    y, widest = float(MARGIN), 0.0
-    for row, height in zip(scene.rows, heights, strict=True):
-        y += TITLE if any(panel.title for panel in row) else 0
-        x, deepest = float(MARGIN), 0.0
-        for panel in row:
-            room = table_size(panel) if isinstance(panel, Table) else (_aspect(panel) * height, height)
-            placed.append(Placed(panel, (x, y, *room)))
-            x += max(room[0], NARROWEST) + GAP
-            deepest = max(deepest, room[1])
-        widest = max(widest, x - GAP)
-        y += deepest + (CAPTION if any(panel.caption for panel in row) else 0) + GAP
-    y += LEGEND if scene.legend else 0
-    widest = (
-        max(widest, *(right for *_, right in _legend_places(scene.legend)), 60) if scene.legend else max(widest, 60)
-    )
-    return placed, (round(widest + MARGIN), round(max(y - GAP, 20) + MARGIN))
-
-
-def _row_heights(scene: Scene, width: int) -> list[float]:
-    """Each row fills the width; pictures of one size are drawn at one scale in every row."""
-    heights: list[float] = []
-    smallest: dict[tuple[float, float], float] = {}
-    for row in scene.rows:
-        tables = sum(table_size(panel)[0] for panel in row if isinstance(panel, Table))
-        aspects = sum(_aspect(panel) for panel in row if not isinstance(panel, Table))
-        room = max(width - 2 * MARGIN - GAP * (len(row) - 1) - tables, 0.25 * width)
-        tallest = TALLEST if any(isinstance(panel, Panel) for panel in row) else TALLEST_CHART
-        height = min(room / aspects, tallest) if aspects else 0.0
-        if len({isinstance(panel, Panel) for panel in row}) == 1 and row and isinstance(row[0], Panel):
-            height = smallest.setdefault((row[0].width, row[0].height), height)
-        heights.append(height)
-    return heights
-
-
-def _aspect(panel: Panel | Chart) -> float:
-    return panel.width / panel.height if isinstance(panel, Panel) else CHART_ASPECT
-
-
-def _paint(scene: Scene, placed: list[Placed], size: tuple[int, int], theme: style.Theme, density: float) -> np.ndarray:
+def _paint(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme, density: float) -> np.ndarray:
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100 * density)
     figure.patch.set_facecolor(theme.background or "none")
     canvas = FigureCanvasAgg(figure)
@@ -106,7 +56,7 @@ def _paint(scene: Scene, placed: list[Placed], size: tuple[int, int], theme: sty
     return np.asarray(canvas.buffer_rgba())
 
 
-def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: tuple[int, int], theme: style.Theme) -> None:
+def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.Theme) -> None:
     x, y, width, height = rect
     match panel:
         case Panel():
@@ -122,7 +72,7 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: tuple[int, int], th
     _write(figure, (x, y + height + 14), shortened(panel.caption, room, 11), size, theme.muted, 11)
 
 
-def _axes(figure: Figure, rect: Rect, size: tuple[int, int]) -> Axes:
+def _axes(figure: Figure, rect: Rect, size: Size) -> Axes:
     x, y, width, height = rect
     return figure.add_axes((x / size[0], 1 - (y + height) / size[1], width / size[0], height / size[1]))
 
@@ -131,7 +81,7 @@ def _write(
     figure: Figure,
     at: tuple[float, float],
     text: str,
-    size: tuple[int, int],
+    size: Size,
     paint: str,
     pixels: int,
     weight: str = "normal",
@@ -141,24 +91,14 @@ def _write(
         figure.text(x, y, text, color=paint, fontproperties=font(pixels, weight), va="baseline", parse_math=False)
 
 
-def _legend_places(legend: tuple[Key, ...]) -> list[tuple[float, float]]:
-    """Left and right end of each entry."""
-    places, x = [], float(MARGIN)
-    for key in legend:
-        right = x + 22 + width_of(key.text, 11)
-        places.append((x, right))
-        x = right + 18
-    return places
-
-
-def _draw_legend(figure: Figure, legend: tuple[Key, ...], size: tuple[int, int], theme: style.Theme) -> None:
+def _draw_legend(figure: Figure, legend: tuple[Key, ...], size: Size, theme: style.Theme) -> None:
     if not legend:
         return
     axes = _axes(figure, (0, size[1] - LEGEND, size[0], LEGEND), size)
     axes.set_xlim(0, size[0])
     axes.set_ylim(LEGEND, 0)
     axes.set_axis_off()
-    for key, (x, _) in zip(legend, _legend_places(legend), strict=True):
+    for key, (x, _) in zip(legend, legend_places(legend), strict=True):
         paint = style.colour(key.colour)
         if key.dash:  # a line, on a dark ground as it lies on a photograph
             axes.add_patch(Rectangle((x - 2, 6), 20, 12, facecolor="#4A4A4A", linewidth=0))

@@ -5,7 +5,10 @@ import io
 import numpy as np
 from PIL import Image
 
-THIN, EDGES = 40, 24  # palette entries for small areas of a colour of their own, and for what the page shines through
+THIN, EDGES = (
+    5 / 32,
+    3 / 32,
+)  # of the palette: for small areas of a colour of their own, for what the page shines through
 FAR = 18  # levels between a pixel and its palette entry from which on the eye sees another colour
 
 
@@ -18,11 +21,12 @@ def encode(rgba: np.ndarray, colours: int = 256) -> bytes:
     """
     opaque = rgba[..., 3] == 255
     indices = np.zeros(opaque.shape, np.uint8)
-    main = colours - THIN - EDGES
+    thin, edges = round(colours * THIN), round(colours * EDGES)
+    main = colours - thin - edges
     palette = [_quantise(rgba, opaque, indices, main, 0)]
     error = np.abs(rgba[..., :3].astype(np.int16) - palette[0][indices][..., :3]).max(-1)
-    palette.append(_quantise(rgba, opaque & (error > FAR), indices, THIN, main))
-    palette.append(_quantise(rgba, ~opaque, indices, EDGES, main + THIN))
+    palette.append(_quantise(rgba, opaque & (error > FAR), indices, thin, main))
+    palette.append(_quantise(rgba, ~opaque, indices, edges, main + thin))
     table = np.concatenate(palette)
     picture = Image.fromarray(indices, "P")
     picture.putpalette(table[:, :3].tobytes())
