@@ -1,0 +1,503 @@
+"""The command yolo-lite, as a shell sees it: what it prints, where, and its exit codes."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from yolo_lite import __version__
+from yolo_lite.cli import GROUPS, main
+from yolo_lite.cli.drawing import PALETTE, draw_detections
+from yolo_lite.cli.options import Parser, pick_workers
+from yolo_lite.cli.predict import find_images
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.shapes import export_shapes
+from yolo_lite.detect.predict import Detections, predict
+from yolo_lite.model.checkpoint import load, save
+from yolo_lite.model.yolo import create_model
+
+COMMANDS = ["val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "export"]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset on disk: 6 + 6 images of 96 px, 6 classes."""
+    folder = tmp_path_factory.mktemp("shapes") / "data"
+    export_shapes(folder, ("train", "val"), size=96, count=6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, shapes: Path) -> Path:
+    """A network for its classes that has learnt nothing."""
+    path = tmp_path_factory.mktemp("weights") / "six.safetensors"
+    save(create_model("yolov5n", names=YoloDataset(shapes, 96).names), path)
+    return path
+
+
+class Answer:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Answer(code, *capsys.readouterr())
+
+    return call
+
+
+def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "yolo_lite", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+# ---- the command as a whole -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_with_an_example_that_parses(run: Any, command: str) -> None:
+    answer = run(*command.split(), "--help")
+    assert answer.code == 0
+    example = answer.out.rstrip().splitlines()[-1].strip()
+    assert answer.out.rstrip().endswith(f"example:\n  {example}")
+    assert example.startswith(f"yolo-lite {command}")
+    parser = Parser("yolo-lite")
+    commands = parser.add_subparsers(dest="command", parser_class=Parser)
+    for group in GROUPS:
+        group.add_commands(commands)
+    assert callable(parser.parse_args(example.replace("'", "").split()[1:]).run)
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """The commands' modules import torch, cv2 and numpy when they run. (Whether the package does is its own matter.)"""
+    code = """if True:
+        import importlib.machinery, pathlib, sys, types
+        package = types.ModuleType("yolo_lite")  # without what its __init__ imports
+        package.__path__, package.__version__ = [str(pathlib.Path("yolo_lite").absolute())], "0"
+        sys.modules["yolo_lite"] = package
+        from yolo_lite.cli import main
+        assert main(["val", "--help"]) == 0
+        print({"torch", "cv2", "numpy"} & set(sys.modules))
+    """
+    project = Path(__file__).parent.parent
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project, timeout=60)
+    assert answer.stdout.splitlines()[-1] == "set()", answer.stderr
+
+
+def test_version(run: Any) -> None:
+    assert run("--version").out == f"yolo-lite {__version__}\n"
+
+
+def test_python_m_and_its_exit_code(tmp_path: Path) -> None:
+    answer = shell("info", "--data", tmp_path / "none")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("yolo-lite info: dataset: there is no ")
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["vall"], "invalid choice: 'vall'"),
+        (["val", "--weights", "a.pt"], "the following arguments are required: --data"),
+        (["val", "--img", "640"], "the following arguments are required"),
+        (["val", "--weights", "a", "--data", "b", "--img-size", "x"], "'x' is not a whole number from 1 on"),
+        (["val", "--weights", "a", "--data", "b", "--conf-thres", "1.5"], "'1.5' does not lie between 0 and 1"),
+        (["val", "--weights", "a", "--data", "b", "--conf-thres", "nan"], "'nan' does not lie between 0 and 1"),
+        (["val", "--weights", "a", "--data", "b", "--workers", "-1"], "'-1' is not a whole number from 0 on"),
+        (["anchors", "--data", "b", "--anchor-t", "0"], "'0' is not a positive number"),
+        (["predict", "--weights", "a.pt"], "the following arguments are required: IMAGE"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], sentence: str) -> None:
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert sentence in answer.err
+    assert "--help)" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["val", "--weights", "none.pt", "--data", "shapes"], "none.pt: no such file"),
+        (["val", "--weights", "yolov5n", "--data", "shapes"], "`yolo-lite fetch yolov5n` gets yolov5n.pt"),
+        (["val", "--weights", "my.yaml", "--data", "shapes"], "a network without weights"),
+        (["predict", "none.jpg", "--weights", "none.pt"], "none.jpg: no such file or folder"),
+        (["info"], "give --weights, --model or --data"),
+        (["info", "--model", "yolov9000"], "unknown model 'yolov9000'|no such file"),
+        (["fetch"], "what?"),
+        (["fetch", "coco9"], "neither a web address nor one of the known names"),
+        (["fetch", "a://b", "c://d", "--sha256", "0" * 64], "fetch them one by one"),
+        (["convert", "coco", "none.json", "out"], "none.json: no such annotation file"),
+        (["convert", "coco", "a.json", "out", "--train", "b.json"], "a.json is train already"),
+        (["convert", "voc", "none", "out"], "no Annotations"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(sentence, answer.err), answer.err
+    assert answer.err.startswith(f"yolo-lite {arguments[0]}: ")
+    assert answer.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback(run: Any) -> None:
+    with pytest.raises(ValueError, match="coco9"):
+        run("fetch", "coco9", "--debug")
+
+
+def test_a_mistake_of_ours_is_not_hidden(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_lite.data.shapes.export_shapes", lambda *_: {}["nothing"])
+    with pytest.raises(KeyError):
+        run("export", "shapes", "out")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
+def test_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "yolo_lite", "export", "shapes", str(tmp_path), "--count", "300", "--size", "640"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any((tmp_path / "images").rglob("*.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors) == (130, "stopped\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")
+def test_a_reader_that_has_seen_enough() -> None:
+    command = f"{sys.executable} -m yolo_lite info --model yolov5n | head -1; exit ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+# ---- val ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "map50", "map_"),
+    [([], 0.701, 0.468), (["--batch-size", 1], 0.696, 0.486), (["--no-rect"], 0.629, 0.351)],
+)
+def test_val_prints_the_reference_figures(
+    run: Any, shared: Path, options: list[object], map50: float, map_: float
+) -> None:
+    data = shared / "data" / "coco8" / "data.yaml"
+    answer = run(
+        "val", "--weights", shared / "weights" / "yolov5n.pt", "--data", data, "--rule", "yolov5", "--json", *options
+    )
+    assert answer.code == 0
+    assert answer.json["map50"] == pytest.approx(map50, abs=0.003)
+    assert answer.json["map"] == pytest.approx(map_, abs=0.003)
+
+
+def test_val_prints_a_table(run: Any, weights: Path, shapes: Path) -> None:
+    answer = run("val", "--weights", weights, "--data", shapes, "--img-size", 96, "--device", "cpu")
+    assert answer.code == 0
+    assert answer.out.splitlines()[0] == f"{weights} on {shapes} (val), rectangles of 96 px"
+    assert re.search(r"all +6 ", answer.out)
+    assert "6 images, coco rule" in answer.out
+
+
+def test_val_with_worker_processes_says_the_same(run: Any, weights: Path, shapes: Path) -> None:
+    figures = []
+    for workers in (0, 2):
+        arguments = ("--data", shapes, "--img-size", 96, "--workers", workers, "--batch-size", 2)
+        answer = run("val", "--weights", weights, *arguments, "--json").json
+        figures.append({name: value for name, value in answer.items() if name != "seconds"})
+    assert figures[0] == figures[1]
+
+
+def test_val_another_number_of_classes(run: Any, weights: Path, shared: Path) -> None:
+    answer = run("val", "--weights", weights, "--data", shared / "data" / "coco8")
+    assert (answer.code, answer.out) == (2, "")
+    assert "6 classes" in answer.err
+    assert "80" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_val_bad_labels_are_left_out_or_strictly_refused(run: Any, weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    export_shapes(folder, ("val",), size=96, count=3)
+    with (folder / "labels" / "val" / "000000.txt").open("a") as file:
+        file.write("99 .5 .5 .1 .1\n")
+    lenient = run("val", "--weights", weights, "--data", folder, "--img-size", 96)
+    assert lenient.code == 0
+    assert "class 99" in lenient.err
+    strict = run("val", "--weights", weights, "--data", folder, "--img-size", 96, "--strict")
+    assert (strict.code, strict.out) == (1, "")
+    assert "class 99" in strict.err
+
+
+def test_val_image_size_that_cannot_be(run: Any, weights: Path, shapes: Path) -> None:
+    answer = run("val", "--weights", weights, "--data", shapes, "--img-size", 100)
+    assert answer.code == 2
+    assert "multiple of the stride 32" in answer.err
+
+
+def test_few_images_need_no_workers() -> None:
+    assert pick_workers(None, 4) == 0
+    assert pick_workers(None, 5000) > 0
+    assert pick_workers(3, 4) == 3
+
+
+# ---- predict --------------------------------------------------------------------------------------------------------
+
+
+def test_predict_says_what_the_library_says(run: Any, shared: Path) -> None:
+    images, checkpoint = shared / "data/coco8/images/val", shared / "weights/yolov5n.pt"
+    answer = run("predict", images, "--weights", checkpoint, "--json", "--batch-size", 3, "--device", "cpu")
+    assert answer.code == 0
+    paths = sorted(images.iterdir())
+    expected = predict(load(checkpoint), paths)
+    assert [entry["path"] for entry in answer.json["images"]] == list(map(str, paths))
+    for entry, found in zip(answer.json["images"], expected, strict=True):
+        assert [each["name"] for each in entry["detections"]] == [each.name for each in found.named()]
+        boxes = np.array([each["xyxy"] for each in entry["detections"]]).reshape(-1, 4)
+        assert np.allclose(boxes, found.xyxy.numpy(), atol=0.01)
+
+
+def test_predict_prints_a_line_per_image(run: Any, weights: Path, shapes: Path) -> None:
+    answer = run("predict", shapes / "images", "--weights", weights, "--img-size", 96)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert len(lines) == 12
+    assert re.fullmatch(rf"{re.escape(str(shapes))}/images/train/000000.jpg +\d+ ms  nothing found", lines[0])
+
+
+def test_predict_saves_drawings_and_labels(run: Any, weights: Path, shapes: Path, tmp_path: Path) -> None:
+    drawn, labels = tmp_path / "deep" / "drawn", tmp_path / "labels"
+    arguments = ("--weights", weights, "--img-size", 96, "--conf-thres", 0, "--max-det", 5)
+    answer = run("predict", shapes / "images", *arguments, "--save", drawn, "--save-txt", labels, "--json")
+    assert answer.code == 0
+    names = [f"{split}/{index:06d}" for split in ("train", "val") for index in range(6)]
+    assert sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.png")) == [f"{n}.png" for n in names]
+    for name, entry in zip(names, answer.json["images"], strict=True):
+        original, picture = cv2.imread(str(shapes / f"images/{name}.jpg")), cv2.imread(str(drawn / f"{name}.png"))
+        assert picture.shape == original.shape
+        assert not np.array_equal(picture, original)
+        rows = np.loadtxt(labels / f"{name}.txt", ndmin=2)
+        left, top, right, bottom = np.array([each["xyxy"] for each in entry["detections"]]).T / 96
+        assert len(rows) == 5
+        assert np.allclose(
+            rows[:, 1:], np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], 1), atol=1e-5
+        )
+    again = run("predict", shapes / "images", *arguments, "--save", drawn)
+    assert again.code == 2
+    assert "not an empty folder" in again.err
+
+
+def test_predict_goes_on_after_a_broken_image(run: Any, weights: Path, shapes: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    good = shapes / "images/val/000000.jpg"
+    answer = run("predict", broken, good, "--weights", weights, "--img-size", 96, "--json", "--batch-size", 2)
+    assert answer.code == 1
+    assert [entry["path"] for entry in answer.json["images"]] == [str(good)]
+    assert [entry["path"] for entry in answer.json["unreadable"]] == [str(broken)]
+    assert str(broken) in answer.err
+
+
+def test_predict_only_some_classes(run: Any, weights: Path, shapes: Path) -> None:
+    image, arguments = shapes / "images/val/000000.jpg", ("--weights", weights, "--img-size", 96, "--conf-thres", 0)
+    answer = run("predict", image, *arguments, "--json", "--classes", "star", 0)
+    assert {each["class"] for each in answer.json["images"][0]["detections"]} <= {0, load(weights).names.index("star")}
+    wrong = run("predict", image, *arguments, "--classes", 6)
+    assert wrong.code == 2
+    assert "--classes 6: neither a class nor a number from 0 to 5" in wrong.err
+
+
+def test_find_images(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "b/1.jpg", "b/deep/2.PNG", "b/notes.txt", "[x].jpg", "no suffix"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(*patterns: str) -> dict[str, str]:
+        sources = find_images([str(tmp_path / pattern) for pattern in patterns])
+        return {source.path.relative_to(tmp_path).as_posix(): source.name.as_posix() for source in sources}
+
+    assert found("b") == {"b/1.jpg": "1", "b/deep/2.PNG": "deep/2"}
+    assert found("a/1.jpg", "b/1.jpg", "a") == {"a/1.jpg": "1", "b/1.jpg": "1-2"}
+    assert found("*.jpg", "b/*/*") == {"[x].jpg": "[x]", "b/deep/2.PNG": "2"}
+    assert set(found("**/*")) == {"[x].jpg", "a/1.jpg", "b/1.jpg", "b/deep/2.PNG"}
+    assert found("[x].jpg", "no suffix") == {"[x].jpg": "[x]", "no suffix": "no suffix"}
+    (tmp_path / "empty").mkdir()
+    for pattern, reason in (("empty", "no images in it"), ("*.bmp", "no file matches")):
+        with pytest.raises(FileNotFoundError, match=reason):
+            found(pattern)
+
+
+@pytest.mark.parametrize("size", [(20, 20), (40, 300), (1500, 2000)])
+def test_drawings_of_any_size(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 255, np.uint8)
+    height, width = size
+    boxes = torch.tensor([[0, 0, width, height], [width * 0.4, height * 0.4, width * 0.6, height * 0.6]]).float()
+    found = Detections(boxes, torch.tensor([0.9, 0.4]), torch.tensor([1, 100]), tuple(f"class{n}" for n in range(101)))
+    drawn = draw_detections(image, found)
+    assert drawn.shape == image.shape
+    assert (image == 255).all()
+    for cls in (1, 100) if min(size) > 30 else (1,):  # a label may cover the smallest
+        assert (drawn == PALETTE[cls % len(PALETTE)]).all(-1).any()
+
+
+# ---- info and anchors -----------------------------------------------------------------------------------------------
+
+
+def test_info_about_a_model(run: Any, weights: Path) -> None:
+    untrained, trained = run("info", "--model", "yolov5s", "--json"), run("info", "--weights", weights, "--json")
+    assert untrained.json["model"]["parameters"] == 7_235_389
+    assert len(untrained.json["model"]["layers"]) == 25
+    assert len(trained.json["model"]["names"]) == 6
+    text = run("info", "--model", "yolov5n").out
+    assert "1,872,157 parameters" in text
+    assert re.search(r"stride +8: 10 x 13  16 x 30  33 x 23", text)
+
+
+def test_info_about_data(run: Any, shapes: Path, shared: Path) -> None:
+    data = run("info", "--data", shared / "data/bccd", "--split", "train", "--json").json["data"]
+    assert {row["name"]: row["objects"] for row in data["classes"]} == {"RBC": 2381, "WBC": 214, "Platelets": 209}
+    assert data["counts"]["images"] == 205
+    both = run("info", "--data", shared / "data/coco8", "--model", "yolov5n").out
+    assert "73 of 80 classes without an object" in both
+    assert "images 640 to 640 pixels wide, 425 to 480 high" in both
+
+
+def test_info_strict(run: Any, tmp_path: Path) -> None:
+    export_shapes(tmp_path, ("train",), size=96, count=2)
+    assert run("info", "--data", tmp_path, "--strict").code == 0
+    (tmp_path / "images/train/000000.jpg").write_bytes(b"no image")
+    answer = run("info", "--data", tmp_path, "--strict", "--json")
+    assert answer.code == 1
+    assert answer.json["data"]["problems"][0]["path"].endswith("000000.jpg")
+    assert run("info", "--data", tmp_path).code == 0
+
+
+def test_anchors_that_fit_are_kept(run: Any, shared: Path) -> None:
+    answer = run("anchors", "--data", shared / "data/bccd", "--json").json
+    assert answer["objects"] == 2804
+    assert answer["in use"]["best_possible_recall"] > 0.99
+    assert "suggested" not in answer
+
+
+def test_anchors_are_fitted_when_asked(run: Any, shared: Path) -> None:
+    arguments = ("anchors", "--data", shared / "data/bccd", "--fit", 2, "--generations", 50)
+    answer = run(*arguments, "--json").json
+    assert np.shape(answer["suggested"]["anchors"]) == (3, 2, 2)
+    assert answer["suggested"]["mean_best_ratio"] > answer["in use"]["mean_best_ratio"]
+    assert run(*arguments, "--json").json == answer  # same seed, same anchors
+    text = run(*arguments).out
+    yaml_line = re.search(r"^anchors: (\[\[.*\]\])$", text, re.MULTILINE)
+    assert yaml_line
+    assert np.allclose(json.loads(yaml_line[1]), np.reshape(answer["suggested"]["anchors"], (3, 4)), atol=0.06)
+
+
+def test_anchors_that_do_not_fit_are_replaced(run: Any, shapes: Path, tmp_path: Path) -> None:
+    model = create_model("yolov5n", anchors=[[500, 600, 700, 500]] * 3)
+    save(model, tmp_path / "huge.safetensors")
+    arguments = ("--weights", tmp_path / "huge.safetensors", "--img-size", 96, "--generations", 20)
+    answer = run("anchors", "--data", shapes, *arguments)
+    assert "best possible recall 0.0000" in answer.out
+    assert "the suggested anchors miss fewer objects" in answer.out
+
+
+def test_anchors_without_objects(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/a.png"), np.zeros((9, 9, 3), np.uint8))
+    answer = run("anchors", "--data", tmp_path)
+    assert answer.code == 2
+    assert "not one object in train" in answer.err
+
+
+# ---- fetch, convert, export -----------------------------------------------------------------------------------------
+
+
+def test_fetch(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.bin").write_bytes(b"content")
+    answer = run("fetch", (tmp_path / "in" / "a.bin").as_uri(), "--folder", tmp_path / "out", "--json")
+    assert list(answer.json["fetched"].values()) == [str(tmp_path / "out" / "a.bin")]
+    wrong = run("fetch", (tmp_path / "in" / "a.bin").as_uri(), "--folder", tmp_path / "out", "--sha256", "0" * 64)
+    assert wrong.code == 2
+    assert "SHA-256" in wrong.err
+    listed = run("fetch", "--list")
+    assert re.search(r"^yolov5n .*AGPL-3.0", listed.out, re.MULTILINE)
+    assert "coco8" in run("fetch", "--list", "--json").json["known"]
+
+
+def coco_file(folder: Path, name: str, bbox: list[float]) -> Path:
+    cv2.imwrite(str(folder / "a.png"), np.zeros((50, 100, 3), np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 50}],
+        "annotations": [
+            {"id": 5, "image_id": 1, "category_id": 2, "bbox": [10, 10, 20, 20]},
+            {"id": 6, "image_id": 1, "category_id": 2, "bbox": bbox},
+        ],
+        "categories": [{"id": 2, "name": "cat"}],
+    }
+    (folder / name).write_text(json.dumps(content))
+    return folder / name
+
+
+def test_convert_coco(run: Any, tmp_path: Path) -> None:
+    train, val = coco_file(tmp_path, "a.json", [1, 1, 5, 5]), coco_file(tmp_path, "b.json", [1, 1, 0, 5])
+    answer = run("convert", "coco", train, tmp_path / "out", "--val", val, "--image-dir", tmp_path, "--images", "copy")
+    assert answer.code == 0
+    assert answer.out.splitlines()[0] == str(tmp_path / "out" / "data.yaml")
+    assert "annotation 6: a box without area" in answer.out
+    assert len(YoloDataset(tmp_path / "out", 64, split="train").objects(0).cls) == 2
+    assert len(YoloDataset(tmp_path / "out", 64, split="val").objects(0).cls) == 1
+    strict = run("convert", "coco", val, tmp_path / "strict", "--strict", "--json")
+    assert strict.code == 1
+    assert strict.json["counts"]["objects"] == 1
+    assert strict.json["problems"][0]["kind"] == "annotations left out"
+    none = run("convert", "coco", train, tmp_path / "none", "--images", "none", "--split", "test")
+    assert "no images were placed" in none.out
+    again = run("convert", "coco", train, tmp_path / "out")
+    assert again.code == 2
+    assert "not an empty folder" in again.err
+
+
+def test_convert_voc(run: Any, tmp_path: Path) -> None:
+    for folder in ("Annotations", "JPEGImages"):
+        (tmp_path / "VOC" / folder).mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "VOC/JPEGImages/a.jpg"), np.zeros((50, 100, 3), np.uint8))
+    box = "<bndbox><xmin>11</xmin><ymin>1</ymin><xmax>20</xmax><ymax>10</ymax></bndbox>"
+    objects = "".join(f"<object><name>{name}</name>{box}</object>" for name in ("dog", "cat"))
+    (tmp_path / "VOC/Annotations/a.xml").write_text(f"<annotation>{objects}</annotation>")
+    assert run("convert", "voc", tmp_path / "VOC", tmp_path / "out").code == 0
+    assert (tmp_path / "out/labels/train/a.txt").read_text() == "1 0.15 0.1 0.1 0.2\n0 0.15 0.1 0.1 0.2\n"
+    only = run("convert", "voc", tmp_path / "VOC", tmp_path / "dogs", "--names", "dog", "--zero-based", "--strict")
+    assert only.code == 1
+    assert (tmp_path / "dogs/labels/train/a.txt").read_text() == "0 0.155 0.11 0.09 0.18\n"
+
+
+def test_export(run: Any, tmp_path: Path) -> None:
+    answer = run(
+        "export", "shapes", tmp_path / "out", "--count", 2, "--size", 64, "--splits", "train", "test", "--json"
+    )
+    assert answer.json == {"data": str(tmp_path / "out" / "data.yaml"), "images": 4}
+    assert len(YoloDataset(tmp_path / "out", 64, split="test")) == 2

@@ -1,0 +1,70 @@
+"""The command ``yolo-lite``: the library from a shell.
+
+A module per group of commands; each has ``add_commands(commands)``, which declares options and names the function that
+runs them. Those functions import what they need when they run, so that ``--help`` answers at once.
+
+Exit codes: 0 all is well; 1 something was left out or not found to be in order; 2 wrong usage or bad input, said in
+one sentence; 130 stopped by Ctrl-C.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from yolo_lite import __version__
+from yolo_lite.cli import convert, evaluate, fetch, inspect, predict
+from yolo_lite.cli.options import Parser
+
+__all__ = ["main"]
+
+GROUPS = (evaluate, predict, inspect, fetch, convert)  # in the order of --help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code.
+
+    Args:
+        arguments: what follows ``yolo-lite``; None: what the shell gave.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:  # --help, --version, wrong usage: argparse has said it all
+        return int(stop.code or 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            code = options.run(options)
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader, `head` perhaps, has seen enough: what is left goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except Exception as error:
+            if options.debug or not _is_expected(error):
+                raise
+            print(f"yolo-lite {options.command}: {error}", file=sys.stderr)
+            return 2
+
+
+def _parser() -> Parser:
+    parser = Parser("yolo-lite", description="YOLO you can read, from a shell.", example="yolo-lite fetch coco8")
+    parser.add_argument("--version", action="version", version=f"yolo-lite {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for group in GROUPS:
+        group.add_commands(commands)
+    return parser
+
+
+def _is_expected(error: Exception) -> bool:
+    """What the library raises for bad input, and a machine that is too small; anything else is a mistake of ours."""
+    return isinstance(error, ValueError | OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""``yolo-lite val``: how well a model finds the objects of a dataset."""
+
+import argparse
+import sys
+
+from yolo_lite.cli.options import (
+    Commands,
+    add_command,
+    add_data,
+    add_device,
+    add_network_input,
+    add_strict,
+    add_weights,
+    load_trained,
+    natural,
+    pick_workers,
+    positive_int,
+    print_json,
+    show_progress,
+)
+
+
+def add_commands(commands: Commands) -> None:
+    example = "yolo-lite val --weights yolov5n.pt --data coco8/data.yaml --rule yolov5"
+    parser = add_command(
+        commands, "val", run_val, "evaluate a model on labelled images: precision, recall, mAP", example
+    )
+    add_weights(parser)
+    add_data(parser, "val")
+    add_network_input(parser, conf_thres=0.001, iou_thres=0.6, max_det=300)
+    help_rule = "how average precision is computed: as pycocotools does, or as YOLOv5 prints it"
+    parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
+    parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images in a batch")
+    help_rect = "the smallest rectangles that hold the images of a batch, instead of squares"
+    parser.add_argument("--rect", action=argparse.BooleanOptionalAction, default=True, help=help_rect)
+    help_workers = "processes that load images; left out: none for few images, a core each for many"
+    parser.add_argument("--workers", type=natural, metavar="N", help=help_workers)
+    add_device(parser)
+    add_strict(parser)
+
+
+def run_val(options: argparse.Namespace) -> int:
+    from yolo_lite.data.dataset import YoloDataset
+    from yolo_lite.data.loader import create_dataloader
+    from yolo_lite.detect.evaluate import evaluate
+
+    model = load_trained(options.weights, options.device)
+    dataset = YoloDataset(
+        options.data,
+        options.img_size,
+        split=options.split,
+        rect=options.rect,
+        batch_size=options.batch_size,
+        stride=max(int(stride) for stride in model.strides),
+        progress=show_progress(),
+    )
+    if options.strict and dataset.report:
+        print(dataset.report, file=sys.stderr)
+        return 1
+    loader = create_dataloader(dataset, options.batch_size, workers=pick_workers(options.workers, len(dataset)))
+    thresholds = {name: getattr(options, name) for name in ("conf_thres", "iou_thres", "max_det")}
+    metrics = evaluate(model, loader, options.rule, **thresholds, progress=show_progress())
+    if options.json:
+        settings = {
+            name: getattr(options, name) for name in ("weights", "data", "split", "img_size", "batch_size", "rect")
+        }
+        print_json({**settings, **thresholds, **metrics.to_dict()})
+    else:
+        shape = "rectangles" if options.rect else "squares"
+        print(f"{options.weights} on {options.data} ({options.split}), {shape} of {options.img_size} px")
+        print(metrics)
+    return 0

@@ -1,0 +1,227 @@
+"""What the commands share: options that mean the same everywhere, models, tables, JSON."""
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import torch
+
+    from yolo_lite.data.report import Report
+    from yolo_lite.model.yolo import Yolo
+
+Commands = Any  # what argparse's add_subparsers returns; its class is private
+Run = Callable[[argparse.Namespace], int]
+FEW_IMAGES = 256  # starting worker processes takes longer than loading so many
+MAX_WORKERS = 8
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and leaves the example as it is written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        unsaid = action.default in (None, False, [], ()) or not action.option_strings
+        return action.help if unsaid else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that ends its help with an example and says what is wrong in one sentence."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(
+            *args, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False, **kwargs
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def add_command(commands: Commands, name: str, run: Run, what: str, example: str) -> argparse.ArgumentParser:
+    """A command with the options that every command has."""
+    parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", example=example)
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout, and nothing else")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+# ---- options that several commands have -----------------------------------------------------------------------------
+
+
+def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    parser.add_argument(
+        "--weights",
+        "--model",
+        required=required,
+        metavar="FILE",
+        help="a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of weights that come along (shapes-n)"
+        + ("" if required else "; or an untrained network: its name (yolov5n) or .yaml"),
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, split: str, required: bool = True) -> None:
+    what = "data.yaml, a folder, a .txt list of images, or the name of a dataset that comes along: shapes, photos"
+    parser.add_argument("--data", required=required, metavar="DATA", help=what)
+    parser.add_argument("--split", default=split, choices=("train", "val", "test"), help="which part of the data")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; left out: a GPU where there is one")
+
+
+def add_network_input(parser: argparse.ArgumentParser, conf_thres: float, iou_thres: float, max_det: int) -> None:
+    """Image size and the thresholds of non-maximum suppression."""
+    parser.add_argument("--img-size", type=positive_int, default=640, metavar="PX", help="longest side of the input")
+    parser.add_argument("--conf-thres", type=share, default=conf_thres, metavar="C", help="least confidence")
+    help_iou = "boxes of a class that overlap more than this are one object"
+    parser.add_argument("--iou-thres", type=share, default=iou_thres, metavar="IOU", help=help_iou)
+    parser.add_argument("--max-det", type=positive_int, default=max_det, metavar="N", help="most objects in an image")
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1 on.
+
+    >>> positive_int("16")
+    16
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} does not lie between 0 and 1")
+    return number
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+# ---- models and devices ---------------------------------------------------------------------------------------------
+
+
+def load_trained(weights: str, device: str | None) -> "Yolo":
+    """The model in a checkpoint, with BatchNorm folded in, on its device.
+
+    Raises:
+        ValueError: no such file, no checkpoint, a network without weights, or no such device.
+    """
+    from yolo_lite.model.checkpoint import load
+    from yolo_lite.model.spec import MODELS
+
+    chosen = pick_device(device)
+    if not Path(weights).exists() and (weights in MODELS or weights.endswith((".yaml", ".yml"))):
+        hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in MODELS else "give a .pt or .safetensors"
+        raise ValueError(f"{weights} is a network without weights: {hint}")
+    return load(weights).fuse().to(chosen)
+
+
+def open_model(source: str) -> "Yolo":
+    """The model in a checkpoint, or a new one by its name or .yaml."""
+    from yolo_lite.model.checkpoint import load
+    from yolo_lite.model.spec import MODELS
+    from yolo_lite.model.yolo import create_model
+
+    is_spec = source in MODELS or source.endswith((".yaml", ".yml"))
+    return create_model(source) if is_spec and not (source in MODELS and Path(source).is_file()) else load(source)
+
+
+def pick_device(name: str | None) -> "torch.device":
+    """The device of that name; None: the first GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: no such device, or not on this machine.
+    """
+    import torch
+
+    if name is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(f"cuda:{name}" if name.isdecimal() else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {name}: cannot be used here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+def pick_workers(workers: int | None, num_images: int) -> int:
+    """Worker processes: as many as asked for, otherwise none for few images and a core each for many."""
+    if workers is not None:
+        return workers
+    return 0 if num_images < FEW_IMAGES else min(MAX_WORKERS, os.cpu_count() or 1)
+
+
+# ---- output ---------------------------------------------------------------------------------------------------------
+
+
+def show_progress() -> bool:
+    """Bars are for people: they are drawn on stderr, where that is a terminal."""
+    return sys.stderr.isatty()
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one document of --json. NaN, which JSON does not know, becomes null."""
+    print(json.dumps(_without_nan(document), ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Aligned columns; the first row is the head, the columns in ``left`` are flush left, numbers flush right.
+
+    >>> print(table([("class", "objects"), ("cat", "12"), ("aardvark", "3")]))
+    class     objects
+    cat            12
+    aardvark        3
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def report_dict(report: "Report") -> dict[str, Any]:
+    """A report as plain values."""
+    return {"counts": report.counts, "problems": [problem._asdict() for problem in report.problems]}
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be left out")
