@@ -28,11 +28,11 @@ def photos() -> Photos:
 @needs_photos
 def test_it_is_an_image_source(photos: Photos) -> None:
     assert isinstance(photos, ImageSource)
-    assert len(photos) == len(photos.paths) == len(photos.sizes) == len(photos.labels) == 7
+    assert len(photos) == len(photos.paths) == len(photos.sizes) == len(photos.labels) == 6
     assert len(photos.names) == 80
     assert not photos.report
     assert photos.report.background == 1
-    assert len(open_source("photos")) == 7
+    assert len(open_source("photos")) == 6
 
 
 @needs_photos
@@ -54,9 +54,7 @@ def test_the_labels_lie_within_the_photographs(photos: Photos) -> None:
             assert np.allclose(box, [*(low + high) / 2, *high - low], atol=1e-6)
             assert ((high - low) * photo.size[::-1] >= 15).all()
     found = {photos.names[cls] for cls in photos.labels.cls.tolist()}
-    assert found == {
-        "person", "cat", "cup", "spoon", "dining table", "motorcycle", "bench", "bicycle", "bottle", "horse",
-    }  # fmt: skip
+    assert found == {"person", "cat", "cup", "spoon", "dining table", "horse"}
 
 
 @needs_photos
@@ -66,7 +64,6 @@ def test_the_outlines_lie_on_what_they_name(photos: Photos) -> None:
         "horse.png": ("horse", lambda image: image.sum(axis=-1) < 380, 0.98, 0.01),
         "camera.png": ("person", lambda image: image.mean(axis=-1) < 60, 0.85, 0.08),
         "astronaut.png": ("person", lambda image: image[..., 0].astype(int) - image[..., 2] > 120, 0.35, 0.06),
-        "motorcycle_left.png": ("bottle", lambda image: image[..., 0].astype(int) - image[..., 2] > 120, 0.6, 0.1),
     }
     for index, photo in enumerate(photos.photos):
         if photo.file in telling:
@@ -111,11 +108,11 @@ def test_the_tour_batch_has_work_for_all_levels() -> None:
     assert batch.targets.shape[1] == 6
     assert 15 <= len(batch.targets) <= 45
     assert torch.bincount(batch.targets[:, 0].long(), minlength=4).min() >= 4
-    assert len(batch.targets[:, 1].unique()) >= 8
-    assert (batch.targets[:, 4:] * 640).min() < 16
+    assert len(batch.targets[:, 1].unique()) == 6
+    assert (batch.targets[:, 4:] * 640).min() < 32
     strides = [8, 16, 32]
     levels = build_targets(batch.targets, [(640 // stride, 640 // stride) for stride in strides], ANCHORS, strides)
-    assert min(len(level.image) for level in levels) >= 40
+    assert min(len(level.image) for level in levels) >= 20
 
 
 @needs_photos
@@ -123,7 +120,7 @@ def test_the_tour_batch_is_what_the_dataset_gives() -> None:
     one, two = tour_batch(size=128, batch=9), tour_batch(size=128, batch=9)
     assert torch.equal(one.images, two.images)
     assert torch.equal(one.targets, two.targets)
-    assert not torch.equal(one.images[0], one.images[7])  # the same photo leads, another epoch
+    assert not torch.equal(one.images[0], one.images[6])  # the same photo leads, another epoch
     assert not torch.equal(tour_batch(size=128, seed=1).images, one.images[:4])
     with pytest.raises(ValueError, match="batch must be 1 or more, not 0"):
         tour_batch(batch=0)
