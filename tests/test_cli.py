@@ -142,6 +142,7 @@ def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], sentence: s
     [
         (["val", "--weights", "none.pt", "--data", "shapes"], "none.pt: no such file"),
         (["val", "--weights", "yolov5n", "--data", "shapes"], "`yolo-lite fetch yolov5n` gets yolov5n.pt"),
+        (["val", "--weights", "yolov3", "--data", "shapes"], "yolov3 is a network without weights: give a .pt"),
         (["val", "--weights", "my.yaml", "--data", "shapes"], "a network without weights"),
         (["predict", "none.jpg", "--weights", "none.pt"], "none.jpg: no such file or folder"),
         (["info"], "give --weights, --model or --data"),

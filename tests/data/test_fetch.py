@@ -212,6 +212,13 @@ def test_failing_attempts_are_bounded(server: Server, tmp_path: Path) -> None:
     assert files_in(tmp_path) == {}
 
 
+def test_a_connection_that_brings_nothing_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    server.pages["/weights.bin"] = Page(PAYLOAD, drop=[0])
+    with pytest.raises(FetchError, match=r"ended after 0 of 300,000 bytes"):
+        fetch(server.url("/weights.bin"), tmp_path, retries=0)
+    assert files_in(tmp_path) == {}
+
+
 def test_an_error_that_stays_is_not_tried_again(server: Server, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="404 Not Found"):
         fetch(server.url("/nothing.bin"), tmp_path)
@@ -414,7 +421,9 @@ def test_an_archive_is_unpacked_once_and_removed(server: Server, tmp_path: Path)
 def test_an_archive_may_be_kept_or_not_unpacked(server: Server, tmp_path: Path) -> None:
     server.pages["/data.zip"] = Page(zipped({"a.txt": b"a", "b.txt": b"b"}))
     assert fetch(server.url("/data.zip"), tmp_path, unpack=False) == tmp_path / "data.zip"
-    assert fetch(server.url("/data.zip"), tmp_path, keep_archive=True) == tmp_path / "data"
+    for _ in range(2):
+        assert fetch(server.url("/data.zip"), tmp_path, keep_archive=True) == tmp_path / "data"
+    assert len(server.requests) == 1
     assert set(files_in(tmp_path)) == {"data.zip", "data.zip.sha256", "data/a.txt", "data/b.txt"}
 
 
@@ -440,6 +449,7 @@ def test_a_known_dataset_says_its_licence_and_gets_a_data_yaml(
     monkeypatch.setattr(fetching, "KNOWN", {"tiny": tiny})
     assert fetch("tiny", tmp_path) == tmp_path / "tiny"
     assert "its licence" in caplog.text
+    assert fetch(tiny.urls[0], tmp_path / "by address") == tmp_path / "by address" / "tiny"
     content = yaml.safe_load((tmp_path / "tiny" / "data.yaml").read_text())
     assert content["train"] == "images/train"
     assert content["names"][79] == "toothbrush"

@@ -63,7 +63,10 @@ def _parser() -> Parser:
 
 def _is_expected(error: Exception) -> bool:
     """What the library raises for bad input, and a machine that is too small; anything else is a mistake of ours."""
-    return isinstance(error, ValueError | OSError | MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return (
+        isinstance(error, ValueError | OSError | MemoryError | ModuleNotFoundError)
+        or type(error).__name__ == "OutOfMemoryError"
+    )
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:

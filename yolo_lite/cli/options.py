@@ -133,12 +133,13 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     Raises:
         ValueError: no such file, no checkpoint, a network without weights, or no such device.
     """
+    from yolo_lite.data.resources import KNOWN
     from yolo_lite.model.checkpoint import load
     from yolo_lite.model.spec import MODELS
 
     chosen = pick_device(device)
-    if not Path(weights).exists() and (weights in MODELS or weights.endswith((".yaml", ".yml"))):
-        hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in MODELS else "give a .pt or .safetensors"
+    if weights.endswith((".yaml", ".yml")) or (weights in MODELS and not Path(weights).exists()):
+        hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in KNOWN else "give a .pt or .safetensors"
         raise ValueError(f"{weights} is a network without weights: {hint}")
     return load(weights).fuse().to(chosen)
 

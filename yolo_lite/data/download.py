@@ -242,6 +242,13 @@ def finish(part: Path, file: Path) -> None:
     _version_file(part).unlink(missing_ok=True)
 
 
+def discard_empty(part: Path) -> None:
+    """Removes a ``.part`` that not one byte has reached."""
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
+        _version_file(part).unlink(missing_ok=True)
+
+
 def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from yolo_lite.data.download import FetchError, checked_scheme, download, finish
+from yolo_lite.data.download import FetchError, checked_scheme, discard_empty, download, finish
 from yolo_lite.data.resources import COLLECTIONS, KNOWN, Resource, coco_names
 from yolo_lite.data.unpack import Limits, UnsafeArchive, archive_suffix
 from yolo_lite.data.unpack import unpack as unpack_archive
@@ -87,8 +87,9 @@ def fetch(
             )
         fetched = [_fetch_one(KNOWN[name], folder, None, options, name) for name in COLLECTIONS[name_or_url]]
         return fetched[0]
-    if name_or_url in KNOWN:
-        return _fetch_one(KNOWN[name_or_url], folder, sha256, options, name_or_url)
+    for name, resource in KNOWN.items():
+        if name_or_url == name or name_or_url in resource.urls:
+            return _fetch_one(resource, folder, sha256, options, name)
     if not re.match("[A-Za-z][A-Za-z0-9+.-]*:", name_or_url):
         known = ", ".join([*COLLECTIONS, *KNOWN])
         raise ValueError(f"{name_or_url!r} is neither a web address nor one of the known names: {known}")
@@ -102,7 +103,7 @@ def _fetch_one(resource: Resource, folder: Path, sha256: str | None, options: Op
     if record and record.urls and not set(record.urls) & set(resource.urls):
         raise FetchError(f"{file} stands for {record.urls[0]}, not {resource.urls[0]}: choose another folder")
     expected = sha256 or resource.sha256 or (record.sha256 if record else None)
-    if archive and record and record.unpacked and not file.exists() and (folder / record.unpacked).is_dir():
+    if archive and record and record.unpacked and (folder / record.unpacked).is_dir():
         if expected != record.sha256:
             raise ChecksumError(
                 f"{folder / record.unpacked} was unpacked from a file with SHA-256 {record.sha256}, not {expected}"
@@ -153,8 +154,7 @@ def _download(resource: Resource, file: Path, expected: str | None, options: Opt
             break
         except FetchError as error:
             if url == resource.urls[-1]:
-                if part.exists() and not part.stat().st_size:
-                    part.unlink()
+                discard_empty(part)
                 raise
             logger.warning("%s; trying %s", error, resource.urls[resource.urls.index(url) + 1])
     digest = _digest(part)
