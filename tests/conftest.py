@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)  # several OpenMP processes side by side slow each other down twenty times
+
+hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # timing never fails a test
+hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parent.parent
 

@@ -32,6 +32,17 @@ def rewritten(path: Path, **changes: object) -> Path:
     return path
 
 
+def test_any_length_of_the_header_is_told_from_an_old_pickle(tmp_path: Path) -> None:
+    """The first byte of a safetensors file is the low byte of its header's length; pickles begin with 0x80."""
+    first_bytes = set()
+    for length in range(0, 256, 8):
+        path = tmp_path / f"{length}.safetensors"
+        save(small_model(), path, metadata={"padding": "x" * length})
+        first_bytes.add(path.read_bytes()[0])
+        assert load(path).metadata == {"padding": "x" * length}
+    assert 0x80 in first_bytes
+
+
 def test_round_trip(saved: Path) -> None:
     model, again = small_model().train(), load(saved)
     assert model.state_dict().keys() == again.state_dict().keys()

@@ -138,15 +138,15 @@ def _read(file: Path) -> Contents:
         raise CheckpointError(f"{file}: cannot be read: {error}") from None
     if start.startswith(b"PK\x03\x04"):
         return read_official(file)
+    if start[8:9] == b"{":  # after eight bytes for its length, the JSON header of safetensors
+        return _read_own(file)
     if start.startswith(b"\x80") or start[257:262] == b"ustar":
         reason = "a .pt in PyTorch's format before 1.6: load it in PyTorch and torch.save it again"
         raise CheckpointError(f"{file}: {reason}")
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file}: a Git LFS pointer, not the file itself: fetch it with `git lfs pull`")
-    if start[8:9] != b"{":
-        what = "empty" if not start else "neither a checkpoint of this library nor a .pt file that torch.save wrote"
-        raise CheckpointError(f"{file}: {what}")
-    return _read_own(file)
+    what = "empty" if not start else "neither a checkpoint of this library nor a .pt file that torch.save wrote"
+    raise CheckpointError(f"{file}: {what}")
 
 
 def _read_own(file: Path) -> Contents:
