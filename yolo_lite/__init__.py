@@ -12,6 +12,7 @@ from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_ori
 from yolo_lite.boxes import bbox_iou, box_iou, iou_gradient, iou_terms, xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import create_dataloader
+from yolo_lite.data.photos import tour_batch
 from yolo_lite.data.report import DatasetError
 from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.evaluate import evaluate
@@ -60,6 +61,7 @@ __all__ = [
     "save",
     "suggest_anchors",
     "to_original",
+    "tour_batch",
     "xywh_to_xyxy",
     "xyxy_to_xywh",
 ]
