@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_lite.data.coco import join_parts
 from yolo_lite.data.convert import convert_coco, convert_voc
-from yolo_lite.data.converted import below
+from yolo_lite.data.convert.coco import join_parts
+from yolo_lite.data.convert.converted import below
 from yolo_lite.data.labels import parse_label_file
 from yolo_lite.data.report import DatasetError, Report
 from yolo_lite.data.source import open_source
@@ -358,7 +358,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, monkeypatch: p
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("yolo_lite.data.converted._place", interrupt)
+    monkeypatch.setattr("yolo_lite.data.convert.converted._place", interrupt)
     with pytest.raises(KeyboardInterrupt):
         converted(tmp_path, coco())
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

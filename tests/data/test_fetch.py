@@ -24,9 +24,9 @@ import pytest
 import yaml
 
 from yolo_lite.data import fetch as fetching
-from yolo_lite.data.download import FetchError, download
 from yolo_lite.data.fetch import COLLECTIONS, KNOWN, ChecksumError, Resource, UnsafeArchive, fetch
-from yolo_lite.data.unpack import Limits, unpack
+from yolo_lite.data.fetch.download import FetchError, download
+from yolo_lite.data.fetch.unpack import Limits, unpack
 
 PAYLOAD = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 

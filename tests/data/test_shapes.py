@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.scene_drawing import paint
-from yolo_lite.data.scene_layout import FILLS, FINISHES, PATTERNS, Layout
-from yolo_lite.data.scene_outlines import KINDS, fitted_outline, keyhole
-from yolo_lite.data.scene_palettes import colour_distance
 from yolo_lite.data.shapes import Shapes, draw_scene, export_shapes
+from yolo_lite.data.shapes.drawing import paint
+from yolo_lite.data.shapes.layout import FILLS, FINISHES, PATTERNS, Layout
+from yolo_lite.data.shapes.outlines import KINDS, fitted_outline, keyhole
+from yolo_lite.data.shapes.palettes import colour_distance
 from yolo_lite.data.source import ImageSource, open_source
 from yolo_lite.loss.targets import build_targets
 

@@ -52,7 +52,7 @@ def run_fetch(options: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> None:
-    from yolo_lite.data.resources import COLLECTIONS, KNOWN
+    from yolo_lite.data.fetch.resources import COLLECTIONS, KNOWN
 
     if as_json:
         known = {name: {**resource._asdict(), "splits": dict(resource.splits)} for name, resource in KNOWN.items()}

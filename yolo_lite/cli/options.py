@@ -133,7 +133,7 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     Raises:
         ValueError: no such file, no checkpoint, a network without weights, or no such device.
     """
-    from yolo_lite.data.resources import KNOWN
+    from yolo_lite.data.fetch.resources import KNOWN
     from yolo_lite.model.checkpoint import load
     from yolo_lite.model.spec import MODELS
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from yolo_lite.augment.objects import Image
 from yolo_lite.boxes import xyxy_to_xywh
+from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.images import read_image
 from yolo_lite.data.labels import ImageLabels, LabelStore, Report
 from yolo_lite.data.loader import collate
-from yolo_lite.data.resources import coco_names
 from yolo_lite.hyperparameters import Hyperparameters
 
 # Mosaics as in training, but turned a little, with more zoom (small objects) and calmer colours.

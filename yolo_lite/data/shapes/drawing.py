@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.data.scene_layout import Background, Layout, PlacedShape
+from yolo_lite.data.shapes.layout import Background, Layout, PlacedShape
 
 SUPERSAMPLING = 4  # an object's coverage is counted on this many by this many points per pixel
 SUBPIXEL_BITS = 4
@@ -35,7 +35,7 @@ class _Window(NamedTuple):
 def paint(layout: Layout, size: int) -> np.ndarray:
     """A layout -> its picture, (S, S, 3) uint8 RGB.
 
-    >>> from yolo_lite.data.scene_layout import draw_layout
+    >>> from yolo_lite.data.shapes.layout import draw_layout
     >>> paint(draw_layout(np.random.default_rng(0)), size=160).shape
     (160, 160, 3)
     """

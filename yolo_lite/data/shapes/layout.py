@@ -1,7 +1,7 @@
 """What stands in a drawn scene, and where: everything that chance decides, in shares of the scene's side.
 
 A scene is drawn in two halves, like every augmentation of this library: `draw_layout` throws the dice and knows the
-labels, `scene_drawing.paint` makes pixels of it at any size. Only the silhouette tells the class: the box, the colours
+labels, `drawing.paint` makes pixels of it at any size. Only the silhouette tells the class: the box, the colours
 and the texture of an object are drawn alike for all classes, and the silhouette is fitted into the box.
 
 Coordinates: x to the right, y down, 0 to 1 over the scene.
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo_lite.data.scene_canvas import Canvas, Place
-from yolo_lite.data.scene_outlines import KINDS, Contours, fitted_outline
-from yolo_lite.data.scene_palettes import Palette, colour_distance, mix, palettes
+from yolo_lite.data.shapes.canvas import Canvas, Place
+from yolo_lite.data.shapes.outlines import KINDS, Contours, fitted_outline
+from yolo_lite.data.shapes.palettes import Palette, colour_distance, mix, palettes
 
 # Shares of the scenes that have 1, 2, ... 12 objects.
 COUNT_SHARES = (0.06, 0.11, 0.16, 0.19, 0.16, 0.11, 0.07, 0.05, 0.04, 0.02, 0.02, 0.01)

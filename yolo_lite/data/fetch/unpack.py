@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, NamedTuple
 
-from yolo_lite.data.download import FetchError
+from yolo_lite.data.fetch.download import FetchError
 
 CHUNK = 1 << 20
 MAX_LINK = 4096  # bytes of a link's target

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.data.scene_outlines import Contours, keyhole
+from yolo_lite.data.shapes.outlines import Contours, keyhole
 
 RASTER = 640  # the lattice has RASTER + 1 points a side, the first and the last on the borders of the scene
 SUBPIXEL_BITS = 4

@@ -5,9 +5,7 @@ takes the address instead of the name. A digest stands here where it is known be
 the file, those of yolov5s and yolov5m are published by many who use them. The others are recorded at the first fetch.
 """
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -33,15 +31,6 @@ class Resource(NamedTuple):
     unpack_in: str = ""  # an archive is unpacked in this folder of the folder asked for
     result: str = ""  # the path in that folder which must be there afterwards; '' = the file itself
     splits: Mapping[str, str] = MappingProxyType({})  # for data.yaml, written where the archive brings none
-
-
-def coco_names() -> tuple[str, ...]:
-    """The names of COCO's 80 classes, in the order of all 80-class YOLO weights.
-
-    >>> coco_names()[0], coco_names()[79]
-    ('person', 'toothbrush')
-    """
-    return tuple(json.loads((Path(__file__).parent / "coco_names.json").read_text(encoding="utf-8")))
 
 
 def _weights(name: str, sha256: str | None = None) -> Resource:

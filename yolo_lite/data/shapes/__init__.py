@@ -2,7 +2,7 @@
 
 Rings, tiles, triangles, stars, hearts and moons on printed paper. A scene is a function of (seed, split, index) alone:
 the same one on every machine and at every size, drawn anew whenever it is read. Its labels are known without drawing.
-How a scene comes about: scene_layout.py (what chance decides), scene_drawing.py (the pixels).
+How a scene comes about: layout.py (what chance decides), drawing.py (the pixels).
 """
 
 import json
@@ -17,9 +17,9 @@ import numpy as np
 from yolo_lite.augment.objects import Image
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.labels import ImageLabels, LabelStore, Report
-from yolo_lite.data.scene_drawing import paint
-from yolo_lite.data.scene_layout import Layout, draw_layout
-from yolo_lite.data.scene_outlines import KINDS
+from yolo_lite.data.shapes.drawing import paint
+from yolo_lite.data.shapes.layout import Layout, draw_layout
+from yolo_lite.data.shapes.outlines import KINDS
 from yolo_lite.data.source import PathStore
 from yolo_lite.data.yolo_folder import label_row, write_data_yaml
 

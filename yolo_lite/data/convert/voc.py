@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from yolo_lite.data.converted import (
+from yolo_lite.data.convert.converted import (
     SPLITS,
     ConvertedImage,
     Placing,

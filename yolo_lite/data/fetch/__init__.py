@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from yolo_lite.data.download import FetchError, checked_scheme, discard_empty, download, finish
-from yolo_lite.data.resources import COLLECTIONS, KNOWN, Resource, coco_names
-from yolo_lite.data.unpack import Limits, UnsafeArchive, archive_suffix
-from yolo_lite.data.unpack import unpack as unpack_archive
+from yolo_lite.data.coco_names import coco_names
+from yolo_lite.data.fetch.download import FetchError, checked_scheme, discard_empty, download, finish
+from yolo_lite.data.fetch.resources import COLLECTIONS, KNOWN, Resource
+from yolo_lite.data.fetch.unpack import Limits, UnsafeArchive, archive_suffix
+from yolo_lite.data.fetch.unpack import unpack as unpack_archive
 from yolo_lite.data.yolo_folder import write_data_yaml
 
 __all__ = ["COLLECTIONS", "KNOWN", "ChecksumError", "FetchError", "Limits", "Resource", "UnsafeArchive", "fetch"]

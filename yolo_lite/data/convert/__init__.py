@@ -4,8 +4,8 @@ Both converters write ``images/<split>``, ``labels/<split>`` and ``data.yaml`` i
 beside its final place and moved there when it is complete. The originals are only read.
 """
 
-from yolo_lite.data.coco import convert_coco
-from yolo_lite.data.converted import Placing
-from yolo_lite.data.voc import convert_voc
+from yolo_lite.data.convert.coco import convert_coco
+from yolo_lite.data.convert.converted import Placing
+from yolo_lite.data.convert.voc import convert_voc
 
 __all__ = ["Placing", "convert_coco", "convert_voc"]

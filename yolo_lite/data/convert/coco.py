@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from yolo_lite.augment.polygons import clip_polygon
-from yolo_lite.data.converted import (
+from yolo_lite.data.convert.converted import (
     SPLITS,
     ConvertedImage,
     ImageFinder,
