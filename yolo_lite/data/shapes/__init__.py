@@ -24,6 +24,7 @@ from yolo_lite.data.source import PathStore
 from yolo_lite.data.yolo_folder import label_row, write_data_yaml
 
 SPLITS = {"train": 2000, "val": 400, "test": 400}  # and how many scenes each has unless told
+SCENES = 3  # sets these draws apart from those of samples, orders and batch sizes
 SMALLEST_SIZE = 32  # pixels; below that not even the large objects can be told apart
 SETTINGS_FILE = "shapes.json"  # in an exported folder: what it was made with
 # Full colour resolution: the usual halving would blur the edges between inks of equal lightness.
@@ -135,7 +136,8 @@ def export_shapes(
 
 
 def _layout(split: str, index: int, seed: int) -> Layout:
-    return draw_layout(np.random.default_rng([seed, list(SPLITS).index(split), index]))
+    place = [seed, list(SPLITS).index(split), index]
+    return draw_layout(np.random.default_rng(np.random.SeedSequence(place, spawn_key=(SCENES,))))
 
 
 @lru_cache(maxsize=8)  # they take a millisecond a scene, and are the same at every size
