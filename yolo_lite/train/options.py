@@ -1,0 +1,103 @@
+"""What a run is told besides its hyperparameters, and the presets that set both."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.train.optim import OptimizerName
+
+Precision = Literal["float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The settings of a run that are no hyperparameters. Frozen; stored with the run."""
+
+    epochs: int = 100
+    batch_size: int = 16  # images per process and batch
+    img_size: int = 640
+    seed: int = 0
+    # Optimiser
+    optimizer: OptimizerName = "SGD"
+    nominal_batch: int = 64  # gradients of so many images are added up before a step
+    cosine: bool = False  # schedule: half a cosine instead of a line
+    least_warmup: int = 100  # iterations of warm-up, however short the epochs are
+    clip_norm: float = 10.0  # largest norm of the gradient of all weights together
+    ema_decay: float = 0.9999
+    ema_tau: float = 2000.0  # updates after which the average has become slow
+    freeze: int = 0  # the first so many layers keep their weights
+    # Numbers and machine
+    precision: Precision = "float32"
+    channels_last: bool = False
+    device: str | None = None  # None = CUDA, else MPS, else CPU
+    workers: int = 0
+    sync_bn: bool = False  # BatchNorm over all processes (CUDA only)
+    # Data
+    augment: bool = True
+    rect: bool = False
+    multi_scale: bool = False  # each batch at a random size within +- 50 %
+    single_cls: bool = False
+    image_weights: bool = False  # images of classes that do badly are drawn more often
+    cache: Literal["ram", "disk"] | None = None
+    auto_anchors: bool = True  # replace the anchors where they do not fit; reported
+    # Validation and saving
+    rule: Literal["coco", "yolov5"] = "yolov5"
+    validate_every: int = 1  # epochs
+    patience: int = 100  # epochs without a better result, then the run stops
+    save_every: float = 300.0  # seconds between checkpoints inside an epoch
+    # Loss
+    box_loss: str = "ciou"
+    focal: str = "focal"
+    collisions: str = "last"
+    autobalance: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "img_size", "nominal_batch", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.precision not in DTYPES:
+            raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(DTYPES)}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainOptions":
+        """From names and values; an unknown name is an error that lists the known ones."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ValueError(f"unknown training option {name!r}; the known ones are {', '.join(known)}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> "TrainOptions":
+        """A copy with some values changed."""
+        return self.from_dict(dataclasses.asdict(self) | changes)
+
+    @property
+    def loss_options(self) -> dict[str, Any]:
+        """What ``ComputeLoss`` is told besides the hyperparameters."""
+        return {name: getattr(self, name) for name in ("box_loss", "focal", "collisions", "autobalance")}
+
+
+class Preset(NamedTuple):
+    """A starting point: hyperparameters and options that go together."""
+
+    hyp: Hyperparameters
+    options: TrainOptions
+
+
+def preset(name: str) -> Preset:
+    """ "scratch" and "finetune" are the reference's settings; "small-data" suits runs of a few hundred steps.
+
+    A short run spends most of the reference's settings on preparation: 100 iterations of warm-up, an average that
+    needs 2000 updates to follow, gradients of 64 images before each step.
+    """
+    if name in ("scratch", "finetune"):  # the reference fine-tunes with the settings it trains from scratch with
+        return Preset(Hyperparameters(), TrainOptions())
+    if name == "small-data":
+        hyp = Hyperparameters(warmup_epochs=1.0, lrf=0.05, warmup_bias_lr=0.02)
+        options = TrainOptions(nominal_batch=16, least_warmup=10, ema_tau=100.0, cosine=True)
+        return Preset(hyp, options)
+    raise ValueError(f"unknown preset {name!r}: choose scratch, finetune or small-data")
