@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from walkthrough.render.marks import NARROWEST, table_size
 from walkthrough.render.text import Rect, width_of
-from walkthrough.scene import AnyPanel, Key, Panel, Scene, Table
+from walkthrough.scene import AnyPanel, Bars, Chart, Key, Panel, Scene, Table
 
 GAP, TITLE, CAPTION, LEGEND, MARGIN = 14, 22, 18, 26, 4
 TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 440, 300, 300
-CHART_ASPECT = 1.6
+CHART_ASPECT, WIDE_CHART_ASPECT, MANY_BARS = 1.6, 2.9, 10
 Size = tuple[int, int]
 Row = tuple[AnyPanel, ...]
 
@@ -64,8 +64,11 @@ def _picture_size(row: Row) -> tuple[float, float] | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _aspect(panel: AnyPanel) -> float:
-    return panel.width / panel.height if isinstance(panel, Panel) else CHART_ASPECT
+def _aspect(panel: Panel | Chart) -> float:
+    if isinstance(panel, Panel):
+        return panel.width / panel.height
+    bars = max((len(mark.names) for mark in panel.marks if isinstance(mark, Bars)), default=0)
+    return CHART_ASPECT if bars <= MANY_BARS else WIDE_CHART_ASPECT
 
 
 def legend_places(legend: tuple[Key, ...]) -> list[tuple[float, float]]:

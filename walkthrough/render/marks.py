@@ -7,8 +7,8 @@ from walkthrough.render.text import font, shortened, width_of
 from walkthrough.scene import Bars, Chart, Histogram, Series, Table
 from walkthrough.style import DASHES, MARKERS, Theme, colour
 
-SMALL = 11  # CSS pixels
-ROW, PADDING, MOST_ROWS, NARROWEST = 22, 12, 40, 40
+SMALL, CELL = 12, 13  # CSS pixels, of the words in charts and in tables
+ROW, PADDING, MOST_ROWS, NARROWEST, NARROWEST_NAME = 25, 12, 40, 40, 24
 
 
 def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
@@ -52,11 +52,15 @@ def _plain_axes(axes: Axes, theme: Theme) -> None:
 def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme) -> None:
     places = range(len(bars.names))
     drawn = axes.bar(places, bars.values, color=paint, width=0.62)
-    words = axes.bar_label(drawn, [f"{value:.3g}" for value in bars.values], padding=2, color=theme.text)
-    for word in words:
-        word.set_fontproperties(font(SMALL))
     room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
-    axes.set_xticks(places, [shortened(name, max(room - 4, 12), SMALL) for name in bars.names])
+    values = [f"{value:.3g}" for value in bars.values]
+    if all(width_of(value, SMALL) < room for value in values):  # over narrow bars they would run into each other
+        for word in axes.bar_label(drawn, values, padding=2, color=theme.text):
+            word.set_fontproperties(font(SMALL))
+    step = max(1, -(-NARROWEST_NAME // room))  # where bars are many, every second or third name, and so on
+    shown = places[:: int(step)]
+    axes.set_xticks(shown, [shortened(bars.names[place], step * room - 4, SMALL) for place in shown])
+    axes.set_xlim(-0.6, max(len(bars.names), 1) - 0.4)
     for label in axes.get_xticklabels():
         label.set_parse_math(False)
     axes.margins(y=0.14)
@@ -72,8 +76,8 @@ def table_size(table: Table) -> tuple[float, float]:
 def _column_widths(table: Table) -> list[float]:
     widths = []
     for index, name in enumerate(table.columns):
-        longest = max((width_of(row[index], SMALL) for row in table.rows[:MOST_ROWS]), default=0)
-        widths.append(max(longest, width_of(name, SMALL, "bold")) + 2 * PADDING)
+        longest = max((width_of(row[index], CELL) for row in table.rows[:MOST_ROWS]), default=0)
+        widths.append(max(longest, width_of(name, CELL, "bold")) + 2 * PADDING)
     return widths
 
 
@@ -89,14 +93,14 @@ def draw_table(axes: Axes, table: Table, theme: Theme) -> None:
         right = all(_is_number(row[index]) for row in table.rows) and bool(table.rows)
         x, side = (left + column_width - PADDING, "right") if right else (left + PADDING, "left")
         for number, row in enumerate(rows):
-            style = {"fontproperties": font(SMALL, "normal" if number else "bold"), "parse_math": False}
+            style = {"fontproperties": font(CELL, "normal" if number else "bold"), "parse_math": False}
             axes.text(x, (number + 0.5) * ROW, row[index], ha=side, va="center_baseline", color=theme.text, **style)
         left += column_width
     for number in range(1, len(rows)):
         axes.axhline(number * ROW, color=theme.muted if number == 1 else theme.rule, linewidth=0.7)
     if len(table.rows) > MOST_ROWS:
         words = f"... and {len(table.rows) - MOST_ROWS} more rows"
-        axes.text(PADDING, height - ROW / 2, words, va="center", color=theme.muted, fontproperties=font(SMALL))
+        axes.text(PADDING, height - ROW / 2, words, va="center", color=theme.muted, fontproperties=font(CELL))
 
 
 def _is_number(text: str) -> bool:
