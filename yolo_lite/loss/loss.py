@@ -3,7 +3,7 @@
 Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m matches of a level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -138,6 +138,9 @@ class ComputeLoss(nn.Module):
         self.box_loss, self.focal, self.collisions, self.autobalance = box_loss, focal, collisions, autobalance
         self.anchors, self.strides = anchors.cpu(), strides.cpu()  # matching happens where the targets are
         self.register_buffer("balance", torch.tensor(balance))
+        # Several processes, each with a share of the batch, set this to their mean: then every match weighs the same
+        # wherever it falls, and the averaged gradient is that of the whole batch.
+        self.over_processes: Callable[[Tensor], Tensor] = torch.clone
 
     def forward(self, maps: Sequence[Tensor], targets: Tensor) -> LossParts:
         """The loss of a batch.
@@ -160,30 +163,32 @@ class ComputeLoss(nn.Module):
             self.to(maps[0].device)
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
         assignments = build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
+        counts = maps[0].new_tensor([len(matches.image) for matches in assignments], dtype=torch.float32)
+        counts = self.over_processes(counts).clamp(min=1e-3)  # 0 matches: sums of nothing are divided by it
         levels = [
-            self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance)
-            for raw, matches, balance in zip(maps, assignments, self.balance.unbind(), strict=True)
+            self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance, count)
+            for raw, matches, balance, count in zip(maps, assignments, self.balance, counts, strict=True)
         ]
         if self.autobalance and self.training:
-            self._rebalance(torch.stack([level.obj_mean for level in levels]).detach())
+            self._rebalance(self.over_processes(torch.stack([level.obj_mean.detach() for level in levels])))
         return levels
 
-    def level(self, raw: Tensor, matches: Assignment, balance: Tensor | float) -> LevelLoss:
-        """One level: raw (N, A, H, W, 5 + C)."""
+    def level(self, raw: Tensor, matches: Assignment, balance: Tensor | float, count: Tensor | float) -> LevelLoss:
+        """One level: raw (N, A, H, W, 5 + C). count: what sums over matches are divided by, mostly m."""
         hyp = self.hyp
         matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
         objectness = objectness_targets(raw.shape[:4], matches, overlap, self.collisions)  # (N, A, H, W)
         obj_mean = binary_loss(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal).mean()
 
-        box = cls = matched[:0].sum()  # 0 that carries gradient
-        if len(overlap):
-            box = (1 - overlap).mean()
-        if len(overlap) and self.num_classes > 1:  # one class: objectness says it all
+        box = (1 - overlap).sum() / count
+        cls = matched[:0].sum()  # 0 that carries gradient
+        if self.num_classes > 1:  # one class: objectness says it all
             positive, negative = smooth_targets(hyp.label_smoothing)
             wanted = torch.full_like(matched[:, 5:], negative)  # (m, C)
             wanted.scatter_(1, matches.cls[:, None], positive)
-            cls = binary_loss(matched[:, 5:], wanted, hyp.cls_pw, hyp.fl_gamma, kind=self.focal).mean()
+            cls = binary_loss(matched[:, 5:], wanted, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
+            cls = cls.sum() / (count * self.num_classes)
         return LevelLoss(
             hyp.box * box, hyp.obj * balance * obj_mean, hyp.cls * cls, matches, overlap, objectness, obj_mean
         )
