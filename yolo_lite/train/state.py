@@ -27,10 +27,8 @@ VERSION = 1
 COUNTERS = ("epoch", "batch", "iteration", "last_step", "best_fitness", "best_epoch", "history", "class_maps", "sums")
 
 
-def require_new(out_dir: Path | None) -> None:
-    """A folder for a new run: made where it is missing, refused where a run lies in it."""
-    if out_dir is None:
-        return
+def start(trainer: "Trainer", out_dir: Path) -> None:
+    """A folder for a new run: made where it is missing, refused where a run lies in it; run.json says what runs."""
     if (out_dir / STATE).exists():
         raise FileExistsError(
             f"{out_dir} already holds a run: go on with Trainer.resume({str(out_dir)!r}) "
@@ -38,9 +36,19 @@ def require_new(out_dir: Path | None) -> None:
         )
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        atomic_write(out_dir / "run.json", b"{}\n")
+        atomic_write(out_dir / "run.json", json.dumps(_settings(trainer), indent=1).encode())
     except OSError as error:
         raise TrainingError(f"cannot write to {out_dir}: {error.strerror}; choose another out_dir") from error
+
+
+def _settings(trainer: "Trainer") -> dict[str, Any]:
+    return {
+        "options": dataclasses.asdict(trainer.options),
+        "hyp": dataclasses.asdict(trainer.first_hyp),
+        "sources": trainer.sources,
+        "names": list(trainer.model.names),
+        "world_size": trainer.world.size,
+    }
 
 
 def write(trainer: "Trainer", best: bool) -> None:
@@ -71,18 +79,17 @@ def _serialised(trainer: "Trainer") -> bytes:
                 numbers.setdefault(str(index), {})[key] = value
     for prefix, module in (("model", trainer.model), ("ema", trainer.ema.model), ("loss", trainer.loss)):
         tensors |= {f"{prefix}/{name}": value for name, value in module.state_dict().items()}
-    header = {name: getattr(trainer, name) for name in COUNTERS} | {
-        "version": VERSION,
-        "options": dataclasses.asdict(trainer.options),
-        "hyp": dataclasses.asdict(trainer.first_hyp),
-        "sources": trainer.sources,
-        "spec": getattr(trainer.model, "spec", None),
-        "names": list(trainer.model.names),
-        "world_size": trainer.world.size,
-        "ema_updates": trainer.ema.updates,
-        "scaler": trainer.scaler.state_dict(),
-        "optimizer_numbers": numbers,
-    }
+    header = (
+        {name: getattr(trainer, name) for name in COUNTERS}
+        | _settings(trainer)
+        | {
+            "version": VERSION,
+            "spec": getattr(trainer.model, "spec", None),
+            "ema_updates": trainer.ema.updates,
+            "scaler": trainer.scaler.state_dict(),
+            "optimizer_numbers": numbers,
+        }
+    )
     stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     return safetensors.torch.save(stored, {"run": json.dumps(header)})
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch, YoloDataset
-from yolo_lite.data.loader import create_dataloader
+from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
@@ -28,7 +28,7 @@ from yolo_lite.model.yolo import create_model
 from yolo_lite.train import state
 from yolo_lite.train.callbacks import Callback
 from yolo_lite.train.diagnose import explain_non_finite, explain_out_of_memory
-from yolo_lite.train.distributed import World, wrapped
+from yolo_lite.train.distributed import World, mean_over_processes, wrapped
 from yolo_lite.train.optim import ModelEma, Rates, Schedule, apply_rates, create_optimizer
 from yolo_lite.train.options import DTYPES, TrainOptions
 from yolo_lite.train.prepare import best_device, fit_anchors, freeze_layers, image_weights, random_size, resized
@@ -91,8 +91,8 @@ class Trainer:
     ) -> None:
         self._prepare(model, train, val, hyp or Hyperparameters(), TrainOptions.from_dict(options), callbacks)
         self.out_dir = Path(out_dir) if out_dir is not None else None
-        if self.world.is_main:
-            state.require_new(self.out_dir)
+        if self.out_dir is not None and self.world.is_main:
+            state.start(self, self.out_dir)
 
     @classmethod
     def resume(
@@ -156,8 +156,9 @@ class Trainer:
             world_size=self.world.size,
             pin_memory=self.device.type == "cuda",
         )
+        self.val_loader = self._val_loader()
         freeze_layers(self.model, options.freeze)
-        self.loss = model.criterion(hyp, options.img_size, **options.loss_options).to(self.device)
+        self.loss = self._criterion()
         self.schedule = self._schedule()
         decay = self.schedule.scaled_weight_decay
         self.optimizer = create_optimizer(self.model, hyp, options.optimizer, decay)
@@ -187,6 +188,11 @@ class Trainer:
         if val is not None and not isinstance(val, YoloDataset):
             val = YoloDataset(val, split="val", cache=options.cache, **common)
         return train, val
+
+    def _val_loader(self) -> YoloLoader | None:
+        if self.val_set is None or not self.world.is_main:
+            return None
+        return create_dataloader(self.val_set, self.options.batch_size, workers=self.options.workers)
 
     def _schedule(self) -> Schedule:
         options, images = self.options, self.options.batch_size * self.world.size
@@ -310,8 +316,7 @@ class Trainer:
 
     def validate(self) -> Metrics:
         """Figures of the averaged weights on the validation images."""
-        loader = create_dataloader(self.val_set, self.options.batch_size, workers=self.options.workers)
-        metrics = evaluate(self.ema.model, loader, rule=self.options.rule)
+        metrics = evaluate(self.ema.model, self.val_loader, rule=self.options.rule)
         self.class_maps = [entry.map for entry in metrics.per_class]
         return metrics
 
@@ -341,8 +346,13 @@ class Trainer:
         self.hyp = hyp
         self.schedule = self._schedule()
         balance = self.loss.state_dict()
-        self.loss = self.model.criterion(hyp, self.options.img_size, **self.options.loss_options).to(self.device)
+        self.loss = self._criterion()
         self.loss.load_state_dict(balance)
+
+    def _criterion(self) -> nn.Module:
+        loss = self.model.criterion(self.hyp, self.options.img_size, **self.options.loss_options).to(self.device)
+        loss.over_processes = mean_over_processes
+        return loss
 
     def _tell(self, event: str, *what: Any) -> None:
         if self.world.is_main:
