@@ -75,9 +75,8 @@ def find_notebook(name: str, folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     choice = ", ".join(path.stem for path in found or there) or "none"
-    raise NoNotebooks(
-        f"{'Several notebooks' if found else 'No notebook'} in {folder} fit {name!r}: there are {choice}."
-    )
+    number = "Several notebooks in {} fit" if found else "No notebook in {} fits"
+    raise NoNotebooks(f"{number.format(folder)} {name!r}: there are {choice}.")
 
 
 def lab_command(notebook: Path, options: Sequence[str] = ()) -> list[str]:

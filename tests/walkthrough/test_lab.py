@@ -27,7 +27,7 @@ def test_a_notebook_is_found_by_its_path_wherever_it_is(folder: Path, tmp_path_f
 
 
 def test_what_fits_no_notebook_or_several_is_said(folder: Path) -> None:
-    with pytest.raises(lab.NoNotebooks, match=r"No notebook .* fit 'loss': there are 00_start_here, 01_anchors"):
+    with pytest.raises(lab.NoNotebooks, match=r"No notebook .* fits 'loss': there are 00_start_here, 01_anchors"):
         lab.find_notebook("loss", folder)
     with pytest.raises(lab.NoNotebooks, match=r"Several .*: there are 01_anchors, 02_anchors_again"):
         lab.find_notebook("anchors", folder)

@@ -1,5 +1,7 @@
 """Charts and tables on matplotlib axes."""
 
+import math
+
 from matplotlib.axes import Axes
 
 from walkthrough.render.layers import DASH, PX
@@ -28,7 +30,8 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
                 widths = [right - left for left, right in zip(mark.edges, mark.edges[1:], strict=False)]
                 look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
                 axes.bar(mark.edges[:-1], mark.counts, width=widths, align="edge", **look)
-    if chart.y_scale == "log":
+    heights = [y for mark in chart.marks for y in getattr(mark, "y", getattr(mark, "values", ()))]
+    if chart.y_scale == "log" and any(0 < y < math.inf for y in heights):
         axes.set_yscale("log")
     axes.set_xlabel(chart.x_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
@@ -51,7 +54,8 @@ def _plain_axes(axes: Axes, theme: Theme) -> None:
 
 def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme) -> None:
     places = range(len(bars.names))
-    drawn = axes.bar(places, bars.values, color=paint, width=0.62)
+    heights = [value if math.isfinite(value) else 0 for value in bars.values]  # the word over it says nan or inf
+    drawn = axes.bar(places, heights, color=paint, width=0.62)
     room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
     values = [f"{value:.3g}" for value in bars.values]
     if all(width_of(value, SMALL) < room for value in values):  # over narrow bars they would run into each other
