@@ -37,7 +37,7 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font(SMALL))
-    if sum(bool(getattr(mark, "name", "")) for mark in chart.marks) > 1:
+    if any(getattr(mark, "name", "") for mark in chart.marks):
         legend = axes.legend(prop=font(SMALL), frameon=False, labelcolor=theme.text, handlelength=2.8)
         for text in legend.get_texts():
             text.set_parse_math(False)
