@@ -1,0 +1,280 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Start here: from a photograph to a network that has learnt a little
+#
+# YOLO looks at a picture once and says what is in it and where. This notebook walks the whole way, in fifteen
+# steps: a photograph becomes numbers, the numbers go through 25 layers, three grids of predictions come out, some of
+# them are compared with the truth, and every weight of the network is moved a little so that the next answer is
+# better. That is all that training does; it only does it many thousand times.
+#
+# Everything you see comes from the functions that training calls. Change a number, run the cell again, and look.
+
+# %% [markdown]
+# ## 1. A photograph, and what we want to hear about it
+#
+# A detection dataset is pictures and, for each, a list of objects: a **class** and a **box**. The box is the smallest
+# upright rectangle around what can be seen of the object.
+
+# %%
+import torch
+
+import yolo_lite as yl
+from walkthrough import row, show_assignment, show_bars, show_batch, show_feature_maps, show_grid, show_image, show_table
+
+photos = yl.YoloDataset("photos")
+photo, objects = photos.image(0), photos.objects(0)
+print("height, width, colours:", photo.shape, photo.dtype, "- the first pixel is", photo[0, 0].tolist())
+show_image(photo, objects, names=photos.names)
+
+# %% [markdown]
+# **What to notice**
+# - The picture is an array of height x width x 3 numbers from 0 to 255 (red, green, blue), nothing else.
+# - The labels say *what* and *where*, not *how to find it*. The network has to work that out by itself.
+
+# %% [markdown]
+# ## 2. One size for all: letterbox
+#
+# Photographs come in all sizes, but a batch is *one* tensor, so its pictures must agree. Stretching them would turn
+# circles into eggs. A **letterbox** shrinks the picture until it fits and fills the rest with gray.
+
+# %%
+boxed = yl.letterbox(photo, 640, auto=False)
+print(f"{photo.shape} -> {boxed.image.shape}: times {boxed.ratio:.4f}")
+print(f"gray on the left and right: {boxed.pad[0]} pixels each, above and below: {boxed.pad[1]:.0f} each")
+row(show_image(photo), show_image(boxed.image), titles=["as it was", "letterboxed"])
+
+# %% [markdown]
+# **What to notice**
+# - Nothing is distorted: one ratio serves both sides.
+# - `ratio` and `pad` are kept. They are needed once more at the very end, to carry boxes back to the photograph.
+
+# %% [markdown]
+# ## 3. A batch
+#
+# Training looks at several pictures at once. Ours are **mosaics**: four photographs that meet at a random point, then
+# moved and scaled a little. So every batch is new, objects appear in every size, and the network cannot learn the
+# pictures by heart. This batch is the same on every run (its seed is fixed), and the whole tour uses it.
+
+# %%
+batch = yl.tour_batch()
+print("images ", tuple(batch.images.shape), batch.images.dtype)
+print("targets", tuple(batch.targets.shape), batch.targets.dtype)
+show_batch(batch, photos.names, columns=2)
+
+# %% [markdown]
+# ## 4. Targets: every object is six numbers
+#
+# The boxes of all four pictures lie in one table, because tables of different lengths do not stack. The first column
+# says which picture a row belongs to. The box is given by its centre and its size, as a share of the picture's sides:
+# the same row is right for a picture of 640 pixels and for one of 320.
+
+# %%
+rows = [[int(image), photos.names[int(cls)], *box] for image, cls, *box in batch.targets[:6].tolist()]
+show_table(["image", "class", "centre x", "centre y", "width", "height"], rows)
+
+# %% [markdown]
+# ## 5. The network: 25 layers
+#
+# YOLOv5n has 25 layers and 1.87 million weights. Its first ten layers, the **backbone**, turn the picture into ever
+# smaller maps of ever more abstract features. The next fourteen, the **neck**, carry what was found back to the finer
+# maps. The last one, the **head**, makes the predictions.
+
+# %%
+model = yl.create_model("yolov5n", names=photos.names)
+print(model.summary(640))
+
+# %% [markdown]
+# ## 6. One layer after the other
+#
+# `forward_layers` runs the network and stops after each layer, so we can look inside. The weights are still random:
+# what you see is what random edge detectors see.
+
+# %%
+images = batch.images.float() / 255
+kept = {}
+for layer, output in model.forward_layers(images):
+    if layer.index in (0, 2, 4, 9):
+        kept[f"after layer {layer.index}, {layer.kind}"] = output
+show_feature_maps(kept, count=8, image_index=3)
+
+# %% [markdown]
+# **What to notice**
+# - Each map shows picture 3 of the batch, at half, a quarter, an eighth and a thirty-second of its size.
+# - Early maps look like the photographs, late ones like blots: what is lost in *where* is meant to be won in *what*.
+
+# %% [markdown]
+# ## 7. Three grids of predictions
+#
+# Three levels of the neck go into the head. On each, the picture is divided into square **cells** of 8, 16 or 32
+# pixels, and each cell makes three predictions, one for each of its **anchors** (a typical box size). A prediction is
+# 85 numbers: four for the box, one for "is there an object at all?", and one for each of the 80 classes.
+
+# %%
+maps = model(images)
+for raw, stride in zip(maps, model.strides):
+    print(f"stride {stride:2}: {tuple(raw.shape)} = images, anchors, rows, columns, 5 + {model.num_classes}")
+show_grid(batch.images[3], model.strides)
+
+# %% [markdown]
+# ## 8. 25,200 boxes for each picture
+#
+# Raw numbers become boxes by a formula with a sigmoid $\sigma$, which squeezes any number into 0 to 1:
+#
+# $$ x = (2\sigma(t_x) - 0.5 + \text{column}) \cdot \text{stride} \qquad w = (2\sigma(t_w))^2 \cdot \text{anchor} $$
+#
+# A centre can so leave its cell by half a cell, and a box can be up to four times its anchor, no more. That makes wild
+# predictions impossible, and learning calm.
+
+# %%
+boxes = model.decode(maps)
+sizes = [f"3 x {raw.shape[2]} x {raw.shape[3]}" for raw in maps]
+print(" + ".join(sizes), "=", boxes.shape[1], "boxes for each picture, each of", boxes.shape[2], "numbers")
+
+first = maps[0][0, 0, 0, 0]  # picture 0, level 0, anchor 0, row 0, column 0
+by_hand = (2 * first[0].sigmoid() - 0.5 + 0) * 8
+print("x of the very first box, by hand equal to decode:", torch.isclose(by_hand, boxes[0, 0, 0]).item())
+
+# %% [markdown]
+# ## 9. Who answers for which object?
+#
+# Of the 25,200 predictions of a picture, a handful must learn to say "here". YOLOv5 asks each anchor: is the object at
+# most **four times** wider, narrower, higher or lower than you? The anchors that say yes take it. Here is that test
+# for one object.
+
+# %%
+from yolo_lite.loss.targets import ratio_test
+
+image, cls, _, _, *size = batch.targets[batch.targets[:, 0] == 3][0].tolist()
+wh = torch.tensor([size]) * 640  # pixels
+print(f"a {photos.names[int(cls)]} of picture {image:.0f}, {wh[0, 0]:.0f} pixels wide and {wh[0, 1]:.0f} high")
+test = ratio_test(wh, model.anchors.flatten(0, 1))
+rows = zip(model.anchors.flatten(0, 1).tolist(), test.worst[:, 0].tolist(), test.passed[:, 0].tolist())
+show_table(["anchor: width, height", "largest factor", "takes it"], [[str(a), f"{w:.2f}", yes] for a, w, yes in rows])
+
+# %% [markdown]
+# **What to notice**
+# - The nine anchors go from small (stride 8) over medium (16) to large (32).
+# - One side that is off by more than four is enough to say no.
+
+# %% [markdown]
+# ## 10. Cells that must answer
+#
+# The cell that holds the object's centre answers, and so do up to two neighbours that the centre is close to: three
+# chances to learn instead of one.
+
+# %%
+matches = yl.build_targets(batch.targets, [raw.shape[2:4] for raw in maps], model.anchors, model.strides)
+for match, raw, stride in zip(matches, maps, model.strides):
+    print(f"stride {stride:2}: {len(match.cls):4} matches among {raw[..., 0].numel():6} predictions")
+show_assignment(batch, matches, model.strides, image_index=3)
+
+# %% [markdown]
+# **What to notice**
+# - Small objects are taken by the fine grid (stride 8), large ones by the coarse one.
+# - Neighbours are hatched: the cell beside the centre answers for the object as well.
+# - Almost all predictions answer for nothing. They only have to learn to be silent.
+
+# %% [markdown]
+# ## 11. Three losses
+#
+# A **loss** is one number for how wrong the network is. Ours has three parts:
+#
+# - **box**: how badly the boxes of the matched cells overlap with their objects, $1 - \text{CIoU}$;
+# - **obj**: for *every* cell, whether it says "object" where there is one and nothing elsewhere;
+# - **cls**: for matched cells, whether they name the right class.
+
+# %%
+criterion = model.criterion(yl.Hyperparameters(), img_size=640)
+before = criterion(maps, batch.targets)
+show_bars({"box": before.box, "obj": before.obj, "cls": before.cls}, title="the loss before training", y_label="loss")
+
+# %% [markdown]
+# ## 12. The same loss, taken apart by level
+#
+# The three grids add up. The fine one has 16 times as many cells as the coarse one, so nearly all of them are silent;
+# its objectness is weighted up by 4 so that it is heard.
+
+# %%
+levels = criterion.levels(maps, batch.targets)
+parts = {name: sum(getattr(level, name) for level in levels) for name in ("box", "obj", "cls")}
+print("levels add up to the parts:", all(torch.isclose(parts[name], getattr(before, name)) for name in parts))
+strides = [f"stride {stride}" for stride in model.strides]
+row(*(show_bars(dict(zip(strides, (getattr(level, name) for level in levels))), title=name) for name in parts))
+
+# %% [markdown]
+# ## 13. Gradients: who is to blame?
+#
+# `backward` asks of every single weight: if you were a little larger, would the loss rise or fall, and how fast? The
+# answer is the weight's **gradient**. It costs one pass through the network, from the last layer to the first.
+
+# %%
+before.total.backward()
+weights = {str(layer.index): list(layer.parameters()) for layer in model.layers}
+norms = {name: torch.nn.utils.get_total_norm([w.grad for w in ws]) for name, ws in weights.items() if ws}
+show_bars(norms, title="length of the gradient, layer by layer", y_label="gradient norm")
+
+# %% [markdown]
+# **What to notice**
+# - Every layer that has weights gets a gradient. Layers 11, 12, 15, 16, 19 and 22 are missing: upsampling and
+#   concatenation have nothing to change.
+# - The early layers have the longest gradients here. Each of their weights is used at every place of a large map, and
+#   what all places want adds up.
+
+# %% [markdown]
+# ## 14. One step
+#
+# Each weight moves a little against its gradient: $w \leftarrow w - \text{rate} \cdot \text{gradient}$. Then the same
+# pictures again. The loss must be lower; that is the whole idea. The step is small because a gradient only tells the
+# slope where we stand, not what comes behind the next hill.
+
+# %%
+torch.optim.SGD(model.parameters(), lr=0.0003).step()
+after = criterion(model(images), batch.targets)
+print("the loss is lower than before:", bool(after.total < before.total))
+show_bars({"before": before.total, "after one step": after.total}, title="total loss", y_label="loss")
+
+# %% [markdown]
+# ## 15. Check: the loss of one prediction, by hand
+#
+# Take one matched prediction and compute its box by hand, with nothing but the formula of step 8. Its overlap with the
+# object must be what the loss used.
+
+# %%
+level, match = levels[1], matches[1]
+t = maps[1][match.image[0], match.anchor[0], match.row[0], match.col[0], :4].sigmoid()
+width, height = ((2 * t[2:]) ** 2 * match.anchor_wh[0]).tolist()
+x, y = (2 * t[:2] - 0.5).tolist()
+overlap = yl.bbox_iou(torch.tensor([[x, y, width, height]]), match.box[:1])
+print("by hand equal to the loss's own overlap:", torch.allclose(overlap, level.overlap[:1], atol=1e-6))
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>A picture is 960 x 480 pixels and the network wants 640 x 640. What are ratio and padding?</summary>
+#
+# The ratio is 640 / 960 = 0.667, so the picture becomes 640 x 320, and 160 rows of gray go above and below it.
+# `yl.letterbox` with `auto=False` says the same: try it with `numpy.zeros((480, 960, 3), "uint8")`.
+# </details>
+#
+# <details><summary>An object is 100 pixels wide and 5 high. Does an anchor of 30 x 61 take it?</summary>
+#
+# No: the width is only 3.3 times the anchor's, but the height is 12.2 times smaller. One side too far off is enough.
+# </details>
+#
+# <details><summary>Why does the loss not compare all 25,200 boxes with the objects?</summary>
+#
+# Most of the picture is background. Its boxes have nothing to be compared with; they only have to say "no object", and
+# that is what the objectness loss asks of them.
+# </details>
