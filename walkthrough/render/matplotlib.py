@@ -21,8 +21,10 @@ from walkthrough.render.text import Rect, font, quiet, shortened
 from walkthrough.scene import AnyPanel, Chart, Key, Panel, Scene, Table
 
 CHART_MARGINS = (58, 10, 14, 42)  # left, top, right, bottom
-LARGEST_FILE = 150_000  # bytes; what is bigger is drawn with fewer pixels
-QUALITIES = ((2.0, 256), (1.5, 256), (1.25, 256), (1.0, 256), (1.0, 128), (1.0, 64))  # pixels per CSS pixel, colours
+LARGEST_FILE = 150_000  # bytes
+DENSITIES = (2.0, 1.5, 1.25)  # pixels of the file per CSS pixel, where the file stays small; otherwise 1
+FEWER_COLOURS = (128, 64)  # where even that is large
+GROWTH = 1.4  # a file grows about as its density to this power
 
 
 class Png(NamedTuple):
@@ -37,10 +39,16 @@ def render_png(scene: Scene, theme: str = "any", width: int = 880) -> Png:
     """Draw a scene, at most width CSS pixels wide; the densest picture whose file stays small."""
     placed, size = layout(scene, width)
     look = style.theme(theme)
-    for density, colours in QUALITIES:
-        data = encode(_paint(scene, placed, size, look, density), colours)
-        if len(data) <= LARGEST_FILE:
-            break
+
+    def draw(density: float, colours: int = 256) -> bytes:
+        return encode(_paint(scene, placed, size, look, density), colours)
+
+    data = draw(1.0)  # the cheapest, and photographs seldom leave room for more
+    for density in DENSITIES:
+        if len(data) * density**GROWTH < LARGEST_FILE and len(denser := draw(density)) <= LARGEST_FILE:
+            return Png(denser, *size)
+    for colours in FEWER_COLOURS:
+        data = data if len(data) <= LARGEST_FILE else draw(1.0, colours)
     return Png(data, *size)
 
 
