@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from yolo_lite import __version__
-from yolo_lite.cli import convert, evaluate, fetch, inspect, predict
+from yolo_lite.cli import convert, evaluate, fetch, inspect, predict, train
 from yolo_lite.cli.options import Parser
 
 __all__ = ["main"]
 
-GROUPS = (evaluate, predict, inspect, fetch, convert)  # in the order of --help
+GROUPS = (train, evaluate, predict, inspect, fetch, convert)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,10 +32,18 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that ends its help with an example and says what is wrong in one sentence."""
 
+    later: "Callable[[Parser], None] | None" = None  # adds options once this parser is at work: they take an import
+
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
         super().__init__(
             *args, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False, **kwargs
         )
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        add_options, self.later = self.later, None
+        if add_options is not None:
+            add_options(self)
+        return super().parse_known_args(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")

@@ -1,0 +1,270 @@
+"""``yolo-lite train``: a detector from random weights, or a trained one fitted to other data."""
+
+import argparse
+import contextlib
+import shlex
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from yolo_lite.cli.options import FEW_IMAGES, Commands, Parser, add_command, pick_device, pick_workers, positive
+
+if TYPE_CHECKING:
+    from yolo_lite.cli.training_log import Clock
+    from yolo_lite.hyperparameters import Hyperparameters
+    from yolo_lite.model.yolo import Yolo
+    from yolo_lite.train.distributed import World
+    from yolo_lite.train.options import TrainOptions
+    from yolo_lite.train.trainer import Trainer
+
+RUNS = Path("runs")
+OWN = ("model", "weights", "hyp", "set", "preset", "out")  # what a resumed run has settled already
+
+
+def add_commands(commands: Commands) -> None:
+    example = "yolo-lite train --data shapes --model yolov5n --img-size 160 --epochs 20 --cache ram --preset small-data"
+    what = "train a detector, from random weights or from a checkpoint"
+    parser = add_command(commands, "train", run_train, what, example)
+    help_data = "data.yaml, a folder, a .txt list of images, or the name of a dataset that comes along: shapes, photos"
+    parser.add_argument("--data", metavar="DATA", help=f"{help_data}; number and names of the classes come from it")
+    parser.add_argument("--val", metavar="DATA", help="what to validate on; left out: the split val of --data")
+    start = parser.add_mutually_exclusive_group()
+    help_model = "a new network with random weights: its name (yolov5n) or .yaml"
+    start.add_argument("--model", metavar="NAME", help=help_model)
+    help_weights = "start from a checkpoint: .safetensors, an official YOLOv5 .pt, or a name; other classes: a new head"
+    start.add_argument("--weights", metavar="FILE", help=help_weights)
+    help_preset = "settings that go together; left out: scratch with --model, finetune with --weights"
+    parser.add_argument("--preset", choices=("scratch", "finetune", "small-data"), help=help_preset)
+    help_hyp = "hyperparameters from a YAML file, an official hyp.*.yaml for example"
+    parser.add_argument("--hyp", type=Path, metavar="FILE", help=help_hyp)
+    help_set = "one hyperparameter, after --preset and --hyp; may be repeated"
+    parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help=help_set)
+    help_out = "folder of the run; left out: the next free runs/train-N"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=help_out)
+    help_resume = "go on with the run in this folder, with its own settings; --data says where its data lie now"
+    parser.add_argument("--resume", type=Path, metavar="DIR", help=help_resume)
+    help_stop = "stop after so much training (validation does not count), validate, save; --resume goes on later"
+    parser.add_argument("--stop-after", type=positive, metavar="S", help=help_stop)
+    parser.add_argument("--tensorboard", action="store_true", help="the figures for TensorBoard, in DIR/tensorboard")
+    parser.later = add_fields
+
+
+def run_train(options: argparse.Namespace) -> int:
+    from yolo_lite.train.diagnose import TrainingError
+    from yolo_lite.train.distributed import started
+
+    _check(options)
+    out_dir = options.resume or options.out or free_folder(RUNS)
+    with started() as world, _speaking(world.is_main):
+        try:
+            return _train(options, world, out_dir)
+        except TrainingError as error:
+            if options.debug:
+                raise
+            print(f"yolo-lite train: {_with_way_out(error, out_dir)}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            if world.is_main:
+                print(_how_to_go_on(out_dir), file=sys.stderr)
+            return 130
+
+
+def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
+    from yolo_lite.cli.training_log import Clock, cut_here, report
+
+    clock = Clock()
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result alone
+        trainer = _resumed(options) if options.resume else _new(options, out_dir)
+        if world.is_main:
+            trainer.callbacks += [clock, *_callbacks(options, out_dir)]
+        cut = _run(trainer, clock, options.stop_after, world)
+        metrics = cut_here(trainer, clock) if cut and world.is_main else None
+    if world.is_main:
+        report(trainer, clock, metrics, options.json)
+    return 0
+
+
+def _run(trainer: "Trainer", clock: "Clock", limit: float | None, world: "World") -> bool:
+    """Trains to the end, or to the limit in seconds; returns whether the limit came first."""
+    for step in trainer.steps():
+        # Where gradients wait for a step, nothing can be saved. The processes of a run stop at the same batch.
+        if limit is not None and step.stepped and world.from_main(float(clock.training >= limit)):
+            return True
+    return False
+
+
+# ---- what is asked for ----------------------------------------------------------------------------------------------
+
+
+def add_fields(parser: Parser) -> None:
+    """An option for each field of TrainOptions, of its type, with its comment as help."""
+    from yolo_lite.train.options import TrainOptions
+
+    group = parser.add_argument_group("settings of the run")
+    comments = field_comments(TrainOptions)
+    for name, kind in TrainOptions.__annotations__.items():
+        default = getattr(TrainOptions, name)
+        said = "" if default is None else f" (default: {default})".replace("True", "yes").replace("False", "no")
+        about = {"default": argparse.SUPPRESS, "help": (comments.get(name, "") + said).strip().replace("%", "%%")}
+        group.add_argument(f"--{name.replace('_', '-')}", **_reading(kind), **about)
+
+
+def field_comments(cls: type) -> dict[str, str]:
+    """The comment behind each field of a dataclass; none where the source is not at hand.
+
+    >>> from yolo_lite.train.options import TrainOptions
+    >>> field_comments(TrainOptions)["batch_size"]
+    'images per process and batch'
+    """
+    import inspect
+    import re
+
+    try:
+        source = inspect.getsource(cls)
+    except OSError:
+        return {}
+    return dict(re.findall(r"^ +(\w+): .*?  # (.+)$", source, re.MULTILINE))
+
+
+def _reading(kind: Any) -> dict[str, Any]:
+    """How argparse reads a type: a Literal as choices, a bool as --name and --no-name."""
+    kinds = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) is Literal:
+        return {"choices": kinds}
+    if len(kinds) == 1:  # the other was None
+        return _reading(kinds[0])
+    return {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind, "metavar": _METAVARS[kind]}
+
+
+_METAVARS: dict[Callable, str] = {int: "N", float: "X", str: "NAME"}
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as box=0.1")
+    return name.strip(), value
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.resume:
+        extra = [*(name for name in OWN if getattr(options, name)), *_given(options)]
+        if extra:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
+            raise ValueError(f"--resume goes on with the run's own settings: leave out {words}")
+        return
+    if not options.data:
+        raise ValueError("what to train on? Give --data (shapes needs no files), or --resume DIR to go on with a run")
+    if not options.model and not options.weights:
+        raise ValueError("train what? Give --model NAME (random weights) or --weights FILE (start from a checkpoint)")
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of TrainOptions that were asked for."""
+    from yolo_lite.train.options import TrainOptions
+
+    return {name: getattr(options, name) for name in TrainOptions.__annotations__ if hasattr(options, name)}
+
+
+def settings(options: argparse.Namespace) -> tuple["Hyperparameters", "TrainOptions"]:
+    """The preset, with what was asked for besides."""
+    from yolo_lite.hyperparameters import Hyperparameters
+    from yolo_lite.train.options import preset
+
+    hyp, train_options = preset(options.preset or ("scratch" if options.model else "finetune"))
+    hyp = Hyperparameters.from_yaml(options.hyp) if options.hyp else hyp
+    given = _given(options)
+    device = pick_device(given.get("device"))
+    if "device" in given:
+        given["device"] = str(device)
+    if device.type != "cpu":  # which would wait for images; a CPU is busy training
+        given.setdefault("workers", pick_workers(None, FEW_IMAGES))
+    return hyp.replace(**dict(options.set)), train_options.replace(**given)
+
+
+def free_folder(parent: Path) -> Path:
+    """parent/train-1, or the first number after it that nothing is called."""
+    number = 1
+    while (parent / f"train-{number}").exists():
+        number += 1
+    return parent / f"train-{number}"
+
+
+# ---- what runs ------------------------------------------------------------------------------------------------------
+
+
+def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
+    import dataclasses
+
+    from yolo_lite.train.trainer import Trainer
+
+    hyp, train_options = settings(options)
+    names = ("object",) if train_options.single_cls else class_names(options.data)
+    model = _start(options, names, train_options.seed)
+    given = dataclasses.asdict(train_options)
+    return Trainer(model, options.data, options.val, hyp, out_dir=out_dir, **given)
+
+
+def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Yolo":
+    from yolo_lite.model.checkpoint import load
+    from yolo_lite.model.yolo import create_model
+
+    if options.model:
+        return create_model(options.model, num_classes=len(names), names=names, seed=seed)
+    return load(options.weights, num_classes=len(names), names=names, seed=seed)
+
+
+def class_names(data: str) -> tuple[str, ...]:
+    """The classes of a dataset, without a look at its images where the source names them."""
+    from yolo_lite.data.layout import find_layout
+    from yolo_lite.data.source import open_source
+
+    embedded = data in ("shapes", "photos")
+    named = None if embedded else find_layout(data, "train").names
+    return named or open_source(data, "train").names
+
+
+def _resumed(options: argparse.Namespace) -> "Trainer":
+    from yolo_lite.train.trainer import Trainer
+
+    return Trainer.resume(options.resume, train=options.data, val=options.val)
+
+
+def _callbacks(options: argparse.Namespace, out_dir: Path) -> list[Any]:
+    from yolo_lite.cli.options import show_progress
+    from yolo_lite.cli.training_log import LineLog
+    from yolo_lite.train.callbacks import CsvLog, ProgressBar, TensorBoardLog
+
+    shown = ProgressBar() if show_progress() else LineLog()
+    board = [TensorBoardLog(out_dir / "tensorboard")] if options.tensorboard else []
+    return [shown, CsvLog(out_dir / "results.csv"), *board]
+
+
+@contextlib.contextmanager
+def _speaking(is_main: bool) -> Any:
+    """Of several processes that would warn of the same, one does."""
+    if not is_main:
+        warnings.simplefilter("ignore")  # undone by main, which keeps the filters around every command
+    yield
+
+
+# ---- when it does not come to its end -------------------------------------------------------------------------------
+
+
+def _with_way_out(error: Exception, out_dir: Path) -> str:
+    from yolo_lite.train.state import LAST
+
+    last = out_dir / LAST
+    if "--resume" in str(error) or not last.exists():
+        return str(error)
+    return f"{error}. A new run can start from the last checkpoint: --weights {shlex.quote(str(last))}"
+
+
+def _how_to_go_on(out_dir: Path) -> str:
+    from yolo_lite.train.state import STATE
+
+    if not (out_dir / STATE).exists():
+        return "stopped before the first checkpoint: there is nothing to go on with"
+    return f"stopped; go on from the last checkpoint with: yolo-lite train --resume {shlex.quote(str(out_dir))}"

@@ -1,0 +1,143 @@
+"""What ``yolo-lite train`` tells: a line per epoch, the time, and the result."""
+
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from yolo_lite.cli.options import print_json, table
+from yolo_lite.train.callbacks import Callback
+from yolo_lite.train.state import BEST, LAST
+
+if TYPE_CHECKING:
+    from yolo_lite.detect.metrics import Metrics
+    from yolo_lite.train.trainer import EpochResult, StepState, Trainer
+
+FIGURES = {"mAP50": "map50", "mAP": "map", "precision": "precision", "recall": "recall"}  # as said, and in JSON
+
+
+class Clock(Callback):
+    """Seconds of this start, training and validation apart; what is saved after an epoch counts as validation."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self.preparation = self.training = self.validation = 0.0
+        self.iterations = 0
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        before, self._last = self._last, time.monotonic()
+        return self._last - before
+
+    def on_start(self, trainer: "Trainer") -> None:
+        self.preparation += self.lap()
+
+    def on_batch_end(self, trainer: "Trainer", step: "StepState") -> None:
+        self.training += self.lap()
+        self.iterations += 1
+
+    def on_epoch_end(self, trainer: "Trainer", result: "EpochResult") -> None:
+        self.validation += self.lap()
+
+    def images_per_s(self, trainer: "Trainer") -> float:
+        """Images trained on per second of training, loading included; all processes together."""
+        images = self.iterations * len(trainer.train_set) / len(trainer.loader)
+        return images / self.training if self.training else 0.0
+
+
+class LineLog(Callback):
+    """A line per epoch on stderr: for files, and terminals that draw no bars."""
+
+    def on_start(self, trainer: "Trainer") -> None:
+        for message in trainer.messages:
+            self._say(message)
+        if trainer.iteration:
+            self._say(f"going on in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
+
+    def on_epoch_end(self, trainer: "Trainer", result: "EpochResult") -> None:
+        words = [f"epoch {result.epoch + 1}/{trainer.options.epochs}"]
+        words += [f"{name} {value:.4f}" for name, value in result.losses.items()]
+        if result.metrics is not None:
+            words += [f"mAP50 {result.metrics.map50:.3f}", f"mAP {result.metrics.map:.3f}"]
+        words += [f"{result.seconds:.1f} s", *(["(best)"] if result.best else [])]
+        self._say("  ".join(words))
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def cut_here(trainer: "Trainer", clock: Clock) -> "Metrics":
+    """Ends a run between two steps: saves where it is, so that it can go on, and validates the weights it has."""
+    trainer.save()
+    class_maps = trainer.class_maps
+    metrics = trainer.validate()
+    trainer.class_maps = class_maps  # the uncut run has not validated here
+    if metrics.fitness > trainer.best_fitness:
+        trainer.best_fitness, trainer.best_epoch = metrics.fitness, trainer.epoch
+        trainer.save(best=True)
+    clock.validation += clock.lap()
+    for callback in trainer.callbacks:
+        callback.on_end(trainer)
+    return metrics
+
+
+def outcome(trainer: "Trainer", clock: Clock, cut: "Metrics | None") -> dict[str, Any]:
+    """What came out, as plain values: the document of --json.
+
+    Args:
+        cut: the figures of a run that was stopped before its end.
+    """
+    figures = [_figures(row) for row in trainer.history if "mAP" in row]
+    if cut:
+        figures.append({"epoch": trainer.epoch + 1, **{name: getattr(cut, name) for name in FIGURES.values()}})
+    best = [row for row in figures if row["epoch"] == trainer.best_epoch + 1]
+    seconds = {name: round(getattr(clock, name), 3) for name in ("preparation", "training", "validation")}
+    return {
+        "out": str(trainer.out_dir),
+        "epochs": trainer.options.epochs,
+        "epochs_done": trainer.epoch,
+        "iterations": trainer.iteration,
+        "cut": cut is not None,
+        "stopped_early": trainer.stopped and trainer.epoch < trainer.options.epochs,
+        "best": best[-1] if best else None,
+        "last": figures[-1] if figures else None,
+        "seconds": seconds,
+        "images_per_s": round(clock.images_per_s(trainer), 2),
+        "best_weights": str(trainer.out_dir / BEST),
+        "last_weights": str(trainer.out_dir / LAST),
+        "messages": list(trainer.messages),
+    }
+
+
+def _figures(row: dict[str, float]) -> dict[str, float]:
+    return {"epoch": row["epoch"] + 1, **{name: row[said] for said, name in FIGURES.items()}}
+
+
+def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: bool) -> None:
+    """Prints the result on stdout."""
+    said = outcome(trainer, clock, cut)
+    if as_json:
+        print_json(said)
+        return
+    rows = [("", "epoch", *FIGURES)]
+    for name in ("best", "last"):
+        if said[name]:
+            numbers = [f"{said[name][figure]:.3f}" for figure in FIGURES.values()]
+            rows.append((name, f"{said[name]['epoch']}/{said['epochs']}", *numbers))
+    print(table(rows))
+    seconds = said["seconds"]
+    print(
+        f"training {seconds['training']:.1f} s ({said['images_per_s']:.0f} images/s), "
+        f"validation {seconds['validation']:.1f} s, preparation {seconds['preparation']:.1f} s"
+    )
+    out_dir = shlex.quote(said["out"])
+    if cut:
+        print(
+            f"cut after {said['iterations']} batches, as asked; the rates were planned for {said['epochs']} epochs and "
+            f"had not come down yet. Go on: yolo-lite train --resume {out_dir}"
+        )
+    if said["stopped_early"]:
+        print(f"stopped early: nothing better for {trainer.options.patience} epochs")
+    weights = shlex.quote(said["best_weights"])
+    print(f"best weights: {weights}")
+    print(f"use them: yolo-lite predict IMAGE --weights {weights} --img-size {trainer.options.img_size}")
