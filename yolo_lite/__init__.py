@@ -26,6 +26,7 @@ from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.registry import register_layer
 from yolo_lite.model.unpickle import CheckpointError
 from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.train.trainer import StepState, Trainer
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,8 @@ __all__ = [
     "Letterboxed",
     "LossParts",
     "Sample",
+    "StepState",
+    "Trainer",
     "Yolo",
     "YoloDataset",
     "anchor_fit",
