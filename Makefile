@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 
-# Several OpenMP processes side by side slow each other down twenty times.
-export OMP_NUM_THREADS = 1
+# Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
+test: export OMP_NUM_THREADS = 1
 
 .PHONY: lab test lint notebooks clean
 

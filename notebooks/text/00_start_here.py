@@ -107,11 +107,11 @@ kept = {}
 for layer, output in model.forward_layers(images):
     if layer.index in (0, 2, 4, 9):
         kept[f"after layer {layer.index}, {layer.kind}"] = output
-show_feature_maps(kept, count=8, image_index=3)
+show_feature_maps(kept, count=8, image_index=2)
 
 # %% [markdown]
 # **What to notice**
-# - Each map shows picture 3 of the batch, at half, a quarter, an eighth and a thirty-second of its size.
+# - Each map shows picture 2 of the batch, at half, a quarter, an eighth and a thirty-second of its size.
 # - Early maps look like the photographs, late ones like blots: what is lost in *where* is meant to be won in *what*.
 
 # %% [markdown]
@@ -125,7 +125,7 @@ show_feature_maps(kept, count=8, image_index=3)
 maps = model(images)
 for raw, stride in zip(maps, model.strides):
     print(f"stride {stride:2}: {tuple(raw.shape)} = images, anchors, rows, columns, 5 + {model.num_classes}")
-show_grid(batch.images[3], model.strides)
+show_grid(batch.images[2], model.strides)
 
 # %% [markdown]
 # ## 8. 25,200 boxes for each picture
@@ -156,7 +156,7 @@ print("x of the very first box, by hand equal to decode:", torch.isclose(by_hand
 # %%
 from yolo_lite.loss.targets import ratio_test
 
-image, cls, _, _, *size = batch.targets[batch.targets[:, 0] == 3][0].tolist()
+image, cls, _, _, *size = batch.targets[batch.targets[:, 0] == 2][1].tolist()
 wh = torch.tensor([size]) * 640  # pixels
 print(f"a {photos.names[int(cls)]} of picture {image:.0f}, {wh[0, 0]:.0f} pixels wide and {wh[0, 1]:.0f} high")
 test = ratio_test(wh, model.anchors.flatten(0, 1))
@@ -178,7 +178,7 @@ show_table(["anchor: width, height", "largest factor", "takes it"], [[str(a), f"
 matches = yl.build_targets(batch.targets, [raw.shape[2:4] for raw in maps], model.anchors, model.strides)
 for match, raw, stride in zip(matches, maps, model.strides):
     print(f"stride {stride:2}: {len(match.cls):4} matches among {raw[..., 0].numel():6} predictions")
-show_assignment(batch, matches, model.strides, image_index=3)
+show_assignment(batch, matches, model.strides, image_index=2)
 
 # %% [markdown]
 # **What to notice**
