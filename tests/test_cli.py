@@ -25,7 +25,7 @@ from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.yolo import create_model
 
-COMMANDS = ["val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "export"]
+COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "export"]
 
 
 @pytest.fixture(scope="module")

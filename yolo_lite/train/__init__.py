@@ -1,7 +1,8 @@
 """Training: parameter groups, schedule, EMA, the loop, and a run on disk.
 
->>> Schedule(preset("small-data").hyp, epochs=2, batches=30, batch_size=16).warmup_iterations
-30
+>>> settings = preset("small-data")
+>>> Schedule(settings.hyp, epochs=2, batches=30, batch_size=16).at(0).accumulate
+1
 """
 
 from yolo_lite.train.optim import ModelEma, Schedule
