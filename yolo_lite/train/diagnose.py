@@ -1,9 +1,17 @@
-"""Why a run stopped: a loss that is no number, a GPU that is full."""
+"""Why a run stopped: a number that is none, a device that is full."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch
+from yolo_lite.train.distributed import World
+
+SHOWN = 8  # file names of a batch
+RESERVE = 0.9  # of the memory that shall be planned with: the allocator needs some room of its own
 
 
 class TrainingError(RuntimeError):
@@ -11,17 +19,40 @@ class TrainingError(RuntimeError):
 
 
 class NonFiniteLossError(TrainingError):
-    """A loss of NaN or infinity."""
+    """NaN or infinity in a loss, a gradient or a weight."""
 
 
-def explain_non_finite(model: nn.Module, images: Tensor, parts: tuple[Tensor, ...], batch: Batch) -> NonFiniteLossError:
+class BatchTooLargeError(TrainingError):
+    """A batch that is too large for the device."""
+
+
+def explain_non_finite(model: nn.Module, images: Tensor, parts: Any, batch: Batch) -> NonFiniteLossError:
     """Names the loss terms, where in the network it began, and the images of the batch."""
     terms = ", ".join(f"{name} {float(value):g}" for name, value in parts._asdict().items() if name != "total")
-    files = ", ".join(batch.paths[:8]) + (f" and {len(batch.paths) - 8} more" if len(batch.paths) > 8 else "")
     return NonFiniteLossError(
-        f"the loss is no finite number ({terms}). {first_non_finite(model, images)}. The batch: {files}. "
+        f"the loss is no finite number ({terms}). {first_non_finite(model, images)}. The batch: {_files(batch)}. "
         "Usual reasons: too high a rate (lr0), float16 where bfloat16 would do, weights that were broken before"
     )
+
+
+def explain_gradient(model: nn.Module, batch: Batch) -> NonFiniteLossError:
+    """Names the parameters whose gradient is no number, although the loss was one, and the images of the batch."""
+    bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    where = f"of {bad[-1]}" if bad else "of all weights together"  # backward begins at the end
+    return NonFiniteLossError(
+        f"the loss is finite, but the gradient {where} is not ({len(bad)} tensors in all), so no step was taken. "
+        f"The last batch: {_files(batch)}. Usual reasons: too high a rate (lr0), a division by nearly 0 in a loss"
+    )
+
+
+def require_finite(tensors: dict[str, Tensor]) -> None:
+    """Raises NonFiniteLossError with the name of the first of these weights that holds NaN or infinity."""
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise NonFiniteLossError(
+                f"the weights {name} hold NaN or infinity, so they were not saved: the last checkpoint is older. "
+                "Usual reason: too high a rate (lr0)"
+            )
 
 
 @torch.no_grad()
@@ -32,22 +63,110 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return f"It began in the weights: {name} holds NaN or infinity"
-    for layer, output in model.forward_layers(images):
-        outputs = output if isinstance(output, list) else [output]
-        if not all(tensor.isfinite().all() for tensor in outputs):
-            return f"It began in layer {layer.index} ({layer.kind})"
-    return "All layers give finite numbers, so it began in the loss"
+    with _first_bad_module(model) as found:
+        model(images)
+    if not found:
+        return "All layers give finite numbers, so it began in the loss"
+    path = found[0]
+    for place, layer in enumerate(getattr(model, "layers", ())):
+        if path == f"layers.{place}" or path.startswith(f"layers.{place}."):
+            return f"It began in layer {place} ({getattr(layer, 'kind', type(layer).__name__)}), in {path}"
+    return f"It began in {path or 'the network itself'} ({type(model.get_submodule(path)).__name__})"
 
 
-def explain_out_of_memory(error: Exception, batch_size: int, images: Tensor) -> TrainingError:
-    """Suggests a batch that fits, from what one image needed."""
-    if images.device.type != "cuda":
-        return TrainingError(f"out of memory with batch {batch_size}: try {max(batch_size // 2, 1)}")
-    free, total = torch.cuda.mem_get_info(images.device)
-    peak = torch.cuda.max_memory_allocated(images.device)
-    fits = max(int(batch_size * 0.8 * total / max(peak, total)) // 2, 1)
-    return TrainingError(
-        f"out of GPU memory: batch {batch_size} at {tuple(images.shape[2:])} pixels needs more than the "
-        f"{total / 2**30:.1f} GiB of the card ({free / 2**30:.1f} GiB free). Try batch_size={fits}, a smaller "
-        "img_size, or precision='bfloat16'; accumulation keeps the nominal batch the same"
+@contextmanager
+def _first_bad_module(model: nn.Module) -> Iterator[list[str]]:
+    """Fills a list with the paths of modules whose outputs are not finite, in the order they ran."""
+    found: list[str] = []
+
+    def look(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not all(tensor.isfinite().all() for tensor in _tensors(output)):
+                found.append(path)
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(path)) for path, module in model.named_modules()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from _tensors(part)
+    elif isinstance(output, dict):
+        yield from _tensors(list(output.values()))
+
+
+def _files(batch: Batch) -> str:
+    more = f" and {len(batch.paths) - SHOWN} more" if len(batch.paths) > SHOWN else ""
+    return ", ".join(batch.paths[:SHOWN]) + more
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device has no room left, in the words of CUDA, MPS or the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
     )
+
+
+class Memory(NamedTuple):
+    """Of a GPU, in bytes."""
+
+    available: int  # to this process, what it holds already included
+    of_one: int  # most that a forward and backward pass of one image needs, with all that is there anyway
+    of_two: int  # the same of two images
+
+
+def batch_that_fits(memory: Memory, batch_size: int) -> int:
+    """The largest batch that should fit: memory grows by the same amount with each image.
+
+    >>> batch_that_fits(Memory(available=1000, of_one=200, of_two=300), batch_size=16)
+    8
+    """
+    per_image = max(memory.of_two - memory.of_one, 1)
+    fixed = memory.of_one - per_image
+    return min(max(int((RESERVE * memory.available - fixed) / per_image), 1), max(batch_size - 1, 1))
+
+
+def within_memory(gradients: Callable[[Tensor, Tensor], Any], images: Tensor, targets: Tensor) -> Any:
+    """``gradients(images, targets)``, a forward and backward pass.
+
+    Raises:
+        BatchTooLargeError: with a batch that fits: from what one and two images need on a GPU, else half of it.
+    """
+    try:
+        return gradients(images, targets)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # outside of `except`: the error would keep the graph alive, and with it the memory
+    fits = max(len(images) // 2, 1)
+    if images.device.type == "cuda" and World.current().size == 1:
+        try:
+            fits = batch_that_fits(_measured(gradients, images, targets), len(images))
+        except torch.OutOfMemoryError:
+            fits = 1
+    height, width = images.shape[2:]
+    try_this = f"batch_size={fits}, " if fits < len(images) else ""
+    raise BatchTooLargeError(
+        f"out of memory: {len(images)} images of {height} x {width} pixels do not fit on {images.device}: try "
+        f"{try_this}a smaller img_size or precision='bfloat16'. Gradients are added up to the nominal batch anyway"
+    )
+
+
+def _measured(gradients: Callable[[Tensor, Tensor], Any], images: Tensor, targets: Tensor) -> Memory:
+    device, peaks = images.device, []
+    torch.cuda.empty_cache()
+    available = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    for count in (1, 2):
+        torch.cuda.reset_peak_memory_stats(device)
+        gradients(images[:count], targets[targets[:, 0] < count])
+        peaks.append(torch.cuda.max_memory_allocated(device))
+    return Memory(available, *peaks)

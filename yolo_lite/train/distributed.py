@@ -6,10 +6,15 @@ Gradients are averaged over the processes before each step, so all of them hold 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+
+Value = TypeVar("Value")
+# How long the others wait for the main process, which validates alone. One that died is noticed by torchrun at once.
+PATIENCE = timedelta(hours=4)
 
 
 class World(NamedTuple):
@@ -31,8 +36,8 @@ class World(NamedTuple):
         """The process that validates, saves and speaks."""
         return self.rank == 0
 
-    def from_main(self, value: float) -> float:
-        """What the main process says, everywhere."""
+    def from_main(self, value: Value) -> Value:
+        """What the main process says, everywhere; anything that can be pickled."""
         if self.size == 1:
             return value
         said = [value]
@@ -50,11 +55,19 @@ def started() -> Iterator[World]:
     """Joins the processes that ``torchrun`` started; alone, does nothing.
 
     NCCL between GPUs, gloo between CPUs.
+
+    >>> with started() as world:
+    ...     world.is_main
+    True
     """
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield World()
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World.current()
     finally:
@@ -62,7 +75,11 @@ def started() -> Iterator[World]:
 
 
 def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:
-    """The model as the loop calls it: alone as it is, otherwise with gradients averaged over the processes."""
+    """The model as the loop calls it: alone as it is, otherwise with gradients averaged over the processes.
+
+    What is to stay frozen must be so before. With sync_bn, the model's own BatchNorm layers are exchanged for those
+    that share their statistics; the names of its state stay.
+    """
     if world.size == 1:
         return model
     device = next(model.parameters()).device

@@ -1,4 +1,9 @@
-"""What happens before and around the loop: device, frozen layers, anchors, sizes of batches, weights of images."""
+"""What happens before and around the loop: device, model, data, sizes of batches, weights of images."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -6,36 +11,205 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.data.source import ImageSource
+from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
-from yolo_lite.train.distributed import World
+from yolo_lite.train.distributed import World, mean_over_processes
+from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions
 
+Source = YoloDataset | ImageSource | str | Path | Sequence[str | Path]
+
 SIZE_DRAW = 2  # sets the draws of batch sizes apart from those of samples and order, which share seed and epoch
+OF_THE_DATASET = ("img_size", "augment", "rect", "seed")  # options that a finished dataset has decided already
+
+
+# Model and device
 
 
 def best_device(name: str | None, world: World) -> torch.device:
     """The device asked for; else this process's GPU, else Apple's, else the CPU."""
-    if name is not None:
-        device = torch.device(name)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                f"device {name!r}: PyTorch finds no CUDA GPU here; leave the device out to use what there is"
-            )
+    if name is None and not torch.cuda.is_available():
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name or "cuda")
+    if device.type != "cuda":
         return device
-    if torch.cuda.is_available():
-        return torch.device("cuda", world.local_rank)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: PyTorch finds no CUDA GPU here; leave the device out to use what there is")
+    if world.size > 1 and device.index is None:
+        device = torch.device("cuda", world.local_rank)
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"{device} was asked for, but there are {torch.cuda.device_count()} GPUs: start fewer processes"
+        )
+    return device
 
 
 def freeze_layers(model: nn.Module, count: int) -> None:
     """The first ``count`` layers keep weights and BatchNorm statistics."""
+    if count == 0:
+        return
+    if not hasattr(model, "layers"):
+        raise ValueError(f"freeze={count} needs a model with .layers, which {type(model).__name__} has not")
     if not 0 <= count < len(model.layers):
         raise ValueError(
             f"freeze must lie between 0 and {len(model.layers) - 1}, the layers before the head, not {count}"
         )
     for layer in model.layers[:count]:
         layer.eval().requires_grad_(False)
+
+
+def weights_dtype(model: nn.Module) -> torch.dtype:
+    """The number format to compute in: float32 or float64."""
+    dtype = next(model.parameters()).dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"weights in {str(dtype).removeprefix('torch.')} are too coarse for small steps: pass model.float(), and "
+            "precision='bfloat16' or 'float16' for the passes through the network"
+        )
+    return dtype
+
+
+def criterion(model: nn.Module, hyp: Hyperparameters, options: TrainOptions) -> Any:
+    """The model's loss. It is told only what differs from the defaults: losses of your own need not know the rest."""
+    defaults = TrainOptions().loss_options
+    asked = {name: value for name, value in options.loss_options.items() if value != defaults[name]}
+    loss = model.criterion(hyp, options.img_size, **asked)
+    if hasattr(loss, "over_processes"):
+        loss.over_processes = mean_over_processes
+    return loss.to(next(model.parameters()).device) if isinstance(loss, nn.Module) else loss
+
+
+def set_decay(optimizer: torch.optim.Optimizer, hyp: Hyperparameters, schedule: Schedule) -> None:
+    """Writes changed hyperparameters into an optimiser: weight decay and beta1, which ``apply_rates`` leaves alone."""
+    for group in optimizer.param_groups:
+        if group["name"] == "weights":
+            group["weight_decay"] = schedule.scaled_weight_decay
+        if "betas" in group:
+            group["betas"] = (hyp.momentum, group["betas"][1])
+
+
+def fit_anchors(model: nn.Module, dataset: YoloDataset, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
+    """Replaces anchors that miss objects, and says what it found; models without anchors are left alone."""
+    if not hasattr(model, "set_anchors") or dataset.labels.num_objects == 0:
+        return []
+    suggestion = suggest_anchors(dataset, model.anchors.cpu(), options.img_size, hyp.anchor_t, seed=options.seed)
+    if suggestion.replace:
+        model.set_anchors(suggestion.anchors)
+    return [f"anchors: {suggestion}"]
+
+
+# Data
+
+
+def settle_options(options: TrainOptions, train: Source, resumed: bool = False) -> TrainOptions:
+    """Options at their defaults follow a dataset that is finished already; others must agree with it."""
+    if not isinstance(train, YoloDataset):
+        return options
+    found = {name: getattr(train, name) for name in OF_THE_DATASET}
+    for name, value in found.items():
+        given = getattr(options, name)
+        if given != value and (resumed or given != getattr(TrainOptions(), name)):
+            raise ValueError(
+                f"the dataset was made with {name}={value!r}, the run shall have {name}={given!r}: make them the same, "
+                "or pass the source, so that the run makes its own dataset"
+            )
+    return options.replace(**found)
+
+
+def source_name(source: Source | None) -> str | None:
+    """How a source is found again, from any folder; None for what cannot be written down."""
+    if not isinstance(source, str | Path):
+        return None
+    return str(Path(source).resolve()) if source not in ("shapes", "photos") else source
+
+
+def open_datasets(
+    train: Source, val: Source | None, model: nn.Module, hyp: Hyperparameters, options: TrainOptions
+) -> tuple[YoloDataset, YoloDataset | None]:
+    """Datasets as they are, sources opened. No val: the split "val" of a source given as text or path."""
+    common = {
+        "img_size": options.img_size,
+        "hyp": hyp,
+        "seed": options.seed,
+        "stride": int(max(model.strides)),
+        "single_cls": options.single_cls,
+        "cache": options.cache,
+    }
+    if val is None and isinstance(train, str | Path):
+        val = train
+    if not isinstance(train, YoloDataset):
+        train = YoloDataset(train, augment=options.augment, rect=options.rect, batch_size=options.batch_size, **common)
+    if val is not None and not isinstance(val, YoloDataset):
+        val = YoloDataset(val, split="val", **common)
+    return train, val
+
+
+def check_datasets(
+    model: nn.Module, train: YoloDataset, val: YoloDataset | None, options: TrainOptions, world: World
+) -> list[str]:
+    """Before hours are spent: an error for what cannot work, messages for what may be a mistake."""
+    if model.num_classes != train.num_classes:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, the dataset {train.num_classes}: "
+            f"create the model with num_classes={train.num_classes}"
+        )
+    if train.rect and (options.image_weights or world.size > 1):
+        what = "image_weights" if options.image_weights else "several processes"
+        raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
+    messages = []
+    if tuple(model.names) != tuple(train.names):
+        messages.append(
+            f"names: the model calls its classes {_listed(model.names)}, the dataset {_listed(train.names)}: "
+            "detections will bear the model's names (create_model takes names=)"
+        )
+    if val is None:
+        return [*messages, "validation: none, as no data was given for it; every epoch counts as the best"]
+    if val.augment:
+        raise ValueError("the validation images must be as they are: make their dataset with augment=False")
+    if val.num_classes != train.num_classes:
+        raise ValueError(
+            f"the dataset for training has {train.num_classes} classes, that for validation {val.num_classes}"
+        )
+    if not val.labels.num_objects:
+        raise ValueError(f"none of the {len(val)} validation images has a label: there is nothing to compare with")
+    both = len(set(train.paths) & set(val.paths))
+    if both:
+        messages.append(
+            f"validation: {both} of its {len(val)} images are trained on too, so its figures say little: pass val="
+        )
+    return messages
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+
+
+def train_loader(dataset: YoloDataset, options: TrainOptions, world: World, device: torch.device) -> YoloLoader:
+    """This process's share of shuffled batches; of batches in order for a dataset of rectangles."""
+    return create_dataloader(
+        dataset,
+        options.batch_size,
+        shuffle=not dataset.rect,
+        workers=options.workers,
+        rank=world.rank,
+        world_size=world.size,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def val_loader(dataset: YoloDataset | None, options: TrainOptions) -> YoloLoader | None:
+    """All of the validation images, for the main process."""
+    return None if dataset is None else create_dataloader(dataset, options.batch_size, workers=options.workers)
+
+
+def with_hyp(dataset: YoloDataset, changes: dict[str, float]) -> YoloDataset:
+    """The same images, otherwise augmented; the dataset itself stays as it is."""
+    changed = copy.copy(dataset)
+    changed.hyp = dataset.hyp.replace(**changes)
+    return changed
 
 
 def random_size(img_size: int, stride: int, seed: int, epoch: int, batch: int) -> int:
@@ -57,6 +231,12 @@ def resized(images: Tensor, longest: int, stride: int) -> Tensor:
     return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
+def class_maps(metrics: Metrics) -> list[float]:
+    """mAP of every class, (C,); a class without labels counts as the mean of the others."""
+    found = {entry.name: entry.map for entry in metrics.per_class}
+    return [found.get(name, metrics.map) for name in metrics.names]
+
+
 def image_weights(dataset: YoloDataset, class_maps: list[float]) -> np.ndarray:
     """How often each image shall be drawn: classes with low mAP and few objects weigh more.
 
@@ -66,13 +246,3 @@ def image_weights(dataset: YoloDataset, class_maps: list[float]) -> np.ndarray:
     class_weights = (1 - np.array(class_maps)) ** 2 / counts.clip(1)  # (C,)
     weights = np.array([class_weights[dataset.labels.of(index).cls].sum() for index in range(len(dataset))])
     return weights + weights[weights > 0].min(initial=1.0) * 1e-3  # background images stay possible
-
-
-def fit_anchors(model: nn.Module, dataset: YoloDataset, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
-    """Replaces anchors that miss objects, and says what it found; models without anchors are left alone."""
-    if not hasattr(model, "set_anchors") or dataset.labels.num_objects == 0:
-        return []
-    suggestion = suggest_anchors(dataset, model.anchors.cpu(), options.img_size, hyp.anchor_t, seed=options.seed)
-    if suggestion.replace:
-        model.set_anchors(suggestion.anchors)
-    return [f"anchors: {suggestion}"]

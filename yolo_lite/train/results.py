@@ -1,0 +1,44 @@
+"""What a run tells about itself: after each batch, after each epoch."""
+
+from typing import Any, NamedTuple
+
+from yolo_lite.detect.metrics import Metrics
+
+
+class StepState(NamedTuple):
+    """One batch, after it was trained on."""
+
+    epoch: int
+    iteration: int  # over all epochs, from 0
+    parts: Any  # the loss's NamedTuple (total, box, obj, cls), detached
+    lr: float  # of weights and norms
+    bias_lr: float
+    momentum: float
+    stepped: bool  # False: the gradients wait for those of the next batches
+    images_per_s: float  # over all processes, loading included
+
+
+class EpochResult(NamedTuple):
+    """One epoch, after validation."""
+
+    epoch: int
+    losses: dict[str, float]  # mean of each part over the batches
+    metrics: Metrics | None  # None where nothing was validated
+    lr: float
+    seconds: float  # since it began, or since it was resumed
+    fitness: float  # 0.1 mAP50 + 0.9 mAP; -inf where nothing was validated
+    best: bool
+
+    def row(self) -> dict[str, float]:
+        """The epoch as a row of results.csv."""
+        row = {"epoch": self.epoch, **{f"train/{name}": value for name, value in self.losses.items()}}
+        if self.metrics is not None:
+            metrics = self.metrics
+            row |= {"precision": metrics.precision, "recall": metrics.recall}
+            row |= {"mAP50": metrics.map50, "mAP": metrics.map}
+        return row | {"lr": self.lr, "seconds": round(self.seconds, 3), "best": float(self.best)}
+
+
+def fitness(metrics: Metrics | None) -> float:
+    """What the best epoch is chosen by: 0.1 mAP50 + 0.9 mAP."""
+    return 0.1 * metrics.map50 + 0.9 * metrics.map if metrics else float("-inf")
