@@ -5,6 +5,7 @@ Our own format is a safetensors file whose header carries a JSON text; it holds 
 """
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -17,10 +18,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .official import Contents, read_official
-from .spec import MODELS, SpecError
-from .unpickle import CheckpointError
-from .yolo import Yolo, create_model, seeded
+from yolo_lite.model.official import Contents, read_official
+from yolo_lite.model.spec import MODELS, SpecError
+from yolo_lite.model.unpickle import CheckpointError
+from yolo_lite.model.yolo import Yolo, create_model, seeded
 
 FORMAT_VERSION = 1
 HEADER_KEY = "yolo_lite"
@@ -77,6 +78,14 @@ def atomic_write(path: str | Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def remove_leftovers(*paths: str | Path) -> None:
+    """Deletes what a process killed in ``atomic_write`` left beside these files. No other may be writing them."""
+    for path in map(Path, paths):
+        for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def load(
