@@ -1,11 +1,11 @@
 """The network: blocks, the detection head, specs, checkpoints."""
 
-from .checkpoint import CheckpointError, load, read_header, save
-from .detect import Detect, decode
-from .registry import known_layers, register_layer
-from .spec import MODELS, SpecError
-from .summary import LayerSummary, Summary
-from .yolo import Yolo, create_model
+from yolo_lite.model.checkpoint import CheckpointError, load, read_header, save
+from yolo_lite.model.detect import Detect, decode
+from yolo_lite.model.registry import known_layers, register_layer
+from yolo_lite.model.spec import MODELS, SpecError
+from yolo_lite.model.summary import LayerSummary, Summary
+from yolo_lite.model.yolo import Yolo, create_model
 
 __all__ = [
     "MODELS",

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .blocks import C3, SPP, Bottleneck, Conv, batch_norm
+from yolo_lite.model.blocks import C3, SPP, Bottleneck, Conv, batch_norm
 
 
 class DWConv(Conv):

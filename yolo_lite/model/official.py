@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .blocks import BN_EPS
-from .unpickle import Archive, CheckpointError, Record, TensorRecord
+from yolo_lite.model.blocks import BN_EPS
+from yolo_lite.model.unpickle import Archive, CheckpointError, Record, TensorRecord
 
 MAX_MODULES = 100_000
 MAX_DEPTH = 50  # of modules inside modules

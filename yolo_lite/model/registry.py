@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from torch import nn
 
-from .blocks import BN_EPS, BN_MOMENTUM, C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus
-from .more_blocks import (
+from yolo_lite.model.blocks import BN_EPS, BN_MOMENTUM, C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus
+from yolo_lite.model.more_blocks import (
     C3SPP,
     C3TR,
     BottleneckCSP,

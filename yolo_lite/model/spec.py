@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from .registry import find_layer, known_layers, short_name
+from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
 MAX_NUMBER = 1000  # of repetitions of one row; far above any network, far below a hung machine

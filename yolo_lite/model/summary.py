@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 if TYPE_CHECKING:
-    from .yolo import Yolo
+    from yolo_lite.model.yolo import Yolo
 
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")

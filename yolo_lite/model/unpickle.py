@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .registry import known_layers
+from yolo_lite.model.registry import known_layers
 
 MAX_PICKLE_BYTES = 64 * 2**20  # of the largest official file: 0.5 MB
 NETWORK_MODULES = ("models.common", "models.experimental")

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .blocks import Conv
-from .detect import Detect, decode
-from .registry import find_layer
-from .spec import (
+from yolo_lite.model.blocks import Conv
+from yolo_lite.model.detect import Detect, decode
+from yolo_lite.model.registry import find_layer
+from yolo_lite.model.spec import (
     IMAGE,
     Row,
     SpecError,
@@ -28,11 +28,11 @@ from .spec import (
     read_spec,
     whole_number,
 )
-from .summary import Summary, summarise
+from yolo_lite.model.summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from ..hyperparameters import Hyperparameters
-    from ..loss.loss import ComputeLoss
+    from yolo_lite.hyperparameters import Hyperparameters
+    from yolo_lite.loss.loss import ComputeLoss
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 
@@ -154,7 +154,7 @@ class Yolo(nn.Module):
         Args:
             hyp: the gains before scaling. img_size: pixels, of the training images. options: of ``ComputeLoss``.
         """
-        from ..loss.loss import ComputeLoss
+        from yolo_lite.loss.loss import ComputeLoss
 
         scaled = hyp.scaled(len(self.strides), self.num_classes, img_size)
         return ComputeLoss(self.anchors, self.strides, self.num_classes, scaled, **options)
