@@ -37,8 +37,3 @@ class EpochResult(NamedTuple):
             row |= {"precision": metrics.precision, "recall": metrics.recall}
             row |= {"mAP50": metrics.map50, "mAP": metrics.map}
         return row | {"lr": self.lr, "seconds": round(self.seconds, 3), "best": float(self.best)}
-
-
-def fitness(metrics: Metrics | None) -> float:
-    """What the best epoch is chosen by: 0.1 mAP50 + 0.9 mAP."""
-    return 0.1 * metrics.map50 + 0.9 * metrics.map if metrics else float("-inf")

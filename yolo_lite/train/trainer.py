@@ -30,7 +30,7 @@ from yolo_lite.train.distributed import World, wrapped
 from yolo_lite.train.optim import ModelEma, Rates, Schedule, apply_rates, create_optimizer
 from yolo_lite.train.options import DTYPES, TrainOptions
 from yolo_lite.train.prepare import Source
-from yolo_lite.train.results import EpochResult, StepState, fitness
+from yolo_lite.train.results import EpochResult, StepState
 
 
 class Trainer:
@@ -253,7 +253,7 @@ class Trainer:
         due = (self.epoch + 1) % self.options.validate_every == 0 or self.epoch + 1 == self.options.epochs
         metrics = self.validate() if self.val_loader is not None and due else None
         maps = prepare.class_maps(metrics) if metrics else self.class_maps
-        fit, self.class_maps = self.world.from_main((fitness(metrics), maps))
+        fit, self.class_maps = self.world.from_main((metrics.fitness if metrics else -inf, maps))
         best = self.val_set is None or fit >= max(self.best_fitness, 0.0)  # as long as nothing is found, go on
         if best:
             self.best_fitness, self.best_epoch = fit, self.epoch
