@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from walkthrough.heatmap import HeatMap
 from walkthrough.images import to_numpy
 
 Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
@@ -207,6 +208,9 @@ class Chart:
     x_label: str = ""
     y_label: str = ""
     y_scale: str = "linear"  # or "log"
+    x_range: tuple[float, float] | None = None  # None: what the marks need
+    y_range: tuple[float, float] | None = None
+    legend: str = "inside"  # or "beside": for many names
 
     def describe(self) -> str:
         """The chart in words: what it compares, not the values, which may differ from machine to machine."""
@@ -236,7 +240,7 @@ class Table:
         return f"table of {counted(len(self.rows), 'row')}: {', '.join(self.columns)}"
 
 
-AnyPanel = Panel | Chart | Table
+AnyPanel = Panel | Chart | Table | HeatMap
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from walkthrough import scene as data
+from walkthrough.heatmap import HeatMap
 
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
-PANELS = (data.Panel, data.Chart, data.Table, data.Series, data.Bars, data.Histogram)
+PANELS = (data.Panel, data.Chart, data.Table, HeatMap, data.Series, data.Bars, data.Histogram)
 KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.Scene)}
 
 

@@ -2,13 +2,15 @@
 
 from typing import NamedTuple
 
+from walkthrough.heatmap import HeatMap
+from walkthrough.render.heat import heat_size
 from walkthrough.render.marks import NARROWEST, table_size
 from walkthrough.render.text import Rect, width_of
 from walkthrough.scene import AnyPanel, Bars, Chart, Key, Panel, Scene, Table
 
 GAP, TITLE, CAPTION, LEGEND, MARGIN = 14, 22, 18, 26, 4
 TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 440, 300, 300
-CHART_ASPECT, WIDE_CHART_ASPECT, MANY_BARS = 1.6, 2.9, 10
+CHART_ASPECT, ASPECT_WITH_LEGEND, WIDE_CHART_ASPECT, MANY_BARS = 1.6, 2.1, 2.9, 10
 Size = tuple[int, int]
 Row = tuple[AnyPanel, ...]
 
@@ -28,7 +30,7 @@ def layout(scene: Scene, width: int) -> tuple[list[Placed], Size]:
         y += TITLE if any(panel.title for panel in row) else 0
         x, deepest = float(MARGIN), 0.0
         for panel in row:
-            room = table_size(panel) if isinstance(panel, Table) else (_aspect(panel) * height, height)
+            room = _own_size(panel) or (_aspect(panel) * height, height)
             placed.append(Placed(panel, (x, y, *room)))
             x += max(room[0], NARROWEST) + GAP
             deepest = max(deepest, room[1])
@@ -51,11 +53,16 @@ def _row_heights(rows: tuple[Row, ...], width: int) -> list[float]:
 
 
 def _height_that_fits(row: Row, width: int) -> float:
-    tables = sum(table_size(panel)[0] for panel in row if isinstance(panel, Table))
-    aspects = sum(_aspect(panel) for panel in row if not isinstance(panel, Table))
-    room = max(width - 2 * MARGIN - GAP * (len(row) - 1) - tables, 0.25 * width)
+    own_sizes = [size for size in map(_own_size, row) if size]
+    aspects = sum(_aspect(panel) for panel in row if not _own_size(panel))
+    room = max(width - 2 * MARGIN - GAP * (len(row) - 1) - sum(size[0] for size in own_sizes), 0.25 * width)
     tallest = TALLEST_PICTURE if any(isinstance(panel, Panel) for panel in row) else TALLEST_CHART
     return min(room / aspects, tallest) if aspects else 0.0
+
+
+def _own_size(panel: AnyPanel) -> tuple[float, float] | None:
+    """Of panels that words make as large as they are; None: as large as there is room."""
+    return table_size(panel) if isinstance(panel, Table) else heat_size(panel) if isinstance(panel, HeatMap) else None
 
 
 def _picture_size(row: Row) -> tuple[float, float] | None:
@@ -67,6 +74,8 @@ def _picture_size(row: Row) -> tuple[float, float] | None:
 def _aspect(panel: Panel | Chart) -> float:
     if isinstance(panel, Panel):
         return panel.width / panel.height
+    if panel.legend == "beside":
+        return ASPECT_WITH_LEGEND
     bars = max((len(mark.names) for mark in panel.marks if isinstance(mark, Bars)), default=0)
     return CHART_ASPECT if bars <= MANY_BARS else WIDE_CHART_ASPECT
 

@@ -37,10 +37,25 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font(SMALL))
-    if any(getattr(mark, "name", "") for mark in chart.marks):
-        legend = axes.legend(prop=font(SMALL), frameon=False, labelcolor=theme.text, handlelength=2.8)
+    if chart.x_range is not None:
+        axes.set_xlim(chart.x_range)
+    if chart.y_range is not None:
+        axes.set_ylim(chart.y_range)
+    if _names(chart):
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.03)} if chart.legend == "beside" else {}
+        legend = axes.legend(prop=font(SMALL), frameon=False, labelcolor=theme.text, handlelength=2.8, **beside)
         for text in legend.get_texts():
             text.set_parse_math(False)
+
+
+def legend_room(chart: Chart) -> float:
+    """CSS pixels that a legend beside a chart needs."""
+    names = _names(chart) if chart.legend == "beside" else []
+    return max(width_of(name, SMALL) for name in names) + 50 if names else 0.0
+
+
+def _names(chart: Chart) -> list[str]:
+    return [mark.name for mark in chart.marks if getattr(mark, "name", "")]
 
 
 def _plain_axes(axes: Axes, theme: Theme) -> None:

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from walkthrough import style
+from walkthrough.heatmap import HeatMap
+from walkthrough.render.heat import draw_heat
 from walkthrough.render.layers import DASH, PX, draw_panel
 from walkthrough.render.layout import GAP, LEGEND, Placed, Size, layout, legend_places
-from walkthrough.render.marks import NARROWEST, draw_chart, draw_table
+from walkthrough.render.marks import NARROWEST, draw_chart, draw_table, legend_room
 from walkthrough.render.png import encode
 from walkthrough.render.text import Rect, font, quiet, shortened
 from walkthrough.scene import AnyPanel, Chart, Key, Panel, Scene, Table
@@ -71,8 +73,10 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.
             draw_panel(_axes(figure, rect, size), panel, width / panel.width)
         case Chart():
             left, top, right, bottom = CHART_MARGINS
-            inner = (x + left, y + top, width - left - right, height - top - bottom)
+            inner = (x + left, y + top, width - left - right - legend_room(panel), height - top - bottom)
             draw_chart(_axes(figure, inner, size), panel, theme)
+        case HeatMap():
+            draw_heat(_axes(figure, rect, size), panel, theme)
         case Table():
             draw_table(_axes(figure, rect, size), panel, theme)
     room = max(width, NARROWEST) + GAP / 2
