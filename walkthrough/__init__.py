@@ -7,6 +7,14 @@ picture 2 x 2, 1 box: left half
 
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
+from walkthrough.run import (
+    show_confusion,
+    show_f1,
+    show_history,
+    show_precision_recall,
+    show_predictions,
+    show_schedule,
+)
 from walkthrough.scene import Scene
 from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
 
@@ -17,10 +25,16 @@ __all__ = [
     "show_assignment",
     "show_bars",
     "show_batch",
+    "show_confusion",
+    "show_f1",
     "show_feature_maps",
     "show_grid",
     "show_histogram",
+    "show_history",
     "show_image",
+    "show_precision_recall",
+    "show_predictions",
+    "show_schedule",
     "show_series",
     "show_table",
 ]
