@@ -65,9 +65,9 @@ def run_train(options: argparse.Namespace) -> int:
                 raise
             print(f"yolo-lite train: {_with_way_out(error, out_dir)}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:  # the trainer says in it how to go on
             if world.is_main:
-                print(_how_to_go_on(out_dir), file=sys.stderr)
+                print(f"yolo-lite train: {stop}" if stop.args else "stopped before training began", file=sys.stderr)
             return 130
 
 
@@ -83,15 +83,18 @@ def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
         metrics = cut_here(trainer, clock) if cut and world.is_main else None
     if world.is_main:
         report(trainer, clock, metrics, options.json)
+    world.wait()  # none leaves while another may still be in touch with it
     return 0
 
 
 def _run(trainer: "Trainer", clock: "Clock", limit: float | None, world: "World") -> bool:
     """Trains to the end, or to the limit in seconds; returns whether the limit came first."""
-    for step in trainer.steps():
-        # Where gradients wait for a step, nothing can be saved. The processes of a run stop at the same batch.
-        if limit is not None and step.stepped and world.from_main(float(clock.training >= limit)):
-            return True
+    with contextlib.closing(trainer.steps()) as steps:
+        for step in steps:
+            is_last = step.iteration + 1 == trainer.schedule.iterations  # it ends by itself
+            # All processes stop at the same batch: the one that the main process says.
+            if limit is not None and not is_last and world.from_main(clock.training >= limit):
+                return True
     return False
 
 
@@ -260,11 +263,3 @@ def _with_way_out(error: Exception, out_dir: Path) -> str:
     if "--resume" in str(error) or not last.exists():
         return str(error)
     return f"{error}. A new run can start from the last checkpoint: --weights {shlex.quote(str(last))}"
-
-
-def _how_to_go_on(out_dir: Path) -> str:
-    from yolo_lite.train.state import STATE
-
-    if not (out_dir / STATE).exists():
-        return "stopped before the first checkpoint: there is nothing to go on with"
-    return f"stopped; go on from the last checkpoint with: yolo-lite train --resume {shlex.quote(str(out_dir))}"

@@ -67,17 +67,13 @@ class LineLog(Callback):
 
 
 def cut_here(trainer: "Trainer", clock: Clock) -> "Metrics":
-    """Ends a run between two steps: saves where it is, so that it can go on, and validates the weights it has."""
+    """Ends a run between two batches: saves where it is, so that it can go on, and validates the weights it has."""
     trainer.save()
-    class_maps = trainer.class_maps
     metrics = trainer.validate()
-    trainer.class_maps = class_maps  # the uncut run has not validated here
-    if metrics.fitness > trainer.best_fitness:
+    if metrics.fitness >= trainer.best_fitness:
         trainer.best_fitness, trainer.best_epoch = metrics.fitness, trainer.epoch
         trainer.save(best=True)
     clock.validation += clock.lap()
-    for callback in trainer.callbacks:
-        callback.on_end(trainer)
     return metrics
 
 
