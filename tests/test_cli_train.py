@@ -86,14 +86,16 @@ def test_a_run_ends_with_a_table_and_a_folder(run: Any, arguments: list[str], tm
 
 
 def test_json_is_one_document_with_the_figures_of_the_run(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    start = time.monotonic()
     code, said, _ = run(*arguments, "--json", "--out", tmp_path / "out")
+    whole = time.monotonic() - start
     document = json.loads(said)
     assert (code, document["epochs_done"], document["iterations"], document["cut"]) == (0, 1, 4, False)
     (row,) = csv.DictReader((tmp_path / "out" / "results.csv").open())
     for figure, name in {"map": "mAP", "map50": "mAP50", "precision": "precision", "recall": "recall"}.items():
         assert document["last"][figure] == document["best"][figure] == float(row[name])
-    assert document["seconds"]["training"] == pytest.approx(float(row["seconds"]), abs=0.05)
-    assert document["seconds"]["validation"] > 0
+    assert all(seconds > 0 for seconds in document["seconds"].values())
+    assert sum(document["seconds"].values()) < whole + 0.01  # rounded; each second counts once
     assert document["images_per_s"] == pytest.approx(16 / document["seconds"]["training"], rel=0.05)
 
 
