@@ -17,43 +17,43 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class TrainOptions:
     """The settings of a run that are no hyperparameters. Frozen; stored with the run."""
 
-    epochs: int = 100
+    epochs: int = 100  # passes over the training images
     batch_size: int = 16  # images per process and batch
-    img_size: int = 640
-    seed: int = 0
+    img_size: int = 640  # pixels, longest side of the network input
+    seed: int = 0  # same seed, same run
     # Optimiser
-    optimizer: OptimizerName = "SGD"
+    optimizer: OptimizerName = "SGD"  # Adam and AdamW take momentum as beta1
     nominal_batch: int = 64  # gradients of so many images are added up before a step
     cosine: bool = False  # schedule: half a cosine instead of a line
     least_warmup: int = 100  # iterations of warm-up, however short the epochs are
     clip_norm: float = 10.0  # largest norm of the gradient of all weights together
-    ema_decay: float = 0.9999
+    ema_decay: float = 0.9999  # share of the old in the moving average of the weights
     ema_tau: float = 2000.0  # updates after which the average has become slow
     freeze: int = 0  # the first so many layers keep their weights
     # Numbers and machine
-    precision: Precision = "float32"
-    channels_last: bool = False
+    precision: Precision = "float32"  # of the forward pass; weights stay float32
+    channels_last: bool = False  # memory layout that convolutions on GPUs like
     device: str | None = None  # None = CUDA, else MPS, else CPU
-    workers: int = 0
+    workers: int = 0  # processes that load images; 0 = the one that trains
     sync_bn: bool = False  # BatchNorm over all processes (CUDA only)
     # Data
-    augment: bool = True
-    rect: bool = False
+    augment: bool = True  # mosaic, warp, colours and flips
+    rect: bool = False  # rectangles by shape of the images instead of squares; no mosaic
     multi_scale: bool = False  # each batch at a random size within +- 50 %
-    single_cls: bool = False
+    single_cls: bool = False  # all objects are of one class
     image_weights: bool = False  # images of classes that do badly are drawn more often
-    cache: Literal["ram", "disk"] | None = None
+    cache: Literal["ram", "disk"] | None = None  # keep resized images, so that each is decoded once
     auto_anchors: bool = True  # replace the anchors where they do not fit; reported
     # Validation and saving
-    rule: Literal["coco", "yolov5"] = "yolov5"
+    rule: Literal["coco", "yolov5"] = "yolov5"  # of average precision
     validate_every: int = 1  # epochs
     patience: int = 100  # epochs without a better result, then the run stops
     save_every: float = 300.0  # seconds between checkpoints inside an epoch
     # Loss
-    box_loss: str = "ciou"
-    focal: str = "focal"
-    collisions: str = "last"
-    autobalance: bool = False
+    box_loss: str = "ciou"  # iou, giou, diou or ciou
+    focal: str = "focal"  # focal or quality, where fl_gamma > 0
+    collisions: str = "last"  # of objects that claim one cell, the last or the best counts
+    autobalance: bool = False  # weights of the levels' objectness follow their losses
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "img_size", "nominal_batch", "validate_every"):
