@@ -28,7 +28,7 @@ class BatchTooLargeError(TrainingError):
 
 def explain_non_finite(model: nn.Module, images: Tensor, parts: Any, batch: Batch) -> NonFiniteLossError:
     """Names the loss terms, where in the network it began, and the images of the batch."""
-    terms = ", ".join(f"{name} {float(value):g}" for name, value in parts._asdict().items() if name != "total")
+    terms = ", ".join(f"{name} {value.item():g}" for name, value in parts._asdict().items() if name != "total")
     return NonFiniteLossError(
         f"the loss is no finite number ({terms}). {first_non_finite(model, images)}. The batch: {_files(batch)}. "
         "Usual reasons: too high a rate (lr0), float16 where bfloat16 would do, weights that were broken before"

@@ -3,6 +3,7 @@
 Gradients are averaged over the processes before each step, so all of them hold the same weights all the time.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,8 +71,10 @@ def started() -> Iterator[World]:
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World.current()
+        distributed.barrier()  # nobody hangs up while another still listens
     finally:
         distributed.destroy_process_group()
+        gc.collect()  # models that average hold its threads too, which must not outlive the interpreter
 
 
 def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:

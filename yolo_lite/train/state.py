@@ -37,9 +37,14 @@ COUNTERS = ("epoch", "batch", "iteration", "last_step", "best_fitness", "best_ep
 # Beginning
 
 
+def exists(out_dir: Path | None) -> bool:
+    """Whether a run lies there that can be gone on with."""
+    return out_dir is not None and (out_dir / STATE).exists()
+
+
 def require_free(out_dir: Path | None) -> None:
     """Raises FileExistsError where a run lies already."""
-    if out_dir is not None and (out_dir / STATE).exists():
+    if exists(out_dir):
         raise FileExistsError(f"{out_dir} already holds a run: {_how_to_go_on(out_dir)}, or choose another folder")
 
 
@@ -185,7 +190,8 @@ def restore(trainer: "Trainer", out_dir: Path) -> None:
         for prefix, module in _modules(trainer).items():
             module.load_state_dict(_part(tensors, prefix))
     except (safetensors.SafetensorError, OSError, RuntimeError) as error:
-        raise TrainingError(f"{out_dir / STATE}: damaged, or of another model: {error}") from None
+        first = [line.strip() for line in str(error).splitlines()][:2][-1]  # load_state_dict names every tensor
+        raise TrainingError(f"{out_dir / STATE}: damaged, or of another model: {first}") from None
     _restore_optimizer(trainer, header["optimizer_numbers"], _part(tensors, "optimizer"))
     gradients = _part(tensors, "gradient")
     for name, parameter in trainer.model.named_parameters():
@@ -253,7 +259,7 @@ def explained(trainer: "Trainer") -> Iterator[None]:
         yield
     except BaseException as error:
         trainer.tell("on_break", error)
-        kept = trainer.out_dir is not None and (trainer.out_dir / STATE).exists()
+        kept = exists(trainer.out_dir)
         if isinstance(error, KeyboardInterrupt):
             where = f"interrupted in epoch {trainer.epoch + 1}, after {trainer.batch} of {len(trainer.loader)} batches"
             way = _how_to_go_on(trainer.out_dir) if kept else "nothing is kept, as the run has no out_dir"

@@ -161,7 +161,7 @@ class Trainer:
         with state.explained(self):
             self.tell("on_start")
             saved = time.monotonic()
-            if self.iteration == 0:
+            if self.iteration == 0 and not state.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
             while self.epoch < self.options.epochs and not self.stopped:
                 started = self._begin_epoch()
@@ -213,9 +213,11 @@ class Trainer:
     def _step(self, batch: Batch) -> None:
         self.last_step = self.iteration
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
-        if not self.scaler.is_enabled() and not norm.isfinite():  # the scaler leaves such steps out, and scales less
-            raise diagnose.explain_gradient(self.model, batch)
+        scaled = self.scaler.is_enabled()  # then steps of infinite gradients are left out, and the scale comes down
+        try:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm, error_if_nonfinite=not scaled)
+        except RuntimeError as error:
+            raise diagnose.explain_gradient(self.model, batch) from error
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()

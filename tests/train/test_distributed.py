@@ -1,0 +1,125 @@
+"""Two processes that torchrun starts: the same gradients, the same weights, every image once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.runs import HYP, SIZE, WITHOUT_NORM, digest, scenes, tiny
+from yolo_lite.data.loader import create_dataloader
+from yolo_lite.train.distributed import World, mean_over_processes, started, wrapped
+
+PROJECT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available() or sys.platform == "win32", reason="needs torch.distributed with gloo"
+)
+
+
+def torchrun(*command: str) -> subprocess.CompletedProcess:
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *command]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(run, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    done = torchrun("-m", "tests.train.two_processes", str(folder))
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def said(out: Path, name: str) -> list:
+    return [json.loads((out / f"{name}-{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_the_averaged_gradient_is_that_of_the_whole_batch(out):
+    here, there = (torch.load(out / f"gradients-{rank}.pt") for rank in range(2))
+    model = tiny(WITHOUT_NORM).double()
+    sampler = create_dataloader(scenes(), 8, shuffle=True)
+    batch = next(iter(sampler))
+    parts = model.criterion(HYP, SIZE)(model(batch.images.double() / 255), batch.targets)
+    parts.total.backward()
+    assert len(here["gradients"]) == len(list(model.parameters()))
+    for name, p in model.named_parameters():
+        assert torch.equal(here["gradients"][name], there["gradients"][name])
+        torch.testing.assert_close(here["gradients"][name], p.grad, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(here["total"] + there["total"], parts.total.detach(), rtol=1e-9, atol=0)
+
+
+def test_each_image_in_exactly_one_shard(out):
+    shards = said(out, "shards")
+    for epoch in range(10):
+        images = [index for shard in shards for batch in shard["epochs"][epoch] for index in batch]
+        assert sorted(images) == list(range(15))
+        assert len(shards[0]["epochs"][epoch]) == len(shards[1]["epochs"][epoch])
+    for shard in shards:
+        assert set(shard["partners"]) == set(range(15))  # mosaics take from the whole set
+
+
+def test_a_whole_run_of_two_processes(out):
+    main, other = said(out, "run")
+    assert main["batches"] == other["batches"] == 4
+    assert main["count"] == [12, 3]
+    assert other["count"] == [0, 0]  # callbacks run in the main process
+    assert main["validates"]
+    assert not other["validates"]
+    assert main["class_maps"] == other["class_maps"] is not None
+    assert (main["weights"], main["average"]) == (other["weights"], other["average"])
+    assert main["hyp"] == other["hyp"] == [0.02, 0.5]  # a change reached both
+
+
+def test_two_processes_resume(out):
+    assert [each["begun_at"] for each in said(out, "run")] in ([5, 5], [6, 6])
+    assert digest(out / "cut") == digest(out / "whole")
+
+
+def test_frozen_layers_stay(out):
+    assert [(out / f"frozen-{rank}").read_text() for rank in range(2)] == ["True", "True"]
+
+
+def test_as_many_processes_as_before(out):
+    from tests.train.runs import resumed_run
+    from yolo_lite.train.diagnose import TrainingError
+
+    with pytest.raises(TrainingError, match="the run used 2 processes, this one has 1: start as many"):
+        resumed_run(out / "whole")
+
+
+FAILING = """
+import torch
+from tests.train.runs import new_run
+from yolo_lite.train.distributed import started
+torch.set_num_threads(1)
+with started() as world:
+    trainer = new_run(epochs=1, val=0)
+    if world.rank == 1:
+        trainer.model.layers[0].register_forward_hook(lambda module, inputs, output: output * torch.nan)
+    trainer.fit()
+"""
+
+
+def test_an_error_in_one_process_ends_both(tmp_path):
+    (tmp_path / "failing.py").write_text(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n{FAILING}")
+    done = torchrun(str(tmp_path / "failing.py"))
+    assert done.returncode != 0
+    assert "NonFiniteLossError: the loss is no finite number" in done.stderr
+
+
+def test_alone_everything_stays_as_it_is():
+    model, values = tiny(), torch.ones(2)
+    with started() as world:
+        assert world == World() == World.current()
+    assert wrapped(model, World()) is model
+    assert mean_over_processes(values) is values
+    assert World().from_main("word") == "word"
+    World().wait()
+
+
+def test_sync_bn_needs_cuda():
+    with pytest.raises(ValueError, match="sync_bn needs CUDA"):
+        wrapped(tiny(), World(0, 2), sync_bn=True)
