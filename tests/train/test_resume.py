@@ -65,6 +65,24 @@ def test_when_a_run_is_saved_changes_nothing(tmp_path):
     assert digest(tmp_path / "often") == digest(tmp_path / "rarely")
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_workers_change_nothing(tmp_path):
+    """Neither in a whole run, nor in one that is paused with batches on their way, changed and resumed."""
+
+    def run(name: str, workers: int) -> None:
+        trainer = new_run(tmp_path / name, val=0, epochs=3, workers=workers)
+        for step in trainer.steps():
+            if step.iteration == 1:
+                break
+        trainer.change(mosaic=0.5, hsv_v=0.1)
+        stop_after(trainer, 6)
+        resumed_run(tmp_path / name, val=0).fit()
+
+    run("none", 0)
+    run("two", 2)
+    assert digest(tmp_path / "none") == digest(tmp_path / "two")
+
+
 def test_a_run_that_was_resumed_before_its_first_batch(tmp_path):
     new_run(tmp_path / "whole", epochs=1).fit()
     trainer = new_run(tmp_path / "cut", epochs=1)

@@ -253,6 +253,11 @@ def test_without_validation_every_epoch_is_the_best():
     assert [row["best"] for row in trainer.history] == [1.0, 1.0]
 
 
+def test_nothing_to_validate_on_is_said():
+    with pytest.raises(ValueError, match="nothing to validate on: the trainer was given no val"):
+        new_run(val=0).validate()
+
+
 def test_class_maps_cover_every_class():
     metrics = Fake(0.25)()
     entry = type("Entry", (), {"name": Shapes.names[1], "map": 0.75})()

@@ -9,6 +9,7 @@ and index.
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,8 @@ def write(trainer: "Trainer", best: bool) -> None:
 def _write_average(trainer: "Trainer", path: Path) -> None:
     model = trainer.ema.model
     if isinstance(model, Yolo):
-        where = {"epoch": trainer.epoch, "iteration": trainer.iteration, "fitness": trainer.best_fitness}
+        fitness = trainer.best_fitness if math.isfinite(trainer.best_fitness) else None  # JSON has no infinity
+        where = {"epoch": trainer.epoch, "iteration": trainer.iteration, "fitness": fitness}
         save(model, path, model.metadata | where)
     else:  # for model.load_state_dict
         atomic_write(path, safetensors.torch.save(_stored(model.state_dict())))

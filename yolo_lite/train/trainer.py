@@ -157,7 +157,10 @@ class Trainer:
         return self
 
     def steps(self) -> Iterator[StepState]:
-        """The run as a generator, a batch each time it is asked: stop asking to pause, ask again to go on."""
+        """The run as a generator, a batch each time it is asked: stop asking to pause, ask again to go on.
+
+        After an error or Ctrl-C, a batch may be half done: go on with ``resume``, which knows none of it.
+        """
         with state.explained(self):
             self.tell("on_start")
             saved = time.monotonic()
@@ -184,7 +187,7 @@ class Trainer:
         apply_rates(self.optimizer, rates)
         images = self._prepared(batch.images)  # (N, 3, H, W) in [0, 1]
         parts = diagnose.within_memory(self._gradients, images, batch.targets)
-        numbers = torch.stack([part.detach() for part in parts]).tolist()  # the one moment that waits for a GPU
+        numbers = [part.item() for part in parts]  # the one moment that waits for a GPU
         if not all(map(isfinite, numbers)):
             raise diagnose.explain_non_finite(self.model, images, parts, batch)
         stepped = self.iteration - self.last_step >= rates.accumulate
@@ -203,7 +206,8 @@ class Trainer:
 
     def _gradients(self, images: Tensor, targets: Tensor) -> Any:
         """Forward and backward; returns the parts of the loss."""
-        with torch.autocast(self.device.type, DTYPES[self.options.precision], enabled=self.mixed):
+        precision = self.options.precision
+        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32"):
             maps = self.network(images)
         parts = self.loss(maps, targets)
         # gradients are averaged over the processes, the reference's loss is a sum over the batch
@@ -217,6 +221,8 @@ class Trainer:
         try:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm, error_if_nonfinite=not scaled)
         except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
             raise diagnose.explain_gradient(self.model, batch) from error
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -270,7 +276,9 @@ class Trainer:
     # Around the loop
 
     def validate(self) -> Metrics:
-        """Figures of the averaged weights on the validation images."""
+        """Figures of the averaged weights on the validation images; for the main process."""
+        if self.val_loader is None:
+            raise ValueError("nothing to validate on: the trainer was given no val, or this is not the main process")
         return evaluate(self.ema.model, self.val_loader, rule=self.options.rule)
 
     def change(self, **values: float) -> None:
@@ -300,11 +308,6 @@ class Trainer:
     def stopped(self) -> bool:
         """True when nothing has improved for ``patience`` epochs."""
         return self.best_epoch >= 0 and self.epoch - 1 - self.best_epoch >= self.options.patience
-
-    @property
-    def mixed(self) -> bool:
-        """Whether the forward pass runs in 16 bits."""
-        return self.options.precision != "float32"
 
     def _set_hyp(self, hyp: Hyperparameters) -> None:
         self.hyp = hyp
