@@ -74,6 +74,13 @@ def test_boxes_without_area_stay_finite():
     assert box_iou(nothing, nothing).item() == 0
 
 
+def test_a_box_that_shrank_to_nothing_still_has_a_gradient():
+    logit = torch.tensor([[-200.0, -200.0]], requires_grad=True)  # sigmoid(-200) is 0 in float32
+    size = (2 * logit.sigmoid()) ** 2
+    bbox_iou(torch.cat((torch.ones(1, 2), size), 1), torch.tensor([[1.0, 1, 2, 3]]), "ciou").sum().backward()
+    assert logit.grad.isfinite().all()
+
+
 def test_unknown_names_are_named():
     with pytest.raises(ValueError, match="'siou'"):
         bbox_iou(PRED, TRUTH, "siou")

@@ -116,7 +116,8 @@ def iou_terms(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh", eps: float =
     hull_w = torch.maximum(right1, right2) - torch.minimum(left1, left2)
     hull_h = torch.maximum(bottom1, bottom2) - torch.minimum(top1, top2)
     distance2 = ((left2 + right2 - left1 - right1) ** 2 + (top2 + bottom2 - top1 - bottom1) ** 2) / 4
-    v = (4 / math.pi**2) * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) ** 2
+    # eps: the angle of a box without width and height has no gradient
+    v = (4 / math.pi**2) * (torch.atan2(w2, h2 + eps) - torch.atan2(w1, h1 + eps)) ** 2
     with torch.no_grad():  # the paper differentiates v alone
         alpha = v / (v - iou + (1 + eps))
     return IouTerms(intersection, union, iou, hull_w * hull_h + eps, distance2, hull_w**2 + hull_h**2 + eps, v, alpha)
@@ -185,6 +186,7 @@ def iou_gradient(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFo
 
     d_wh = torch.zeros_like(corners1[:, :2])
     if kind == "ciou":  # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w
+        h1, h2 = h1 + EPS, h2 + EPS
         slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1**2 + h1**2)
         d_wh = -(terms.alpha * slope)[:, None] * torch.stack((-h1, w1), -1)
     d_top_left, d_bottom_right = gradient[:, :2], gradient[:, 2:]
