@@ -37,18 +37,19 @@ def said(out: Path, name: str) -> list:
     return [json.loads((out / f"{name}-{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_the_averaged_gradient_is_that_of_the_whole_batch(out):
+@pytest.mark.parametrize(("place", "images"), [(0, 8), (1, 7)], ids=["even", "uneven"])
+def test_the_averaged_gradient_is_that_of_the_whole_batch(out, place, images):
     here, there = (torch.load(out / f"gradients-{rank}.pt") for rank in range(2))
     model = tiny(WITHOUT_NORM).double()
-    sampler = create_dataloader(scenes(), 8, shuffle=True)
-    batch = next(iter(sampler))
+    batch = list(create_dataloader(scenes(count=15), 8, shuffle=True))[place]
+    assert len(batch.images) == images
     parts = model.criterion(HYP, SIZE)(model(batch.images.double() / 255), batch.targets)
     parts.total.backward()
-    assert len(here["gradients"]) == len(list(model.parameters()))
     for name, p in model.named_parameters():
-        assert torch.equal(here["gradients"][name], there["gradients"][name])
-        torch.testing.assert_close(here["gradients"][name], p.grad, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(here["total"] + there["total"], parts.total.detach(), rtol=1e-9, atol=0)
+        assert torch.equal(here["gradients"][place][name], there["gradients"][place][name])
+        torch.testing.assert_close(here["gradients"][place][name], p.grad, rtol=1e-9, atol=1e-12)
+    total = here["totals"][place] + there["totals"][place]
+    torch.testing.assert_close(total, parts.total.detach(), rtol=1e-9, atol=0)
 
 
 def test_each_image_in_exactly_one_shard(out):

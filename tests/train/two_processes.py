@@ -15,20 +15,22 @@ from yolo_lite.train.trainer import Trainer
 
 
 def gradients(world: World, out_dir: Path) -> None:
-    """Of one step with half of the batch here and half of it there."""
+    """Of two steps: with half of the batch here and half of it there, and with 4 images of 7 here and 3 there."""
     model = tiny(WITHOUT_NORM).double()
     options = {"batch_size": 4, "nominal_batch": 8, "clip_norm": 1e9, "auto_anchors": False, "device": "cpu"}
-    trainer = Trainer(model, scenes(), hyp=HYP.replace(warmup_epochs=0, lr0=0.0, weight_decay=0.0), epochs=1, **options)
-    averaged, step = {}, trainer.optimizer.step
+    hyp = HYP.replace(warmup_epochs=0, lr0=0.0, weight_decay=0.0)  # the weights stay as they are
+    trainer = Trainer(model, scenes(count=15), hyp=hyp, epochs=1, **options)
+    averaged, step = [], trainer.optimizer.step
 
     def remember(*arguments: object) -> None:
-        averaged.update({name: p.grad.clone() for name, p in model.named_parameters()})
+        averaged.append({name: p.grad.clone() for name, p in model.named_parameters()})
         step(*arguments)
 
     trainer.optimizer.step = remember
-    first = next(trainer.steps())
-    assert first.stepped
-    torch.save({"gradients": averaged, "total": first.parts.total}, out_dir / f"gradients-{world.rank}.pt")
+    steps = list(trainer.steps())
+    assert [step.stepped for step in steps] == [True, True]
+    totals = [step.parts.total for step in steps]
+    torch.save({"gradients": averaged, "totals": totals}, out_dir / f"gradients-{world.rank}.pt")
 
 
 def shards(world: World, out_dir: Path) -> None:

@@ -47,6 +47,7 @@ class YoloDataset(Dataset[Sample]):
 
     Args:
         source: data.yaml, folder, .txt list, "shapes" or "photos" (see open_source), or an ImageSource of your own.
+            Scenes of "shapes" are drawn at ``img_size``.
         img_size: longest side of the network input, a multiple of ``stride``.
         augment: mosaic, warp, colours and flips by the probabilities of ``hyp``; without it, letterbox only.
         seed: with the epoch and the index, all that chance depends on.
@@ -93,7 +94,7 @@ class YoloDataset(Dataset[Sample]):
         if isinstance(source, ImageSource):
             self.source = source
         elif isinstance(source, str | Path | Sequence):
-            self.source = open_source(source, split, None if single_cls else names, progress)
+            self.source = open_source(source, split, None if single_cls else names, progress, img_size)
         else:
             lacking = [name for name in SOURCE_MEMBERS if not hasattr(source, name)]
             raise TypeError(f"{type(source).__name__} cannot be a source of images: it lacks {', '.join(lacking)}")

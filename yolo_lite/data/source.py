@@ -66,6 +66,7 @@ def open_source(
     split: str = "train",
     names: Sequence[str] | None = None,
     progress: bool = False,
+    draw_size: int = 320,
 ) -> ImageSource:
     """Opens a dataset: finds its images, reads and checks its labels.
 
@@ -76,6 +77,7 @@ def open_source(
         split: which part of it: "train", "val" or "test".
         names: class names that replace those of the source.
         progress: draws a bar while the files are checked.
+        draw_size: side of drawn scenes in pixels; drawn at the size of the network input they need no resizing.
     Raises:
         FileNotFoundError: a path that does not exist, with all the places that were tried.
         DatasetError: no images, or a data.yaml that contradicts itself.
@@ -87,7 +89,7 @@ def open_source(
     if source == "shapes":
         from yolo_lite.data.shapes import Shapes  # not before it is asked for: it implements the protocol above
 
-        return Shapes(split=split)
+        return Shapes(split, draw_size)
     if source == "photos":
         from yolo_lite.data.photos import Photos  # scikit-image, which it reads from, need not be installed
 

@@ -163,8 +163,7 @@ class ComputeLoss(nn.Module):
             self.to(maps[0].device)
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
         assignments = build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
-        counts = maps[0].new_tensor([len(matches.image) for matches in assignments], dtype=torch.float32)
-        counts = self.over_processes(counts).clamp(min=1e-3)  # 0 matches: sums of nothing are divided by it
+        counts = self._counts(assignments, maps[0])
         levels = [
             self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance, count)
             for raw, matches, balance, count in zip(maps, assignments, self.balance, counts, strict=True)
@@ -192,6 +191,17 @@ class ComputeLoss(nn.Module):
         return LevelLoss(
             hyp.box * box, hyp.obj * balance * obj_mean, hyp.cls * cls, matches, overlap, objectness, obj_mean
         )
+
+    def _counts(self, assignments: Sequence[Assignment], raw: Tensor) -> Tensor:
+        """(L,) what each level's sums over matches are divided by: its number of matches.
+
+        Over several processes: the matches of all, shared out by the images that each has.
+        """
+        images = raw.shape[0]
+        numbers = [*(len(matches.image) for matches in assignments), images]
+        here = raw.new_tensor(numbers, dtype=torch.promote_types(raw.dtype, torch.float32))
+        *counts, mean_images = self.over_processes(here).unbind()
+        return torch.stack(counts).clamp(min=1e-3) * (images / mean_images)  # 0 matches: sums of nothing
 
     @torch.no_grad()
     def _rebalance(self, obj_means: Tensor) -> None:

@@ -1,8 +1,9 @@
 """What a run is told besides its hyperparameters, and the presets that set both."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import torch
 
@@ -56,11 +57,11 @@ class TrainOptions:
     autobalance: bool = False  # weights of the levels' objectness follow their losses
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field.name, getattr(self, field.name), field.type)
         for name in ("epochs", "batch_size", "img_size", "nominal_batch", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.precision not in DTYPES:
-            raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(DTYPES)}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainOptions":
@@ -81,6 +82,17 @@ class TrainOptions:
         return {name: getattr(self, name) for name in ("box_loss", "focal", "collisions", "autobalance")}
 
 
+def _check(name: str, value: Any, kind: Any) -> None:
+    """One sentence for a value that is none of the choices, no whole number, or negative."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kind))}")
+    elif kind in (int, float):
+        wrong_type = isinstance(value, bool) or not isinstance(value, int if kind is int else int | float)
+        if wrong_type or not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, not {value!r}")
+
+
 class Preset(NamedTuple):
     """A starting point: hyperparameters and options that go together."""
 
@@ -91,10 +103,11 @@ class Preset(NamedTuple):
 def preset(name: str) -> Preset:
     """ "scratch" and "finetune" are the reference's settings; "small-data" suits runs of a few hundred steps.
 
-    A short run spends most of the reference's settings on preparation: 100 iterations of warm-up, an average that
-    needs 2000 updates to follow, gradients of 64 images before each step. "small-data" shortens all three, and takes
-    AdamW, whose steps do not wait for gradients to grow. Its higher gains undo what the reference's scaling takes
-    from small images and few classes; mosaics, which make small objects smaller, come for half of the images.
+    A short run spends most of the reference's settings on preparation: 100 iterations of warm-up, gradients of 64
+    images before each step, an average of the weights that after 2000 updates looks back over 10,000. "small-data"
+    shortens all of them (the average looks back over 100 steps), and takes AdamW, whose steps do not wait for
+    gradients to grow. Its higher gains undo what the reference's scaling takes from small images and few classes;
+    mosaics, which make small objects smaller, come for half of the images.
     """
     if name in ("scratch", "finetune"):  # the reference fine-tunes with the settings it trains from scratch with
         return Preset(Hyperparameters(), TrainOptions())
@@ -102,6 +115,8 @@ def preset(name: str) -> Preset:
         hyp = Hyperparameters(
             lr0=0.002, lrf=0.02, momentum=0.9, warmup_epochs=1.0, box=0.1, obj=5.0, cls=4.0, mosaic=0.5
         )  # fmt: skip
-        options = TrainOptions(optimizer="AdamW", nominal_batch=16, cosine=True, least_warmup=10, ema_tau=50.0)
+        options = TrainOptions(
+            optimizer="AdamW", nominal_batch=16, cosine=True, least_warmup=10, ema_decay=0.99, ema_tau=50.0
+        )
         return Preset(hyp, options)
     raise ValueError(f"unknown preset {name!r}: choose scratch, finetune or small-data")
