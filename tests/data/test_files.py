@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.data.yolo_folders import write_folder, write_image, write_text
 from yolo_lite.data.files import FileSource
 from yolo_lite.data.report import DatasetError
+from yolo_lite.data.shapes import export_shapes
 from yolo_lite.data.source import ImageSource, open_source
 
 ROW = "1 0.5 0.5 0.25 0.5"
@@ -287,3 +289,12 @@ def test_real_datasets(shared, name, split, images, objects, classes):
     assert not source.report.problems
     for index in (0, len(source) - 1):
         assert source.read(index).shape == (*source.sizes[index], 3)
+
+
+def test_an_exported_folder_is_found_after_it_was_moved(tmp_path: Path) -> None:
+    """Its data.yaml names the folder in full, for other libraries; here it may be somewhere else by now."""
+    export_shapes(tmp_path / "here", ("train",), size=64, count=2)
+    content = yaml.safe_load((tmp_path / "here" / "data.yaml").read_text())
+    assert Path(content["path"]) == (tmp_path / "here").resolve()
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert len(open_source(tmp_path / "there" / "data.yaml")) == 2

@@ -144,6 +144,8 @@ def _split_value(content: dict[str, Any], split: str) -> str | list[str] | None:
 def _root(path: Path, content: dict[str, Any]) -> Path:
     text = str(content.get("path", "."))
     candidates = [place for base in (path.parent, Path.cwd()) for place in _spellings(base, text)]
+    if Path(text).is_absolute():
+        candidates.append(path.parent)  # the folder was moved, and its data.yaml with it
     return _existing(candidates, f"{path}: `path: {text}`")
 
 

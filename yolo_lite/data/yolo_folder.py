@@ -16,9 +16,16 @@ def label_row(cls: int, values: np.ndarray) -> str:
     return " ".join([str(cls), *(np.format_float_positional(value, 6, trim="-") for value in values)])
 
 
-def write_data_yaml(folder: Path, names: Sequence[str], splits: Mapping[str, str]) -> Path:
-    """Writes ``folder/data.yaml``: the folder itself, its splits (name -> images, relative to it) and class names."""
-    content = {"path": ".", **splits, "names": dict(enumerate(names))}
+def write_data_yaml(folder: Path, names: Sequence[str], splits: Mapping[str, str], final: Path | None = None) -> Path:
+    """Writes ``folder/data.yaml``: where the folder is, its splits (name -> images, relative to it) and class names.
+
+    The folder is written in full, because libraries differ in what they take a relative one to be relative to. Here
+    a folder that was moved is found all the same: beside its data.yaml.
+
+    Args:
+        final: where the folder will be moved to; left out: where it is.
+    """
+    content = {"path": (final or folder).resolve().as_posix(), **splits, "names": dict(enumerate(names))}
     path = folder / "data.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path

@@ -123,7 +123,7 @@ def write_dataset(
         for split, images in splits.items():
             bar = tqdm(images, f"converting {split}", unit="image", disable=None if progress else True)
             counts += _write_split(content, split, bar, problems, placing)
-        write_data_yaml(content, names, {split: f"images/{split}" for split in splits})
+        write_data_yaml(content, names, {split: f"images/{split}" for split in splits}, final=out_dir)
         if out_dir.exists():
             out_dir.rmdir()
         os.replace(content, out_dir)
