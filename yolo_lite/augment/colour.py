@@ -19,6 +19,8 @@ CLAHE_GRID = 8  # tiles per side
 
 
 class HsvDraw(NamedTuple):
+    """How hue, saturation and value are changed."""
+
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # hue, saturation, value; 1 = unchanged
 
 

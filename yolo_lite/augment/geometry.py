@@ -60,6 +60,8 @@ CROP_ATTEMPTS = 10  # windows drawn before giving up on one that fits
 
 
 class FlipDraw(NamedTuple):
+    """Which flips are made."""
+
     left_right: bool = False
     up_down: bool = False
 

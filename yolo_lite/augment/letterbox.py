@@ -24,12 +24,16 @@ class Geometry(NamedTuple):
 
 
 class Letterboxed(NamedTuple):
+    """An image that fits the network, and how the original lies in it."""
+
     image: Image  # (h, w, 3)
     ratio: float  # new pixels per old pixel
     pad: tuple[float, float]  # (w, h) per side; may end in .5
 
 
 class Resized(NamedTuple):
+    """An image scaled to a longest side, and by how much."""
+
     image: Image  # (h, w, 3)
     ratio: float  # new pixels per old pixel
 

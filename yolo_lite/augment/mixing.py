@@ -20,6 +20,8 @@ Rectangle = tuple[int, int, int, int]
 
 
 class MosaicDraw(NamedTuple):
+    """Which images meet where."""
+
     centre: tuple[int, int]  # (x, y) pixel of the canvas where the four images meet
     order: tuple[int, int, int, int]  # which of the four (0 = the image itself, 1..3 the partners) lies top-left,
     #                                   top-right, bottom-left, bottom-right
@@ -40,6 +42,8 @@ class Placement(NamedTuple):
 
 
 class Mosaic(NamedTuple):
+    """Four images on one canvas, with their objects."""
+
     image: Image  # (2H, 2W, 3)
     objects: Objects  # of all four, clipped to the canvas; in the order of the placements
     placements: tuple[Placement, ...]  # top-left, top-right, bottom-left, bottom-right
@@ -106,6 +110,8 @@ def _place(
 
 
 class MixupDraw(NamedTuple):
+    """How much of the first image remains."""
+
     ratio: float  # weight of the first image
 
 
@@ -128,6 +134,8 @@ def apply_mixup(image_a: Image, objects_a: Objects, image_b: Image, objects_b: O
 
 
 class CopyPasteDraw(NamedTuple):
+    """Which objects are tried, in which order."""
+
     order: tuple[int, ...] = ()  # permutation of the objects: which are tried first
     share: float = 0.0  # of the objects with an outline that are tried
 

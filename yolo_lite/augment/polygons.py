@@ -11,6 +11,8 @@ import numpy as np
 
 
 class Cut(NamedTuple):
+    """What a cut leaves of an outline."""
+
     points: np.ndarray  # (k + crossings, d)
     signed: np.ndarray  # (k + crossings,), 0 at the crossings
 

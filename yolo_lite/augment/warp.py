@@ -44,6 +44,8 @@ class WarpMatrices(NamedTuple):
 
 
 class Warped(NamedTuple):
+    """An image and its objects after a warp, with what became of each of them."""
+
     image: Image  # (H, W, 3)
     objects: Objects  # the survivors
     matrix: np.ndarray  # (3, 3)

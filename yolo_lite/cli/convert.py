@@ -22,6 +22,7 @@ SPLITS = ("train", "val", "test")
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     what = "turn a dataset into a YOLO folder: images, labels, data.yaml"
     example = "yolo-lite convert coco annotations/instances_train.json my-dataset"
     formats = commands.add_parser("convert", help=what, description=f"{what}.", example=example).add_subparsers(
@@ -76,6 +77,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def run_coco(options: argparse.Namespace) -> int:
+    """`yolo-lite convert coco`; returns the exit code."""
     from yolo_lite.data.convert import convert_coco
 
     others = {split: getattr(options, split) for split in SPLITS if getattr(options, split)}
@@ -93,6 +95,7 @@ def run_coco(options: argparse.Namespace) -> int:
 
 
 def run_voc(options: argparse.Namespace) -> int:
+    """`yolo-lite convert voc`; returns the exit code."""
     from yolo_lite.data.convert import convert_voc
 
     report = convert_voc(
@@ -118,6 +121,7 @@ def _finish(report: "Report", options: argparse.Namespace) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
+    """`yolo-lite export`; returns the exit code."""
     from yolo_lite.data.shapes import export_shapes
 
     count = export_shapes(options.out, options.splits, options.size, options.count, options.seed)

@@ -21,6 +21,7 @@ from yolo_lite.cli.options import (
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     example = "yolo-lite val --weights yolov5n.pt --data coco8/data.yaml --rule yolov5"
     parser = add_command(
         commands, "val", run_val, "evaluate a model on labelled images: precision, recall, mAP", example
@@ -40,6 +41,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_val(options: argparse.Namespace) -> int:
+    """`yolo-lite val`; returns the exit code."""
     from yolo_lite.data.dataset import YoloDataset
     from yolo_lite.data.loader import create_dataloader
     from yolo_lite.detect.evaluate import evaluate

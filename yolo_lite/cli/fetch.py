@@ -7,6 +7,7 @@ from yolo_lite.cli.options import Commands, add_command, natural, positive, prin
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     example = "yolo-lite fetch coco8 yolov5n --folder downloads"
     what = "download datasets, weights, or any address, and unpack archives"
     parser = add_command(commands, "fetch", run_fetch, what, example)
@@ -22,6 +23,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_fetch(options: argparse.Namespace) -> int:
+    """`yolo-lite fetch`; returns the exit code."""
     from yolo_lite.data.fetch import fetch
 
     if options.list:

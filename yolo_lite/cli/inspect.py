@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     example = "yolo-lite info --data coco8/data.yaml --strict"
     parser = add_command(commands, "info", run_info, "describe a model, a dataset, or both", example)
     add_weights(parser, required=False)
@@ -54,6 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_info(options: argparse.Namespace) -> int:
+    """`yolo-lite info`; returns the exit code."""
     if not (options.weights or options.data):
         raise ValueError("give --weights, --model or --data: there is nothing to describe")
     document: dict[str, Any] = {}
@@ -138,6 +140,7 @@ def _data_text(data: dict[str, Any]) -> str:
 
 
 def run_anchors(options: argparse.Namespace) -> int:
+    """`yolo-lite anchors`; returns the exit code."""
     from yolo_lite.data.source import open_source
     from yolo_lite.loss.anchors import anchor_fit, object_sizes
 

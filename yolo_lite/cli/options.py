@@ -62,6 +62,7 @@ def add_command(commands: Commands, name: str, run: Run, what: str, example: str
 
 
 def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """The option that names a model."""
     parser.add_argument(
         "--weights",
         "--model",
@@ -73,12 +74,14 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser, split: str, required: bool = True) -> None:
+    """The options that name a dataset and its split."""
     what = "data.yaml, a folder, a .txt list of images, or the name of a dataset that comes along: shapes, photos"
     parser.add_argument("--data", required=required, metavar="DATA", help=what)
     parser.add_argument("--split", default=split, choices=("train", "val", "test"), help="which part of the data")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
+    """The option that names a device."""
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ...; left out: a GPU where there is one")
 
 
@@ -233,4 +236,5 @@ def report_dict(report: "Report") -> dict[str, Any]:
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
+    """The option that makes problems of the data an error."""
     parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be left out")

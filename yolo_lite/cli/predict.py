@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
+    """A file to look at, and what its results are called."""
+
     path: Path
     name: PurePath  # of what is saved, without the suffix; below the folder to save in
 
@@ -39,6 +41,7 @@ class Found(NamedTuple):
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     example = "yolo-lite predict photos/ 'more/*.jpg' --weights yolov5n.pt --save drawn"
     parser = add_command(commands, "predict", run_predict, "find the objects in images, folders, or patterns", example)
     parser.add_argument(
@@ -58,6 +61,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> int:
+    """`yolo-lite predict`; returns the exit code."""
     for folder in (options.save, options.save_txt):
         _check_new(folder)
     sources = find_images(options.images)

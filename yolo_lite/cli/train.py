@@ -24,6 +24,7 @@ OWN = ("model", "weights", "hyp", "set", "preset", "out")  # what a resumed run 
 
 
 def add_commands(commands: Commands) -> None:
+    """Adds the commands of this file to the parser."""
     example = "yolo-lite train --data shapes --model yolov5n --img-size 160 --epochs 20 --cache ram --preset small-data"
     what = "train a detector, from random weights or from a checkpoint"
     parser = add_command(commands, "train", run_train, what, example)
@@ -52,6 +53,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_train(options: argparse.Namespace) -> int:
+    """`yolo-lite train`; returns the exit code."""
     from yolo_lite.train.diagnose import TrainingError
     from yolo_lite.train.distributed import started
 

@@ -23,6 +23,8 @@ LoadImage = Callable[[int], Image]  # index -> the image as the dataset resizes 
 
 
 class ImageCache(Protocol):
+    """Gives an image of the dataset, resized, by its index."""
+
     def load(self, index: int) -> Image: ...
 
 

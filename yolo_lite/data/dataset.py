@@ -29,6 +29,8 @@ EDGE = 1e-3  # px that boxes keep from the right and lower edge, as the referenc
 
 
 class Sample(NamedTuple):
+    """One image as the network takes it, with its labels."""
+
     image: Tensor  # (3, H, W) uint8 RGB
     labels: Tensor  # (n, 6) float32: 0 (the image's place in its batch), class, xc, yc, w, h normalised to the image
     path: str
@@ -36,6 +38,8 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
+    """Samples of one size, stacked; what the loader yields."""
+
     images: Tensor  # (N, 3, H, W) uint8 RGB
     targets: Tensor  # (n, 6) float32: image index, class, xc, yc, w, h normalised
     paths: tuple[str, ...]

@@ -21,6 +21,8 @@ UNLABELLED = "images without a label file"
 
 
 class CheckedImage(NamedTuple):
+    """An image file and its labels, checked."""
+
     path: str
     size: Size | None  # None: the image is left out
     labels: ImageLabels

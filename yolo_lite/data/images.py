@@ -89,6 +89,8 @@ def _why_unreadable(data: bytes) -> str:
 
 
 class Size(NamedTuple):
+    """Height and width in pixels."""
+
     height: int
     width: int
 

@@ -142,6 +142,8 @@ def image_to_label_path(path: str | Path) -> str:
 
 
 class LabelRow(NamedTuple):
+    """One row of a label file, read."""
+
     cls: int
     box: tuple[float, float, float, float]  # xywh normalised
     polygon: np.ndarray | None  # (k, 2) float32 normalised

@@ -19,6 +19,8 @@ CLASS_FILES = ("classes.txt", "obj.names")
 
 
 class ListedImage(NamedTuple):
+    """An image that a source names, and where it does."""
+
     path: str
     listed_in: str | None = None  # the .txt list that names it, and its line there
     line: int | None = None

@@ -27,6 +27,8 @@ TOUR_SEED = 74  # one of 1500 with all classes, work for all three levels and li
 
 
 class Photo(NamedTuple):
+    """One photograph and its labels."""
+
     file: str
     about: str
     credit: str  # whose it is, and on what terms

@@ -85,6 +85,8 @@ def convert_coco(
 
 
 class CocoFile(NamedTuple):
+    """What a COCO JSON file holds."""
+
     path: Path
     images: list[dict[str, Any]]
     annotations: list[dict[str, Any]]

@@ -87,6 +87,8 @@ def convert_voc(
 
 
 class VocObject(NamedTuple):
+    """One object of an XML file, as it is written there."""
+
     name: str
     box: tuple[str | None, ...]  # xmin, ymin, xmax, ymax as they are written
     difficult: bool
@@ -94,6 +96,8 @@ class VocObject(NamedTuple):
 
 
 class VocFile(NamedTuple):
+    """What a Pascal VOC XML file holds."""
+
     path: Path
     image_name: str  # as the file has it, '' where it does not
     size: Size | None

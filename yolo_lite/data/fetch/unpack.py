@@ -53,6 +53,8 @@ class Limits(NamedTuple):
 
 
 class Member(NamedTuple):
+    """One entry of an archive."""
+
     name: str  # as the archive has it
     kind: Literal["file", "folder", "link"]
     size: int

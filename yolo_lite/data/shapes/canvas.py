@@ -16,12 +16,16 @@ LEAST_VISIBLE = 0.45  # of the whole object, where it is both covered and cut
 
 
 class Visible(NamedTuple):
+    """What can be seen of an object."""
+
     polygon: np.ndarray  # (k, 2) float32: the outline of what can be seen
     hidden: float  # share of the object within the scene that others cover
     cut: float  # share of the object that lies outside the scene
 
 
 class Place(NamedTuple):
+    """Where an object went, and whom it covers."""
+
     contours: Contours
     covered: list[int]  # indices of the objects that are now partly covered
 

@@ -42,6 +42,8 @@ class Fill(NamedTuple):
 
 
 class PlacedShape(NamedTuple):
+    """One object of a scene."""
+
     cls: int
     contours: Contours  # the whole object: its outline, and its hole if it has one
     fill: Fill
@@ -51,6 +53,8 @@ class PlacedShape(NamedTuple):
 
 
 class Background(NamedTuple):
+    """What lies behind the objects."""
+
     colours: np.ndarray  # (4, 3) float32 RGB: two papers, the pattern's ink, the strokes' ink
     shares: np.ndarray  # (4, 4) float32: how much of the second paper; a coarse picture, enlarged smoothly
     pattern: str  # one of PATTERNS

@@ -29,6 +29,8 @@ _PALETTES = (
 
 
 class Palette(NamedTuple):
+    """Colours that go together."""
+
     papers: np.ndarray  # (2, 3) float32 RGB, 0 to 255
     inks: np.ndarray  # (6, 3) float32 RGB
 
