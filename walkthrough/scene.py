@@ -56,6 +56,9 @@ class Boxes:
     colours: tuple[Colour, ...] = ("object",)
     dash: str = "solid"
     width: float = 2.0
+    drag: str = ""  # on a live page: the field of the explorer's state that holds these boxes, which may be moved
+    pick: str = ""  # on a live page: the field that a click on a box sets to (index,)
+    fill: float = 0.0  # opacity of the inside
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "xyxy", table_of(self.xyxy, 4, "boxes"))
@@ -155,6 +158,9 @@ class Panel:
     caption: str = ""
     left: float = 0.0
     top: float = 0.0
+    pick: str = ""  # on a live page: the field of the explorer's state that a click sets to (x, y) in these pixels
+    draw: str = ""  # on a live page: the field of boxes to which dragging over free ground adds one
+    drawn: tuple[float, ...] = ()  # what a new box carries behind its four sides, such as a class
 
     def describe(self) -> str:
         """The panel in words."""
@@ -234,13 +240,33 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
     caption: str = ""
+    marked: tuple[int, ...] = ()  # rows that stand out: what just changed
+    pick: str = ""  # on a live page: the field of the explorer's state that a click on a row sets to (row,)
 
     def describe(self) -> str:
         """The table in words."""
         return f"table of {counted(len(self.rows), 'row')}: {', '.join(self.columns)}"
 
 
-AnyPanel = Panel | Chart | Table | HeatMap
+@dataclass(frozen=True)
+class Code:
+    """Lines of source, numbered from first; one is lit, those in marked carry a breakpoint."""
+
+    lines: tuple[str, ...]
+    first: int = 1
+    lit: int | None = None  # a line number
+    marked: tuple[int, ...] = ()  # line numbers
+    title: str = ""
+    caption: str = ""
+    failed: bool = False  # the lit line raised
+    pick: str = ""  # on a live page: the field of the explorer's state that a click on a line sets to (line number,)
+
+    def describe(self) -> str:
+        """The source in words."""
+        return f"source of {counted(len(self.lines), 'line')}" + (f", at line {self.lit}" if self.lit else "")
+
+
+AnyPanel = Panel | Chart | Table | HeatMap | Code
 
 
 @dataclass(frozen=True)

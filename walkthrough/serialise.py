@@ -2,6 +2,7 @@
 
 import base64
 import math
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -13,23 +14,29 @@ from walkthrough.heatmap import HeatMap
 
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
-PANELS = (data.Panel, data.Chart, data.Table, HeatMap, data.Series, data.Bars, data.Histogram)
+PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap, data.Series, data.Bars, data.Histogram)
 KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.Scene)}
 
 
-def to_json(value: Any) -> Any:
-    """A scene, or any part of one, as dicts, lists, numbers and strings; images as PNG data URIs.
+def png_uri(pixels: np.ndarray) -> str:
+    """RGB (H, W, 3) uint8 as a PNG data URI."""
+    encoded = cv2.imencode(".png", pixels[..., ::-1])[1]  # OpenCV writes BGR
+    return PNG + base64.b64encode(encoded.tobytes()).decode()
+
+
+def to_json(value: Any, pixels: Callable[[np.ndarray], str] = png_uri) -> Any:
+    """A scene, or any part of one, as dicts, lists, numbers and strings; pixels says what becomes of an image.
 
     >>> to_json(data.Text(1, 2, "here"))["kind"]
     'Text'
     """
     if is_dataclass(value):
-        return {"kind": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        parts = {f.name: to_json(getattr(value, f.name), pixels) for f in fields(value)}
+        return {"kind": type(value).__name__} | parts
     if isinstance(value, np.ndarray):
-        encoded = cv2.imencode(".png", value[..., ::-1])[1]  # OpenCV writes BGR
-        return PNG + base64.b64encode(encoded.tobytes()).decode()
+        return pixels(value)
     if isinstance(value, tuple):
-        return [to_json(item) for item in value]
+        return [to_json(item, pixels) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"kind": "float", "value": str(value)}  # JSON has no nan and no inf
     return value

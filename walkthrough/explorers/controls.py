@@ -1,0 +1,182 @@
+"""Controls, declared on the fields of an explorer's state.
+
+    @dataclass(frozen=True)
+    class State:
+        anchor_t: float = slider(4.0, 1.1, 10, help="the largest ratio of sides that an anchor may answer for")
+        level: int = choice(0, {"stride 8": 0, "stride 16": 1, "stride 32": 2})
+        objects: Boxes = boxes(((10, 10, 50, 50),))
+        images: Tensor = given()
+
+The field's name is the name in Python, in the notebook's code and, unless a label is given, on the page. Bounds and
+options may be functions of the state, for what depends on the reader's model or picture.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
+Boxes = tuple[Box, ...]
+Bound = float | Callable[[Any], float]
+Options = Sequence[Any] | Mapping[str, Any] | Callable[[Any], Sequence[Any] | Mapping[str, Any]]
+KEY = "control"
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the page needs to know about one field of a state."""
+
+    kind: str  # slider, number, choice, toggle, boxes, point or given
+    label: str = ""
+    help: str = ""
+    low: Bound = 0.0
+    high: Bound = 0.0
+    step: float = 0.0
+    unit: str = ""
+    log: bool = False  # the slider moves by factors instead of steps
+    heavy: bool = False  # computed when the reader lets go, not on the way
+    options: Options = ()
+    group: str = ""  # controls of a group stand together under this heading
+    linked: bool = True  # link() without names moves it along; not what belongs to one explorer's own pictures
+
+
+def slider(
+    default: float,
+    low: Bound,
+    high: Bound,
+    step: float | None = None,
+    *,
+    label: str = "",
+    help: str = "",
+    unit: str = "",
+    log: bool = False,
+    heavy: bool = False,
+    group: str = "",
+) -> Any:
+    """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
+    step = step if step is not None else (1 if isinstance(default, int) else 0.01)
+    return _field(default, Control("slider", label, help, low, high, step, unit, log, heavy, (), group))
+
+
+def number(
+    default: int, low: Bound = 0, high: Bound = 2**31 - 1, *, label: str = "", help: str = "", group: str = ""
+) -> Any:
+    """A whole number, typed or counted up and down: seeds, indices."""
+    return _field(default, Control("number", label, help, low, high, 1, group=group))
+
+
+def choice(
+    default: Any, options: Options, *, label: str = "", help: str = "", group: str = "", linked: bool = True
+) -> Any:
+    """One of several values; a mapping gives the words for each."""
+    return _field(default, Control("choice", label, help, options=options, group=group, linked=linked))
+
+
+def toggle(default: bool, *, label: str = "", help: str = "", group: str = "") -> Any:
+    """Yes or no."""
+    return _field(default, Control("toggle", label, help, group=group))
+
+
+def boxes(default: Boxes = (), *, label: str = "", help: str = "") -> Any:
+    """Boxes that are dragged, drawn and deleted on the panel whose Boxes layer names this field in drag=."""
+    return _field(default, Control("boxes", label, help, linked=False))
+
+
+def point(default: tuple[float, float] | None = None, *, label: str = "", help: str = "") -> Any:
+    """A place on the panel, or a row of the table, that names this field in pick=; None: nothing chosen."""
+    return _field(default, Control("point", label, help, linked=False))
+
+
+def given(default: Any = None) -> Any:
+    """An input without a control: images, a model, settings."""
+    return field(default=default, metadata={KEY: Control("given", linked=False)}, repr=False, compare=False)
+
+
+def _field(default: Any, control: Control) -> Any:
+    return field(default=default, metadata={KEY: control})
+
+
+def controls_of(state: Any) -> dict[str, Control]:
+    """The control of each field of a state or of its class, in order; given() for fields without one.
+
+    >>> @dataclass(frozen=True)
+    ... class State:
+    ...     anchor_t: float = slider(4.0, 1.1, 10)
+    >>> controls_of(State)["anchor_t"].high
+    10
+    """
+    return {f.name: f.metadata.get(KEY, Control("given")) for f in fields(state)}
+
+
+def defaults_of(state: Any) -> dict[str, Any]:
+    """The declared default of each field that has one."""
+    return {f.name: f.default for f in fields(state) if f.default is not MISSING}
+
+
+def options_of(control: Control, state: Any) -> dict[str, Any]:
+    """The options of a choice as words -> value."""
+    options = control.options(state) if callable(control.options) else control.options
+    return dict(options) if isinstance(options, Mapping) else {str(option): option for option in options}
+
+
+def bounds_of(control: Control, state: Any) -> tuple[float, float]:
+    """Lowest and highest value of a slider or number."""
+    low, high = (bound(state) if callable(bound) else bound for bound in (control.low, control.high))
+    return low, high
+
+
+def checked(name: str, value: Any, control: Control, state: Any) -> Any:
+    """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
+    match control.kind:
+        case "slider" | "number":
+            return _checked_number(name, value, control, state)
+        case "choice":
+            return _checked_choice(name, value, options_of(control, state))
+        case "toggle":
+            if value not in (True, False):
+                raise ValueError(f"{name} is True or False, not {value!r}")
+            return bool(value)
+        case "boxes":
+            return checked_boxes(name, value)
+        case "point":
+            return None if value is None else tuple(float(part) for part in value)
+    return value
+
+
+def _checked_number(name: str, value: Any, control: Control, state: Any) -> float:
+    low, high = bounds_of(control, state)
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a number between {low:g} and {high:g}, not {value!r}") from None
+    if not low <= value <= high:
+        raise ValueError(f"{name} lies between {low:g} and {high:g}, not at {value:g}")
+    if isinstance(control.step, int):
+        if value != int(value):
+            raise ValueError(f"{name} is a whole number, not {value:g}")
+        return int(value)
+    return value
+
+
+def _checked_choice(name: str, value: Any, options: dict[str, Any]) -> Any:
+    if value in options.values():
+        return next(option for option in options.values() if option == value)
+    if isinstance(value, str) and value in options:
+        return options[value]
+    raise ValueError(f"{name} is one of {', '.join(options)}, not {value!r}")
+
+
+def checked_boxes(name: str, value: Any) -> Boxes:
+    """Boxes as tuples of floats with x1 < x2 and y1 < y2, in whatever order the corners came.
+
+    >>> checked_boxes("objects", [[50, 10, 10, 50, 3]])
+    ((10.0, 10.0, 50.0, 50.0, 3.0),)
+    """
+    rows = []
+    for row in value:
+        row = tuple(float(part) for part in row)
+        if len(row) < 4:
+            raise ValueError(f"{name}: a box is x1, y1, x2, y2, not {row}")
+        x1, y1, x2, y2, *rest = row
+        rows.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2), *rest))
+    return tuple(rows)

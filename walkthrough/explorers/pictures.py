@@ -1,0 +1,212 @@
+"""Pictures with objects in them, for explorers: the tour's, the reader's own, uploads with drawn boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
+from walkthrough.images import to_numpy, to_rgb
+from walkthrough.show import class_name
+from yolo_lite.augment.letterbox import letterbox
+from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.data.coco_names import coco_names
+from yolo_lite.data.photos import tour_batch
+
+IMAGE_SIZE = 640
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """A picture at the size of the network input, and its objects in pixels of it."""
+
+    pixels: np.ndarray  # (H, W, 3) uint8 RGB
+    boxes: Boxes  # x1 y1 x2 y2 class, each
+    name: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+Annotations = tuple[Annotated, ...]
+
+
+def annotate(images: Any = None, targets: Any = None, size: int = IMAGE_SIZE) -> Annotations:
+    """Whatever the reader has, as pictures of one size.
+
+    Args:
+        images: a Batch (its own targets are taken), a tensor (N, 3, H, W), one image, or a list of images or paths of
+            any size, which are letterboxed to size; None: the tour batch.
+        targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
+    Raises:
+        ValueError: targets that are not of that form, or that name an image that is not there.
+
+    >>> [picture.size for picture in annotate(np.zeros((48, 64, 3), np.uint8), [[0, 1, .5, .5, .2, .2]], size=32)]
+    [(32, 32)]
+    """
+    if images is None:
+        images = tour_batch(size) if targets is None else tour_batch(size).images
+    if hasattr(images, "images"):  # a Batch
+        targets = images.targets if targets is None else targets
+        names = [Path(str(path)).stem for path in images.paths]
+        images = images.images
+    else:
+        names = []
+    listed = _listed(images)
+    if not names:
+        names = [Path(image).name if isinstance(image, str | Path) else "" for image in listed]
+    rows = checked_targets(targets, len(listed))
+    fit = not (isinstance(images, Tensor | np.ndarray) and np.ndim(images) == 4)
+    pictures = [
+        _annotated(to_rgb(image), rows[rows[:, 0] == index], size if fit else None, f"{index} {name}".strip())
+        for index, (image, name) in enumerate(zip(listed, names, strict=True))
+    ]
+    return tuple(pictures)
+
+
+def _listed(images: Any) -> list[Any]:
+    """The single images of a batch, a list or one image."""
+    if isinstance(images, str | Path) or (hasattr(images, "ndim") and images.ndim in (2, 3)):
+        return [images]
+    if hasattr(images, "ndim") and images.ndim != 4:
+        raise ValueError(f"images have the shape (N, 3, H, W) or (H, W, 3), got {tuple(images.shape)}")
+    listed = list(images) if isinstance(images, Sequence | Tensor | np.ndarray) else [images]
+    if not listed:
+        raise ValueError("there is no image: images is empty")
+    return listed
+
+
+def checked_targets(targets: Any, count: int) -> np.ndarray:
+    """Targets (n, 6) as an array, or a ValueError with a sentence."""
+    if targets is None:
+        return np.zeros((0, 6))
+    rows = to_numpy(targets).astype(np.float64)
+    if rows.size == 0:
+        return np.zeros((0, 6))
+    if rows.ndim != 2 or rows.shape[1] != 6:
+        raise ValueError(f"targets are rows of image, class, xc, yc, w, h: (n, 6), got {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"target {int(np.flatnonzero(~np.isfinite(rows).all(1))[0])} holds a value that is not finite")
+    strange = np.flatnonzero((rows[:, 0] < 0) | (rows[:, 0] >= count) | (rows[:, 0] % 1 != 0))
+    if strange.size:
+        row = int(strange[0])
+        raise ValueError(f"target {row} belongs to image {rows[row, 0]:g}, but there are images 0 to {count - 1}")
+    outside = np.flatnonzero((rows[:, 2:] < -1e-6).any(1) | (rows[:, 2:] > 1 + 1e-6).any(1))
+    if outside.size:
+        row = int(outside[0])
+        words = ", ".join(f"{value:g}" for value in rows[row, 2:])
+        raise ValueError(f"target {row} has xc, yc, w, h = {words}: they are shares of the image and lie in [0, 1]")
+    return rows
+
+
+def _annotated(pixels: np.ndarray, rows: np.ndarray, size: int | None, name: str) -> Annotated:
+    height, width = pixels.shape[:2]
+    xyxy = xywh_to_xyxy(rows[:, 2:6]) * (width, height, width, height)  # (n, 4) pixels
+    if size is not None:
+        fitted = letterbox(pixels, size, auto=False)
+        pixels, xyxy = fitted.image, xyxy * fitted.ratio + (*fitted.pad, *fitted.pad)
+    found = tuple((*map(float, box), int(cls)) for box, cls in zip(xyxy, rows[:, 1], strict=True))
+    return Annotated(pixels, found, name or "picture")
+
+
+def images_of(pictures: Annotations) -> Tensor:
+    """The network's input: (N, 3, H, W) float in [0, 1]."""
+    stacked = np.stack([picture.pixels for picture in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+
+
+def targets_of(pictures: Annotations) -> Tensor:
+    """The targets of a batch of these pictures: (n, 6) image class xc yc w h, normalised, as training gets them."""
+    rows = []
+    for index, picture in enumerate(pictures):
+        height, width = picture.size
+        for x1, y1, x2, y2, *rest in picture.boxes:
+            cls = rest[0] if rest else 0
+            rows.append(
+                (index, cls, (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+            )
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+
+
+@dataclass(frozen=True)
+class PictureState:
+    """The part of a state that all explorers with pictures share."""
+
+    pictures: Annotations = given(())
+    names: tuple[str, ...] = given(())
+    picture: int = choice(
+        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)}, linked=False
+    )
+    new_class: int = choice(
+        0,
+        lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
+        label="class of a drawn box",
+        linked=False,
+    )
+    objects: Boxes = boxes(help="drag a box or its corners, draw a new one on free ground, delete with Del")
+
+    @property
+    def shown(self) -> Annotated:
+        """The chosen picture."""
+        return self.pictures[self.picture]
+
+
+class PictureExplorer(Explorer):
+    """Base of explorers with pictures: upload one, draw, drag and delete boxes; targets follow."""
+
+    uploads = True
+
+    @classmethod
+    def prepare(
+        cls, images: Any = None, targets: Any = None, names: Sequence[str] | None = None, **inputs: Any
+    ) -> dict[str, Any]:
+        """images, targets: see annotate; names: class names, COCO's for the tour batch."""
+        pictures = annotate(images, targets)
+        names = tuple(names) if names is not None else coco_names() if images is None else ()
+        return inputs | pictured(pictures, names)
+
+    def settle(self, before: PictureState, after: PictureState) -> PictureState:
+        """Another picture brings its own objects; moved objects change their picture and so the targets."""
+        if not after.pictures:
+            return after
+        if after.pictures is not before.pictures or after.picture != before.picture:
+            index = min(after.picture, len(after.pictures) - 1)
+            return replace(after, picture=index, objects=after.pictures[index].boxes)
+        if after.objects != before.objects:
+            kept = _inside(checked_boxes("objects", after.objects), after.shown.size)
+            changed = replace(after.shown, boxes=kept)
+            pictures = (*after.pictures[: after.picture], changed, *after.pictures[after.picture + 1 :])
+            return replace(after, pictures=pictures, objects=kept)
+        return after
+
+    def add_picture(self, pixels: Any, name: str = "my picture") -> None:
+        """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
+        size = self.state.pictures[0].size if self.state.pictures else (IMAGE_SIZE, IMAGE_SIZE)
+        fitted = letterbox(to_rgb(pixels), size, auto=False).image
+        added = Annotated(fitted, (), f"{len(self.state.pictures)} {Path(name).name}")
+        self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
+
+
+def pictured(pictures: Annotations, names: Sequence[str]) -> dict[str, Any]:
+    """The fields of a PictureState for these pictures; class names are made up where there are too few."""
+    highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
+    known = tuple(class_name(cls, names) for cls in range(max(len(names), highest + 1)))
+    return {"pictures": pictures, "names": known, "objects": pictures[0].boxes}
+
+
+def _inside(found: Boxes, size: tuple[int, int], smallest: float = 1.0) -> Boxes:
+    """Boxes clipped to the picture, each at least a pixel in both directions, each with a class."""
+    height, width = size
+    kept = []
+    for x1, y1, x2, y2, *rest in found:
+        left, top = min(max(x1, 0.0), width - smallest), min(max(y1, 0.0), height - smallest)
+        right, bottom = max(min(x2, width), left + smallest), max(min(y2, height), top + smallest)
+        kept.append((left, top, right, bottom, int(rest[0]) if rest else 0))
+    return tuple(kept)
