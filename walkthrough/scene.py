@@ -184,11 +184,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar for each name."""
+    """A bar for each name; several Bars of the same names in one chart stand side by side at each name."""
 
     names: tuple[str, ...]
     values: tuple[float, ...]
     colour: Colour | None = None
+    name: str = ""  # in the legend
+    hatch: str = ""  # "", "/", "\\", "." or "x": tells several Bars apart without colour
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ class Chart:
                 case Series():
                     words.append(f"line {mark.name!r} through {counted(len(mark.x), 'point')}")
                 case Bars():
-                    words.append(f"bars {', '.join(mark.names)}")
+                    words.append(f"bars {', '.join(mark.names)}{f' ({mark.name})' if mark.name else ''}")
                 case Histogram():
                     words.append(f"histogram of {mark.name or 'values'} in {counted(len(mark.counts), 'bin')}")
         return f"chart with {'; '.join(words) or 'nothing in it'}"

@@ -166,7 +166,8 @@ class Explorer:
         return "\n".join(lines)
 
     def _settings_in_words(self) -> str:
-        shown = {name: c for name, c in controls_of(self.State).items() if c.kind not in ("given", "boxes", "point")}
+        controls = {n: c for n, c in controls_of(self.State).items() if c.kind not in ("given", "boxes", "point")}
+        shown = [name for name, control in controls.items() if control.of_use(self.state)]
         return ", ".join(f"{name} {_word(getattr(self.state, name))}" for name in shown)
 
     # -- the live page ----------------------------------------------------------------------------------------------

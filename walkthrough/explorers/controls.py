@@ -1,4 +1,4 @@
-"""Controls, declared on the fields of an explorer's state.
+"""Controls, declared on the fields of an explorer's state::
 
     @dataclass(frozen=True)
     class State:
@@ -38,6 +38,11 @@ class Control:
     options: Options = ()
     group: str = ""  # controls of a group stand together under this heading
     linked: bool = True  # link() without names moves it along; not what belongs to one explorer's own pictures
+    shown: Callable[[Any], bool] | None = None  # whether this state has a use for it; None: always
+
+    def of_use(self, state: Any) -> bool:
+        """Whether the control is on the page: a level that the reader's model lacks has no slider."""
+        return self.shown is None or self.shown(state)
 
 
 def slider(
@@ -52,10 +57,11 @@ def slider(
     log: bool = False,
     heavy: bool = False,
     group: str = "",
+    shown: Callable[[Any], bool] | None = None,
 ) -> Any:
     """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
     step = step if step is not None else (1 if isinstance(default, int) else 0.01)
-    return _field(default, Control("slider", label, help, low, high, step, unit, log, heavy, (), group))
+    return _field(default, Control("slider", label, help, low, high, step, unit, log, heavy, (), group, shown=shown))
 
 
 def number(
@@ -127,6 +133,8 @@ def bounds_of(control: Control, state: Any) -> tuple[float, float]:
 
 def checked(name: str, value: Any, control: Control, state: Any) -> Any:
     """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
+    if not control.of_use(state) and value != getattr(state, name):
+        raise ValueError(f"{control.label or name} ({name}) has no meaning here and stays at {getattr(state, name)}")
     match control.kind:
         case "slider" | "number":
             return _checked_number(name, value, control, state)

@@ -61,6 +61,7 @@ class Live(anywidget.AnyWidget):
     def _told(self, explorer: Any) -> dict[str, Any]:
         pictures: dict[str, bytes] = {}
         controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
+        controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
         return {
             "scene": to_json(explorer.picture(), lambda pixels: self._key(pixels, pictures)),
             "pictures": pictures,

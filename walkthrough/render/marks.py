@@ -25,7 +25,8 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
                 shape = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4} if few else {}
                 axes.plot(mark.x, mark.y, color=paint, linestyle=dash, linewidth=1.8 * PX, label=mark.name, **shape)
             case Bars():
-                _draw_bars(axes, mark, paint, theme)
+                together = [other for other in chart.marks if isinstance(other, Bars)]
+                _draw_bars(axes, mark, paint, theme, together.index(mark), len(together))
             case Histogram():
                 widths = [right - left for left, right in zip(mark.edges, mark.edges[1:], strict=False)]
                 look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
@@ -67,13 +68,17 @@ def _plain_axes(axes: Axes, theme: Theme) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme) -> None:
-    places = range(len(bars.names))
+def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme, index: int = 0, together: int = 1) -> None:
+    """index, together: which of how many Bars that stand side by side."""
+    places, width = range(len(bars.names)), (0.62 if together == 1 else 0.8) / together
     heights = [value if math.isfinite(value) else 0 for value in bars.values]  # the word over it says nan or inf
-    drawn = axes.bar(places, heights, color=paint, width=0.62)
+    middles = [place + (index - (together - 1) / 2) * width for place in places]
+    look = {"hatch": bars.hatch * 3, "edgecolor": theme.background or theme.rule} if bars.hatch else {}
+    drawn = axes.bar(middles, heights, color=paint, width=width, label=bars.name, linewidth=0, **look)
     room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
     values = [f"{value:.3g}" for value in bars.values]
-    if all(width_of(value, SMALL) < room for value in values):  # over narrow bars they would run into each other
+    wide = room if together == 1 else room * width
+    if all(width_of(value, SMALL) < wide for value in values):  # over narrow bars they would run into each other
         for word in axes.bar_label(drawn, values, padding=2, color=theme.text):
             word.set_fontproperties(font(SMALL))
     step = max(1, -(-NARROWEST_NAME // room))  # where bars are many, every second or third name, and so on
