@@ -1,0 +1,37 @@
+"""Hyperparameters as settings of an explorer: from its sliders to yolo_lite's dataclass, and to code."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from yolo_lite.hyperparameters import Hyperparameters
+
+
+def checked_hyp(hyp: Any) -> Hyperparameters:
+    """What the reader gave as hyp=, the defaults where that is None; a ValueError for anything else."""
+    if hyp is None:
+        return Hyperparameters()
+    if not isinstance(hyp, Hyperparameters):
+        raise ValueError(f"hyp is a Hyperparameters, such as yl.Hyperparameters(lr0=0.02), not {type(hyp).__name__}")
+    return hyp
+
+
+def hyp_settings(hyp: Hyperparameters, state: type) -> dict[str, float]:
+    """The values of hyp that a State has a field for, by name."""
+    named = {field.name for field in fields(state)}
+    return {name: value for name, value in asdict(hyp).items() if name in named}
+
+
+def hyp_of(state: Any, hyp: Hyperparameters) -> Hyperparameters:
+    """hyp with every value that the state has a setting for taken from there."""
+    return hyp.replace(**{name: getattr(state, name) for name in hyp_settings(hyp, type(state))})
+
+
+def hyp_code(hyp: Hyperparameters) -> str:
+    """The line that makes these hyperparameters: only what differs from the defaults.
+
+    >>> hyp_code(Hyperparameters(lr0=0.02, mosaic=1))
+    'hyp = yl.Hyperparameters(lr0=0.02)'
+    """
+    default = asdict(Hyperparameters())
+    changed = {name: value for name, value in asdict(hyp).items() if value != default[name]}
+    return f"hyp = yl.Hyperparameters({', '.join(f'{name}={value:.10g}' for name, value in changed.items())})"
