@@ -1,6 +1,7 @@
 # make lab     install what is missing into .venv and open the first notebook
 # make test    the same install, then every check and every notebook
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
+# make site    the notebooks and the API reference as pages for a browser, in build/site
 # make lint    style alone;  make clean   remove .venv and caches
 # The same in plain commands, for machines without make: README.md.
 
@@ -14,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test lint notebooks clean
+.PHONY: lab test lint notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -28,6 +29,10 @@ lint: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python notebooks/refresh.py
+
+site: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . build/site
+	@echo "Open build/site/index.html in a browser."
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -100,7 +100,7 @@ def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tupl
 
     A mosaic canvas of (2s, 2s) with ``size=s`` shows its middle: the border of -s/2 of the reference.
     The matrix moves pixel numbers and box edges alike, as the reference's does, though a pixel's number stands for its
-    middle: labels part from their pixels by |zoom - 1| / 2 px, and by a pixel where the image is turned around.
+    middle: labels part from their pixels by ``|zoom - 1| / 2`` px, and by a pixel where the image is turned around.
 
     Args:
         image: (H, W, 3) uint8 RGB. size: (height, width) of the output; left out = that of the image.

@@ -33,8 +33,8 @@ def focal_weight(
 ) -> Tensor:
     """What focal loss multiplies the cross-entropy with: near 0 where the prediction is already right.
 
-    "focal": alpha_t (1 - p_t)^gamma with p_t = t p + (1 - t)(1 - p). "quality": alpha_t |t - p|^gamma, for soft
-    targets. Shapes as the logits.
+    "focal": ``alpha_t (1 - p_t)^gamma`` with ``p_t = t p + (1 - t)(1 - p)``; "quality", for soft targets:
+    ``alpha_t |t - p|^gamma``. Shapes as the logits.
     """
     probability = logits.sigmoid()
     balance = targets * alpha + (1 - targets) * (1 - alpha)

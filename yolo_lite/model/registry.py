@@ -52,8 +52,9 @@ def register_layer(name: str, takes: Takes = "in_out", repeats: bool = False) ->
 
     Args:
         name: what the row says. Registering a name of one's own again replaces it, so a notebook cell can be rerun.
-        takes: what the constructor is called with: "in_out" (in_channels, out_channels, *rest), where the row's first
-            argument is out_channels before the width multiple; "in" (in_channels, *arguments); "none" (*arguments).
+        takes: what the constructor is called with: "in_out" ``(in_channels, out_channels, *rest)``, where the row's
+            first argument is out_channels before the width multiple; "in" ``(in_channels, *arguments)``; "none"
+            ``(*arguments)``.
             A row with several inputs gives a list of in_channels, and ``forward`` a list of tensors.
         repeats: the row's `number` is passed after out_channels; otherwise `number` modules stand in a row.
     Raises:

@@ -1,4 +1,4 @@
-"""Trainer: the loop that turns a random network into a detector, for any detector and any dataset.
+"""Trainer: the loop that turns a random network into a detector, for any detector and any dataset::
 
     for epoch in range(epochs):
         for batch in loader:

@@ -1,0 +1,53 @@
+"""Sphinx settings of the site: the executed notebooks, and an API reference made from the docstrings.
+
+make site builds it into build/site. Nothing is executed and nothing is fetched: notebooks appear with the outputs they
+were saved with, and the formulas' script lies beside the pages.
+"""
+
+import yolo_lite
+
+project = "yolo-lite"
+author = "the yolo-lite authors"
+copyright = author
+version = release = yolo_lite.__version__
+
+extensions = [
+    "myst_nb",  # Markdown and notebooks
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",  # Args, Returns, Raises
+    "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",  # formulas without a network
+]
+# The source folder is the repository, so that README, notebooks and links between them are what they are on GitHub.
+root_doc = "docs/index"
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/**/*.md",
+    "docs/*.md",
+    "notebooks/*.ipynb",
+    "benchmarks/*.md",
+    "tests/golden/README.md",
+]
+exclude_patterns = ["build/**", ".venv/**"]
+
+nb_execution_mode = "off"
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # the PNG instead
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
+suppress_warnings = ["ref.python"]  # fields of the same name, such as size, in several results
+python_use_unqualified_type_names = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "sphinx_book_theme"
+html_title = "yolo-lite"
+html_static_path: list[str] = []
+templates_path = ["_templates"]
+html_additional_pages = {"index": "to_start.html"}
+html_theme_options = {"show_navbar_depth": 1}
