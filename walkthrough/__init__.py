@@ -7,6 +7,7 @@ picture 2 x 2, 1 box: left half
 
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
+from walkthrough.explorers.iou import IouPlayground
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.run import (
     show_confusion,
@@ -20,6 +21,7 @@ from walkthrough.scene import Scene
 from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
 
 __all__ = [
+    "IouPlayground",
     "Scene",
     "ScheduleExplorer",
     "column",
