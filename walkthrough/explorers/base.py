@@ -85,7 +85,10 @@ class Explorer:
             except ValueError as problem:
                 problems.append(str(problem))
         before = self.state
-        self.state = self.settle(before, state)
+        try:
+            self.state = self.settle(before, state)
+        except ValueError as problem:
+            problems.append(str(problem))
         self._compute()
         self.message = " ".join(filter(None, [*problems, self.message]))
         self.refresh()
@@ -94,7 +97,10 @@ class Explorer:
             watcher(changed)
 
     def settle(self, before: Any, after: Any) -> Any:
-        """The state after a change, for settings that depend on each other: here, as it is."""
+        """The state after a change, for settings that depend on each other: here, as it is.
+
+        Raises ValueError with a sentence where they do not go together: then all stay as they were.
+        """
         return after
 
     def reset(self) -> None:
