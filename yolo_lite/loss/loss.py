@@ -42,6 +42,14 @@ class LevelLoss(NamedTuple):
     obj_mean: Tensor  # mean BCE over all cells before balance and gain
 
 
+def add_levels(levels: Sequence[LevelLoss], batch_size: int) -> LossParts:
+    """The loss of all levels: terms add up over levels, and their sum times the batch size is the total."""
+    box = torch.stack([level.box for level in levels]).sum()
+    obj = torch.stack([level.obj for level in levels]).sum()
+    cls = torch.stack([level.cls for level in levels]).sum()
+    return LossParts((box + obj + cls) * batch_size, box, obj, cls)
+
+
 def decode_matches(matched: Tensor, anchor_wh: Tensor) -> Tensor:
     """Raw predictions of matched cells -> boxes: xy = 2 sigmoid(t) - 0.5, wh = (2 sigmoid(t))^2 * anchor.
 
@@ -150,11 +158,7 @@ class ComputeLoss(nn.Module):
             targets: (n, 6) image, class, xc, yc, w, h; normalised. n may be 0. Best left on the CPU: matching there
                 and moving the matches spares a GPU the waiting for shapes that depend on values.
         """
-        levels = self.levels(maps, targets)
-        box = torch.stack([level.box for level in levels]).sum()
-        obj = torch.stack([level.obj for level in levels]).sum()
-        cls = torch.stack([level.cls for level in levels]).sum()
-        return LossParts((box + obj + cls) * maps[0].shape[0], box, obj, cls)
+        return add_levels(self.levels(maps, targets), maps[0].shape[0])
 
     def levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
         """The contribution of each level, before they are added up."""
