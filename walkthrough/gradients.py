@@ -1,0 +1,318 @@
+"""Who pulls on what: the gradient of each loss term, by level, by cell and by layer.
+
+A term's pull is what it adds to the gradient of the total, the number that training differentiates; so the pulls of
+all terms add up to the gradient that training gets. Everything is differentiated by autograd through the very loss
+that training calls. The model comes out as it went in: its mode, BatchNorm's statistics, .grad and requires_grad.
+
+Shape letters: T terms, L levels, N batch, A anchors, H W grid of a level, K numbers of a cell, P layers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from yolo_lite.loss.loss import ComputeLoss, add_levels
+from yolo_lite.loss.targets import Assignment
+
+POSITIVE, BACKGROUND = "positive", "background"
+
+
+@dataclass(frozen=True, eq=False)
+class MapPulls:
+    """The gradient of each term with respect to the raw maps."""
+
+    parts: Any  # what the loss returned: a NamedTuple of scalars, the total first; detached
+    gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
+    matches: list[Assignment] | None  # for each level, where the loss is a ComputeLoss
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the T terms."""
+        return tuple(self.gradients)
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """(T, L) Euclidean norm of each term's gradient on each level."""
+        return torch.stack([torch.stack([level.double().norm() for level in levels]) for levels in self._listed()])
+
+    @property
+    def shares(self) -> Tensor:
+        """(T, L) each norm as a share of all norms together; 0 where nothing pulls."""
+        return shares_of(self.norms)
+
+    def of(self, term: str) -> list[Tensor]:
+        """The gradients of one term, or with "total" of all together, level by level."""
+        if term == "total":
+            return [torch.stack(level).sum(0) for level in zip(*self._listed(), strict=True)]
+        if term not in self.gradients:
+            raise ValueError(f"no term {term!r} in this loss; it has total, {', '.join(self.terms)}")
+        return self.gradients[term]
+
+    def cells(self, term: str, level: int) -> Tensor:
+        """(N, A, H, W) how hard a term pulls on each cell: the norm over the cell's K numbers."""
+        return norm_of_cells(self.of(term)[level])
+
+    def positives(self, level: int) -> Tensor | None:
+        """(N, A, H, W) bool: the cells that answer for an object; None where the loss has no matches."""
+        if self.matches is None:
+            return None
+        mask = torch.zeros(next(iter(self.gradients.values()))[level].shape[:4], dtype=torch.bool)
+        match = self.matches[level].to("cpu")
+        mask[match.image, match.anchor, match.row, match.col] = True
+        return mask
+
+    def split(self, term: str, level: int) -> dict[str, Tensor]:
+        """A term's pull on the cells that answer for objects and on all others: one norm each."""
+        mask, pull = self.positives(level), self.cells(term, level).cpu()
+        return {} if mask is None else {POSITIVE: pull[mask].norm(), BACKGROUND: pull[~mask].norm()}
+
+    def _listed(self) -> list[list[Tensor]]:
+        return list(self.gradients.values())
+
+
+class CellPull(NamedTuple):
+    """One cell of one anchor, and who pulls on it."""
+
+    level: int
+    image: int
+    anchor: int
+    row: int
+    col: int
+    norms: dict[str, float]  # by term, "total" among them
+    target: int | None  # the row of the targets whose object it answers for
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPulls:
+    """The gradient of each term with respect to the parameters, layer by layer."""
+
+    names: tuple[str, ...]  # P layers
+    parameters: tuple[int, ...]  # how many each has
+    terms: tuple[str, ...]
+    norms: Tensor  # (T, P) norm of each term's gradient
+    total: Tensor  # (P,) norm of the gradient of the total: terms may pull against each other
+
+    @property
+    def shares(self) -> Tensor:
+        """(T, P) each term's share of the norms of a layer."""
+        return self.norms / self.norms.sum(0).clamp(min=torch.finfo(self.norms.dtype).tiny)
+
+
+def shares_of(norms: Tensor) -> Tensor:
+    """Norms as shares of their sum; all 0 where that is 0."""
+    return norms / norms.sum().clamp(min=torch.finfo(norms.dtype).tiny)
+
+
+def norm_of_cells(gradient: Tensor) -> Tensor:
+    """The norm over the K numbers of each cell: (N, A, H, W, K) or (N, K, H, W) -> (N, A, H, W), with A = 1."""
+    if gradient.ndim == 5:
+        return gradient.norm(dim=4)
+    if gradient.ndim == 4:
+        return gradient.norm(dim=1, keepdim=True)
+    raise ValueError(f"a raw map is (N, A, H, W, K) or (N, K, H, W), not {tuple(gradient.shape)}")
+
+
+def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence[Tensor], targets: Tensor) -> MapPulls:
+    """Differentiate each term of a loss with respect to the raw maps.
+
+    Args:
+        loss: what ``model.criterion(hyp, img_size)`` returns: called with maps and targets it gives a NamedTuple whose
+            first field is the total and whose others are its terms.
+        maps: L raw maps, as the model returned them. targets: as the loss takes them.
+    Raises:
+        ValueError: maps or targets that the loss refuses, or a loss without terms.
+
+    >>> import yolo_lite as yl
+    >>> model = yl.create_model("yolov5n", num_classes=2).eval()
+    >>> maps, targets = model(torch.rand(1, 3, 64, 64)), torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]])
+    >>> pulls = pull_on_maps(model.criterion(yl.Hyperparameters(), 64), maps, targets)
+    >>> pulls.terms, pulls.norms.shape
+    (('box', 'obj', 'cls'), torch.Size([3, 3]))
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _evaluating(loss):
+        raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
+        matches = None
+        if isinstance(loss, ComputeLoss):
+            levels = loss.levels(raw, targets)
+            parts, matches = add_levels(levels, raw[0].shape[0]), [level.matches for level in levels]
+        else:
+            parts = loss(raw, targets)
+        terms = terms_of(parts)
+        weights = torch.autograd.grad(parts[0], list(terms.values()), retain_graph=True, allow_unused=True)
+        gradients = {
+            name: _gradients(term, torch.ones_like(term) if weight is None else weight, raw)
+            for (name, term), weight in zip(terms.items(), weights, strict=True)
+        }
+    detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
+    return MapPulls(type(parts)(*detached), gradients, matches)
+
+
+def terms_of(parts: Any) -> dict[str, Tensor]:
+    """The terms of a loss by name: all fields but the first that carry gradient."""
+    fields = getattr(parts, "_fields", ())
+    terms = {
+        name: part
+        for name, part in zip(fields[1:], parts[1:], strict=True)
+        if isinstance(part, Tensor) and part.requires_grad and part.ndim == 0
+    }
+    if not terms or not parts[0].requires_grad:
+        raise ValueError(
+            f"a loss returns a NamedTuple: its total, then the terms that make it up, with gradient; "
+            f"this one returned {type(parts).__name__}({', '.join(fields)})"
+        )
+    return terms
+
+
+def strongest_cells(
+    pulls: MapPulls, term: str = "total", level: int | None = None, image: int = 0, count: int = 10
+) -> list[CellPull]:
+    """The cells of an image that a term pulls on hardest, on one level or on all; fewer where fewer are pulled."""
+    levels = range(len(pulls.of(term))) if level is None else [level]
+    found = []
+    for index in levels:
+        strength = pulls.cells(term, index)[image]  # (A, H, W)
+        top = strength.flatten().topk(min(count, strength.numel()))
+        found += [(value, index, place) for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
+    found = sorted((entry for entry in found if entry[0] > 0), key=lambda entry: -entry[0])[:count]
+    strengths = {(name, k): pulls.cells(name, k)[image] for name in ("total", *pulls.terms) for k in levels}
+    return [_cell_pull(pulls, strengths, index, image, place) for _, index, place in found]
+
+
+def _cell_pull(
+    pulls: MapPulls, strengths: dict[tuple[str, int], Tensor], level: int, image: int, place: int
+) -> CellPull:
+    _, rows, cols = strengths["total", level].shape  # (A, H, W)
+    anchor, row, col = place // (rows * cols), place // cols % rows, place % cols
+    target = None
+    if pulls.matches is not None:
+        match = pulls.matches[level]
+        here = (match.image == image) & (match.anchor == anchor) & (match.row == row) & (match.col == col)
+        target = int(match.target[here][-1]) if here.any() else None  # of several, the last: see objectness_targets
+    norms = {name: strengths[name, level][anchor, row, col].item() for name in ("total", *pulls.terms)}
+    return CellPull(level, image, anchor, row, col, norms, target)
+
+
+class Pass:
+    """One pass of images through a model, kept for going backward through it as often as wanted.
+
+    Args:
+        model: a torch module that gives maps; run in the mode it is in. images: (N, 3, H, W) in [0, 1].
+
+    Attributes:
+        maps: what the model gave, with gradient.
+        parameters: name -> the tensors that gradients are taken of; they share the memory of the model's own.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"gradients by layer need a torch module, not {type(model).__name__}")
+        self.layers = layers_of(model)
+        with torch.inference_mode(False), torch.enable_grad():
+            self.parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # BatchNorm writes into these
+            place = next(iter(self.parameters.values()), images)
+            with torch.random.fork_rng():  # dropout draws
+                maps = torch.func.functional_call(model, (self.parameters, buffers), images.to(place))
+        self.maps: list[Tensor] = list(maps)
+
+    def pull_on_layers(self, pulls: MapPulls) -> LayerPulls:
+        """Carry the pulls on the maps back to the parameters: one backward pass for each term."""
+        sums = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
+        norms = []
+        for gradients in pulls.gradients.values():
+            found = self._backward(gradients)
+            for name, gradient in found.items():
+                sums[name] += gradient
+            norms.append(self._norms(found))
+        counts = tuple(sum(self.parameters[name].numel() for name in names) for names in self.layers.values())
+        return LayerPulls(tuple(self.layers), counts, pulls.terms, torch.stack(norms), self._norms(sums))
+
+    def _backward(self, gradients: list[Tensor]) -> dict[str, Tensor]:
+        pairs = [(raw, pull.to(raw)) for raw, pull in zip(self.maps, gradients, strict=True) if pull.any()]
+        if not pairs:  # a term that pulls on nothing
+            return {}
+        outputs, pulls = zip(*pairs, strict=True)
+        inputs = list(self.parameters.values())
+        found = torch.autograd.grad(outputs, inputs, pulls, retain_graph=True, allow_unused=True)
+        return {name: g for name, g in zip(self.parameters, found, strict=True) if g is not None}
+
+    def _norms(self, gradients: dict[str, Tensor]) -> Tensor:
+        """(P,) one norm for each layer."""
+        squares = {name: gradient.double().square().sum().cpu() for name, gradient in gradients.items()}
+        zero = torch.zeros((), dtype=torch.float64)
+        layers = [[squares.get(name, zero) for name in names] for names in self.layers.values()]
+        return torch.stack([torch.stack(layer).sum().sqrt() for layer in layers])
+
+
+def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor) -> LayerPulls:
+    """Differentiate each term of a loss with respect to the parameters of every layer.
+
+    Args:
+        model: run in the mode it is in, and left as it is. loss: ``model.criterion(hyp, img_size)``.
+        images: (N, 3, H, W) in [0, 1]. targets: (n, 6) image, class, xc, yc, w, h, normalised.
+
+    >>> import yolo_lite as yl
+    >>> model = yl.create_model("yolov5n", num_classes=2).eval()
+    >>> loss, targets = model.criterion(yl.Hyperparameters(), 64), torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]])
+    >>> pulls = pull_on_layers(model, loss, torch.rand(1, 3, 64, 64), targets)
+    >>> pulls.names[0], pulls.names[-1], pulls.norms.shape
+    ('0 Conv', '24 Detect', torch.Size([3, 19]))
+    """
+    through = Pass(model, images)
+    return through.pull_on_layers(pull_on_maps(loss, through.maps, targets))
+
+
+def layers_of(model: nn.Module) -> dict[str, list[str]]:
+    """The names of the parameters of each layer that has any.
+
+    A Yolo has layers, named by index and kind; of any other module they are its named children, of a module around
+    a single other one (DataParallel, a compiled model) that one's.
+
+    >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
+    {'0 Linear': ['0.weight', '0.bias']}
+    """
+    prefix, inner = "", model
+    layers = getattr(model, "layers", None)
+    if isinstance(layers, nn.ModuleList) and all(hasattr(layer, "kind") for layer in layers):
+        places = {f"layers.{k}.": f"{layer.index} {layer.kind}" for k, layer in enumerate(layers)}
+    else:
+        while only := _only_child(inner):
+            prefix, inner = f"{prefix}{only[0]}.", only[1]
+        places = {f"{prefix}{name}.": f"{name} {type(child).__name__}" for name, child in inner.named_children()}
+    found: dict[str, list[str]] = {}
+    for name, _ in model.named_parameters():
+        layer = next((label for start, label in places.items() if name.startswith(start)), "own parameters")
+        found.setdefault(layer, []).append(name)
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no parameters to take gradients of")
+    return found
+
+
+def _only_child(module: nn.Module) -> tuple[str, nn.Module] | None:
+    """Of a module that merely wraps another one: that, with its name."""
+    children = list(module.named_children())
+    wraps = len(children) == 1 and not list(module.parameters(recurse=False)) and list(children[0][1].children())
+    return children[0] if wraps else None
+
+
+def _gradients(term: Tensor, weight: Tensor, raw: list[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(term, raw, weight, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(r) if g is None else g for r, g in zip(raw, found, strict=True)]
+
+
+@contextmanager
+def _evaluating(loss: Any) -> Iterator[None]:
+    """A loss that balances its levels while it trains does not do so when it is only looked at."""
+    training = isinstance(loss, nn.Module) and loss.training
+    if training:
+        loss.eval()
+    try:
+        yield
+    finally:
+        if training:
+            loss.train()
