@@ -214,11 +214,7 @@ class Pass:
         self.layers = layers_of(model)
         with torch.inference_mode(False), torch.enable_grad():
             self.parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
-            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # BatchNorm writes into these
-            place = next(iter(self.parameters.values()), images)
-            with torch.random.fork_rng():  # dropout draws
-                maps = torch.func.functional_call(model, (self.parameters, buffers), images.to(place))
-        self.maps: list[Tensor] = list(maps)
+            self.maps = _run(model, images, self.parameters)
 
     def pull_on_layers(self, pulls: MapPulls) -> LayerPulls:
         """Carry the pulls on the maps back to the parameters: one backward pass for each term."""
@@ -265,6 +261,19 @@ def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor)
     """
     through = Pass(model, images)
     return through.pull_on_layers(pull_on_maps(loss, through.maps, targets))
+
+
+def maps_of(model: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
+    """The raw maps of a model in the mode it is in, without gradient; BatchNorm's statistics stay as they are."""
+    with torch.inference_mode(False), torch.no_grad():
+        return _run(model, images, dict(model.named_parameters())) if isinstance(model, nn.Module) else [*model(images)]
+
+
+def _run(model: nn.Module, images: Tensor, parameters: dict[str, Tensor]) -> list[Tensor]:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # BatchNorm writes into these
+    place = next(iter(parameters.values()), images)
+    with torch.random.fork_rng():  # dropout draws
+        return list(torch.func.functional_call(model, (parameters, buffers), images.to(place)))
 
 
 def layers_of(model: nn.Module) -> dict[str, list[str]]:

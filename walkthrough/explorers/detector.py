@@ -1,0 +1,104 @@
+"""A detector and pictures for it: what LossExplorer and GradientExplorer start from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from walkthrough.explorers.controls import given
+from walkthrough.explorers.hyp import checked_hyp, hyp_settings
+from walkthrough.explorers.pictures import Annotations, PictureExplorer, PictureState, annotate, images_of, pictured
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.loader import collate
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.checkpoint import load
+
+WEIGHTS, SCENES = "shapes-n", 4  # the weights that come along; how many of the scenes that they know
+SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at
+
+
+@dataclass(frozen=True)
+class DetectorState(PictureState):
+    """Pictures, a detector, and the hyperparameters that no slider stands for."""
+
+    model: Any = given()
+    hyp: Hyperparameters = given(Hyperparameters())
+
+
+class DetectorExplorer(PictureExplorer):
+    """Base of explorers that show what a detector's loss makes of pictures with objects."""
+
+    State = DetectorState
+
+    @classmethod
+    def prepare(
+        cls,
+        images: Any = None,
+        targets: Any = None,
+        model: Any = None,
+        hyp: Hyperparameters | None = None,
+        names: Sequence[str] | None = None,
+        img_size: int | None = None,
+    ) -> dict[str, Any]:
+        """The reader's or the default pictures, model and hyperparameters.
+
+        Args:
+            images, targets: see annotate; None: scenes of "shapes", or the tour's photographs for COCO's classes.
+            model: a detector, or what load takes; None: "shapes-n". names: of the classes, the model's where left out.
+            hyp: None: the defaults. img_size: to letterbox listed images to; None: what the model was trained at.
+        """
+        model, hyp = checked_detector(model), checked_hyp(hyp)
+        size = img_size or (getattr(model, "metadata", None) or {}).get("img_size") or fitting_size(model)
+        if images is None:
+            pictures = default_pictures(model, size)
+            pictures = pictures if targets is None else annotate(images_of(pictures), targets)
+        else:
+            pictures = annotate(images, targets, size)
+        given_names = tuple(names) if names is not None else tuple(getattr(model, "names", ()))
+        return pictured(pictures, given_names) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
+
+
+def checked_detector(model: Any) -> Any:
+    """A detector as it is, one of a name or path loaded; a ValueError for anything else."""
+    model = load(WEIGHTS if model is None else model) if model is None or isinstance(model, str | Path) else model
+    for name in ("criterion", "decode", "strides", "num_classes"):
+        if not callable(model) or not hasattr(model, name):
+            raise ValueError(
+                f"a detector has model(images), decode(maps), criterion(hyp, img_size), strides and num_classes; "
+                f"{type(model).__name__} has no {name if callable(model) else 'model(images)'}"
+            )
+    return model
+
+
+def fitting_size(model: Any, size: int = SIZE) -> int:
+    """The least multiple of the model's largest stride that is not below size."""
+    stride = max(int(stride) for stride in model.strides)
+    return -(-size // stride) * stride
+
+
+def default_pictures(model: Any, size: int) -> Annotations:
+    """Drawn scenes, or for a model with COCO's 80 classes the tour's photographs.
+
+    Classes beyond the model's are counted on from its first: a scene is then labelled with names that mean nothing in
+    it, but every object stays one.
+    """
+    if model.num_classes == 80:
+        from yolo_lite.data.photos import tour_batch
+
+        return annotate(tour_batch(size))
+    dataset = YoloDataset("shapes", img_size=size, split="val", stride=max(int(s) for s in model.strides))
+    pictures = annotate(collate([dataset[index] for index in range(SCENES)]))
+    return tuple(
+        replace(picture, boxes=tuple((*box[:4], int(box[4]) % model.num_classes) for box in picture.boxes))
+        for picture in pictures
+    )
+
+
+def same_pixels(before: Annotations, after: Annotations) -> bool:
+    """Whether the pictures are the same ones, whatever boxes are drawn on them."""
+    return len(before) == len(after) and all(a.pixels is b.pixels for a, b in zip(before, after, strict=True))
+
+
+def training_size(pictures: Annotations) -> int:
+    """The img_size that training on these pictures would scale its gains to."""
+    return max(max(picture.size) for picture in pictures)
