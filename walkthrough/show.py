@@ -137,22 +137,43 @@ def show_assignment(
 
 
 def _assignment_panel(pixels: np.ndarray, match: Assignment, stride: int, image_index: int) -> Panel:
-    mine = Assignment(*(field[match.image == image_index].detach().cpu() for field in match))
-    cells = torch.stack((mine.row, mine.col), 1)  # (m, 2)
-    own = mine.offset == 0
-    corner = torch.stack((mine.col, mine.row), 1)  # (m, 2) xy
-    objects = xywh_to_xyxy(torch.cat((corner + mine.box[:, :2], mine.box[:, 2:]), 1)) * stride  # (m, 4) pixels
-    anchors = xywh_to_xyxy(torch.cat((corner + 0.5, mine.anchor_wh), 1)) * stride  # where all logits are 0
-    count = len(mine.row)
-    panel = _image_panel(faded(pixels), f"stride {stride}", counted(count, "match", "matches"))
+    mine = of_image(match, image_index)
+    objects = matched_xyxy(mine, mine.box[:, :2], mine.box[:, 2:]) * stride  # (m, 4) pixels
+    panel = _image_panel(faded(pixels), f"stride {stride}", counted(len(mine.row), "match", "matches"))
     return _with(
         panel,
-        Grid(stride, panel.width, panel.height, opacity=0.15),
-        Cells(cells[~own].unique(dim=0), stride, "neighbour", hatch="/", opacity=0.8),
-        Cells(cells[own].unique(dim=0), stride, "own", opacity=0.9),
-        Boxes(anchors[own].unique(dim=0), colours=("anchor",), dash="dashed", width=1.2),
+        *cell_layers(mine, stride, panel.width, panel.height),
+        Boxes(anchors_of(mine, stride), colours=("anchor",), dash="dashed", width=1.2),
         Boxes(objects.round().unique(dim=0)),
     )
+
+
+def of_image(match: Assignment, image_index: int) -> Assignment:
+    """The matches of one image of a batch."""
+    return Assignment(*(field[match.image == image_index].detach().cpu() for field in match))
+
+
+def cell_layers(match: Assignment, stride: float, width: float, height: float) -> tuple[Grid, Cells, Cells]:
+    """The lattice of a level; the neighbours that answer for an object, hatched; the own cells, over them."""
+    cells = torch.stack((match.row, match.col), 1)  # (m, 2)
+    own = match.offset == 0
+    return (
+        Grid(stride, width, height, opacity=0.15),
+        Cells(cells[~own].unique(dim=0), stride, "neighbour", hatch="/", opacity=0.8),
+        Cells(cells[own].unique(dim=0), stride, "own", opacity=0.9),
+    )
+
+
+def anchors_of(match: Assignment, stride: float) -> Tensor:
+    """(k, 4) xyxy pixels: the anchors in the own cells, where they lie when all logits are 0."""
+    centre = torch.full_like(match.anchor_wh, 0.5)
+    return (matched_xyxy(match, centre, match.anchor_wh) * stride)[match.offset == 0].unique(dim=0)
+
+
+def matched_xyxy(match: Assignment, xy: Tensor, wh: Tensor) -> Tensor:
+    """(m, 4) boxes in cells of the grid; xy is measured from the corner of each match's cell."""
+    corner = torch.stack((match.col, match.row), 1)  # (m, 2)
+    return xywh_to_xyxy(torch.cat((corner + xy, wh), 1))
 
 
 def show_feature_maps(

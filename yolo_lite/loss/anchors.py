@@ -82,7 +82,11 @@ def anchor_fit(wh: Tensor | np.ndarray, anchors: Tensor | np.ndarray, anchor_t: 
     >>> fit.best_possible_recall, fit.best_ratio.tolist()
     (0.5, [0.5, 0.25])
     """
-    worst = ratio_test(_checked(wh, "wh"), _checked(anchors, "anchors").reshape(-1, 2)).worst  # (K, n)
+    return fit_of_ratios(ratio_test(_checked(wh, "wh"), _checked(anchors, "anchors").reshape(-1, 2)).worst, anchor_t)
+
+
+def fit_of_ratios(worst: Tensor, anchor_t: float = 4.0) -> AnchorFit:
+    """The same, of ratios that are known. worst: (K, n), what ratio_test says of K anchors and n objects."""
     best, best_anchor = worst.min(0)  # (n,)
     ratio, matched = 1 / best, best < anchor_t
     return AnchorFit(
