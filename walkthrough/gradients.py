@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from yolo_lite.loss.loss import ComputeLoss, add_levels
 from yolo_lite.loss.targets import Assignment
 
-POSITIVE, BACKGROUND = "positive", "background"
+Part = Literal["", "positive", "background"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,18 @@ class MapPulls:
             raise ValueError(f"no term {term!r} in this loss; it has total, {', '.join(self.terms)}")
         return self.gradients[term]
 
-    def cells(self, term: str, level: int) -> Tensor:
-        """(N, A, H, W) how hard a term pulls on each cell: the norm over the cell's K numbers."""
-        return norm_of_cells(self.of(term)[level])
+    def cells(self, term: str, level: int, part: Part = "") -> Tensor:
+        """(N, A, H, W) how hard a term pulls on each cell: the norm over the cell's K numbers.
+
+        part: "positive" leaves only the cells that answer for an object, "background" only the others; "": all.
+        """
+        strength = norm_of_cells(self.of(term)[level])
+        if not part:
+            return strength
+        if (positives := self.positives(level)) is None:
+            raise ValueError("this loss does not say which cells answer for an object")
+        kept = positives if part == "positive" else ~positives
+        return strength * kept.to(strength.device)
 
     def positives(self, level: int) -> Tensor | None:
         """(N, A, H, W) bool: the cells that answer for an object; None where the loss has no matches."""
@@ -65,11 +74,6 @@ class MapPulls:
         match = self.matches[level].to("cpu")
         mask[match.image, match.anchor, match.row, match.col] = True
         return mask
-
-    def split(self, term: str, level: int) -> dict[str, Tensor]:
-        """A term's pull on the cells that answer for objects and on all others: one norm each."""
-        mask, pull = self.positives(level), self.cells(term, level).cpu()
-        return {} if mask is None else {POSITIVE: pull[mask].norm(), BACKGROUND: pull[~mask].norm()}
 
     def _listed(self) -> list[list[Tensor]]:
         return list(self.gradients.values())
@@ -169,13 +173,18 @@ def terms_of(parts: Any) -> dict[str, Tensor]:
 
 
 def strongest_cells(
-    pulls: MapPulls, term: str = "total", level: int | None = None, image: int = 0, count: int = 10
+    pulls: MapPulls,
+    term: str = "total",
+    level: int | None = None,
+    image: int = 0,
+    count: int = 10,
+    part: Part = "",
 ) -> list[CellPull]:
     """The cells of an image that a term pulls on hardest, on one level or on all; fewer where fewer are pulled."""
     levels = range(len(pulls.of(term))) if level is None else [level]
     found = []
     for index in levels:
-        strength = pulls.cells(term, index)[image]  # (A, H, W)
+        strength = pulls.cells(term, index, part)[image]  # (A, H, W)
         top = strength.flatten().topk(min(count, strength.numel()))
         found += [(value, index, place) for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
     found = sorted((entry for entry in found if entry[0] > 0), key=lambda entry: -entry[0])[:count]

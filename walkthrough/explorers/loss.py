@@ -142,7 +142,7 @@ class LossExplorer(DetectorExplorer):
     def scene(result: Losses) -> Scene:
         """The picture and the losses; the shares of the gradient by term and level; the numbers."""
         shares = Chart(
-            _beside(result, lambda pulls: tuple(100 * share for share in numbers(shares_of_terms(pulls)))),
+            _beside(result, lambda pulls: _percent(shares_of_terms(pulls))),
             "share of the total",
             y_label="%",
         )
@@ -207,10 +207,10 @@ def _losses_chart(result: Losses) -> Chart:
 
 def _pulls_chart(result: Losses) -> Chart:
     strides = [int(stride) for stride in result.state.model.strides]
-    names = tuple(f"{term}, stride {stride}" for term in result.now.terms for stride in strides)
-    marks = _beside(result, lambda pulls: tuple(100 * share for share in numbers(pulls.shares)), names)
-    caption = "norm of the gradient with respect to the raw maps, as a share of the sum of all norms"
-    return Chart(marks, "share of the gradient by term and level", caption, y_label="%")
+    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in strides)
+    marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
+    caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
+    return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
 
 
 def _table(result: Losses) -> Table:
@@ -221,10 +221,13 @@ def _table(result: Losses) -> Table:
         pull = result.now.norms[index].norm().item()
         rows.append((term, _digits(gain), _digits(scaled), f"{loss:.4f}", f"{usual:.4f}", f"{pull:.3g}"))
     total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
-    rows.append(("total", "", "", f"{total:.4f}", f"{usual:.4f}", ""))
     columns = ("", "gain", "scaled", "loss", "default", "pull")
-    caption = f"total = sum x {counted(len(result.state.pictures), 'picture')}; scaled: gain fitted to this model"
+    caption = f"total {total:.4f}, default {usual:.4f}; scaled: as criterion fits it"
     return Table(columns, tuple(rows), "numbers", caption)
+
+
+def _percent(shares: Tensor) -> tuple[float, ...]:
+    return tuple(round(100 * share, 1) for share in numbers(shares))
 
 
 def _digits(value: float | None) -> str:
@@ -242,14 +245,9 @@ def _empty(result: Losses) -> str:
 
 
 def _clearly(result: Losses) -> str:
-    """The term and the pull that stand out, if any does: what holds on every machine."""
+    """The term with the largest loss and the one that pulls hardest, where they stand out."""
     losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
-    strides = [int(stride) for stride in result.state.model.strides]
-    pulls = {
-        f"{term} at stride {stride}": norm
-        for term, norms in zip(result.now.terms, result.now.norms.tolist(), strict=True)
-        for stride, norm in zip(strides, norms, strict=True)
-    }
+    pulls = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
     largest, hardest = _outstanding(losses), _outstanding(pulls)
     first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
     return f"{first}; {f'hardest pull: {hardest}' if hardest else 'no pull is clearly the hardest'}"

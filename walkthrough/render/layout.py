@@ -76,7 +76,7 @@ def _aspect(panel: Panel | Chart) -> float:
         return panel.width / panel.height
     if panel.legend == "beside":
         return ASPECT_WITH_LEGEND
-    bars = max((len(mark.names) for mark in panel.marks if isinstance(mark, Bars)), default=0)
+    bars = sum(len(mark.names) for mark in panel.marks if isinstance(mark, Bars))
     return CHART_ASPECT if bars <= MANY_BARS else WIDE_CHART_ASPECT
 
 
