@@ -99,15 +99,17 @@ print(model.summary(640))
 # ## 6. One layer after the other
 #
 # `forward_layers` runs the network and stops after each layer, so we can look inside. The weights are still random:
-# what you see is what random edge detectors see.
+# what you see is what random edge detectors see. (`no_grad` says that we only look: PyTorch then keeps no notes for
+# gradients, which would fill the memory.)
 
 # %%
 images = batch.images.float() / 255
 kept = {}
-for layer, output in model.forward_layers(images):
-    if layer.index in (0, 2, 4, 9):
-        kept[f"after layer {layer.index}, {layer.kind}"] = output
-show_feature_maps(kept, count=8, image_index=2)
+with torch.no_grad():
+    for layer, output in model.forward_layers(images[2:3]):
+        if layer.index in (0, 2, 4, 9):
+            kept[f"after layer {layer.index}, {layer.kind}"] = output
+show_feature_maps(kept, count=8)
 
 # %% [markdown]
 # **What to notice**
@@ -122,7 +124,8 @@ show_feature_maps(kept, count=8, image_index=2)
 # 85 numbers: four for the box, one for "is there an object at all?", and one for each of the 80 classes.
 
 # %%
-maps = model(images)
+with torch.no_grad():
+    maps = model(images)
 for raw, stride in zip(maps, model.strides):
     print(f"stride {stride:2}: {tuple(raw.shape)} = images, anchors, rows, columns, 5 + {model.num_classes}")
 show_grid(batch.images[2], model.strides)
@@ -194,8 +197,11 @@ show_assignment(batch, matches, model.strides, image_index=2)
 # - **box**: how badly the boxes of the matched cells overlap with their objects, $1 - \text{CIoU}$;
 # - **obj**: for *every* cell, whether it says "object" where there is one and nothing elsewhere;
 # - **cls**: for matched cells, whether they name the right class.
+#
+# This time the network runs with notes: each operation remembers what it did, for the way back in step 13.
 
 # %%
+maps = model(images)
 criterion = model.criterion(yl.Hyperparameters(), img_size=640)
 before = criterion(maps, batch.targets)
 show_bars({"box": before.box, "obj": before.obj, "cls": before.cls}, title="the loss before training", y_label="loss")
@@ -241,7 +247,8 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 
 # %%
 torch.optim.SGD(model.parameters(), lr=0.0003).step()
-after = criterion(model(images), batch.targets)
+with torch.no_grad():
+    after = criterion(model(images), batch.targets)
 print("the loss is lower than before:", bool(after.total < before.total))
 show_bars({"before": before.total, "after one step": after.total}, title="total loss", y_label="loss")
 
