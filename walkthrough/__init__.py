@@ -8,7 +8,9 @@ picture 2 x 2, 1 box: left half
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
 from walkthrough.explorers.iou import IouPlayground
+from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
+from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.run import (
     show_confusion,
     show_f1,
@@ -22,9 +24,13 @@ from walkthrough.show import show_assignment, show_batch, show_feature_maps, sho
 
 __all__ = [
     "IouPlayground",
+    "NmsExplorer",
     "Scene",
     "ScheduleExplorer",
     "column",
+    "effective_field",
+    "feature_statistics",
+    "record_layers",
     "row",
     "show_assignment",
     "show_bars",
@@ -36,6 +42,7 @@ __all__ = [
     "show_histogram",
     "show_history",
     "show_image",
+    "show_layers",
     "show_precision_recall",
     "show_predictions",
     "show_schedule",

@@ -1,0 +1,223 @@
+"""NmsExplorer: of many boxes around one object, which stay, who removed whom, and what that does to the figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from walkthrough.explorers.controls import given, point, slider, toggle
+from walkthrough.explorers.nms_scene import scene_of
+from walkthrough.explorers.pictures import Annotated, Annotations, PictureExplorer, PictureState, annotate, pictured
+from walkthrough.explorers.suppression import AT_IOU, Choice, Decided, Figures, Rule, choose, decide, figures
+from walkthrough.images import to_numpy
+from walkthrough.scene import Scene, counted
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.loader import collate
+from yolo_lite.detect.inference import Detector, inference, network_input
+from yolo_lite.detect.matching import match_detections
+from yolo_lite.model.checkpoint import load
+
+SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
+
+
+@dataclass(frozen=True)
+class State(PictureState):
+    """The arguments of non_max_suppression, and the box that is asked about."""
+
+    conf_thres: float = slider(0.25, 0, 1, 0.005, help="a box counts when objectness and score are above it")
+    iou_thres: float = slider(0.45, 0, 1, 0.005, help="a box goes when it overlaps a better one by more")
+    agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
+    multi_label: bool = toggle(False, label="several classes per box", help="what validation uses")
+    max_det: int = slider(300, 1, 1000, help="boxes kept at most")
+    chosen: tuple[float, float] | None = point(help="click a candidate: who suppressed it, or whom it did")
+    detection: tuple[float, float] | None = point(help="click a kept box: whom it suppressed")
+    model: Any = given()
+    decoded: tuple[tuple[np.ndarray, Tensor], ...] = given(())  # pixels and boxes (n, 5 + C) of each picture
+
+    @property
+    def rule(self) -> Rule:
+        """The arguments of non_max_suppression."""
+        return Rule(self.conf_thres, self.iou_thres, self.agnostic, self.multi_label, self.max_det)
+
+    def boxes_of(self, picture: Annotated) -> Tensor | None:
+        """The predictions (n, 5 + C) for a picture; None where there are none."""
+        return next((boxes for pixels, boxes in self.decoded if pixels is picture.pixels), None)
+
+
+class Result(NamedTuple):
+    """The shown picture, what was decided there, and the figures over all pictures before and after."""
+
+    picture: Annotated
+    names: tuple[str, ...]
+    decided: Decided
+    correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
+    choice: Choice | None
+    best: float  # highest score of all predictions, where there is no candidate
+    before: Figures
+    after: Figures
+    pictures: int  # that the figures are about
+    new_class: int
+
+
+class NmsExplorer(PictureExplorer):
+    """Non-maximum suppression of a model's predictions: before, after, who suppressed whom, precision and recall.
+
+    Args:
+        images, targets: see annotate; left out: drawn scenes, of which the weights shapes-n know the objects.
+        model: a detector; left out: shapes-n, unless boxes are given.
+        boxes: decoded predictions (N, n, 5 + C) in pixels of the images, from anything: no model is needed then.
+        names: class names; left out: the model's.
+
+    >>> w = NmsExplorer(iou_thres=0.6)
+    >>> w.chosen = (0,)  # the best of all candidates
+    >>> w.result.choice.verdict
+    'kept'
+    """
+
+    State = State
+    title = "non-maximum suppression"
+
+    @classmethod
+    def prepare(
+        cls,
+        images: Any = None,
+        targets: Any = None,
+        model: Detector | None = None,
+        boxes: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """See the class. The model runs here, once for each picture."""
+        if boxes is not None and images is None:
+            raise ValueError("boxes= are predictions for pictures: give those too, as images=")
+        if model is None and boxes is None:
+            model = load("shapes-n")
+        if model is not None and not hasattr(model, "decode"):
+            raise ValueError(
+                f"a detector has model(images) and model.decode(maps); {type(model).__name__} has no decode"
+            )
+        pictures = _default_pictures(model) if images is None and targets is None else annotate(images, targets)
+        decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
+        classes = decoded[0][1].shape[1] - 5
+        names = names if names is not None else getattr(model, "names", ())
+        highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
+        if highest >= classes:
+            raise ValueError(f"a target has class {highest}, but predictions are of the classes 0 to {classes - 1}")
+        names = (*names, *(f"class {cls}" for cls in range(len(names), classes)))
+        first = decide(decoded[0][1], Rule()).largest
+        chosen = None if first is None else (float(first),)
+        return pictured(pictures, names) | {"model": model, "decoded": decoded, "chosen": chosen}
+
+    def settle(self, before: State, after: State) -> State:
+        """New pictures get their predictions; a click on a kept box chooses its candidate."""
+        after = super().settle(before, after)
+        known = [pixels for pixels, _ in after.decoded]
+        if after.model is not None and any(all(p.pixels is not k for k in known) for p in after.pictures):
+            after = replace(after, decoded=_run(after.model, after.pictures, after.decoded))
+        another = (after.picture, after.multi_label) != (before.picture, before.multi_label)
+        if another and after.chosen == before.chosen:  # candidates have other numbers now
+            after = replace(after, chosen=None)
+        if after.detection is not None:
+            kept, place = decide(after.boxes_of(after.shown), after.rule).kept, int(after.detection[0])
+            chosen = (float(kept[place]),) if 0 <= place < len(kept) else None
+            after = replace(after, chosen=chosen, detection=None)
+        return after
+
+    @staticmethod
+    def compute(state: State) -> Result:
+        """The steps of non_max_suppression for each picture, and the figures that follow."""
+        if not state.pictures:
+            raise ValueError("there is no picture")
+        boxes = state.boxes_of(state.shown)
+        if boxes is None:
+            raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
+        shown, labels = decide(boxes, state.rule), labels_of(state.shown)
+        others = [p for p in state.pictures if p is not state.shown and state.boxes_of(p) is not None]
+        every = [shown, *(decide(state.boxes_of(picture), state.rule) for picture in others)]
+        wanted = [labels, *map(labels_of, others)]
+        chosen = -1 if state.chosen is None else int(state.chosen[0])
+        return Result(
+            state.shown,
+            state.names,
+            shown,
+            match_detections(shown.detections, labels, AT_IOU)[:, 0],
+            choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
+            float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
+            figures([decided.rows for decided in every], wanted),
+            figures([decided.detections for decided in every], wanted),
+            len(every),
+            state.new_class,
+        )
+
+    @staticmethod
+    def scene(result: Result) -> Scene:
+        """Before, after, the relation as a table, and precision against recall."""
+        return scene_of(result)
+
+    def words(self) -> str:
+        """What is kept, and what became of the chosen box."""
+        result: Result = self.result
+        cls = result.decided.detections[:, 5].int().tolist()
+        kept = ", ".join(counted(cls.count(k), result.names[k], result.names[k]) for k in sorted(set(cls)))
+        said = f"{result.picture.name}: kept {kept or 'nothing'}"
+        if result.choice is None:
+            return said
+        chosen = result.names[int(result.decided.found.cls[result.choice.index])]
+        return f"{said}; chosen: {chosen}" + (", suppressed by a better box" if result.choice.suppressor >= 0 else "")
+
+    def as_code(self) -> str:
+        """The call that decides the same."""
+        options = [f"conf_thres={self.state.conf_thres:g}", f"iou_thres={self.state.iou_thres:g}"]
+        options += [f"{name}=True" for name in ("agnostic", "multi_label") if getattr(self.state, name)]
+        options += [f"max_det={self.state.max_det}"] if self.state.max_det != State.max_det else []
+        return f"boxes = model.decode(model(images))\nfound = yl.non_max_suppression(boxes, {', '.join(options)})"
+
+
+def labels_of(picture: Annotated) -> np.ndarray:
+    """The objects of a picture as match_detections takes them, (m, 5): class, xyxy."""
+    return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
+
+
+def _default_pictures(model: Any) -> Annotations:
+    """Scenes for a model of their classes; otherwise the tour's photographs, with objects where the classes fit."""
+    dataset = YoloDataset("shapes", img_size=SCENE_SIZE, split="val")
+    if tuple(model.names) == dataset.names:
+        return annotate(collate([dataset[index] for index in SCENES]))
+    pictures = annotate()
+    highest = max(int(box[4]) for picture in pictures for box in picture.boxes)
+    return pictures if highest < model.num_classes else tuple(replace(picture, boxes=()) for picture in pictures)
+
+
+def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Tensor]]) -> tuple:
+    """The model's decoded boxes of each picture, those that are known already taken from there."""
+    stride = max(int(stride) for stride in model.strides)
+    decoded = []
+    for picture in pictures:
+        found = next((boxes for pixels, boxes in known if pixels is picture.pixels), None)
+        if found is None:
+            if any(side % stride for side in picture.size):
+                size = f"{picture.size[1]} x {picture.size[0]}"
+                raise ValueError(
+                    f"{picture.name} is {size} px: the model takes multiples of {stride}; a list is resized"
+                )
+            image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
+            with inference(model):
+                found = model.decode(model(network_input(image, model)))[0].float().cpu()  # (n, 5 + C)
+        decoded.append((picture.pixels, found))
+    return tuple(decoded)
+
+
+def _checked_boxes(boxes: Any, pictures: Annotations) -> tuple[tuple[np.ndarray, Tensor], ...]:
+    """Predictions that the reader gave, beside their pictures."""
+    boxes = boxes if isinstance(boxes, list | tuple) else to_numpy(boxes)
+    rows = [torch.from_numpy(np.array(to_numpy(image_boxes), np.float32)) for image_boxes in boxes]
+    if len(rows) != len(pictures):
+        raise ValueError(f"boxes are of {counted(len(rows), 'picture')}, but there are {len(pictures)}")
+    wrong = next(
+        (tuple(image_boxes.shape) for image_boxes in rows if image_boxes.ndim != 2 or image_boxes.shape[1] < 6), None
+    )
+    if wrong is not None:
+        raise ValueError(f"boxes have the shape (N, n, 5 + C), as model.decode gives them; a picture has {wrong}")
+    return tuple((picture.pixels, image_boxes) for picture, image_boxes in zip(pictures, rows, strict=True))
