@@ -75,7 +75,7 @@ def summarise(model: "Yolo", img_size: int | tuple[int, int] = 640) -> Summary:
     image = torch.zeros(1, model.channels, height, width, device="meta", dtype=model.anchors.dtype)
     shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
     rows, counted = [], 0
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_FLOPS) as counter:
+    with torch.no_grad(), flop_counter() as counter:
         for layer, output in probe.forward_layers(image):
             shapes[layer.index] = _shapes(output)
             total = counter.get_total_flops()
@@ -93,6 +93,17 @@ def summarise(model: "Yolo", img_size: int | tuple[int, int] = 640) -> Summary:
             )
             counted = total
     return Summary(tuple(rows), (height, width))
+
+
+def flop_counter() -> FlopCounterMode:
+    """Counts the FLOPs of what runs inside it, 2 per multiply-and-add, in ``get_total_flops()``.
+
+    >>> with flop_counter() as counter:
+    ...     _ = torch.nn.functional.conv2d(torch.zeros(1, 3, 8, 8), torch.zeros(4, 3, 1, 1))
+    >>> counter.get_total_flops()  # 2 * 4 * 3 * 8 * 8
+    1536
+    """
+    return FlopCounterMode(display=False, custom_mapping=_FLOPS)
 
 
 def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
