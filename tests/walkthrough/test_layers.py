@@ -1,0 +1,397 @@
+"""Layer records agree with the model's summary, with recorded numbers and with gradients; the model stays as it was."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import yolo_lite as yl
+from walkthrough.layers import (
+    CellGradients,
+    LayerRecord,
+    effective_field,
+    feature_statistics,
+    record_layers,
+    show_layers,
+)
+
+TWO_LEVELS = {
+    "nc": 3,
+    "anchors": 2,
+    "backbone": [[-1, 1, "Conv", [8, 6, 2, 2]], [-1, 1, "C3", [8]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "SPPF", [16]]],
+    "head": [[-1, 1, "nn.Upsample", [None, 2, "nearest"]], [[-1, 1], 1, "Concat", [1]], [[5, 3], 1, "Detect", []]],
+}
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Functional(nn.Module):
+    """A module of nobody's library: sums, slices, functional calls, one layer called three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 5, stride=2, padding=2)
+        self.body = nn.Conv2d(4, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        first = functional.relu(self.stem(images))
+        deep = self.body(functional.avg_pool2d(self.body(first), 2))
+        resized = functional.interpolate(deep, scale_factor=2, mode="bilinear")
+        joined = self.body(resized[:, :, 1:-1] + first[:, :, 1:-1])
+        return self.up(joined), {"coarse": deep}
+
+
+# ---- against the model's own summary, and against recorded numbers ---------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["yolov5n", "yolov5n6", "yolov5n-p2", "yolov3-tiny", TWO_LEVELS])
+def test_inputs_parameters_flops_and_shapes_are_those_of_the_summary(source: str | dict) -> None:
+    model = yl.create_model(source, num_classes=3)
+    records = record_layers(model, noise(2, 3, 64, 128))
+    for record, row in zip(records, model.summary((64, 128)).rows, strict=True):
+        assert (record.index, record.kind, record.inputs) == (row.index, row.kind, row.inputs)
+        assert (record.parameters, record.flops) == (row.parameters, row.flops)
+        for shapes, expected in ((record.input_shapes, row.input_shapes), (record.output_shapes, row.output_shapes)):
+            assert [shape[1:] for shape in shapes] == [shape[1:] for shape in expected]
+            assert {shape[0] for shape in shapes} == {2}
+    assert [record.part for record in records].count("head") == 1
+
+
+def test_shapes_and_parameters_of_yolov5n_are_those_of_the_reference(golden: Path) -> None:
+    facts = json.loads((golden / "facts.json").read_text())
+    records = record_layers(yl.create_model("yolov5n"), torch.zeros(1, 3, 640, 640), kept_depth=0)
+    recorded = [shape if isinstance(shape[0], list) else [shape] for shape in facts["yolov5n_shapes_4x640"]]
+    for record, shapes in zip(records, recorded, strict=True):  # the reference was given four images
+        assert [list(shape[1:]) for shape in record.output_shapes] == [shape[1:] for shape in shapes]
+    known = facts["models"]["yolov5n"]
+    assert [record.parameters for record in records] == known["layer_parameters"]
+    assert sum(record.parameters for record in records) == known["parameters"]
+
+
+def test_outputs_are_those_of_the_layers() -> None:
+    model, images = yl.create_model("yolov5n").eval(), noise(1, 3, 64, 96)
+    records = record_layers(model, images)
+    for record, (_, output) in zip(records, model.forward_layers(images), strict=True):
+        for mine, theirs in zip(record.outputs, output if isinstance(output, list) else [output], strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def test_a_fused_model_sees_as_much_as_before_with_fewer_parameters() -> None:
+    model, images = yl.create_model("yolov5n"), noise(1, 3, 64, 64)
+    plain, fused = record_layers(model, images), record_layers(model.fuse(), images)
+    assert [r.receptive_field.size for r in plain] == [r.receptive_field.size for r in fused]
+    assert sum(r.parameters for r in plain) > sum(r.parameters for r in fused)
+
+
+# ---- modules within layers -------------------------------------------------------------------------------------------
+
+
+def test_modules_within_a_layer_form_a_graph_of_their_own() -> None:
+    records = record_layers(yl.create_model("yolov5n"), noise(1, 3, 64, 64), depth=None, kept_depth=1)
+    c3, sppf = records[2], records[9]
+    assert [module.name for module in c3.inside] == [f"layers.2.{name}" for name in ("cv1", "m", "cv2", "cv3")]
+    assert [module.inputs for module in c3.inside] == [(-1,), (0,), (-1,), (1, 2)]
+    bottleneck = c3.inside[1].inside[0]
+    assert [module.kind for module in bottleneck.inside] == ["Conv", "Conv"]
+    assert sum(module.flops for module in c3.inside) == c3.flops
+    assert sum(module.parameters for module in c3.inside) == c3.parameters
+    assert [(module.call, module.inputs) for module in sppf.inside[1:4]] == [(0, (0,)), (1, (1,)), (2, (2,))]
+    assert sppf.inside[4].inputs == (0, 1, 2, 3)
+    with pytest.raises(ValueError, match=r"output of layers\.2\.cv1 was not kept"):
+        _ = c3.inside[0].output
+    assert c3.output.shape == (1, 32, 16, 16)
+
+
+def test_depth_says_how_far_modules_are_recorded() -> None:
+    model, images = yl.create_model("yolov5n"), noise(1, 3, 64, 64)
+    assert record_layers(model, images)[2].inside == ()
+    two = record_layers(model, images, depth=2)[2]
+    assert len(two.inside) == 4
+    assert two.inside[1].inside == ()
+    assert two.inside[0].output.shape == (1, 16, 16, 16)
+
+
+def test_any_module_is_recorded_call_by_call() -> None:
+    model, images = Functional(), noise(2, 3, 32, 32)
+    records = record_layers(model, images)
+    assert [record.name for record in records] == ["stem", "body", "body", "body", "up"]
+    assert [record.call for record in records] == [0, 0, 1, 2, 0]
+    assert [record.inputs for record in records] == [(-1,), (0,), (1,), (2, 0), (3,)]
+    assert [record.parameters for record in records] == [304, 148, 0, 0, 260]  # a layer called again adds none
+    assert torch.equal(records[4].output, model(images)[0])
+    assert records[4].part == ""
+
+
+def test_a_module_without_modules_is_its_own_only_layer() -> None:
+    (record,) = record_layers(nn.Conv2d(1, 2, 3, padding=1), noise(1, 1, 8, 8))
+    assert (record.kind, record.inputs, record.flops) == ("Conv2d", (-1,), 2 * 9 * 2 * 64)
+    assert repr(record.receptive_field) == "3 x 3 pixels, every 1 pixels"
+    assert effective_field(nn.Conv2d(1, 2, 3, padding=1), noise(1, 1, 8, 8), record, 4, 4).box == (3, 3, 6, 6)
+
+
+def test_a_module_with_several_outputs_has_a_record_of_each() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"same": x, "half": functional.max_pool2d(x, 2)}
+
+    (record,) = record_layers(Twice(), noise(1, 3, 8, 8))
+    assert record.output_shapes == ((1, 3, 8, 8), (1, 3, 4, 4))
+    assert [field.size for field in record.receptive_fields] == [(1, 1), (2, 2)]
+    assert CellGradients(Twice(), noise(1, 3, 8, 8), record, output=1).of(1, 3, channel=0).gradient.sum() == 1
+
+
+# ---- receptive fields ------------------------------------------------------------------------------------------------
+
+
+def positive(model: nn.Module) -> nn.Module:
+    """In double precision, with weights above zero and averages for maxima: no path to a pixel is cancelled or cut."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.MaxPool2d):
+            parent = model.get_submodule(name.rpartition(".")[0])
+            pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding)
+            setattr(parent, name.rpartition(".")[2], pool)
+        elif isinstance(module, nn.SiLU):
+            parent = model.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], nn.Identity())
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.abs_().add_(0.01)
+    return model
+
+
+def cells_of(record: LayerRecord) -> list[tuple[int, int]]:
+    """Corners, edges and the middle."""
+    rows, cols = record.receptive_field.grid
+    return [(0, 0), (rows - 1, cols - 1), (rows // 2, 0), (rows // 2, cols // 2), ((rows + 1) // 3, (2 * cols) // 3)]
+
+
+def assert_exact(model: nn.Module, images: Tensor, indices: list[int] | None = None) -> None:
+    """The field that was worked out is the one that gradients measure, at the borders too."""
+    images = images.double() + 0.1
+    records = record_layers(model, images)
+    for record in records if indices is None else [records[index] for index in indices]:
+        assert record.receptive_field.because == ""
+        gradients = CellGradients(model, images, record)
+        for row, col in cells_of(record):
+            measured = gradients.of(row, col).box
+            assert record.receptive_field.of(row, col) == measured, (record.index, record.kind, row, col)
+
+
+def test_fields_of_plain_convolutions_are_the_textbook_numbers() -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 4, 6, 2, 2), nn.Conv2d(4, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 2, dilation=2))
+    records = record_layers(layers, noise(1, 3, 64, 64))
+    assert [record.receptive_field.size for record in records] == [(6, 6), (10, 10), (26, 26)]
+    assert [record.receptive_field.stride for record in records] == [(2, 2), (4, 4), (4, 4)]
+    assert_exact(positive(layers), noise(1, 3, 64, 64))
+
+
+def test_fields_of_a_yolo_are_what_gradients_measure() -> None:
+    assert_exact(positive(yl.create_model(TWO_LEVELS)), noise(1, 3, 96, 160))
+
+
+def test_fields_through_the_three_levels_are_what_gradients_measure() -> None:
+    model = positive(yl.create_model("yolov5n"))
+    assert_exact(model, noise(1, 3, 192, 128), indices=[4, 6, 12, 17, 24])
+
+
+OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "functional": Functional,
+    "uneven": lambda: nn.Sequential(nn.Conv2d(3, 4, (1, 5), (1, 3)), nn.AvgPool2d((3, 2), (2, 1))),
+    "adaptive": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d((5, 3)), nn.Conv2d(4, 4, 1)),
+    "bilinear": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Upsample(scale_factor=2, mode="bilinear")),
+    "corners": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 3), nn.Upsample((20, 33), mode="bilinear", align_corners=True)),
+    "nearest to an odd size": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Upsample((37, 40))),
+    "shuffle": lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 12, 3, 1, 1), nn.PixelShuffle(2)),
+    "padded": lambda: nn.Sequential(nn.ZeroPad2d((3, 1, 0, 2)), nn.Conv2d(3, 3, 3, 2)),
+    "transposed": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ConvTranspose2d(4, 4, 4, 2, 1)),
+    "focus": lambda: nn.Sequential(yl.create_model({**TWO_LEVELS, "backbone": FOCUS}).layers[0]),
+    "cross convolutions": lambda: nn.Sequential(*list(yl.create_model({**TWO_LEVELS, "backbone": CROSS}).layers)[:2]),
+}
+FOCUS = [[-1, 1, "Focus", [8, 3]], *TWO_LEVELS["backbone"][1:]]
+CROSS = [[-1, 1, "Conv", [8, 6, 2, 2]], [-1, 1, "C3x", [8]], *TWO_LEVELS["backbone"][2:]]
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_fields_of_modules_of_all_kinds_are_what_gradients_measure(name: str) -> None:
+    assert_exact(positive(OTHERS[name]()), noise(1, 3, 28, 36))
+
+
+def test_a_field_holds_every_pixel_with_a_gradient_of_an_ordinary_model() -> None:
+    model, images = yl.load("shapes-n"), noise(1, 3, 128, 192)
+    for record in record_layers(model, images)[2::3]:
+        gradients = CellGradients(model, images, record)
+        for row, col in cells_of(record)[2:4]:
+            x1, y1, x2, y2 = gradients.of(row, col).box
+            left, top, right, bottom = record.receptive_field.of(row, col)
+            assert left <= x1 < x2 <= right
+            assert top <= y1 < y2 <= bottom
+
+
+class Squeeze(nn.Module):
+    """Channels weighted by what is in the whole map: Hu et al. 2017 (arXiv 1709.01507)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.gate = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(Squeeze(), nn.Conv2d(4, 4, 3)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
+        yl.create_model({**TWO_LEVELS, "backbone": [*TWO_LEVELS["backbone"][:3], [-1, 1, "C3TR", [16]]]}),
+    ],
+    ids=["squeeze and excitation", "group normalisation", "classifier", "transformer"],
+)
+def test_what_mixes_the_whole_map_sees_the_whole_image(model: nn.Module) -> None:
+    images = noise(1, 3, 64, 64)
+    record = record_layers(model, images)[-1]
+    assert record.receptive_field.size == (None, None)
+    assert record.receptive_field.of(0, 0) == (0, 0, 64, 64)
+    assert "the whole image" in repr(record.receptive_field)
+    assert effective_field(model.double(), images.double(), record, 0, 0).box == (0, 0, 64, 64)
+
+
+def test_an_operation_without_a_rule_is_named_and_never_underestimated() -> None:
+    class Rolled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.roll(x, 5, dims=2)
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Rolled(), nn.Conv2d(4, 4, 3))
+    records = record_layers(model, noise(1, 3, 16, 16))
+    assert records[0].receptive_field.because == ""
+    assert records[2].receptive_field.because == "roll"
+    assert records[2].receptive_field.of(3, 3) == (0, 0, 16, 16)
+    assert records[2].inputs == (1,)
+
+
+def test_a_cell_that_is_not_there_is_refused_in_words() -> None:
+    model, images = nn.Conv2d(3, 4, 3, padding=1), noise(1, 3, 8, 9)
+    (record,) = record_layers(model, images)
+    with pytest.raises(ValueError, match=r"no cell \(8, 0\) in 8 rows and 9 columns"):
+        record.receptive_field.of(8, 0)
+    with pytest.raises(ValueError, match=r"no cell \(0, 9\)"):
+        effective_field(model, images, record, 0, 9)
+    with pytest.raises(ValueError, match="no channel 4 among the 4"):
+        effective_field(model, images, record, 0, 0, channel=4)
+
+
+def test_the_effective_field_of_a_wide_average_is_all_of_it() -> None:
+    model = nn.AvgPool2d(9, 1, 4)
+    images = noise(1, 3, 32, 32)
+    (record,) = record_layers(model, images)
+    found = effective_field(model, images, record, 16, 16, channel=1)
+    assert found.size == 9
+    assert found.gradient.sum().item() == pytest.approx(1)
+
+
+# ---- statistics ------------------------------------------------------------------------------------------------------
+
+
+def test_statistics_are_those_of_numpy_with_nan_left_out() -> None:
+    maps = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(1)).relu()
+    maps[0, 1, 2, 3] = float("nan")
+    maps[1, 2, 0, 0] = -4
+    whole, channels = feature_statistics(maps), feature_statistics(maps, per_channel=True)
+    clean = maps[~maps.isnan()]
+    expected = (clean.mean(), clean.std(unbiased=False), clean.min(), clean.max())
+    assert whole[:4] == pytest.approx([float(value) for value in expected], rel=1e-5)
+    assert whole.nans == pytest.approx(1 / maps.numel())
+    assert whole.zeros == pytest.approx(float((maps == 0).float().mean()))
+    assert whole.negatives == pytest.approx(1 / maps.numel())
+    assert channels.nans.tolist() == pytest.approx([0, 1 / 70, 0])
+    assert channels.max[0] == maps[:, 0].max()
+    assert channels.min.tolist() == [0, 0, -4]
+    with pytest.raises(ValueError, match="channels are the second dimension"):
+        feature_statistics(torch.zeros(3), per_channel=True)
+
+
+def test_statistics_hold_though_a_later_layer_works_in_place() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
+    images = noise(1, 3, 8, 8)
+    conv, relu = record_layers(model, images)
+    assert torch.equal(conv.output, model[0](images))
+    assert conv.statistics[0].negatives > 0
+    assert relu.statistics[0].negatives == 0
+    assert (relu.inputs, relu.statistics[0].zeros) == ((0,), pytest.approx(conv.statistics[0].negatives))
+
+
+# ---- the model is as it was ------------------------------------------------------------------------------------------
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, in evaluation mode too, and draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if len(x) == 7:
+            raise RuntimeError("seven images")
+        return x + torch.rand(1)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_recording_leaves_no_trace_on_the_model(count: int) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), Counting()).train()
+    model[1].eval()  # frozen, as some train
+    model[0].weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    images = noise(count, 3, 8, 8)
+    if count == 7:
+        with pytest.raises(RuntimeError, match="seven images"):
+            record_layers(model, images)
+    else:
+        record = record_layers(model, images)[2]
+        effective_field(model, images, record, 2, 2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert [module.training for module in model] == [True, False, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False, True, True, True]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert images.grad_fn is None
+    assert not images.requires_grad
+
+
+def test_images_of_another_form_are_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), not \(3, 8, 8\)"):
+        record_layers(nn.Conv2d(3, 4, 3), noise(3, 8, 8))
+    with pytest.raises(ValueError, match="not list"):
+        record_layers(nn.Conv2d(3, 4, 3), [noise(3, 8, 8)])
+    with pytest.raises(ValueError, match="depth is 1 or more"):
+        record_layers(nn.Conv2d(3, 4, 3), noise(1, 3, 8, 8), depth=0)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        record_layers(yl.create_model("yolov5n"), noise(1, 3, 33, 64))
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_for_each_layer_and_for_each_module_in_it() -> None:
+    records = record_layers(yl.create_model("yolov5n"), noise(1, 3, 64, 64), depth=2)
+    table, deep = show_layers(records).rows[0][0], show_layers(records, inside=True).rows[0][0]
+    assert len(table.rows) == 25
+    assert table.rows[12][:5] == ("12", "11, 6", "Concat", "256 x 4 x 4", "0")
+    assert table.rows[0][-1] == "6 x 6"
+    assert len(deep.rows) == 25 + sum(len(record.inside) for record in records)
+    assert deep.rows[1][2] == "conv Conv2d"
+    assert "0." not in repr(show_layers(records))

@@ -1,0 +1,115 @@
+"""Effective receptive fields: which of the pixels that a cell can see it really listens to, by its gradient."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from walkthrough.layers.follow import tensors_in
+from walkthrough.layers.record import LayerRecord, listening, untouched
+
+HEARD = 1 - 0.9545  # of the largest gradient: the threshold of Luo et al., section 3.2
+
+
+class EffectiveField(NamedTuple):
+    """Of one cell. Source: Luo et al. 2016, "Understanding the Effective Receptive Field" (arXiv 1701.04128)."""
+
+    gradient: Tensor  # (H, W), >= 0: |d cell / d pixel|, summed over the image's channels
+
+    @property
+    def heard(self) -> Tensor:
+        """(H, W) bool: pixels with more than 4.55 % of the largest gradient."""
+        return self.gradient > HEARD * self.gradient.max()
+
+    @property
+    def size(self) -> float:
+        """Side in pixels of a square of as many pixels as are heard."""
+        return float(self.heard.sum()) ** 0.5
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 around the pixels with any gradient at all; zeros where there is none."""
+        rows, cols = ((self.gradient > 0).any(dim).nonzero().flatten().tolist() for dim in (1, 0))
+        return (cols[0], rows[0], cols[-1] + 1, rows[-1] + 1) if rows else (0, 0, 0, 0)
+
+
+class CellGradients:
+    """A pass up to one layer, kept with all that the gradients need: asking for one cell after another is quick.
+
+    Args:
+        record: of the layer, from record_layers(model, images).
+        images: (N, C, H, W), as they were recorded. output: which, of a layer with several.
+    Raises:
+        ValueError: the pass does not reach the layer, or no gradient leads from it to the image.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, record: LayerRecord, output: int = 0) -> None:
+        self.record, self.field = record, record.receptive_fields[output]
+        self.images = images.detach().clone().requires_grad_()
+        with untouched(model), torch.enable_grad():
+            made = _output_of(model, self.images, record)
+        self.output = list(tensors_in(made))[output]
+        if not self.output.requires_grad:
+            raise ValueError(f"no gradient leads from the output of {record.name} back to the image")
+
+    def of(self, row: int = 0, col: int = 0, channel: int | None = None, image: int = 0) -> EffectiveField:
+        """The effective field of the cell at (row, col), of all its channels' sum or of one channel.
+
+        Where rows and columns were flattened away, the cell is the whole output of the image.
+        """
+        cell = self.output[image]  # the output without its first dimension
+        if self.field.dims is not None:
+            rows, cols = self.field.grid
+            if not (0 <= row < rows and 0 <= col < cols):
+                raise ValueError(f"there is no cell ({row}, {col}) in {rows} rows and {cols} columns")
+            first, second = (dim - 1 for dim in self.field.dims)
+            cell = cell.select(first, row).select(second - (second > first), col)
+        values = cell.flatten()
+        if channel is not None and not 0 <= channel < len(values):
+            raise ValueError(f"there is no channel {channel} among the {len(values)} of {self.record.name}")
+        value = values.sum() if channel is None else values[channel]
+        (gradient,) = torch.autograd.grad(value, self.images, retain_graph=True)
+        return EffectiveField(gradient[image].abs().sum(0))
+
+
+def effective_field(
+    model: nn.Module, images: Tensor, record: LayerRecord, row: int, col: int, channel: int | None = None
+) -> EffectiveField:
+    """The effective receptive field of one cell of a layer, in the first image; see CellGradients for many cells.
+
+    >>> from walkthrough import record_layers
+    >>> model, images = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 1, 1)), torch.rand(1, 3, 32, 32)
+    >>> record = record_layers(model, images)[1]
+    >>> effective_field(model, images, record, 10, 20).box, record.receptive_field.of(10, 20)
+    ((18, 8, 23, 13), (18, 8, 23, 13))
+    """
+    return CellGradients(model, images, record).of(row, col, channel)
+
+
+class _Reached(BaseException):
+    """Ends the pass at the layer that was asked for."""
+
+
+class _Waiter:
+    def __init__(self, module: nn.Module, calls_before: int) -> None:
+        self.module, self.left, self.output = module, calls_before, None
+
+    def enter(self, module: nn.Module, given: Any) -> None:
+        pass
+
+    def leave(self, module: nn.Module, made: Any) -> None:
+        if module is self.module:
+            if self.left == 0:
+                self.output = made
+                raise _Reached
+            self.left -= 1
+
+
+def _output_of(model: nn.Module, images: Tensor, record: LayerRecord) -> Any:
+    waiter = _Waiter(model.get_submodule(record.name), record.call)
+    try:
+        with listening(model, waiter):
+            model(images)
+    except _Reached:
+        return waiter.output
+    raise ValueError(f"the pass of these images does not reach {record.name or 'the model'}: record them again")
