@@ -7,9 +7,11 @@ picture 2 x 2, 1 box: left half
 
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
+from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.iou import IouPlayground
 from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
+from walkthrough.explorers.training import LiveTraining
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.run import (
     show_confusion,
@@ -23,7 +25,9 @@ from walkthrough.scene import Scene
 from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
 
 __all__ = [
+    "AnchorExplorer",
     "IouPlayground",
+    "LiveTraining",
     "NmsExplorer",
     "Scene",
     "ScheduleExplorer",
