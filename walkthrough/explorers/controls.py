@@ -11,6 +11,7 @@ The field's name is the name in Python, in the notebook's code and, unless a lab
 options may be functions of the state, for what depends on the reader's model or picture.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
@@ -135,6 +136,8 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
     """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
     if not control.of_use(state) and value != getattr(state, name):
         raise ValueError(f"{control.label or name} ({name}) has no meaning here and stays at {getattr(state, name)}")
+    if control.kind in ("slider", "number", "choice") and isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]  # a click on a box or a row comes as (index,)
     match control.kind:
         case "slider" | "number":
             return _checked_number(name, value, control, state)
@@ -147,7 +150,7 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
         case "boxes":
             return checked_boxes(name, value)
         case "point":
-            return None if value is None else tuple(float(part) for part in value)
+            return None if value is None else _checked_point(name, value)
     return value
 
 
@@ -174,17 +177,27 @@ def _checked_choice(name: str, value: Any, options: dict[str, Any]) -> Any:
     raise ValueError(f"{name} is one of {', '.join(options)}, not {value!r}")
 
 
+def _checked_point(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in (value if hasattr(value, "__iter__") else (value,)))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is (x, y), or the index of a row or a box, or None, not {value!r}") from None
+
+
 def checked_boxes(name: str, value: Any) -> Boxes:
     """Boxes as tuples of floats with x1 < x2 and y1 < y2, in whatever order the corners came.
 
     >>> checked_boxes("objects", [[50, 10, 10, 50, 3]])
     ((10.0, 10.0, 50.0, 50.0, 3.0),)
     """
+    try:
+        found = [tuple(float(part) for part in row) for row in value]
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a list of boxes x1, y1, x2, y2, not {value!r}") from None
     rows = []
-    for row in value:
-        row = tuple(float(part) for part in row)
-        if len(row) < 4:
-            raise ValueError(f"{name}: a box is x1, y1, x2, y2, not {row}")
+    for row in found:
+        if len(row) < 4 or not all(map(math.isfinite, row)):
+            raise ValueError(f"{name}: a box is x1, y1, x2, y2, all of them finite, not {row}")
         x1, y1, x2, y2, *rest = row
         rows.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2), *rest))
     return tuple(rows)
