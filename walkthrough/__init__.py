@@ -8,7 +8,9 @@ picture 2 x 2, 1 box: left half
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
+from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
+from walkthrough.explorers.loss import LossExplorer
 from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.training import LiveTraining
@@ -26,7 +28,9 @@ from walkthrough.show import show_assignment, show_batch, show_feature_maps, sho
 
 __all__ = [
     "AnchorExplorer",
+    "GradientExplorer",
     "IouPlayground",
+    "LossExplorer",
     "LiveTraining",
     "NmsExplorer",
     "Scene",

@@ -1,10 +1,6 @@
-"""Who pulls on what: the gradient of each loss term, by level, by cell and by layer.
+"""Who pulls on the raw maps: the gradient of each loss term, by level and by cell.
 
-A term's pull is what it adds to the gradient of the total, the number that training differentiates; so the pulls of
-all terms add up to the gradient that training gets. Everything is differentiated by autograd through the very loss
-that training calls. The model comes out as it went in: its mode, BatchNorm's statistics, .grad and requires_grad.
-
-Shape letters: T terms, L levels, N batch, A anchors, H W grid of a level, K numbers of a cell, P layers.
+Shape letters: T terms, L levels, N batch, A anchors, H W grid of a level, K numbers of a cell.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -89,22 +85,6 @@ class CellPull(NamedTuple):
     col: int
     norms: dict[str, float]  # by term, "total" among them
     target: int | None  # the row of the targets whose object it answers for
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPulls:
-    """The gradient of each term with respect to the parameters, layer by layer."""
-
-    names: tuple[str, ...]  # P layers
-    parameters: tuple[int, ...]  # how many each has
-    terms: tuple[str, ...]
-    norms: Tensor  # (T, P) norm of each term's gradient
-    total: Tensor  # (P,) norm of the gradient of the total: terms may pull against each other
-
-    @property
-    def shares(self) -> Tensor:
-        """(T, P) each term's share of the norms of a layer."""
-        return self.norms / self.norms.sum(0).clamp(min=torch.finfo(self.norms.dtype).tiny)
 
 
 def shares_of(norms: Tensor) -> Tensor:
@@ -204,118 +184,6 @@ def _cell_pull(
         target = int(match.target[here][-1]) if here.any() else None  # of several, the last: see objectness_targets
     norms = {name: strengths[name, level][anchor, row, col].item() for name in ("total", *pulls.terms)}
     return CellPull(level, image, anchor, row, col, norms, target)
-
-
-class Pass:
-    """One pass of images through a model, kept for going backward through it as often as wanted.
-
-    Args:
-        model: a torch module that gives maps; run in the mode it is in. images: (N, 3, H, W) in [0, 1].
-
-    Attributes:
-        maps: what the model gave, with gradient.
-        parameters: name -> the tensors that gradients are taken of; they share the memory of the model's own.
-    """
-
-    def __init__(self, model: nn.Module, images: Tensor) -> None:
-        if not isinstance(model, nn.Module):
-            raise ValueError(f"gradients by layer need a torch module, not {type(model).__name__}")
-        self.layers = layers_of(model)
-        with torch.inference_mode(False), torch.enable_grad():
-            self.parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
-            self.maps = _run(model, images, self.parameters)
-
-    def pull_on_layers(self, pulls: MapPulls) -> LayerPulls:
-        """Carry the pulls on the maps back to the parameters: one backward pass for each term."""
-        sums = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
-        norms = []
-        for gradients in pulls.gradients.values():
-            found = self._backward(gradients)
-            for name, gradient in found.items():
-                sums[name] += gradient
-            norms.append(self._norms(found))
-        counts = tuple(sum(self.parameters[name].numel() for name in names) for names in self.layers.values())
-        return LayerPulls(tuple(self.layers), counts, pulls.terms, torch.stack(norms), self._norms(sums))
-
-    def _backward(self, gradients: list[Tensor]) -> dict[str, Tensor]:
-        pairs = [(raw, pull.to(raw)) for raw, pull in zip(self.maps, gradients, strict=True) if pull.any()]
-        if not pairs:  # a term that pulls on nothing
-            return {}
-        outputs, pulls = zip(*pairs, strict=True)
-        inputs = list(self.parameters.values())
-        found = torch.autograd.grad(outputs, inputs, pulls, retain_graph=True, allow_unused=True)
-        return {name: g for name, g in zip(self.parameters, found, strict=True) if g is not None}
-
-    def _norms(self, gradients: dict[str, Tensor]) -> Tensor:
-        """(P,) one norm for each layer."""
-        squares = {name: gradient.double().square().sum().cpu() for name, gradient in gradients.items()}
-        zero = torch.zeros((), dtype=torch.float64)
-        layers = [[squares.get(name, zero) for name in names] for names in self.layers.values()]
-        return torch.stack([torch.stack(layer).sum().sqrt() for layer in layers])
-
-
-def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor) -> LayerPulls:
-    """Differentiate each term of a loss with respect to the parameters of every layer.
-
-    Args:
-        model: run in the mode it is in, and left as it is. loss: ``model.criterion(hyp, img_size)``.
-        images: (N, 3, H, W) in [0, 1]. targets: (n, 6) image, class, xc, yc, w, h, normalised.
-
-    >>> import yolo_lite as yl
-    >>> model = yl.create_model("yolov5n", num_classes=2).eval()
-    >>> loss, targets = model.criterion(yl.Hyperparameters(), 64), torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]])
-    >>> pulls = pull_on_layers(model, loss, torch.rand(1, 3, 64, 64), targets)
-    >>> pulls.names[0], pulls.names[-1], pulls.norms.shape
-    ('0 Conv', '24 Detect', torch.Size([3, 19]))
-    """
-    through = Pass(model, images)
-    return through.pull_on_layers(pull_on_maps(loss, through.maps, targets))
-
-
-def maps_of(model: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
-    """The raw maps of a model in the mode it is in, without gradient; BatchNorm's statistics stay as they are."""
-    with torch.inference_mode(False), torch.no_grad():
-        return _run(model, images, dict(model.named_parameters())) if isinstance(model, nn.Module) else [*model(images)]
-
-
-def _run(model: nn.Module, images: Tensor, parameters: dict[str, Tensor]) -> list[Tensor]:
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # BatchNorm writes into these
-    place = next(iter(parameters.values()), images)
-    with torch.random.fork_rng():  # dropout draws
-        return list(torch.func.functional_call(model, (parameters, buffers), images.to(place)))
-
-
-def layers_of(model: nn.Module) -> dict[str, list[str]]:
-    """The names of the parameters of each layer that has any.
-
-    A Yolo has layers, named by index and kind; of any other module they are its named children, of a module around
-    a single other one (DataParallel, a compiled model) that one's.
-
-    >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
-    {'0 Linear': ['0.weight', '0.bias']}
-    """
-    prefix, inner = "", model
-    layers = getattr(model, "layers", None)
-    if isinstance(layers, nn.ModuleList) and all(hasattr(layer, "kind") for layer in layers):
-        places = {f"layers.{k}.": f"{layer.index} {layer.kind}" for k, layer in enumerate(layers)}
-    else:
-        while only := _only_child(inner):
-            prefix, inner = f"{prefix}{only[0]}.", only[1]
-        places = {f"{prefix}{name}.": f"{name} {type(child).__name__}" for name, child in inner.named_children()}
-    found: dict[str, list[str]] = {}
-    for name, _ in model.named_parameters():
-        layer = next((label for start, label in places.items() if name.startswith(start)), "own parameters")
-        found.setdefault(layer, []).append(name)
-    if not found:
-        raise ValueError(f"{type(model).__name__} has no parameters to take gradients of")
-    return found
-
-
-def _only_child(module: nn.Module) -> tuple[str, nn.Module] | None:
-    """Of a module that merely wraps another one: that, with its name."""
-    children = list(module.named_children())
-    wraps = len(children) == 1 and not list(module.parameters(recurse=False)) and list(children[0][1].children())
-    return children[0] if wraps else None
 
 
 def _gradients(term: Tensor, weight: Tensor, raw: list[Tensor]) -> list[Tensor]:

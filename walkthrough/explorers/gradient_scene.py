@@ -1,0 +1,155 @@
+"""What GradientExplorer shows: cells shaded by who pulls on them, norms by layer, the strongest cells in a table."""
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from walkthrough.charts import numbers
+from walkthrough.images import faded, to_numpy
+from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
+from walkthrough.show import class_name
+from yolo_lite.boxes import xywh_to_xyxy
+
+if TYPE_CHECKING:
+    from walkthrough.explorers.gradient import Pulled
+
+DECADES = 3  # from the hardest pull down, of a logarithmic scale
+ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a share of the picture's side
+TINY = 1e-12
+YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
+CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
+
+
+def scene_of(result: "Pulled") -> Scene:
+    """A panel for each level, the layers, the strongest cells."""
+    levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
+    strengths = {level: cell_strengths(result, level) for level in levels}
+    hardest = max(float(strength.max()) for strength in strengths.values())
+    panels = tuple(_level_panel(result, level, strengths[level], hardest) for level in levels)
+    return Scene((panels, (_layers_chart(result),), (_cells_table(result),)), _legend(result), words_of(result))
+
+
+def cell_strengths(result: "Pulled", level: int) -> np.ndarray:
+    """(H, W) how hard the chosen term pulls on each cell: the norm over its anchors."""
+    term, part = result.state.term_and_part
+    return to_numpy(result.maps.cells(term, level, part)[0].norm(dim=0))
+
+
+def shades(strength: np.ndarray, hardest: float, log: bool) -> np.ndarray:
+    """Strengths as shares of the hardest, or on a scale of factors: 1 for it, 0 for a thousandth of it and less.
+
+    >>> shades(np.array([0.0, 0.01, 1.0]), 1.0, log=True).round(2).tolist()
+    [0.0, 0.33, 1.0]
+    """
+    if hardest <= 0:
+        return np.zeros_like(strength)
+    share = strength / hardest
+    return np.clip(1 + np.log10(np.maximum(share, 10.0**-DECADES)) / DECADES, 0, 1) if log else share
+
+
+def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) under cells of viridis; the less a cell is shaded, the more of the picture shows through."""
+    height, width = pixels.shape[:2]
+    large = cv2.resize(shade.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+    heat = cv2.applyColorMap((large * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    opacity = (0.1 + 0.75 * large)[..., None]
+    return np.round(faded(pixels) * (1 - opacity) + heat * opacity).astype(np.uint8)
+
+
+def _level_panel(result: "Pulled", level: int, strength: np.ndarray, hardest: float) -> Panel:
+    state = result.state
+    shown, (height, width) = state.shown, state.shown.size
+    layers = [Picture(shaded(shown.pixels, shades(strength, hardest, state.log)))]
+    labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
+    layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
+    layers += _moves(result, level)
+    stride, rows = int(state.model.strides[level]), f"{strength.shape[0]} x {strength.shape[1]} cells"
+    caption = f"{rows}, hardest {strength.max():.2g}"
+    drawn = (float(state.new_class),)
+    return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
+
+
+def _moves(result: "Pulled", level: int) -> list[Arrows | Boxes]:
+    """Arrows for the level's strongest cells, and the chosen cell's box with where it is pulled to."""
+    if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
+        return []
+    before, step = result.moved.before, result.moved.after - result.moved.before  # (n, 4) xywh
+    mine = [index for index, cell in enumerate(result.strongest) if cell.level == level]
+    reach = ARROW * max(result.state.shown.size)
+    shift = step[:, :2] * reach / step[:, :2].norm(dim=1).max().clamp(min=TINY) if mine else step[:, :2]
+    layers: list[Arrows | Boxes] = [Arrows(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), "accent")]
+    if result.chosen in mine:
+        box, change = xywh_to_xyxy(torch.stack((before[result.chosen], (before + step)[result.chosen])))
+        pulled = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
+        layers.append(Boxes(box[None], ("predicted",), colours=("prediction",)))
+        layers.append(Boxes(pulled[None], ("pulled to",), colours=("accent",), dash="dashed"))
+    return layers
+
+
+def _legend(result: "Pulled") -> tuple[Key, ...]:
+    shown = [Key("object", "object", dash="solid")]
+    if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
+        shown.append(Key("predicted", "prediction", dash="solid"))
+        shown.append(
+            Key("where a step down the loss moves it, exaggerated; arrow: its centre", "accent", dash="dashed")
+        )
+    weakest = f"{10**DECADES} times weaker or not at all" if result.state.log else "not pulled"
+    return (*shown, Key("pulled hardest", "#FDE725"), Key(weakest, "#440154"))
+
+
+def _layers_chart(result: "Pulled") -> Chart:
+    layers = result.layers
+    first_words = [name.split(" ", 1)[0] for name in layers.names]
+    numbered = all(word.isdigit() for word in first_words)
+    places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
+    marks = []
+    for name, norms in (("total", layers.total), *zip(layers.terms, layers.norms, strict=True)):
+        points = [(x, y) for x, y in zip(places, numbers(norms), strict=True) if y > 0 or not result.state.log]
+        if points and any(y > 0 for _, y in points):  # a term without any pull has no line
+            xs, ys = zip(*points, strict=True)
+            marks.append(Series(name, xs, ys))
+    caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
+    scale = "log" if result.state.log else "linear"
+    title = "norm of the gradient of each layer's parameters"
+    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside")
+
+
+def _cells_table(result: "Pulled") -> Table:
+    terms = ("total", *result.maps.terms)
+    rows = []
+    for cell in result.strongest:
+        place = (str(int(result.state.model.strides[cell.level])), str(cell.row), str(cell.col), str(cell.anchor))
+        rows.append((*place, _answers_for(result, cell.target), *(f"{cell.norms[term]:.3g}" for term in terms)))
+    columns = ("stride", "row", "column", "anchor", "answers for", *terms)
+    caption = "norm of each term's gradient on the numbers of one cell and anchor" if rows else "nothing is pulled"
+    title = f"cells pulled hardest by {result.state.term}"
+    marked = (result.chosen,) if rows else ()
+    return Table(columns, tuple(rows), title, caption, marked, pick="chosen")
+
+
+def _answers_for(result: "Pulled", target: int | None) -> str:
+    if result.maps.matches is None:
+        return "not said"
+    if target is None:
+        return "background"
+    return f"{target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
+
+
+def words_of(result: "Pulled") -> str:
+    """What is pulled, without figures that differ from machine to machine."""
+    state, maps = result.state, result.maps
+    lines = [f"{state.shown.name}: {counted(len(state.objects), 'object')}; cells shaded by the pull of {state.term}"]
+    if maps.matches is not None:
+        strides = [int(stride) for stride in state.model.strides]
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(maps.matches, strides, strict=True))
+        lines.append(f"matches: {', '.join(each)}")
+    silent = [term for term, norms in zip(maps.terms, maps.norms, strict=True) if not norms.any()]
+    if silent:
+        lines.append(f"no pull at all: {', '.join(silent)}")
+    pulls = sorted(zip(maps.norms.norm(dim=1).tolist(), maps.terms, strict=True), reverse=True)
+    if len(pulls) == 1 or (pulls[0][0] > CLEARLY * pulls[1][0] and math.isfinite(pulls[0][0])):
+        lines.append(f"{pulls[0][1]} pulls hardest on the maps")
+    return "\n".join(lines)
