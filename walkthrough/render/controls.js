@@ -1,0 +1,250 @@
+// Native HTML controls for the declared fields of an explorer's state. A control is {node, show(told, value)}; what the
+// reader does goes to page.change(name, value). page.value(name) is the reader's own newest value, or else the kernel's.
+
+const LOG_STEPS = 200;
+const FEW_OPTIONS = 4;
+const FEW_LETTERS = 34;
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value === undefined || value === null || value === "") continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** A number as it is written: at most six significant digits, no noise of binary fractions. */
+function written(value) {
+  return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? "");
+}
+
+/** All controls, in groups; built again only where other fields are declared. */
+function controlsView(page) {
+  const node = element("div", { class: "wt-controls" });
+  let signature = "";
+  let views = new Map();
+  const build = (shown) => {
+    const focused = document.activeElement?.closest?.("[data-name]")?.dataset.name;
+    views = new Map(shown.map((told) => [told.name, CONTROLS[told.kind](page, told)]));
+    const groups = new Map();
+    for (const told of shown) groups.set(told.group, [...(groups.get(told.group) ?? []), views.get(told.name).node]);
+    const together = (group, nodes) =>
+      group
+        ? element("fieldset", { class: "wt-group" }, element("legend", {}, group), element("div", { class: "wt-grid" }, ...nodes))
+        : element("div", { class: "wt-grid" }, ...nodes);
+    node.replaceChildren(...[...groups].map(([group, nodes]) => together(group, nodes)));
+    if (focused) views.get(focused)?.node.querySelector("input, select")?.focus({ preventScroll: true });
+  };
+  const show = (controls) => {
+    const shown = controls.filter((told) => told.kind in CONTROLS && !(told.kind === "choice" && told.options.length < 2));
+    const now = JSON.stringify(shown.map((told) => [told.name, told.kind, told.group, told.label, told.kind === "choice" && few(told.options)]));
+    if (now !== signature) build(shown);
+    signature = now;
+    node.hidden = !shown.length;
+    for (const told of shown) views.get(told.name).show(told, page.value(told.name));
+  };
+  return { node, show };
+}
+
+const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, toggle: toggleView };
+
+function sliderView(page, told) {
+  const id = `${page.id}-${told.name}`;
+  let now = told;
+  const range = element("input", { type: "range", id, "aria-description": told.help });
+  const field = typedField(page, () => now, `${told.label}, typed`);
+  const isLog = () => now.log && now.low > 0;
+  const toValue = (place) => {
+    if (!isLog()) return Number(Number(place).toFixed(10));
+    const value = now.low * (now.high / now.low) ** (place / LOG_STEPS);
+    const rounded = Number.isInteger(now.step) && now.step ? Math.round(value) : Number(value.toPrecision(3));
+    return Math.min(Math.max(rounded, now.low), now.high);
+  };
+  const toPlace = (value) => (isLog() ? (LOG_STEPS * Math.log(value / now.low)) / Math.log(now.high / now.low) : value);
+  const fill = () => {
+    const share = (range.value - range.min) / (range.max - range.min || 1);
+    range.style.setProperty("--share", share);
+  };
+  const speak = (value) => range.setAttribute("aria-valuetext", `${written(value)} ${now.unit}`.trim());
+  range.addEventListener("input", () => {
+    const value = toValue(range.value);
+    fill();
+    field.put(value);
+    speak(value);
+    if (!now.heavy) page.change(told.name, value);
+  });
+  range.addEventListener("change", () => now.heavy && page.change(told.name, toValue(range.value)));
+  const show = (next, value) => {
+    now = next;
+    const [min, max, step] = isLog() ? [0, LOG_STEPS, 1] : [next.low, next.high, next.step || "any"];
+    for (const [name, bound] of Object.entries({ min, max, step })) if (range[name] !== String(bound)) range[name] = bound;
+    const dragged = document.activeElement === range && page.isPending(told.name);
+    if (!dragged && !(next.heavy && range.matches(":active"))) range.value = toPlace(value);
+    fill();
+    field.put(value);
+    speak(value);
+  };
+  const label = element("label", { for: id, title: told.help }, told.label);
+  const readout = element("span", { class: "wt-readout" }, field.node, told.unit ? element("span", { class: "wt-unit" }, told.unit) : "");
+  return { node: element("div", { class: "wt-control wt-slider", "data-name": told.name }, label, readout, range), show };
+}
+
+/** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
+function typedField(page, told, name, id) {
+  const node = element("input", { type: "number", id, "aria-label": name, step: "any", autocomplete: "off" });
+  let typing = false;
+  const put = (value) => {
+    if (typing) return;
+    const { log, step } = told();
+    const width = log && value > 0 ? 10 ** (Math.floor(Math.log10(value)) - 1) : step || "any";
+    if (node.step !== String(width)) node.step = width;
+    if (node.value !== written(value)) node.value = written(value);
+  };
+  const restore = () => ((typing = false), put(page.value(told().name)));
+  node.addEventListener("input", () => (typing = true));
+  node.addEventListener("change", () => {
+    typing = false;
+    if (node.value === "" || !Number.isFinite(node.valueAsNumber)) restore();
+    else page.change(told().name, node.valueAsNumber);
+  });
+  node.addEventListener("blur", restore);
+  node.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && typing) restore();
+  });
+  return { node, put };
+}
+
+function numberView(page, told) {
+  const id = `${page.id}-${told.name}`;
+  let now = told;
+  const field = typedField(page, () => now, "", id);
+  field.node.setAttribute("aria-description", told.help);
+  const label = element("label", { for: id, title: told.help }, told.label);
+  const show = (next, value) => {
+    now = next;
+    field.put(value);
+  };
+  return { node: element("div", { class: "wt-control wt-number", "data-name": told.name }, label, field.node), show };
+}
+
+function few(options) {
+  return options.length <= FEW_OPTIONS && options.join("").length <= FEW_LETTERS;
+}
+
+function choiceView(page, told) {
+  return few(told.options) ? radioView(page, told) : selectView(page, told);
+}
+
+function selectView(page, told) {
+  const id = `${page.id}-${told.name}`;
+  const select = element("select", { id, "aria-description": told.help });
+  select.addEventListener("change", () => page.change(told.name, select.value));
+  let options = "";
+  const show = (next, value) => {
+    if (options !== JSON.stringify(next.options)) {
+      options = JSON.stringify(next.options);
+      select.replaceChildren(...next.options.map((word) => element("option", { value: word }, word)));
+      for (const [index, word] of next.options.entries()) select.options[index].value = word; // "" as well
+    }
+    if (select.value !== value) select.value = value;
+  };
+  const label = element("label", { for: id, title: told.help }, told.label);
+  return { node: element("div", { class: "wt-control wt-select", "data-name": told.name }, label, select), show };
+}
+
+function radioView(page, told) {
+  const group = element("div", { class: "wt-segments" });
+  let options = "";
+  const show = (next, value) => {
+    if (options !== JSON.stringify(next.options)) {
+      options = JSON.stringify(next.options);
+      const radio = (word) => {
+        const input = element("input", { type: "radio", name: `${page.id}-${told.name}`, onchange: () => page.change(told.name, word) });
+        input.value = word;
+        return element("label", {}, input, element("span", {}, word));
+      };
+      group.replaceChildren(...next.options.map(radio));
+    }
+    for (const input of group.querySelectorAll("input")) input.checked = input.value === value;
+  };
+  const heading = element("legend", { title: told.help }, told.label);
+  return { node: element("fieldset", { class: "wt-control wt-radio", "data-name": told.name, "aria-description": told.help }, heading, group), show };
+}
+
+function toggleView(page, told) {
+  const input = element("input", { type: "checkbox", role: "switch", "aria-description": told.help });
+  input.addEventListener("change", () => page.change(told.name, input.checked));
+  const show = (_, value) => (input.checked = Boolean(value));
+  const label = element("label", { title: told.help }, input, element("span", {}, told.label));
+  return { node: element("div", { class: "wt-control wt-toggle", "data-name": told.name }, label), show };
+}
+
+/** The buttons: what the explorer offers, then reset, upload and, below the picture, the settings as code. */
+function buttonsView(page) {
+  const node = element("div", { class: "wt-buttons" });
+  let signature = "";
+  const show = (actions, uploads) => {
+    const now = JSON.stringify([actions, uploads]);
+    if (now === signature) return;
+    signature = now;
+    const offered = actions.map((action) => {
+      const title = [action.help, action.key && `key ${keyName(action.key)}`].filter(Boolean).join(" - ");
+      const press = () => page.act(action.method);
+      return element("button", { type: "button", class: "wt-action", title, "aria-keyshortcuts": keyName(action.key), onclick: press }, action.label);
+    });
+    const reset = element("button", { type: "button", title: "back to the settings of the beginning", onclick: () => page.act("reset") }, "reset");
+    node.replaceChildren(...offered, ...(uploads ? [uploadButton(page)] : []), reset);
+  };
+  return { node, show };
+}
+
+function keyName(key) {
+  return key === " " ? "Space" : key;
+}
+
+function uploadButton(page) {
+  const input = element("input", { type: "file", accept: "image/*" });
+  input.addEventListener("change", async () => {
+    const file = input.files[0];
+    if (file) page.upload(file.name, await file.arrayBuffer());
+    input.value = "";
+  });
+  const title = "a photograph of your own; draw boxes on it with the mouse";
+  return element("label", { class: "wt-upload", title }, input, "upload a picture");
+}
+
+/** The settings as a line of Python, to be copied; where the clipboard is refused, selected in a field. */
+function codeLine(page) {
+  const code = element("code", {});
+  const button = element("button", { type: "button", class: "wt-copy" }, "copy as code");
+  const field = element("input", { type: "text", readonly: true, hidden: true, "aria-label": "the settings as code" });
+  let back = 0;
+  const say = (word) => {
+    button.textContent = word;
+    clearTimeout(back);
+    back = setTimeout(() => (button.textContent = "copy as code"), 1500);
+  };
+  button.addEventListener("click", async () => {
+    const text = page.model.get("code");
+    try {
+      await navigator.clipboard.writeText(text);
+      say("copied");
+      page.say("copied");
+    } catch {
+      field.value = text;
+      field.hidden = false;
+      code.hidden = true;
+      field.focus({ preventScroll: true });
+      field.select();
+    }
+  });
+  field.addEventListener("blur", () => ((field.hidden = true), (code.hidden = false)));
+  const show = (text) => {
+    if (code.textContent !== text) code.textContent = code.title = text;
+    field.value = text;
+  };
+  return { node: element("div", { class: "wt-code-line" }, code, field, button), show };
+}

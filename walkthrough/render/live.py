@@ -1,12 +1,14 @@
 """An explorer on the page: one anywidget that holds its controls, its pictures, its charts and its words.
 
-All of it goes to the browser as data in a few traits, in one message for each change: the scene as JSON, the pixels
-of its images apart (an image that stays is not sent again), the controls and their values. What the reader does comes
-back as new values, so that messages which overtake each other lose nothing. The drawing is in walkthrough/render/*.js.
+All of it goes to the browser as data in a few traits, in one message for each change: the scene as JSON with a key for
+each image, the controls and their values. What an image holds goes apart and once. What the reader does comes back in
+moved, numbered; seen says how far that has been dealt with, so that the page knows which of its own changes are still
+under way and lets no late answer overwrite them. The drawing is in walkthrough/render/*.js.
 """
 
 import gzip
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -18,53 +20,63 @@ import numpy as np
 import traitlets
 
 from walkthrough import style
-from walkthrough.explorers.controls import bounds_of, controls_of, options_of
+from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
+from walkthrough.images import heat
 from walkthrough.serialise import to_json
 
-SCRIPTS = ("controls.js", "canvas.js", "charts.js", "tables.js", "live.js")  # one module in the browser
+SCRIPTS = ("controls.js", "canvas.js", "edit.js", "charts.js", "tables.js", "live.js")  # one module in the browser
 LOSSLESS = 256 * 256  # pixels up to which an image goes as PNG; photographs above that as JPEG
-QUALITY, REMEMBERED = 92, 32
+QUALITY, REMEMBERED = 92, 64
 
 
 class Live(anywidget.AnyWidget):
-    """The page's side of an explorer."""
+    """The page's side of an explorer. After a scene is painted, the page counts up data-drawn on its root element."""
 
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
+    look = traitlets.Dict().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     controls = traitlets.List().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
     actions = traitlets.List().tag(sync=True)
     uploads = traitlets.Bool().tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
-    pictures = traitlets.Dict().tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
-    look = traitlets.Dict().tag(sync=True)
+    moved = traitlets.Dict().tag(sync=True, echo_update=False)  # from the page: {page, number, values}
+    seen = traitlets.Dict().tag(sync=True)  # {page, number} of what was last dealt with
 
     def __init__(self, explorer: Any) -> None:
         self._explorer = explorer
         self._encoded: OrderedDict[str, bytes] = OrderedDict()
-        super().__init__(_esm=script("js"), _css=script("css"), look=look(), **self._told(explorer))
+        self._sent: set[str] = set()
+        told, _ = self._told(explorer)
+        super().__init__(_esm=script("js"), _css=script("css"), look=look(), **told)
         self.on_msg(self._on_message)
-        self.observe(self._on_values, "values")
+        self.observe(self._on_moved, "moved")
 
     def show(self, explorer: Any) -> None:
         """Bring the page up to date."""
-        told = self._told(explorer)
-        with self.hold_sync(), self.hold_trait_notifications():
+        told, keys = self._told(explorer)
+        self._send_pictures([key for key in keys if key not in self._sent])
+        with self.hold_sync():
             for name, value in told.items():
-                if getattr(self, name) != value:
-                    setattr(self, name, value)
+                setattr(self, name, value)
 
-    def _told(self, explorer: Any) -> dict[str, Any]:
-        pictures: dict[str, bytes] = {}
+    def _told(self, explorer: Any) -> tuple[dict[str, Any], list[str]]:
+        """The traits, and the keys of the images in the scene."""
+        keys: dict[str, None] = {}
+
+        def key_of(pixels: np.ndarray) -> str:
+            key = self._key(pixels)
+            keys[key] = None
+            return key
+
         controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
         controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
-        return {
-            "scene": to_json(explorer.picture(), lambda pixels: self._key(pixels, pictures)),
-            "pictures": pictures,
+        told_of = {
+            "scene": to_json(explorer.picture(), key_of),
             "title": explorer.title or type(explorer).__name__,
             "controls": [told(name, control, explorer.state) for name, control in controls.items()],
             "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
@@ -74,39 +86,53 @@ class Live(anywidget.AnyWidget):
             "words": explorer.words() if explorer.result is not None else "",
             "code": explorer.as_code(),
         }
+        return told_of, list(keys)
 
-    def _key(self, pixels: np.ndarray, pictures: dict[str, bytes]) -> str:
-        """A name for an image's content, under which its bytes are sent."""
+    def _key(self, pixels: np.ndarray) -> str:
+        """A name for an image's content, under which its bytes are kept and sent."""
         pixels = np.ascontiguousarray(pixels)
-        key = blake2b(pixels.tobytes() + str(pixels.shape).encode(), digest_size=8).hexdigest()
+        key = blake2b(pixels.data, digest_size=8, key=str(pixels.shape).encode()).hexdigest()
         if key not in self._encoded:
             self._encoded[key] = encode(pixels)
             while len(self._encoded) > REMEMBERED:
-                self._encoded.popitem(last=False)
+                self._sent.discard(self._encoded.popitem(last=False)[0])
         self._encoded.move_to_end(key)
-        pictures[key] = self._encoded[key]
         return key
 
-    def _on_values(self, change: dict[str, Any]) -> None:
-        """The reader moved something; nothing to do where Python did."""
-        state, controls = self._explorer.state, controls_of(self._explorer.State)
-        known = {n: v for n, v in change["new"].items() if n in controls}
+    def _send_pictures(self, keys: list[str]) -> None:
+        known = [key for key in keys if key in self._encoded]
+        if known:
+            self._sent.update(known)
+            self.send({"kind": "pictures", "keys": known}, [self._encoded[key] for key in known])
+
+    def _on_moved(self, change: dict[str, Any]) -> None:
+        """The reader changed settings: the answer to it and the new scene go back in one message."""
+        moved, state, controls = change["new"], self._explorer.state, controls_of(self._explorer.State)
+        known = {n: v for n, v in moved["values"].items() if n in controls and controls[n].kind != "given"}
         changed = {n: v for n, v in known.items() if v != value_of(n, controls[n], state)}
-        if changed:
-            self._guarded(lambda: self._explorer.set(**changed))
+        with self.hold_sync():
+            if changed:
+                self._guarded(lambda: self._explorer.set(**changed))
+            self.seen = {"page": moved["page"], "number": moved["number"]}
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        match message.get("kind"):
-            case "plotly":
-                self.send({"kind": "plotly"}, [plotly()])
-            case "action":
-                names = {"reset", *(action.method for action in self._explorer.actions)}
-                if message["method"] in names:
-                    self._guarded(getattr(self._explorer, message["method"]))
-            case "picture":
-                self._guarded(lambda: self._explorer.add_picture(decoded(message["name"], buffers), message["name"]))
+        with self.hold_sync():
+            match message.get("kind"):
+                case "plotly":
+                    self.send({"kind": "plotly"}, [plotly()])
+                case "need":
+                    self._send_pictures(message["keys"])
+                case "action":
+                    names = {"reset", *(action.method for action in self._explorer.actions)}
+                    if message["method"] in names:
+                        self._guarded(getattr(self._explorer, message["method"]))
+                case "picture":
+                    name = message["name"]
+                    self._guarded(lambda: self._explorer.add_picture(decoded(name, buffers), name))
+            if "number" in message:
+                self.seen = {"page": message["page"], "number": message["number"]}
 
-    def _guarded(self, work: Any) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         """Run what the reader asked for; what goes wrong becomes a sentence on the page, never a traceback."""
         try:
             work()
@@ -116,7 +142,7 @@ class Live(anywidget.AnyWidget):
             self.message = words
 
 
-def told(name: str, control: Any, state: Any) -> dict[str, Any]:
+def told(name: str, control: Control, state: Any) -> dict[str, Any]:
     """A control as the page needs it."""
     low, high = bounds_of(control, state)
     options = list(options_of(control, state)) if control.kind == "choice" else []
@@ -124,7 +150,7 @@ def told(name: str, control: Any, state: Any) -> dict[str, Any]:
     return {"name": name, "label": control.label or name, "low": low, "high": high, "options": options, **named}
 
 
-def value_of(name: str, control: Any, state: Any) -> Any:
+def value_of(name: str, control: Control, state: Any) -> Any:
     """A setting as the page holds it: the words of a choice, lists for boxes and points."""
     value = getattr(state, name)
     match control.kind:
@@ -148,7 +174,8 @@ def encode(pixels: np.ndarray) -> bytes:
 
 def decoded(name: str, buffers: list[Any]) -> np.ndarray:
     """The picture a reader uploaded, as RGB (H, W, 3) uint8."""
-    image = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR) if buffers else None
+    data = np.frombuffer(buffers[0], np.uint8) if buffers else np.zeros(0, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise ValueError(f"{name} is not a picture that can be read: take a JPEG, PNG, BMP or WebP file")
     return np.ascontiguousarray(image[..., ::-1])
@@ -177,5 +204,6 @@ def look() -> dict[str, Any]:
         "classes": list(style.CLASSES),
         "dashes": list(style.DASHES),
         "markers": list(style.MARKERS),
+        "shades": [f"#{red:02X}{green:02X}{blue:02X}" for red, green, blue in heat(np.arange(64)[None])[0].tolist()],
         "themes": {name: {**theme, "series": list(theme["series"])} for name, theme in themes.items()},
     }
