@@ -1,0 +1,168 @@
+"""walkthrough.gradients: what each term adds to the gradient of the total."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import yolo_lite as yl
+from tests.walkthrough.detectors import Centres, pictures, two_levels
+from walkthrough.gradients import layers_of, maps_of, pull_on_layers, pull_on_maps, strongest_cells
+
+HYP = yl.Hyperparameters(fl_gamma=1.5, label_smoothing=0.1)
+
+
+def gradient_of_total(model, loss, images, targets) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """As training gets it: with respect to the maps, and to the parameters of a copy."""
+    copy = yl.create_model(model.spec, names=model.names).train(model.training)
+    copy.load_state_dict(model.state_dict())
+    maps = copy(images)
+    for raw in maps:
+        raw.retain_grad()
+    loss(maps, targets).total.backward()
+    return [raw.grad for raw in maps], {name: p.grad for name, p in copy.named_parameters()}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_pulls_of_all_terms_add_up_to_the_gradient_that_training_gets(tmp_path, training) -> None:
+    model, (images, targets) = two_levels(tmp_path).train(training), pictures()
+    loss = model.criterion(HYP, 64)
+    on_maps, on_parameters = gradient_of_total(model, loss, images, targets)
+    pulls = pull_on_maps(loss, maps_of(model, images), targets)
+    layers = pull_on_layers(model, loss, images, targets)
+    for together, expected in zip(pulls.of("total"), on_maps, strict=True):
+        torch.testing.assert_close(together, expected)
+    for name, norm in zip(layers.names, layers.total, strict=True):
+        expected = torch.cat([on_parameters[p].flatten() for p in layers_of(model)[name]]).norm()
+        torch.testing.assert_close(norm.float(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_parts_are_those_of_the_loss_and_each_term_is_differentiated_alone(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path).eval(), pictures()
+    loss, maps = model.criterion(HYP, 64), maps_of(model, images)
+    pulls = pull_on_maps(loss, maps, targets)
+    assert pulls.parts == loss(maps, targets)
+    raw = [level.clone().requires_grad_() for level in maps]
+    for term in ("box", "obj", "cls"):
+        direct = torch.autograd.grad(2 * getattr(loss(raw, targets), term), raw)  # total = sum x 2 images
+        for level, expected in enumerate(direct):
+            assert torch.equal(pulls.gradients[term][level], expected)
+            assert pulls.norms[pulls.terms.index(term), level] == expected.double().norm()
+    assert pulls.shares.sum().item() == pytest.approx(1)
+
+
+def test_box_and_class_pull_on_matched_cells_alone_and_objectness_on_all(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path).eval(), pictures()
+    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), targets)
+    for level in range(2):
+        positives = pulls.positives(level)
+        match = pulls.matches[level]
+        places = torch.stack((match.image, match.anchor, match.row, match.col), 1).unique(dim=0)
+        assert positives.sum() == len(places) > 0
+        for term in ("box", "cls"):
+            assert torch.equal(pulls.cells(term, level) > 0, positives)
+        assert (pulls.cells("obj", level) > 0).all()
+        both = pulls.cells("obj", level, "positive") + pulls.cells("obj", level, "background")
+        assert torch.equal(both, pulls.cells("obj", level))
+        assert not pulls.cells("obj", level, "background")[positives].any()
+
+
+def test_strongest_cells_are_the_largest_norms_and_name_their_object(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path).eval(), pictures()
+    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), targets)
+    found = strongest_cells(pulls, "box", image=1, count=5)
+    every = torch.cat([pulls.cells("box", level)[1].flatten() for level in range(2)])
+    assert [cell.norms["box"] for cell in found] == every.topk(5).values.tolist()
+    for cell in found:
+        assert pulls.cells("cls", cell.level)[1, cell.anchor, cell.row, cell.col] == cell.norms["cls"]
+        assert targets[cell.target, 0] == 1
+    assert {cell.level for cell in strongest_cells(pulls, "obj", level=0, image=0)} == {0}
+    assert all(cell.target is None for cell in strongest_cells(pulls, "obj", part="background"))
+
+
+def test_without_objects_only_objectness_pulls(tmp_path) -> None:
+    model, (images, _) = two_levels(tmp_path), pictures()
+    layers = pull_on_layers(model, model.criterion(HYP, 64), images, torch.zeros(0, 6))
+    pulled = dict(zip(layers.terms, layers.norms.any(1).tolist(), strict=True))
+    assert pulled == {"box": False, "obj": True, "cls": False}
+    torch.testing.assert_close(layers.total, layers.norms[1])
+    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), torch.zeros(0, 6))
+    assert strongest_cells(pulls, "box") == []
+
+
+def test_the_model_comes_out_as_it_went_in(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path).train(), pictures()
+    model.layers[1].eval()
+    model.layers[0].requires_grad_(False)
+    model.layers[2].conv.weight.grad = torch.ones_like(model.layers[2].conv.weight)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    with torch.no_grad():
+        layers = pull_on_layers(model, model.criterion(HYP, 64), images, targets)
+        maps_of(model, images)
+    assert layers.norms[:, 0].all()  # frozen layers are looked at, too
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert [layer.training for layer in model.layers] == [True, False, True, True, True]
+    assert not any(p.requires_grad for p in model.layers[0].parameters())
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["layers.2.conv.weight"]
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_a_loss_that_balances_itself_is_only_looked_at(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path), pictures()
+    loss = model.criterion(HYP, 64, autobalance=True)
+    before = loss.balance.clone()
+    pull_on_maps(loss, maps_of(model, images), targets)
+    assert torch.equal(loss.balance, before)
+    assert loss.training
+
+
+def test_another_detector_has_its_own_terms_layers_and_weights_in_the_total() -> None:
+    model, (images, targets) = Centres().train(), pictures(classes=1)
+    random_state = torch.get_rng_state()
+    loss = model.criterion(HYP, 64)
+    layers = pull_on_layers(model, loss, images, targets)
+    assert torch.equal(torch.get_rng_state(), random_state)  # though dropout drew
+    assert layers.names == ("backbone Sequential", "head Conv2d")
+    assert layers.terms == ("heat", "size")
+    model.eval()
+    maps = maps_of(model, images)
+    pulls = pull_on_maps(loss, maps, targets)
+    raw = [maps[0].clone().requires_grad_()]
+    (direct,) = torch.autograd.grad(3 * loss(raw, targets).heat, raw)
+    torch.testing.assert_close(pulls.gradients["heat"][0], direct)
+    (whole,) = torch.autograd.grad(loss(raw, targets).total, raw)
+    torch.testing.assert_close(pulls.of("total")[0], whole)
+    assert pulls.cells("size", 0).shape == (2, 1, 4, 4)
+    assert pulls.positives(0) is None
+    with pytest.raises(ValueError, match="does not say which cells"):
+        pulls.cells("heat", 0, "positive")
+
+
+def test_a_wrapped_model_is_looked_into() -> None:
+    assert list(layers_of(nn.Sequential(Centres()))) == ["backbone Sequential", "head Conv2d"]
+    assert list(layers_of(nn.Linear(2, 2))) == ["own parameters"]
+
+
+class NoTerms(NamedTuple):
+    total: Tensor
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [
+        (lambda: pull_on_maps(lambda maps, _: NoTerms(maps[0].sum()), [torch.ones(1, 1, 2, 2, 6)], None), "NamedTuple"),
+        (lambda: pull_on_layers(lambda x: [x], None, torch.ones(1), None), "torch module, not function"),
+        (lambda: layers_of(nn.ReLU()), "no parameters"),
+        (lambda: pulls_of_three().of("iou"), "no term 'iou' in this loss; it has total, box, obj, cls"),
+    ],
+)
+def test_what_cannot_be_differentiated_gets_a_sentence(work, sentence) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        work()
+
+
+def pulls_of_three():
+    loss = yl.ComputeLoss(torch.tensor([[[10.0, 13]]]), [8], 2)
+    return pull_on_maps(loss, [torch.zeros(1, 1, 4, 4, 7)], torch.zeros(0, 6))
