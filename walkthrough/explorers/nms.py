@@ -16,6 +16,7 @@ from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
+from yolo_lite.data.shapes import Shapes
 from yolo_lite.detect.inference import Detector, inference, network_input
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.model.checkpoint import load
@@ -182,7 +183,7 @@ def labels_of(picture: Annotated) -> np.ndarray:
 
 def _default_pictures(model: Any) -> Annotations:
     """Scenes for a model of their classes; otherwise the tour's photographs, with objects where the classes fit."""
-    dataset = YoloDataset("shapes", img_size=SCENE_SIZE, split="val")
+    dataset = YoloDataset(Shapes("val", SCENE_SIZE, max(SCENES) + 1), SCENE_SIZE)
     if tuple(model.names) == dataset.names:
         return annotate(collate([dataset[index] for index in SCENES]))
     pictures = annotate()
