@@ -1,0 +1,288 @@
+"""LiveTraining: a training run that can be paused, stepped, and told otherwise while it runs."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from walkthrough.explorers.base import Action, Explorer
+from walkthrough.explorers.controls import controls_of, given, slider
+from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
+from walkthrough.explorers.live_run import LEAST_CONF, SHAPES_HYP, LiveRun, Progress, Recipe, recipe_of
+from walkthrough.explorers.pictures import Annotations, annotate
+from walkthrough.explorers.training_scene import Seen, scene_of
+from walkthrough.scene import Scene, counted
+from yolo_lite.boxes import xyxy_to_xywh
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.detect.predict import Detections
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.prepare import Source
+from yolo_lite.train.trainer import Trainer
+
+BREATH = 0.01  # seconds between two iterations in which the kernel hears the page, and runs other cells
+MOST_PICTURES, DEFAULT_PICTURES = 4, 3
+MOST_PLANNED = 200  # iterations to come whose rates are asked for
+MEMORY = 0.8  # of the smoothed line: the share of what was before
+
+
+@dataclass(frozen=True)
+class State:
+    """The settings that a run can be told while it runs, and what is looked at."""
+
+    box: float = slider(SHAPES_HYP.box, 0, lambda s: max(20.0, s.hyp.box), 0.01, group="loss", help="gain of box loss")
+    obj: float = slider(SHAPES_HYP.obj, 0, lambda s: max(50.0, s.hyp.obj), 0.01, group="loss", help="of objectness")
+    cls: float = slider(SHAPES_HYP.cls, 0, lambda s: max(50.0, s.hyp.cls), 0.01, group="loss", help="of the class loss")
+    lr0: float = slider(SHAPES_HYP.lr0, 1e-5, 10, 1e-5, log=True, group="steps", help="rate after warm-up")
+    momentum: float = slider(SHAPES_HYP.momentum, 0, 0.999, 0.001, group="steps")
+    warmup_epochs: float = slider(SHAPES_HYP.warmup_epochs, 0, 20, 0.5, group="steps", help="0: none")
+    conf_thres: float = slider(0.25, LEAST_CONF, 0.95, 0.01, group="look", help="least confidence of a drawn box")
+    redraw_every: int = slider(5, 1, 50, group="look", help="iterations between two pictures")
+    hyp: Hyperparameters = given(SHAPES_HYP)  # of the start; what no slider stands for stays as it is
+    pictures: Annotations = given(())
+    names: tuple[str, ...] = given(())
+    recipe: Recipe | None = given()
+    run: LiveRun | None = given()
+    progress: Progress | None = given()
+
+
+class LiveTraining(Explorer):
+    """Trains for real, by yl.Trainer, and shows losses, rates and predictions on a few fixed images on the way.
+
+    start() trains in the background of a notebook, one iteration after the other, so that other cells and the controls
+    work meanwhile; pause() stops after an iteration; step(n) trains n iterations at once and returns, in any program.
+    What is moved holds from the next iteration on (Trainer.change). reset() begins the same run again. Nothing is
+    written to disk, and a model that is given stays as it is: a copy is trained, which ``trainer.model`` is.
+
+    Unlike other explorers this one has a machine inside, state.run: a network changes as it is trained, and nobody
+    wants every version of it. compute never asks the machine. It reads state.progress, a frozen copy of what is known.
+
+    Args:
+        model: left out: for shapes, "shapes-n" with a new last layer; for data of your own, a new yolov5n.
+        train, val: datasets or sources, as yl.Trainer takes them; left out: 32 and 16 scenes of "shapes".
+        hyp: hyperparameters of the start. epochs, batch_size: of the run.
+        images, targets: up to four fixed images and their objects, see annotate; left out: the first of val.
+        options: further options of yl.Trainer, such as {"img_size": 320, "optimizer": "AdamW"}.
+
+    >>> w = LiveTraining(epochs=2)
+    >>> w.step(3)
+    >>> w.lr0 = 0.02
+    >>> w.step()
+    >>> w.trainer.iteration, w.trainer.hyp.lr0
+    (4, 0.02)
+    """
+
+    State = State
+    title = "live training"
+    actions = (
+        Action("start", "start", "s", "train until paused"),
+        Action("pause", "pause", "p", "stop after this iteration"),
+        Action("step", "step", "n", "one iteration"),
+    )
+
+    def __init__(self, **settings: Any) -> None:
+        self._task: asyncio.Task[None] | None = None
+        super().__init__(**settings)
+
+    @classmethod
+    def prepare(
+        cls,
+        model: nn.Module | None = None,
+        train: Source | None = None,
+        val: Source | None = None,
+        hyp: Hyperparameters | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        images: Any = None,
+        targets: Any = None,
+        options: Mapping[str, Any] | TrainOptions | None = None,
+    ) -> dict[str, Any]:
+        """See the class."""
+        named = dict(vars(options) if isinstance(options, TrainOptions) else options or {})
+        named |= {k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None}
+        try:
+            recipe = recipe_of(model, train, val, hyp if hyp is None else checked_hyp(hyp), **named)
+            run = recipe.begin()
+        except (OSError, TypeError, AttributeError) as problem:
+            raise ValueError(f"This cannot be trained: {problem}") from problem
+        trainer = run.trainer
+        recipe = replace(recipe, train=trainer.train_set, val=trainer.val_set, options=trainer.options)  # opened once
+        shown = annotate(images, targets, trainer.options.img_size) if images is not None else fixed_images(trainer)
+        pictures, names = shown[:MOST_PICTURES], tuple(trainer.model.names)
+        fields = {"hyp": recipe.hyp, "pictures": pictures, "names": names, "recipe": recipe, "run": run}
+        return {**fields, "progress": run.progress(pictures), **hyp_settings(recipe.hyp, State)}
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    @property
+    def trainer(self) -> Trainer:
+        """The Trainer that is driven; its ema.model makes the predictions."""
+        return self._run().trainer
+
+    @property
+    def running(self) -> bool:
+        """Whether it trains in the background now."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Train in the background until pause(), or the end.
+
+        Raises:
+            RuntimeError: there is no background: a plain script has no event loop.
+        """
+        run = self._run()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "start() trains in the background of a notebook, and there is none here: step(n) trains n iterations"
+            ) from None
+        if not self.running and not run.ended:
+            self._task = loop.create_task(self._keep_going(run))
+        self._look()
+
+    def pause(self) -> None:
+        """Stop; start() goes on from there."""
+        self._stop()
+        self._look()
+
+    def step(self, n: int = 1) -> None:
+        """Train n iterations now."""
+        if n < 1:
+            raise ValueError(f"step(n) trains n iterations, at least 1, not {n}")
+        run = self._run()
+        try:
+            for _ in range(n):
+                if not run.advance():
+                    break
+        finally:
+            self._look()
+
+    def reset(self) -> None:
+        """Begin the same run again, with the settings of the beginning."""
+        self._stop()
+        self._run()
+        fields = {name: getattr(self._start, name) for name in controls_of(self.State)}
+        run = self.state.recipe.begin()
+        self.set(**fields | {"run": run, "progress": run.progress(self.state.pictures)})
+
+    def set(self, **settings: Any) -> None:
+        """Change settings together, as dragging would; what the run can be told holds from its next iteration on."""
+        super().set(**settings)
+        if self.state.run is not None:
+            self.state.run.change(hyp_of(self.state, self.state.hyp))
+
+    async def _keep_going(self, run: LiveRun) -> None:
+        try:
+            while run.advance() and not run.ended:
+                if len(run.steps) % self.state.redraw_every == 0:
+                    self._look()
+                await asyncio.sleep(BREATH)
+        except Exception as problem:  # nobody waits for a task: it is told on the page
+            run.ended = f"{type(problem).__name__}: {problem}"
+        self._task = None
+        self._look()
+
+    def _run(self) -> LiveRun:
+        if self.state.run is None:
+            raise ValueError(self.message)
+        return self.state.run
+
+    def _stop(self) -> None:
+        if self.running:
+            self._task.cancel()
+        self._task = None
+
+    def _look(self) -> None:
+        """Take down how far the run has come, and draw it."""
+        self.set(progress=self.state.run.progress(self.state.pictures, self.running))
+
+    # -- the picture ------------------------------------------------------------------------------------------------
+
+    def _compute(self) -> None:
+        if self.state.run is None:
+            return  # message says why
+        super()._compute()
+        self.message = " ".join(filter(None, [self.message, self.state.progress.ended]))
+
+    @staticmethod
+    def compute(state: State) -> Seen:
+        """What is drawn of a run's progress. Pure: the run itself is not asked."""
+        progress = state.progress
+        rows = np.array([step.parts[1:] for step in progress.steps]).reshape(len(progress.steps), len(progress.parts))
+        losses = dict(zip(progress.parts, rows.T, strict=True))
+        smoothed = {name: moving_mean(values) for name, values in losses.items()}
+        schedule = replace(progress.schedule, hyp=hyp_of(state, progress.schedule.hyp))
+        places = np.linspace(len(progress.steps), schedule.iterations - 1, MOST_PLANNED)
+        coming = sorted({int(place) for place in places if place >= len(progress.steps)})
+        ahead = tuple((place, schedule.at(place)) for place in coming)
+        found = tuple(above(detections, state.conf_thres) for detections in progress.found)
+        return Seen(progress, losses, smoothed, ahead, state.pictures, found, state.names)
+
+    @staticmethod
+    def scene(result: Seen) -> Scene:
+        """Losses, rates and figures in one row, the fixed images in the next."""
+        return scene_of(result)
+
+    def words(self) -> str:
+        """How far the run has come; no number that training made."""
+        progress = self.result.progress
+        done, schedule = len(progress.steps), progress.schedule
+        epoch = min(done // schedule.batches + 1, schedule.epochs)
+        doing = "over" if progress.ended else "running" if progress.running else "paused"
+        changes = [
+            f"{name} {value:g} from iteration {place}" for place, row in progress.changes for name, value in row.items()
+        ]
+        lines = [f"{doing}: {done} of {schedule.iterations} iterations done, epoch {epoch} of {schedule.epochs}"]
+        lines += [f"changed: {', '.join(changes)}"] if changes else []
+        lines += [f"losses {', '.join(self.result.losses)} by iteration, raw and smoothed"] if done else []
+        return "\n".join([*lines, f"{counted(len(self.result.pictures), 'picture')} with labels and predictions"])
+
+    def as_code(self) -> str:
+        """The same run without pictures: Trainer, and where it was told otherwise."""
+        if self.state.run is None:
+            return ""
+        trainer = self.trainer
+        default = TrainOptions()
+        options = {name: value for name, value in vars(trainer.options).items() if value != getattr(default, name)}
+        told = "".join(f", {name}={value!r}" for name, value in options.items())
+        lines = [hyp_code(trainer.first_hyp), f"trainer = yl.Trainer(model, train, val, hyp{told})"]
+        if not trainer.changes:
+            return "\n".join([*lines, "trainer.fit()"])
+        changes = {place: dict(row) for place, row in sorted(trainer.changes.items())}
+        lines += [f"changes = {changes!r}  # before the iteration", "trainer.changes.update(changes)", "trainer.fit()"]
+        return "\n".join(lines)
+
+
+def fixed_images(trainer: Trainer, count: int = DEFAULT_PICTURES) -> Annotations:
+    """The first images of the validation set, or of the training set where there is none, with their objects."""
+    dataset: YoloDataset = trainer.val_set if trainer.val_set is not None else trainer.train_set
+    images, rows = [], []
+    for index in range(min(count, len(dataset))):
+        image, objects = dataset.image(index), dataset.objects(index)
+        size = np.tile(image.shape[1::-1], 2)  # width, height, width, height
+        images.append(image)
+        rows += [(index, cls, *box) for cls, box in zip(objects.cls, xyxy_to_xywh(objects.boxes / size), strict=True)]
+    return annotate(images, np.array(rows).reshape(-1, 6), trainer.options.img_size)
+
+
+def moving_mean(values: np.ndarray, memory: float = MEMORY) -> np.ndarray:
+    """Exponential moving mean, each value with the same weight at the start (bias-corrected as in Adam).
+
+    >>> moving_mean(np.array([2.0, 2.0, 2.0]))
+    array([2., 2., 2.])
+    """
+    mean, weight, means = 0.0, 0.0, np.empty(len(values))
+    for place, value in enumerate(values):
+        mean, weight = memory * mean + (1 - memory) * value, memory * weight + (1 - memory)
+        means[place] = mean / weight
+    return means
+
+
+def above(detections: Detections, conf_thres: float) -> Detections:
+    """What predict would have returned with this threshold: boxes below it have suppressed none above it."""
+    kept = detections.conf > conf_thres
+    return Detections(detections.xyxy[kept], detections.conf[kept], detections.cls[kept], detections.names)

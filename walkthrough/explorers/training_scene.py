@@ -1,0 +1,123 @@
+"""What LiveTraining draws: losses, rates, figures, and predictions on fixed images."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from walkthrough.charts import numbers
+from walkthrough.explorers.live_run import Progress
+from walkthrough.explorers.pictures import Annotated, Annotations
+from walkthrough.scene import Boxes, Chart, Key, Panel, Picture, Scene, Series
+from walkthrough.show import labelled_boxes
+from yolo_lite.detect.matching import match_detections
+from yolo_lite.detect.predict import Detections
+from yolo_lite.train.optim import Rates
+
+MOST_POINTS = 300  # of a line
+WHOLE_RUN = 500  # iterations up to which the axis shows all of the run from the beginning
+COLOURS = ("#2A85C7", "#DB6413", "#0F9B74", "#C571A0", "#B98200")  # one per part of the loss
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+FAINT, MARK = "4D", "#8A8A8A"  # the opacity of what is not smoothed; where a setting was changed
+FACTORS = 20  # between the highest and lowest loss, from which on the axis is logarithmic
+LEGEND = (
+    Key("labelled", "object", dash="solid"),
+    Key("found by the averaged weights (EMA)", "prediction", dash="dashed"),
+)
+
+
+class Seen(NamedTuple):
+    """A run so far, as it is drawn."""
+
+    progress: Progress
+    losses: dict[str, np.ndarray]  # (iterations,) each part
+    smoothed: dict[str, np.ndarray]  # the same as a moving mean
+    ahead: tuple[tuple[int, Rates], ...]  # what the schedule plans for iterations to come
+    pictures: Annotations
+    found: tuple[Detections, ...]  # in each picture, from conf_thres on
+    names: tuple[str, ...]
+
+
+def scene_of(seen: Seen) -> Scene:
+    """Losses, rates and figures in one row, the fixed images in the next."""
+    charts = (_losses(seen), _rates(seen), _figures(seen.progress))
+    panels = tuple(_panel(seen, place) for place in range(len(seen.pictures)))
+    return Scene((charts, panels) if panels else (charts,), LEGEND)
+
+
+def _losses(seen: Seen) -> Chart:
+    """Each part raw and faint, and smoothed over it; a dotted line where a setting was changed."""
+    done = len(seen.progress.steps)
+    kept = np.unique(np.linspace(0, max(done - 1, 0), MOST_POINTS).astype(int)) if done else np.zeros(0, int)
+    marks = []
+    for index, (name, values) in enumerate(seen.losses.items()):
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+        marks.append(Series("", numbers(kept), numbers(values[kept]), colour + FAINT, "solid"))
+        marks.append(Series(name, numbers(kept), numbers(seen.smoothed[name][kept]), colour, dash))
+    values = np.concatenate(list(seen.losses.values())) if done else np.ones(1)
+    spread = values.min() > 0 and values.max() > FACTORS * values.min()
+    changes = [change for change in seen.progress.changes if change[0] > 0]
+    ends = (float(values.min()), float(values.max()))
+    marks += [Series("", (place, place), ends, MARK, "dotted") for place, _ in changes]
+    said = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
+    caption = said if done else "start or step to train"
+    scale = "log" if spread else "linear"
+    return Chart(tuple(marks), "loss, smoothed", caption, "iteration", "", scale, _span(seen.progress))
+
+
+def _rates(seen: Seen) -> Chart:
+    """The rates that were used, and those that are planned."""
+    marks = []
+    past = [(step.iteration, step.bias_lr, step.lr) for step in seen.progress.steps]
+    past = past[:: -max(len(past) // MOST_POINTS, 1)][::-1]  # the newest among them
+    ahead = [(place, rates.bias_lr, rates.other_lr) for place, rates in seen.ahead]
+    for column, (name, colour) in enumerate((("biases", COLOURS[0]), ("weights, norms", COLOURS[1])), 1):
+        for rows, label, dash in ((past, name, "solid"), (ahead, f"{name}, planned", "dotted")):
+            x, y = [row[0] for row in rows], [row[column] for row in rows]
+            named = label if rows is past or not past else ""
+            marks.append(Series(named, numbers(x), numbers(y), colour, dash))
+    marks = tuple(mark for mark in marks if mark.x)
+    return Chart(marks, "learning rate", "dotted: planned", "iteration", x_range=_span(seen.progress))
+
+
+def _figures(progress: Progress) -> Chart:
+    """mAP on the validation images after each epoch."""
+    rows = [row for row in progress.history if "mAP" in row]
+    marks = tuple(
+        Series(name, tuple(row["epoch"] + 1 for row in rows), tuple(row[name] for row in rows), colour, dash)
+        for name, colour, dash in (("mAP50", COLOURS[0], "solid"), ("mAP", COLOURS[1], "dashed"))
+        if rows
+    )
+    said = "after each epoch" if rows or not progress.history else "there are no validation images"
+    highest = progress.schedule.epochs
+    return Chart(
+        marks, "on validation images", said, "epoch", x_range=(0.0, float(highest)), y_range=(0.0, 1.0)
+    )  # fmt: skip
+
+
+def _span(progress: Progress) -> tuple[float, float]:
+    done, whole = len(progress.steps), progress.schedule.iterations
+    return 0.0, float(max(min(whole, WHOLE_RUN), 1.05 * done))
+
+
+def _panel(seen: Seen, place: int) -> Panel:
+    """A fixed image with its objects, and what is found in it."""
+    picture = seen.pictures[place]
+    height, width = picture.size
+    title = f"image {picture.name}"
+    labels = Boxes([box[:4] for box in picture.boxes], colours=("object",))
+    if not seen.found:
+        return Panel((Picture(picture.pixels), labels), width, height, title, "the weights are no numbers any more")
+    found = seen.found[place]
+    drawn = labelled_boxes(found, names=seen.names)
+    boxes = Boxes(drawn.xyxy, drawn.labels, drawn.scores, drawn.colours, "dashed")
+    return Panel((Picture(picture.pixels), labels, boxes), width, height, title, _compared(picture, found))
+
+
+def _compared(picture: Annotated, found: Detections) -> str:
+    """How many objects were found at IoU 0.5, and how many boxes are wrong."""
+    rows = np.concatenate([found.xyxy.numpy(), found.conf.numpy()[:, None], found.cls.numpy()[:, None]], 1)  # (n, 6)
+    wanted = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
+    hits = int(match_detections(rows, wanted, np.array([0.5])).sum())
+    if not picture.boxes:
+        return f"{len(rows)} boxes, nothing is labelled"
+    return f"found {hits} of {len(wanted)}, {len(rows) - hits} wrong"
