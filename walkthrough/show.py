@@ -177,9 +177,13 @@ def matched_xyxy(match: Assignment, xy: Tensor, wh: Tensor) -> Tensor:
 
 
 def show_feature_maps(
-    maps: Tensor | Sequence[Tensor] | Mapping[str, Tensor], count: int = 16, image_index: int = 0, columns: int = 8
+    maps: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+    count: int = 16,
+    image_index: int = 0,
+    columns: int = 8,
+    first: int = 0,
 ) -> Scene:
-    """The first channels of feature maps (N, C, H, W), each stretched from its lowest to its highest value.
+    """Some channels of feature maps (N, C, H, W), from first on, each stretched from its lowest to its highest value.
 
     A mapping or sequence gives one panel each. Of raw detection maps (N, A, H, W, 5 + C): the A objectness maps.
     """
@@ -187,10 +191,12 @@ def show_feature_maps(
         maps = {"": maps}
     elif not isinstance(maps, Mapping):
         maps = {f"map {k}": tensor for k, tensor in enumerate(maps)}
-    return Scene(tuple((_maps_panel(name, to_numpy(m), count, image_index, columns),) for name, m in maps.items()))
+    return Scene(
+        tuple((_maps_panel(name, to_numpy(m), count, image_index, columns, first),) for name, m in maps.items())
+    )
 
 
-def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, columns: int) -> Panel:
+def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, columns: int, first: int) -> Panel:
     what = "channel"
     if maps.ndim == 5:
         maps, what = maps[..., 4], "objectness of anchor"
@@ -198,7 +204,9 @@ def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, colum
         maps = maps[None]
     if maps.ndim != 4:
         raise ValueError(f"feature maps have the shape (N, C, H, W), got {maps.shape}")
-    channels = maps[image_index][:count]  # (count, H, W)
+    channels = maps[image_index][first : first + count]  # (count, H, W)
+    if not len(channels):
+        raise ValueError(f"there is no channel {first}: there are {maps.shape[1]}")
     height, width = channels.shape[1:]
     columns = min(columns, len(channels))
     gap = 0.06 * width
@@ -206,9 +214,9 @@ def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, colum
     for index, channel in enumerate(channels):
         x, y = index % columns * (width + gap), index // columns * (height + gap)
         layers.append(Picture(heat(channel), (x, y, x + width, y + height)))
-        layers.append(Text(x + gap / 2, y + gap / 2, str(index), anchor="left", size=9))
+        layers.append(Text(x + gap / 2, y + gap / 2, str(first + index), anchor="left", size=9))
     rows = -(-len(channels) // columns)
-    shown = f"{what} 0 to {len(channels) - 1} of {maps.shape[1]}, {height} x {width}"
+    shown = f"{what} {first} to {first + len(channels) - 1} of {maps.shape[1]}, {height} x {width}"
     return Panel(tuple(layers), columns * (width + gap) - gap, rows * (height + gap) - gap, name, shown)
 
 

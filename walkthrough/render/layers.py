@@ -69,6 +69,8 @@ def _draw_boxes(axes: Axes, layer: Boxes) -> None:
         edge = colour(each(layer.colours, index, "object"))
         style = {"edgecolor": edge, "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
         effects = halo(layer.width) if layer.dash == "solid" else None
+        if layer.fill:
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, color=edge[:7], alpha=layer.fill, lw=0, zorder=4))
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, zorder=4, path_effects=effects, **style))
 
 
