@@ -30,7 +30,11 @@ Anchors = tuple[tuple[Anchor, ...], ...]  # (L, A, 2) in pixels
 
 
 def _objects(state: "AnchorState") -> dict[str, int]:
-    return {f"{k} {class_name(int(box[4]), state.names)}": k for k, box in enumerate(state.objects)} or {"none": 0}
+    """The objects by number and class; of a picture that is chosen together with its object too."""
+    boxes = state.objects
+    if state.pictures and len(state.shown.boxes) > len(boxes):
+        boxes = state.shown.boxes
+    return {f"{k} {class_name(int(box[4]), state.names)}": k for k, box in enumerate(boxes)} or {"none": 0}
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class AnchorState(PictureState):
     anchor_t: float = slider(4.0, 1.1, 10, 0.1, help="an anchor takes an object when no side differs by this factor")
     object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
     level: int = choice(0, lambda state: {f"stride {stride}": k for k, stride in enumerate(state.strides)})
-    anchor: int = choice(0, lambda state: {f"anchor {k}": k for k in range(len(state.anchors[0]))})
+    anchor: int = choice(
+        0, lambda state: {f"anchor {k}": k for k in range(len(state.anchors[0]) if len(state.anchors) else 0)}
+    )
     anchor_w: float = slider(10.0, 1, LARGEST, 1.0, log=True, unit="px", help="width of this anchor of this level")
     anchor_h: float = slider(13.0, 1, LARGEST, 1.0, log=True, unit="px", help="height of this anchor of this level")
 
@@ -126,7 +132,7 @@ class AnchorExplorer(PictureExplorer):
     def settle(self, before: AnchorState, after: AnchorState) -> AnchorState:
         """Another level or anchor brings its own size; a size that is changed replaces that anchor."""
         after = super().settle(before, after)
-        if not after.anchors:
+        if not after.strides:
             return after
         if after.anchors is not before.anchors:
             after = replace(after, anchors=_checked_anchors(after.anchors, after.strides))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.images import to_numpy
 from yolo_lite.data.source import open_source
 from yolo_lite.loss.anchors import AnchorFit, fit_of_ratios, object_sizes
 from yolo_lite.loss.targets import ratio_test
@@ -36,7 +37,7 @@ class Sizes:
     """
 
     def __init__(self, wh: Any, name: str = "", image_of: Callable[[int], str] = str) -> None:
-        self.wh = torch.as_tensor(np.array(wh), dtype=torch.float32)
+        self.wh = torch.from_numpy(to_numpy(wh).astype(np.float32))
         if self.wh.ndim != 2 or self.wh.shape[1] != 2 or not len(self.wh):
             raise ValueError(f"a dataset is widths and heights, (n, 2) with n at least 1, not {tuple(self.wh.shape)}")
         if not ((self.wh > 0) & self.wh.isfinite()).all():

@@ -203,13 +203,12 @@ def _cell_names(claimed: Assignment, stride: float) -> list[Text]:
     names: dict[tuple[int, int], list[str]] = {}
     for row, col, offset in zip(claimed.row.tolist(), claimed.col.tolist(), claimed.offset.tolist(), strict=True):
         names.setdefault((row, col), []).append(OFFSETS[offset])
+    for words in names.values():
+        words += [f"listed {len(words)} times"] if len(words) > 1 else []
     return [
-        Text(
-            (col + 0.06) * stride,
-            (row + 0.06) * stride,
-            " + ".join(words) + (f": listed {len(words)} times" if len(words) > 1 else ""),
-        )
+        Text((col + 0.06) * stride, (row + 0.06 + 0.2 * line) * stride, word)
         for (row, col), words in names.items()
+        for line, word in enumerate(words)
     ]
 
 
