@@ -8,10 +8,13 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from inspect import signature
+from textwrap import wrap
 from typing import Any, ClassVar
 
 from walkthrough.explorers.controls import Control, checked, controls_of
-from walkthrough.scene import Scene
+from walkthrough.scene import Scene, Table
+
+LINE = 110  # characters of a sentence that stands in place of a picture
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,12 @@ class Explorer:
             raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}; it takes {self._names()}")
         object.__setattr__(self, "_watchers", [])
         object.__setattr__(self, "_live", None)
+        object.__setattr__(self, "_refused", "")  # why the inputs cannot be used, if they cannot
         self.state, self.result, self.message = self.State(), None, ""
         try:
             inputs = self.prepare(**{name: settings.pop(name) for name in self._inputs() if name in settings})
-        except ValueError as problem:
-            self.message = str(problem)
+        except (ValueError, OSError, ModuleNotFoundError) as problem:
+            self.message = self._refused = str(problem)
         else:
             self.state = replace(self.state, **inputs)
             self.set(**settings)
@@ -77,9 +81,12 @@ class Explorer:
     def set(self, **settings: Any) -> None:
         """Change settings together, as dragging would. One that is not allowed stays, and message says why."""
         controls, state, problems = controls_of(self.State), self.state, []
+        unknown = next((name for name in settings if name not in controls), None)
+        if unknown is not None:
+            raise AttributeError(f"{type(self).__name__} has no setting {unknown!r}; it has {self._names()}")
+        if self._refused:
+            return  # there is nothing that the settings could be about
         for name, value in settings.items():
-            if name not in controls:
-                raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._names()}")
             try:
                 state = replace(state, **{name: checked(name, value, controls[name], state)})
             except ValueError as problem:
@@ -153,7 +160,10 @@ class Explorer:
 
     def picture(self) -> Scene:
         """The result as a Scene; a sentence where there is none."""
-        return self.scene(self.result) if self.result is not None else Scene((), words=self.message)
+        if self.result is not None:
+            return self.scene(self.result)
+        lines = tuple((line,) for line in wrap(self.message, LINE))
+        return Scene(((Table((self.title or type(self).__name__,), lines),),), words=self.message)
 
     def as_code(self) -> str:
         """The settings that differ from the start, as a line of Python."""
