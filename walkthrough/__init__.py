@@ -25,6 +25,7 @@ from walkthrough.run import (
 )
 from walkthrough.scene import Scene
 from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
+from walkthrough.trace import Trace, load_trace, trace
 
 __all__ = [
     "AnchorExplorer",
@@ -35,9 +36,11 @@ __all__ = [
     "NmsExplorer",
     "Scene",
     "ScheduleExplorer",
+    "Trace",
     "column",
     "effective_field",
     "feature_statistics",
+    "load_trace",
     "record_layers",
     "row",
     "show_assignment",
@@ -56,4 +59,5 @@ __all__ = [
     "show_schedule",
     "show_series",
     "show_table",
+    "trace",
 ]

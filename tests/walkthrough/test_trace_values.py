@@ -1,0 +1,85 @@
+"""Values in words: whatever a function may hold, without addresses, without being touched."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from walkthrough.trace import trace
+
+Pair = namedtuple("Pair", "first second")
+
+
+@dataclass
+class Holder:
+    number: int
+    tensor: torch.Tensor
+
+
+class Rude:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+
+
+def value_of(thing):
+    def hold(thing):
+        return thing
+
+    return trace(hold)(thing).at("thing").value
+
+
+@pytest.mark.parametrize(
+    ("thing", "text"),
+    [
+        (torch.tensor([1.0, float("nan"), float("inf")]), "(3,) float32 [1, nan, inf]"),
+        (torch.arange(12.0).view(3, 4), "(3, 4) float32, 0 to 11, mean 5.5"),
+        (torch.tensor([[1.0, float("nan")]] * 5), "(5, 2) float32, 1 to 1, mean 1, 5 NaN"),
+        (torch.full((3, 3), float("-inf")), "(3, 3) float32, 9 inf"),
+        (torch.arange(8).view(2, 4) > 2, "(2, 4) bool, 5 True"),
+        (torch.tensor(2.5, requires_grad=True), "float32 2.5, carries gradient"),
+        (torch.ones(8, dtype=torch.bfloat16), "(8,) bfloat16, 1 to 1, mean 1"),
+        (torch.zeros(0, 4), "(0, 4) float32"),
+        (torch.empty(3, 4, device="meta"), "(3, 4) float32, on meta"),
+        (torch.eye(3).to_sparse(), "(3, 3) float32"),
+        (torch.tensor([3 + 4j] * 8).conj(), "(8,) complex64, 5 to 5, mean 5"),
+        (np.array(["a", "bb"]), "(2,) <U2 ['a', 'bb']"),
+        (np.array([{}, None], dtype=object), "(2,) object"),
+        (np.float32(0.5), "0.5"),
+        (10**5000, "int of 16610 bits"),
+        ("x" * 1000, "'" + "x" * 60 + "' ..."),
+        (Pair(1, [2]), "Pair(first=1, second=[2])"),
+        (Holder(2, torch.ones(2)), "Holder(number=2, tensor=(2,) float32 [1, 1])"),
+        ({"a": torch.ones(2, 2), (1, 2): 3}, "{a: (2, 2) float32, (1, 2): 3}"),
+        ({3, 1, 2}, "{1, 2, 3}"),
+        ([torch.ones(2, 2)] * 3, "list of 3 (2, 2) float32"),
+        (nn.Linear(2, 3), "Linear, 9 parameters"),
+        (Rude(), "Rude, which raises RuntimeError"),
+        (object(), "<object>"),
+        (np, "module numpy"),
+        ((), "()"),
+        ((1,), "(1,)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 60 else "thing",
+)
+def test_values_in_words(thing, text):
+    assert value_of(thing).text == text
+
+
+def test_a_list_that_holds_itself_ends():
+    loop: list = [1]
+    loop.append(loop)
+    assert value_of(loop).text.startswith("[1, ")
+
+
+def test_parts_of_containers_are_found_by_path():
+    value = value_of({"pair": Pair(torch.arange(3), 5)})
+    assert np.array_equal(value.part("pair.first").array, [0, 1, 2])
+    assert value.part("pair.third") is None

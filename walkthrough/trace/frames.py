@@ -1,0 +1,137 @@
+"""The variables of one call while it runs, and what each line changed in them."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from walkthrough.trace.functions import names_by_line
+from walkthrough.trace.record import Call, Change
+from walkthrough.trace.values import bounded
+from walkthrough.trace.watch import Watched
+
+MOST_ATTRIBUTES = 64
+SIMPLE = (type(None), bool, int, float, complex, str, bytes)
+See = Callable[[Any], Watched]
+
+
+class Draft:
+    """A step that is not finished yet."""
+
+    __slots__ = ("call", "changes", "error", "index", "iteration", "kind", "line", "problem")
+
+    def __init__(self, index: int, kind: str, call: int, line: int, iteration: int) -> None:
+        self.index, self.kind, self.call, self.line, self.iteration = index, kind, call, line, iteration
+        self.changes: list[Change] = []
+        self.error, self.problem = "", 0  # words, and the id of the exception
+
+
+class Kind:
+    """What is the same in all calls of a piece of code."""
+
+    def __init__(self, code: CodeType, source: int) -> None:
+        self.code, self.source, self.number = code, source, 0
+        self.instructions = code.co_code  # made anew at each access
+        stars = bool(code.co_flags & 4) + bool(code.co_flags & 8)  # *args, **kwargs
+        self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + stars]
+
+    def named_in(self, line: int) -> set[str]:
+        """The variables that a line names."""
+        return self._named.get(line, set())
+
+    @cached_property
+    def _named(self) -> dict[int, set[str]]:
+        return names_by_line(self.code)
+
+
+class Frame:
+    """A call that is being recorded."""
+
+    __slots__ = ("attributes", "call", "kind", "owner", "pending", "see", "step", "visits", "watched")
+
+    def __init__(self, call: Call, kind: Kind, found: dict[str, Any], see: See) -> None:
+        self.call, self.kind, self.see = call, kind, see
+        self.watched: dict[str, Watched] = {}
+        self.visits: Counter[int] = Counter()
+        self.step: Draft | None = None
+        self.pending: BaseException | None = None  # raised by the line that runs
+        self.owner = found.get("self") if kind.arguments[:1] == ("self",) else None
+        self.attributes = {name: Watched(obj) for name, obj in attributes_of(self.owner)}
+
+    def changes(self, found: dict[str, Any], line: int) -> list[Change]:
+        """What is different from the last time."""
+        changes: list[Change] = []
+        for name, obj in found.items():
+            old = self.watched.get(name)
+            if old is None:
+                if name[0] != ".":  # the iterator of a comprehension
+                    changes.append(self._bind(name, obj, "new"))
+            elif old.obj is not obj:
+                if not (isinstance(obj, SIMPLE) and type(obj) is type(old.obj) and obj == old.obj):
+                    changes.append(self._bind(name, obj, "changed"))
+            elif old.changed(not old.heavy or name in self.kind.named_in(line)):
+                changes.append(self._bind(name, obj, "in place"))
+        if len(self.watched) > len(found):
+            gone = [name for name in self.watched if name not in found]
+            changes += [Change(name, "deleted", None) for name in gone]
+            for name in gone:
+                del self.watched[name]
+        return changes + self._attribute_changes() if self.owner is not None else changes
+
+    def arguments(self, found: dict[str, Any]) -> list[Change]:
+        """What the call begins with."""
+        named = [(name, obj) for name, obj in found.items() if name[0] != "."]
+        return [self._bind(name, obj, "argument" if name in self.kind.arguments else "outer") for name, obj in named]
+
+    def _bind(self, name: str, obj: Any, kind: str) -> Change:
+        old = self.watched.get(name)
+        self.watched[name] = new = self.see(obj)
+        return Change(name, kind, new.value, difference(old, new) if kind == "in place" else "")
+
+    def _attribute_changes(self) -> list[Change]:
+        changes = []
+        for name, obj in attributes_of(self.owner):
+            old = self.attributes.get(name)
+            if old is not None and old.obj is obj and not old.changed():
+                continue
+            kind = "new" if old is None else "changed" if old.obj is not obj else "in place"
+            self.attributes[name] = new = self.see(obj)
+            changes.append(Change(f"self.{name}", kind, new.value, difference(old, new) if kind == "in place" else ""))
+        return changes
+
+
+def attributes_of(owner: Any) -> list[tuple[str, Any]]:
+    """The attributes of self that are watched: those in its __dict__; a torch module's also parameters and buffers."""
+    try:
+        own = vars(owner)
+    except TypeError:
+        return []
+    if not isinstance(owner, nn.Module):
+        return list(own.items())[:MOST_ATTRIBUTES]
+    plain = [(name, obj) for name, obj in own.items() if not name.startswith("_")]
+    tensors = [*own.get("_parameters", {}).items(), *own.get("_buffers", {}).items()]
+    return (plain + tensors)[:MOST_ATTRIBUTES]
+
+
+def difference(old: Watched | None, new: Watched) -> str:
+    """How much of a tensor or array changed in place, where both copies are whole."""
+    if old is None or old.value is None or not isinstance(new.obj, Tensor | np.ndarray):
+        return ""
+    before, after = old.value, new.value
+    if not (before.complete and after.complete) or before.shape != after.shape or before.dtype != after.dtype:
+        return ""
+    same = (before.array == after.array) | ((before.array != before.array) & (after.array != after.array))
+    return f"{np.size(same) - np.count_nonzero(same):,} of {np.size(same):,} changed"
+
+
+def error_text(problem: BaseException) -> str:
+    """Type and first line of an exception."""
+    try:
+        words = str(problem).split("\n", 1)[0]
+    except Exception:
+        words = ""
+    return f"{type(problem).__name__}: {bounded(words)}" if words else type(problem).__name__

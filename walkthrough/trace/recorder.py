@@ -1,0 +1,233 @@
+"""Runs a function and writes down, line by line, what changed. sys.settrace says when a line is about to run.
+
+So a line's changes are seen when the next one begins, or when the function returns or raises. Whatever goes wrong
+while recording costs steps of the recording, never the function.
+"""
+
+import dis
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, GeneratorType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
+from walkthrough.trace.functions import Code, Codes, qualified, source_of
+from walkthrough.trace.record import RETURNED, YIELDED, Call, Change, Source, Step
+from walkthrough.trace.values import Copies, Value, describe
+from walkthrough.trace.watch import Watched
+
+SHARED_FRAMES = 4
+RETURNS = {"RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR"}
+YIELD = "YIELD_VALUE"
+
+
+class Recorder:
+    """One recording. run() may be called once."""
+
+    def __init__(self, codes: Codes, budget: int, most_steps: int) -> None:
+        self.codes, self.most_steps = codes, most_steps
+        self.copies = Copies(budget)
+        self.drafts: list[Draft] = []
+        self.calls: list[Call] = []
+        self.sources: list[Source] = []
+        self.full = self.broken = False  # no room for more steps; Python switched recording off
+        self.lost = 0  # events that could not be recorded
+        self._closed = False
+        self._kinds: dict[int, Kind] = {}
+        self._source_index: dict[int, int] = {}
+        self._open: dict[FrameType, Frame] = {}
+        self._stack: list[Frame] = []
+        self._returned: Watched | None = None
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def run(self, fn: Callable[..., Any], args: Any, kwargs: Any, root: Code) -> tuple[Any, Exception | None]:
+        """Call the function. Its error is given back; KeyboardInterrupt and SystemExit pass."""
+        before, hook = sys.gettrace(), self._on_call
+        sys.settrace(hook)
+        try:
+            result = fn(*args, **kwargs)
+            if isinstance(result, GeneratorType) and result.gi_code is root.code:
+                result = self._drained(result)
+            return result, None
+        except Exception as error:
+            return None, error
+        finally:
+            self.broken = sys.gettrace() is None and not self.full
+            if sys.gettrace() in (hook, None):  # a debugger that was started meanwhile stays
+                sys.settrace(before)
+            self._closed = True
+            self._open.clear()
+
+    def _drained(self, generator: GeneratorType) -> list[Any]:
+        """All that a generator yields, or as much as there are steps for: it may never end."""
+        values = []
+        for value in generator:
+            values.append(value)
+            if self.full:
+                break
+        generator.close()
+        return values
+
+    def steps(self, error: BaseException | None) -> tuple[Step, ...]:
+        """The finished steps."""
+        raised = [draft for draft in self.drafts if error is not None and draft.problem == id(error)]
+        deepest = max(raised, key=lambda draft: (self.calls[draft.call].depth, draft.index), default=None)
+        return tuple(
+            Step(
+                *(draft.index, draft.kind, draft.call, self.calls[draft.call].depth, draft.line, draft.iteration),
+                *(tuple(draft.changes), draft.error, draft is deepest),
+            )
+            for draft in self.drafts
+        )
+
+    def value(self, obj: Any) -> Value:
+        """An object in words and numbers, as it is now."""
+        with hidden():
+            return self._see(obj).value
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _on_call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """A function begins, or a generator goes on."""
+        if self.full or self._closed or id(frame.f_code) not in self.codes:
+            return None
+        try:
+            with hidden():
+                return self._follow(self._entered(frame))
+        except Exception:
+            self.lost += 1
+            return None
+
+    def _follow(self, record: Frame) -> Callable[..., Any]:
+        def on_event(frame: FrameType, event: str, arg: Any) -> Any:
+            if self._closed:
+                return None
+            if self.full:
+                sys.settrace(None)  # the rest runs at full speed
+                return None
+            try:
+                with hidden():
+                    self._happened(record, frame, event, arg)
+            except Exception:  # RecursionError near the limit, above all
+                self.lost += 1
+            return on_event
+
+        return on_event
+
+    def _entered(self, frame: FrameType) -> Frame:
+        record = self._open.get(frame)
+        if record is None:
+            record = self._new_frame(frame)
+            self._begin(record, "call", frame.f_lineno)
+            record.step.changes += record.arguments(frame.f_locals)
+        else:
+            self._begin(record, "resume", frame.f_lineno)
+        self._stack.append(record)
+        return record
+
+    def _new_frame(self, frame: FrameType) -> Frame:
+        piece = self.codes[id(frame.f_code)]
+        if id(piece.code) not in self._kinds:
+            if id(piece.root) not in self._source_index:
+                self._source_index[id(piece.root)] = len(self.sources)
+                self.sources.append(source_of(piece))
+            self._kinds[id(piece.code)] = Kind(piece.code, self._source_index[id(piece.root)])
+        kind = self._kinds[id(piece.code)]
+        kind.number += 1
+        parent = self._stack[-1].call.index if self._stack else None
+        call = Call(len(self.calls), qualified(piece.code), kind.source, len(self._stack), parent, kind.number)
+        self._open[frame] = record = Frame(call, kind, frame.f_locals, self._see)
+        self.calls.append(call)
+        return record
+
+    def _happened(self, record: Frame, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "line":
+            self._finish(record, frame)
+            record.visits[frame.f_lineno] += 1
+            self._begin(record, "line", frame.f_lineno)
+        elif event == "exception":
+            if self._instruction(record, frame) != "FOR_ITER":  # the StopIteration that ends a loop
+                record.pending = arg[1]
+        elif event == "return":
+            last = self._instruction(record, frame)
+            leaves = last in RETURNS or (last == YIELD and record.pending is None)  # and is not thrown out
+            if arg is None and not leaves:
+                self._finish(record, frame)  # it raises
+            else:
+                self._finish(record, frame, YIELDED if last == YIELD else RETURNED, arg)
+            if record in self._stack:
+                del self._stack[self._stack.index(record) :]
+            if last != YIELD:
+                self._open.pop(frame, None)
+
+    @staticmethod
+    def _instruction(record: Frame, frame: FrameType) -> str:
+        return dis.opname[record.kind.instructions[frame.f_lasti]]
+
+    def _begin(self, record: Frame, kind: str, line: int) -> Draft:
+        record.step = Draft(len(self.drafts), kind, record.call.index, line, max(record.visits[line], 1))
+        self.drafts.append(record.step)
+        self.full = len(self.drafts) >= self.most_steps
+        return record.step
+
+    def _finish(self, record: Frame, frame: FrameType, leaving: str = "", arg: Any = None) -> None:
+        """The line is done: what it changed, returned or raised."""
+        step = record.step
+        if step is None:
+            return
+        changes = record.changes(frame.f_locals, step.line)
+        if leaving:
+            self._returned = self._see(arg)
+            changes.append(Change(leaving, leaving, self._returned.value))
+        problem, record.pending = record.pending, None
+        if self.drafts[-1] is not step and (changes or problem is not None):  # recorded functions ran in between
+            step = self._begin(record, "back", step.line)
+        step.changes += changes
+        if problem is not None:
+            step.error, step.problem = error_text(problem), id(problem)
+
+    def _see(self, obj: Any) -> Watched:
+        """An object as it is now; not described again where a function on the stack holds it unchanged."""
+        known = self._known(obj)
+        return known if known is not None else Watched(obj, describe(obj, self.copies, self._known_value))
+
+    def _known(self, obj: Any) -> Watched | None:
+        if isinstance(obj, SIMPLE):
+            return None
+        if self._returned is not None and self._returned.obj is obj and not self._returned.changed():
+            return self._returned
+        for frame in reversed(self._stack[-SHARED_FRAMES:]):
+            for watched in frame.watched.values():
+                if watched.obj is obj and not watched.changed():
+                    return watched
+        return None
+
+    def _known_value(self, obj: Any) -> Value | None:
+        known = self._known(obj) if isinstance(obj, Tensor | np.ndarray) else None
+        return None if known is None else known.value
+
+
+@contextmanager
+def _without_modes() -> Iterator[None]:
+    """No mode of torch that counts or replaces operations sees what happens inside, nor does torch.jit.trace."""
+    tracing = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)
+    try:
+        with torch._C.DisableTorchFunction(), _disable_current_modes():
+            yield
+    finally:
+        torch._C._set_tracing_state(tracing)
+
+
+def hidden() -> Any:
+    """What _without_modes is, in the usual case without modes for a tenth of its cost."""
+    if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state():
+        return _without_modes()
+    return torch._C.DisableTorchFunction()

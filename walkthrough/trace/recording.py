@@ -1,0 +1,276 @@
+"""trace() and the Trace that it gives: to be sliced, printed, saved, and stepped through."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+from walkthrough.trace.functions import code_to_trace, codes_of, qualified
+from walkthrough.trace.record import Call, Excerpt, Source, Step
+from walkthrough.trace.recorder import Recorder
+from walkthrough.trace.values import Value
+
+MEMORY, MOST_STEPS, MOST_PRINTED = 64, 20_000, 60
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a function did, step by step.
+
+    Attributes:
+        name: of the function, with its module.
+        steps, calls, sources: what happened, in which calls, of which functions.
+        result: what the function returned, the object itself; of a generator the list of what it yielded. None when
+            read from a file.
+        returned: the result in words and numbers; None where there was an error.
+        error: what the function raised, without its traceback (steps tell where); None where it returned.
+        notes: sentences about what is not in the recording.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    calls: tuple[Call, ...]
+    sources: tuple[Source, ...]
+    result: Any = None
+    returned: Value | None = None
+    error: Exception | None = None
+    notes: tuple[str, ...] = ()
+
+    # -- slices -------------------------------------------------------------------------------------------------------
+
+    def at(self, name: str) -> Excerpt:
+        """The steps that gave a name a value: a local, "self.x", "return" or "yield". Raises ValueError of no such."""
+        found = [step for step in self.steps if step.change(name)]
+        if not found:
+            names = list(dict.fromkeys(change.name for step in self.steps for change in step.changes))
+            raise ValueError(f"nothing named {name!r} was recorded; there are {', '.join(names) or 'no names at all'}")
+        return Excerpt(self, found, name)
+
+    def line(self, number: int, function: str = "") -> Excerpt:
+        """The steps at a line of the source; function: only in calls of that name."""
+        calls = {call.index for call in self.calls if function in ("", call.name)}
+        return Excerpt(self, [step for step in self.steps if step.line == number and step.call in calls])
+
+    @property
+    def lines(self) -> "Lines":
+        """trace.lines[12]: the steps at line 12; trace.lines[12:20]: those at lines 12 to 19."""
+        return Lines(self)
+
+    def of(self, function: str) -> Excerpt:
+        """The steps in calls of a function, such as "encode". Raises ValueError where it was not recorded."""
+        calls = {call.index for call in self.calls if call.name == function}
+        if not calls:
+            names = ", ".join(dict.fromkeys(call.name for call in self.calls))
+            raise ValueError(f"no call of {function!r} was recorded; there are calls of {names}. Name it in into=")
+        return Excerpt(self, [step for step in self.steps if step.call in calls])
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that raised the error, None where there was none, or where it was raised out of sight."""
+        return next((step for step in self.steps if step.failed), None)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Excerpt: ...
+    def __getitem__(self, index: Any) -> Any:
+        return Excerpt(self, self.steps[index]) if isinstance(index, slice) else self.steps[index]
+
+    # -- replay -------------------------------------------------------------------------------------------------------
+
+    def state(self, step: int, call: int | None = None) -> dict[str, Value]:
+        """All variables after a step: of the call that it belongs to, or of another one."""
+        call = self.steps[step].call if call is None else call
+        values: dict[str, Value] = {}
+        for mine in self._steps_of.get(call, ()):
+            if mine.index > self.steps[step].index:
+                break
+            for change in mine.changes:
+                if change.value is None:
+                    values.pop(change.name, None)
+                else:
+                    values[change.name] = change.value
+        return values
+
+    def stack(self, step: int) -> tuple[Call, ...]:
+        """The calls that are under way at a step, the traced function first."""
+        found = [self.calls[self.steps[step].call]]
+        while found[-1].parent is not None:
+            found.append(self.calls[found[-1].parent])
+        return tuple(reversed(found))
+
+    def text(self, step: Step) -> str:
+        """The source of a step's line; "" where there is none."""
+        return self.sources[self.calls[step.call].source].line(step.line)
+
+    @cached_property
+    def _steps_of(self) -> dict[int, list[Step]]:
+        found: dict[int, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(step.call, []).append(step)
+        return found
+
+    def show(self, **inputs: Any) -> Any:
+        """Step through it forwards and back, in a Stepper; images= brings a picture for boxes and cells."""
+        from walkthrough.explorers.stepper import Stepper
+
+        return Stepper(self, **inputs)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write all of it but result to one file (a zip of JSON and NumPy arrays; nothing in it is ever executed)."""
+        from walkthrough.trace.files import save_trace
+
+        save_trace(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> "Trace":
+        """Read what save wrote. Raises ValueError for other files."""
+        from walkthrough.trace.files import load_trace
+
+        return load_trace(path)
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def listing(self, steps: Iterable[Step] | None = None, only: str = "", most: int | None = None) -> str:
+        """Lines with their source, and below each what it changed.
+
+        Args:
+            steps: some of them; None: all. only: one name's changes. most: so many steps; None: all.
+        """
+        chosen = list(self.steps if steps is None else steps)
+        words = [self._listed(step, only) for step in chosen[:most]]
+        if most is not None and len(chosen) > most:
+            words.append(f"... {len(chosen) - most:,} more steps: print(trace.listing()) has them all")
+        return "\n".join(words)
+
+    def _listed(self, step: Step, only: str) -> str:
+        call, indent = self.calls[step.call], "  " * step.depth
+        changes = [change for change in step.changes if only in ("", change.name)]
+        source = self.text(step).strip() or "(no source)"
+        times = f" ({ordinal(step.iteration)} time)" if step.iteration > 1 else ""
+        head = {
+            "call": f"{indent}{call.name}" + (f" ({ordinal(call.number)} call)" if call.number > 1 else ""),
+            "line": f"{indent}{step.line:>5}  {source}{times}",
+            "back": f"{indent}{step.line:>5}  back in: {source}{times}",
+            "resume": f"{indent}{call.name} goes on\n{indent}{step.line:>5}  {source}",
+        }[step.kind]
+        below = [f"{indent}         {change}" for change in changes]
+        below += [f"{indent}         raises {step.error}"] if step.error else []
+        return "\n".join([head, *below])
+
+    def __repr__(self) -> str:
+        calls = f"{len(self.calls):,} call{'' if len(self.calls) == 1 else 's'}"
+        head = f"trace of {self.name}: {len(self.steps):,} steps in {calls}"
+        end = f"raised {self.failed.error if self.failed else type(self.error).__name__}" if self.error else ""
+        end = end or (f"returned {self.returned.text}" if self.returned else "")
+        return "\n".join(filter(None, [head, self.listing(most=MOST_PRINTED), end, *self.notes]))
+
+
+class Lines:
+    """trace.lines: steps by line number."""
+
+    def __init__(self, recording: Trace) -> None:
+        self._trace = recording
+
+    def __getitem__(self, number: int | slice) -> Excerpt:
+        if isinstance(number, slice):
+            first, last = number.start or 0, number.stop if number.stop is not None else float("inf")
+            return Excerpt(self._trace, [step for step in self._trace.steps if first <= step.line < last])
+        return self._trace.line(number)
+
+    def __repr__(self) -> str:
+        return f"lines {', '.join(map(str, sorted({step.line for step in self._trace.steps})))}"
+
+
+def trace(
+    fn: Callable[..., Any], into: Any | Sequence[Any] = (), memory: float = MEMORY, most_steps: int = MOST_STEPS
+) -> Callable[..., Trace]:
+    """Records a function: trace(fn)(*args) calls fn(*args) and gives a Trace of each line that ran.
+
+    The function computes what it always does: gradients, chance, errors and in-place counters are as without recording
+    (values live until the end of the line that lets go of them; what runs in other threads is not seen).
+    Comprehensions, lambdas and functions written inside the function are recorded with it. A generator is run to its
+    end, and its result is the list of what it yielded; where the steps do not suffice, it is closed there. An error
+    ends up in trace.error; KeyboardInterrupt and SystemExit pass through. Tensors on a GPU are copied, which waits
+    for it.
+
+    Args:
+        fn: function, method, lambda, functools.partial, decorated function, nn.Module, class, or anything with
+            __call__, from a library, a file or a notebook.
+        into: functions, methods, classes, torch modules or Python modules whose calls are recorded too.
+        memory: MB that copies of tensors and arrays may take; beyond, the oldest large ones give way first and leave
+            their statistics. One copy takes a quarter at most: of larger tensors, the beginning is kept.
+        most_steps: after so many the function goes on unrecorded, and a note says so.
+    Raises:
+        ValueError: fn has no lines of Python: it is compiled; or it is async.
+
+    >>> def countdown(n):
+    ...     return n if n == 0 else countdown(n - 1)
+    >>> trace(countdown)(2)
+    trace of walkthrough.trace.recording.countdown: 8 steps in 3 calls
+    countdown
+             n = 2
+        2  return n if n == 0 else countdown(n - 1)
+      countdown (2nd call)
+               n = 1
+          2  return n if n == 0 else countdown(n - 1)
+        countdown (3rd call)
+                 n = 0
+            2  return n if n == 0 else countdown(n - 1)
+                 returns 0
+          2  back in: return n if n == 0 else countdown(n - 1)
+               returns 0
+        2  back in: return n if n == 0 else countdown(n - 1)
+             returns 0
+    returned 0
+    """
+    if memory <= 0 or most_steps < 1:
+        raise ValueError(f"memory and most_steps must be above 0, not {memory} and {most_steps}")
+    root = code_to_trace(fn)
+    codes = codes_of(root, into)
+    name = ".".join(part for part in (root.module, qualified(root.code)) if part)
+
+    def recorded(*args: Any, **kwargs: Any) -> Trace:
+        recorder = Recorder(codes, int(memory * 2**20), int(most_steps))
+        result, error = recorder.run(fn, args, kwargs, root)
+        returned = recorder.value(result) if error is None else None
+        steps = recorder.steps(error)
+        if error is not None:
+            error.__traceback__ = None  # it would hold every variable of the function, at any size
+        notes = _notes(recorder, most_steps, name)
+        return Trace(name, steps, tuple(recorder.calls), tuple(recorder.sources), result, returned, error, notes)
+
+    return recorded
+
+
+def _notes(recorder: Recorder, most_steps: int, name: str) -> tuple[str, ...]:
+    notes = []
+    if not recorder.drafts:
+        notes.append(f"no line of {name} ran: a cache or a compiled version may have answered in its place")
+    if recorder.full:
+        notes.append(f"recorded until step {most_steps:,}; the function went on (most_steps= sets how far)")
+    if recorder.broken:
+        notes.append("recording was switched off on the way, by the function or at Python's recursion limit")
+    if recorder.lost:
+        notes.append(f"{recorder.lost:,} events could not be recorded, above all near Python's recursion limit")
+    if recorder.copies.gave_way:
+        notes.append("copies that gave way to later ones: memory= sets how many MB they may take")
+    return tuple(notes)
+
+
+def ordinal(number: int) -> str:
+    """
+    >>> ordinal(1), ordinal(2), ordinal(11), ordinal(23)
+    ('1st', '2nd', '11th', '23rd')
+    """
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
