@@ -57,10 +57,22 @@ class DetectorExplorer(PictureExplorer):
         given_names = tuple(names) if names is not None else tuple(getattr(model, "names", ()))
         return pictured(pictures, given_names) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
 
+    def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
+        """A model set from Python is checked as at the start."""
+        if after.model is None and after.pictures:
+            raise ValueError(f"there is no model to look at: make a new {type(self).__name__}")
+        if after.model is not before.model:
+            after = replace(after, model=checked_detector(after.model))
+        return super().settle(before, after)
+
 
 def checked_detector(model: Any) -> Any:
     """A detector as it is, one of a name or path loaded; a ValueError for anything else."""
-    model = load(WEIGHTS if model is None else model) if model is None or isinstance(model, str | Path) else model
+    if model is None or isinstance(model, str | Path):
+        try:
+            model = load(model or WEIGHTS)
+        except OSError as problem:
+            raise ValueError(f"model: {problem}") from None
     for name in ("criterion", "decode", "strides", "num_classes"):
         if not callable(model) or not hasattr(model, name):
             raise ValueError(

@@ -32,7 +32,7 @@ def _balance(level: int) -> Any:
     return slider(
         BALANCE[level],
         0,
-        lambda state: max(8.0, *(2 * value for value in state.default_balance)),
+        lambda state: max((8.0, *(2 * value for value in state.default_balance))),
         group="balance of objectness",
         label=f"level {level}",
         help="weight of this level's objectness: finer levels have more cells, and fewer objects in each",
