@@ -1,0 +1,116 @@
+"""A trace in a file: read again without the function, its module, or anything being run."""
+
+import importlib
+import json
+import linecache
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+import yolo_lite as yl
+from tests.walkthrough.test_trace import ANCHORS, GRIDS, STRIDES, some_targets
+from walkthrough.trace import RecordedError, Trace, load_trace, trace
+from yolo_lite.loss import targets as module_of_targets
+
+
+@pytest.fixture
+def recording() -> Trace:
+    return trace(yl.build_targets, into=module_of_targets)(some_targets(), GRIDS, ANCHORS, STRIDES)
+
+
+def test_a_trace_comes_back_as_it_was(recording, tmp_path):
+    recording.save(tmp_path / "targets.trace")
+    again = load_trace(tmp_path / "targets.trace")
+    assert repr(again) == repr(recording)
+    assert again.listing() == recording.listing()
+    assert (again.calls, again.sources, again.notes) == (recording.calls, recording.sources, recording.notes)
+    for ours, theirs in zip(again, recording, strict=True):
+        assert [change.name for change in ours.changes] == [change.name for change in theirs.changes]
+        for here, there in zip(ours.changes, theirs.changes, strict=True):
+            assert (here.kind, here.note, here.value.stats) == (there.kind, there.note, there.value.stats)
+            if there.value.array is not None:
+                np.testing.assert_array_equal(here.value.array, there.value.array)
+                assert here.value.array.dtype == there.value.array.dtype
+    last = recording.of("encode")[-1]
+    assert again.state(last.index).keys() == recording.state(last.index).keys()
+    assert np.array_equal(again.at("return").value.part("0.row").array, recording.result[0].row)
+    assert again.result is None
+
+
+def test_values_that_json_has_no_words_for_and_copies_that_gave_way(tmp_path):
+    def work():
+        strange = torch.tensor([[float("nan"), float("inf")]] * 9)
+        names = np.array(["a", "ü"])
+        empty = np.zeros((0, 3))
+        half = torch.ones(3, dtype=torch.bfloat16)
+        for k in range(9):
+            large = torch.full((200_000,), float(k))
+        return strange, names, empty, half, large
+
+    recording = trace(work, memory=2)()
+    recording.save(tmp_path / "strange.trace")
+    again = Trace.load(tmp_path / "strange.trace")
+    assert again.listing() == recording.listing()
+    assert [value.array is None for value in again.at("large").values] == [
+        value.array is None for value in recording.at("large").values
+    ]
+    assert again.at("large").values[0].remark == "the copy gave way to later ones"
+    assert again.at("names").value.array.tolist() == ["a", "ü"]
+
+
+def test_an_error_comes_back_in_its_words(tmp_path):
+    def wrong(x):
+        raise ValueError(f"not {x}")
+
+    recording = trace(wrong)(3)
+    recording.save(tmp_path / "wrong.trace")
+    again = load_trace(tmp_path / "wrong.trace")
+    assert isinstance(again.error, RecordedError)
+    assert str(again.error) == "ValueError: not 3"
+    assert again.failed == recording.failed
+    again.save(tmp_path / "again.trace")
+    assert str(load_trace(tmp_path / "again.trace").error) == "ValueError: not 3"
+
+
+def test_a_trace_is_read_where_its_source_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "passing_by.py").write_text("def passing(x):\n    y = x + 1\n    return y\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    trace(importlib.import_module("passing_by").passing)(1).save(tmp_path / "passing.trace")
+    (tmp_path / "passing_by.py").unlink()
+    linecache.clearcache()
+    del sys.modules["passing_by"]
+    again = load_trace(tmp_path / "passing.trace")
+    assert again.text(again.at("y")[0]).strip() == "y = x + 1"
+    assert str(tmp_path) not in zipfile.ZipFile(tmp_path / "passing.trace").read("trace.json").decode()
+
+
+def test_files_that_are_no_traces_get_a_sentence(tmp_path, recording):
+    path = tmp_path / "other.trace"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match="not a trace that this version can read"):
+        load_trace(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("trace.json", json.dumps({"format": "walkthrough trace", "version": 99}))
+    with pytest.raises(ValueError, match="version 99"):
+        load_trace(path)
+    recording.save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="not a trace"):
+        load_trace(path)
+    with pytest.raises(FileNotFoundError):
+        load_trace(tmp_path / "none.trace")
+
+
+def test_pickled_arrays_are_not_read(tmp_path, recording):
+    path = tmp_path / "evil.trace"
+    recording.save(path)
+    content = zipfile.ZipFile(path).read("trace.json")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("trace.json", content)
+        with file.open("0.npy", "w") as entry:
+            np.lib.format.write_array(entry, np.array([{"code": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="not a trace"):
+        load_trace(path)
