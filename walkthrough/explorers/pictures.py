@@ -1,6 +1,6 @@
 """Pictures with objects in them, for explorers: the tour's, the reader's own, uploads with drawn boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,12 @@ class Annotated:
 Annotations = tuple[Annotated, ...]
 
 
-def annotate(images: Any = None, targets: Any = None, size: int = IMAGE_SIZE) -> Annotations:
+def annotate(images: Any = None, targets: Any = None, size: int | None = IMAGE_SIZE) -> Annotations:
     """Whatever the reader has, as pictures of one size.
 
     Args:
         images: a Batch (its own targets are taken), a tensor (N, 3, H, W), one image, or a list of images or paths of
-            any size, which are letterboxed to size; None: the tour batch.
+            any size, which are letterboxed to size, or with size=None stay as they are; None: the tour batch.
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
     Raises:
         ValueError: targets that are not of that form, or that name an image that is not there.
@@ -98,6 +98,10 @@ def checked_targets(targets: Any, count: int) -> np.ndarray:
     if strange.size:
         row = int(strange[0])
         raise ValueError(f"target {row} belongs to image {rows[row, 0]:g}, but there are images 0 to {count - 1}")
+    unnamed = np.flatnonzero((rows[:, 1] < 0) | (rows[:, 1] % 1 != 0))
+    if unnamed.size:
+        row = int(unnamed[0])
+        raise ValueError(f"target {row} has the class {rows[row, 1]:g}: classes are whole numbers from 0 on")
     outside = np.flatnonzero((rows[:, 2:] < -1e-6).any(1) | (rows[:, 2:] > 1 + 1e-6).any(1))
     if outside.size:
         row = int(outside[0])
@@ -165,11 +169,15 @@ class PictureExplorer(Explorer):
 
     @classmethod
     def prepare(
-        cls, images: Any = None, targets: Any = None, names: Sequence[str] | None = None, **inputs: Any
+        cls,
+        images: Any = None,
+        targets: Any = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
+        **inputs: Any,
     ) -> dict[str, Any]:
         """images, targets: see annotate; names: class names, COCO's for the tour batch."""
         pictures = annotate(images, targets)
-        names = tuple(names) if names is not None else coco_names() if images is None else ()
+        names = listed_names(names) if names is not None else coco_names() if images is None else ()
         return inputs | pictured(pictures, names)
 
     def settle(self, before: PictureState, after: PictureState) -> PictureState:
@@ -180,7 +188,7 @@ class PictureExplorer(Explorer):
             index = min(after.picture, len(after.pictures) - 1)
             return replace(after, picture=index, objects=after.pictures[index].boxes)
         if after.objects != before.objects:
-            kept = _inside(checked_boxes("objects", after.objects), after.shown.size)
+            kept = _inside(checked_boxes("objects", after.objects), after.shown.size, before.objects)
             changed = replace(after.shown, boxes=kept)
             pictures = (*after.pictures[: after.picture], changed, *after.pictures[after.picture + 1 :])
             return replace(after, pictures=pictures, objects=kept)
@@ -194,6 +202,19 @@ class PictureExplorer(Explorer):
         self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
 
 
+def listed_names(names: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
+    """Class names as a data.yaml may hold them, a list or {0: name}, in order.
+
+    >>> listed_names({0: "cat", 2: "dog"})
+    ('cat', 'class 1', 'dog')
+    """
+    if isinstance(names, str):
+        raise ValueError(f"names is a list of class names, not the text {names!r}")
+    if isinstance(names, Mapping):
+        return tuple(class_name(cls, names) for cls in range(max(names, default=-1) + 1))
+    return tuple(map(str, names))
+
+
 def pictured(pictures: Annotations, names: Sequence[str]) -> dict[str, Any]:
     """The fields of a PictureState for these pictures; class names are made up where there are too few."""
     highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
@@ -201,12 +222,13 @@ def pictured(pictures: Annotations, names: Sequence[str]) -> dict[str, Any]:
     return {"pictures": pictures, "names": known, "objects": pictures[0].boxes}
 
 
-def _inside(found: Boxes, size: tuple[int, int], smallest: float = 1.0) -> Boxes:
-    """Boxes clipped to the picture, each at least a pixel in both directions, each with a class."""
+def _inside(found: Boxes, size: tuple[int, int], known: Boxes, smallest: float = 1.0) -> Boxes:
+    """Boxes clipped to the picture, each at least a pixel in both directions, each with a class; known ones as is."""
     height, width = size
     kept = []
-    for x1, y1, x2, y2, *rest in found:
+    for box in found:
+        x1, y1, x2, y2, *rest = box
         left, top = min(max(x1, 0.0), width - smallest), min(max(y1, 0.0), height - smallest)
         right, bottom = max(min(x2, width), left + smallest), max(min(y2, height), top + smallest)
-        kept.append((left, top, right, bottom, int(rest[0]) if rest else 0))
+        kept.append(box if box in known else (left, top, right, bottom, int(rest[0]) if rest else 0))
     return tuple(kept)
