@@ -73,10 +73,17 @@ def number(
 
 
 def choice(
-    default: Any, options: Options, *, label: str = "", help: str = "", group: str = "", linked: bool = True
+    default: Any,
+    options: Options,
+    *,
+    label: str = "",
+    help: str = "",
+    group: str = "",
+    linked: bool = True,
+    shown: Callable[[Any], bool] | None = None,
 ) -> Any:
     """One of several values; a mapping gives the words for each."""
-    return _field(default, Control("choice", label, help, options=options, group=group, linked=linked))
+    return _field(default, Control("choice", label, help, options=options, group=group, linked=linked, shown=shown))
 
 
 def toggle(default: bool, *, label: str = "", help: str = "", group: str = "") -> Any:
