@@ -49,7 +49,8 @@ class Progress(NamedTuple):
     schedule: Schedule
     found: tuple[Detections, ...]  # in each fixed image, by the averaged weights, from LEAST_CONF on
     running: bool
-    ended: str  # why there is nothing more to come; "" where there is
+    over: bool  # nothing more is to come
+    trouble: str  # why it cannot go on, where that is the reason
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -79,36 +80,37 @@ class LiveRun:
     """Drives a Trainer, and keeps what each iteration said.
 
     >>> run = shapes_recipe(epochs=1).begin()
-    >>> run.advance(), run.trainer.iteration, run.ended
-    (True, 1, '')
+    >>> run.advance(), run.trainer.iteration, run.over
+    (True, 1, False)
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.steps: list[StepState] = []
-        self.ended = ""
+        self.over, self.trouble = False, ""
         self._iterations = trainer.steps()
 
     def advance(self) -> bool:
-        """One iteration; False where none is left, or where the run cannot go on: ended says why."""
-        if self.ended:
+        """One iteration; False where none is left, or where the run cannot go on: trouble says why."""
+        if self.over:
             return False
         try:
             step = next(self._iterations, None)
+            self.over = step is None  # the Trainer saw no improvement for long
             if step is not None:
                 self._keep(step)
                 if len(self.steps) == self.trainer.schedule.iterations:
-                    next(self._iterations, None)  # the end of the last epoch: its validation
-                    step = None
+                    self.over = next(self._iterations, None) is None  # the last epoch's validation comes with it
         except TrainingError as problem:
-            self.ended = str(problem)
-            return False
+            self.stop(str(problem))
         except BaseException:
-            self.ended = "The run was interrupted within an iteration, and cannot go on from there"
+            self.stop("The run was interrupted within an iteration, and cannot go on from there")
             raise
-        if step is None:
-            self.ended = f"The run is over, after {self.trainer.epoch} epochs"
-        return True
+        return not self.trouble and step is not None
+
+    def stop(self, trouble: str) -> None:
+        """It cannot go on, and why."""
+        self.over, self.trouble = True, trouble
 
     def change(self, hyp: Hyperparameters) -> None:
         """From the next iteration on, these hyperparameters: Trainer.change with what differs from those planned."""
@@ -126,7 +128,8 @@ class LiveRun:
             found = predict(trainer.ema.model, pixels, LEAST_CONF, img_size=trainer.options.img_size)
         changes = tuple((iteration, dict(values)) for iteration, values in sorted(trainer.changes.items()))
         history = tuple(dict(row) for row in trainer.history)
-        return Progress(tuple(self.steps), history, changes, trainer.schedule, tuple(found), running, self.ended)
+        shown = tuple(self.steps), history, changes, trainer.schedule, tuple(found)
+        return Progress(*shown, running, self.over, self.trouble)
 
     def _keep(self, step: StepState) -> None:
         self.steps.append(step._replace(parts=type(step.parts)(*(part.item() for part in step.parts))))

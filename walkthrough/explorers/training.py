@@ -140,9 +140,9 @@ class LiveTraining(Explorer):
             raise RuntimeError(
                 "start() trains in the background of a notebook, and there is none here: step(n) trains n iterations"
             ) from None
-        if not self.running and not run.ended:
+        if not self.running and not run.over:
             self._task = loop.create_task(self._keep_going(run))
-        self._look()
+        self._look(asked=True)
 
     def pause(self) -> None:
         """Stop; start() goes on from there."""
@@ -154,12 +154,13 @@ class LiveTraining(Explorer):
         if n < 1:
             raise ValueError(f"step(n) trains n iterations, at least 1, not {n}")
         run = self._run()
+        over = run.over
         try:
             for _ in range(n):
                 if not run.advance():
                     break
         finally:
-            self._look()
+            self._look(asked=over)
 
     def reset(self) -> None:
         """Begin the same run again, with the settings of the beginning."""
@@ -177,12 +178,12 @@ class LiveTraining(Explorer):
 
     async def _keep_going(self, run: LiveRun) -> None:
         try:
-            while run.advance() and not run.ended:
+            while run.advance() and not run.over:
                 if len(run.steps) % self.state.redraw_every == 0:
                     self._look()
                 await asyncio.sleep(BREATH)
         except Exception as problem:  # nobody waits for a task: it is told on the page
-            run.ended = f"{type(problem).__name__}: {problem}"
+            run.stop(f"{type(problem).__name__}: {problem}")
         self._task = None
         self._look()
 
@@ -196,9 +197,14 @@ class LiveTraining(Explorer):
             self._task.cancel()
         self._task = None
 
-    def _look(self) -> None:
-        """Take down how far the run has come, and draw it."""
-        self.set(progress=self.state.run.progress(self.state.pictures, self.running))
+    def _look(self, asked: bool = False) -> None:
+        """Take down how far the run has come, and draw it; asked for more than there is, say so."""
+        progress = self.state.run.progress(self.state.pictures, self.running)
+        self.set(progress=progress)
+        if asked and progress.over and not progress.trouble:
+            epochs = counted(len(progress.history), "epoch")
+            self.message = f"The run is over, after {epochs}: reset begins it again"
+            self.refresh()
 
     # -- the picture ------------------------------------------------------------------------------------------------
 
@@ -206,7 +212,7 @@ class LiveTraining(Explorer):
         if self.state.run is None:
             return  # message says why
         super()._compute()
-        self.message = " ".join(filter(None, [self.message, self.state.progress.ended]))
+        self.message = " ".join(filter(None, [self.message, self.state.progress.trouble]))
 
     @staticmethod
     def compute(state: State) -> Seen:
@@ -232,7 +238,7 @@ class LiveTraining(Explorer):
         progress = self.result.progress
         done, schedule = len(progress.steps), progress.schedule
         epoch = min(done // schedule.batches + 1, schedule.epochs)
-        doing = "over" if progress.ended else "running" if progress.running else "paused"
+        doing = "over" if progress.over else "running" if progress.running else "paused"
         changes = [
             f"{name} {value:g} from iteration {place}" for place, row in progress.changes for name, value in row.items()
         ]

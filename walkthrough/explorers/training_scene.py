@@ -61,7 +61,8 @@ def _losses(seen: Seen) -> Chart:
     said = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
     caption = said if done else "start or step to train"
     scale = "log" if spread else "linear"
-    return Chart(tuple(marks), "loss, smoothed", caption, "iteration", "", scale, _span(seen.progress))
+    title = f"loss, {done} of {seen.progress.schedule.iterations} iterations"
+    return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress))
 
 
 def _rates(seen: Seen) -> Chart:
