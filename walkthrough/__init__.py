@@ -8,6 +8,7 @@ picture 2 x 2, 1 box: left half
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
+from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
 from walkthrough.explorers.loss import LossExplorer
@@ -29,6 +30,7 @@ from walkthrough.trace import Trace, load_trace, trace
 
 __all__ = [
     "AnchorExplorer",
+    "AugmentationLab",
     "GradientExplorer",
     "IouPlayground",
     "LiveTraining",
