@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from walkthrough.heatmap import HeatMap
+from walkthrough.render.code import code_size
 from walkthrough.render.heat import heat_size
 from walkthrough.render.marks import NARROWEST, table_size
 from walkthrough.render.text import Rect, width_of
-from walkthrough.scene import AnyPanel, Bars, Chart, Key, Panel, Scene, Table
+from walkthrough.scene import AnyPanel, Bars, Chart, Code, Key, Panel, Scene, Table
 
 GAP, TITLE, CAPTION, LEGEND, MARGIN = 14, 22, 18, 26, 4
 TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 440, 300, 300
@@ -62,7 +63,14 @@ def _height_that_fits(row: Row, width: int) -> float:
 
 def _own_size(panel: AnyPanel) -> tuple[float, float] | None:
     """Of panels that words make as large as they are; None: as large as there is room."""
-    return table_size(panel) if isinstance(panel, Table) else heat_size(panel) if isinstance(panel, HeatMap) else None
+    match panel:
+        case Table():
+            return table_size(panel)
+        case HeatMap():
+            return heat_size(panel)
+        case Code():
+            return code_size(panel)
+    return None
 
 
 def _picture_size(row: Row) -> tuple[float, float] | None:

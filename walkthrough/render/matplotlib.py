@@ -14,13 +14,14 @@ from matplotlib.patches import Rectangle
 
 from walkthrough import style
 from walkthrough.heatmap import HeatMap
+from walkthrough.render.code import draw_code
 from walkthrough.render.heat import draw_heat
 from walkthrough.render.layers import DASH, PX, draw_panel
 from walkthrough.render.layout import GAP, LEGEND, Placed, Size, layout, legend_places
 from walkthrough.render.marks import NARROWEST, draw_chart, draw_table, legend_room
 from walkthrough.render.png import encode
 from walkthrough.render.text import Rect, font, quiet, shortened
-from walkthrough.scene import AnyPanel, Chart, Key, Panel, Scene, Table
+from walkthrough.scene import AnyPanel, Chart, Code, Key, Panel, Scene, Table
 
 CHART_MARGINS = (58, 10, 14, 42)  # left, top, right, bottom
 LARGEST_FILE = 150_000  # bytes
@@ -79,6 +80,8 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.
             draw_heat(_axes(figure, rect, size), panel, theme)
         case Table():
             draw_table(_axes(figure, rect, size), panel, theme)
+        case Code():
+            draw_code(_axes(figure, rect, size), panel, theme)
     room = max(width, NARROWEST) + GAP / 2
     _write(figure, (x, y - 7), shortened(panel.title, room, 13, "bold"), size, theme.text, 13, "bold")
     _write(figure, (x, y + height + 14), shortened(panel.caption, room, 11), size, theme.muted, 11)

@@ -19,10 +19,15 @@ Rect = tuple[float, float, float, float]  # x, y, width, height in pixels, y dow
 
 
 @cache
+def installed() -> frozenset[str]:
+    """The names of all fonts there are."""
+    return frozenset(entry.name for entry in fontManager.ttflist)
+
+
+@cache
 def font(size: float, weight: str = "normal") -> FontProperties:
     """A font of a size in CSS pixels."""
-    installed = {entry.name for entry in fontManager.ttflist}
-    families = ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
+    families = ["DejaVu Sans", *(name for name in FALLBACKS if name in installed())]
     return FontProperties(family=families, size=size * 0.72, weight=weight)
 
 

@@ -1,0 +1,82 @@
+"""Lines of source as a panel of a picture."""
+
+from functools import cache
+
+from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+
+from walkthrough.render.text import FALLBACKS, font, installed
+from walkthrough.scene import Code
+from walkthrough.style import VERMILLION, Theme
+
+LINE, SIZE, GUTTER, PADDING = 19, 12, 26, 8  # CSS pixels
+MOST_LINES, LONGEST = 24, 56  # lines, characters
+CHARACTER = 0.602 * SIZE  # the width of any character
+
+
+@cache
+def mono(weight: str = "normal") -> FontProperties:
+    """A font whose characters are all equally wide; DejaVu comes with matplotlib."""
+    families = ["DejaVu Sans Mono", *(name for name in FALLBACKS if name in installed())]
+    return FontProperties(family=families, size=SIZE * 0.72, weight=weight)
+
+
+def window(code: Code) -> tuple[int, int]:
+    """First and last line to be seen, as indices: those around the lit one, which stands in the lower half.
+
+    >>> window(Code(("",) * 100, first=11, lit=61))
+    (34, 60)
+    """
+    lit = code.lit - code.first if code.lit is not None else 0
+    begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(code.lines) - MOST_LINES))
+    return begin, min(begin + MOST_LINES, len(code.lines))
+
+
+def code_size(code: Code) -> tuple[float, float]:
+    """Width and height of source in CSS pixels."""
+    begin, end = window(code)
+    longest = max((len(clipped(line)) for line in code.lines[begin:end]), default=20)
+    return GUTTER + _digits(code) * CHARACTER + (longest + 2) * CHARACTER + PADDING, max(end - begin, 1) * LINE + 8
+
+
+def clipped(line: str) -> str:
+    """A line as far as there is room for it."""
+    line = line.expandtabs(4)
+    return line if len(line) <= LONGEST else line[: LONGEST - 2].rstrip() + " …"
+
+
+def _digits(code: Code) -> int:
+    return len(str(code.first + len(code.lines)))
+
+
+def draw_code(axes: Axes, code: Code, theme: Theme) -> None:
+    """Numbered lines; the lit one on a ground of its own with a sign before it, breakpoints as dots."""
+    width, height = code_size(code)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+    axes.add_patch(Rectangle((0.5, 0.5), width - 1, height - 1, fill=False, edgecolor=theme.rule, linewidth=0.7))
+    numbers = GUTTER + _digits(code) * CHARACTER
+    begin, end = window(code)
+    for place, index in enumerate(range(begin, end)):
+        number, top = code.first + index, 4 + place * LINE
+        lit, stop = number == code.lit, number in code.marked
+        paint = VERMILLION if code.failed else theme.series[0]
+        if lit:
+            draw_ground(axes, (1, top, width - 2, LINE), paint)
+        sign = "●" if stop else ("✕" if code.failed else "▸") if lit else ""
+        middle = top + LINE / 2
+        look = {"va": "center_baseline", "parse_math": False, "clip_on": True}
+        mark = {"color": VERMILLION if stop or code.failed else paint, "fontproperties": font(SIZE)}
+        axes.text(GUTTER / 2 + 1, middle, sign, ha="center", **mark, **look)
+        weight = {"fontproperties": mono("bold" if lit else "normal")}
+        axes.text(numbers, middle, str(number), ha="right", color=theme.text if lit else theme.muted, **weight, **look)
+        axes.text(numbers + 1.6 * CHARACTER, middle, clipped(code.lines[index]), color=theme.text, **weight, **look)
+
+
+def draw_ground(axes: Axes, rect: tuple[float, float, float, float], paint: str) -> None:
+    """The ground of a row that stands out, with a bar at its left: seen without colour, too."""
+    x, y, width, height = rect
+    axes.add_patch(Rectangle((x, y), width, height, facecolor=paint + "38", linewidth=0, zorder=0.5))
+    axes.add_patch(Rectangle((x, y), 3, height, facecolor=paint, linewidth=0, zorder=0.6))
