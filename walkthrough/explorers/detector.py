@@ -8,6 +8,7 @@ from typing import Any
 from walkthrough.explorers.controls import given
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings
 from walkthrough.explorers.pictures import Annotations, PictureExplorer, PictureState, annotate, images_of, pictured
+from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.hyperparameters import Hyperparameters
@@ -54,8 +55,9 @@ class DetectorExplorer(PictureExplorer):
             pictures = pictures if targets is None else annotate(images_of(pictures), targets)
         else:
             pictures = annotate(images, targets, size)
-        given_names = tuple(names) if names is not None else tuple(getattr(model, "names", ()))
-        return pictured(pictures, given_names) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
+        if names is None:
+            names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", ())
+        return pictured(pictures, tuple(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
 
     def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
         """A model set from Python is checked as at the start."""

@@ -93,11 +93,9 @@ def _legend(result: "Pulled") -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted", "prediction", dash="solid"))
-        shown.append(
-            Key("where a step down the loss moves it, exaggerated; arrow: its centre", "accent", dash="dashed")
-        )
-    weakest = f"{10**DECADES} times weaker or not at all" if result.state.log else "not pulled"
-    return (*shown, Key("pulled hardest", "#FDE725"), Key(weakest, "#440154"))
+        shown.append(Key("after a step down the loss, exaggerated; arrow: its centre", "accent", dash="dashed"))
+    middle = f"{10 ** (DECADES / 2):.0f} times weaker" if result.state.log else "half as hard"
+    return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
 
 
 def _layers_chart(result: "Pulled") -> Chart:

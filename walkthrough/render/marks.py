@@ -4,6 +4,7 @@ import math
 
 from matplotlib.axes import Axes
 
+from walkthrough.render.code import draw_ground
 from walkthrough.render.layers import DASH, PX
 from walkthrough.render.text import font, shortened, width_of
 from walkthrough.scene import Bars, Chart, Histogram, Series, Table
@@ -36,6 +37,8 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
         axes.set_yscale("log")
     axes.set_xlabel(chart.x_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
+    if all(isinstance(mark, Series) and all(float(x).is_integer() for x in mark.x) for mark in chart.marks):
+        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no layer and no epoch 2.5
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font(SMALL))
     if chart.x_range is not None:
@@ -100,7 +103,9 @@ def table_size(table: Table) -> tuple[float, float]:
 def _column_widths(table: Table) -> list[float]:
     widths = []
     for index, name in enumerate(table.columns):
-        longest = max((width_of(row[index], CELL) for row in table.rows[:MOST_ROWS]), default=0)
+        weights = ["bold" if number in table.marked else "normal" for number in range(MOST_ROWS)]
+        shown = zip(table.rows, weights, strict=False)
+        longest = max((width_of(row[index], CELL, weight) for row, weight in shown), default=0)
         widths.append(max(longest, width_of(name, CELL, "bold")) + 2 * PADDING)
     return widths
 
@@ -112,12 +117,15 @@ def draw_table(axes: Axes, table: Table, theme: Theme) -> None:
     axes.set_ylim(height, 0)
     axes.set_axis_off()
     rows = [table.columns, *table.rows[:MOST_ROWS]]
+    for number in (row + 1 for row in table.marked if row < MOST_ROWS):
+        draw_ground(axes, (0, number * ROW, width, ROW), theme.series[0])
     left = 0.0
     for index, column_width in enumerate(widths):
         right = all(_is_number(row[index]) for row in table.rows) and bool(table.rows)
         x, side = (left + column_width - PADDING, "right") if right else (left + PADDING, "left")
         for number, row in enumerate(rows):
-            style = {"fontproperties": font(CELL, "normal" if number else "bold"), "parse_math": False}
+            bold = number == 0 or number - 1 in table.marked
+            style = {"fontproperties": font(CELL, "bold" if bold else "normal"), "parse_math": False}
             axes.text(x, (number + 0.5) * ROW, row[index], ha=side, va="center_baseline", color=theme.text, **style)
         left += column_width
     for number in range(1, len(rows)):
