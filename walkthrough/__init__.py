@@ -11,6 +11,7 @@ from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
+from walkthrough.explorers.layer import LayerExplorer
 from walkthrough.explorers.loss import LossExplorer
 from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
@@ -33,6 +34,7 @@ __all__ = [
     "AugmentationLab",
     "GradientExplorer",
     "IouPlayground",
+    "LayerExplorer",
     "LiveTraining",
     "LossExplorer",
     "NmsExplorer",

@@ -189,8 +189,9 @@ def _met(low: np.ndarray, high: np.ndarray, first: np.ndarray, last: np.ndarray,
 
 
 def whole_of(sources: list[Node], size: tuple[int, int], because: str) -> Node:
-    """A node that sees everything that any of the sources sees."""
-    return Node(size, tuple((source, whole, whole) for source in sources), because, order_after(sources))
+    """A node whose cells see everything that any cell of the sources sees."""
+    every = [(source, *(REPEATED if cells == 1 else whole for cells in source.size)) for source in sources]
+    return Node(size, tuple(every), because, order_after(sources))
 
 
 def order_after(sources: list[Node]) -> int:

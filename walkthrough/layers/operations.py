@@ -78,7 +78,8 @@ def _unknown(out: Tensor, known: list[tuple[Seen, tuple]], name: str) -> Seen:
         return first
     dims = first.dims if out.ndim == len(shape) else None  # where they are is of no matter: each cell sees everything
     size = (1, 1) if dims is None else (out.shape[dims[0]], out.shape[dims[1]])
-    because = name if any(seen.dims is not None for seen, _ in known) else ""
+    mixed = any(seen.dims is not None and seen.node.size != (1, 1) for seen, _ in known)
+    because = name if mixed else ""
     return Seen(whole_of(nodes, size, because), dims)
 
 
@@ -230,6 +231,11 @@ def _same(call: Call) -> Seen | None:
     return _made(call, SAME, SAME) if call.out.shape == call.args[0].shape else None
 
 
+def _strided(call: Call) -> Seen | None:
+    """as_strided_ after pooling to one cell, which only changes the order in memory."""
+    return _made(call, SAME, SAME) if call.seen.node.size == (1, 1) and call.out.ndim == 4 else None
+
+
 # ---- the same cells, other dimensions --------------------------------------------------------------------------------
 
 
@@ -289,6 +295,7 @@ _RULES: dict[Any, Callable[[Call], Seen | None]] = {
     aten.slice: _slice,
     aten.constant_pad_nd: _padded,
     aten.native_layer_norm: _layer_norm,
+    aten.as_strided_: _strided,
     aten.permute: _permuted,
     aten.transpose: _swapped,
     aten.unsqueeze: _unsqueezed,

@@ -1,0 +1,248 @@
+"""LayerExplorer: set from Python, its results are those of record_layers; clicks on graph, picture and maps agree."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import yolo_lite as yl
+from walkthrough import LayerExplorer, effective_field, record_layers
+from walkthrough.explorers.layer_detail import joined, within_blocks
+from walkthrough.explorers.layer_graph import graph_panel
+from walkthrough.explorers.pictures import images_of
+from walkthrough.scene import Boxes, Panel, Scene, Table
+from walkthrough.serialise import to_json
+
+TWO_LEVELS = {
+    "nc": 3,
+    "anchors": 2,
+    "backbone": [[-1, 1, "Conv", [8, 6, 2, 2]], [-1, 1, "C3", [8]], [-1, 1, "Conv", [16, 3, 2]]],
+    "head": [[-1, 1, "nn.Upsample", [None, 2, "nearest"]], [[-1, 1], 1, "Concat", [1]], [[4, 2], 1, "Detect", []]],
+}
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shapes() -> LayerExplorer:
+    return LayerExplorer()
+
+
+def panels(scene: Scene, title: str) -> list[Panel]:
+    return [panel for row in scene.rows for panel in row if title in panel.title]
+
+
+def test_without_arguments_it_shows_the_weights_that_come_along_on_a_scene(shapes: LayerExplorer) -> None:
+    assert shapes.message == ""
+    assert len(shapes.result.records) == 25
+    assert shapes.state.shown.size == (256, 256)
+    assert [record.kind for record in shapes.result.records][-1] == "Detect"
+    assert "25 layers; 16 Concat, from 15, 4: 128 x 32 x 32, 0 parameters" in repr(shapes)
+
+
+def test_its_numbers_are_those_of_record_layers_and_effective_field(shapes: LayerExplorer) -> None:
+    model, images = shapes.state.recordings.model, images_of((shapes.state.shown,))
+    records = record_layers(model, images)
+    shapes.set(layer=6, place=(100, 50), channel=5)
+    result = shapes.result
+    assert result.cell == (50 // 16, 100 // 16)
+    assert torch.equal(result.record.output, records[6].output)
+    assert result.field.of(*result.cell) == records[6].receptive_field.of(3, 6)
+    assert torch.equal(result.effective.gradient, effective_field(model, images, records[6], 3, 6, 5).gradient)
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_click_on_a_map_chooses_cell_and_channel(shapes: LayerExplorer) -> None:
+    shapes.set(layer=4, channel=-1)
+    (maps,) = panels(shapes.picture(), "feature maps")
+    rows, cols = shapes.result.field.grid
+    shapes.map_place = (2 * 1.06 * cols + 7.5, 1.06 * cols + 11.5)  # the third map of the second row
+    assert shapes.map_place is None
+    assert (shapes.channel, shapes.result.cell) == (6, (11, 7))
+    assert maps.width == pytest.approx(4.18 * cols)
+    shapes.map_place = (1.03 * cols, 3)  # between two maps
+    assert (shapes.channel, shapes.result.cell) == (6, (11, 7))
+    assert rows == cols
+
+
+def test_the_place_in_the_picture_stays_from_layer_to_layer(shapes: LayerExplorer) -> None:
+    shapes.set(layer=2, place=(200.0, 130.0))
+    assert shapes.result.cell == (32, 50)
+    shapes.layer = 23
+    assert shapes.result.cell == (4, 6)
+    assert shapes.place == (200, 130)
+
+
+def test_a_channel_that_the_next_layer_lacks_becomes_all_of_them(shapes: LayerExplorer) -> None:
+    shapes.set(layer=8, channel=200)
+    shapes.layer = 0
+    assert shapes.channel == -1
+    shapes.channel = 16
+    assert "channel lies between -1 and 15" in shapes.message
+
+
+def test_a_click_on_a_layer_of_the_graph_sets_it(shapes: LayerExplorer) -> None:
+    (nodes,) = [layer for layer in shapes.picture().rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
+    assert nodes.pick == "layer"
+    assert len(nodes.xyxy) == 25
+    shapes.set(layer=(9,))  # what the page sends for a click on box 9
+    assert shapes.result.record.kind == "SPPF"
+    modules = next(panel for panel in shapes.picture().rows[-1] if panel.columns[0] == "modules in it")
+    assert [row[0] for row in modules.rows] == ["cv1 Conv", "m MaxPool2d", "m MaxPool2d", "m MaxPool2d", "cv2 Conv"]
+    shapes.set(layer=2, every_module=True)
+    modules = next(panel for panel in shapes.picture().rows[-1] if panel.columns[0] == "modules in it")
+    assert "m.0.cv2.conv Conv2d" in [row[0] for row in modules.rows]
+    shapes.every_module = False
+
+
+def test_the_head_shows_one_of_its_outputs_at_a_time(shapes: LayerExplorer) -> None:
+    shapes.set(layer=24, output=2)
+    assert shapes.message == ""
+    assert shapes.result.field.grid == (8, 8)
+    assert len(panels(shapes.picture(), "objectness, by anchor")) == 1
+    shapes.map_place = (3.5, 2.5)
+    assert (shapes.channel, shapes.result.cell) == (4, (2, 3))  # the objectness of anchor 0
+    shapes.layer = 4
+    assert shapes.output == 0
+
+
+@pytest.mark.parametrize(("layer", "skip"), [(11, 6), (12, 6), (15, 4), (16, 4)])
+def test_what_upsampling_lost_is_measured_at_both_of_its_layers(shapes: LayerExplorer, layer: int, skip: int) -> None:
+    shapes.layer = layer
+    found = shapes.result.joined
+    assert (found.coarse, found.up, found.skip, found.factor) == ({6: 10, 4: 14}[skip], {6: 11, 4: 15}[skip], skip, 2)
+    assert found.share_up == pytest.approx(0, abs=1e-6)
+    fine = shapes.result.records[skip].output[0].double()
+    means = fine.unfold(1, 2, 2).unfold(2, 2, 2).mean((3, 4))
+    outside = (means - means.mean((1, 2), keepdim=True)).square().sum() * 4
+    total = (fine - fine.mean((1, 2), keepdim=True)).square().sum()
+    assert found.share_fine == pytest.approx(float(1 - outside / total), rel=1e-4)
+    assert len(panels(shapes.picture(), "upsampled")) == 1
+
+
+def test_layers_without_upsampling_have_nothing_to_compare(shapes: LayerExplorer) -> None:
+    for layer in (4, 14, 19, 22, 24):
+        assert joined(shapes.state.records, layer) is None
+    assert within_blocks(torch.ones(2, 4, 4), 2)[1] == 0
+
+
+# ---- other models and pictures ---------------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """No YOLO: children of its own names, a sum, an upsampling, a vector at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, 2, 1)
+        self.down = nn.Conv2d(6, 6, 3, 2, 1)
+        self.up = nn.Upsample(scale_factor=2)
+        self.join = nn.Conv2d(12, 6, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classes = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.stem(x)
+        x = self.join(torch.cat((self.up(self.down(fine)), fine), 1))
+        return self.classes(self.pool(x).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        yl.create_model(TWO_LEVELS),
+        yl.create_model("yolov5n-p2", num_classes=3),
+        yl.create_model("yolov3-tiny", num_classes=3).fuse(),
+        Residual().train(),
+        nn.Conv2d(3, 4, 3),
+    ],
+    ids=["two levels", "four levels", "yolov3-tiny, fused", "no YOLO", "one layer"],
+)
+def test_every_layer_of_other_models_is_shown(model: nn.Module) -> None:
+    training = model.training
+    w = LayerExplorer(images=photograph(61, 83), model=model, img_size=64)
+    assert w.message == ""
+    for record in w.result.records:
+        w.layer = record.index
+        assert w.message == ""
+        assert w.result.record is record
+        x1, y1, x2, y2 = w.result.effective.box
+        left, top, right, bottom = w.result.field.of(*w.result.cell)
+        assert left <= x1 <= x2 <= right
+        assert top <= y1 <= y2 <= bottom
+        to_json(w.picture())
+    assert model.training == training
+
+
+def test_a_module_that_is_no_yolo_has_its_graph_and_its_joined_maps() -> None:
+    w = LayerExplorer(images=photograph(40, 40), model=Residual(), img_size=64)
+    assert [record.inputs for record in w.result.records] == [(-1,), (0,), (1,), (2, 0), (3,), (4,)]
+    assert w.layer == 3  # where a skip meets an upsampled map
+    assert (w.result.joined.skip, w.result.joined.up) == (0, 2)
+    w.layer = 5
+    assert w.result.field.size == (None, None)
+    assert w.result.cell == (0, 0)
+    assert [type(panel).__name__ for panel in w.picture().rows[1]] == ["Panel", "Chart"]
+
+
+def test_an_added_picture_is_recorded_and_shown(shapes: LayerExplorer) -> None:
+    shapes.set(layer=4, place=(10, 10))
+    before = shapes.result.record
+    shapes.add_picture(photograph(300, 500), "mine.jpg")
+    assert shapes.state.shown.name == "4 mine.jpg"
+    assert shapes.result.record is not before
+    assert torch.equal(shapes.result.record.output[0], record_of(shapes, 4))
+    shapes.reset()
+
+
+def record_of(explorer: LayerExplorer, layer: int) -> Tensor:
+    images = images_of((explorer.state.shown,))
+    return record_layers(explorer.state.recordings.model, images)[layer].output[0]
+
+
+def test_wrong_use_gets_a_sentence_in_place() -> None:
+    assert "multiples of 32" in LayerExplorer(images=torch.zeros(1, 3, 50, 64)).message
+    assert "a model is a torch.nn.Module" in LayerExplorer(model=3).message
+    broken = LayerExplorer(images=photograph(32, 32), model=nn.Linear(7, 2))
+    assert "the model cannot take a picture of 640 x 640 pixels" in broken.message
+    assert "cannot take" in repr(broken.picture())
+
+
+# ---- the graph -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["yolov5n", "yolov5n6", "yolov5n-p2", "yolov3", "yolov3-spp", TWO_LEVELS])
+def test_no_layer_of_the_graph_lies_on_another_and_all_lie_in_the_panel(source: str | dict) -> None:
+    model = yl.create_model(source, num_classes=3)
+    records = record_layers(model, torch.zeros(1, 3, 64, 64), kept_depth=0)
+    panel = graph_panel(records, 1, (64, 64))
+    (nodes,) = [layer for layer in panel.layers if isinstance(layer, Boxes) and layer.pick]
+    boxes = torch.tensor(nodes.xyxy)
+    assert boxes.min() >= 0
+    assert boxes[:, 2].max() <= panel.width
+    assert boxes[:, 3].max() <= panel.height
+    assert len(boxes) == len(records)
+    assert int((yl.box_iou(boxes, boxes) > 0).sum()) == len(records)  # each with itself
+
+
+def test_finer_grids_stand_above_coarser_ones(shapes: LayerExplorer) -> None:
+    panel = graph_panel(shapes.state.records, 0, (256, 256))
+    (nodes,) = [layer for layer in panel.layers if isinstance(layer, Boxes) and layer.pick]
+    tops = [box[1] for box in nodes.xyxy]
+    assert tops[0] < tops[1] < tops[3] < tops[5] < tops[7]  # the strides 2, 4, 8, 16, 32 of the backbone
+    assert tops[3] == tops[17] == tops[24]
+    assert tops[5] == tops[12] == tops[20]
+    assert tops[7] == tops[10] == tops[23]
+
+
+def test_words_and_table_of_the_scene_hold_the_layer(shapes: LayerExplorer) -> None:
+    shapes.set(layer=16, place=(128, 128), effective=False)
+    assert shapes.result.effective is None
+    assert "a cell sees 682 x 682 pixels, every 8 pixels" in shapes.words()
+    numbers = next(panel for panel in shapes.picture().rows[-1] if isinstance(panel, Table))
+    assert ("from", "15, 4") in numbers.rows
+    assert ("output", "128 x 32 x 32") in numbers.rows
+    assert "record_layers(model, images)[16]" in shapes.as_code()

@@ -1,0 +1,94 @@
+"""What upsampling cannot give back, and what a skip brings: maps before and after, side by side."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.nn import functional
+
+from walkthrough.layers.record import LayerRecord
+
+
+class Joined(NamedTuple):
+    """An upsampled map and the map of the same grid that is put beside it. Maps are (H, W): mean |x| over channels."""
+
+    coarse: int  # index of the layer before the upsampling
+    up: int
+    skip: int  # index of the layer that the skip comes from
+    factor: int  # cells of the finer grid along a side of a coarse cell
+    before: Tensor  # (H / factor, W / factor)
+    after: Tensor
+    fine: Tensor
+    detail: Tensor  # mean |x - mean of its block| over channels: what no coarser grid can hold
+    share_up: float  # of the variance, how much lies within the blocks: of the upsampled map
+    share_fine: float  # of the map that the skip brings
+
+
+def strength(maps: Tensor) -> Tensor:
+    """(C, H, W) -> (H, W): mean of |x| over the channels."""
+    return maps.abs().mean(0)
+
+
+def within_blocks(maps: Tensor, factor: int) -> tuple[Tensor, float]:
+    """What a map (C, H, W) holds beyond the means of its factor x factor blocks, and its share of the variance.
+
+    A map that nearest-neighbour upsampling made is constant in each block:
+
+    >>> coarse = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    >>> detail, share = within_blocks(coarse.repeat_interleave(2, 1).repeat_interleave(2, 2), 2)
+    >>> round(share, 6)
+    0.0
+    """
+    means = functional.avg_pool2d(maps, factor)  # (C, H / factor, W / factor)
+    detail = maps - means.repeat_interleave(factor, 1).repeat_interleave(factor, 2)  # (C, H, W)
+    total = (maps - maps.mean((1, 2), keepdim=True)).square().sum()
+    return detail, float(detail.square().sum() / total) if total > 0 else 0.0
+
+
+def joined(records: Sequence[LayerRecord], index: int) -> Joined | None:
+    """For an upsampling or the concatenation after it: what goes in and what the skip adds; None for other layers."""
+    record = records[index]
+    if _factor(records, index):
+        up = index
+        after = next((r for r in records[index + 1 :] if index in r.inputs and _skips(records, r, up)), None)
+    else:
+        up = next((source for source in record.inputs if _factor(records, source)), None)
+        after = record
+    skips = _skips(records, after, up) if after is not None and up is not None else []
+    if not skips:
+        return None
+    factor, coarse = _factor(records, up), records[up].inputs[0]
+    maps, fine = records[up].output[0], records[skips[0]].output[0]  # (C, H, W)
+    detail, share = within_blocks(fine, factor)
+    return Joined(
+        coarse,
+        up,
+        skips[0],
+        factor,
+        strength(records[coarse].output[0]),
+        strength(maps),
+        strength(fine),
+        strength(detail),
+        within_blocks(maps, factor)[1],
+        share,
+    )
+
+
+def _factor(records: Sequence[LayerRecord], index: int) -> int:
+    """By how much a layer without parameters makes its one input finer; 0 where it is no upsampling."""
+    record = records[index] if index >= 0 else None
+    if record is None or record.parameters or len(record.inputs) != 1 or record.inputs[0] < 0:
+        return 0
+    shapes = (*record.input_shapes, *record.output_shapes)
+    if len(shapes) != 2 or any(len(shape) != 4 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+        return 0
+    (*_, rows_in, cols_in), (*_, rows, cols) = shapes
+    factor = rows // rows_in
+    return factor if factor > 1 and (rows, cols) == (rows_in * factor, cols_in * factor) else 0
+
+
+def _skips(records: Sequence[LayerRecord], record: LayerRecord, up: int) -> list[int]:
+    """The other inputs, of the same grid as the upsampled one."""
+    grid = records[up].output_shape[2:]
+    others = [source for source in record.inputs if source not in (up, -1)]
+    return [source for source in others if len(s := records[source].output_shape) == 4 and s[2:] == grid]

@@ -1,0 +1,195 @@
+"""The layers of a model as a drawn graph: finer grids above, coarser ones below, so that a detector's U is seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from walkthrough.layers.record import LayerRecord
+from walkthrough.layers.table import shape_in_words
+from walkthrough.scene import Arrows, Boxes, Key, Layer, Line, Panel, Picture, Text
+
+WIDTH, LEFT, TOP, NODE_HEIGHT, GAP, ROW_GAP, ABREAST = 872, 64, 22, 32, 10, 22, 4
+WIDEST_NODE, LETTER = 92, 5.6  # pixels of a node; of a letter, about
+SHIFTS = (-5, 0, 5)  # of edges in one lane
+GROUND, LABEL = "#18212B", "#C9D3DD"
+FILLS = {"backbone": "#1F5F8B", "neck": "#7A5200", "head": "#00674B", "": "#455468"}
+FLOW, SKIP, CHOSEN = "#8FA3B5", "#E69F00", "#FFFFFF"
+LEGEND = (Key("what the layer before gives", FLOW, dash="solid"), Key("a skip", SKIP, dash="dashed"))
+Place = tuple[float, float, float, float]  # x1, y1, x2, y2
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a layer stands: which run of layers, which row of one stride, which place in them."""
+
+    leg: int
+    row: int
+    line: int  # rows of one stride that are too long go on in a line below
+    place: int
+
+
+def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, int]) -> Panel:
+    """The graph, one layer chosen; a click on a layer sets the field ``layer``.
+
+    Args:
+        records: of all layers. image: rows and columns of the image, which give the strides.
+    """
+    strides = [stride_of(record, image[0]) for record in records]
+    slots = _slots(records, strides)
+    places, height, tops = _places(slots)
+    if records[-1].part == "head":
+        places[-1] = _head(places, records[-1])
+    edges = [(source, record.index) for record in records for source in record.inputs if source >= 0]
+    layers: list[Layer] = [_ground(height), *_names(records, strides, slots, places, tops)]
+    for source, target in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
+        layers += _edge(source, target, places, chosen in (source, target))
+    colours = tuple(FILLS[record.part] for record in records)
+    layers += [Boxes(places, (), (), colours, width=1.0, pick="layer", fill=1.0)]
+    layers += [Boxes([places[chosen]], (), (), (CHOSEN,), width=3.0)]
+    for record, place in zip(records, places, strict=True):
+        layers += _label(record, place)
+    title = f"{len(records)} layers, layer {chosen} chosen" if len(records) > 1 else "one layer"
+    return Panel(tuple(layers), WIDTH, height, title)
+
+
+def stride_of(record: LayerRecord, rows: int) -> float:
+    """Pixels of the image per row of a layer's grid; infinite where rows and columns were flattened away."""
+    field = record.receptive_field
+    return rows / field.grid[0] if field.dims is not None and field.grid[0] else float("inf")
+
+
+def _slots(records: Sequence[LayerRecord], strides: Sequence[float]) -> list[Slot]:
+    """A new run begins where the grid turns from coarser to finer or back, and where the neck begins."""
+    order = {stride: row for row, stride in enumerate(sorted(set(strides)))}
+    slots: list[Slot] = []
+    leg, way, counts = 0, 0, {}
+    for record, stride in zip(records, strides, strict=True):
+        row = order[stride]
+        if slots:
+            step = (row > slots[-1].row) - (row < slots[-1].row)
+            if (step and way and step != way) or record.part != records[record.index - 1].part:
+                leg, way = leg + 1, 0
+            way = step or way
+        count = counts.get((leg, row), 0)
+        counts[leg, row] = count + 1
+        slots.append(Slot(leg, row, count // ABREAST, count % ABREAST))
+    return slots
+
+
+def _places(slots: Sequence[Slot]) -> tuple[list[Place], float, list[float]]:
+    """The box of each slot, the height of the whole, and where the row of each stride begins."""
+    legs, rows = max(slot.leg for slot in slots) + 1, max(slot.row for slot in slots) + 1
+    widths = [max(slot.place for slot in slots if slot.leg == leg) + 1 for leg in range(legs)]
+    lines = [max(slot.line for slot in slots if slot.row == row) + 1 for row in range(rows)]
+    column = min((WIDTH - LEFT) / sum(widths), WIDEST_NODE + GAP)
+    tops = [TOP + ROW_GAP + sum(lines[:row]) * (NODE_HEIGHT + ROW_GAP) for row in range(rows)]
+    places = []
+    for slot in slots:
+        x = LEFT + (sum(widths[: slot.leg]) + slot.place) * column
+        y = tops[slot.row] + slot.line * (NODE_HEIGHT + ROW_GAP)
+        places.append((x, y, x + column - GAP, y + NODE_HEIGHT))
+    return places, TOP + ROW_GAP + sum(lines) * (NODE_HEIGHT + ROW_GAP), tops
+
+
+def _head(places: Sequence[Place], head: LayerRecord) -> Place:
+    """The head stands beside all that it reads."""
+    read = [places[source] for source in head.inputs if source >= 0]
+    x1, y1, x2, y2 = places[-1]
+    return x1, min([y1, *(place[1] for place in read)]), x2, max([y2, *(place[3] for place in read)])
+
+
+def _ground(height: float) -> Picture:
+    """A ground on which the colours are readable, whatever the theme of the page."""
+    rgb = [int(GROUND[k : k + 2], 16) for k in (1, 3, 5)]
+    return Picture(np.array(rgb, np.uint8).reshape(1, 1, 3), (0, 0, WIDTH, height))
+
+
+def _names(
+    records: Sequence[LayerRecord],
+    strides: Sequence[float],
+    slots: Sequence[Slot],
+    places: Sequence[Place],
+    tops: Sequence[float],
+) -> list[Layer]:
+    """The names of the parts above, the strides at the left."""
+    names: list[Layer] = []
+    for stride, top in zip(sorted(set(strides)), tops, strict=True):
+        words = f"stride {stride:g}" if stride != float("inf") else "no grid"
+        names.append(Text(6, top + NODE_HEIGHT / 2 - 6, words, LABEL, size=10))
+    for part in dict.fromkeys(record.part for record in records if record.part):
+        left = min(place[0] for record, place in zip(records, places, strict=True) if record.part == part)
+        names.append(Text(left, 8, part, LABEL, size=12))
+    return names
+
+
+def _label(record: LayerRecord, place: Place) -> list[Layer]:
+    """Number and kind, and below it the shape, as far as there is room."""
+    x1, y1, x2, _ = place
+    letters = int((x2 - x1) / LETTER)
+    shape = shape_in_words(record.output_shape).replace(" x ", "x")
+    many = "" if len(record.output_shapes) == 1 else f"{len(record.output_shapes)} maps"
+    words = f"{record.index} {record.kind}"
+    middle = (x1 + x2) / 2
+    top = Text(middle, y1 + 4, _cut(words, letters), CHOSEN, "center", 10)
+    return [top, Text(middle, y1 + 17, _cut(many or shape, int(letters * 1.15)), LABEL, "center", 9)]
+
+
+def _cut(words: str, letters: int) -> str:
+    return words if len(words) <= letters else words[: max(letters - 1, 1)] + "…"
+
+
+# ---- edges -----------------------------------------------------------------------------------------------------------
+
+
+def _edge(source: int, target: int, places: Sequence[Place], lit: bool) -> list[Layer]:
+    """A line of two or three parts that crosses no layer, where there is one; an arrow at its end."""
+    skip = target != source + 1
+    colour = CHOSEN if lit else SKIP if skip else FLOW
+    others = [place for index, place in enumerate(places) if index not in (source, target)]
+    points = _route(places[source], places[target], others, SHIFTS[target % len(SHIFTS)])
+    width = 2.2 if lit else 1.3
+    *_, before, end = points
+    line = Line(points, colour, "dashed" if skip else "solid", width)
+    return [line, Arrows([(*_towards(end, before, 9), *end)], colour, width)]
+
+
+def _route(source: Place, target: Place, others: Sequence[Place], shift: float) -> list[tuple[float, float]]:
+    """The first of the usual ways that crosses no other layer. shift: keeps edges of one lane apart."""
+    x1, y1 = (source[0] + source[2]) / 2, (source[1] + source[3]) / 2
+    x2, y2 = (target[0] + target[2]) / 2, (target[1] + target[3]) / 2
+    near, far = (source[2], target[0]) if x2 > x1 else (source[0], target[2])
+    if target[1] <= y1 <= target[3]:  # side by side, or the head, which is as high as all that it reads
+        lane, under = source[1] - ROW_GAP / 2 + shift, source[3] + ROW_GAP / 2 + shift
+        wishes = [
+            [(near, y1), (far, y1)],
+            [(x1, source[3]), (x1, under), (far, under)] if target[1] < under < target[3] else [],
+            [(x1, source[1]), (x1, lane), (x2, lane), (x2, target[1])],
+        ]
+    else:
+        leave, entry, side = (source[3], target[1], -1) if y2 > y1 else (source[1], target[3], 1)
+        lane = entry + side * ROW_GAP / 2 + shift
+        wishes = [
+            [(x1, leave), (x2, entry)] if abs(x1 - x2) < 1 else [],
+            [(near, y1), (x2, y1), (x2, entry)],
+            [(x1, leave), (x1, lane), (x2, lane), (x2, entry)],
+        ]
+    free = [points for points in wishes if points and not any(_crosses(points, other) for other in others)]
+    return free[0] if free else wishes[-1]
+
+
+def _crosses(points: Sequence[tuple[float, float]], place: Place) -> bool:
+    """Whether a line of level and upright parts runs through a layer."""
+    left, top, right, bottom = place
+    return any(
+        min(xa, xb) < right and left <= max(xa, xb) and min(ya, yb) < bottom and top <= max(ya, yb)
+        for (xa, ya), (xb, yb) in pairwise(points)
+    )
+
+
+def _towards(end: tuple[float, float], before: tuple[float, float], length: float) -> tuple[float, float]:
+    """A point so far before the end of a line."""
+    dx, dy = before[0] - end[0], before[1] - end[1]
+    share = min(length / max((dx * dx + dy * dy) ** 0.5, 1e-9), 1.0)
+    return end[0] + share * dx, end[1] + share * dy

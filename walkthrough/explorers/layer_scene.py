@@ -1,0 +1,204 @@
+"""The picture of LayerExplorer: graph, what a cell sees, feature maps, what a skip brings, numbers, modules."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from walkthrough.explorers.layer_graph import LEGEND, graph_panel
+from walkthrough.images import faded, heat, to_numpy
+from walkthrough.layers.record import LayerRecord
+from walkthrough.layers.table import came_from, field_in_words, shape_in_words
+from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table
+from walkthrough.show import show_feature_maps
+
+if TYPE_CHECKING:
+    from walkthrough.explorers.layer import Result
+
+PAGE, GAP = 16, 0.06  # channels shown at a time; room between them, in widths of a map
+MOST_MODULES = 30
+FIELD, CELL = "anchor", "object"
+
+
+def scene_of(result: "Result") -> Scene:
+    """All of it as data."""
+    rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
+    maps = _maps(result)
+    rows.append((_photograph(result), maps) if maps is not None else (_photograph(result), _values(result)))
+    if result.joined is not None:
+        rows.append(_joined(result))
+    rows.append((_numbers(result), _modules(result)))
+    legend = (*LEGEND, Key("what the cell can see", FIELD, dash="dashed"), Key("the cell", CELL, dash="solid"))
+    return Scene(tuple(rows), legend)
+
+
+# ---- what the cell sees ----------------------------------------------------------------------------------------------
+
+
+def _photograph(result: "Result") -> Panel:
+    height, width = result.picture.size
+    sees, size = result.field.of(*result.cell), field_in_words(result.field)
+    layers = [Picture(_overlaid(result)), Boxes([sees], ("can see",), (), (FIELD,), "dashed", 2.0), _cell(result)]
+    said = f"can see {size}"
+    if result.effective is not None:
+        heard = result.effective.size
+        said += f", listens to about {heard:.0f} x {heard:.0f} (orange)"
+    return Panel(tuple(layers), width, height, f"what cell {result.cell} sees", said, pick="place")
+
+
+def _overlaid(result: "Result") -> np.ndarray:
+    """The picture, pale where the cell cannot see, and orange where its gradient is large."""
+    pixels = result.picture.pixels
+    x1, y1, x2, y2 = result.field.of(*result.cell)
+    shown = faded(pixels) * 0.5
+    shown[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
+    if result.effective is not None:
+        gradient = to_numpy(result.effective.gradient)
+        share = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
+        shown = shown * (0.8 - 0.7 * share) + share * np.array([255, 160, 0])
+    return np.clip(np.round(shown), 0, 255).astype(np.uint8)
+
+
+def _cell(result: "Result") -> Boxes:
+    """The cell at its place in the picture."""
+    (height, width), (rows, cols) = result.picture.size, _grid(result)
+    row, col = result.cell
+    xyxy = (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)
+    return Boxes([xyxy], (), (), (CELL,), width=2.0)
+
+
+def _grid(result: "Result") -> tuple[int, int]:
+    return result.field.grid if result.field.dims is not None else (1, 1)
+
+
+# ---- feature maps ----------------------------------------------------------------------------------------------------
+
+
+def _maps(result: "Result") -> Panel | None:
+    """A page of the output's channels, the cell marked on each; None where there is no grid."""
+    output = result.record.outputs[result.output]
+    if not is_map(result.record, result.output):
+        return None
+    first = max(result.channel, 0) // PAGE * PAGE if output.ndim == 4 else 0
+    count = min(PAGE, output.shape[1] - first)
+    panel = show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0]
+    tiles = [_tile(index, count, result.field.grid) for index in range(count)]
+    row, col = result.cell
+    marks = Boxes([(x + col, y + row, x + col + 1, y + row + 1) for x, y in tiles], (), (), (CELL,), width=1.0)
+    layers: list[Layer] = [*panel.layers, marks]
+    if output.ndim == 4 and first <= result.channel < first + count:
+        x, y = tiles[result.channel - first]
+        rows, cols = result.field.grid
+        layers.append(Boxes([(x, y, x + cols, y + rows)], (), (), ("own",), width=3.0))
+    title = f"layer {result.record.index}: {'feature maps' if output.ndim == 4 else 'objectness, by anchor'}"
+    return replace(panel, layers=tuple(layers), title=title, pick="map_place")
+
+
+def is_map(record: LayerRecord, output: int) -> bool:
+    """Whether an output is (N, C, H, W), or (N, A, H, W, 5 + C) as of a detection head."""
+    return record.receptive_fields[output].dims == (2, 3) and len(record.output_shapes[output]) in (4, 5)
+
+
+def _columns(count: int) -> int:
+    """Maps side by side: as many as make the page about as wide as it is high."""
+    return math.ceil(math.sqrt(count))
+
+
+def _tile(index: int, count: int, grid: tuple[int, int]) -> tuple[float, float]:
+    """The upper left corner of a map on its page, as show_feature_maps lays them out."""
+    gap = GAP * grid[1]
+    return index % _columns(count) * (grid[1] + gap), index // _columns(count) * (grid[0] + gap)
+
+
+def place_in_maps(
+    record: LayerRecord, output: int, first: int, place: tuple[float, float]
+) -> tuple[int, int, int] | None:
+    """Channel, row and column that a click on the page of maps means; None beside them."""
+    if not is_map(record, output):
+        return None
+    shape, (rows, cols) = record.output_shapes[output], record.receptive_fields[output].grid
+    count = min(PAGE, shape[1] - first) if len(shape) == 4 else shape[1]
+    for index in range(count):
+        left, top = _tile(index, count, (rows, cols))
+        x, y = place[0] - left, place[1] - top
+        if 0 <= x < cols and 0 <= y < rows:
+            return (first + index if len(shape) == 4 else index * shape[4] + 4), int(y), int(x)
+    return None
+
+
+def _values(result: "Result") -> Chart:
+    """An output without a grid: its values for the picture."""
+    values = tuple(to_numpy(result.record.outputs[result.output])[0].ravel()[:2000].tolist())
+    few = len(values) <= PAGE
+    names = tuple(map(str, range(len(values))))
+    mark = Bars(names, values) if few else Series("", tuple(map(float, range(len(values)))), values)
+    return Chart((mark,), f"layer {result.record.index}: its values", "", "channel", "value")
+
+
+# ---- what upsampling lost --------------------------------------------------------------------------------------------
+
+
+def _joined(result: "Result") -> tuple[Panel, ...]:
+    """Before and after the upsampling, the skip's map, and what only that one knows."""
+    found = result.joined
+    block = f"{found.factor} x {found.factor}"
+    parts = (
+        (found.before, f"layer {found.coarse}, coarse", f"{_size(found.before)} cells"),
+        (found.after, f"layer {found.up}, upsampled", f"in {block} blocks {found.share_up:.0%} of its variance"),
+        (found.fine, f"layer {found.skip}, the skip", f"in {block} blocks {found.share_fine:.0%} of its variance"),
+        (found.detail, "what only the skip knows", f"layer {found.skip} less its {block} means"),
+    )
+    return tuple(_strength(result, *part) for part in parts)
+
+
+def _size(maps: Tensor) -> str:
+    return " x ".join(map(str, maps.shape))
+
+
+def _strength(result: "Result", maps: Tensor, title: str, caption: str) -> Panel:
+    height, width = result.picture.size
+    return Panel(
+        (Picture(heat(maps), (0, 0, width, height)), _cell(result)), width, height, title, caption, pick="place"
+    )
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def _numbers(result: "Result") -> Table:
+    record, statistics = result.record, result.record.statistics[result.output]
+    total = [sum(getattr(r, name) for r in result.records) or 1 for name in ("parameters", "flops", "seconds")]
+    shapes = ", ".join(map(shape_in_words, record.input_shapes))
+    rows = (
+        ("from", came_from(record)),
+        ("input", shapes),
+        ("output", shape_in_words(record.output_shapes[result.output])),
+        ("parameters", f"{record.parameters:,} ({record.parameters / total[0]:.1%} of all)"),
+        ("MFLOPs", f"{record.flops / 1e6:,.1f} ({record.flops / total[1]:.1%})"),
+        ("time", f"{record.seconds * 1e3:.2f} ms ({record.seconds / total[2]:.0%})"),
+        ("a cell can see", repr(result.field)),
+        ("values", f"mean {statistics.mean:.3g}, std {statistics.std:.3g}"),
+        ("range", f"{statistics.min:.3g} to {statistics.max:.3g}"),
+        ("zero, negative, NaN", f"{statistics.zeros:.1%}, {statistics.negatives:.1%}, {statistics.nans:.1%}"),
+    )
+    return Table(("", "layer " + f"{record.index} {record.kind}"), rows)
+
+
+def _modules(result: "Result") -> Table:
+    """The modules that the layer calls, in that order."""
+    rows = [row for module in result.record.inside for row in _module_rows(module, result, 0)]
+    caption = f"{len(rows) - MOST_MODULES} more are not shown" if len(rows) > MOST_MODULES else ""
+    if not rows:
+        rows = [("none", "", "", "")]
+    return Table(("modules in it", "output", "parameters", "MFLOPs"), tuple(rows[:MOST_MODULES]), "", caption)
+
+
+def _module_rows(module: LayerRecord, result: "Result", depth: int) -> Iterator[tuple[str, ...]]:
+    name = module.name.removeprefix(result.record.name + ".")
+    shapes = "  ".join(map(shape_in_words, module.output_shapes))
+    yield f"{name} {module.kind}", shapes, f"{module.parameters:,}", f"{module.flops / 1e6:,.1f}"
+    for inner in module.inside if result.every_module else ():
+        yield from _module_rows(inner, result, depth + 1)
