@@ -105,10 +105,9 @@ def _layers_chart(result: "Pulled") -> Chart:
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
     marks = []
     for name, norms in (("total", layers.total), *zip(layers.terms, layers.norms, strict=True)):
-        points = [(x, y) for x, y in zip(places, numbers(norms), strict=True) if y > 0 or not result.state.log]
-        if points and any(y > 0 for _, y in points):  # a term without any pull has no line
-            xs, ys = zip(*points, strict=True)
-            marks.append(Series(name, xs, ys))
+        if norms.any():  # a term without any pull has no line, a layer without has a gap where factors are drawn
+            ys = (y if y > 0 or not result.state.log else math.nan for y in numbers(norms))
+            marks.append(Series(name, tuple(places), tuple(ys)))
     caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
     scale = "log" if result.state.log else "linear"
     title = "norm of the gradient of each layer's parameters"
