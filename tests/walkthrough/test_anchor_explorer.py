@@ -47,7 +47,7 @@ def random_targets(count, images=1, seed=0):
 
 
 def of_kind(explorer, kind):
-    return [panel for row in explorer.picture().rows for panel in row if isinstance(panel, kind)]
+    return [panel for row in explorer.as_scene().rows for panel in row if isinstance(panel, kind)]
 
 
 def assert_shows_build_targets(explorer):
@@ -363,7 +363,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence():
         assert words in explorer.message
         assert words in repr(explorer)
         if explorer.result is None:
-            assert words in repr(explorer.picture())
+            assert words in repr(explorer.as_scene())
             explorer.set(level=1, anchor=1)
             assert words in explorer.message
 

@@ -67,7 +67,7 @@ def test_a_grid_is_the_samples_of_consecutive_seeds():
     for place in (0, 3, 7):
         dataset = yl.YoloDataset("photos", 64, yl.Hyperparameters(degrees=10), augment=True, seed=5 + place)
         same_sample(lab, dataset.sample(0), place)
-    assert sum(isinstance(panel, Panel) for row in lab.picture().rows for panel in row) == 8
+    assert sum(isinstance(panel, Panel) for row in lab.as_scene().rows for panel in row) == 8
 
 
 def test_a_dataset_brings_its_hyperparameters_size_and_seed():
@@ -103,7 +103,7 @@ def test_dropped_boxes_come_with_the_reason_of_the_warp_and_stay_in_sight():
     assert [drop.reason for drop in made.drops] == reasons
     assert len(reasons) == 2
     assert made.stages[-1].objects.num_objects == len(warp.result.survival.kept) - len(reasons)
-    panels = {panel.title: panel for row in lab.picture().rows for panel in row}
+    panels = {panel.title: panel for row in lab.as_scene().rows for panel in row}
     (dashed,) = [x for x in panels["mosaic"].layers if isinstance(x, Boxes) and x.dash == "dashed"]
     assert len(dashed.xyxy) == 2
     (left,) = [x for x in panels["warp"].layers if isinstance(x, Boxes) and x.dash == "dashed"]
@@ -129,7 +129,7 @@ def test_a_flipped_sample_shows_dropped_boxes_on_the_side_they_are():
     turned = AugmentationLab(view="sample", fliplr=1)
 
     def dashed(lab: AugmentationLab) -> Boxes:
-        return next(x for x in lab.picture().rows[0][1].layers if isinstance(x, Boxes) and x.dash == "dashed")
+        return next(x for x in lab.as_scene().rows[0][1].layers if isinstance(x, Boxes) and x.dash == "dashed")
 
     ((x1, y1, x2, y2),) = dashed(plain).xyxy
     assert dashed(turned).xyxy == (pytest.approx((384 - x2, y1, 384 - x1, y2), abs=2e-3),)
@@ -140,7 +140,7 @@ def test_the_matrix_is_the_product_of_its_factors_and_maps_the_window():
     made = lab.result.samples[0]
     (warp,) = [stage for stage in made.stages if stage.name == "warp"]
     np.testing.assert_allclose(made.matrices.combined, warp.result.matrix)
-    panels = [panel for row in lab.picture().rows for panel in row]
+    panels = [panel for row in lab.as_scene().rows for panel in row]
     before = panels[[panel.title for panel in panels].index("warp") - 1]
     (window,) = [layer for layer in before.layers if isinstance(layer, Line)]
     corners = map_points(np.array(window.points), warp.result.matrix)
@@ -188,7 +188,7 @@ def test_an_uploaded_picture_is_one_more_image_and_takes_boxes():
     picture = np.random.default_rng(0).integers(0, 255, (40, 64, 3), np.uint8)
     lab.add_picture(picture, "mine.jpg")
     assert (lab.index, lab.result.original.name, lab.objects) == (6, "mine", ())
-    assert "draw a box" in lab.picture().rows[0][0].caption
+    assert "draw a box" in lab.as_scene().rows[0][0].caption
     assert np.array_equal(lab.result.image[12:52], picture)  # as large as the network's input: letterboxed only
     lab.objects = ((8, 4, 30, 24, 0),)
     np.testing.assert_allclose(lab.result.samples[0].stages[-1].objects.boxes, [[8, 16, 30, 36]], atol=0.01)
@@ -200,7 +200,7 @@ def test_images_without_objects_have_a_picture_and_words(own):
     lab = AugmentationLab(images=own[0], size=64, mixup=1, random_resized_crop=1)
     for view in ("stages", "sample", "grid"):
         lab.view = view
-        assert lab.picture().png()
+        assert lab.as_scene().png()
         assert not lab.message
     assert lab.words().endswith("0 boxes kept, 0 dropped")
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_used_gets_a_sentence_in_its_place(inputs, sentence):
     lab = AugmentationLab(**inputs)
     assert lab.result is None
     assert sentence in lab.message
-    assert sentence in repr(lab.picture())
+    assert sentence in repr(lab.as_scene())
 
 
 def test_settings_off_range_stay_and_say_so():

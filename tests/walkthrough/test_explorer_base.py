@@ -160,8 +160,8 @@ def test_where_there_is_no_answer_a_sentence_stands_in_the_picture_too():
     assert w.result is None
     assert w.message == "seed 13 has no answer: choose another"
     assert w.message in repr(w)
-    assert repr(w.picture()) == w.message
-    assert w.picture().rows[0][0].rows == ((w.message,),)
+    assert repr(w.as_scene()) == w.message
+    assert w.as_scene().rows[0][0].rows == ((w.message,),)
     w.seed = 14
     assert (w.result.tolist(), w.message) == ([1, 2], "")
 

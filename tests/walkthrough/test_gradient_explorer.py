@@ -39,7 +39,7 @@ def assert_direct(w: GradientExplorer, hyp: yl.Hyperparameters | None = None) ->
 
 
 def panels(w: GradientExplorer, kind: type) -> list:
-    return [panel for row in w.picture().rows for panel in row if isinstance(panel, kind)]
+    return [panel for row in w.as_scene().rows for panel in row if isinstance(panel, kind)]
 
 
 def test_by_default_weights_that_know_the_scenes_are_shown() -> None:
@@ -166,7 +166,7 @@ def test_without_objects_only_objectness_pulls(own) -> None:
     own.term = "box"
     assert own.result.strongest == ()
     assert panels(own, Table)[0].caption == "nothing is pulled"
-    assert own.picture().png("dark")[:4] == b"\x89PNG"
+    assert own.as_scene().png("dark")[:4] == b"\x89PNG"
 
 
 def test_four_levels_and_one_class(tmp_path) -> None:
@@ -188,7 +188,7 @@ def test_a_detector_with_other_terms_and_maps() -> None:
     assert w.result.strongest[0].target is None
     w.term = "obj positive"
     assert w.message == "term is one of total, heat, size, not 'obj positive'"
-    assert w.picture().png("light")[:4] == b"\x89PNG"
+    assert w.as_scene().png("light")[:4] == b"\x89PNG"
 
 
 def test_the_model_comes_out_as_it_went_in(tmp_path) -> None:
@@ -228,7 +228,7 @@ def test_what_does_not_fit_is_said_in_place(tmp_path, given, sentence) -> None:
     w = GradientExplorer(**{"images": images, "model": two_levels(tmp_path), **given})
     assert w.result is None
     assert re.search(sentence, w.message)
-    assert w.message in repr(w.picture())
+    assert w.message in repr(w.as_scene())
 
 
 def test_a_class_that_the_model_lacks_is_refused_and_the_rest_stays(own) -> None:

@@ -57,7 +57,7 @@ def test_its_numbers_are_those_of_record_layers_and_effective_field(shapes: Laye
 
 def test_a_click_on_a_map_chooses_cell_and_channel(shapes: LayerExplorer) -> None:
     shapes.set(layer=4, channel=-1)
-    (maps,) = panels(shapes.picture(), "feature maps")
+    (maps,) = panels(shapes.as_scene(), "feature maps")
     rows, cols = shapes.result.field.grid
     shapes.map_place = (2 * 1.06 * cols + 7.5, 1.06 * cols + 11.5)  # the third map of the second row
     assert shapes.map_place is None
@@ -85,15 +85,15 @@ def test_a_channel_that_the_next_layer_lacks_becomes_all_of_them(shapes: LayerEx
 
 
 def test_a_click_on_a_layer_of_the_graph_sets_it(shapes: LayerExplorer) -> None:
-    (nodes,) = [layer for layer in shapes.picture().rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
+    (nodes,) = [layer for layer in shapes.as_scene().rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
     assert nodes.pick == "layer"
     assert len(nodes.xyxy) == 25
     shapes.set(layer=(9,))  # what the page sends for a click on box 9
     assert shapes.result.record.kind == "SPPF"
-    modules = next(panel for panel in shapes.picture().rows[-1] if panel.columns[0] == "modules in it")
+    modules = next(panel for panel in shapes.as_scene().rows[-1] if panel.columns[0] == "modules in it")
     assert [row[0] for row in modules.rows] == ["cv1 Conv", "m MaxPool2d", "m MaxPool2d", "m MaxPool2d", "cv2 Conv"]
     shapes.set(layer=2, every_module=True)
-    modules = next(panel for panel in shapes.picture().rows[-1] if panel.columns[0] == "modules in it")
+    modules = next(panel for panel in shapes.as_scene().rows[-1] if panel.columns[0] == "modules in it")
     assert "m.0.cv2.conv Conv2d" in [row[0] for row in modules.rows]
     shapes.every_module = False
 
@@ -102,7 +102,7 @@ def test_the_head_shows_one_of_its_outputs_at_a_time(shapes: LayerExplorer) -> N
     shapes.set(layer=24, output=2)
     assert shapes.message == ""
     assert shapes.result.field.grid == (8, 8)
-    assert len(panels(shapes.picture(), "objectness, by anchor")) == 1
+    assert len(panels(shapes.as_scene(), "objectness, by anchor")) == 1
     shapes.map_place = (3.5, 2.5)
     assert (shapes.channel, shapes.result.cell) == (4, (2, 3))  # the objectness of anchor 0
     shapes.layer = 4
@@ -120,7 +120,7 @@ def test_what_upsampling_lost_is_measured_at_both_of_its_layers(shapes: LayerExp
     outside = (means - means.mean((1, 2), keepdim=True)).square().sum() * 4
     total = (fine - fine.mean((1, 2), keepdim=True)).square().sum()
     assert found.share_fine == pytest.approx(float(1 - outside / total), rel=1e-4)
-    assert len(panels(shapes.picture(), "upsampled")) == 1
+    assert len(panels(shapes.as_scene(), "upsampled")) == 1
 
 
 def test_layers_without_upsampling_have_nothing_to_compare(shapes: LayerExplorer) -> None:
@@ -173,7 +173,7 @@ def test_every_layer_of_other_models_is_shown(model: nn.Module) -> None:
         left, top, right, bottom = w.result.field.of(*w.result.cell)
         assert left <= x1 <= x2 <= right
         assert top <= y1 <= y2 <= bottom
-        to_json(w.picture())
+        to_json(w.as_scene())
     assert model.training == training
 
 
@@ -185,7 +185,7 @@ def test_a_module_that_is_no_yolo_has_its_graph_and_its_joined_maps() -> None:
     w.layer = 5
     assert w.result.field.size == (None, None)
     assert w.result.cell == (0, 0)
-    assert [type(panel).__name__ for panel in w.picture().rows[1]] == ["Panel", "Chart"]
+    assert [type(panel).__name__ for panel in w.as_scene().rows[1]] == ["Panel", "Chart"]
 
 
 def test_an_added_picture_is_recorded_and_shown(shapes: LayerExplorer) -> None:
@@ -208,7 +208,7 @@ def test_wrong_use_gets_a_sentence_in_place() -> None:
     assert "a model is a torch.nn.Module" in LayerExplorer(model=3).message
     broken = LayerExplorer(images=photograph(32, 32), model=nn.Linear(7, 2))
     assert "the model cannot take a picture of 640 x 640 pixels" in broken.message
-    assert "cannot take" in repr(broken.picture())
+    assert "cannot take" in repr(broken.as_scene())
 
 
 # ---- the graph -------------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_words_and_table_of_the_scene_hold_the_layer(shapes: LayerExplorer) -> N
     shapes.set(layer=16, place=(128, 128), effective=False)
     assert shapes.result.effective is None
     assert "a cell sees 682 x 682 pixels, every 8 pixels" in shapes.words()
-    numbers = next(panel for panel in shapes.picture().rows[-1] if isinstance(panel, Table))
+    numbers = next(panel for panel in shapes.as_scene().rows[-1] if isinstance(panel, Table))
     assert ("from", "15, 4") in numbers.rows
     assert ("output", "128 x 32 x 32") in numbers.rows
     assert "record_layers(model, images)[16]" in shapes.as_code()

@@ -102,7 +102,7 @@ def test_four_levels(tmp_path) -> None:
 
 def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     own.box = 0.15
-    charts = [panel for row in own.picture().rows for panel in row if isinstance(panel, Chart)]
+    charts = [panel for row in own.as_scene().rows for panel in row if isinstance(panel, Chart)]
     losses, pulls, shares = charts
     parts = own.result.now.parts
     assert losses.marks[0].values == tuple(part.item() for part in parts[1:])
@@ -113,7 +113,7 @@ def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     assert sum(pulls.marks[0].values) == pytest.approx(100, abs=0.3)
     norms = own.result.now.norms
     assert pulls.marks[0].values == pytest.approx((100 * norms / norms.sum()).flatten().tolist(), abs=0.06)
-    (table,) = (panel for row in own.picture().rows for panel in row if isinstance(panel, Table))
+    (table,) = (panel for row in own.as_scene().rows for panel in row if isinstance(panel, Table))
     assert table.rows[0][:3] == ("box", "0.15", f"{0.15 * 3 / 2:.4g}")  # two levels: the gain is scaled by 3 / 2
 
 
@@ -203,7 +203,7 @@ def test_a_detector_with_other_terms() -> None:
     w.obj = 2.0
     assert w.result.now.parts.heat == 2 * before.heat
     assert w.state.default_balance == ()
-    assert w.picture().png(theme="light")[:4] == b"\x89PNG"
+    assert w.as_scene().png(theme="light")[:4] == b"\x89PNG"
     assert "2 pictures, 6 objects\n" in repr(w)
     w.reset()
     assert w.result.now.parts == before
@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_said_in_place(tmp_path, given, sentence) -> None:
     w = LossExplorer(**{"images": images, "model": two_levels(tmp_path), **given})
     assert w.result is None
     assert re.search(sentence, w.message)
-    assert w.message in repr(w.picture())
+    assert w.message in repr(w.as_scene())
 
 
 def test_hyperparameters_of_ones_own_are_the_start_and_the_default_stays(tmp_path) -> None:

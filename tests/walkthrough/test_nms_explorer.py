@@ -191,7 +191,7 @@ def test_moving_an_object_changes_what_counts_as_found():
     assert w.result.correct.tolist() == [False, False, True]
     w.objects = ()
     assert w.result.after.objects == 0
-    assert "no objects" in w.picture().rows[1][1].caption
+    assert "no objects" in w.as_scene().rows[1][1].caption
 
 
 def test_the_model_runs_once_for_each_picture_and_stays_as_it_was():
@@ -217,24 +217,24 @@ def test_thousands_of_candidates_are_drawn_in_part_and_that_is_said():
     many = torch.rand(1, 5000, 8, generator=torch.Generator().manual_seed(0))
     w = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=many * torch.tensor([64, 64, 9, 9, 1, 1, 1, 1.0]))
     w.set(conf_thres=0.0, max_det=1000)
-    before, after = w.picture().rows[0]
+    before, after = w.as_scene().rows[0]
     assert sum(len(layer.xyxy) for layer in before.layers if isinstance(layer, Boxes) and layer.pick) == MOST_DRAWN
     assert f"the best {MOST_DRAWN} drawn" in before.caption
     assert f"{len(w.result.decided.kept)} kept, the best {MOST_DRAWN} drawn" in after.caption
     w.chosen = None
-    table = w.picture().rows[1][0]
+    table = w.as_scene().rows[1][0]
     assert isinstance(table, Table)
     assert sum(int(row[-1]) for row in table.rows) <= 5000
 
 
 def test_without_candidates_the_picture_names_the_best_score():
     w = small(conf_thres=1.0)
-    before, after = w.picture().rows[0]
+    before, after = w.as_scene().rows[0]
     assert before.caption == "none of 4 predictions is above 1: the best has 0.9"
     assert after.caption == "0 kept: 0 of 2 objects found, 0 wrong"
-    assert isinstance(w.picture().rows[1][1], Chart)
+    assert isinstance(w.as_scene().rows[1][1], Chart)
     empty = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=torch.zeros(1, 0, 7))
-    assert "none of 0 predictions" in empty.picture().rows[0][0].caption
+    assert "none of 0 predictions" in empty.as_scene().rows[0][0].caption
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_what_cannot_be_used_gets_a_sentence_in_its_place(inputs, sentence):
     w = NmsExplorer(**inputs)
     assert w.result is None
     assert sentence in w.message
-    assert sentence in repr(w.picture())
+    assert sentence in repr(w.as_scene())
 
 
 def test_a_picture_without_predictions_says_so_and_the_others_stay():

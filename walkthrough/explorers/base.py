@@ -158,7 +158,7 @@ class Explorer:
         """The result in words, without digits that differ from machine to machine: for screen readers and nbval."""
         return repr(self.scene(self.result))
 
-    def picture(self) -> Scene:
+    def as_scene(self) -> Scene:
         """The result as a Scene; a sentence where there is none."""
         if self.result is not None:
             return self.scene(self.result)
@@ -173,7 +173,7 @@ class Explorer:
 
     def save(self, path: Any, theme: str = "light", width: int = 880) -> None:
         """Write the picture as a PNG file."""
-        self.picture().save(path, theme, width)
+        self.as_scene().save(path, theme, width)
 
     def __repr__(self) -> str:
         lines = [f"{self.title or type(self).__name__}: {self._settings_in_words()}"]
@@ -207,7 +207,7 @@ class Explorer:
         raise TypeError(f"{type(self).__name__} takes no pictures")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = self.picture()._repr_mimebundle_()
+        data, metadata = self.as_scene()._repr_mimebundle_()
         view = self.widget._repr_mimebundle_()
         view = view[0] if isinstance(view, tuple) else view or {}
         return view | data | {"text/plain": repr(self)}, metadata

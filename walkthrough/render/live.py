@@ -76,7 +76,7 @@ class Live(anywidget.AnyWidget):
         controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
         controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
         told_of = {
-            "scene": to_json(explorer.picture(), key_of),
+            "scene": to_json(explorer.as_scene(), key_of),
             "title": explorer.title or type(explorer).__name__,
             "controls": [told(name, control, explorer.state) for name, control in controls.items()],
             "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
