@@ -9,6 +9,7 @@ from walkthrough.charts import show_bars, show_histogram, show_series, show_tabl
 from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
+from walkthrough.explorers.base import Explorer, link
 from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
 from walkthrough.explorers.layer import LayerExplorer
@@ -32,6 +33,7 @@ from walkthrough.trace import Trace, load_trace, trace
 __all__ = [
     "AnchorExplorer",
     "AugmentationLab",
+    "Explorer",
     "GradientExplorer",
     "IouPlayground",
     "LayerExplorer",
@@ -44,6 +46,7 @@ __all__ = [
     "column",
     "effective_field",
     "feature_statistics",
+    "link",
     "load_trace",
     "record_layers",
     "row",

@@ -160,3 +160,9 @@ def test_class_names_are_made_up_where_there_are_too_few(toy):
     assert "new_class" in many.message
     assert listed_names({}) == ()
     assert "not the text 'cat'" in Toy(images=torch.zeros(1, 3, 64, 64), names="cat").message
+
+
+def test_which_picture_is_shown_can_be_read_as_it_can_be_set() -> None:
+    explorer = Toy(images=np.zeros((2, 3, 64, 64), np.float32))
+    explorer.picture = 1
+    assert explorer.picture == 1
