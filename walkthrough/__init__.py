@@ -16,6 +16,7 @@ from walkthrough.explorers.layer import LayerExplorer
 from walkthrough.explorers.loss import LossExplorer
 from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
+from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.training import LiveTraining
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.run import (
@@ -42,6 +43,7 @@ __all__ = [
     "NmsExplorer",
     "Scene",
     "ScheduleExplorer",
+    "Stepper",
     "Trace",
     "column",
     "effective_field",

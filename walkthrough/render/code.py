@@ -56,7 +56,7 @@ def draw_code(axes: Axes, code: Code, theme: Theme) -> None:
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
-    axes.add_patch(Rectangle((0.5, 0.5), width - 1, height - 1, fill=False, edgecolor=theme.rule, linewidth=0.7))
+    axes.add_patch(Rectangle((1, 1), width - 2, height - 2, fill=False, edgecolor=theme.rule, linewidth=0.7))
     numbers = GUTTER + _digits(code) * CHARACTER
     begin, end = window(code)
     for place, index in enumerate(range(begin, end)):
@@ -64,7 +64,7 @@ def draw_code(axes: Axes, code: Code, theme: Theme) -> None:
         lit, stop = number == code.lit, number in code.marked
         paint = VERMILLION if code.failed else theme.series[0]
         if lit:
-            draw_ground(axes, (1, top, width - 2, LINE), paint)
+            draw_ground(axes, (1.5, top, width - 3, LINE), paint)
         sign = "●" if stop else ("✕" if code.failed else "▸") if lit else ""
         middle = top + LINE / 2
         look = {"va": "center_baseline", "parse_math": False, "clip_on": True}

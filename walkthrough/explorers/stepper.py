@@ -1,0 +1,389 @@
+"""Stepper: a recorded function forwards and back, line by line, with every tensor on the way."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from walkthrough.explorers import stepper_moves as moves
+from walkthrough.explorers.base import Action, differs
+from walkthrough.explorers.controls import choice, given, point, slider, toggle
+from walkthrough.explorers.pictures import PictureExplorer, PictureState, targets_of
+from walkthrough.explorers.stepper_reading import AUTOMATIC, NOTHING, READINGS, Overlay, Place, overlay
+from walkthrough.explorers.stepper_scene import Stepped, step_in_words, stepper_scene
+from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, TABLE, planes, rows_of
+from walkthrough.scene import Scene
+from walkthrough.show import class_name
+from walkthrough.trace import Trace, Value, load_trace, trace
+from yolo_lite.loss import targets as steps_of_matching
+from yolo_lite.loss.targets import build_targets
+from yolo_lite.model.spec import read_anchors, read_spec
+
+STRIDES = (8, 16, 32)  # of the default anchors
+MOST_OPTIONS = 80
+TOLD = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
+
+
+class Heads(NamedTuple):
+    """What build_targets needs besides the objects: recorded again whenever they or anchor_t change."""
+
+    anchors: Tensor  # (L, A, 2) pixels
+    strides: tuple[int, ...]
+
+
+def _has_pictures(state: "State") -> bool:
+    return bool(state.pictures)
+
+
+def _is_live(state: "State") -> bool:
+    return state.live is not None
+
+
+def _calls(state: "State") -> dict[str, int]:
+    """The calls under way, the running one first."""
+    if state.recording is None or not state.recording.steps:
+        return {"none": 0}
+    stack = reversed(state.recording.stack(state.step))
+    return {f"{call.name}" + (f" (call {call.number})" if call.number > 1 else ""): k for k, call in enumerate(stack)}
+
+
+def _names(state: "State") -> list[str]:
+    """What may be opened: the variables of the shown call, and the parts of containers among them."""
+    names = [""]
+    for name, value in _variables(state).items():
+        names.append(name)
+        for part, inside in value.parts:
+            names.append(f"{name}.{part}")
+            names += [f"{name}.{part}.{inner}" for inner, _ in inside.parts]
+    return list(dict.fromkeys([*names[:MOST_OPTIONS], state.name]))
+
+
+def _variables(state: "State") -> dict[str, Value]:
+    if state.recording is None or not state.recording.steps:
+        return {}
+    return state.recording.state(state.step, _call(state))
+
+
+def _call(state: "State") -> int:
+    stack = state.recording.stack(state.step)
+    return stack[-1 - min(state.frame, len(stack) - 1)].index
+
+
+def _opened(state: "State") -> Value | None:
+    name, _, path = state.name.partition(".")
+    variables = _variables(state)
+    if state.name in variables:  # self.x
+        return variables[state.name]
+    return variables[name].part(path) if name in variables else None
+
+
+@dataclass(frozen=True)
+class State(PictureState):
+    """Where the reader stands, and what is looked at."""
+
+    recording: Trace | None = given()
+    live: Heads | None = given()
+    breakpoints: moves.Stops = given(())  # (source, line); a plain line number is one of the shown source
+    step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")
+    frame: int = choice(0, _calls, label="call", help="whose variables are shown", linked=False)
+    name: str = choice("", _names, label="open", help="the value that is shown in full", linked=False)
+    follow: bool = toggle(True, help="open what a step changed")
+    view: str = choice(TABLE, (TABLE, HISTOGRAM, IMAGE), label="as", linked=False)
+    plane: int = slider(
+        0, 0, lambda state: planes(_opened(state)) - 1, shown=lambda state: planes(_opened(state)) > 1,
+        help="which table of a value of more than two dimensions",
+    )  # fmt: skip
+    first_row: int = slider(
+        0, 0, lambda state: max(rows_of(_opened(state)) - 1, 0), shown=lambda state: rows_of(_opened(state)) > 18,
+        label="from row",
+    )  # fmt: skip
+    read_as: str = choice(
+        AUTOMATIC, READINGS, label="on the picture as", help="what the value means there", linked=False,
+        shown=_has_pictures,
+    )  # fmt: skip
+    stride: int = choice(
+        0, {"from the grid": 0} | {f"{size} px": size for size in (1, 2, 4, 8, 16, 32, 64, 128)}, label="cells of",
+        linked=False, shown=_has_pictures,
+    )  # fmt: skip
+    picture: int = choice(
+        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)} or {"none": 0},
+        linked=False, shown=_has_pictures,
+    )  # fmt: skip
+    new_class: int = choice(
+        0, lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
+        label="class of a drawn box", linked=False, shown=_is_live,
+    )  # fmt: skip
+    anchor_t: float = slider(4.0, 1.1, 10, 0.1, shown=_is_live, help="largest factor between object and anchor")
+    picked: tuple[float, float] | None = point(help="a line of the source: sets or removes a breakpoint")
+    row: tuple[float, float] | None = point(help="a variable: opens it")
+
+
+class Stepper(PictureExplorer):
+    """A recording, step by step: source with the current line lit, variables, one value in full, boxes on a picture.
+
+    Args:
+        trace: what trace(fn)(...) gave, or a file that its save wrote; left out: build_targets on the pictures,
+            recorded again when an object is moved or anchor_t changes.
+        images, targets, names: pictures to draw boxes and cells on, see annotate; without a trace the tour's.
+        model: without a trace, whose anchors and strides are taken; left out: YOLOv5's.
+
+    Keys: n next, p previous, o over calls, u out of this call, i the next time this line runs, c and x the next and the
+    last change of the opened name, b the next breakpoint (click a line to set one), f first, l last.
+
+    >>> def mean(values):
+    ...     total = 0
+    ...     for value in values:
+    ...         total += value
+    ...     return total / len(values)
+    >>> w = Stepper(trace(mean)([1, 2, 6]))
+    >>> w.name = "total"
+    >>> w.next_change(); w.next_change(); w.next_change()
+    >>> w.result.opened.text, w.result.step.line
+    ('3', 4)
+    """
+
+    State = State
+    title = "Stepper"
+    actions = (
+        Action("first", "|<", "f", "to the first step"),
+        Action("back", "back", "p", "one step back"),
+        Action("next", "next", "n", "one step on, into calls"),
+        Action("over", "over", "o", "to the next step that is not inside a call made from here"),
+        Action("out", "out", "u", "until this call is over"),
+        Action("next_time", "next time here", "i", "the next time that this line runs"),
+        Action("previous_change", "last change", "x", "back to the step that changed the opened name before"),
+        Action("next_change", "next change", "c", "on to the next step that changes the opened name"),
+        Action("next_stop", "to breakpoint", "b", "to the next line with a breakpoint: click a line to set one"),
+        Action("last", ">|", "l", "to the last step"),
+    )
+
+    def __init__(self, trace: Trace | str | Path | None = None, **settings: Any) -> None:
+        super().__init__(**settings if trace is None else {"trace": trace, **settings})
+
+    @property
+    def uploads(self) -> bool:
+        """Pictures can be brought where their objects are what is recorded."""
+        return self.state.live is not None
+
+    @classmethod
+    def prepare(
+        cls,
+        trace: Any = None,
+        images: Any = None,
+        targets: Any = None,
+        names: Sequence[str] | None = None,
+        model: Any = None,
+    ) -> dict[str, Any]:
+        """See the class."""
+        recording = load_trace(trace) if isinstance(trace, str | Path) else trace
+        if recording is not None and not isinstance(recording, Trace):
+            raise ValueError(
+                "a Stepper takes what trace(fn)(its arguments) gives, or the path of a saved one, "
+                f"not {type(trace).__name__}"
+            )
+        inputs = super().prepare(images, targets, names) if recording is None or images is not None else {}
+        if recording is None:
+            live = _heads(model)
+            recording = _matching(inputs["pictures"], live, 4.0)
+            inputs["live"] = live
+        if not recording.steps:
+            raise ValueError(f"nothing was recorded: {' '.join(recording.notes)}")
+        inputs["recording"] = recording
+        return inputs | {"name": _name_to_open(State(**inputs))}
+
+    def settle(self, before: State, after: State) -> State:
+        """Moved objects are recorded again; clicks open variables and set breakpoints; a step opens what it changed."""
+        if after.recording is None:
+            return after
+        after = super().settle(before, after)
+        if after.live is not None and (after.pictures is not before.pictures or after.anchor_t != before.anchor_t):
+            recording = _matching(after.pictures, after.live, after.anchor_t)
+            step = after.step if before.recording is None else moves.same_place(after.recording, after.step, recording)
+            after = replace(after, recording=recording, step=step)
+        after = replace(after, step=min(after.step, len(after.recording) - 1))
+        moved = after.step != before.step or after.recording is not before.recording
+        if moved and after.frame == before.frame:
+            after = replace(after, frame=0)
+        after = replace(after, frame=min(after.frame, len(after.recording.stack(after.step)) - 1))
+        after = _with_stops(after)
+        if after.row is not None:
+            names = list(_variables(after))
+            row = int(after.row[0])
+            after = replace(after, row=None, name=names[row] if 0 <= row < len(names) else after.name)
+        elif moved and after.name == before.name:
+            after = replace(after, name=_name_to_open(after))
+        if _opened(after) is None and after.name and after.frame != before.frame:
+            after = replace(after, name="")
+        return _within(before, after)
+
+    @staticmethod
+    def compute(state: State) -> Stepped:
+        """The recording at a step."""
+        if state.recording is None:
+            raise ValueError("there is nothing to step through")
+        recording, step = state.recording, state.recording.steps[state.step]
+        call, opened = _call(state), _opened(state)
+        variables = _variables(state)
+        changed = {change.name: change for change in step.changes} if call == step.call else {}
+        before = None
+        if state.step and opened is not None and state.name.split(".")[0] in {name.split(".")[0] for name in changed}:
+            before = _opened_in(recording.state(state.step - 1, call), state.name)
+        drawn = Overlay(NOTHING)
+        if state.pictures and opened is not None:
+            stack = [
+                recording.state(state.step, c.index) for c in reversed(recording.stack(state.step)) if c.index <= call
+            ]
+            place = Place(state.name.split(".")[-1], tuple(stack), state.shown.size, state.picture, state.stride)
+            drawn = overlay(opened, state.read_as, place, state.shown.pixels)
+        return Stepped(recording, step, call, variables, changed, state.name, opened, before, drawn, state)
+
+    @staticmethod
+    def scene(result: Stepped) -> Scene:
+        """See stepper_scene."""
+        return stepper_scene(result)
+
+    def words(self) -> str:
+        """Where the function is and what changed."""
+        return step_in_words(self.result)
+
+    def as_code(self) -> str:
+        """The place and what is open, as a line of Python."""
+        first = () if self.state.live is not None else ("recording",)
+        told = {name: getattr(self.state, name) for name in TOLD if differs(self.State(), self.state, name)}
+        return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in told.items())])})"
+
+    # -- moves --------------------------------------------------------------------------------------------------------
+
+    def first(self) -> None:
+        """To the first step."""
+        self.set(step=0)
+
+    def last(self) -> None:
+        """To the last step."""
+        self.set(step=len(self.state.recording or (0,)) - 1)
+
+    def next(self) -> None:
+        """One step on, into calls."""
+        self._go(lambda recording, at: at + 1 if at + 1 < len(recording) else None, "this is the last step")
+
+    def back(self) -> None:
+        """One step back."""
+        self._go(lambda recording, at: at - 1 if at else None, "this is the first step")
+
+    def over(self) -> None:
+        """To the next step that is not inside a call made from here."""
+        self._go(moves.over, "nothing follows outside of what is called here")
+
+    def out(self) -> None:
+        """To the step at which this call is over."""
+        self._go(moves.out, "this call is the first one: nothing comes after it")
+
+    def next_time(self) -> None:
+        """To the next time that this line runs."""
+        self._go(moves.next_time, "this line does not run again")
+
+    def next_change(self) -> None:
+        """To the next step that changes the opened name."""
+        self._to_change(moves.next_change, "does not change any more")
+
+    def previous_change(self) -> None:
+        """Back to the step that changed the opened name before."""
+        self._to_change(moves.previous_change, "was not changed before")
+
+    def next_stop(self) -> None:
+        """To the next step at a line with a breakpoint."""
+        stops = self.state.breakpoints
+        none = "no line with a breakpoint follows" if stops else "there is no breakpoint: click a line of the source"
+        self._go(lambda recording, at: moves.next_stop(recording, at, stops), none)
+
+    def _to_change(self, find: Callable[[Trace, int, str], int | None], otherwise: str) -> None:
+        name = self.state.name
+        root = name if name.startswith("self.") else name.partition(".")[0]
+        if not name:
+            self._say("open a variable first: then this goes to its changes")
+            return
+        self._go(lambda recording, at: find(recording, at, root), f"{root} {otherwise}", name=name)
+
+    def _go(self, find: Callable[[Trace, int], int | None], otherwise: str, **settings: Any) -> None:
+        recording = self.state.recording
+        found = find(recording, self.state.step) if recording is not None and recording.steps else None
+        if found is None:
+            self._say(f"{otherwise}.")
+            return
+        follow = self.state.follow
+        if settings:  # the name stays open
+            self.set(follow=False, step=found)
+            self.set(follow=follow)
+        else:
+            self.set(step=found)
+
+    def _say(self, sentence: str) -> None:
+        self.message = sentence
+        self.refresh()
+
+
+def _heads(model: Any) -> Heads:
+    """Anchors and strides of a model, or YOLOv5's."""
+    if model is None:
+        return Heads(torch.as_tensor(read_anchors(read_spec("yolov5n")[0]["anchors"], STRIDES)), STRIDES)
+    if getattr(model, "anchors", None) is None or getattr(model, "strides", None) is None:
+        raise ValueError(f"{type(model).__name__} has no anchors and strides, so build_targets has nothing to work on")
+    return Heads(torch.as_tensor(model.anchors).detach().cpu(), tuple(int(stride) for stride in model.strides))
+
+
+def _matching(pictures: Any, heads: Heads, anchor_t: float) -> Trace:
+    """build_targets and its steps, recorded on the objects of all pictures."""
+    height, width = pictures[0].size
+    grids = [(height // stride, width // stride) for stride in heads.strides]
+    recorded = trace(build_targets, into=steps_of_matching)
+    return recorded(targets_of(pictures), grids, heads.anchors, heads.strides, anchor_t)
+
+
+def _with_stops(state: State) -> State:
+    """Breakpoints in full, and the one that was clicked set or removed."""
+    source = state.recording.calls[_call(state)].source
+    stops = tuple((source, int(stop)) if isinstance(stop, int | float) else tuple(stop) for stop in state.breakpoints)
+    if state.picked is not None:
+        stop = (source, int(state.picked[0]))
+        stops = tuple(other for other in stops if other != stop) if stop in stops else (*stops, stop)
+    return (
+        state if stops == state.breakpoints and state.picked is None else replace(state, breakpoints=stops, picked=None)
+    )
+
+
+def _name_to_open(state: State) -> str:
+    """The most interesting name that a step changed; where it changed none, the one that is open, if it is known."""
+    step = state.recording.steps[state.step]
+    changed = [change for change in step.changes if change.value is not None]
+    if state.follow and changed:
+        best = max(changed, key=lambda change: (_interest(change.value), change.kind not in ("argument", "outer")))
+        return best.name
+    if _opened(state) is not None or not state.follow:
+        return state.name if _opened(state) is not None else ""
+    variables = _variables(state)
+    return max(reversed(variables), key=lambda name: _interest(variables[name]), default="")
+
+
+def _interest(value: Value) -> int:
+    if value.kind in ("tensor", "array"):
+        return 3 if len(value.shape) > 1 else 2
+    return 1 if value.parts else 0
+
+
+def _opened_in(variables: dict[str, Value], name: str) -> Value | None:
+    root, _, path = name.partition(".")
+    if name in variables:
+        return variables[name]
+    return variables[root].part(path) if root in variables else None
+
+
+def _within(before: State, after: State) -> State:
+    """Plane and row of another value begin at its beginning."""
+    opened = _opened(after)
+    if after.name != before.name:
+        return replace(after, plane=0, first_row=0)
+    plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - 1, 0))
+    return replace(after, plane=plane, first_row=row) if (plane, row) != (after.plane, after.first_row) else after

@@ -1,0 +1,225 @@
+"""How a recorded value lies on a picture: as boxes, cells, points or matches. A guess, and the reader's own choice.
+
+The guess goes by shape, range and name, with the grid that the function works on (see Place):
+
+    (n, 6), first two columns whole, the others in [0, 1]    rows of targets
+    a named tuple with row and col                           matches, as build_targets gives them
+    row or col (m,), both of one length                      cells
+    cell, cells, (m, 2) whole numbers                        cells, column first
+    xy, centre, centres, (n, 2) within the grid              points in cells
+    (n, 4), all in [0, 1]                                    boxes xc yc w h as shares of the picture
+    (n, 4) within the grid                                   boxes xc yc w h in cells
+    (n, 4), x1 < x2 and y1 < y2, or "xyxy" in its name       boxes x1 y1 x2 y2 in pixels
+    other (n, 4) within the picture                          boxes xc yc w h in pixels
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from walkthrough.scene import Boxes, Cells, Grid, Layer, Points
+from walkthrough.show import show_assignment
+from walkthrough.trace import Value
+from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.loss.targets import Assignment
+
+AUTOMATIC, NOTHING = "automatic", "nothing"
+TARGETS, MATCHES, SHARES, BOX_CELLS = "targets", "matches", "boxes xywh, shares", "boxes xywh, cells"
+XYWH, XYXY = "boxes xywh, pixels", "boxes xyxy, pixels"
+ROW_COL, COL_ROW, POINTS = "cells row, col", "cells col, row", "points xy, cells"
+READINGS = (AUTOMATIC, NOTHING, TARGETS, MATCHES, XYXY, XYWH, SHARES, BOX_CELLS, ROW_COL, COL_ROW, POINTS)
+MOST_DRAWN, MOST_NUMBERED = 400, 24
+
+Variables = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value is to be drawn, and what is known around it."""
+
+    name: str  # without the names of what it is a part of
+    variables: tuple[Variables, ...]  # of its call, then of those that called it
+    size: tuple[int, int]  # (height, width) of the picture
+    picture: int  # its index in the batch
+    stride: float = 0.0  # pixels per cell; 0: from the grid
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(rows, cols) that the function works on: the nearest variable named grid, or raw maps (N, A, rows, cols, C)."""
+        for variables in self.variables:
+            numbers = [part.text for _, part in variables["grid"].parts] if "grid" in variables else []
+            if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+                return int(numbers[0]), int(numbers[1])
+            maps = next((value for value in variables.values() if len(value.shape) == 5), None)
+            if maps is not None:
+                return maps.shape[2], maps.shape[3]
+        return None
+
+    @property
+    def pixels_per_cell(self) -> float | None:
+        """What the reader chose, or the picture's width shared out among the grid's columns; None: not known."""
+        if self.stride:
+            return self.stride
+        return self.size[1] / self.grid[1] if self.grid else None
+
+    def pair(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Two variables of one length from the value's own call."""
+        found = [self.variables[0][name].array for name in (first, second) if name in self.variables[0]]
+        if len(found) == 2 and all(_is_vector(array) for array in found) and found[0].shape == found[1].shape:
+            return found[0], found[1]
+        return None
+
+
+class Overlay(NamedTuple):
+    """What is drawn over the picture."""
+
+    reading: str
+    layers: tuple[Layer, ...] = ()
+    words: str = ""  # what is seen, or why nothing is
+
+
+def guess(value: Value, place: Place) -> str:
+    """The reading that fits a value best; NOTHING of most values."""
+    if is_matches(value):
+        return MATCHES
+    array = value.array
+    if array is None or array.dtype.kind not in "iuf" or not array.size:
+        return NOTHING
+    if place.name in ("row", "col") and place.pair("row", "col"):
+        return ROW_COL
+    if array.ndim != 2 or not np.isfinite(array).all():
+        return NOTHING
+    grid = place.grid
+    in_grid = grid is not None and array.min() >= -1 and array.max() <= max(grid) + 1
+    if array.shape[1] == 6 and is_targets(array):
+        return TARGETS
+    if array.shape[1] == 2 and in_grid:
+        if array.dtype.kind in "iu":
+            return COL_ROW if place.name in ("cell", "cells") else NOTHING
+        return POINTS if place.name in ("xy", "centre", "centres", "center", "centers") else NOTHING
+    return _guess_boxes(array, place, in_grid) if array.shape[1] == 4 else NOTHING
+
+
+def _guess_boxes(array: np.ndarray, place: Place, in_grid: bool) -> str:
+    ordered = bool((array[:, 2] > array[:, 0]).all() and (array[:, 3] > array[:, 1]).all())
+    if "xyxy" in place.name:
+        return XYXY
+    if array.min() >= 0 and array.max() <= 1:
+        return SHARES
+    if in_grid and (array[:, 2:] > 0).all():
+        return BOX_CELLS
+    if array.min() < -max(place.size) or array.max() > 2 * max(place.size) or array.max() < 8:
+        return NOTHING
+    return XYXY if ordered else XYWH
+
+
+def is_targets(array: np.ndarray) -> bool:
+    """Rows of image, class, xc, yc, w, h."""
+    whole, shares = array[:, :2], array[:, 2:]
+    return bool((whole == np.round(whole)).all() and whole.min() >= 0 and shares.min() >= 0 and shares.max() <= 1)
+
+
+def is_matches(value: Value) -> bool:
+    """Whether a value has all that an Assignment has."""
+    names = {name for name, part in value.parts if part.complete}
+    return names >= set(Assignment._fields)
+
+
+def overlay(value: Value, reading: str, place: Place, pixels: np.ndarray) -> Overlay:
+    """A value drawn as the reading says; words say why not, where it cannot be."""
+    reading = guess(value, place) if reading == AUTOMATIC else reading
+    if reading == NOTHING:
+        return Overlay(NOTHING)
+    if reading == MATCHES:
+        return _matches(value, place, pixels)
+    array = value.array
+    if array is None:
+        return Overlay(reading, words=value.remark or "no numbers to draw")
+    if reading in (ROW_COL, COL_ROW, POINTS):
+        return _cells(array, reading, place)
+    return _boxes(array, reading, place)
+
+
+def _matches(value: Value, place: Place, pixels: np.ndarray) -> Overlay:
+    if not is_matches(value):
+        return Overlay(MATCHES, words=f"no matches: these have {', '.join(Assignment._fields)}")
+    if place.pixels_per_cell is None:
+        return Overlay(MATCHES, words="how many pixels has a cell? choose a stride")
+    matches = Assignment(*(torch.from_numpy(value.part(name).array) for name in Assignment._fields))
+    panel = show_assignment(pixels, [matches], [round(place.pixels_per_cell)], place.picture).rows[0][0]
+    return Overlay(MATCHES, panel.layers[1:], panel.caption)
+
+
+def _cells(array: np.ndarray, reading: str, place: Place) -> Overlay:
+    pair = place.pair("row", "col") if reading == ROW_COL and place.name in ("row", "col") else None
+    cells = np.stack(pair, 1) if pair else array  # (m, 2)
+    stride = place.pixels_per_cell
+    if cells.ndim != 2 or cells.shape[1] != 2:
+        return Overlay(reading, words=f"two columns are needed, these are {array.shape}")
+    if stride is None:
+        return Overlay(reading, words="how many pixels has a cell? choose a stride")
+    mine = cells[_of_picture(len(cells), place)].astype(np.float64)
+    shown = np.unique(mine if reading == ROW_COL else mine[:, ::-1], axis=0)[:MOST_DRAWN]
+    height, width = place.size
+    grid = Grid(stride, width, height, opacity=0.2)
+    words = f"{len(mine)} of {len(cells)} lie on this picture"
+    if reading == POINTS:
+        return Overlay(reading, (grid, Points(shown[:, ::-1] * stride, "own", size=7)), words)
+    return Overlay(reading, (grid, Cells(shown, stride, "own", opacity=0.75)), words)
+
+
+def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
+    columns = 6 if reading == TARGETS else 4
+    if array.ndim != 2 or array.shape[1] != columns:
+        return Overlay(reading, words=f"{columns} columns are needed, these are {array.shape}")
+    stride, (height, width) = place.pixels_per_cell, place.size
+    if reading == BOX_CELLS and stride is None:
+        return Overlay(reading, words="how many pixels has a cell? choose a stride")
+    rows = np.flatnonzero(_of_picture(len(array), place))
+    boxes = array[rows, columns - 4 :].astype(np.float64)
+    if reading in (TARGETS, SHARES):
+        boxes = boxes * (width, height, width, height)
+    if reading == BOX_CELLS:
+        boxes = boxes * stride
+    xyxy = (boxes if reading == XYXY else xywh_to_xyxy(boxes))[:MOST_DRAWN]
+    labels = tuple(f"row {row}" for row in rows[:MOST_DRAWN]) if len(rows) <= MOST_NUMBERED else ()
+    grid = (Grid(stride, width, height, opacity=0.2),) if reading == BOX_CELLS else ()
+    words = f"{len(rows)} of {len(array)} lie on this picture" + (
+        f", {MOST_DRAWN} drawn" if len(rows) > MOST_DRAWN else ""
+    )
+    return Overlay(reading, (*grid, Boxes(xyxy, labels, colours=("own",), dash="dashed", width=2.6, fill=0.12)), words)
+
+
+def _of_picture(count: int, place: Place) -> np.ndarray:
+    """(count,) bool: the rows that belong to the shown picture, by a variable that says whose they are; else all."""
+    for image in _owners(count, place.variables):
+        return image == place.picture
+    return np.ones(count, bool)
+
+
+def _owners(count: int, calls: Sequence[Variables]) -> Iterable[np.ndarray]:
+    """For each of count rows the index of its image: from image (n,), from targets (n, 6), or from target (n,)."""
+    arrays = [{name: value.array for name, value in variables.items()} for variables in calls]
+    tables = [a for named in arrays for a in named.values() if a is not None and _is_table(a)]
+    for named in arrays:
+        if _is_vector(named.get("image")) and len(named["image"]) == count:
+            yield named["image"]
+    for table in tables:
+        if len(table) == count:
+            yield table[:, 0]
+    for named in arrays:
+        target = named.get("target")
+        for table in tables:
+            if _is_vector(target) and len(target) == count and target.max(initial=0) < len(table):
+                yield table[target, 0]
+
+
+def _is_vector(array: np.ndarray | None) -> bool:
+    return array is not None and array.ndim == 1 and array.dtype.kind in "iu"
+
+
+def _is_table(array: np.ndarray) -> bool:
+    return array.ndim == 2 and array.shape[1] == 6 and array.size > 0 and array.dtype.kind == "f" and is_targets(array)

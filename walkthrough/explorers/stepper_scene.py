@@ -1,0 +1,143 @@
+"""What a Stepper shows: source and variables, below them the opened value and the picture."""
+
+import textwrap
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from walkthrough.explorers.stepper_reading import NOTHING, Overlay
+from walkthrough.explorers.stepper_value import open_value, shortened
+from walkthrough.images import faded
+from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
+from walkthrough.show import class_name
+from walkthrough.trace import Change, Step, Trace, Value
+
+LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 20, 30, 22
+
+
+class Stepped(NamedTuple):
+    """One moment of a recording, and what is looked at."""
+
+    recording: Trace
+    step: Step
+    call: int  # the call whose variables are shown
+    variables: dict[str, Value]
+    changed: dict[str, Change]  # of these variables, by this step
+    name: str  # of the opened value; "": none is open
+    opened: Value | None
+    before: Value | None  # what the name held before this step
+    overlay: Overlay
+    state: Any
+
+
+def stepper_scene(result: Stepped) -> Scene:
+    """Two rows: where the function is and what it knows; one value in full, and where it lies on the picture."""
+    below: list[AnyPanel] = []
+    if result.opened is not None:
+        state = result.state
+        below.append(open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row))
+    if result.state.pictures:
+        below.append(_picture(result))
+    rows = ((_source(result), _variables(result)), tuple(below))
+    return Scene(tuple(row for row in rows if row), words=step_in_words(result))
+
+
+def _source(result: Stepped) -> Code:
+    recording, step = result.recording, result.step
+    call = recording.calls[result.call]
+    source = recording.sources[call.source]
+    line = step.line if call.index == step.call else _calling_line(result)
+    lines, first = source.lines, source.first
+    if not lines:  # made by exec, or the file was gone
+        numbers = [s.line for s in recording.steps if recording.calls[s.call].source == call.source]
+        first, lines = min(numbers), ("(no source)",) * (max(numbers) - min(numbers) + 1)
+    stops = tuple(stop for index, stop in result.state.breakpoints if index == call.source)
+    lines = tuple(textwrap.dedent("\n".join(lines)).split("\n"))
+    title = call.name + (f" (call {call.number})" if call.number > 1 else "")
+    times = f", time {step.iteration}" if step.iteration > 1 else ""
+    does = {"call": "begins", "back": "is back from a call", "resume": "goes on"}.get(step.kind, "has run line")
+    caption = f"step {step.index + 1} of {len(recording)}: {does} {step.line if step.kind == 'line' else ''}".rstrip()
+    caption += f"{times}; {step.error}" if step.error else times
+    return Code(lines, first, line, stops, title, caption, bool(step.error), pick="picked")
+
+
+def _calling_line(result: Stepped) -> int:
+    """The line at which a calling function stands."""
+    mine = [step.line for step in result.recording.steps[: result.step.index] if step.call == result.call]
+    return mine[-1]
+
+
+def _variables(result: Stepped) -> Table:
+    names = [*result.variables, *(name for name, change in result.changed.items() if change.value is None)]
+    rows = [
+        (shortened(name, LONGEST_NAME), *_value_words(result.variables.get(name), result.changed.get(name)))
+        for name in names
+    ]
+    marked = tuple(row for row, name in enumerate(names) if name in result.changed)
+    caption = "bold: changed by this step" if marked else "this step changed nothing"
+    title = f"variables of {result.recording.calls[result.call].name}"
+    return Table(("name", "value", "min, mean, max"), tuple(rows), title, caption, marked, pick="row")
+
+
+def _value_words(value: Value | None, change: Change | None) -> tuple[str, str]:
+    """What it is, and its range; of few numbers the numbers."""
+    if value is None:
+        return "deleted", ""
+    if value.kind not in ("tensor", "array") or not value.shape:
+        return shortened(value.text, LONGEST_VALUE), ""
+    note = f" ({change.note})" if change is not None and change.note else ""
+    what = f"{value.shape} {value.dtype}{note}"
+    if value.stats is None:
+        return what, ""
+    if value.text.endswith("]"):  # its numbers are written out
+        return what, shortened(value.text[value.text.rindex("[") :], LONGEST_RANGE)
+    stats = value.stats
+    if value.dtype == "bool":
+        return what, value.text.rpartition(", ")[2]
+    missing = f", {stats.nan} NaN" if stats.nan else ""
+    return what, f"{stats.low:.3g}, {stats.mean:.3g}, {stats.high:.3g}{missing}"
+
+
+def _picture(result: Stepped) -> Panel:
+    state, overlay = result.state, result.overlay
+    shown = state.shown
+    height, width = shown.size
+    layers = overlay.layers
+    pixels = faded(shown.pixels) if layers else shown.pixels
+    boxes = [box[:4] for box in shown.boxes]
+    labels = tuple(class_name(int(box[4]), state.names) for box in shown.boxes) if not layers else ()
+    drag = "objects" if state.live is not None else ""
+    objects = Boxes(np.reshape(boxes, (-1, 4)), labels, width=1.2 if layers else 2.0, drag=drag)
+    words = overlay.words
+    if overlay.reading != NOTHING:
+        words = f"{result.name} read as {overlay.reading}: {words}".rstrip(": ")
+    editing = {"draw": "objects", "drawn": (float(state.new_class),)} if state.live is not None else {}
+    return Panel((Picture(pixels), objects, *layers), width, height, shown.name, words, **editing)
+
+
+def step_in_words(result: Stepped) -> str:
+    """Where the function is and what changed, without numbers that differ from machine to machine."""
+    recording, step = result.recording, result.step
+    call = recording.calls[step.call]
+    source = recording.text(step).strip() or "(no source)"
+    what = {"call": f"{call.name} begins", "resume": f"{call.name} goes on"}.get(step.kind)
+    what = what or f"in {call.name}, line {step.line}: {source}"
+    lines = [f"step {step.index + 1} of {len(recording)}, {what}"]
+    for change in step.changes:
+        if change.value is None:
+            lines.append(f"  {change.name} is deleted")
+        else:
+            lines.append(
+                f"  {change.name} {plain(change.value)}" + (f", {change.kind}" if change.kind != "new" else "")
+            )
+    lines += [f"  raises {step.error}"] if step.error else []
+    if result.overlay.layers:
+        lines.append(f"drawn: {result.name} as {result.overlay.reading}")
+    return "\n".join(lines)
+
+
+def plain(value: Value) -> str:
+    """A value without its statistics: shape and type; whole numbers and words as they are."""
+    if value.kind in ("tensor", "array"):
+        return f"{value.shape} {value.dtype}"
+    return value.type if value.type in ("float", "complex") else value.text
