@@ -202,6 +202,26 @@ def test_the_model_comes_out_as_it_went_in(tmp_path) -> None:
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
+def test_the_code_gives_the_same_gradients(own) -> None:
+    own.box = 0.1
+    shown = (own.state.shown,)
+    names = {"yl": yl, "model": own.state.model, "images": images_of(shown), "targets": targets_of(shown)}
+    exec(own.as_code(), names)
+    torch.testing.assert_close(names["layers"].norms, own.result.layers.norms)
+    torch.testing.assert_close(names["cells"].norms, own.result.maps.norms)
+
+
+def test_a_model_that_diverged_is_said_to_have_done_so(tmp_path) -> None:
+    images, targets = pictures()
+    model = two_levels(tmp_path).eval()
+    torch.nn.init.constant_(model.layers[3].conv.weight, torch.nan)
+    given = {"images": images, "targets": targets, "model": model}
+    assert "the gradient is not finite" in repr(GradientExplorer(**given))
+    losses = LossExplorer(**given)
+    assert "The loss is not finite" in repr(losses)
+    assert losses.as_scene().png("light")[:4] == b"\x89PNG"
+
+
 def test_gains_follow_a_linked_loss_explorer(tmp_path) -> None:
     images, targets = pictures()
     given = {"images": images, "targets": targets, "model": two_levels(tmp_path).eval()}

@@ -1,6 +1,6 @@
 """A detector and pictures for it: what LossExplorer and GradientExplorer start from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,11 @@ class DetectorExplorer(PictureExplorer):
         if after.model is not before.model:
             after = replace(after, model=checked_detector(after.model))
         return super().settle(before, after)
+
+
+def up_to(name: str, high: float) -> Callable[[Any], float]:
+    """The upper end of a slider: high, or twice what the reader's hyp starts from."""
+    return lambda state: max(high, 2 * getattr(state.hyp, name))
 
 
 def checked_detector(model: Any) -> Any:

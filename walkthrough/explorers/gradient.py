@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
-from walkthrough.explorers.detector import DetectorExplorer, DetectorState, training_size
+from walkthrough.explorers.detector import DetectorExplorer, DetectorState, training_size, up_to
 from walkthrough.explorers.gradient_scene import scene_of, words_of
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.pictures import images_of, targets_of
@@ -55,10 +55,18 @@ class State(DetectorState):
     level: int = choice(ALL_LEVELS, _levels)
     log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
     chosen: tuple[float, float] | None = point(help="click a row of the table: that cell's box, and where it is pulled")
-    box: float = slider(Hyperparameters.box, 0, 10, 0.005, heavy=True, group="loss", help="gain of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, 10, 0.01, heavy=True, group="loss", help="gain of objectness")
-    cls: float = slider(Hyperparameters.cls, 0, 10, 0.01, heavy=True, group="loss", help="gain of the class loss")
-    anchor_t: float = slider(Hyperparameters.anchor_t, 1.1, 10, heavy=True, group="loss", help="for a match")
+    box: float = slider(
+        Hyperparameters.box, 0, up_to("box", 0.5), 0.005, heavy=True, group="loss", help="gain of the box loss"
+    )
+    obj: float = slider(
+        Hyperparameters.obj, 0, up_to("obj", 4), 0.01, heavy=True, group="loss", help="gain of objectness"
+    )
+    cls: float = slider(
+        Hyperparameters.cls, 0, up_to("cls", 4), 0.01, heavy=True, group="loss", help="gain of the class loss"
+    )
+    anchor_t: float = slider(
+        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), heavy=True, group="loss", help="for a match"
+    )
     backward: Backward | None = given()
 
     @property
@@ -145,6 +153,8 @@ class GradientExplorer(DetectorExplorer):
         term, part = state.term_and_part
         level = None if state.level == ALL_LEVELS else state.level
         maps, layers = state.backward.maps, state.backward.layers
+        if not maps.norms.isfinite().all():
+            raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
         strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
         return Pulled(maps, layers, strongest, move_boxes(state.backward, strongest), state)
 
@@ -161,10 +171,11 @@ class GradientExplorer(DetectorExplorer):
         """The same gradients, for any images and targets."""
         size = training_size(self.state.pictures) if self.state.pictures else 640
         return (
+            "from walkthrough.gradients import maps_of, pull_on_layers, pull_on_maps\n"
             f"{hyp_code(hyp_of(self.state, self.state.hyp))}\n"
             f"loss = model.criterion(hyp, img_size={size})\n"
-            "layers = pull_on_layers(model, loss, images, targets)  # from walkthrough.gradients\n"
-            "cells = pull_on_maps(loss, model(images), targets)"
+            "layers = pull_on_layers(model, loss, images, targets)\n"
+            "cells = pull_on_maps(loss, maps_of(model, images), targets)"
         )
 
 

@@ -84,16 +84,16 @@ def _moves(result: "Pulled", level: int) -> list[Arrows | Boxes]:
     if result.chosen in mine:
         box, change = xywh_to_xyxy(torch.stack((before[result.chosen], (before + step)[result.chosen])))
         pulled = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
-        layers.append(Boxes(box[None], ("predicted",), colours=("prediction",)))
-        layers.append(Boxes(pulled[None], ("pulled to",), colours=("accent",), dash="dashed"))
+        layers.append(Boxes(box[None], colours=("prediction",)))
+        layers.append(Boxes(pulled[None], colours=("accent",), dash="dashed"))
     return layers
 
 
 def _legend(result: "Pulled") -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
-        shown.append(Key("predicted", "prediction", dash="solid"))
-        shown.append(Key("after a step down the loss, exaggerated; arrow: its centre", "accent", dash="dashed"))
+        shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
+        shown.append(Key("after a step down the loss, exaggerated; arrows: centres", "accent", dash="dashed"))
     middle = f"{10 ** (DECADES / 2):.0f} times weaker" if result.state.log else "half as hard"
     return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.controls import given, slider
-from walkthrough.explorers.detector import DetectorExplorer, DetectorState, same_pixels, training_size
+from walkthrough.explorers.detector import DetectorExplorer, DetectorState, same_pixels, training_size, up_to
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
@@ -21,11 +21,6 @@ from yolo_lite.loss.loss import BALANCE
 
 CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
 NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
-
-
-def _up_to(name: str, high: float) -> Any:
-    """Sliders reach twice what the reader starts from, at least."""
-    return lambda state: max(high, 2 * getattr(state.hyp, name))
 
 
 def _balance(level: int) -> Any:
@@ -44,26 +39,26 @@ def _balance(level: int) -> Any:
 class State(DetectorState):
     """The settings of the loss, by their names in Hyperparameters, and the maps they are applied to."""
 
-    box: float = slider(Hyperparameters.box, 0, _up_to("box", 0.5), 0.005, group="gains", help="of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, _up_to("obj", 4), 0.01, group="gains", help="of objectness")
-    cls: float = slider(Hyperparameters.cls, 0, _up_to("cls", 4), 0.01, group="gains", help="of the class loss")
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="of the box loss")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="of objectness")
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="of the class loss")
     balance_0: float = _balance(0)
     balance_1: float = _balance(1)
     balance_2: float = _balance(2)
     balance_3: float = _balance(3)
     balance_4: float = _balance(4)
     anchor_t: float = slider(
-        Hyperparameters.anchor_t, 1.1, _up_to("anchor_t", 10), group="terms", help="largest ratio of sides for a match"
+        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="terms", help="largest ratio of sides for a match"
     )
     fl_gamma: float = slider(
-        Hyperparameters.fl_gamma, 0, _up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
+        Hyperparameters.fl_gamma, 0, up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
     )
     label_smoothing: float = slider(Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="of the classes")
     obj_pw: float = slider(
-        Hyperparameters.obj_pw, 0, _up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
+        Hyperparameters.obj_pw, 0, up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
     )
     cls_pw: float = slider(
-        Hyperparameters.cls_pw, 0, _up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
+        Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
@@ -237,6 +232,8 @@ def _digits(value: float | None) -> str:
 def _empty(result: Losses) -> str:
     """What is special about this batch; "" where nothing is."""
     matches = result.now.matches
+    if not bool(result.now.parts[0].isfinite()):
+        return "The loss is not finite: the model's maps hold values that are not."
     if not any(picture.boxes for picture in result.state.pictures):
         return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
     if matches is not None and not sum(len(match.image) for match in matches):
