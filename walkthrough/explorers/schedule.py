@@ -160,7 +160,7 @@ class ScheduleExplorer(Explorer):
         if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
             momentum = _beta(momentum, result.groups[0].momentum)
         charts = [_marked(chart, result.iteration) for chart in (lr, momentum, accumulation)]
-        return Scene(((charts[0], charts[1]), (charts[2], _table(result))))
+        return Scene((tuple(charts[:2]), (charts[2], _table(result))))
 
     def words(self) -> str:
         """The moment and the whole, in words."""
@@ -230,7 +230,8 @@ def _marked(chart: Chart, iteration: int) -> Chart:
     if not min(ends) <= iteration <= max(ends):
         return chart
     highest = max(y for mark in chart.marks for y in mark.y)
-    line = Series(f"iteration {iteration}", numbers([iteration, iteration]), (0.0, highest), MARK, "dotted")
+    name = f"iteration {iteration}" if len(chart.marks) > 1 else ""  # once is enough
+    line = Series(name, numbers([iteration, iteration]), (0.0, highest), MARK, "dotted")
     return replace(chart, marks=(*chart.marks, line))
 
 
@@ -244,9 +245,9 @@ def _beta(chart: Chart, beta: float) -> Chart:
 def _table(result: Told) -> Table:
     momentum = "beta1" if result.optimizer.startswith("Adam") else "momentum"
     rows = tuple(
-        (g.name, str(g.tensors), f"{g.parameters:,}", f"{g.lr:.4g}", f"{g.momentum:.4g}", f"{g.weight_decay:.3g}")
+        (g.name, f"{g.parameters:,}", f"{g.lr:.4g}", f"{g.momentum:.4g}", f"{g.weight_decay:.3g}")
         for g in result.groups
     )
     batches = counted(result.rates.accumulate, "batch", "batches")
-    columns = ("group", "tensors", "parameters", "rate", momentum, "decay")
+    columns = ("group", "parameters", "rate", momentum, "decay")
     return Table(columns, rows, _moment(result), f"a step after {batches}")

@@ -1,0 +1,31 @@
+"""NmsExplorer in a real JupyterLab: thresholds are dragged, boxes clicked."""
+
+from ast import literal_eval
+from collections.abc import Callable
+
+from tests.browser.explorer import OpenExplorer
+
+CELL = "from walkthrough import NmsExplorer\nw = NmsExplorer()\nw"
+
+
+def test_thresholds_change_what_is_kept_and_a_click_asks_who_suppressed_whom(
+    open_cell: Callable[[str], OpenExplorer],
+) -> None:
+    explorer = open_cell(CELL)
+    before, kept = explorer.picture(), int(explorer.ask("len(w.result.decided.kept)"))
+    explorer.drag_slider("iou_thres", 0.9)
+    assert int(explorer.ask("len(w.result.decided.kept)")) > kept
+    assert explorer.picture() != before
+    explorer.press("reset")
+    assert int(explorer.ask("len(w.result.decided.kept)")) == kept
+
+    # The edge of a kept box in the panel on the right, where it is the only one.
+    box = literal_eval(explorer.ask("w.result.decided.found.xyxy[w.result.decided.kept[0]].tolist()"))
+    explorer.click((box[0], (box[1] + box[3]) / 2), panel=1)
+    assert explorer.ask("w.chosen") == "(0.0,)"
+    assert explorer.ask("w.result.choice.verdict") == "'kept'"
+    assert explorer.picture() != before
+    explorer.toggle("agnostic")
+    assert explorer.ask("w.result.decided.rule.agnostic") == "True"
+    assert explorer.message == ""
+    assert explorer.errors == []
