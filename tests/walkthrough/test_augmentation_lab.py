@@ -194,6 +194,9 @@ def test_an_uploaded_picture_is_one_more_image_and_takes_boxes():
     np.testing.assert_allclose(lab.result.samples[0].stages[-1].objects.boxes, [[8, 16, 30, 36]], atol=0.01)
     lab.mosaic = 1
     assert not lab.message
+    assert "YoloDataset(source, " in lab.as_code()  # no longer the photographs alone
+    lab.add_picture(np.zeros((3000, 1000, 3), np.uint8), "huge")
+    assert lab.result.original.size == (1600, 534)
 
 
 def test_images_without_objects_have_a_picture_and_words(own):

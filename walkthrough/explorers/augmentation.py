@@ -16,6 +16,7 @@ from walkthrough.explorers.pictures import Annotated, annotate
 from walkthrough.images import to_rgb
 from walkthrough.scene import Scene, counted
 from walkthrough.show import class_name
+from yolo_lite.augment.geometry import resize_longest
 from yolo_lite.augment.survival import Survival
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
@@ -24,6 +25,7 @@ from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters
 
 GRID = 8  # samples in a grid
+LARGEST = 1600  # pixels of the longest side of an uploaded picture, so that dragging stays quick
 SEED = 375  # one that shows four photographs and drops two boxes, for different reasons
 VIEWS = {"stages": "stages", "one sample": "sample", "grid of samples": "grid"}
 
@@ -75,7 +77,7 @@ class State:
     objects: Boxes = boxes(help="of the image itself: drag a box or its corners, draw a new one, delete with Del")
     album: Album | None = given()
     hyp: Hyperparameters = given(Hyperparameters())  # what no slider stands for
-    source: str = given("source")  # how code names the images
+    source: str = given("source")  # how code names the images: "source" where they are none that code can open
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -189,7 +191,8 @@ class AugmentationLab(Explorer):
             album = Album(names=names or ()).with_pictures(pictures)
         else:
             album = _opened(dataset, names)
-            start |= {"source": repr("photos")} if dataset is None else {}
+            named = "photos" if dataset is None else dataset
+            start |= {"source": repr(named)} if isinstance(named, str) else {}
             start |= {"size": dataset.img_size, "seed": dataset.seed} if isinstance(dataset, YoloDataset) else {}
         return {**start, "album": album, "objects": album.objects(0)}
 
@@ -202,14 +205,16 @@ class AugmentationLab(Explorer):
             return replace(after, index=index, objects=after.album.objects(index))
         if after.objects != before.objects:
             album = after.album.with_objects(index, _inside(after.objects, after.album.sizes[index]))
-            return replace(after, album=album, objects=album.objects(index))
+            return replace(after, album=album, objects=album.objects(index), source="source")
         return after
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
-        """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
-        added = Annotated(to_rgb(pixels), (), Path(name).name)
-        album = self.state.album.with_pictures((added,))
-        self.set(album=album, index=len(album) - 1)
+        """Add a picture, without objects, and show it: boxes can then be drawn on it. A huge one is made smaller."""
+        pixels = to_rgb(pixels)
+        if max(pixels.shape[:2]) > LARGEST:
+            pixels = resize_longest(pixels, LARGEST, augment=False).image
+        album = (self.state.album or Album()).with_pictures((Annotated(pixels, (), Path(name).name),))
+        self.set(album=album, index=len(album) - 1, source="source")
 
     @staticmethod
     def compute(state: State) -> Result:
