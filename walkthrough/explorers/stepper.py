@@ -1,124 +1,36 @@
 """Stepper: a recorded function forwards and back, line by line, with every tensor on the way."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from walkthrough.explorers import stepper_moves as moves
 from walkthrough.explorers.base import Action, differs
-from walkthrough.explorers.controls import choice, given, point, slider, toggle
-from walkthrough.explorers.pictures import PictureExplorer, PictureState, targets_of
-from walkthrough.explorers.stepper_reading import AUTOMATIC, NOTHING, READINGS, Overlay, Place, overlay
+from walkthrough.explorers.pictures import PictureExplorer, targets_of
+from walkthrough.explorers.stepper_reading import NOTHING, Overlay, Place, overlay
 from walkthrough.explorers.stepper_scene import Stepped, step_in_words, stepper_scene
-from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, TABLE, planes, rows_of
+from walkthrough.explorers.stepper_state import (
+    Heads,
+    State,
+    call_of,
+    name_to_open,
+    opened_of,
+    value_in,
+    variables_of,
+    with_stops,
+    within,
+)
 from walkthrough.scene import Scene
-from walkthrough.show import class_name
-from walkthrough.trace import Trace, Value, load_trace, trace
+from walkthrough.trace import Trace, load_trace, trace
 from yolo_lite.loss import targets as steps_of_matching
 from yolo_lite.loss.targets import build_targets
 from yolo_lite.model.spec import read_anchors, read_spec
 
 STRIDES = (8, 16, 32)  # of the default anchors
-MOST_OPTIONS = 80
 TOLD = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
-
-
-class Heads(NamedTuple):
-    """What build_targets needs besides the objects: recorded again whenever they or anchor_t change."""
-
-    anchors: Tensor  # (L, A, 2) pixels
-    strides: tuple[int, ...]
-
-
-def _has_pictures(state: "State") -> bool:
-    return bool(state.pictures)
-
-
-def _is_live(state: "State") -> bool:
-    return state.live is not None
-
-
-def _calls(state: "State") -> dict[str, int]:
-    """The calls under way, the running one first."""
-    if state.recording is None or not state.recording.steps:
-        return {"none": 0}
-    stack = reversed(state.recording.stack(state.step))
-    return {f"{call.name}" + (f" (call {call.number})" if call.number > 1 else ""): k for k, call in enumerate(stack)}
-
-
-def _names(state: "State") -> list[str]:
-    """What may be opened: the variables of the shown call, and the parts of containers among them."""
-    names = [""]
-    for name, value in _variables(state).items():
-        names.append(name)
-        for part, inside in value.parts:
-            names.append(f"{name}.{part}")
-            names += [f"{name}.{part}.{inner}" for inner, _ in inside.parts]
-    return list(dict.fromkeys([*names[:MOST_OPTIONS], state.name]))
-
-
-def _variables(state: "State") -> dict[str, Value]:
-    if state.recording is None or not state.recording.steps:
-        return {}
-    return state.recording.state(state.step, _call(state))
-
-
-def _call(state: "State") -> int:
-    stack = state.recording.stack(state.step)
-    return stack[-1 - min(state.frame, len(stack) - 1)].index
-
-
-def _opened(state: "State") -> Value | None:
-    name, _, path = state.name.partition(".")
-    variables = _variables(state)
-    if state.name in variables:  # self.x
-        return variables[state.name]
-    return variables[name].part(path) if name in variables else None
-
-
-@dataclass(frozen=True)
-class State(PictureState):
-    """Where the reader stands, and what is looked at."""
-
-    recording: Trace | None = given()
-    live: Heads | None = given()
-    breakpoints: moves.Stops = given(())  # (source, line); a plain line number is one of the shown source
-    step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")
-    frame: int = choice(0, _calls, label="call", help="whose variables are shown", linked=False)
-    name: str = choice("", _names, label="open", help="the value that is shown in full", linked=False)
-    follow: bool = toggle(True, help="open what a step changed")
-    view: str = choice(TABLE, (TABLE, HISTOGRAM, IMAGE), label="as", linked=False)
-    plane: int = slider(
-        0, 0, lambda state: planes(_opened(state)) - 1, shown=lambda state: planes(_opened(state)) > 1,
-        help="which table of a value of more than two dimensions",
-    )  # fmt: skip
-    first_row: int = slider(
-        0, 0, lambda state: max(rows_of(_opened(state)) - 1, 0), shown=lambda state: rows_of(_opened(state)) > 18,
-        label="from row",
-    )  # fmt: skip
-    read_as: str = choice(
-        AUTOMATIC, READINGS, label="on the picture as", help="what the value means there", linked=False,
-        shown=_has_pictures,
-    )  # fmt: skip
-    stride: int = choice(
-        0, {"from the grid": 0} | {f"{size} px": size for size in (1, 2, 4, 8, 16, 32, 64, 128)}, label="cells of",
-        linked=False, shown=_has_pictures,
-    )  # fmt: skip
-    picture: int = choice(
-        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)} or {"none": 0},
-        linked=False, shown=_has_pictures,
-    )  # fmt: skip
-    new_class: int = choice(
-        0, lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
-        label="class of a drawn box", linked=False, shown=_is_live,
-    )  # fmt: skip
-    anchor_t: float = slider(4.0, 1.1, 10, 0.1, shown=_is_live, help="largest factor between object and anchor")
-    picked: tuple[float, float] | None = point(help="a line of the source: sets or removes a breakpoint")
-    row: tuple[float, float] | None = point(help="a variable: opens it")
 
 
 class Stepper(PictureExplorer):
@@ -140,9 +52,10 @@ class Stepper(PictureExplorer):
     ...     return total / len(values)
     >>> w = Stepper(trace(mean)([1, 2, 6]))
     >>> w.name = "total"
-    >>> w.next_change(); w.next_change(); w.next_change()
-    >>> w.result.opened.text, w.result.step.line
-    ('3', 4)
+    >>> w.next_change(), w.next_change(), w.next_change()
+    (None, None, None)
+    >>> w.result.opened.text, w.result.step.iteration
+    ('3', 2)
     """
 
     State = State
@@ -192,7 +105,7 @@ class Stepper(PictureExplorer):
         if not recording.steps:
             raise ValueError(f"nothing was recorded: {' '.join(recording.notes)}")
         inputs["recording"] = recording
-        return inputs | {"name": _name_to_open(State(**inputs))}
+        return inputs | {"name": name_to_open(State(**inputs))}
 
     def settle(self, before: State, after: State) -> State:
         """Moved objects are recorded again; clicks open variables and set breakpoints; a step opens what it changed."""
@@ -208,16 +121,16 @@ class Stepper(PictureExplorer):
         if moved and after.frame == before.frame:
             after = replace(after, frame=0)
         after = replace(after, frame=min(after.frame, len(after.recording.stack(after.step)) - 1))
-        after = _with_stops(after)
+        after = with_stops(after)
         if after.row is not None:
-            names = list(_variables(after))
+            names = list(variables_of(after))
             row = int(after.row[0])
             after = replace(after, row=None, name=names[row] if 0 <= row < len(names) else after.name)
         elif moved and after.name == before.name:
-            after = replace(after, name=_name_to_open(after))
-        if _opened(after) is None and after.name and after.frame != before.frame:
-            after = replace(after, name="")
-        return _within(before, after)
+            after = replace(after, name=name_to_open(after))
+        elif opened_of(after) is None and after.frame != before.frame:
+            after = replace(after, name=name_to_open(replace(after, name="")))
+        return within(before, after)
 
     @staticmethod
     def compute(state: State) -> Stepped:
@@ -225,12 +138,12 @@ class Stepper(PictureExplorer):
         if state.recording is None:
             raise ValueError("there is nothing to step through")
         recording, step = state.recording, state.recording.steps[state.step]
-        call, opened = _call(state), _opened(state)
-        variables = _variables(state)
+        call, opened = call_of(state), opened_of(state)
+        variables = variables_of(state)
         changed = {change.name: change for change in step.changes} if call == step.call else {}
         before = None
         if state.step and opened is not None and state.name.split(".")[0] in {name.split(".")[0] for name in changed}:
-            before = _opened_in(recording.state(state.step - 1, call), state.name)
+            before = value_in(recording.state(state.step - 1, call), state.name)
         drawn = Overlay(NOTHING)
         if state.pictures and opened is not None:
             stack = [
@@ -305,20 +218,17 @@ class Stepper(PictureExplorer):
         if not name:
             self._say("open a variable first: then this goes to its changes")
             return
-        self._go(lambda recording, at: find(recording, at, root), f"{root} {otherwise}", name=name)
+        if self._go(lambda recording, at: find(recording, at, root), f"{root} {otherwise}") and self.state.name != name:
+            self.set(name=name)
 
-    def _go(self, find: Callable[[Trace, int], int | None], otherwise: str, **settings: Any) -> None:
+    def _go(self, find: Callable[[Trace, int], int | None], otherwise: str) -> bool:
         recording = self.state.recording
         found = find(recording, self.state.step) if recording is not None and recording.steps else None
         if found is None:
-            self._say(f"{otherwise}.")
-            return
-        follow = self.state.follow
-        if settings:  # the name stays open
-            self.set(follow=False, step=found)
-            self.set(follow=follow)
+            self._say(f"{otherwise[0].upper()}{otherwise[1:]}.")
         else:
             self.set(step=found)
+        return found is not None
 
     def _say(self, sentence: str) -> None:
         self.message = sentence
@@ -340,50 +250,3 @@ def _matching(pictures: Any, heads: Heads, anchor_t: float) -> Trace:
     grids = [(height // stride, width // stride) for stride in heads.strides]
     recorded = trace(build_targets, into=steps_of_matching)
     return recorded(targets_of(pictures), grids, heads.anchors, heads.strides, anchor_t)
-
-
-def _with_stops(state: State) -> State:
-    """Breakpoints in full, and the one that was clicked set or removed."""
-    source = state.recording.calls[_call(state)].source
-    stops = tuple((source, int(stop)) if isinstance(stop, int | float) else tuple(stop) for stop in state.breakpoints)
-    if state.picked is not None:
-        stop = (source, int(state.picked[0]))
-        stops = tuple(other for other in stops if other != stop) if stop in stops else (*stops, stop)
-    return (
-        state if stops == state.breakpoints and state.picked is None else replace(state, breakpoints=stops, picked=None)
-    )
-
-
-def _name_to_open(state: State) -> str:
-    """The most interesting name that a step changed; where it changed none, the one that is open, if it is known."""
-    step = state.recording.steps[state.step]
-    changed = [change for change in step.changes if change.value is not None]
-    if state.follow and changed:
-        best = max(changed, key=lambda change: (_interest(change.value), change.kind not in ("argument", "outer")))
-        return best.name
-    if _opened(state) is not None or not state.follow:
-        return state.name if _opened(state) is not None else ""
-    variables = _variables(state)
-    return max(reversed(variables), key=lambda name: _interest(variables[name]), default="")
-
-
-def _interest(value: Value) -> int:
-    if value.kind in ("tensor", "array"):
-        return 3 if len(value.shape) > 1 else 2
-    return 1 if value.parts else 0
-
-
-def _opened_in(variables: dict[str, Value], name: str) -> Value | None:
-    root, _, path = name.partition(".")
-    if name in variables:
-        return variables[name]
-    return variables[root].part(path) if root in variables else None
-
-
-def _within(before: State, after: State) -> State:
-    """Plane and row of another value begin at its beginning."""
-    opened = _opened(after)
-    if after.name != before.name:
-        return replace(after, plane=0, first_row=0)
-    plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - 1, 0))
-    return replace(after, plane=plane, first_row=row) if (plane, row) != (after.plane, after.first_row) else after

@@ -48,7 +48,7 @@ class Place:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """(rows, cols) that the function works on: the nearest variable named grid, or raw maps (N, A, rows, cols, C)."""
+        """(rows, cols) that the function works on, by the nearest variable named grid, or raw maps (N, A, H, W, C)."""
         for variables in self.variables:
             numbers = [part.text for _, part in variables["grid"].parts] if "grid" in variables else []
             if len(numbers) == 2 and all(number.isdigit() for number in numbers):
@@ -184,13 +184,21 @@ def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
         boxes = boxes * (width, height, width, height)
     if reading == BOX_CELLS:
         boxes = boxes * stride
-    xyxy = (boxes if reading == XYXY else xywh_to_xyxy(boxes))[:MOST_DRAWN]
-    labels = tuple(f"row {row}" for row in rows[:MOST_DRAWN]) if len(rows) <= MOST_NUMBERED else ()
+    owners: dict[tuple[float, ...], list[int]] = {}  # the same box stands in many rows: once for each match
+    for row, box in zip(rows.tolist(), boxes if reading == XYXY else xywh_to_xyxy(boxes), strict=True):
+        owners.setdefault(tuple(round(float(side), 2) for side in box), []).append(row)
+    xyxy = tuple(owners)[:MOST_DRAWN]
+    labels = tuple(_rows_in_words(owners[box]) for box in xyxy) if len(xyxy) <= MOST_NUMBERED else ()
     grid = (Grid(stride, width, height, opacity=0.2),) if reading == BOX_CELLS else ()
-    words = f"{len(rows)} of {len(array)} lie on this picture" + (
-        f", {MOST_DRAWN} drawn" if len(rows) > MOST_DRAWN else ""
-    )
+    words = f"{len(rows)} of {len(array)} lie on this picture"
+    words += f", {len(xyxy)} different ones" if len(xyxy) < len(rows) else ""
     return Overlay(reading, (*grid, Boxes(xyxy, labels, colours=("own",), dash="dashed", width=2.6, fill=0.12)), words)
+
+
+def _rows_in_words(rows: list[int]) -> str:
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    return f"rows {', '.join(map(str, rows[:3]))}{' ...' if len(rows) > 3 else ''}"
 
 
 def _of_picture(count: int, place: Place) -> np.ndarray:

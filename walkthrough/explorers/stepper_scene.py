@@ -11,6 +11,7 @@ from walkthrough.images import faded
 from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
 from walkthrough.trace import Change, Step, Trace, Value
+from walkthrough.trace.recording import ordinal
 
 LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 20, 30, 22
 
@@ -36,6 +37,8 @@ def stepper_scene(result: Stepped) -> Scene:
     if result.opened is not None:
         state = result.state
         below.append(open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row))
+    elif result.name:
+        below.append(Table(("name", "value"), ((result.name, "has no value yet"),)))
     if result.state.pictures:
         below.append(_picture(result))
     rows = ((_source(result), _variables(result)), tuple(below))
@@ -54,7 +57,7 @@ def _source(result: Stepped) -> Code:
     stops = tuple(stop for index, stop in result.state.breakpoints if index == call.source)
     lines = tuple(textwrap.dedent("\n".join(lines)).split("\n"))
     title = call.name + (f" (call {call.number})" if call.number > 1 else "")
-    times = f", time {step.iteration}" if step.iteration > 1 else ""
+    times = f" for the {ordinal(step.iteration)} time" if step.iteration > 1 else ""
     does = {"call": "begins", "back": "is back from a call", "resume": "goes on"}.get(step.kind, "has run line")
     caption = f"step {step.index + 1} of {len(recording)}: {does} {step.line if step.kind == 'line' else ''}".rstrip()
     caption += f"{times}; {step.error}" if step.error else times

@@ -93,7 +93,7 @@ def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, .
     if value.kind == "fields" and len(arrays) == len(value.parts) > 1 and len({len(a) for _, a in arrays}) == 1:
         columns, words = [], []
         for name, array in arrays:
-            flat = array.reshape(len(array), -1)[:, :4]
+            flat = array.reshape(len(array), int(np.prod(array.shape[1:])))[:, :4]
             columns += [name] if flat.shape[1] == 1 else [f"{name} {k}" for k in range(flat.shape[1])]
             words += [[_word(item) for item in column] for column in flat.T.tolist()]
         return ("", *columns), tuple((str(k), *row) for k, row in enumerate(zip(*words, strict=True)))

@@ -11,7 +11,7 @@ from walkthrough.trace.record import Call, Excerpt, Source, Step
 from walkthrough.trace.recorder import Recorder
 from walkthrough.trace.values import Value
 
-MEMORY, MOST_STEPS, MOST_PRINTED = 64, 20_000, 60
+MEMORY, MOST_STEPS, MOST_PRINTED, REMEMBERED = 64, 20_000, 60, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +87,34 @@ class Trace:
 
     def state(self, step: int, call: int | None = None) -> dict[str, Value]:
         """All variables after a step: of the call that it belongs to, or of another one."""
-        call = self.steps[step].call if call is None else call
+        at, call = self.steps[step].index, self.steps[step].call if call is None else call
+        known = self._states.get((at, call))
+        if known is None:
+            while len(self._states) >= REMEMBERED:
+                del self._states[next(iter(self._states))]
+            known = self._states[at, call] = self._folded(at, call)
+        return dict(known)
+
+    def _folded(self, at: int, call: int) -> dict[str, Value]:
         values: dict[str, Value] = {}
-        for mine in self._steps_of.get(call, ()):
-            if mine.index > self.steps[step].index:
+        for step in self._steps_of.get(call, ()):
+            if step.index > at:
                 break
-            for change in mine.changes:
+            for change in step.changes:
                 if change.value is None:
                     values.pop(change.name, None)
                 else:
                     values[change.name] = change.value
         return values
+
+    @cached_property
+    def _states(self) -> dict[tuple[int, int], dict[str, Value]]:
+        """Those asked for last: stepping asks for the same few again and again."""
+        return {}
+
+    def names(self, call: int) -> tuple[str, ...]:
+        """All names that ever have a value in a call, in the order in which they get one."""
+        return tuple(dict.fromkeys(change.name for step in self._steps_of.get(call, ()) for change in step.changes))
 
     def stack(self, step: int) -> tuple[Call, ...]:
         """The calls that are under way at a step, the traced function first."""

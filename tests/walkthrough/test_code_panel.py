@@ -1,0 +1,63 @@
+"""Source lines in pictures: what of them is seen, the lit line, breakpoints, marked rows of a table."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from walkthrough.render.code import LONGEST, MOST_LINES, clipped, code_size, window
+from walkthrough.render.layout import layout
+from walkthrough.scene import Code, Scene, Table
+from walkthrough.style import THEMES
+
+LINES = tuple(f"x{k} = {k}" for k in range(100))
+
+
+def drawn(panel: Code | Table, theme: str = "light") -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(Scene(((panel,),)).png(theme))).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("lit", [None, 1, 2, 50, 99, 100])
+def test_the_lit_line_is_always_among_those_that_are_seen(lit):
+    begin, end = window(Code(LINES, 1, lit))
+    assert end - begin == MOST_LINES
+    assert lit is None or begin <= lit - 1 < end
+
+
+def test_short_source_is_seen_in_full_and_gets_no_more_room_than_it_needs():
+    code = Code(("def f():", "    return 1"), 7, 8)
+    assert window(code) == (0, 2)
+    assert code_size(code)[1] < code_size(Code(LINES))[1]
+    placed, _ = layout(Scene(((code, Table(("a",), (("1",),))),)), 880)
+    assert placed[1].rect[0] > placed[0].rect[0] + placed[0].rect[2]
+
+
+def test_long_lines_end_in_an_ellipsis():
+    assert clipped("x" * 300).endswith(" …")
+    assert len(clipped("x" * 300)) <= LONGEST
+    assert clipped("\tx") == "    x"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_lit_line_a_breakpoint_and_a_failure_look_different(theme):
+    pictures = [
+        drawn(Code(LINES[:5], 1, lit, marked, failed=failed), theme)
+        for lit, marked, failed in [(None, (), False), (3, (), False), (None, (3,), False), (3, (), True)]
+    ]
+    for index, picture in enumerate(pictures):
+        for other in pictures[index + 1 :]:
+            assert (np.abs(picture - other).max(2) > 40).sum() > 50
+
+
+def test_marked_rows_stand_out_in_more_than_colour():
+    rows = (("a", "1"), ("b", "2"))
+    plain, marked = drawn(Table(("name", "value"), rows)), drawn(Table(("name", "value"), rows, marked=(1,)))
+    assert plain.shape[0] == marked.shape[0]
+    dark = [(picture.sum(2) < 150).sum() for picture in (plain, marked)]
+    assert dark[1] > dark[0]  # bold words
+
+
+@pytest.mark.parametrize("code", [Code(()), Code(("",), 5, 9), Code(("日本 $x$ \\frac", "\t🚲"), 999, 1000)])
+def test_odd_source_is_drawn(code):
+    assert drawn(code).size

@@ -1,0 +1,549 @@
+"""Stepper: the moves, what is opened and drawn, with our functions and with others, with and without pictures."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import yolo_lite as yl
+from tests.walkthrough.test_trace import ANCHORS, GRIDS, STRIDES, some_targets
+from walkthrough.explorers.pictures import targets_of
+from walkthrough.explorers.stepper import Stepper
+from walkthrough.explorers.stepper_reading import (
+    BOX_CELLS,
+    COL_ROW,
+    MATCHES,
+    NOTHING,
+    POINTS,
+    ROW_COL,
+    SHARES,
+    TARGETS,
+    XYWH,
+    XYXY,
+    Place,
+    guess,
+    overlay,
+)
+from walkthrough.render.live import Live
+from walkthrough.scene import Cells, Chart, Code, Panel, Points, Table
+from walkthrough.serialise import to_json
+from walkthrough.show import show_assignment
+from walkthrough.trace import Trace, load_trace, trace
+from yolo_lite.loss import loss as module_of_loss
+from yolo_lite.loss import targets as module_of_targets
+from yolo_lite.loss.targets import to_grid_units
+
+
+def mean(values):
+    total = 0
+    for value in values:
+        total += value
+    return total / len(values)
+
+
+@cache
+def tour_batch() -> yl.Batch:
+    return yl.tour_batch()
+
+
+FIRST = mean.__code__.co_firstlineno
+
+
+@pytest.fixture(scope="module")
+def tour() -> Trace:
+    return Stepper().state.recording
+
+
+@pytest.fixture
+def stepper(tour) -> Stepper:
+    return Stepper(tour, images=tour_batch())
+
+
+def panels(w: Stepper) -> list:
+    return [panel for row in w.as_scene().rows for panel in row]
+
+
+def layers(w: Stepper, kind: type) -> list:
+    return [
+        layer for panel in panels(w) if isinstance(panel, Panel) for layer in panel.layers if isinstance(layer, kind)
+    ]
+
+
+# -- moving ------------------------------------------------------------------------------------------------------------
+
+
+def test_steps_go_forward_and_back_and_say_where_they_end():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    seen = [w.result.step.line]
+    while not w.message:
+        w.next()
+        seen.append(w.result.step.line)
+    assert w.message == "This is the last step."
+    lines = [FIRST, FIRST + 1, *[FIRST + 2, FIRST + 3] * 3, FIRST + 2, FIRST + 4]
+    assert seen == [*lines, lines[-1]]
+    w.back()
+    assert w.step == len(lines) - 2
+    w.first()
+    assert w.result.step.kind == "call"
+    w.back()
+    assert w.message == "This is the first step."
+    w.last()
+    assert w.result.variables["return"].text == "3"
+
+
+def test_variables_are_those_of_the_step_forward_and_back():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    forward = []
+    for step in range(len(w.state.recording)):
+        w.step = step
+        forward.append({name: value.text for name, value in w.result.variables.items()})
+    assert [values.get("total") for values in forward] == [None, "0", "0", "1", "1", "3", "3", "9", "9", "9"]
+    for step in reversed(range(len(forward))):
+        w.step = step
+        assert {name: value.text for name, value in w.result.variables.items()} == forward[step]
+
+
+def test_over_and_out_pass_by_what_is_called(stepper):
+    recording = stepper.state.recording
+    stepper.step = next(s.index for s in recording if recording.calls[s.call].name == "assign_level")
+    depth = stepper.result.step.depth
+    for _ in range(3):
+        stepper.over()
+        assert recording.calls[stepper.result.step.call].name == "assign_level"
+    stepper.next()
+    assert stepper.result.step.depth in (depth, depth + 1)
+    stepper.step = recording.of("to_grid_units")[1].index
+    stepper.out()
+    assert stepper.result.step.depth == depth
+    assert stepper.result.step.kind == "back"
+    assert "boxes" in stepper.result.changed
+
+
+def test_to_the_next_time_that_a_line_runs():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    w.step = 3
+    w.next_time()
+    assert (w.result.step.line, w.result.step.iteration) == (FIRST + 3, 2)
+    w.next_time()
+    w.next_time()
+    assert w.result.step.iteration == 3
+    assert w.message == "This line does not run again."
+
+
+def test_to_the_changes_of_the_opened_name_and_back():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    w.name = "total"
+    values = []
+    for _ in range(4):
+        w.next_change()
+        values.append(w.result.opened.text)
+    assert values == ["0", "1", "3", "9"]
+    w.next_change()
+    assert "does not change any more" in w.message
+    w.previous_change()
+    assert (w.name, w.result.opened.text) == ("total", "3")
+    w.name = ""
+    w.next_change()
+    assert "open a variable first" in w.message
+
+
+def test_breakpoints_are_set_and_removed_by_a_click_and_reached():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    w.next_stop()
+    assert "click a line" in w.message
+    w.picked = (FIRST + 3,)
+    assert w.picked is None  # ready for the next click
+    assert panels(w)[0].marked == (FIRST + 3,)
+    w.next_stop()
+    w.next_stop()
+    assert (w.result.step.line, w.result.step.iteration) == (FIRST + 3, 2)
+    w.picked = (FIRST + 3,)
+    assert w.breakpoints == ()
+    w.breakpoints = (FIRST + 4,)
+    w.next_stop()
+    assert w.result.step.line == FIRST + 4
+    w.next_stop()
+    assert "no line with a breakpoint follows" in w.message.lower()
+
+
+def test_the_calls_under_way_can_be_looked_into(stepper):
+    recording = stepper.state.recording
+    stepper.step = recording.of("encode")[3].index
+    assert [call.name for call in recording.stack(stepper.step)][-2:] == ["assign_level", "encode"]
+    stepper.frame = 1
+    assert "claims" in stepper.result.variables
+    assert "rows" not in stepper.result.variables
+    code = panels(stepper)[0]
+    assert code.lines[code.lit - code.first].strip().startswith("return encode(")
+    stepper.frame = "build_targets"
+    assert "anchors_in_cells" in stepper.result.variables
+    stepper.next()
+    assert stepper.frame == 0
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def test_source_stands_left_with_its_line_lit_and_changes_are_marked(stepper):
+    recording = stepper.state.recording
+    step = recording.at("box")[0]
+    stepper.step = step.index
+    code, table = panels(stepper)[:2]
+    assert isinstance(code, Code)
+    assert code.lines[code.lit - code.first].strip() == "box = boxes[target]  # (m, 4)"
+    assert isinstance(table, Table)
+    marked = [table.rows[row] for row in table.marked]
+    value = step.change("box").value
+    stats = f"{value.stats.low:.3g}, {value.stats.mean:.3g}, {value.stats.high:.3g}"
+    assert marked == [("box", f"{value.shape} float32", stats)]
+    assert stepper.name == "box"  # opened by itself
+
+
+def test_an_opened_tensor_is_a_table_a_histogram_or_an_image(stepper):
+    stepper.step = stepper.state.recording.at("box")[0].index
+    array = stepper.result.opened.array
+    table = panels(stepper)[2]
+    assert [row[0] for row in table.rows] == [str(k) for k in range(18)]
+    assert table.rows[3][1:] == tuple(f"{value:.4g}" for value in array[3].tolist())
+    stepper.first_row = 5
+    assert panels(stepper)[2].rows[0][0] == "5"
+    stepper.view = "histogram"
+    chart = panels(stepper)[2]
+    assert isinstance(chart, Chart)
+    assert sum(chart.marks[0].counts) == array.size
+    stepper.view = "image"
+    picture = panels(stepper)[2].layers[0]
+    assert picture.pixels.shape == (*array.shape, 3)
+
+
+def test_values_that_changed_in_place_are_marked_row_by_row():
+    def work():
+        x = torch.zeros(6, 2)
+        x[2:4] += 1
+        return x
+
+    w = Stepper(trace(work)())
+    w.step = 2
+    assert panels(w)[2].marked == (2, 3)
+    assert panels(w)[1].rows[0][1] == "(6, 2) float32 (4 of 12 changed)"
+
+
+def test_planes_of_larger_tensors_are_chosen():
+    def work():
+        x = torch.arange(24.0).view(2, 3, 2, 2)
+        return x.sum()
+
+    w = Stepper(trace(work)())
+    w.next()
+    w.plane = 4
+    assert panels(w)[2].title == "x[1, 1]"
+    assert [row[1:] for row in panels(w)[2].rows] == [("16", "17"), ("18", "19")]
+    w.plane = 6
+    assert "plane lies between 0 and 5" in w.message
+
+
+def test_parts_of_containers_are_opened(stepper):
+    stepper.last()
+    assert stepper.result.opened.type == "list"
+    stepper.name = "return.1"
+    assert panels(stepper)[2].columns[1:4] == ("image", "anchor", "row")
+    stepper.name = "return.1.row"
+    expected = yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)
+    assert np.array_equal(stepper.result.opened.array, expected[1].row)
+
+
+def test_a_row_of_the_table_opens_its_variable(stepper):
+    stepper.step = stepper.state.recording.at("box")[0].index
+    stepper.row = (1,)
+    assert (stepper.name, stepper.row) == ("boxes", None)
+
+
+def test_a_name_without_value_yet_is_said_to_have_none(stepper):
+    stepper.step = stepper.state.recording.of("encode")[0].index
+    stepper.name = "half_step"
+    assert panels(stepper)[2].rows == (("half_step", "has no value yet"),)
+    stepper.next_change()
+    assert stepper.result.opened.shape[1] == 2
+
+
+def test_an_image_in_a_variable_is_seen_as_a_photograph():
+    def work(images):
+        half = images / 2
+        return half
+
+    batch = yl.tour_batch(64)
+    w = Stepper(trace(work)(batch.images))
+    w.view = "image"
+    w.plane = 3  # the second picture
+    assert np.array_equal(panels(w)[2].layers[0].pixels, batch.images[1].permute(1, 2, 0).numpy())
+
+
+# -- on the picture ----------------------------------------------------------------------------------------------------
+
+
+def test_boxes_in_cells_lie_on_their_objects(stepper):
+    step = next(s for s in stepper.state.recording.at("boxes") if s.kind == "back")
+    stepper.step = step.index
+    targets = tour_batch().targets
+    boxes = to_grid_units(targets, GRIDS[0])[targets[:, 0] == 0] * 8
+    assert stepper.result.overlay.reading == BOX_CELLS
+    drawn = stepper.result.overlay.layers[-1]
+    assert np.allclose(drawn.xyxy, yl.xywh_to_xyxy(boxes), atol=0.02)
+    stepper.picture = 2
+    assert len(stepper.result.overlay.layers[-1].xyxy) == (targets[:, 0] == 2).sum()
+
+
+def test_rows_and_columns_are_drawn_as_cells_of_their_grid(stepper):
+    steps = stepper.state.recording.at("row")
+    stepper.step = steps[1].index
+    stepper.name = "row"
+    (level,) = [yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)[1]]
+    mine = level.image == 0
+    expected = {(float(r), float(c)) for r, c in zip(level.row[mine], level.col[mine], strict=True)}
+    # image is not yet known at this line: whose a row is follows from target
+    drawn = stepper.result.overlay.layers[-1]
+    assert isinstance(drawn, Cells)
+    assert (drawn.stride, set(drawn.cells)) == (16, expected)
+    stepper.stride = 32
+    assert stepper.result.overlay.layers[-1].stride == 32
+
+
+def test_matches_are_drawn_as_show_assignment_draws_them(stepper):
+    step = next(
+        s for s in stepper.state.recording.at("return") if stepper.state.recording.calls[s.call].name == "encode"
+    )
+    stepper.step = step.index
+    level = yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)[0]
+    expected = show_assignment(tour_batch(), [level], [8]).rows[0][0]
+    assert stepper.result.overlay == (MATCHES, expected.layers[1:], expected.caption)
+
+
+def test_the_reader_chooses_another_reading(stepper):
+    stepper.step = stepper.state.recording.at("box")[0].index
+    stepper.read_as = NOTHING
+    assert stepper.result.overlay.layers == ()
+    stepper.read_as = TARGETS
+    assert "6 columns are needed" in panels(stepper)[-1].caption
+    stepper.read_as = "boxes xyxy, pixels"
+    assert stepper.result.overlay.reading == XYXY
+
+
+def value_of(array):
+    def hold(x):
+        return x
+
+    return trace(hold)(array).at("x").value
+
+
+def place(name="x", grid=None, size=(480, 640)) -> Place:
+    variables = {} if grid is None else trace(lambda grid: grid)(grid).state(0)
+    return Place(name, (variables,), size, 0)
+
+
+@pytest.mark.parametrize(
+    ("array", "where", "reading"),
+    [
+        (torch.tensor([[0, 3, 0.5, 0.5, 0.1, 0.2]]), place(), TARGETS),
+        (torch.tensor([[0.5, 3, 0.5, 0.5, 0.1, 0.2]]), place(), NOTHING),
+        (torch.tensor([[0.5, 0.5, 0.1, 0.2]]), place(), SHARES),
+        (torch.tensor([[10.0, 20, 50, 60]]), place(), XYXY),
+        (np.array([[100, 20, 50, 60]]), place(), XYWH),
+        (torch.tensor([[100.0, 20, 50, 60]]), place("xyxy"), XYXY),
+        (torch.tensor([[10.5, 20.5, 3.0, 4.0]]), place("boxes", (60, 80)), BOX_CELLS),
+        (torch.tensor([[10, 20]]), place("cell", (60, 80)), COL_ROW),
+        (torch.tensor([[10, 20]]), place("cell"), NOTHING),
+        (torch.tensor([[10, 20]]), place("pairs", (60, 80)), NOTHING),
+        (torch.tensor([[10.5, 20.5]]), place("xy", (60, 80)), POINTS),
+        (torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), place(), NOTHING),
+        (torch.full((5, 4), float("nan")), place(), NOTHING),
+        (torch.zeros(0, 4), place(), NOTHING),
+        (torch.zeros(7), place(), NOTHING),
+        (torch.ones(2, 4, dtype=torch.complex64), place(), NOTHING),
+        (np.array(["a"]), place(), NOTHING),
+    ],
+)
+def test_how_values_are_read(array, where, reading):
+    assert guess(value_of(array), where) == reading
+
+
+def test_readings_by_hand():
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    shares = overlay(value_of(torch.tensor([[0.5, 0.5, 0.1, 0.2]] * 2)), SHARES, place(), pixels)
+    assert shares.layers[0].xyxy == ((288.0, 192.0, 352.0, 288.0),)
+    assert shares.layers[0].labels == ("rows 0, 1",)
+    points = overlay(value_of(torch.tensor([[2.5, 3.0]])), POINTS, place("xy", (60, 80)), pixels)
+    assert isinstance(points.layers[1], Points)
+    assert points.layers[1].xy == ((20.0, 24.0),)
+    swapped = overlay(value_of(torch.tensor([[2, 3]])), ROW_COL, place("cell", (60, 80)), pixels)
+    assert swapped.layers[1].cells == ((2.0, 3.0),)
+    assert overlay(value_of(torch.tensor([[2, 3]])), COL_ROW, place(), pixels).words.endswith("choose a stride")
+
+
+# -- recorded live -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_trace_build_targets_is_recorded_on_the_tour_batch():
+    w = Stepper()
+    w.last()
+    expected = yl.build_targets(targets_of(w.state.pictures), GRIDS, ANCHORS, STRIDES)
+    for found, level in zip(w.state.recording.result, expected, strict=True):
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, level, strict=True))
+    assert targets_of(w.state.pictures) == pytest.approx(tour_batch().targets, abs=1e-5)
+    assert w.uploads
+
+
+def test_a_moved_object_and_another_anchor_t_are_recorded_again_at_the_same_place():
+    w = Stepper()
+    w.step = w.state.recording.at("box")[1].index
+    line, before = w.result.step.line, w.result.opened.shape
+    w.anchor_t = 8
+    assert (w.result.step.line, w.name) == (line, "box")
+    assert w.result.opened.shape > before
+    targets = targets_of(w.state.pictures)
+    expected = yl.build_targets(targets, GRIDS, ANCHORS, STRIDES, 8)[1]
+    assert w.result.opened.shape == expected.box.shape
+    w.objects = ((100, 100, 200, 160, 3),)
+    assert targets_of(w.state.pictures)[0].tolist() == pytest.approx([0, 3, 150 / 640, 130 / 640, 100 / 640, 60 / 640])
+    w.reset()
+    assert torch.equal(targets_of(w.state.pictures), targets_of(Stepper().state.pictures))
+
+
+def test_a_picture_without_objects_and_a_photograph_of_odd_size():
+    w = Stepper(images=np.zeros((333, 500, 3), np.uint8), targets=[])
+    w.last()
+    assert [len(level.row) for level in w.state.recording.result] == [0, 0, 0]
+    for step in range(len(w.state.recording)):
+        w.step = step
+        assert w.message == ""
+        assert w.as_scene().rows
+    w.add_picture(np.full((50, 90, 3), 200, np.uint8), "mine.png")
+    w.objects = ((10, 10, 60, 90, 0),)
+    assert sum(len(level.row) for level in w.state.recording.result) > 0
+
+
+@pytest.mark.parametrize("levels", [2, 4])
+def test_models_with_other_levels(levels):
+    strides = [8, 16, 32, 64][:levels]
+
+    class Model:
+        anchors = torch.arange(1.0, levels * 6 + 1).view(levels, 3, 2) * 4
+
+    Model.strides = strides
+    w = Stepper(model=Model())
+    assert len(w.state.recording.of("encode").steps) > 0
+    assert [call.name for call in w.state.recording.calls].count("assign_level") == levels
+
+
+# -- any function ------------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_stepped_through_with_its_boxes_on_the_picture():
+    loss = yl.ComputeLoss(ANCHORS, STRIDES, 80)
+    batch = tour_batch()
+    maps = [torch.zeros(4, 3, rows, cols, 85) for rows, cols in GRIDS]
+    recording = trace(loss, into=module_of_loss)(maps, batch.targets)
+    w = recording.show(images=batch)
+    assert not w.uploads
+    w.step = recording.at("matched")[0].index
+    w.name = "matches"
+    assert w.result.overlay.reading == MATCHES  # the grid is known from raw, (N, A, H, W, 5 + C)
+    expected = show_assignment(batch, [yl.build_targets(batch.targets, GRIDS, ANCHORS, STRIDES)[0]], [8])
+    assert w.result.overlay.layers == expected.rows[0][0].layers[1:]
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [
+        trace(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))(torch.ones(1, 3, 8)),
+        trace(np.polyfit)(np.arange(5.0), np.arange(5.0), 1),
+        trace(lambda n: [k * k for k in range(n)])(3),
+        trace(mean)([]),
+        trace(lambda: None)(),
+        trace(mean)([np.float32(1)]),
+    ],
+    ids=["torch module", "numpy routine", "comprehension", "error", "nothing", "numpy scalars"],
+)
+def test_every_step_of_any_function_is_shown_in_every_view(recording):
+    w = recording.show()
+    for step in range(len(recording)):
+        w.step = step
+        for view in ("table", "histogram", "image"):
+            w.view = view
+            for name in [*w.result.variables][:6]:
+                w.name = name
+                assert w.message == ""
+                json.dumps(to_json(w.as_scene(), lambda pixels: ""))
+        assert repr(w).startswith("Stepper: step")
+
+
+def test_the_line_that_raised_is_shown_as_such():
+    w = trace(mean)([]).show()
+    w.last()
+    code = panels(w)[0]
+    assert (code.failed, code.lit) == (True, FIRST + 4)
+    assert "ZeroDivisionError" in code.caption
+    assert "raises ZeroDivisionError" in w.words()
+
+
+def test_a_saved_trace_is_stepped_through_without_its_source(tmp_path):
+    scope: dict = {}
+    exec("def hidden(x):\n    y = x + 1\n    return y\n", scope)
+    trace(scope["hidden"])(torch.ones(3)).save(tmp_path / "hidden.trace")
+    w = Stepper(tmp_path / "hidden.trace")
+    w.next()
+    code = panels(w)[0]
+    assert (code.lines, code.first, code.lit) == (("(no source)",) * 3, 1, 2)
+    assert w.name == "y"
+    recording = trace(yl.build_targets, into=module_of_targets)(some_targets(), GRIDS, ANCHORS, STRIDES)
+    recording.save(tmp_path / "targets.trace")
+    again = load_trace(tmp_path / "targets.trace").show(images=tour_batch())
+    again.step = recording.at("box")[0].index
+    assert again.result.overlay.reading == BOX_CELLS
+
+
+def test_copies_that_gave_way_are_said_to():
+    def work():
+        for k in range(30):
+            x = torch.full((300, 300), float(k))
+        return x
+
+    w = trace(work, memory=1)().show()
+    w.step = 3
+    w.name = "x"
+    assert panels(w)[2].caption == "the copy gave way to later ones"
+
+
+def test_inputs_that_cannot_be_used_get_a_sentence():
+    assert "a Stepper takes what trace(fn)(its arguments) gives" in Stepper(trace(mean)).message
+    assert "not a trace" in Stepper(__file__).message
+    assert "has no anchors" in Stepper(model=nn.Linear(1, 1)).message
+    with pytest.raises(TypeError, match="takes no 'picture_of'"):
+        Stepper(picture_of=1)
+
+
+def test_settings_as_code_bring_the_same_place_back(stepper):
+    stepper.step = stepper.state.recording.at("box")[0].index
+    stepper.view = "image"
+    code = stepper.as_code()
+    assert code == f"Stepper(recording, step={stepper.step}, name='box', view='image')"
+    again = Stepper(stepper.state.recording, step=stepper.step, name="box", view="image")
+    assert (again.step, again.name, again.view) == (stepper.step, "box", "image")
+    assert Stepper().as_code().startswith("Stepper(name=")
+
+
+def test_words_hold_no_statistics(stepper):
+    stepper.step = stepper.state.recording.at("box")[0].index
+    assert stepper.words().split("\n")[1] == f"  box {stepper.result.opened.shape} float32"
+    assert "mean" not in repr(stepper)
+
+
+def test_the_live_page_is_told_everything(stepper):
+    page = Live(stepper)
+    stepper.next()
+    page.show(stepper)
+    assert page.values["step"] == stepper.step
+    assert [action["method"] for action in page.actions][:3] == ["first", "back", "next"]
+    assert [control["name"] for control in page.controls][:2] == ["step", "frame"]

@@ -1,0 +1,168 @@
+"""Where a Stepper stands: the settings, and what follows from them when one of them changes."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from torch import Tensor
+
+from walkthrough.explorers.controls import choice, given, point, slider, toggle
+from walkthrough.explorers.pictures import PictureState
+from walkthrough.explorers.stepper_moves import Stops
+from walkthrough.explorers.stepper_reading import AUTOMATIC, READINGS
+from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, rows_of
+from walkthrough.show import class_name
+from walkthrough.trace import Trace, Value
+
+MOST_OPTIONS, ON_PICTURE = 200, "on the picture"
+
+
+class Heads(NamedTuple):
+    """What build_targets needs besides the objects: recorded again whenever they or anchor_t change."""
+
+    anchors: Tensor  # (L, A, 2) pixels
+    strides: tuple[int, ...]
+
+
+def _has_pictures(state: "State") -> bool:
+    return bool(state.pictures)
+
+
+def _is_live(state: "State") -> bool:
+    return state.live is not None
+
+
+def _calls(state: "State") -> dict[str, int]:
+    """The calls under way, the running one first."""
+    if state.recording is None or not state.recording.steps:
+        return {"none": 0}
+    stack = reversed(state.recording.stack(state.step))
+    return {f"{call.name}" + (f" (call {call.number})" if call.number > 1 else ""): k for k, call in enumerate(stack)}
+
+
+def _names(state: "State") -> list[str]:
+    """What may be opened: all variables that the shown call ever has, and what is in them now."""
+    if state.recording is None or not state.recording.steps:
+        return [""]
+    names = ["", *state.recording.names(call_of(state))]
+    for name, value in variables_of(state).items():
+        for part, inside in value.parts:
+            names += [f"{name}.{part}", *(f"{name}.{part}.{inner}" for inner, _ in inside.parts)]
+    return list(dict.fromkeys([*names[:MOST_OPTIONS], state.name]))
+
+
+def variables_of(state: "State") -> dict[str, Value]:
+    """The variables of the shown call, after the step."""
+    if state.recording is None or not state.recording.steps:
+        return {}
+    return state.recording.state(state.step, call_of(state))
+
+
+def call_of(state: "State") -> int:
+    """Index of the call whose variables are shown."""
+    stack = state.recording.stack(state.step)
+    return stack[-1 - min(state.frame, len(stack) - 1)].index
+
+
+def opened_of(state: "State") -> Value | None:
+    """The value that is shown in full, None where it does not exist (yet)."""
+    return value_in(variables_of(state), state.name)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where the reader stands, and what is looked at."""
+
+    recording: Trace | None = given()
+    live: Heads | None = given()
+    breakpoints: Stops = given(())  # (source, line); a plain line number is one of the shown source
+    step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")
+    frame: int = choice(0, _calls, label="call", help="whose variables are shown", linked=False)
+    name: str = choice("", _names, label="open", help="the value that is shown in full", linked=False)
+    view: str = choice(TABLE, (TABLE, HISTOGRAM, IMAGE), label="as", linked=False)
+    follow: bool = toggle(True, label="open what a step changed")
+    plane: int = slider(
+        0, 0, lambda state: planes(opened_of(state)) - 1, shown=lambda state: planes(opened_of(state)) > 1,
+        help="which table of a value of more than two dimensions",
+    )  # fmt: skip
+    first_row: int = slider(
+        0, 0, lambda state: max(rows_of(opened_of(state)) - 1, 0), label="from row",
+        shown=lambda state: rows_of(opened_of(state)) > MOST_ROWS,
+    )  # fmt: skip
+    picked: tuple[float, float] | None = point(help="click a line of the source to set or remove a breakpoint")
+    row: tuple[float, float] | None = point(help="click a variable to open it")
+
+
+@dataclass(frozen=True)
+class State(PictureState, Steps):
+    """The same, and the picture that values are drawn on."""
+
+    picture: int = choice(
+        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)} or {"none": 0},
+        linked=False, shown=_has_pictures, group=ON_PICTURE,
+    )  # fmt: skip
+    new_class: int = choice(
+        0, lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
+        label="class of a drawn box", linked=False, shown=_is_live, group=ON_PICTURE,
+    )  # fmt: skip
+    read_as: str = choice(
+        AUTOMATIC, READINGS, label="draw the value as", help="what it means on the picture", linked=False,
+        shown=_has_pictures, group=ON_PICTURE,
+    )  # fmt: skip
+    stride: int = choice(
+        0, {"from the grid": 0} | {f"{size} px": size for size in (1, 2, 4, 8, 16, 32, 64, 128)},
+        label="size of a cell", linked=False, shown=_has_pictures, group=ON_PICTURE,
+    )  # fmt: skip
+    anchor_t: float = slider(
+        4.0, 1.1, 10, 0.1, shown=_is_live, group=ON_PICTURE, help="largest factor between object and anchor"
+    )
+
+
+def with_stops(state: State) -> State:
+    """Breakpoints in full, and the one that was clicked set or removed."""
+    source = state.recording.calls[call_of(state)].source
+    stops = tuple((source, int(stop)) if isinstance(stop, int | float) else tuple(stop) for stop in state.breakpoints)
+    if state.picked is not None:
+        stop = (source, int(state.picked[0]))
+        stops = tuple(other for other in stops if other != stop) if stop in stops else (*stops, stop)
+    return (
+        state if stops == state.breakpoints and state.picked is None else replace(state, breakpoints=stops, picked=None)
+    )
+
+
+def name_to_open(state: State) -> str:
+    """The most interesting name that a step changed; where it changed none, the one that is open, if it is known.
+
+    Without follow, the name that is open stays open.
+    """
+    step = state.recording.steps[state.step]
+    changed = [change for change in step.changes if change.value is not None]
+    if state.follow and changed:
+        best = max(changed, key=lambda change: (_interest(change.value), change.kind not in ("argument", "outer")))
+        return best.name
+    if opened_of(state) is not None or not state.follow:
+        return state.name
+    variables = variables_of(state)
+    return max(reversed(variables), key=lambda name: _interest(variables[name]), default="")
+
+
+def _interest(value: Value) -> int:
+    if value.kind in ("tensor", "array"):
+        return 3 if len(value.shape) > 1 else 2
+    return 1 if value.parts else 0
+
+
+def value_in(variables: dict[str, Value], name: str) -> Value | None:
+    """A variable, or a part of one, by its name."""
+    root, _, path = name.partition(".")
+    if name in variables:
+        return variables[name]
+    return variables[root].part(path) if root in variables else None
+
+
+def within(before: State, after: State) -> State:
+    """Plane and row of another value begin at its beginning."""
+    opened = opened_of(after)
+    if after.name != before.name:
+        return replace(after, plane=0, first_row=0)
+    plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - 1, 0))
+    return replace(after, plane=plane, first_row=row) if (plane, row) != (after.plane, after.first_row) else after
