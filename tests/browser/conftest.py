@@ -3,11 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.explorer import OpenExplorer
 from tests.browser.lab import FLAGS, OpenNotebook, find_chromium, running_lab
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -40,10 +43,36 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def lab(chromium: Browser, lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where JupyterLab keeps its settings and the addresses of its kernels."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="package")
+def lab(chromium: Browser, lab_folder: Path, lab_home: Path) -> Iterator[str]:
     """The address of a running JupyterLab; asks for the browser first, so that none is started in vain."""
-    with running_lab(lab_folder, tmp_path_factory.mktemp("home")) as address:
+    with running_lab(lab_folder, lab_home) as address:
         yield address
+
+
+@pytest.fixture(scope="package")
+def start_cell(chromium: Browser, lab: str, lab_folder: Path, lab_home: Path) -> Callable[[str], OpenExplorer]:
+    """start_cell(code) runs code in a notebook of its own and gives the explorer it shows; who starts it closes it."""
+    names = (f"explorer_{number}.ipynb" for number in count())
+    return lambda code: OpenExplorer(chromium, lab, lab_folder, lab_home, code, next(names))
+
+
+@pytest.fixture
+def open_cell(start_cell: Callable[[str], OpenExplorer]) -> Iterator[Callable[[str], OpenExplorer]]:
+    """start_cell, closed after the test. See tests/browser/explorer.py for what can be done with it."""
+    with ExitStack() as opened:
+
+        def open_one(code: str) -> OpenExplorer:
+            explorer = start_cell(code)
+            opened.callback(explorer.close)
+            return explorer
+
+        yield open_one
 
 
 @pytest.fixture

@@ -34,6 +34,16 @@ PANEL_AT = """(canvas, [x, y]) => {
     const frame = canvas.getBoundingClientRect(), [left, top, width] = canvas.dataset.window.split(" ").map(Number)
     return [frame.left + (x - left) * frame.width / width, frame.top + (y - top) * frame.width / width]
 }"""
+END_KERNEL = """address => {
+    const token = document.cookie.match(/_xsrf=([^;]+)/)[1]
+    return fetch(address, { method: "DELETE", headers: { "X-XSRFToken": token } }).then(() => null)
+}"""
+DRAWN = """panels => panels.map(panel => [
+    [...panel.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()),
+    [...panel.querySelectorAll(".wt-plot path")].map(path => path.getAttribute("d")),
+    [...panel.querySelectorAll(".wt-plot text")].map(text => text.textContent),
+    [...panel.querySelectorAll("h4, figcaption, tr, .wt-line")].map(part => part.className + part.textContent),
+])"""
 
 
 def write_notebook(path: Path, *cells: str) -> None:
@@ -57,7 +67,8 @@ class OpenExplorer:
         try:
             self.page.wait_for_selector(f"{NOTEBOOK} .wt:not([data-drawn='0'])", timeout=30_000)
         except TimeoutError:
-            raise AssertionError(f"no explorer was painted; the console says {self.errors}") from None
+            shown = self.page.locator(f"{NOTEBOOK} .jp-OutputArea").all_inner_texts()
+            raise AssertionError(f"no explorer was painted; console {self.errors}, outputs {shown}") from None
         self.settle()
 
     # -- what is to be seen -----------------------------------------------------------------------------------------
@@ -99,10 +110,11 @@ class OpenExplorer:
         found = canvases.nth(which) if isinstance(which, int) else canvases.filter(has_text=which).first
         return found.locator("canvas")
 
-    def picture(self, selector: str = ".wt-rows") -> str:
-        """A digest of all that is seen of the picture, controls left out."""
+    def picture(self, selector: str = ".wt-panel") -> str:
+        """A digest of what is drawn: the pixels of canvases, the lines of charts, the words of tables."""
         self.page.mouse.move(2, 2)  # nothing is lit up under the mouse
-        return blake2b(self.root.locator(selector).first.screenshot(animations="disabled")).hexdigest()
+        self.page.wait_for_timeout(50)
+        return blake2b(json.dumps(self.root.locator(selector).evaluate_all(DRAWN)).encode()).hexdigest()
 
     # -- what a reader does -----------------------------------------------------------------------------------------
 
@@ -170,13 +182,17 @@ class OpenExplorer:
         with self.painted():
             self.root.locator("input[type=file]").set_input_files(path)
 
-    def drag(self, start: Place, end: Place, panel: int | str = 0) -> None:
-        """Drag with the mouse from one place of a panel to another."""
+    def drag(self, start: Place, end: Place, panel: int | str = 0, holding: str | None = None) -> None:
+        """Drag with the mouse from one place of a panel to another, holding a key such as Shift or none."""
         with self.painted():
             self.page.mouse.move(*self.on_page(start, panel))
+            if holding:
+                self.page.keyboard.down(holding)
             self.page.mouse.down()
             self.page.mouse.move(*self.on_page(end, panel), steps=6)
             self.page.mouse.up()
+            if holding:
+                self.page.keyboard.up(holding)
 
     def click(self, at: Place, panel: int | str = 0) -> None:
         """Click on a place of a panel."""
@@ -217,7 +233,7 @@ class OpenExplorer:
     @property
     def client(self) -> BlockingKernelClient:
         if self._client is None:
-            connection = self._home / "jupyter_runtime" / f"kernel-{self.kernel_id}.json"
+            connection = self._home / "runtime" / f"kernel-{self.kernel_id}.json"
             self._client = BlockingKernelClient(connection_file=str(connection))
             self._client.load_connection_file()
             self._client.start_channels()
@@ -232,9 +248,7 @@ class OpenExplorer:
 
     def close(self) -> None:
         """Close the tab and its kernel."""
-        kernel = self.kernel_id
         if self._client is not None:
             self._client.stop_channels()
+        self.page.evaluate(END_KERNEL, f"{self._lab}/api/kernels/{self.kernel_id}")
         self.notebook.close()
-        request = urllib.request.Request(f"{self._lab}/api/kernels/{kernel}", method="DELETE")
-        urllib.request.urlopen(request, timeout=10).close()

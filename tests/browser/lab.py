@@ -97,7 +97,7 @@ class OpenNotebook:
         self.errors: list[str] = []
         self.page: Page = browser.new_page(viewport={"width": 1300, "height": 1000})
         self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         self.page.goto(f"{lab}/lab/tree/{name}?reset", wait_until="domcontentloaded")
         self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=90_000)
         self.page.wait_for_function(READY, timeout=90_000)
