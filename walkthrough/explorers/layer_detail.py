@@ -34,6 +34,7 @@ def within_blocks(maps: Tensor, factor: int) -> tuple[Tensor, float]:
 
     A map that nearest-neighbour upsampling made is constant in each block:
 
+    >>> import torch
     >>> coarse = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
     >>> detail, share = within_blocks(coarse.repeat_interleave(2, 1).repeat_interleave(2, 2), 2)
     >>> round(share, 6)

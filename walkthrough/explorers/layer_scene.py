@@ -18,7 +18,7 @@ from walkthrough.show import show_feature_maps
 if TYPE_CHECKING:
     from walkthrough.explorers.layer import Result
 
-PAGE, GAP = 16, 0.06  # channels shown at a time; room between them, in widths of a map
+PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
 MOST_MODULES = 30
 FIELD, CELL = "anchor", "object"
 
@@ -53,12 +53,12 @@ def _overlaid(result: "Result") -> np.ndarray:
     """The picture, pale where the cell cannot see, and orange where its gradient is large."""
     pixels = result.picture.pixels
     x1, y1, x2, y2 = result.field.of(*result.cell)
-    shown = faded(pixels) * 0.5
+    shown = faded(pixels) * 0.7
     shown[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
     if result.effective is not None:
         gradient = to_numpy(result.effective.gradient)
         share = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
-        shown = shown * (0.8 - 0.7 * share) + share * np.array([255, 160, 0])
+        shown = shown * (0.85 - 0.75 * share) + share * np.array([255, 160, 0])
     return np.clip(np.round(shown), 0, 255).astype(np.uint8)
 
 
@@ -79,22 +79,37 @@ def _grid(result: "Result") -> tuple[int, int]:
 
 def _maps(result: "Result") -> Panel | None:
     """A page of the output's channels, the cell marked on each; None where there is no grid."""
-    output = result.record.outputs[result.output]
+    output, grid = result.record.outputs[result.output], result.field.grid
     if not is_map(result.record, result.output):
         return None
     first = max(result.channel, 0) // PAGE * PAGE if output.ndim == 4 else 0
-    count = min(PAGE, output.shape[1] - first)
-    panel = show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0]
-    tiles = [_tile(index, count, result.field.grid) for index in range(count)]
-    row, col = result.cell
-    marks = Boxes([(x + col, y + row, x + col + 1, y + row + 1) for x, y in tiles], (), (), (CELL,), width=1.0)
-    layers: list[Layer] = [*panel.layers, marks]
+    count, unit = min(PAGE, output.shape[1] - first), _unit(grid)
+    panel = _enlarged(show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0], unit)
+    tiles = [_tile(index, count, grid) for index in range(count)]
+    y, x = (place * unit for place in result.cell)
+    cells = [(left + x, top + y, left + x + unit, top + y + unit) for left, top in tiles]
+    layers: list[Layer] = [*panel.layers, Boxes(cells, (), (), (CELL,), width=1.0)]
     if output.ndim == 4 and first <= result.channel < first + count:
-        x, y = tiles[result.channel - first]
-        rows, cols = result.field.grid
-        layers.append(Boxes([(x, y, x + cols, y + rows)], (), (), ("own",), width=3.0))
+        left, top = tiles[result.channel - first]
+        layers.append(Boxes([(left, top, left + grid[1] * unit, top + grid[0] * unit)], (), (), ("own",), width=3.0))
     title = f"layer {result.record.index}: {'feature maps' if output.ndim == 4 else 'objectness, by anchor'}"
     return replace(panel, layers=tuple(layers), title=title, pick="map_place")
+
+
+def _unit(grid: tuple[int, int]) -> float:
+    """The side of a cell on the page: a page reports clicks in whole pixels, so maps are drawn large."""
+    return max(MAP_WIDTH / grid[1], 1.0)
+
+
+def _enlarged(panel: Panel, unit: float) -> Panel:
+    """Pictures and words of a panel on a larger plane."""
+    layers = [
+        replace(layer, extent=tuple(side * unit for side in layer.extent))
+        if isinstance(layer, Picture)
+        else replace(layer, x=layer.x * unit, y=layer.y * unit)
+        for layer in panel.layers
+    ]
+    return replace(panel, layers=tuple(layers), width=panel.width * unit, height=panel.height * unit)
 
 
 def is_map(record: LayerRecord, output: int) -> bool:
@@ -109,8 +124,9 @@ def _columns(count: int) -> int:
 
 def _tile(index: int, count: int, grid: tuple[int, int]) -> tuple[float, float]:
     """The upper left corner of a map on its page, as show_feature_maps lays them out."""
-    gap = GAP * grid[1]
-    return index % _columns(count) * (grid[1] + gap), index // _columns(count) * (grid[0] + gap)
+    gap, unit = GAP * grid[1], _unit(grid)
+    row, col = divmod(index, _columns(count))
+    return col * (grid[1] + gap) * unit, row * (grid[0] + gap) * unit
 
 
 def place_in_maps(
@@ -123,7 +139,7 @@ def place_in_maps(
     count = min(PAGE, shape[1] - first) if len(shape) == 4 else shape[1]
     for index in range(count):
         left, top = _tile(index, count, (rows, cols))
-        x, y = place[0] - left, place[1] - top
+        x, y = (place[0] - left) / _unit((rows, cols)), (place[1] - top) / _unit((rows, cols))
         if 0 <= x < cols and 0 <= y < rows:
             return (first + index if len(shape) == 4 else index * shape[4] + 4), int(y), int(x)
     return None
