@@ -15,7 +15,7 @@ LINES = tuple(f"x{k} = {k}" for k in range(100))
 
 
 def drawn(panel: Code | Table, theme: str = "light") -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(Scene(((panel,),)).png(theme))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(Scene(((panel,),)).png(theme))).convert("RGBA").convert("RGB")).astype(int)
 
 
 @pytest.mark.parametrize("lit", [None, 1, 2, 50, 99, 100])

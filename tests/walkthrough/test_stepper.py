@@ -10,6 +10,7 @@ from torch import nn
 
 import yolo_lite as yl
 from tests.walkthrough.test_trace import ANCHORS, GRIDS, STRIDES, some_targets
+from walkthrough.explorers.controls import controls_of, options_of
 from walkthrough.explorers.pictures import targets_of
 from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.stepper_reading import (
@@ -178,7 +179,7 @@ def test_the_calls_under_way_can_be_looked_into(stepper):
     assert "rows" not in stepper.result.variables
     code = panels(stepper)[0]
     assert code.lines[code.lit - code.first].strip().startswith("return encode(")
-    stepper.frame = "build_targets"
+    stepper.frame = [*options_of(controls_of(stepper.state)["frame"], stepper.state)][-1]
     assert "anchors_in_cells" in stepper.result.variables
     stepper.next()
     assert stepper.frame == 0
@@ -538,6 +539,18 @@ def test_words_hold_no_statistics(stepper):
     stepper.step = stepper.state.recording.at("box")[0].index
     assert stepper.words().split("\n")[1] == f"  box {stepper.result.opened.shape} float32"
     assert "mean" not in repr(stepper)
+
+
+def test_the_controls_stay_the_same_from_step_to_step_so_that_a_drag_goes_on(stepper):
+    def declared() -> list:
+        controls = [(name, c) for name, c in controls_of(stepper.State).items() if c.of_use(stepper.state)]
+        return [(name, c.kind, len(options_of(c, stepper.state)) if c.kind == "choice" else 0) for name, c in controls]
+
+    seen = set()
+    for step in range(0, len(stepper.state.recording), 5):
+        stepper.step = step
+        seen.add(tuple(declared()))
+    assert len(seen) == 1
 
 
 def test_the_live_page_is_told_everything(stepper):

@@ -17,6 +17,7 @@ from walkthrough.explorers.stepper_state import (
     State,
     call_of,
     name_to_open,
+    openable,
     opened_of,
     value_in,
     variables_of,
@@ -104,7 +105,7 @@ class Stepper(PictureExplorer):
             inputs["live"] = live
         if not recording.steps:
             raise ValueError(f"nothing was recorded: {' '.join(recording.notes)}")
-        inputs["recording"] = recording
+        inputs |= {"recording": recording, "openable": openable(recording)}
         return inputs | {"name": name_to_open(State(**inputs))}
 
     def settle(self, before: State, after: State) -> State:
@@ -116,6 +117,8 @@ class Stepper(PictureExplorer):
             recording = _matching(after.pictures, after.live, after.anchor_t)
             step = after.step if before.recording is None else moves.same_place(after.recording, after.step, recording)
             after = replace(after, recording=recording, step=step)
+        if after.recording is not before.recording:
+            after = replace(after, openable=openable(after.recording))
         after = replace(after, step=min(after.step, len(after.recording) - 1))
         moved = after.step != before.step or after.recording is not before.recording
         if moved and after.frame == before.frame:

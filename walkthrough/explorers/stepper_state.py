@@ -31,23 +31,39 @@ def _is_live(state: "State") -> bool:
     return state.live is not None
 
 
+# The page makes its controls anew where their number or kind changes, which ends a drag of the slider: so the options
+# of choices, and which sliders there are, stay the same from step to step.
+
+
 def _calls(state: "State") -> dict[str, int]:
-    """The calls under way, the running one first."""
+    """The calls under way, the running one first, with a place for each depth that the recording reaches."""
     if state.recording is None or not state.recording.steps:
         return {"none": 0}
-    stack = reversed(state.recording.stack(state.step))
-    return {f"{call.name}" + (f" (call {call.number})" if call.number > 1 else ""): k for k, call in enumerate(stack)}
+    stack = [f"{c.name}" + (f" (call {c.number})" if c.number > 1 else "") for c in state.recording.stack(state.step)]
+    deepest = max(call.depth for call in state.recording.calls)
+    words = {f"the running call: {stack[-1]}": 0}
+    words |= {f"called from: {name}" if up == 1 else f"{up} up: {name}": up for up, name in enumerate(stack[-2::-1], 1)}
+    return words | {f"{up} up: none": up for up in range(len(stack), deepest + 1)}
+
+
+def openable(recording: Trace) -> tuple[str, ...]:
+    """All that may be opened: variables, and what is in them, in the order in which they appear."""
+    names: dict[str, None] = {"": None}
+    for step in recording:
+        for change in step.changes:
+            names[change.name] = None
+            for part, inside in change.value.parts if change.value else ():
+                names[f"{change.name}.{part}"] = None
+                names |= {f"{change.name}.{part}.{inner}": None for inner, _ in inside.parts}
+        if len(names) > MOST_OPTIONS:
+            break
+    return tuple(names)
 
 
 def _names(state: "State") -> list[str]:
-    """What may be opened: all variables that the shown call ever has, and what is in them now."""
-    if state.recording is None or not state.recording.steps:
-        return [""]
-    names = ["", *state.recording.names(call_of(state))]
-    for name, value in variables_of(state).items():
-        for part, inside in value.parts:
-            names += [f"{name}.{part}", *(f"{name}.{part}.{inner}" for inner, _ in inside.parts)]
-    return list(dict.fromkeys([*names[:MOST_OPTIONS], state.name]))
+    """What may be opened, and what is open."""
+    known = dict.fromkeys((*state.openable, *variables_of(state), state.name))
+    return list(known)
 
 
 def variables_of(state: "State") -> dict[str, Value]:
@@ -73,6 +89,7 @@ class Steps:
     """Where the reader stands, and what is looked at."""
 
     recording: Trace | None = given()
+    openable: tuple[str, ...] = given(("",))
     live: Heads | None = given()
     breakpoints: Stops = given(())  # (source, line); a plain line number is one of the shown source
     step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")
@@ -81,13 +98,9 @@ class Steps:
     view: str = choice(TABLE, (TABLE, HISTOGRAM, IMAGE), label="as", linked=False)
     follow: bool = toggle(True, label="open what a step changed")
     plane: int = slider(
-        0, 0, lambda state: planes(opened_of(state)) - 1, shown=lambda state: planes(opened_of(state)) > 1,
-        help="which table of a value of more than two dimensions",
-    )  # fmt: skip
-    first_row: int = slider(
-        0, 0, lambda state: max(rows_of(opened_of(state)) - 1, 0), label="from row",
-        shown=lambda state: rows_of(opened_of(state)) > MOST_ROWS,
-    )  # fmt: skip
+        0, 0, lambda state: planes(opened_of(state)) - 1, help="which table of a value of more than two dimensions"
+    )
+    first_row: int = slider(0, 0, lambda state: max(rows_of(opened_of(state)) - MOST_ROWS, 0), label="from row")
     picked: tuple[float, float] | None = point(help="click a line of the source to set or remove a breakpoint")
     row: tuple[float, float] | None = point(help="click a variable to open it")
 
@@ -164,5 +177,5 @@ def within(before: State, after: State) -> State:
     opened = opened_of(after)
     if after.name != before.name:
         return replace(after, plane=0, first_row=0)
-    plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - 1, 0))
+    plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - MOST_ROWS, 0))
     return replace(after, plane=plane, first_row=row) if (plane, row) != (after.plane, after.first_row) else after

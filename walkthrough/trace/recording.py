@@ -112,10 +112,6 @@ class Trace:
         """Those asked for last: stepping asks for the same few again and again."""
         return {}
 
-    def names(self, call: int) -> tuple[str, ...]:
-        """All names that ever have a value in a call, in the order in which they get one."""
-        return tuple(dict.fromkeys(change.name for step in self._steps_of.get(call, ()) for change in step.changes))
-
     def stack(self, step: int) -> tuple[Call, ...]:
         """The calls that are under way at a step, the traced function first."""
         found = [self.calls[self.steps[step].call]]
