@@ -26,6 +26,13 @@ TWO_LEVELS = {
     "head": [[-1, 1, "nn.Upsample", [None, 2, "nearest"]], [[-1, 1], 1, "Concat", [1]], [[5, 3], 1, "Detect", []]],
 }
 
+MANY_KINDS = {
+    "nc": 3,
+    "anchors": 2,
+    "backbone": [[-1, 1, "Focus", [8, 3]], [-1, 2, "C3TR", [16]], [-1, 1, "C3Ghost", [16]], [-1, 1, "C3SPP", [16]]],
+    "head": [[-1, 1, "BottleneckCSP", [16]], [[4], 1, "Detect", []]],
+}
+
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
@@ -51,7 +58,7 @@ class Functional(nn.Module):
 # ---- against the model's own summary, and against recorded numbers ---------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["yolov5n", "yolov5n6", "yolov5n-p2", "yolov3-tiny", TWO_LEVELS])
+@pytest.mark.parametrize("source", ["yolov5n", "yolov5n6", "yolov5n-p2", "yolov3-tiny", TWO_LEVELS, MANY_KINDS])
 def test_inputs_parameters_flops_and_shapes_are_those_of_the_summary(source: str | dict) -> None:
     model = yl.create_model(source, num_classes=3)
     records = record_layers(model, noise(2, 3, 64, 128))
@@ -73,6 +80,21 @@ def test_shapes_and_parameters_of_yolov5n_are_those_of_the_reference(golden: Pat
     known = facts["models"]["yolov5n"]
     assert [record.parameters for record in records] == known["layer_parameters"]
     assert sum(record.parameters for record in records) == known["parameters"]
+
+
+def test_fused_attention_costs_what_its_parts_cost() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.MultiheadAttention(32, 4, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.flatten(2).transpose(1, 2)  # (N, H * W, 32)
+            return self.inner(tokens, tokens, tokens, need_weights=False)[0]
+
+    (record,) = record_layers(Attention(), noise(2, 32, 4, 6))
+    projections, products = 4 * 24 * 32 * 32, 2 * 24 * 24 * 32
+    assert record.flops == 2 * (projections + products)
 
 
 def test_outputs_are_those_of_the_layers() -> None:

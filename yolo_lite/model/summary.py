@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 if TYPE_CHECKING:
     from yolo_lite.model.yolo import Yolo
@@ -110,9 +110,23 @@ def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
     return 2 * math.prod(x)  # each element times a scale, plus a shift
 
 
+def _scaled_dot_product_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:
+    """PyTorch's fused multi-head attention: three projections, scores, weighted sums, and the projection back."""
+    batch, tokens, channels = query
+    return 2 * batch * tokens * channels * (4 * channels + 2 * tokens)
+
+
 _FLOPS = {
     torch.ops.aten.native_batch_norm: _batch_norm_flops,
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm_flops,  # what it becomes in evaluation mode
+    torch.ops.aten.cudnn_batch_norm: _batch_norm_flops,
+    # attention on the CPU, for which PyTorch has no rule of its own
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _scaled_dot_product_flops,
+    torch.ops.aten._native_multi_head_attention: _attention_flops,
 }
 
 
