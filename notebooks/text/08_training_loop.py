@@ -1,0 +1,611 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The training loop: many small steps, and how not to fall
+#
+# Notebook 07 ended with one gradient. One step along it makes the network a little better. Training repeats that step
+# a hundred thousand times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of
+# five lines, asks what can go wrong with it, and adds one remedy after the other. At the end the whole loop stands on
+# one page and trains, bit for bit, the same weights as the library's `Trainer`.
+
+# %% [markdown]
+# ## 1. The loop in five lines
+#
+# Take a batch. Ask the network. Compare. Find out who is to blame. Take a step. Here it is, on drawn scenes of 96
+# pixels, with nothing else.
+
+# %%
+import time
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+import yolo_lite as yl
+from walkthrough import LiveTraining, ScheduleExplorer, row, show_bars, show_series, show_table
+from yolo_lite.data.shapes import Shapes
+
+SIZE = 96
+scenes = yl.YoloDataset(Shapes("train", SIZE, count=16), SIZE, augment=True)
+loader = yl.create_dataloader(scenes, batch_size=8, shuffle=True)
+model = yl.create_model("yolov5n", names=scenes.names)
+hyp = yl.Hyperparameters()
+loss = model.criterion(hyp, SIZE)
+
+optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+for batch in loader:
+    maps = model(batch.images / 255)  # what does the network say?
+    parts = loss(maps, batch.targets)  # how wrong is it?
+    optimizer.zero_grad()
+    parts.total.backward()  # which weight is to blame?
+    optimizer.step()  # every weight a little better
+    print("a step over", len(batch.images), "images; the loss is a number:", parts.total.isfinite().item())
+
+# %% [markdown]
+# One pass over all images is an **epoch**. Here it is two steps. On COCO, with batches of 64, it would be 1849.
+#
+# Nothing is wrong with these five lines, but six questions are open. Are all weights alike? How large is a step? What
+# if a batch is too large for the memory? What if a gradient is huge? Could numbers be smaller? Which weights do we keep
+# in the end, those of the last step?
+
+# %% [markdown]
+# ## 2. Three groups of parameters
+#
+# Not all weights are alike. The optimiser gets them in three groups:
+#
+# - **weights** of convolutions: they mix features. They get **weight decay**, a small pull towards zero;
+# - **norms**, the scales of BatchNorm, and
+# - **biases**: neither gets decay.
+#
+# Why pull at all? A network that can explain the images with small weights is less likely to have learnt them by heart.
+
+# %%
+from yolo_lite.train.optim import parameter_groups
+
+groups = parameter_groups(model)
+counts = {name: sum(p.numel() for p in group) for name, group in groups._asdict().items()}
+print(counts, "together all of the model:", sum(counts.values()) == sum(p.numel() for p in model.parameters()))
+show_table(["group", "tensors", "numbers"], [[n, len(getattr(groups, n)), counts[n]] for n in counts])
+
+# %% [markdown]
+# Why only the weights? A convolution that is followed by BatchNorm may be made three times as large, and nothing
+# changes: BatchNorm divides by the size again. So decay does no harm there. The scale of BatchNorm has nobody behind it
+# to make up for it, and a bias only says where zero is. Pulling them would change what the network says. See:
+
+# %%
+conv, norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+images = batch.images / 255
+with torch.no_grad():
+    conv.weight.normal_(generator=torch.Generator().manual_seed(0))
+    before = norm(conv(images))
+    conv.weight *= 3
+    same_after_conv = torch.allclose(norm(conv(images)), before, atol=1e-2)
+    norm.weight *= 3
+    same_after_norm = torch.allclose(norm(conv(images)), before, atol=1e-2)
+print("convolution times 3, the same output:", same_after_conv, "- scale times 3:", same_after_norm)
+
+# %% [markdown]
+# **What to notice**
+# - Nearly all numbers are weights. Biases and norms are less than one in a hundred.
+# - What decides is the kind of module that a parameter belongs to. Any model can be sorted so, not only YOLOv5.
+
+# %% [markdown]
+# ## 3. The schedule: large steps first, small ones at the end
+#
+# Far from the goal, large steps save time. Near it they jump over it, back and forth. So the **rate** falls over the
+# run, here on a straight line from `lr0` to `lr0 * lrf`:
+#
+# $$ \text{rate}(e) = \text{lr0} \cdot \left( \left(1 - \tfrac{e}{E}\right)(1 - \text{lrf}) + \text{lrf} \right) $$
+#
+# with $e$ the epoch and $E$ the number of all epochs.
+
+# %%
+from yolo_lite.train.optim import Schedule
+
+schedule = Schedule(hyp, epochs=30, batches=125, batch_size=16)
+by_hand = [hyp.lr0 * ((1 - e / 30) * (1 - hyp.lrf) + hyp.lrf) for e in (10, 20, 29)]
+library = [schedule.at(e * 125).other_lr for e in (10, 20, 29)]
+print("rate in epochs 10, 20, 29:", [round(rate, 6) for rate in by_hand])
+print("by hand equal to the schedule:", all(abs(a - b) < 1e-12 for a, b in zip(by_hand, library)))
+ScheduleExplorer(schedule=schedule)
+
+# %% [markdown]
+# **What to notice**
+# - Drag `iteration` through the run and read the table: it is what the optimiser is told at that moment.
+# - The first 375 iterations look different. That is the next section.
+# - `cosine` keeps the rate high for longer, and lets it go down gently at the end.
+
+# %% [markdown]
+# ## 4. Warm-up: why each group starts where it does
+#
+# The first batches meet a network that knows nothing. Its gradients are large and point to nowhere in particular. If it
+# took them seriously it would throw itself off course. So for the first three epochs, and for at least 100 iterations,
+# four things are different:
+#
+# | what | from | to | why |
+# |---|---|---|---|
+# | rate of weights and norms | 0 | `lr0` | features shall not be spoilt by early, random gradients |
+# | rate of biases | 0.1 | `lr0` | the first thing to learn is "almost everything is background": biases can say so |
+# | momentum | 0.8 | 0.937 | early gradients are soon out of date: forget them soon |
+# | batches per step | 1 | 4 | many small steps first, calm ones later |
+
+# %%
+for iteration in (0, schedule.warmup_iterations // 2, schedule.warmup_iterations):
+    rates = schedule.at(iteration)
+    words = f"biases {rates.bias_lr:.4f}, others {rates.other_lr:.4f}, momentum {rates.momentum:.4f}"
+    print(f"iteration {iteration:3}: {words}, batches per step {rates.accumulate}")
+
+print("momentum remembers about", [round(1 / (1 - m)) for m in (0.8, 0.937)], "steps")
+
+# %% [markdown]
+# How does the optimiser hear of it? Before each batch, the numbers are written into its groups. That is all
+# `apply_rates` does.
+
+# %%
+from yolo_lite.train.optim import apply_rates, create_optimizer
+
+optimizer = create_optimizer(model, hyp, "SGD", schedule.scaled_weight_decay)
+apply_rates(optimizer, schedule.at(0))
+for group in optimizer.param_groups:
+    print(f"{group['name']:8} rate {group['lr']}, momentum {group['momentum']}, decay {group['weight_decay']}")
+
+# %% [markdown]
+# ## 5. Accumulation: large batches in a small memory
+#
+# YOLOv5's rates were found with steps over 64 images. Few machines hold 64 at once. But gradients *add up*: PyTorch
+# adds each new gradient to what is already in `.grad`, until somebody sets it to zero. So four batches of 16 and then
+# one step are like one step over 64.
+
+# %%
+layer, many = nn.Linear(4, 1), torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+layer(many).square().sum().backward()
+at_once = layer.weight.grad.clone()
+layer.zero_grad()
+for sixteen in many.split(16):
+    layer(sixteen).square().sum().backward()  # adds to what is there
+print("4 x 16 gives the gradient of 64:", torch.allclose(at_once, layer.weight.grad, rtol=1e-4))
+
+# %% [markdown]
+# When is a step due? The library asks how many batches have passed since the last one.
+
+# %%
+print("batches of 16, after warm-up: a step after", schedule.accumulate)
+print("batches of 64: a step after", Schedule(hyp, 30, 125, batch_size=64).accumulate)
+steps = list(schedule.steps())
+gaps = {later - earlier for earlier, later in pairwise(steps)}
+print(f"{len(steps)} steps in {schedule.iterations} iterations; from one to the next:", sorted(gaps), "batches")
+
+# %% [markdown]
+# **What to notice**
+# - It is not *exactly* a batch of 64. BatchNorm takes its mean over 16 images, and so does the loss over the objects of
+#   16 images. Only the adding up of gradients is the same.
+# - The loss is multiplied by the batch size for this reason: then sums of small batches weigh what a large one would.
+
+# %% [markdown]
+# ## 6. Clipping: one wild batch must not undo a thousand good ones
+#
+# Now and then a batch is odd and its gradient is enormous. A step along it could ruin the network. So the gradient of
+# all weights together is seen as one long arrow, and if it is longer than 10 it is shortened to 10. Its direction
+# stays.
+
+# %%
+arrow = torch.zeros(2, requires_grad=True)
+arrow.grad = torch.tensor([30.0, 40.0])
+length = nn.utils.clip_grad_norm_([arrow], max_norm=10.0)
+print("it was", length.item(), "long; clipped:", [round(g, 3) for g in arrow.grad.tolist()])
+
+# %% [markdown]
+# ## 7. Mixed precision: smaller numbers, faster machines
+#
+# A number of type float32 takes four bytes, float16 and bfloat16 take two. Networks hardly notice, and many graphics
+# cards compute much faster with them. But each of the two has a weak side.
+
+# %%
+kinds = (torch.float32, torch.float16, torch.bfloat16)
+rows = [[str(k).removeprefix("torch."), torch.finfo(k).max, (1 + torch.finfo(k).eps)] for k in kinds]
+for name, largest, next_number in rows:
+    print(f"{name:9} reaches {largest:.3g}; the number after 1 is {next_number:.8g}")
+
+gradient = torch.tensor(1e-8)
+print("a gradient of 1e-8 in float16:", gradient.half().item(), "- multiplied by 65536 first:", end=" ")
+print(f"{(gradient * 65536).half().item() / 65536:.1e}")
+
+# %% [markdown]
+# **What to notice**
+# - float16 loses small gradients: they become 0. The remedy is `GradScaler`: multiply the loss by a large number before
+#   `backward`, divide the gradients by it afterwards.
+# - bfloat16 reaches as far as float32 but is coarse: after 1 comes 1.0078. It needs no scaler.
+# - So only the pass through the network is computed in it. Weights, loss and steps stay float32: a step that changes a
+#   weight of 1 by a thousandth would be lost in bfloat16. In the library: `Trainer(..., precision="bfloat16")`.
+
+# %% [markdown]
+# ## 8. The average of the weights
+#
+# With batches chosen by chance, the weights jitter around a good place. Their **average over time** is calmer, and
+# nearly always better. It costs one more copy of the network, which is never trained:
+#
+# $$ \bar w \leftarrow d\,\bar w + (1 - d)\,w, \qquad d = 0.9999\,\left(1 - e^{-\text{updates}/2000}\right) $$
+#
+# This is an exponential moving average, **EMA**. Early, $d$ is small and the average follows at once. Later it looks
+# back over ten thousand steps. Validation and predictions use the average, not the weights that were trained last.
+
+# %%
+from yolo_lite.train.optim import ModelEma
+
+walker = nn.Linear(1, 1, bias=False)
+ema, chance = ModelEma(walker, decay=0.95, tau=20.0), torch.Generator().manual_seed(0)
+average, seen = walker.weight.item(), {"weight": [], "average": []}
+for update in range(1, 201):
+    with torch.no_grad():
+        walker.weight.fill_(1.0 + 0.3 * torch.randn((), generator=chance))
+    ema.update(walker)
+    share = ema.decay_at(update)
+    average = share * average + (1 - share) * walker.weight.item()
+    seen["weight"].append(walker.weight.item())
+    seen["average"].append(ema.model.weight.item())
+print("the average by hand equals ModelEma's:", abs(average - ema.model.weight.item()) < 1e-5)
+defaults = ModelEma(walker)
+print("d by default, after 10, 2000 and 20,000 updates:", [round(defaults.decay_at(n), 3) for n in (10, 2000, 20_000)])
+show_series(seen, title="a weight that jitters around 1, and its average", x_label="step")
+
+# %% [markdown]
+# ## 9. All of it, live
+#
+# **LiveTraining** drives a real `Trainer`, the object that also trains for days. To have something to see within
+# seconds it takes a network that knows shapes, *forgets its last layer*, and learns that again from 32 drawn scenes.
+#
+# `step(30)` trains 30 iterations now. In a running notebook press **start** instead, move a slider while it runs,
+# press **pause**, go on, **reset**. Other cells can be run meanwhile. Data and network may be your own:
+# `LiveTraining(train="data.yaml", model=yl.create_model("yolov5n", num_classes=3))`.
+
+# %%
+w = LiveTraining()
+w.step(30)
+w
+
+# %% [markdown]
+# **What to notice**
+# - The faint lines are single batches, and they jump: one batch is harder than another. Look at the smoothed ones.
+# - In the middle chart the biases come down and the weights go up, until warm-up ends at iteration 20.
+# - At first the lines hardly fall: in warm-up, the rate of the weights is still close to zero.
+# - The boxes on the pictures are made by the averaged weights. Lower `conf_thres` to see what it is still unsure of.
+
+# %% [markdown]
+# ## 10. Turning the wheel while driving
+#
+# What is changed holds from the next iteration on, and stays in the record of the run. Here the objectness loss gets
+# three times its weight.
+
+# %%
+w.obj = 15
+w.step(15)
+print(w.words().splitlines()[0])
+print(w.trainer.changes)
+w
+
+# %% [markdown]
+# **What to notice**
+# - The objectness line jumps at the dotted mark. The network did not get worse: the *scale* changed. Curves of runs
+#   with different gains cannot be compared, mAP can.
+# - The same in a program: `trainer.change(obj=15)`, or `w.as_code()` for the whole run.
+
+# %%
+history, losses = w.trainer.history, w.result.smoothed
+print("box and class loss are lower than at the start:", all(losses[k][-1] < losses[k][0] for k in ("box", "cls")))
+print("mAP50 is higher than after the first epoch:", history[-1]["mAP50"] > history[0]["mAP50"])
+
+# %% [markdown]
+# **Reading curves.** Four pictures come again and again:
+#
+# | what you see | what it means | what to try |
+# |---|---|---|
+# | losses fall, mAP rises | all is well | wait |
+# | losses fall, mAP falls again | it learns the images by heart | more images, more augmentation, stop earlier |
+# | losses do not move | the rate is far too low, or the labels are wrong | look at a batch first, then raise `lr0` |
+# | losses rise or jump | the rate is too high | a tenth of `lr0`, a longer warm-up |
+
+# %% [markdown]
+# ## 11. What goes wrong, on purpose
+#
+# Short runs that differ in one setting each. All begin with the same weights and see the same batches.
+
+
+# %%
+def short_run(**settings):
+    """20 iterations at 128 pixels."""
+    run = LiveTraining(epochs=10, options={"img_size": 128, "validate_every": 4}, **settings)
+    run.step(20)
+    return run
+
+
+def total(run):
+    """Sum of the smoothed losses after each iteration."""
+    return sum(run.result.smoothed.values())
+
+
+good = short_run()
+print("a good run; the loss is lower than at the start:", total(good)[-1] < total(good)[0])
+
+# %% [markdown]
+# **Too high a rate.** Each step is so long that it lands on the other side of the valley, higher up than before.
+
+# %%
+too_fast = short_run(lr0=3.0)
+start, end = too_fast.result.losses["cls"][:3].mean(), too_fast.result.losses["cls"][-3:].mean()
+print("the class loss is higher than at the start:", end > start)
+print("its mAP50 is lower:", too_fast.trainer.history[3]["mAP50"] < good.trainer.history[3]["mAP50"])
+print("no number ran away; iterations done:", too_fast.trainer.iteration)
+show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high a rate", x_label="iteration")
+
+# %% [markdown]
+# It need not end in `nan`: here, clipping and BatchNorm keep the numbers finite. That makes the mistake harder to see.
+# When it does end in `nan`, the Trainer stops and names the layer in which it began.
+
+# %% [markdown]
+# **Without warm-up.** At this rate, ten times the usual, the network can learn, if it is led to it slowly. Thrown into
+# it at once, the first large gradients spoil the features that all later steps would have needed.
+
+# %%
+with_warmup, without = short_run(lr0=0.1), short_run(lr0=0.1, warmup_epochs=0)
+print("lower in the end, with warm-up:", total(with_warmup)[-1] < total(without)[-1])
+named = {"with warm-up": total(with_warmup), "without": total(without)}
+show_series(named, title="lr0 0.1, with and without warm-up", x_label="iteration")
+
+# %% [markdown]
+# **One term dominates.** The box loss gets 200 times its weight. Gradients of the three terms add up, and the sum is
+# clipped to length 10: almost all of that length now belongs to the box loss.
+
+# %%
+boxes_only = short_run(box=20)
+
+
+def learnt(values):
+    """The share by which a loss fell, whatever its gain."""
+    return 1 - values[-1] / values[0]
+
+
+parts_of, narrow = good.result.smoothed, boxes_only.result.smoothed
+print("its total loss falls by more:", learnt(total(boxes_only)) > learnt(total(good)))
+print("its boxes are learnt:", learnt(narrow["box"]) > 0.1)
+print("its classes fell less than in the good run:", learnt(narrow["cls"]) < learnt(parts_of["cls"]))
+both = {"good": parts_of, "box times 200": narrow}
+row(
+    *(
+        show_bars({name: learnt(of[part]) for name, of in both.items()}, f"{part}: share learnt")
+        for part in ("box", "cls")
+    )
+)
+
+# %% [markdown]
+# **What to notice**
+# - The total loss of that run falls beautifully. Only the parts, one by one, show that the class is not learnt.
+# - So look at the parts, not only at the total, and at mAP, which no gain can flatter.
+
+# %% [markdown]
+# ## 12. When memory runs out
+#
+# Training keeps what every layer put out until `backward` has used it. That is what fills the memory, not the weights.
+
+
+# %%
+def bytes_put_out(model, size):
+    """Of all modules without parts, for one image of that size, in float32."""
+    sizes = []
+    leaves = [module for module in model.modules() if not list(module.children())]
+    hooks = [leaf.register_forward_hook(lambda _, __, out: sizes.append(out.numel() * 4)) for leaf in leaves]
+    with torch.no_grad():
+        model(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return sum(sizes)
+
+
+at_640, at_320 = bytes_put_out(model, 640), bytes_put_out(model, 320)
+weights = 4 * sum(p.numel() for p in model.parameters())
+print(f"one image of 640 pixels: {at_640 / 1e6:.0f} MB; of 320 pixels: 1/{at_640 / at_320:.0f} of that")
+print(f"weights, gradients, momentum and average together: {4 * weights / 1e6:.0f} MB, for any batch")
+print(f"a batch of 64 at 640 pixels, about: {(64 * at_640 + 4 * weights) / 1e9:.0f} GB")
+
+# %% [markdown]
+# So memory grows with the batch, and with the *square* of the image's side. What to try, the best first:
+#
+# 1. **A smaller batch.** Accumulation keeps the step the same; only BatchNorm sees fewer images.
+# 2. **bfloat16**: half of it.
+# 3. **Smaller images**: a quarter at half the side, but small objects are lost.
+# 4. **`freeze=10`**: the backbone is not trained, so that its outputs need not be kept.
+#
+# When a batch does not fit on a graphics card, the Trainer measures what one and two images need and says which batch
+# would fit. This is its arithmetic, for a card with 8 GB:
+
+# %%
+from yolo_lite.train.diagnose import Memory, batch_that_fits
+
+one, two = 4 * weights + at_640, 4 * weights + 2 * at_640
+print("batches of 64 do not fit into 8 GB; this one should:", batch_that_fits(Memory(8 * 10**9, one, two), 64))
+
+# %% [markdown]
+# ## 13. What caching buys
+#
+# A photograph is decoded from its file, and shrunk, every time it is needed: once per epoch, and four times that with
+# mosaics. `cache="ram"` keeps the shrunk pictures. Here, both ways, the same photographs are read three times.
+
+
+# %%
+def seconds(dataset):
+    """For three epochs of samples."""
+    start = time.perf_counter()
+    for epoch in range(3):
+        for index in range(len(dataset)):
+            dataset.sample(index, epoch)
+    return time.perf_counter() - start
+
+
+plain, cached = yl.YoloDataset("photos", 320), yl.YoloDataset("photos", 320, cache="ram")
+times = {"decoded each time": seconds(plain), "cached": seconds(cached)}
+print("the cache is faster:", times["cached"] < times["decoded each time"])
+needed = 118_287 * 640 * 480 * 3 / 1e9
+print(f"COCO's 118,287 training images at 640 x 480 would need about {needed:.0f} GB")
+show_bars(times, title="three epochs of samples, 320 pixels", y_label="seconds")
+
+# %% [markdown]
+# **What to notice**
+# - A cache pays where decoding is what the network waits for: small networks, fast cards, few cores.
+# - It must fit. For what does not fit into memory there is `cache="disk"`, which saves the decoding, not the reading.
+
+# %% [markdown]
+# ## 14. What a full COCO run takes
+#
+# YOLOv5 is trained for 300 epochs on 118,287 images. A training step costs about three times the forward pass: once
+# forward, about twice that backward. How long that takes depends on how many images a second pass through your machine.
+# Measure it: every step of the Trainer says `images_per_s`.
+
+# %%
+coco = yl.create_model("yolov5n")
+images_seen = 118_287 * 300
+work = images_seen * 3 * coco.summary(640).flops
+print(f"batches of 64 in an epoch: {-(-118_287 // 64):,}; in 300: {-(-118_287 // 64) * 300:,}")
+print(f"images seen: {images_seen:,}; work: {work:.1e} operations")
+speeds = {"two cores of a CPU": 12, "a small card": 150, "a large card": 600, "eight large cards": 4800}
+rows = [[name, speed, f"{images_seen / speed / 86400:.1f}"] for name, speed in speeds.items()]
+print("days at these speeds:", {name: float(days) for name, _, days in rows})
+show_table(["machine (speeds are examples)", "images a second", "days for 300 epochs"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - Nobody trains COCO on a laptop to learn how it works. Drawn scenes of 160 pixels teach the same in half a minute.
+# - For your own pictures start from weights that were trained already: notebook 10.
+
+# %% [markdown]
+# ## 15. Check: the optimiser by hand, and the whole loop on one page
+#
+# First the step itself. SGD with Nesterov momentum $m$ keeps a running sum $v$ of gradients, and steps a little beyond
+# it:
+#
+# $$ g \leftarrow g + \text{decay} \cdot w, \qquad v \leftarrow m\,v + g, \qquad
+#    w \leftarrow w - \text{rate}\,(g + m\,v) $$
+
+
+# %%
+def nesterov_step(parameters, sums, rate, momentum, decay):
+    """One step of SGD, without torch.optim."""
+    for w in parameters:
+        g = w.grad + decay * w
+        sums[w] = momentum * sums[w] + g if w in sums else g
+        w -= rate * (g + momentum * sums[w])
+
+
+by_hand, by_torch, sums = nn.Linear(4, 1), nn.Linear(4, 1), {}
+by_torch.load_state_dict(by_hand.state_dict())
+optimizer = torch.optim.SGD(by_torch.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.1)
+for _ in range(5):
+    for layer in (by_hand, by_torch):
+        layer.zero_grad()
+        layer(many).square().mean().backward()
+    with torch.no_grad():
+        nesterov_step(by_hand.parameters(), sums, 0.01, 0.9, 0.1)
+    optimizer.step()
+print("after 5 steps, by hand equal to PyTorch's:", torch.allclose(by_hand.weight, by_torch.weight, atol=1e-6))
+
+# %% [markdown]
+# And now everything from above: groups, rates, accumulation, clipping, average.
+
+
+# %%
+def train_by_hand(model, loader, schedule, epochs):
+    """The training loop on one page; returns the averaged network."""
+    loss, ema = model.criterion(schedule.hyp, SIZE), ModelEma(model)
+    optimizer = create_optimizer(model, schedule.hyp, "SGD", schedule.scaled_weight_decay)
+    iteration, last_step = 0, -1
+    for epoch in range(epochs):
+        model.train().zero_grad()
+        loader.set_epoch(epoch)
+        for batch in loader:
+            rates = schedule.at(iteration)
+            apply_rates(optimizer, rates)
+            parts = loss(model(batch.images / 255), batch.targets)
+            parts.total.backward()  # adds to the gradients of the batches before
+            if iteration - last_step >= rates.accumulate:
+                nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                ema.update(model)
+                last_step = iteration
+            iteration += 1
+    return ema.model
+
+
+# %% [markdown]
+# The same run twice: by hand, and by `yl.Trainer`. The two networks begin with the same weights, because the same seed
+# made them.
+
+# %%
+options = {"epochs": 3, "batch_size": 4, "nominal_batch": 8, "least_warmup": 4}
+brisk = hyp.replace(warmup_epochs=0.5)
+ours, theirs = (yl.create_model("yolov5n", names=scenes.names) for _ in range(2))
+trainer = yl.Trainer(theirs, scenes, hyp=brisk, auto_anchors=False, **options).fit()
+loader = yl.create_dataloader(scenes, batch_size=4, shuffle=True)
+our_average = train_by_hand(ours, loader, trainer.schedule, epochs=3)
+
+
+def identical(one, other):
+    """Whether two networks agree in every bit of every number."""
+    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+print("iterations:", trainer.iteration, "- optimiser steps:", trainer.ema.updates)
+print("the two differ from an untrained one:", not identical(ours, yl.create_model("yolov5n", names=scenes.names)))
+print("trained weights, by hand and by the Trainer, bit for bit the same:", identical(ours, theirs))
+print("averaged weights too:", identical(our_average, trainer.ema.model))
+
+# %% [markdown]
+# That is the Trainer: this loop, and around it what a run of days needs. It saves its state so that a killed run goes
+# on (`Trainer.resume`), validates after each epoch, shares the batches among several cards, and explains what stopped
+# it. Its own loop stands in `yolo_lite/train/trainer.py`, `Trainer.steps` and `Trainer.train_batch`, and reads like the
+# one above.
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>Your batch size is 8. After how many batches is a step taken, after warm-up?</summary>
+#
+# After round(64 / 8) = 8 batches: `Schedule(hyp, 30, 125, batch_size=8).accumulate`.
+# </details>
+#
+# <details><summary>You fine-tune a trained network for 50 iterations with the default settings. What is odd about its
+# rates?</summary>
+#
+# Warm-up takes at least 100 iterations, so the run ends in the middle of it: the weights never reach `lr0`, and the
+# biases are moved with up to ten times that. Set `least_warmup` lower, or take the preset "small-data".
+# </details>
+#
+# <details><summary>Two runs with different gains for the box loss. One has the lower loss. Is it better?</summary>
+#
+# Nobody can say: the gain is a factor in the loss. Compare mAP, or each part divided by its gain.
+# </details>
+#
+# <details><summary>Why is the average of the weights useless after ten steps with a fixed decay of 0.9999?</summary>
+#
+# It would still be 0.9999^10 = 99.9 % the random network of the beginning. That is why the decay itself grows:
+# after 10 updates it is only 0.005.
+# </details>
+#
+# <details><summary>The loss is nan after 200 iterations. Which of the remedies of this notebook would you try
+# first?</summary>
+#
+# A lower rate. Clipping is already there and shortens long gradients, but it cannot repair a step in a wrong direction
+# that is repeated 200 times. With float16, try bfloat16. The Trainer's message names the layer in which it began.
+# </details>
+#
+# Next: [09_inference_and_map](09_inference_and_map.ipynb): the network is trained. How do 25,200 boxes become a few,
+# and how good are they?
