@@ -1,0 +1,817 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 6. The loss: what every prediction is told
+#
+# The network has spoken: 25,200 predictions for a picture, 85 numbers each. The last notebook said which of them
+# answer for which object. Now somebody has to say *how wrong* they are, in one number that training can push down: the
+# **loss**. YOLOv5 asks three questions:
+#
+# - **box**: do the boxes of the matched predictions lie where their objects are?
+# - **objectness**: does *every* prediction know whether, and how well, it has an object?
+# - **class**: do the matched predictions name the right class?
+#
+# We take each of them apart, and at the end write the whole loss by hand. It runs in about half a minute.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+import math
+
+import torch
+from torch.nn import functional
+
+import yolo_lite as yl
+from walkthrough import IouPlayground, LossExplorer, row, show_bars
+from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
+from yolo_lite.boxes import IOU_KINDS
+from yolo_lite.loss.focal import binary_loss, focal_weight, smooth_targets
+from yolo_lite.loss.loss import decode_matches
+
+# %% [markdown]
+# ## 1. What goes in, what comes out
+#
+# In: the raw maps of the network, one for each grid, and the targets of the batch. Out: four numbers. `criterion` is
+# the model's loss; training calls the same function. The weights of this network are still random.
+
+# %%
+photos = yl.YoloDataset("photos")
+batch = yl.tour_batch()
+model = yl.create_model("yolov5n", names=photos.names)
+with torch.no_grad():
+    maps = model(batch.images.float() / 255)
+criterion = model.criterion(yl.Hyperparameters(), img_size=640)
+parts = criterion(maps, batch.targets)
+print("maps:", [tuple(raw.shape) for raw in maps], " targets:", tuple(batch.targets.shape))
+show_bars({"box": parts.box, "obj": parts.obj, "cls": parts.cls}, title="the loss before training", y_label="loss")
+
+# %% [markdown]
+# The grids are dealt with one after the other, and what they contribute is added up. `levels` gives the three
+# contributions, and everything that was computed on the way.
+
+# %%
+levels = criterion.levels(maps, batch.targets)
+matches = [level.matches for level in levels]
+for name in ("box", "obj", "cls"):
+    added = sum(getattr(level, name) for level in levels)
+    print(f"{name}: the three grids add up to the loss: {torch.isclose(added, getattr(parts, name)).item()}")
+print("what a level keeps:", ", ".join(levels[0]._fields))
+
+# %% [markdown]
+# ## 2. How few are asked
+#
+# Only matched predictions have a box and a class to be compared with. How many are they? Here is each picture of the
+# batch.
+
+# %%
+rows = []
+for stride, raw, match in zip(model.strides, maps, matches):
+    each = [int((match.image == image).sum()) for image in range(4)]
+    rows.append([f"stride {stride}", raw[0, ..., 0].numel(), *each, sum(each)])
+    print(f"stride {stride:2}: {rows[-1][1]:6} predictions a picture, matched in pictures 0 to 3: {each}")
+total, matched = sum(row[1] for row in rows) * 4, sum(row[-1] for row in rows)
+print(f"together {matched} of {total}: {matched / total:.2%}")
+
+# %% [markdown]
+# Of 19,200 predictions of the fine grid, 3 are asked about a box in picture 0, and none in picture 3. The other
+# predictions are not *wrong*. Nobody looks at their boxes. The gradient proves it: where it is 0, the loss does not
+# care.
+
+# %%
+leaves = [raw.clone().requires_grad_() for raw in maps]
+gradients = torch.autograd.grad(criterion(leaves, batch.targets).total, leaves)
+for stride, gradient in zip(model.strides, gradients):
+    felt = [int((gradient[..., part] != 0).any(-1).sum()) for part in (slice(0, 4), slice(4, 5), slice(5, 85))]
+    print(f"stride {stride:2}: predictions that feel a pull on box {felt[0]}, objectness {felt[1]}, class {felt[2]}")
+
+# %% [markdown]
+# **What to notice**
+# - Box and class loss: the matches, and nobody else. Objectness: every prediction there is.
+# - So a good box loss is no sign that the network is *silent* where nothing is. That is the objectness loss's task.
+#
+# How are the matched predictions picked out of the maps? By indexing with four lists at once, *image, anchor, row,
+# column*. The first match takes the first entry of each list, the second the second, and so on. The 85 numbers stay:
+#
+# $$ (4, 3, 40, 40, 85) \; [\,(m), (m), (m), (m)\,] \to (m, 85) $$
+
+# %%
+raw, match = maps[1], matches[1]  # stride 16
+picked = raw[match.image, match.anchor, match.row, match.col]  # (m, 85)
+k = 10
+place = [int(index[k]) for index in (match.image, match.anchor, match.row, match.col)]
+print("picked:", tuple(picked.shape), f" match {k} stands at image, anchor, row, column {place}")
+print("the same 85 numbers:", torch.equal(picked[k], raw[tuple(place)]))
+
+# %% [markdown]
+# ## 3. From raw numbers to boxes, in cells
+#
+# Raw numbers are decoded as in the notebook about grids:
+#
+# $$ x = 2\sigma(t_x) - 0.5, \quad y = 2\sigma(t_y) - 0.5, \quad
+# w = (2\sigma(t_w))^2\, w_a, \quad h = (2\sigma(t_h))^2\, h_a $$
+#
+# with one difference: nothing is multiplied by the stride, and the cell's place is not added. The box stays in
+# **cells**, measured from its own cell's corner, and so does the object's (`matches.box`). Why? The loss compares the
+# two, and an overlap is the same in any unit and from any corner. Leaving both out saves work.
+
+# %%
+boxes = decode_matches(picked, match.anchor_wh)  # (m, 4)
+s = picked[k, :4].sigmoid()
+by_hand = torch.cat((2 * s[:2] - 0.5, (2 * s[2:]) ** 2 * match.anchor_wh[k]))
+print("by hand equal to decode_matches:", torch.allclose(by_hand, boxes[k]))
+pixels = yl.bbox_iou(boxes * 16, match.box * 16)
+print("the same overlap in pixels as in cells:", torch.allclose(pixels, levels[1].overlap, atol=1e-5))
+
+# %% [markdown]
+# Let us see some, on the picture. The largest object of picture 2 on the coarse grid, and what the prediction of each
+# anchor in its own cell says about it. (For the drawing, cell and stride are put back.)
+
+# %%
+match, truth = matches[2], batch.targets[11, 2:6]
+boxes = decode_matches(maps[2][match.image, match.anchor, match.row, match.col], match.anchor_wh)
+mine = (match.target == 11) & (match.offset == 0)
+boxes[:, :2] += torch.stack((match.col, match.row), 1)  # from the picture's corner
+xyxy = yl.xywh_to_xyxy(torch.cat((truth[None] * 640, boxes[mine] * 32)))
+words = ["object", *(f"anchor {anchor}" for anchor in match.anchor[mine].tolist())]
+show_image(batch.images[2], xyxy, words)
+
+# %% [markdown]
+# **What to notice**
+# - The network has learnt nothing yet, and still the boxes are not absurd. Each lies around its cell and is about as
+#   large as its anchor: that is what the decoding does with numbers near 0.
+# - Each of them is compared with the object *by itself*. There is no vote, and no "best one".
+
+# %% [markdown]
+# ## 4. The box loss: CIoU, term by term
+#
+# How well do two boxes agree? Take a prediction (50, 80, 150, 140) and an object (90, 70, 160, 160), as left, top,
+# right, bottom. The obvious measure is **intersection over union** (IoU): what both cover, divided by what either
+# covers.
+
+# %%
+pred = torch.tensor([[50, 80, 150, 140]], dtype=torch.float64)
+truth = torch.tensor([[90, 70, 160, 160]], dtype=torch.float64)
+intersection = (150 - 90) * (140 - 80)
+union = 100 * 60 + 70 * 90 - intersection
+iou = intersection / union
+print(f"intersection {intersection}, union {union}, IoU {iou:.6f}, loss 1 - IoU {1 - iou:.6f}")
+paper = torch.full((200, 200, 3), 114, dtype=torch.uint8)
+show_image(paper, torch.cat((pred, truth)), ["prediction", "object"])
+
+# %% [markdown]
+# IoU has blind spots. Three descendants add what it does not see, one term after the other:
+#
+# $$ \text{GIoU} = \text{IoU} - \frac{C - U}{C} \qquad
+# \text{DIoU} = \text{IoU} - \frac{\rho^2}{c^2} \qquad
+# \text{CIoU} = \text{DIoU} - \alpha v $$
+#
+# - $C$ is the area of the smallest box around both, $U$ the union. GIoU takes off the share of $C$ that neither
+#   covers.
+# - $\rho$ is the distance of the two centres, $c$ the diagonal of that smallest box. Their quotient is at most 1,
+#   whatever the boxes' size.
+# - $v = \frac{4}{\pi^2} \left(\arctan\frac{w_o}{h_o} - \arctan\frac{w}{h}\right)^2$ compares the shapes, width over
+#   height, and $\alpha = \frac{v}{1 - \text{IoU} + v}$ decides how much that counts.
+
+# %%
+hull = (160 - 50) * (160 - 70)
+distance2 = (125 - 100) ** 2 + (115 - 110) ** 2  # of the centres (125, 115) and (100, 110)
+diagonal2 = (160 - 50) ** 2 + (160 - 70) ** 2
+v = 4 / math.pi**2 * (math.atan(70 / 90) - math.atan(100 / 60)) ** 2
+alpha = v / (1 - iou + v)
+giou, diou = iou - (hull - union) / hull, iou - distance2 / diagonal2
+by_hand = {"iou": iou, "giou": giou, "diou": diou, "ciou": diou - alpha * v}
+print(f"smallest box {hull}, distance squared {distance2}, diagonal squared {diagonal2}, v {v:.6f}, alpha {alpha:.6f}")
+
+# %%
+terms = yl.iou_terms(pred, truth, "xyxy")
+for kind in IOU_KINDS:
+    library = terms.value(kind).item()
+    print(f"1 - {kind:4}: by hand {1 - by_hand[kind]:.6f}, by the library {1 - library:.6f}")
+print(f"1 - ciou with one digit more: {1 - terms.value('ciou').item():.7f}")
+
+# %% [markdown]
+# Do we need all these terms? Here are three pairs of predictions for one object. In each pair the second one is
+# plainly better. Who can tell?
+
+# %%
+goal = torch.tensor([[20.0, 20, 100, 100]])
+pairs = {
+    "far or near": ((200.0, 20, 280, 100), (110.0, 20, 190, 100)),
+    "aside or central": ((25.0, 25, 65, 65), (40.0, 40, 80, 80)),
+    "flat or square": ((20.0, 50, 100, 70), (40.0, 40, 80, 80)),
+}
+pairs = {name: torch.tensor(two) for name, two in pairs.items()}  # (2, 4) each: the worse one, the better one
+loss = {name: {kind: 1 - yl.bbox_iou(two, goal, kind, "xyxy") for kind in IOU_KINDS} for name, two in pairs.items()}
+for name, by_kind in loss.items():
+    print(f"{name:17} told apart by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
+paper = torch.full((120, 300, 3), 114, dtype=torch.uint8)
+pictures = [show_image(paper, torch.cat((goal, two)), ["object", "worse", "better"]) for two in pairs.values()]
+row(*pictures, titles=list(pairs))
+
+# %%
+columns = ["pair", *(f"{kind}, {which}" for kind in IOU_KINDS for which in ("worse", "better"))]
+rows = [[name, *(f"{x:.3f}" for losses in by_kind.values() for x in losses.tolist())] for name, by_kind in loss.items()]
+show_table(columns, rows, title="losses, 1 - overlap")
+
+# %% [markdown]
+# **What to notice**
+# - Boxes that do not touch: IoU is 0 for both and says "hopeless". The others see that one is nearer.
+# - One box inside the other: IoU *and* GIoU cannot tell where inside. The distance of the centres can.
+# - Same centre, same IoU: only $v$ sees that the shape is wrong.
+#
+# CIoU sees all three, so YOLOv5 takes it. Try it: pull the prediction away, put it inside, make it flat. The arrows
+# show where the chosen loss wants it to go.
+
+# %%
+playground = IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=150)
+playground
+
+# %% [markdown]
+# **What to notice**
+# - The table of terms holds the numbers from above.
+# - $\alpha$ is small while the boxes hardly overlap: shape is a matter for boxes that have found their object. For the
+#   gradient it counts as a constant.
+# - Choose `box_loss` "iou" and pull the boxes apart: the arrows vanish.
+#
+# The box loss of a grid is the mean of $1 - \text{CIoU}$ over its matches, and the three means are added, times a gain
+# of 0.05 that section 10 explains.
+
+# %%
+box = 0.05 * sum((1 - level.overlap).mean() for level in levels)
+print("box loss by hand equal to the library's:", torch.isclose(box, parts.box).item())
+show_histogram(torch.cat([level.overlap for level in levels]), title="CIoU of the matched predictions", x_label="CIoU")
+
+# %% [markdown]
+# ## 5. Yes or no: binary cross-entropy
+#
+# The other two losses are about questions with yes or no. The network answers with a raw number $z$, a **logit**;
+# $p = \sigma(z) = 1 / (1 + e^{-z})$ is its probability for "yes". If the answer should be $t$, the **binary
+# cross-entropy** (BCE) is
+#
+# $$ \text{BCE} = -t \ln p - (1 - t) \ln (1 - p) $$
+#
+# It is $-\ln$ of the probability that was given to the right answer: 0 for a sure and right one, without limit for a
+# sure and wrong one. And not knowing ($z = 0$, $p = 0.5$) always costs $\ln 2 = 0.693$. Remember that number.
+
+# %%
+z = torch.tensor([-3.0, 0.0, 3.0])
+for t in (1.0, 0.0):
+    p = z.sigmoid()
+    by_hand = -t * p.log() - (1 - t) * (1 - p).log()
+    library = binary_loss(z, torch.full_like(z, t))
+    print(f"t = {t:.0f}:", [f"{x:.4f}" for x in by_hand.tolist()], "library:", torch.allclose(by_hand, library))
+
+# %% [markdown]
+# Written like this it breaks. A computer's $\sigma(200)$ is exactly 1, so $\ln(1 - p)$ is $-\infty$. Put together on
+# paper first, logarithm and sigmoid give a formula that holds for any $z$. This is why losses take *logits*, not
+# probabilities:
+#
+# $$ \text{BCE} = \ln\left(1 + e^{z}\right) - z\,t $$
+#
+# The first term is called **softplus**; PyTorch computes it without ever forming $e^{200}$.
+
+# %%
+def bce(z, t):
+    return functional.softplus(z) - z * t
+
+z, t = torch.tensor([200.0, -200.0, 0.5]), torch.tensor([0.0, 0.0, 1.0])
+p = z.sigmoid()
+print("from probabilities:", (-t * p.log() - (1 - t) * (1 - p).log()).tolist()[:2])
+print("from logits:       ", bce(z, t).tolist()[:2], " equal to the library's:", torch.allclose(bce(z, t), binary_loss(z, t)))
+
+# %% [markdown]
+# ## 6. Objectness: how good is my box?
+#
+# What should a matched prediction be told to answer to "is there an object?" The first idea is 1: there is one. YOLOv5
+# tells it something else: **the overlap of its own box with the object**, the CIoU from above. A prediction whose box
+# is poor shall say so.
+#
+# Can BCE teach a number like 0.6? Yes. Its slope is $\sigma(z) - t$, so it is lowest exactly where the probability is
+# $t$:
+
+# %%
+p = torch.linspace(0.01, 0.99, 99)
+curves = {f"target {t}": binary_loss(p.logit(), torch.full_like(p, t)) for t in (0.0, 0.3, 0.6, 1.0)}
+for name, curve in curves.items():
+    print(f"{name}: lowest at p = {p[curve.argmin()]:.2f}")
+print(f"with target 0.6 the loss cannot fall below {curves['target 0.6'].min():.3f}")
+show_series(curves, p, "BCE", "probability that the network gives", "loss")
+
+# %% [markdown]
+# **What to notice**
+# - With a soft target the loss is never 0, not even for the perfect answer. Do not wait for the objectness loss to
+#   vanish.
+#
+# What does it buy? In the end the confidence decides which of many boxes for one object survives: the surest one. Let
+# us freeze the boxes of our 264 matched predictions and let only their objectness learn, once towards the overlap and
+# once towards a constant 1.
+
+# %%
+overlap = torch.cat([level.overlap for level in levels]).clamp(min=0)  # (264,)
+answers_for = torch.cat([match.target for match in matches])  # (264,) which object
+start = torch.cat([raw[m.image, m.anchor, m.row, m.col, 4] for raw, m in zip(maps, matches)])
+
+def learnt(target, rate=4.0, steps=300):
+    z = start.clone()
+    for _ in range(steps):
+        z -= rate * (z.sigmoid() - target)  # the gradient of BCE
+    return z.sigmoid()
+
+# %%
+confidence = {"target: the overlap": learnt(overlap), "target: 1": learnt(torch.ones_like(overlap))}
+for name, p in confidence.items():
+    mine = [answers_for == target for target in range(len(batch.targets))]
+    best = all(overlap[m][p[m].argmax()] == overlap[m].max() for m in mine)
+    print(f"{name}: confidences differ by more than 0.01: {bool(p.max() - p.min() > 0.01)};",
+          f"the surest prediction of every object has its best box: {best}")
+order = overlap.argsort()
+show_series({name: p[order] for name, p in confidence.items()}, overlap[order], "what confidence means",
+            "overlap of the prediction's box", "confidence learnt")
+
+# %% [markdown]
+# **What to notice**
+# - Towards 1: everybody is sure. The confidence says nothing about the box, and choosing the surest is rolling dice.
+# - Towards the overlap: the confidence *is* the overlap. The best box wins.
+#
+# Two details. The overlap is **clamped at 0**: CIoU can be negative, a probability cannot. And BCE with a negative
+# target has no bottom:
+
+# %%
+print("some matched predictions have a negative CIoU:", bool((torch.cat([x.overlap for x in levels]) < 0).any()))
+for z in (-10.0, -100.0, -1000.0):
+    print(f"target -0.1, logit {z:6.0f}: loss {bce(torch.tensor(z), torch.tensor(-0.1)):.1f}")
+
+# %% [markdown]
+# And it is **detached**: for the gradient it counts as a given number, not as something the box can change. Why? The
+# slope of BCE in its *target* is $-z$. A network that is not sure yet has negative logits, so raising the target
+# raises the loss. It could make the objectness loss smaller by making its boxes *worse*:
+
+# %%
+target = overlap.clone().requires_grad_()
+slope = torch.autograd.grad(functional.binary_cross_entropy_with_logits(start, target, reduction="sum"), target)[0]
+print("the slope in the target is -z:", torch.allclose(slope, -start, atol=1e-5))
+print("matched predictions for which a better box would cost objectness loss:", f"{(slope > 0).float().mean():.0%}")
+print("the library's objectness target carries a gradient:", levels[0].objectness.requires_grad)
+
+# %% [markdown]
+# ## 7. All the others: silence
+#
+# Every prediction without a match gets the target 0. Here are the targets of picture 2 on the coarse grid, one map for
+# each anchor: bright where a match asks for a high confidence, dark where silence is wanted.
+
+# %%
+positive = sum(int((level.objectness > 0).sum()) for level in levels)
+everything = sum(level.objectness.numel() for level in levels)
+print(f"{matched} matches, {everything - matched} predictions without one: {(everything - matched) / everything:.2%}")
+print("more matches than positive targets (negative overlaps are clamped to 0):", matched > positive)
+show_feature_maps({"objectness targets of picture 2, stride 32": levels[2].objectness}, image_index=2)
+
+# %% [markdown]
+# The objectness loss of a grid is the mean of BCE over *all* its cells and anchors, then times a weight for the grid
+# (section 9).
+
+# %%
+for stride, raw, level in zip(model.strides, maps, levels):
+    mean, count = bce(raw[..., 4], level.objectness).mean(), raw[..., 4].numel()
+    print(f"stride {stride:2}: mean over {count:6} predictions by hand:", torch.isclose(mean, level.obj_mean).item())
+
+# %% [markdown]
+# What about a picture without any object? Then all targets are 0, and box and class loss are 0, because there is
+# nobody to ask. Such pictures are good for something: they teach silence.
+
+# %%
+zeros = [torch.zeros(1, 3, size, size, 85) for size in (80, 40, 20)]  # all logits 0
+empty = criterion(zeros, torch.zeros(0, 6))
+print(f"box {empty.box:.1f}, cls {empty.cls:.1f}, obj greater than 0: {bool(empty.obj > 0)}")
+
+# %% [markdown]
+# ### Two objects, one prediction
+#
+# Two objects may claim the same prediction. For box and class both are listed, and both are averaged in. But a
+# prediction has only one objectness, so somebody must decide: it is **the last match in the list**. That is an
+# accident of writing to the same place twice, and the library keeps it, because equal numbers are the point. With
+# `collisions="best"` the better overlap counts, which is what one would expect. Two objects of nearly the same place:
+
+# %%
+twins = torch.tensor([[0, 0, 0.51, 0.51, 0.20, 0.22], [0, 1, 0.515, 0.515, 0.24, 0.20]])
+last = criterion.levels(zeros, twins)[2]
+best = model.criterion(yl.Hyperparameters(), collisions="best").levels(zeros, twins)[2]
+m = last.matches
+own = (m.offset == 0).nonzero().flatten().tolist()
+rows = []
+for k in own:
+    here = (0, m.anchor[k], m.row[k], m.col[k])
+    values = (last.overlap[k], last.objectness[here], best.objectness[here])
+    rows.append([int(m.anchor[k]), int(m.target[k]), *(f"{x:.4f}" for x in values)])
+    print("anchor {}, object {}: overlap {}; target with last {}, with best {}".format(*rows[-1]))
+
+# %% [markdown]
+# **What to notice**
+# - Anchor 0: the first object fits better (0.5461), but the second one comes last, so the target is 0.5290. With
+#   "best" it is 0.5461.
+# - Anchors 1 and 2: the second object fits better anyway, and both rules agree.
+
+# %% [markdown]
+# ## 8. The class: 80 separate questions
+#
+# A matched prediction has 80 class logits. Two ways to read them suggest themselves. **Softmax** makes them shares of
+# one cake:
+#
+# $$ p_i = \frac{e^{z_i}}{\sum_j e^{z_j}} $$
+#
+# The **sigmoid** treats each alone, $p_i = \sigma(z_i)$: is it a person? Is it an athlete? Is it a cup? Consider a
+# runner, for whom both "person" and "athlete" are right, and a patch of sky, for which nothing is.
+
+# %%
+classes = ["person", "athlete", "cup"]
+for name, logits in {"runner": [3.0, 3.0, -4.0], "sky": [-4.0, -4.0, -4.0]}.items():
+    z = torch.tensor(logits)
+    for kind, p in {"sigmoid": z.sigmoid(), "softmax": z.softmax(0)}.items():
+        print(f"{name:6} {kind}:", dict(zip(classes, [round(x, 3) for x in p.tolist()])), f"sum {p.sum():.3f}")
+
+# %% [markdown]
+# **What to notice**
+# - Softmax must give out exactly 1. The runner's classes take from each other and cannot both pass one half; the sky
+#   *must* be something, a third of each.
+# - Sigmoids are free: yes and yes; no, no and no.
+#
+# What would training do with the two? With targets (1, 1, 0), let 500 steps of gradient descent improve the logits:
+
+# %%
+def trained(loss):
+    z = torch.zeros(3, requires_grad=True)
+    for _ in range(500):
+        (gradient,) = torch.autograd.grad(loss(z), z)
+        z = (z - gradient).detach().requires_grad_()
+    return loss(z).item(), z
+
+wanted = torch.tensor([1.0, 1.0, 0.0])
+free, z_free = trained(lambda z: bce(z, wanted).sum())
+cake, z_cake = trained(lambda z: -(wanted * z.log_softmax(0)).sum())
+right = bool(((z_free.sigmoid() > 0.5) == wanted.bool()).all())
+shares = [round(x, 2) for x in z_cake.softmax(0)[:2].tolist()]
+print(f"sigmoid: all three answers right: {right}, loss below 0.05: {free < 0.05}")
+print(f"softmax: person and athlete stop at {shares}, and the loss at {cake:.2f}")
+print(f"that is 2 ln 2 = {2 * math.log(2):.4f}, which no softmax can go below")
+
+# %% [markdown]
+# The label files of this tour name only one class for each object. Still the sigmoid is the safer choice: datasets
+# with overlapping classes work without a change, and a class's answer does not depend on which others are in the list.
+#
+# The class loss of a grid is the mean of BCE over matches *and* classes, that is over $m \times 80$ numbers. The
+# wanted answers are 1 for the object's class and 0 for the 79 others.
+
+# %%
+total = 0.0
+for raw, m in zip(maps, matches):
+    logits = raw[m.image, m.anchor, m.row, m.col, 5:]  # (m, 80)
+    wanted = functional.one_hot(m.cls, 80).float()  # (m, 80)
+    total += bce(logits, wanted).mean()
+print("class loss by hand equal to the library's:", torch.isclose(0.5 * total, parts.cls).item())
+
+# %% [markdown]
+# With a single class there is nothing to choose: objectness says it all. Then the class loss is left out, and its
+# logit is never trained.
+
+# %%
+for num_classes in (1, 2, 80):
+    alone = yl.ComputeLoss(model.anchors, model.strides, num_classes)
+    maps_of_it = [torch.zeros(1, 3, size, size, 5 + num_classes) for size in (80, 40, 20)]
+    parts_of_it = alone(maps_of_it, torch.tensor([[0, 0, 0.5, 0.5, 0.1, 0.12]]))
+    print(f"number of classes {num_classes:2}, all logits 0: class loss {parts_of_it.cls:.4f}")
+
+# %% [markdown]
+# ## 9. Balance: three grids, one voice each
+#
+# The objectness of a grid is a *mean* over its predictions, 19,200 on the fine grid of one picture and 1,200 on the
+# coarse one. So a single prediction of the coarse grid has 16 times the weight of one on the fine grid. Small objects,
+# which live on the fine grid, would hardly be heard. **Balance** multiplies the three means by 4, 1 and 0.4:
+
+# %%
+rows, weights = [], []
+for stride, raw, balance in zip(model.strides, zeros, criterion.balance.tolist()):
+    count = raw[..., 0].numel()
+    weights.append((1 / count, balance / count))
+    rows.append([stride, count, f"{balance:.1f}", f"{1e4 / count:.2f}", f"{1e4 * balance / count:.2f}"])
+for k, name in enumerate(("without", "with")):
+    print(f"{name:7} balance: fine : middle : coarse = 1 :", " : ".join(f"{w[k] / weights[0][k]:.1f}" for w in weights[1:]))
+show_table(["stride", "predictions a picture", "balance", "weight of one, x 10,000", "with balance"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - With balance, a prediction of the fine grid weighs exactly as much as one of the middle grid, and the coarse one
+#   1.6 times as much instead of 16.
+# - Models with four or five grids have 4, 1, 0.25, 0.06 and 0.02.
+#
+# The reference can also adapt the balance while it trains. **Autobalance** gives each grid a weight that follows one
+# over its mean BCE, slowly, and always so that the grid of stride 16 has 1:
+#
+# $$ b \leftarrow 0.9999\, b + \frac{0.0001}{\text{mean BCE}}, \qquad b \leftarrow b / b_{\text{stride 16}} $$
+
+# %%
+adapting = model.criterion(yl.Hyperparameters(), autobalance=True)
+adapting(zeros, twins)
+b = [0.9999 * b + 0.0001 / math.log(2) for b in (4.0, 1.0, 0.4)]  # all logits 0: every mean is ln 2
+by_hand = torch.tensor([b[0] / b[1], 1.0, b[2] / b[1]])
+print("after one step, by hand equal to the library's:", torch.allclose(adapting.balance, by_hand, atol=1e-6))
+
+# %% [markdown]
+# ## 10. Gains: three losses in one sum
+#
+# Apples and pears: the box loss counts overlaps, objectness counts yes-or-no over thousands, class the same over a
+# few. Added as they are, the largest would drown the others. So each has a **gain**, found by trying: box 0.05,
+# objectness 1, class 0.5.
+
+# %%
+hyp = yl.Hyperparameters()
+without = {"box": parts.box / hyp.box, "obj": parts.obj / hyp.obj, "cls": parts.cls / hyp.cls}
+gained = {name: getattr(parts, name) for name in without}
+share = [float(p["box"] / sum(p.values())) for p in (without, gained)]
+print("without gains the box loss is more than three quarters of the sum:", share[0] > 0.75)
+print("with gains it is less than half of it:", share[1] < 0.5)
+row(show_bars(without, title="without gains"), show_bars(gained, title="with gains"))
+
+# %% [markdown]
+# The gains were found with 3 grids, 80 classes and 640 pixels. For another model `criterion` scales them, so that the
+# same three numbers keep their meaning:
+#
+# | gain | times | because |
+# |---|---|---|
+# | all | $3 / n_l$ | the loss *adds* grids: more of them, more summands |
+# | class | $n_c / 80$ | a mean over classes: with fewer classes each one weighs more |
+# | objectness | $(\text{size} / 640)^2$ | a mean over cells: in a smaller picture each one weighs more |
+
+# %%
+rows = []
+for n_levels, n_classes, size in [(3, 80, 640), (3, 80, 320), (3, 20, 640), (3, 1, 640), (4, 80, 1280)]:
+    scaled = hyp.scaled(n_levels, n_classes, size)
+    predictions = 3 * sum((size // stride) ** 2 for stride in (8, 16, 32, 64)[:n_levels])
+    rows.append([n_levels, n_classes, size, scaled.box, scaled.obj, scaled.cls, predictions])
+    gains = f"box {scaled.box:.4f}, obj {scaled.obj:.4f}, cls {scaled.cls:.5f}"
+    print(f"grids {n_levels}, classes {n_classes:2}, pixels {size:4}: {gains}")
+show_table(["grids", "classes", "pixels", "box", "obj", "cls", "predictions a picture"], rows)
+
+# %% [markdown]
+# Does that keep the meaning? What a single prediction, and a single class, weighs must come out the same:
+
+# %%
+(_, _, _, _, obj_640, cls_80, at_640), (_, _, _, _, obj_320, _, at_320), (*_, cls_20, _) = rows[:3]
+print("objectness, weight of one prediction at 320 and 640 equal:", math.isclose(obj_320 / at_320, obj_640 / at_640))
+print("class, weight of one class of 20 and of 80 equal:", math.isclose(cls_20 / 20, cls_80 / 80))
+
+# %% [markdown]
+# One factor is left. Box, objectness and class are means over the batch. Their sum is multiplied by the **batch
+# size**, and that is the total:
+#
+# $$ L = N \cdot (L_\text{box} + L_\text{obj} + L_\text{cls}) $$
+#
+# So a batch of four pulls like four batches of one. This matters because gradients are gathered until about 64
+# pictures have been seen (notebook 08): the sum is then the same, however large the batches are. The same picture once
+# and twice:
+
+# %%
+one = torch.tensor([[0, 0, 0.5, 0.5, 0.1, 0.12]])
+two = torch.cat((one, one + torch.tensor([[1, 0, 0, 0, 0, 0]])))  # the same object in picture 1
+single, double = criterion(zeros, one), criterion([raw.repeat(2, 1, 1, 1, 1) for raw in zeros], two)
+print("the parts stay:", [torch.isclose(a, b).item() for a, b in zip(single[1:], double[1:])])
+print(f"the total grows by a factor of {double.total / single.total:.1f}")
+
+# %% [markdown]
+# What does a gain do to training? Not the loss itself, its *gradient* moves the weights. The explorer shows both, for
+# our batch and our network: the three losses, and who pulls how hard on the raw maps, beside the default settings.
+
+# %%
+explorer = LossExplorer(images=batch, model=model)
+explorer
+
+# %% [markdown]
+# **What to notice**
+# - No loss is clearly the largest, but the box loss clearly has the hardest pull. The height of a loss and its slope
+#   are two things.
+# - Objectness pulls weakest, although it is about 100,800 predictions. Nearly all of them are silent already; the head
+#   starts out that way, with negative objectness. (The cell below checks both.)
+# - Raise `balance_0` and watch the share "obj 8". Raise `label_smoothing` and watch the class loss.
+#
+# Moving a slider is the same as setting the value in Python:
+
+# %%
+pulls = dict(zip(explorer.result.now.terms, explorer.result.now.norms.norm(dim=1).tolist()))
+print("who pulls, hardest first:", sorted(pulls, key=pulls.get, reverse=True))
+silent = torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid()
+print("confidence below 0.05 before any training:", f"{(silent < 0.05).float().mean():.0%}", "of the predictions")
+explorer.box = 0.2
+now, usual = explorer.result.now.parts, explorer.result.default.parts
+print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
+print(explorer.as_code())
+explorer.reset()
+
+# %% [markdown]
+# ## 11. The whole loss with pencil and paper
+#
+# A case where everything can be worked out: all logits are 0, one picture, one object (0.5, 0.5, 0.1, 0.12). Every
+# probability is one half, so *every* BCE is $\ln 2$, whatever its target. Therefore
+#
+# $$ L_\text{obj} = (4 + 1 + 0.4) \ln 2 = 5.4 \ln 2 \qquad L_\text{cls} = 0.5 \cdot 3 \ln 2 = 1.5 \ln 2 $$
+
+# %%
+check = criterion([raw.double() for raw in zeros], one.double())
+print(f"obj {check.obj:.6f}, by hand {5.4 * math.log(2):.6f}")
+print(f"cls {check.cls:.6f}, by hand {1.5 * math.log(2):.6f}")
+print(f"box {check.box:.6f}, total {check.total:.6f}")
+
+# %% [markdown]
+# The box loss needs the matches. At logit 0 a prediction is its anchor, in the middle of its cell, so its overlap with
+# the object is plain geometry. The centre, (40, 40), (20, 20) and (10, 10) cells, lies exactly on grid lines. Then the
+# "right" and the "lower" cell are the object's own again (notebook 05), and some matches are listed up to three times:
+
+# %%
+box = 0.0
+for stride, level in zip(model.strides, criterion.levels([raw.double() for raw in zeros], one.double())):
+    m = level.matches
+    distinct = len({*zip(m.anchor.tolist(), m.row.tolist(), m.col.tolist())})
+    at_anchor = torch.cat((torch.full_like(m.anchor_wh, 0.5), m.anchor_wh), 1)  # x, y, w, h at logit 0
+    mean = (1 - yl.bbox_iou(at_anchor, m.box)).mean()
+    box += 0.05 * mean
+    print(f"stride {stride:2}: {len(m.cls):2} matches, {distinct} distinct; mean of 1 - CIoU {mean:.6f}")
+print(f"box loss by hand {box:.6f}")
+
+# %% [markdown]
+# ## 12. Label smoothing
+#
+# With the target 1, BCE is never content. A logit of 5 could be 6, 7, 8 ...: the network is paid for being *surer*,
+# even where a label is wrong. **Label smoothing** $\varepsilon$ asks for a little less: $1 - \varepsilon/2$ for the
+# right class, $\varepsilon/2$ for the others.
+
+# %%
+positive, negative = smooth_targets(0.1)
+print(f"label_smoothing 0.1: right class {positive}, others {negative}")
+z = torch.linspace(-2, 8, 1001).double()
+curves = {f"target {t}": binary_loss(z, torch.full_like(z, t)) for t in (1.0, positive)}
+print("target 1: lowest at the largest logit there is:", int(curves["target 1.0"].argmin()) == 1000)
+print(f"target 0.95: lowest at {z[curves['target 0.95'].argmin()]:.2f}, by hand ln(0.95 / 0.05) = {math.log(19):.2f}")
+show_series(curves, z, "class loss of the right class", "logit", "BCE")
+
+# %% [markdown]
+# **What to notice**
+# - With 0.95 there is a best logit, and being surer than that costs.
+# - The default is 0: no smoothing. It applies to the classes only; objectness has soft targets anyway.
+
+# %% [markdown]
+# ## 13. Focal loss
+#
+# A hundred thousand silent predictions, each a little wrong: is their sum not larger than that of the few that matter?
+# **Focal loss** multiplies BCE by a weight that fades where the answer is already right:
+#
+# $$ \text{FL} = \alpha_t\, (1 - p_t)^\gamma \cdot \text{BCE}, \qquad
+# p_t = t\,p + (1 - t)(1 - p), \quad \alpha_t = t\,\alpha + (1 - t)(1 - \alpha) $$
+#
+# $p_t$ is the probability given to the right answer, $\gamma$ says how fast the weight fades, and $\alpha = 0.25$
+# weighs positives against negatives.
+
+# %%
+p = torch.linspace(0.01, 0.99, 99)
+yes = torch.ones_like(p)
+weights = {f"gamma {g}": focal_weight(p.logit(), yes, g, alpha=0.5) / 0.5 for g in (0, 1, 2, 5)}
+right, wrong = weights["gamma 2"][[89, 9]].tolist()
+print(f"gamma 2: right with p = 0.9, weight {right:.2f}; wrong with p = 0.1, weight {wrong:.2f}")
+soft = torch.full_like(p, 0.6)
+kinds = {kind: focal_weight(p.logit(), soft, 2, alpha=0.5, kind=kind) / 0.5 for kind in ("focal", "quality")}
+print("target 0.6 and p = 0.6: weights", {kind: round(w[59].item(), 3) for kind, w in kinds.items()})
+row(show_series(weights, p, "weight, target 1", "probability", "(1 - p_t)^gamma"),
+    show_series(kinds, p, "weight, target 0.6, gamma 2", "probability", "weight"))
+
+# %% [markdown]
+# **What to notice**
+# - Left: with $\gamma = 2$ a good answer counts a hundredth; $\gamma = 0$ is plain BCE.
+# - Right: focal loss was made for targets 0 and 1. With a soft target it does not fade at the right answer. **Quality
+#   focal loss** takes $|t - p|^\gamma$ as its weight and does (`criterion(hyp, focal="quality")`).
+#
+# Four values to compare with, $\alpha = 0.25$ and $\gamma = 2$, as in RetinaNet:
+
+# %%
+for z, t in [(2.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
+    p = 1 / (1 + math.exp(-z))
+    p_t, alpha_t = (p, 0.25) if t else (1 - p, 0.75)
+    by_hand = -alpha_t * (1 - p_t) ** 2 * math.log(p_t)
+    library = binary_loss(torch.tensor(z).double(), torch.tensor(t).double(), gamma=2.0).item()
+    print(f"FL({z:.0f}, {t:.0f}) = {library:.5e}, by hand the same: {math.isclose(library, by_hand, rel_tol=1e-6)}")
+
+# %% [markdown]
+# Now the sum that started it: 100,000 silent predictions that say $p = 0.01$, and 100 objects that get only $p = 0.1$.
+
+# %%
+easy, hard = torch.full((100_000,), 0.01).double().logit(), torch.full((100,), 0.1).double().logit()
+for gamma in (0.0, 2.0):
+    background = binary_loss(easy, torch.zeros_like(easy), gamma=gamma).sum()
+    objects = binary_loss(hard, torch.ones_like(hard), gamma=gamma).sum()
+    share = background / (background + objects)
+    print(f"gamma {gamma:.0f}: background {background:8.3f}, objects {objects:7.3f}; background's share {share:.1%}")
+print("default fl_gamma:", hyp.fl_gamma)
+
+# %% [markdown]
+# **What to notice**
+# - Plain BCE: four fifths of the loss come from predictions that are nearly right. Focal: almost nothing.
+# - YOLOv5 leaves it off (`fl_gamma` 0). Its head starts out silent instead: `create_model` sets the objectness so low
+#   that the background is quiet from the first step. Turn it on in the explorer above and see who pulls.
+
+# %% [markdown]
+# ## 14. Check: the whole loss by hand
+#
+# Plain loops over the matches, nothing from the library but the matches themselves. First the overlap of two boxes:
+
+# %%
+def ciou(a, b):
+    (x, y, w, h), (xo, yo, wo, ho) = a, b
+    left, right = torch.stack((x - w / 2, xo - wo / 2)), torch.stack((x + w / 2, xo + wo / 2))
+    top, bottom = torch.stack((y - h / 2, yo - ho / 2)), torch.stack((y + h / 2, yo + ho / 2))
+    intersection = (right.min() - left.max()).clamp(min=0) * (bottom.min() - top.max()).clamp(min=0)
+    iou = intersection / (w * h + wo * ho - intersection)
+    diagonal2 = (right.max() - left.min()) ** 2 + (bottom.max() - top.min()) ** 2
+    v = 4 / math.pi**2 * (torch.atan(wo / ho) - torch.atan(w / h)) ** 2
+    alpha = (v / (1 - iou + v)).detach()
+    return iou - ((x - xo) ** 2 + (y - yo) ** 2) / diagonal2 - alpha * v
+
+# %%
+def level_by_hand(raw, match, balance):
+    picked = raw[match.image, match.anchor, match.row, match.col]  # (m, 85)
+    wanted = torch.zeros(raw.shape[:4])  # objectness targets
+    box = cls = 0.0
+    for k, numbers in enumerate(picked.unbind()):
+        s = numbers[:4].sigmoid()
+        w, h = (2 * s[2:]) ** 2 * match.anchor_wh[k]
+        overlap = ciou((2 * s[0] - 0.5, 2 * s[1] - 0.5, w, h), match.box[k])
+        wanted[match.image[k], match.anchor[k], match.row[k], match.col[k]] = overlap.detach().clamp(min=0)
+        right = torch.zeros(80)
+        right[match.cls[k]] = 1
+        box, cls = box + (1 - overlap), cls + bce(numbers[5:], right).mean()
+    m = len(picked)
+    return 0.05 * box / m, balance * bce(raw[..., 4], wanted).mean(), 0.5 * cls / m
+
+# %%
+mine = [raw.clone().requires_grad_() for raw in maps]
+by_level = [level_by_hand(raw, match, b) for raw, match, b in zip(mine, matches, (4.0, 1.0, 0.4))]
+box, obj, cls = (sum(terms) for terms in zip(*by_level))
+total = 4 * (box + obj + cls)  # four pictures
+for name, value in {"box": box, "obj": obj, "cls": cls, "total": total}.items():
+    print(f"{name:5} by hand equal to the library's: {abs(value - getattr(parts, name)).item() < 1e-5}")
+
+# %% [markdown]
+# The same value could be luck. The same *gradient*, in all 8.6 million numbers of the maps, is not: it is what
+# training follows.
+
+# %%
+by_hand = torch.autograd.grad(total, mine)
+print("numbers in the maps:", sum(raw.numel() for raw in maps))
+for stride, ours, theirs in zip(model.strides, by_hand, gradients):
+    error = (ours - theirs).norm() / theirs.norm()
+    print(f"stride {stride:2}: gradients equal to a hundred-thousandth of their length: {bool(error < 1e-5)}")
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>A prediction on a patch of sky has an absurd box, 600 pixels wide. What does the loss say about that?</summary>
+#
+# Nothing. It has no match, so it is in neither box nor class loss: section 2 showed that its gradient is 0 there. It
+# is only told to be silent.
+# </details>
+#
+# <details><summary>Your objectness loss stays at a small number and will not go to 0. Is something wrong?</summary>
+#
+# No. Its targets are overlaps such as 0.6, and BCE against 0.6 cannot fall below 0.673 (section 6), not even for the
+# perfect answer.
+# </details>
+#
+# <details><summary>You have a dataset of one class, faces. Which of the three losses is missing?</summary>
+#
+# The class loss. Objectness already says "face here".
+# </details>
+#
+# <details><summary>You train at 1280 instead of 640 pixels with three grids. What is the objectness gain, and why?</summary>
+#
+# $(1280/640)^2 = 4$. There are four times as many cells, each one's share in the mean is a quarter, and 4 makes up for
+# it. Ask `yl.Hyperparameters().scaled(3, 80, 1280).obj`.
+# </details>
+#
+# <details><summary>In the pencil-and-paper case, what would change if the object were twice as large?</summary>
+#
+# Objectness would not: every answer costs $\ln 2$, whatever its target. But 128 x 154 pixels are too much for the
+# anchors of the fine grid (154 / 23 = 6.7 is more than 4). It has no match, so only two grids have a class term: $0.5
+# \cdot 2 \ln 2 = 0.693$. The box loss changes with the overlaps. Set `one` to (0, 0, 0.5, 0.5, 0.2, 0.24) and see.
+# </details>
+#
+# **On to [07_backpropagation](07_backpropagation.ipynb)**: how the loss reaches every weight.
