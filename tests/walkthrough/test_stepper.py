@@ -229,7 +229,7 @@ def test_values_that_changed_in_place_are_marked_row_by_row():
     w = Stepper(trace(work)())
     w.step = 2
     assert panels(w)[2].marked == (2, 3)
-    assert panels(w)[1].rows[0][1] == "(6, 2) float32 (4 of 12 changed)"
+    assert panels(w)[1].caption == "bold: changed by this step; x: 4 of 12 changed"
 
 
 def test_planes_of_larger_tensors_are_chosen():

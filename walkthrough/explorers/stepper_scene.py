@@ -13,7 +13,7 @@ from walkthrough.show import class_name
 from walkthrough.trace import Change, Step, Trace, Value
 from walkthrough.trace.recording import ordinal
 
-LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 20, 30, 22
+LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 14, 19, 20  # so that the table fits beside the source
 
 
 class Stepped(NamedTuple):
@@ -72,24 +72,22 @@ def _calling_line(result: Stepped) -> int:
 
 def _variables(result: Stepped) -> Table:
     names = [*result.variables, *(name for name, change in result.changed.items() if change.value is None)]
-    rows = [
-        (shortened(name, LONGEST_NAME), *_value_words(result.variables.get(name), result.changed.get(name)))
-        for name in names
-    ]
+    rows = [(shortened(name, LONGEST_NAME), *_value_words(result.variables.get(name))) for name in names]
     marked = tuple(row for row, name in enumerate(names) if name in result.changed)
-    caption = "bold: changed by this step" if marked else "this step changed nothing"
+    notes = [f"{name}: {change.note}" for name, change in result.changed.items() if change.note]
+    caption = "; ".join(["bold: changed by this step", *notes]) if marked else "this step changed nothing"
     title = f"variables of {result.recording.calls[result.call].name}"
     return Table(("name", "value", "min, mean, max"), tuple(rows), title, caption, marked, pick="row")
 
 
-def _value_words(value: Value | None, change: Change | None) -> tuple[str, str]:
+def _value_words(value: Value | None) -> tuple[str, str]:
     """What it is, and its range; of few numbers the numbers."""
     if value is None:
         return "deleted", ""
     if value.kind not in ("tensor", "array") or not value.shape:
-        return shortened(value.text, LONGEST_VALUE), ""
-    note = f" ({change.note})" if change is not None and change.note else ""
-    what = f"{value.shape} {value.dtype}{note}"
+        short = len(value.text) <= LONGEST_VALUE or value.kind in ("number", "text", "tensor", "array")
+        return shortened(value.text if short else value.type, LONGEST_VALUE), ""
+    what = f"{value.shape} {value.dtype}"
     if value.stats is None:
         return what, ""
     if value.text.endswith("]"):  # its numbers are written out

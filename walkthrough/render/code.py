@@ -26,7 +26,7 @@ def window(code: Code) -> tuple[int, int]:
     """First and last line to be seen, as indices: those around the lit one, which stands in the lower half.
 
     >>> window(Code(("",) * 100, first=11, lit=61))
-    (34, 60)
+    (35, 59)
     """
     lit = code.lit - code.first if code.lit is not None else 0
     begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(code.lines) - MOST_LINES))
