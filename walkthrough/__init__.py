@@ -5,6 +5,7 @@
 picture 2 x 2, 1 box: left half
 """
 
+from walkthrough.blocks import show_block
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
@@ -55,6 +56,7 @@ __all__ = [
     "show_assignment",
     "show_bars",
     "show_batch",
+    "show_block",
     "show_confusion",
     "show_f1",
     "show_feature_maps",
