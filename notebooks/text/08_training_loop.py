@@ -15,7 +15,7 @@
 # # The training loop: many small steps, and how not to fall
 #
 # Notebook 07 ended with one gradient. One step along it makes the network a little better. Training repeats that step
-# a hundred thousand times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of
+# hundreds of thousands of times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of
 # five lines, asks what can go wrong with it, and adds one remedy after the other. At the end the whole loop stands on
 # one page and trains, bit for bit, the same weights as the library's `Trainer`.
 
@@ -380,12 +380,8 @@ print("its total loss falls by more:", learnt(total(boxes_only)) > learnt(total(
 print("its boxes are learnt:", learnt(narrow["box"]) > 0.1)
 print("its classes fell less than in the good run:", learnt(narrow["cls"]) < learnt(parts_of["cls"]))
 both = {"good": parts_of, "box times 200": narrow}
-row(
-    *(
-        show_bars({name: learnt(of[part]) for name, of in both.items()}, f"{part}: share learnt")
-        for part in ("box", "cls")
-    )
-)
+bars = [show_bars({n: learnt(of[part]) for n, of in both.items()}, f"{part}: share learnt") for part in ("box", "cls")]
+row(*bars)
 
 # %% [markdown]
 # **What to notice**
@@ -483,7 +479,7 @@ show_table(["machine (speeds are examples)", "images a second", "days for 300 ep
 
 # %% [markdown]
 # **What to notice**
-# - Nobody trains COCO on a laptop to learn how it works. Drawn scenes of 160 pixels teach the same in half a minute.
+# - Nobody trains COCO on a laptop to learn how it works. Small drawn scenes teach the same.
 # - For your own pictures start from weights that were trained already: notebook 10.
 
 # %% [markdown]
