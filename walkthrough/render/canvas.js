@@ -239,8 +239,16 @@ function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
 
 /** A hatch as a pattern: it tells cells apart without colour. */
 function hatchOf(ctx, kind) {
+  const pattern = ctx.createPattern((hatchTiles[kind] ??= hatchTile(kind)), "repeat");
+  pattern.setTransform(new DOMMatrix().scale(0.5));
+  return pattern;
+}
+
+const hatchTiles = {};
+
+function hatchTile(kind) {
   const side = 8;
-  const tile = new OffscreenCanvas(side * 2, side * 2);
+  const tile = element("canvas", { width: side * 2, height: side * 2 });
   const pen = tile.getContext("2d");
   pen.scale(2, 2);
   pen.strokeStyle = pen.fillStyle = "#000000B0";
@@ -255,9 +263,7 @@ function hatchOf(ctx, kind) {
   if (kind.includes("\\") || kind.includes("x")) slope(false);
   pen.stroke();
   if (kind.includes(".")) for (const [x, y] of [[2, 2], [6, 6]]) pen.fillRect(x - 0.9, y - 0.9, 1.8, 1.8);
-  const pattern = ctx.createPattern(tile, "repeat");
-  pattern.setTransform(new DOMMatrix().scale(0.5));
-  return pattern;
+  return tile;
 }
 
 /** The labels of all boxes, none over another where there is room. */

@@ -168,19 +168,21 @@ function barTicks(chart, width) {
   return { tickvals: shown, ticktext: shown.map((place) => plain(cut(bars.names[place]))), ticks: "", tickangle: 0, automargin: false };
 }
 
-/** The corner of the plot that holds the fewest points, for the legend. */
+/** Where the fewest points are, for the legend: a corner, or the middle above or below. */
 function freeCorner(chart) {
   const points = chart.marks.flatMap((mark) => {
     const xs = mark.x ?? (mark.edges ? mark.edges.slice(0, -1) : mark.names.map((_, place) => place));
     return xs.map((x, index) => [finite(x), finite((mark.y ?? mark.values ?? mark.counts)[index])]);
   });
   const known = points.filter(([x, y]) => x !== null && y !== null);
-  const span = (axis, given) => given ?? [Math.min(...known.map((p) => p[axis])), Math.max(...known.map((p) => p[axis]))];
+  const span = (axis, given) => given ?? [0, 1].map((end) => known.reduce((most, p) => Math[end ? "max" : "min"](most, p[axis]), end ? -Infinity : Infinity));
   const [[left, right], [low, high]] = [span(0, chart.x_range), span(1, chart.y_range)];
-  const bars = chart.marks.some((mark) => mark.kind !== "Series");
-  const inside = (isRight, isTop) =>
-    known.filter(([x, y]) => (isRight ? x > left + 0.55 * (right - left) : x < left + 0.45 * (right - left)) && (isTop ? y > low + 0.6 * (high - low) : bars || y < low + 0.4 * (high - low))).length;
-  const corners = [[true, true], [false, true], [true, false], [false, false]];
-  const [isRight, isTop] = corners.reduce((best, corner) => (inside(...corner) < inside(...best) ? corner : best));
-  return { x: isRight ? 0.99 : 0.01, xanchor: isRight ? "right" : "left", y: isTop ? 1 : 0.02, yanchor: isTop ? "top" : "bottom" };
+  const shares = known.map(([x, y]) => [(x - left) / (right - left || 1), (y - low) / (high - low || 1)]);
+  const bars = chart.marks.some((mark) => mark.kind !== "Series"); // they fill what is below their ends
+  const within = (middle) => ([x, y]) => Math.abs(x - middle[0]) < 0.25 && (middle[1] ? y > 0.6 : bars || y < 0.4);
+  const places = [[0.85, 1], [0.15, 1], [0.5, 1], [0.85, 0], [0.15, 0], [0.5, 0]];
+  const crowd = places.map((place) => shares.filter(within(place)).length);
+  const [across, down] = places[crowd.indexOf(Math.min(...crowd))];
+  const x = { 0.85: { x: 0.99, xanchor: "right" }, 0.15: { x: 0.01, xanchor: "left" }, 0.5: { x: 0.5, xanchor: "center" } }[across];
+  return { ...x, y: down ? 1 : 0.02, yanchor: down ? "top" : "bottom" };
 }

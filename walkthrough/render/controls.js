@@ -3,7 +3,7 @@
 
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
-const FEW_LETTERS = 34;
+const FEW_LETTERS = 25;
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -243,7 +243,7 @@ function codeLine(page) {
   });
   field.addEventListener("blur", () => ((field.hidden = true), (code.hidden = false)));
   const show = (text) => {
-    if (code.textContent !== text) code.textContent = code.title = text;
+    if (code.title !== text) [code.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
     field.value = text;
   };
   return { node: element("div", { class: "wt-code-line" }, code, field, button), show };

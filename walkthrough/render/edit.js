@@ -143,8 +143,9 @@ function press(view, event) {
   const at = pointerAt(view, event);
   view.node.setPointerCapture(event.pointerId);
   view.node.focus({ preventScroll: true });
-  const hit = event.shiftKey && view.panel.draw ? null : hitAt(view, at, event.pointerType);
-  const picked = pickedBoxAt(view, at);
+  const draws = event.shiftKey && view.panel.draw; // a box within a box
+  const hit = draws ? null : hitAt(view, at, event.pointerType);
+  const picked = draws ? null : pickedBoxAt(view, at);
   const free = view.panel.draw ? "draw" : view.panel.pick ? "point" : null;
   const kind = hit ? "box" : picked ? "pick" : free;
   view.chosen = hit;

@@ -22,9 +22,10 @@ import traitlets
 from walkthrough import style
 from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
 from walkthrough.images import heat
+from walkthrough.scene import Scene
 from walkthrough.serialise import to_json
 
-SCRIPTS = ("controls.js", "canvas.js", "edit.js", "charts.js", "tables.js", "live.js")  # one module in the browser
+PARTS = ("controls", "canvas", "edit", "charts", "tables", "page", "layout", "live")  # one module in the browser
 LOSSLESS = 256 * 256  # pixels up to which an image goes as PNG; photographs above that as JPEG
 QUALITY, REMEMBERED = 92, 64
 
@@ -76,7 +77,7 @@ class Live(anywidget.AnyWidget):
         controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
         controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
         told_of = {
-            "scene": to_json(explorer.as_scene(), key_of),
+            "scene": to_json(explorer.as_scene() if explorer.result is not None else Scene(()), key_of),
             "title": explorer.title or type(explorer).__name__,
             "controls": [told(name, control, explorer.state) for name, control in controls.items()],
             "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
@@ -185,7 +186,7 @@ def decoded(name: str, buffers: list[Any]) -> np.ndarray:
 def script(kind: str) -> str:
     """The JavaScript or the CSS of the page."""
     folder = files("walkthrough.render")
-    names = SCRIPTS if kind == "js" else ("live.css",)
+    names = [f"{part}.js" for part in PARTS] if kind == "js" else ["live.css"]
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 

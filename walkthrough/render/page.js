@@ -1,0 +1,113 @@
+// Between the page and the kernel: what the reader changes, what the kernel has dealt with, images, silence (live.py).
+
+const SILENCE = 5000; // milliseconds after which a reader is told that nothing comes back
+const PICTURES_KEPT = 200;
+const UNANSWERED = "The kernel does not answer: it is busy, or it has stopped. If it has stopped, run the cell again.";
+const GONE = "The kernel does not answer: run the cell again.";
+
+// What all explorers of a page share: images by what they hold, and plotly.js.
+const shared = (window[Symbol.for("walkthrough")] ??= { pictures: new Map(), plotly: null });
+
+function createPage(model, host) {
+  const id = `wt${Math.random().toString(36).slice(2, 9)}`;
+  const waiting = new Map(); // name -> {value, number}: what the kernel has not yet dealt with
+  const page = { id, model, look: model.get("look"), removed: false, number: 0, asked: 0, answered: 0 };
+  let timer = 0;
+
+  page.isPending = (name) => waiting.has(name);
+  page.pending = (name) => waiting.get(name)?.value;
+  page.value = (name) => (waiting.has(name) ? waiting.get(name).value : model.get("values")[name]);
+  page.change = (name, value) => {
+    waiting.set(name, { value, number: ++page.number });
+    const values = Object.fromEntries([...waiting].map(([key, change]) => [key, change.value]));
+    expect();
+    model.set("moved", { page: id, number: page.number, values });
+    model.save_changes();
+  };
+  page.send = (message, buffers = []) => {
+    try {
+      model.send(message, undefined, buffers);
+    } catch {
+      page.tell(GONE); // its channel is closed
+    }
+  };
+  const ask = (message, buffers) => {
+    page.number += 1;
+    expect();
+    page.send({ ...message, page: id, number: page.number }, buffers);
+  };
+  page.act = (method) => ask({ kind: "action", method });
+  page.upload = (name, bytes) => ask({ kind: "picture", name }, [bytes]);
+
+  const expect = () => {
+    page.asked = page.number;
+    clearTimeout(timer);
+    if (isCut(page)) page.tell(GONE);
+    else timer = setTimeout(() => page.answered < page.asked && page.tell(isCut(page) ? GONE : UNANSWERED), SILENCE);
+  };
+  page.settle = () => {
+    const seen = model.get("seen");
+    if (seen?.page !== id) return;
+    page.answered = Math.max(page.answered, seen.number);
+    for (const [name, change] of waiting) if (change.number <= seen.number) waiting.delete(name);
+    if (page.answered >= page.asked) {
+      clearTimeout(timer);
+      page.tell("");
+    }
+  };
+
+  page.isDark = () => page.themeName() === "dark";
+  page.themeName = () => page.root.dataset.theme;
+  page.theme = () => page.look.themes[page.themeName()];
+  page.colour = (value) => (typeof value === "number" ? page.look.classes[value % page.look.classes.length] : value.startsWith("#") ? value : page.look.meaning[value]);
+  page.font = () => (page.fontFamily ??= getComputedStyle(page.root).fontFamily);
+  build(page, host);
+  return page;
+}
+
+/** Whether the kernel behind this page is known to be gone: the widget manager marks the views of lost kernels. */
+function isCut(page) {
+  return Boolean(page.host.closest(".jupyter-widgets-disconnected"));
+}
+
+function pictureOf(key) {
+  return shared.pictures.get(key)?.bitmap;
+}
+
+function entryOf(key) {
+  let entry = shared.pictures.get(key);
+  if (!entry) {
+    entry = { bitmap: null };
+    entry.promise = new Promise((resolve) => (entry.resolve = resolve));
+    shared.pictures.set(key, entry);
+  }
+  return entry;
+}
+
+async function receivePicture(key, buffer) {
+  const entry = entryOf(key);
+  if (entry.bitmap || entry.isComing) return;
+  entry.isComing = true;
+  entry.bitmap = await createImageBitmap(new Blob([buffer]));
+  entry.resolve();
+  for (const [old, { bitmap }] of shared.pictures) {
+    if (shared.pictures.size <= PICTURES_KEPT) break;
+    if (bitmap) shared.pictures.delete(old); // asked for again where it is needed
+  }
+}
+
+function picturesIn(scene) {
+  return scene.rows.flat().flatMap((panel) => (panel.layers ?? []).filter((layer) => layer.kind === "Picture").map((layer) => layer.pixels));
+}
+
+/** Until all images of a scene are there; what the kernel does not send in time is drawn when it comes. */
+async function gathered(page, scene) {
+  const missing = picturesIn(scene).filter((key) => !pictureOf(key));
+  if (!missing.length) return;
+  const unknown = missing.filter((key) => !shared.pictures.get(key)?.isComing);
+  if (unknown.length) page.send({ kind: "need", keys: [...new Set(unknown)] });
+  const all = Promise.all(missing.map((key) => entryOf(key).promise));
+  let late = false;
+  await Promise.race([all, new Promise((resolve) => setTimeout(() => ((late = true), resolve()), 1500))]);
+  if (late) all.then(() => page.update());
+}
