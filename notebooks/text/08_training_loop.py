@@ -15,7 +15,7 @@
 # # The training loop: many small steps, and how not to fall
 #
 # Notebook 07 ended with one gradient. One step along it makes the network a little better. Training repeats that step
-# hundreds of thousands of times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of
+# half a million times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of
 # five lines, asks what can go wrong with it, and adds one remedy after the other. At the end the whole loop stands on
 # one page and trains, bit for bit, the same weights as the library's `Trainer`.
 
