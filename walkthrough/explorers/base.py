@@ -5,7 +5,7 @@ compute(state) -> result, pure, calling yolo_lite; and scene(result) -> Scene. I
 browser to be used from Python: w.anchor_t = 2 computes at once, w.result is what came out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from textwrap import wrap
@@ -91,15 +91,20 @@ class Explorer:
                 state = replace(state, **{name: checked(name, value, controls[name], state)})
             except ValueError as problem:
                 problems.append(str(problem))
-        before = self.state
         try:
-            self.state = self.settle(before, state)
+            state = self.settle(self.state, state)
         except ValueError as problem:
             problems.append(str(problem))
+            state = self.state
+        self._adopt(state, problems)
+
+    def _adopt(self, state: Any, problems: Sequence[str] = ()) -> None:
+        """Compute from a state, show it, and tell who watches."""
+        before, self.state = self.state, state
         self._compute()
         self.message = " ".join(filter(None, [*problems, self.message]))
         self.refresh()
-        changed = {name: getattr(self.state, name) for name in controls if differs(before, self.state, name)}
+        changed = {name: getattr(state, name) for name in controls_of(state) if differs(before, state, name)}
         for watcher in tuple(self._watchers):
             watcher(changed)
 
@@ -112,7 +117,8 @@ class Explorer:
 
     def reset(self) -> None:
         """Back to the settings of the beginning."""
-        self.set(**{name: getattr(self._start, name) for name in controls_of(self.State)})
+        if not self._refused:
+            self._adopt(self._start)
 
     def watch(self, watcher: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call watcher({name: value}) after each change, with what changed; returns what ends it."""

@@ -181,11 +181,6 @@ class LayerExplorer(PictureExplorer):
                 after = replace(after, channel=channel, place=_middle(record, after.output, (row, col), after.shown))
         return replace(after, channel=after.channel if after.channel < channels else -1)
 
-    def reset(self) -> None:
-        """Back to the settings of the beginning; the layer first, as it says which outputs and channels there are."""
-        self.set(layer=self._start.layer)
-        super().reset()
-
     @staticmethod
     def compute(state: State) -> Result:
         """The layer's record, the cell at the chosen place, its field, and its gradient if wanted."""
