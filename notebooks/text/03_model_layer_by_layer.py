@@ -1,0 +1,715 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. The model, layer by layer
+#
+# A YOLO is not written in Python. It is written in a table of 25 rows, and Python only builds what the table says. Here
+# you read that table, take apart each kind of block that it names, and build the whole network with your own hands. At
+# the end your network and the library's must give the same numbers, to the last bit.
+#
+# The weights are **random** wherever nothing else is said: shapes, sums and proofs do not need a trained network. For
+# pictures of what layers see there is a small trained one, `shapes-n`.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import yolo_lite as yl
+from walkthrough import LayerExplorer, column, record_layers, row
+from walkthrough import show_bars, show_block, show_feature_maps, show_image, show_layers, show_series, show_table
+from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
+from yolo_lite.model.detect import Detect
+from yolo_lite.model.more_blocks import BottleneckCSP
+from yolo_lite.model.spec import SPECS, read_rows, read_spec
+
+def count(module):
+    """How many numbers a module may learn."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+torch.manual_seed(0)
+image = yl.tour_batch().images[2:3].float() / 255  # (1, 3, 640, 640): one picture of the tour's batch
+show_image(image[0])
+
+# %% [markdown]
+# ## 1. The recipe
+#
+# Why a table, and not a class with 25 lines in it? Because one table serves five sizes, and because changing the
+# network then needs no programming: you edit a row. This is the file, without its comments.
+
+# %%
+text = (SPECS / "yolov5.yaml").read_text()
+print("\n".join(line.split(" #")[0] for line in text.splitlines() if not line.startswith("#")))
+
+# %% [markdown]
+# Each row is `[from, number, module, args]`:
+#
+# - **from**: whose output this layer reads. `-1` is the layer before. A list means several: `[-1, 6]` is the layer before
+#   and layer 6. Layers are counted from 0, through `backbone` and `head` together.
+# - **number**: how often the block is repeated (before the depth multiplier, see below).
+# - **module**: the kind of block.
+# - **args**: its arguments. For blocks with weights the first is the number of output channels (before the width
+#   multiplier); for a `Conv`, kernel size, stride and padding follow.
+#
+# **What to notice**
+# - There are five kinds of layers that repeat, and a head: Conv, C3, SPPF, Upsample, Concat; Detect.
+# - The file calls everything behind the backbone `head`. Papers call the rows up to the last the **neck**, and we do too.
+
+# %% [markdown]
+# ## 2. Two multipliers
+#
+# A network for a phone and one for a data centre should not be two designs. So the same rows are scaled by two numbers:
+#
+# - **depth** scales how often the inner block of a C3 repeats: $\max(\mathrm{round}(n \cdot depth), 1)$;
+# - **width** scales the channels, up to the next multiple of 8 (hardware likes those): $8 \lceil c \cdot width / 8 \rceil$.
+#
+# For the "n" (nano) size, depth is 0.33 and width 0.25.
+
+# %%
+def repeats(number, depth):
+    return max(round(number * depth), 1) if number > 1 else 1
+
+def channels_of(channels, width):
+    return math.ceil(channels * width / 8) * 8
+
+sizes = {"n": (0.33, 0.25), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
+table = [[f"yolov5{name}", depth, width, [repeats(n, depth) for n in (3, 6, 9)],
+          [channels_of(c, width) for c in (64, 128, 256, 512, 1024)]] for name, (depth, width) in sizes.items()]  # fmt: skip
+show_table(["model", "depth", "width", "3, 6, 9 repeats become", "64, 128, 256, 512, 1024 channels become"], table)
+
+# %% [markdown]
+# The library's `read_rows` does the same, and writes out what each `from` means. Do we agree on all rows?
+
+# %%
+spec, _ = read_spec("yolov5n")
+rows = read_rows(spec)
+for given, line in zip(spec["backbone"] + spec["head"], rows):
+    assert line.number == repeats(given[1], 0.33)
+    if line.kind in ("Conv", "C3", "SPPF"):
+        assert line.arguments[0] == channels_of(given[3][0], 0.25)
+print(len(rows), "rows, all as by hand; layer 12 reads", rows[12].inputs, "and layer 24", rows[24].inputs)
+
+# %%
+small, larger = yl.create_model("yolov5n"), yl.create_model("yolov5s")
+print(f"n: {count(small):,} parameters, s: {count(larger):,}: {count(larger) / count(small):.2f} times as many")
+
+# %% [markdown]
+# **What to notice**
+# - "n" and "s" differ in width only. Twice the channels means nearly four times the weights, because a convolution has
+#   weights for each *pair* of an input and an output channel.
+# - Most layers read the layer before. Layers 12 and 24 do not only do that: they reach back, and so do three others.
+
+# %%
+print("layers that reach back:", [line.index for line in rows if any(k != line.index - 1 for k in line.inputs)])
+
+# %% [markdown]
+# ## 3. The brick: convolution, BatchNorm, activation
+#
+# Everything below is made of one brick, `Conv`. Three things happen in it, one after the other:
+#
+# 1. a **convolution**: each output number is a weighted sum over a small window of the input, all channels of it;
+# 2. **BatchNorm**: each channel is shifted and scaled so that its numbers have mean 0 and spread 1 over the batch, then
+#    scaled and shifted again by two numbers that are learnt. Without it, numbers grow or shrink from layer to layer;
+# 3. an **activation**: a curve that each number goes through by itself.
+#
+# How large is the output? With kernel $k$, stride $s$ and padding $p$, a side of $h$ becomes
+# $\lfloor (h + 2p - k) / s \rfloor + 1$.
+
+# %%
+stem = Conv(3, 16, 6, 2, 2)  # the first row: 64 channels times 0.25, kernel 6, stride 2, padding 2
+with torch.no_grad():
+    output = stem(image)
+print("side by the formula:", (640 + 2 * 2 - 6) // 2 + 1, "and by the layer:", tuple(output.shape))
+
+# %% [markdown]
+# Now the three steps by hand. In training BatchNorm uses the batch's own mean and variance, `eps` keeps it from dividing
+# by zero.
+
+# %%
+with torch.no_grad():
+    raw = F.conv2d(image, stem.conv.weight, stride=2, padding=2)  # (1, 16, 320, 320)
+    mean, var = raw.mean((0, 2, 3), keepdim=True), raw.var((0, 2, 3), correction=0, keepdim=True)
+    normed = (raw - mean) / (var + stem.bn.eps).sqrt()  # times weight 1, plus bias 0: nothing is learnt yet
+    by_hand = normed * torch.sigmoid(normed)
+    print("by hand equal to the brick:", torch.allclose(by_hand, output, atol=1e-5))
+    print("with a bias of 5 in the convolution:", torch.allclose(stem.bn(raw + 5), stem.bn(raw), atol=1e-4))
+
+# %% [markdown]
+# **What to notice**
+# - The convolution has no bias. BatchNorm subtracts the mean, so a bias would be gone again: the last line adds 5 and
+#   nothing changes.
+# - Evaluation uses averages collected during training instead of the batch's own. Otherwise the boxes in one picture
+#   would depend on which other pictures are in its batch.
+
+# %% [markdown]
+# ## 4. SiLU, the curve in every brick
+#
+# Why an activation at all? Because without one, layers do not add up to more than one layer: two weighted sums in a row
+# are again a weighted sum. Here two 1x1 convolutions are replaced by a single one, and nothing is lost.
+
+# %%
+x = torch.randn(1, 8, 5, 5)
+first, second = torch.randn(16, 8, 1, 1), torch.randn(4, 16, 1, 1)
+product = (second[:, :, 0, 0] @ first[:, :, 0, 0])[:, :, None, None]  # (4, 8, 1, 1)
+print("two without an activation are one:", torch.allclose(F.conv2d(F.conv2d(x, first), second), F.conv2d(x, product), atol=1e-4))
+
+# %% [markdown]
+# ReLU cuts negative numbers off: $\max(x, 0)$. YOLOv5 uses **SiLU** (also called Swish):
+#
+# $$\mathrm{SiLU}(x) = x \cdot \sigma(x), \qquad \sigma(x) = \frac{1}{1 + e^{-x}}, \qquad
+# \mathrm{SiLU}'(x) = \sigma(x) \, (1 + x \, (1 - \sigma(x)))$$
+
+# %%
+x = torch.linspace(-6, 6, 241, requires_grad=True)
+slopes = {name: torch.autograd.grad(curve(x).sum(), x)[0] for name, curve in (("SiLU", F.silu), ("ReLU", F.relu))}
+sigma = x.sigmoid()
+print("slope by the formula equal to autograd's:", torch.allclose(sigma * (1 + x * (1 - sigma)), slopes["SiLU"], atol=1e-5))
+values = x.detach()
+row(show_series({"SiLU": F.silu(values), "ReLU": F.relu(values)}, values, "the curves", "x", "y"),
+    show_series(slopes, values, "their slopes", "x", "dy / dx"))  # fmt: skip
+
+# %%
+fine = torch.linspace(-3, 0, 30_001, dtype=torch.float64)
+lowest = F.silu(fine).argmin()
+print(f"lowest point: x = {fine[lowest]:.3f}, y = {F.silu(fine[lowest]):.4f}")
+minus_one = torch.tensor(-1.0, requires_grad=True)
+F.silu(minus_one).backward()
+print(f"slope at -1: SiLU {minus_one.grad:.4f}, ReLU 0")
+
+# %% [markdown]
+# **What to notice**
+# - Left of 0, ReLU is flat: a number there sends no gradient back, and a channel that is negative everywhere stops
+#   learning. SiLU still has a slope there, except at one point.
+# - SiLU has no corner, and it dips below 0 before it comes back to it. Far from 0 the two curves are the same.
+
+# %% [markdown]
+# ## 5. A 1x1 convolution is a dense layer, once per pixel
+#
+# A 1x1 window sees one pixel only. What is left is a weighted sum over the *channels* of that pixel: the dense layer
+# (`nn.Linear`) of every first course, with the same weights at each place.
+
+# %%
+conv = nn.Conv2d(64, 32, 1, bias=False)
+dense = nn.Linear(64, 32, bias=False)
+dense.weight.data = conv.weight.data[:, :, 0, 0]  # (32, 64, 1, 1) -> (32, 64)
+x = torch.randn(2, 64, 20, 20)
+pixels = x.permute(0, 2, 3, 1)  # (2, 20, 20, 64): the channels of a pixel side by side
+print("equal:", torch.allclose(conv(x), dense(pixels).permute(0, 3, 1, 2), atol=1e-5))
+
+# %% [markdown]
+# So it cannot find an edge, because it sees no neighbours. A proof: shuffle the pixels, and the outputs are shuffled in
+# the same way. With a 3x3 window that is not so. Why is it used so much, then? It mixes channels and changes their
+# number, for a ninth of the weights: a $k \times k$ convolution has $k \cdot k \cdot c_{in} \cdot c_{out}$ of them.
+
+# %%
+order = torch.randperm(400)
+shuffled = x.flatten(2)[..., order].view_as(x)
+wide = nn.Conv2d(64, 32, 3, padding=1, bias=False)
+for name, layer in (("1x1", conv), ("3x3", wide)):
+    same = torch.allclose(layer(x).flatten(2)[..., order].view(2, 32, 20, 20), layer(shuffled), atol=1e-5)
+    print(f"{name}: {count(layer):6,} weights; shuffling first or afterwards is the same: {same}")
+
+# %% [markdown]
+# ## 6. The stem: a 6x6 window, or Focus
+#
+# A picture of 640 x 640 has 409,600 pixels, and most of the time would go into the first layers. So the very first one,
+# the **stem**, halves the sides at once, before anything expensive happens. Early releases had a special block for that,
+# **Focus**: every 2x2 square of pixels becomes one cell with four times the channels, and nothing is thrown away.
+
+# %%
+numbers = torch.arange(16).view(4, 4)
+print(numbers)
+print("its four corners:", [numbers[r::2, c::2].tolist() for c in (0, 1) for r in (0, 1)])
+focus = Focus(3, 16, 3).eval()
+show_block(focus, image)
+
+# %% [markdown]
+# Newer releases have a plain 6x6 convolution with stride 2 instead. Is that another network? No. A 3x3 window over cells
+# of 2x2 pixels looks at 6x6 pixels, and it moves on by 2 pixels. Only the weights stand in another order: tap $(i, j)$ of
+# the 3x3 reads corner $(r, c)$ of its square, and that is pixel $(2i + r, 2j + c)$ of the 6x6. Let us carry them over.
+
+# %%
+narrow = focus.conv.conv.weight.data  # (16, 12, 3, 3); its 12 channels: corner (c, r) by corner, 3 colours each
+wide = torch.zeros(16, 3, 6, 6)
+for c in (0, 1):
+    for r in (0, 1):
+        first = (2 * c + r) * 3
+        wide[:, :, r::2, c::2] = narrow[:, first : first + 3]
+stem = focus_to_stem(focus)
+with torch.no_grad():
+    print("weights by hand equal to focus_to_stem's:", torch.equal(wide, stem.conv.weight))
+    print("the two stems say the same:", torch.allclose(focus(image), stem(image), atol=1e-5))
+print(f"weights: Focus {narrow.numel():,}, 6x6 {wide.numel():,}")
+
+# %% [markdown]
+# **What to notice**
+# - Same weights, same result. The 6x6 is preferred because it is one call instead of six, with no copies in between.
+
+# %% [markdown]
+# ## 7. Bottleneck: squeeze, look, and add
+#
+# A 3x3 convolution at full width is expensive. A **Bottleneck** first goes through a 1x1 to fewer channels, then through
+# a 3x3 back to all of them. At the end its input is **added** to its output.
+
+# %%
+block = Bottleneck(64, 64).eval()
+direct = Conv(64, 64, 3)
+by_hand = (1 * 1 * 64 * 32 + 2 * 32) + (3 * 3 * 32 * 64 + 2 * 64)  # weights, and 2 numbers a channel for BatchNorm
+print(f"parameters: {count(block):,}, by hand {by_hand:,}; a plain 3x3 Conv: {count(direct):,}")
+show_block(block, torch.zeros(1, 64, 80, 80))
+
+# %% [markdown]
+# Why add? The block then only has to learn what is to be *changed*. If it has nothing to say, its input passes unharmed.
+# Let us silence it, by setting the last BatchNorm's scale to zero:
+
+# %%
+x = torch.randn(1, 64, 10, 10)
+with torch.no_grad():
+    print("by hand equal:", torch.equal(x + block.cv2(block.cv1(x)), block(x)))
+    block.cv2.bn.weight.zero_()
+    print("a silent block hands its input on unchanged:", torch.equal(block(x), x))
+
+# %% [markdown]
+# **What to notice**
+# - The dashed way in the drawing is the shortcut. Gradients take it too, backwards and undiminished, so that early
+#   layers of a deep network still learn ([07_backpropagation](07_backpropagation.ipynb) measures it).
+# - Adding needs equal shapes. A Bottleneck that changes the number of channels cannot add.
+# - YOLOv5 adds in its backbone only. In the neck the rows say `False`: `[512, False]`.
+
+# %% [markdown]
+# ## 8. C3: a CSP bottleneck with three convolutions
+#
+# A chain of Bottlenecks at full width would be costly, and its layers would learn much the same things from much the same
+# gradients. The idea of **CSP** (cross-stage partial): send only *half* of the channels through the chain, take the
+# other half past it, join them at the end. The three 1x1 convolutions that split and join gave the C3 its name.
+
+# %%
+block = C3(64, 64, 2).eval()  # layer 4 of the nano model
+show_block(block, torch.zeros(1, 64, 80, 80))
+
+# %%
+x = torch.randn(1, 64, 10, 10)
+with torch.no_grad():
+    deep = block.m[1](block.m[0](block.cv1(x)))  # (1, 32, 10, 10)
+    past = block.cv2(x)  # (1, 32, 10, 10)
+    print("by hand equal:", torch.equal(block.cv3(torch.cat((deep, past), 1)), block(x)))
+chain = nn.Sequential(Bottleneck(64, 64, expansion=1.0), Bottleneck(64, 64, expansion=1.0))
+print(f"parameters: C3 {count(block):,}, its older form {count(BottleneckCSP(64, 64, 2)):,}, the chain {count(chain):,}")
+
+# %% [markdown]
+# **What to notice**
+# - The narrowing is done by `cv1`. The Bottlenecks inside keep their 32 channels: their 1x1 does not squeeze any more.
+# - The chain at full width has nearly three times the weights.
+# - The second branch is a short way round the whole chain, for the picture and for the gradient.
+# - `number` and the depth multiplier decide how many Bottlenecks stand in the row: 1, 2, 3, 1 in the nano backbone.
+
+# %% [markdown]
+# ## 9. SPPF: looking around, for free
+#
+# At the end of the backbone a cell stands for 32 x 32 pixels. To know a bus from a window of a bus it must look
+# further. **Spatial pyramid pooling** (SPP) takes, for each cell, the largest value within windows of 5, 9 and 13 cells,
+# and puts these beside the cell's own value. Pooling has no weights. SPP**F** is the fast form: one 5x5 pooling, three
+# times in a row.
+
+# %%
+sppf = SPPF(256, 256).eval()  # layer 9 of the nano model
+show_block(sppf, torch.zeros(1, 256, 20, 20))
+
+# %% [markdown]
+# Why is that the same? The largest of the largest is the largest of all. A window of 5 reaches 2 cells to each side; two
+# in a row reach 4, that is a window of 9; three reach 6, that is 13. On any tensor, and exactly:
+
+# %%
+x = torch.randn(2, 4, 23, 17)
+pools = [x]
+for _ in range(3):
+    pools.append(F.max_pool2d(pools[-1], 5, stride=1, padding=2))
+for pooled, window in zip(pools[1:], (5, 9, 13)):
+    print(f"{window:2} x {window:2}:", torch.equal(pooled, F.max_pool2d(x, window, stride=1, padding=window // 2)))
+
+# %%
+spp = SPP(256, 256).eval()
+spp.load_state_dict(sppf.state_dict())
+x = torch.randn(1, 256, 20, 20)
+with torch.no_grad():
+    print("SPPF equal to SPP with the same weights:", torch.equal(sppf(x), spp(x)))
+print("values looked at for each cell: SPP", 5**2 + 9**2 + 13**2, "and SPPF", 3 * 5**2)
+print("the widest window in pixels of the picture:", 13 * 32)
+
+# %% [markdown]
+# What it does, on a map with two bright cells:
+
+# %%
+spots = torch.zeros(1, 1, 20, 20)
+spots[0, 0, 4, 4], spots[0, 0, 12, 13] = 1.0, 0.6
+grown = [spots]
+for _ in range(3):
+    grown.append(sppf.m(grown[-1]))
+show_feature_maps({"before, and after one, two, three poolings": torch.cat(grown, 1)}, columns=4)
+
+# %% [markdown]
+# **What to notice**
+# - The news "there is something bright" spreads by two cells at a time; where two meet, the brighter one wins.
+# - The unpooled map is kept as well, so *where* it was is not lost. A 1x1 convolution then weighs all four.
+
+# %% [markdown]
+# ## 10. Building the 25 layers
+#
+# Now we know every kind of block. The table is followed row by row; the only thing to keep book of is how many channels
+# each layer gives, because the next one must be built for that many.
+
+# %%
+def build(line, given):
+    """The layer of one row; given: the channels of what it reads."""
+    if line.kind == "Conv":
+        return Conv(given[0], *line.arguments)
+    if line.kind == "C3":
+        out, *rest = line.arguments
+        return C3(given[0], out, line.number, *rest)
+    if line.kind == "SPPF":
+        return SPPF(given[0], *line.arguments)
+    return nn.Upsample(*line.arguments) if line.kind == "Upsample" else Concat(*line.arguments)
+
+# %%
+mine, channels = nn.ModuleList(), {-1: 3}  # -1 is the image, with three colours
+for line in rows[:-1]:
+    given = [channels[source] for source in line.inputs]
+    mine.append(build(line, given))
+    channels[line.index] = line.arguments[0] if line.kind in ("Conv", "C3", "SPPF") else sum(given)
+print("channels:", list(channels.values())[1:])
+
+# %% [markdown]
+# The last row is the head. It reads layers 17, 20 and 23, and needs the anchors and the strides (what they are for is
+# the next notebook's subject).
+
+# %%
+anchors = torch.tensor(spec["anchors"], dtype=torch.float32).view(3, 3, 2)  # 3 levels, 3 anchors, width and height
+widths = [channels[source] for source in rows[-1].inputs]
+mine.append(Detect(80, anchors, (8, 16, 32), widths))
+mine.eval()
+print(len(mine), "layers; the head reads", widths, "channels;", f"{count(mine):,} parameters")
+
+# %% [markdown]
+# ## 11. Feeding them one by one
+#
+# The first three by hand, so that it is plain what happens:
+
+# %%
+with torch.no_grad():
+    x0 = mine[0](image)
+    x1 = mine[1](x0)
+    x2 = mine[2](x1)
+for k, x in enumerate((image, x0, x1, x2)):
+    print("layer", k - 1 if k else "none, the image", tuple(x.shape))
+
+# %% [markdown]
+# From layer 12 on, some layers need outputs from further back. So they are kept, each under its number.
+
+# %%
+@torch.no_grad()
+def feed(layers, image):
+    """Every layer's output, by its number; -1 is the image."""
+    outputs = {-1: image}
+    for line, layer in zip(rows, layers):
+        given = [outputs[source] for source in line.inputs]
+        outputs[line.index] = layer(given if line.takes_list else given[0])
+    return outputs
+
+outputs = feed(mine, image)
+shapes = {k: [tuple(x.shape[1:]) for x in (out if isinstance(out, list) else [out])] for k, out in outputs.items()}
+parts = ["backbone" if k < 10 else "neck" if k < 24 else "head" for k in range(25)]
+table = [[line.index, parts[line.index], line.inputs, line.kind, line.number, line.arguments, *shapes[line.index][:1]] for line in rows]
+show_table(["layer", "part", "from", "module", "number", "arguments", "output"], table)
+
+# %% [markdown]
+# **What to notice**
+# - Five layers halve the sides: 0, 1, 3, 5 and 7, each a `Conv` with stride 2. $2^5 = 32$, so the sides of a picture must
+#   be multiples of 32.
+# - Whenever the sides halve, the channels double: fewer places, but more to be said about each.
+# - The head has three outputs, one for each grid (the table shows the first).
+
+# %% [markdown]
+# ## 12. Backbone, neck, head: the U
+#
+# Draw the side of each layer's grid, and the plan of the whole network is seen. (The vertical axis is logarithmic, so
+# each halving is a step of the same height.)
+
+# %%
+sides = [shapes[k][0][-1] for k in range(24)]
+parted = {name: [sides[k] if parts[k] == name else math.nan for k in range(24)] for name in ("backbone", "neck")}
+show_series(parted, title="cells on a side of each layer's grid", x_label="layer", y_label="cells", log=True)
+
+# %% [markdown]
+# - **Backbone**, down: from 320 to 20 cells. Each layer sees more of the picture and is less sure where. At the end it
+#   may know that there is a bus, but only to within 32 pixels.
+# - **Neck**, up again: from 20 to 80, so that the fine grid hears what the coarse one knows. Down and up make the **U**.
+#   At every step up, the map of the same size from the way down is joined (layers 12 and 16).
+# - Then down once more, from 80 to 20, so that the coarse grids hear what the fine one found (layers 19 and 22).
+# - **Head**: reads one map of each size, 17, 20 and 23.
+#
+# How much of the picture can one cell see? `record_layers` follows each layer's window back to the pixels.
+
+# %%
+model = yl.create_model("yolov5n").eval()  # the library's own, for comparison
+records = record_layers(model, image)
+table = [[k, parts[k], sides[k], 640 // sides[k], records[k].receptive_field.size[0]] for k in (0, 2, 4, 6, 9, 17, 20, 23)]
+show_table(["layer", "part", "cells a side", "pixels from cell to cell", "pixels a side that a cell can see"], table)
+
+# %% [markdown]
+# **What to notice**
+# - A cell of layer 4 can see 58 pixels. That is not enough for a bus.
+# - Layer 17 has the same grid as layer 4, but its cells can see more than the whole picture. That is what the neck is for.
+
+# %% [markdown]
+# ## 13. Upsample and concat: what each of them adds
+#
+# Here a trained network is more telling. `shapes-n` was trained on drawn scenes; it is the same 25 layers with fewer
+# classes.
+
+# %%
+trained = yl.load("shapes-n").eval()
+scene = yl.YoloDataset("shapes", img_size=256)[0].image[None].float() / 255  # (1, 3, 256, 256)
+seen = {record.index: record.output for record in record_layers(trained, scene)}
+upsampled = seen[10].repeat_interleave(2, 2).repeat_interleave(2, 3)  # every row twice, every column twice
+print("upsampling only repeats:", torch.equal(upsampled, seen[11]))
+print("concat only stacks:", torch.equal(torch.cat((seen[11], seen[6]), 1), seen[12]))
+print("channels:", *(f"layer {k}: {seen[k].shape[1]}" for k in (11, 6, 12)))
+
+# %%
+names = {10: "layer 10, coarse", 11: "layer 11, upsampled", 6: "layer 6, from the backbone", 13: "layer 13, the C3 behind the concat"}
+column(show_image(scene[0]), show_feature_maps({name: seen[k] for k, name in names.items()}, count=8))
+
+# %% [markdown]
+# Is anything new in layer 11? Take the mean of each 2x2 block away from a map. What remains is detail that a grid half
+# as fine cannot hold.
+
+# %%
+def detail(feature):
+    """What a map knows beyond the means of its 2x2 blocks."""
+    means = F.avg_pool2d(feature, 2)
+    return feature - F.interpolate(means, scale_factor=2)
+
+for k in (11, 6, 13):
+    print(f"layer {k:2}: any detail within 2x2 blocks:", bool(detail(seen[k]).abs().max() > 1e-4))
+
+# %% [markdown]
+# **What to notice**
+# - Upsampling adds cells, but no knowledge: four cells say the same thing.
+# - Layer 6 has the detail, but has seen less of the picture. Concat puts both at the same place, side by side, and has
+#   no weights either.
+# - Mixing them is the work of the C3 behind: its 1x1 convolutions see, for each cell, what the coarse grid *means* and
+#   what the fine one *saw*.
+#
+# In the explorer, click any layer of the graph, any cell of its maps, or a place in the picture. It opens on the concat
+# of layer 12.
+
+# %%
+w = LayerExplorer(layer=12)
+w
+
+# %% [markdown]
+# **What to notice**
+# - The dashed box is all that the cell could see; the orange pixels are those it listens to. The second is much smaller.
+# - The last row of pictures is this section once more: coarse, upsampled, the skip, and what only the skip knows.
+
+# %% [markdown]
+# ## 14. The head: one 1x1 convolution, and a reshape
+#
+# For each cell and each of its 3 anchors the head makes 85 numbers: 4 for a box, 1 for "is there anything" (objectness),
+# 80 for the classes. That is $3 \cdot 85 = 255$ channels, made by a 1x1 convolution: a dense layer for each cell.
+#
+# What comes out is `(1, 255, 80, 80)`. It would be handier to have a cell's 85 numbers side by side, so the axes are cut
+# and turned: channel $85 a + j$ is number $j$ of anchor $a$.
+
+# %%
+head, feature = mine[24], outputs[17]
+with torch.no_grad():
+    flat = head.m[0](feature)  # (1, 64, 80, 80) -> (1, 255, 80, 80)
+cut = flat.view(1, 3, 85, 80, 80)  # the channels in three parts of 85
+turned = cut.permute(0, 1, 3, 4, 2)  # (1, 3, 80, 80, 85): the 85 numbers last
+print(tuple(flat.shape), "->", tuple(cut.shape), "->", tuple(turned.shape))
+print("equal to the head's:", torch.equal(turned, outputs[24][0]))
+print("anchor 2, number 4 is channel", 2 * 85 + 4, torch.equal(turned[0, 2, :, :, 4], flat[0, 2 * 85 + 4]))
+
+# %%
+wrong = flat.view(1, 3, 80, 80, 85)  # the right shape, in one step
+print("view alone gives the same shape:", wrong.shape == turned.shape, "and the same numbers:", torch.equal(wrong, turned))
+for level in outputs[24]:
+    print(tuple(level.shape), "predictions:", level[..., 0].numel())
+print("together:", sum(level[..., 0].numel() for level in outputs[24]))
+
+# %% [markdown]
+# **What to notice**
+# - `view` cuts, `permute` turns. With `view` alone the shape is right and every number stands in a wrong place. Nothing
+#   would complain, the network would just not learn.
+
+# %% [markdown]
+# ## 15. Nothing here is about boxes
+#
+# We have built a whole detector, and nothing in it knows what a box is. The outputs are numbers of any size and sign. Do
+# the anchors matter to the layers? Double them, and look:
+
+# %%
+other = yl.create_model("yolov5n", anchors=anchors * 2).eval()  # same seed, so the same weights
+with torch.no_grad():
+    maps, other_maps = model(image), other(image)
+print("raw maps equal:", all(torch.equal(a, b) for a, b in zip(maps, other_maps)))
+print("decoded boxes equal:", torch.equal(model.decode(maps), other.decode(other_maps)))
+print("anchors are learnt:", "layers.24.anchors" in dict(model.named_parameters()))
+
+# %% [markdown]
+# The anchors lie in the model, but only `decode` and the loss read them. That the first number of the 85 moves a box to
+# the right is agreed between these two: the loss punishes it until it does
+# ([06_loss](06_loss.ipynb)). Trained with another loss, the same 25 layers would measure depth, or count apples.
+#
+# There is one hint, in the *start* of the head's biases. Nearly all cells are empty, so objectness starts low: as if 8
+# objects were in a picture of 640 pixels.
+
+# %%
+torch.manual_seed(0)
+plain, biased = nn.Conv2d(64, 255, 1), Detect(80, anchors[:1], (8,), [64])
+for stride in (8, 16, 32):
+    print(f"stride {stride:2}: objectness starts {math.log(8 / (640 / stride) ** 2):.4f} lower")
+starts = [level.bias.view(3, 85)[:, 4].mean() for level in model.detect.m]
+print("objectness below one in ten at first, at every level:", all(start.sigmoid() < 0.1 for start in starts))
+
+# %% [markdown]
+# ## 16. Counting parameters and FLOPs by hand
+#
+# All weights are in convolutions, so we need to know which convolutions a layer has: kernel, channels in, channels out.
+# Each has $k^2 c_{in} c_{out}$ weights, and its BatchNorm two numbers a channel.
+
+# %%
+def convolutions(line, given):
+    """(kernel, channels in, channels out) of every convolution in a layer."""
+    if line.kind == "Conv":
+        return [(line.arguments[1], given, line.arguments[0])]
+    if line.kind == "SPPF":
+        return [(1, given, given // 2), (1, 4 * (given // 2), line.arguments[0])]
+    if line.kind == "C3":
+        out, half = line.arguments[0], line.arguments[0] // 2
+        return [(1, given, half), (1, given, half), (1, 2 * half, out)] + [(1, half, half), (3, half, half)] * line.number
+    return []
+
+# %%
+parameters = []
+for line in rows[:-1]:
+    convs = convolutions(line, channels[line.inputs[0]])
+    parameters.append(sum(k * k * a * b + 2 * b for k, a, b in convs))
+parameters.append(sum(a * 255 + 255 for a in widths))  # the head: 1x1 with a bias, no BatchNorm
+print("layer by layer equal to the recorded ones:", parameters == [record.parameters for record in records])
+print(f"together {sum(parameters):,}; the library says {model.summary().parameters:,}")
+
+# %% [markdown]
+# And the work? Each output number of a convolution is a sum of $k^2 c_{in}$ products, at each of $h \cdot w$ places. A
+# product and its addition count as two operations (**FLOPs**):
+#
+# $$\mathrm{FLOPs} = 2 \cdot k \cdot k \cdot c_{in} \cdot c_{out} \cdot h \cdot w$$
+#
+# BatchNorm adds two for each output number. Activations, poolings and copies are left out, as is the custom.
+
+# %%
+flops = []
+for line in rows[:-1]:
+    convs = convolutions(line, channels[line.inputs[0]])
+    cells = sides[line.index] ** 2  # every convolution in a block gives a map of the block's own size
+    flops.append(sum(2 * k * k * a * b * cells + 2 * b * cells for k, a, b in convs))
+flops.append(sum(2 * a * 255 * sides[k] ** 2 for a, k in zip(widths, rows[-1].inputs)))
+print("layer by layer equal to the recorded ones:", flops == [record.flops for record in records])
+print(f"together {sum(flops) / 1e9:.2f} GFLOPs; the library says {model.summary().flops / 1e9:.2f}")
+
+# %%
+names = [str(k) for k in range(25)]
+row(show_bars(dict(zip(names, [n / 1e3 for n in parameters])), title="thousand parameters, by layer"),
+    show_bars(dict(zip(names, [n / 1e6 for n in flops])), title="MFLOPs, by layer"))  # fmt: skip
+
+# %%
+for part in ("backbone", "neck", "head"):
+    shares = [sum(n for n, where in zip(counts, parts) if where == part) / sum(counts) for counts in (parameters, flops)]
+    print(f"{part:8} {shares[0]:.0%} of the parameters, {shares[1]:.0%} of the FLOPs")
+
+# %% [markdown]
+# **What to notice**
+# - Parameters do not depend on the size of the picture, FLOPs do: half the side, a quarter of the work.
+# - Early layers have few weights and much work, because they use each weight at very many places. Late layers are the
+#   other way round.
+# - Deciding costs little: nearly all of it is seeing.
+#
+# `show_layers` puts all of it into one table. (The column "ms" is the time on the computer that ran this page last.)
+
+# %%
+show_layers(records)
+
+# %% [markdown]
+# ## Check: your 25 layers and the library's
+#
+# Give both the same weights, feed both the same picture, and compare every layer's output, bit for bit.
+
+# %%
+mine.load_state_dict(model.layers.state_dict())  # strict: every name and every shape must fit
+outputs = feed(mine, image)
+with torch.no_grad():
+    same = [torch.equal(outputs[layer.index], out) for layer, out in model.forward_layers(image) if layer.index < 24]
+print("layers 0 to 23 equal:", sum(same), "of", len(same))
+print("the three raw maps equal:", [torch.equal(a, b) for a, b in zip(outputs[24], maps)])
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>What does the row `[-1, 6, C3, [256]]` become in the nano model, and in "x"?</summary>
+#
+# Nano: round(6 x 0.33) = 2 Bottlenecks and 64 channels. "x": round(6 x 1.33) = 8 Bottlenecks and 320 channels. The table
+# of section 2 has both.
+# </details>
+#
+# <details><summary>Why must both inputs of layer 12 have 40 x 40 cells, but not the same number of channels?</summary>
+#
+# Concat stacks channels at each place, so the places must be the same ones. 128 and 128 channels happen to be equal in
+# this network; 128 and 7 would work as well, and the C3 behind would be built for 135.
+# </details>
+#
+# <details><summary>You train on 3 classes instead of 80. How many parameters does the head have then?</summary>
+#
+# 3 x (5 + 3) = 24 channels instead of 255, from 64, 128 and 256: (64 + 128 + 256) x 24 + 3 x 24 = 10,824 instead of
+# 115,005. Nothing else changes, which is why trained weights of the other 24 layers can be kept.
+# </details>
+#
+# <details><summary>Could four poolings of 5 replace a pooling of 17?</summary>
+#
+# Yes: 4 x 2 = 8 cells to each side, and the cell itself, is 17. Add a line to the loop of section 9 and try it.
+# </details>
+#
+# <details><summary>Does the network work on a picture of 320 x 512 pixels?</summary>
+#
+# Yes. No layer has the size of the picture in it, only windows that slide: both sides must be multiples of 32, and the
+# grids become 40 x 64, 20 x 32 and 10 x 16.
+# </details>
+
+# %%
+with torch.no_grad():
+    print("question 1:", repeats(6, 0.33), channels_of(256, 0.25), repeats(6, 1.33), channels_of(256, 1.25))
+    print("question 3:", count(yl.create_model("yolov5n", num_classes=3).detect), "instead of", count(model.detect))
+    print("question 5:", [tuple(raw.shape[2:4]) for raw in model(torch.zeros(1, 3, 320, 512))])
+
+# %% [markdown]
+# **On to [04_grids_and_anchors](04_grids_and_anchors.ipynb)**: what the 85 numbers of a cell mean, and why they start
+# from an anchor.
