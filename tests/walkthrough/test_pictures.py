@@ -41,6 +41,15 @@ def test_the_tour_batch_goes_in_and_comes_out_as_it_is():
     assert Toy().names[0] == "person"
 
 
+def test_a_network_in_training_mode_makes_the_very_maps_of_them_that_training_makes() -> None:
+    batch, model = yl.tour_batch(128), yl.create_model("yolov5n").train()
+    images = images_of(annotate(batch))
+    with torch.no_grad():
+        ours, theirs = model(images), model(batch.images.float() / 255)
+    assert images.is_contiguous()  # BatchNorm is less precise where channels come last
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_a_batch_brings_its_own_targets_and_names():
     batch = next(iter(yl.create_dataloader("shapes", split="val", batch_size=3, img_size=64)))
     pictures = annotate(batch)

@@ -121,9 +121,13 @@ def _annotated(pixels: np.ndarray, rows: np.ndarray, size: int | None, name: str
 
 
 def images_of(pictures: Annotations) -> Tensor:
-    """The network's input: (N, 3, H, W) float in [0, 1]."""
+    """The network's input: (N, 3, H, W) float in [0, 1], laid out in memory as training's is.
+
+    Where channels come last in memory, BatchNorm in training mode sums less precisely on a CPU: raw maps of the tour
+    batch move by up to 0.08.
+    """
     stacked = np.stack([picture.pixels for picture in pictures])
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def targets_of(pictures: Annotations) -> Tensor:
