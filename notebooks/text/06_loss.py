@@ -170,7 +170,7 @@ intersection = (150 - 90) * (140 - 80)
 union = 100 * 60 + 70 * 90 - intersection
 iou = intersection / union
 print(f"intersection {intersection}, union {union}, IoU {iou:.6f}, loss 1 - IoU {1 - iou:.6f}")
-paper = torch.full((200, 200, 3), 114, dtype=torch.uint8)
+paper = torch.full((180, 200, 3), 114, dtype=torch.uint8)
 show_image(paper, torch.cat((pred, truth)), ["prediction", "object"])
 
 # %% [markdown]
@@ -220,7 +220,8 @@ loss = {name: {kind: 1 - yl.bbox_iou(two, goal, kind, "xyxy") for kind in IOU_KI
 for name, by_kind in loss.items():
     print(f"{name:17} told apart by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
 paper = torch.full((120, 300, 3), 114, dtype=torch.uint8)
-pictures = [show_image(paper, torch.cat((goal, two)), ["object", "worse", "better"]) for two in pairs.values()]
+words = ["object", "worse", "better"]
+pictures = [show_image(paper[:, : int(two.max()) + 20], torch.cat((goal, two)), words) for two in pairs.values()]
 row(*pictures, titles=list(pairs))
 
 # %%
@@ -247,6 +248,8 @@ playground
 # - $\alpha$ is small while the boxes hardly overlap: shape is a matter for boxes that have found their object. For the
 #   gradient it counts as a constant.
 # - Choose `box_loss` "iou" and pull the boxes apart: the arrows vanish.
+# - The charts let each loss walk down from here. One start proves little: drag the boxes, and the order changes. Apart,
+#   IoU does not move at all.
 #
 # The box loss of a grid is the mean of $1 - \text{CIoU}$ over its matches, and the three means are added, times a gain
 # of 0.05 that section 10 explains.
@@ -292,7 +295,8 @@ def bce(z, t):
 z, t = torch.tensor([200.0, -200.0, 0.5]), torch.tensor([0.0, 0.0, 1.0])
 p = z.sigmoid()
 print("from probabilities:", (-t * p.log() - (1 - t) * (1 - p).log()).tolist()[:2])
-print("from logits:       ", bce(z, t).tolist()[:2], " equal to the library's:", torch.allclose(bce(z, t), binary_loss(z, t)))
+print("from logits:       ", bce(z, t).tolist()[:2])
+print("equal to the library's:", torch.allclose(bce(z, t), binary_loss(z, t)))
 
 # %% [markdown]
 # ## 6. Objectness: how good is my box?
@@ -314,6 +318,7 @@ show_series(curves, p, "BCE", "probability that the network gives", "loss")
 
 # %% [markdown]
 # **What to notice**
+# - Each curve is lowest at its own target (0.01 and 0.99 are only the ends of what is drawn).
 # - With a soft target the loss is never 0, not even for the perfect answer. Do not wait for the objectness loss to
 #   vanish.
 #
@@ -510,7 +515,7 @@ for stride, raw, balance in zip(model.strides, zeros, criterion.balance.tolist()
     rows.append([stride, count, f"{balance:.1f}", f"{1e4 / count:.2f}", f"{1e4 * balance / count:.2f}"])
 for k, name in enumerate(("without", "with")):
     print(f"{name:7} balance: fine : middle : coarse = 1 :", " : ".join(f"{w[k] / weights[0][k]:.1f}" for w in weights[1:]))
-show_table(["stride", "predictions a picture", "balance", "weight of one, x 10,000", "with balance"], rows)
+show_table(["stride", "predictions a picture", "balance", "weight of one, x 10,000", "the same with balance"], rows)
 
 # %% [markdown]
 # **What to notice**
@@ -580,8 +585,8 @@ print("class, weight of one class of 20 and of 80 equal:", math.isclose(cls_20 /
 #
 # $$ L = N \cdot (L_\text{box} + L_\text{obj} + L_\text{cls}) $$
 #
-# So a batch of four pulls like four batches of one. This matters because gradients are gathered until about 64
-# pictures have been seen (notebook 08): the sum is then the same, however large the batches are. The same picture once
+# So a batch of four pulls about as hard as four batches of one. This matters because gradients are gathered until about 64
+# pictures have been seen (notebook 08): the sum is then about the same, however large the batches are. The same picture once
 # and twice:
 
 # %%
@@ -605,7 +610,8 @@ explorer
 #   are two things.
 # - Objectness pulls weakest, although it is about 100,800 predictions. Nearly all of them are silent already; the head
 #   starts out that way, with negative objectness. (The cell below checks both.)
-# - Raise `balance_0` and watch the share "obj 8". Raise `label_smoothing` and watch the class loss.
+# - Raise `balance_0` and watch the share "obj 8". Raise `label_smoothing` and watch the class loss (section 12 explains it).
+# - `obj_pw` and `cls_pw` multiply the "yes" part of BCE, $-t \ln p$. They are 1 unless objects are very rare.
 #
 # Moving a slider is the same as setting the value in Python:
 
@@ -614,6 +620,8 @@ pulls = dict(zip(explorer.result.now.terms, explorer.result.now.norms.norm(dim=1
 print("who pulls, hardest first:", sorted(pulls, key=pulls.get, reverse=True))
 silent = torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid()
 print("confidence below 0.05 before any training:", f"{(silent < 0.05).float().mean():.0%}", "of the predictions")
+z, yes = torch.tensor([-1.0]), torch.ones(1)
+print("a weight of 2 doubles a yes:", torch.allclose(binary_loss(z, yes, pos_weight=2.0), 2 * bce(z, yes)))
 explorer.box = 0.2
 now, usual = explorer.result.now.parts, explorer.result.default.parts
 print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
