@@ -113,7 +113,7 @@ rows = []
 for to_boxes, raw in starts.items():
     slope = gradient(to_boxes, raw)
     rows += [[to_boxes.__name__, f"{side:.0f} px", *g] for side, g in zip(sides, slope)]
-    print(f"{to_boxes.__name__}: w pulls {(slope[0, 2] / slope[2, 2]).item():.0f} times as hard on the small box")
+    print(f"{to_boxes.__name__}: pull on w, smallest over largest object: {(slope[0, 2] / slope[2, 2]).item():.0f}")
 show_table(["raw numbers", "object", "d / d x", "d / d y", "d / d w", "d / d h"], rows)
 
 # %% [markdown]
@@ -178,7 +178,7 @@ show_table(["generation", "picture", "cells", "boxes per cell", "boxes in all"],
 
 # %%
 with torch.no_grad():
-    for size in (416, 640):
+    for size in (320, 416, 640):
         boxes = model.eval().decode(model(torch.zeros(1, 3, size, size)))
         print(f"{size} pixels: {boxes.shape[1]} boxes of {boxes.shape[2]} numbers")
 
@@ -371,9 +371,8 @@ wh = batch.targets[:, 4:6] * 640  # (23, 2) pixels
 nine = model.anchors.flatten(0, 1)  # (9, 2)
 legend = (Key("object", "own"), Key("anchor and what it takes", "anchor", dash="dashed"))
 for anchor_t in (4, 2):
-    print(
-        f"anchor_t = {anchor_t}: objects left out: {(yl.anchor_fit(wh, nine, anchor_t).best_ratio <= 1 / anchor_t).sum()}"
-    )
+    left_out = yl.anchor_fit(wh, nine, anchor_t).best_ratio <= 1 / anchor_t
+    print(f"anchor_t = {anchor_t}: objects left out: {left_out.sum()}")
 panels = tuple(drawing(wh, nine, anchor_t, f"anchor_t = {anchor_t}") for anchor_t in (4, 2))
 Scene((panels,), legend)
 
