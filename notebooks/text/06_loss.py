@@ -220,8 +220,8 @@ loss = {name: {kind: 1 - yl.bbox_iou(two, goal, kind, "xyxy") for kind in IOU_KI
 for name, by_kind in loss.items():
     print(f"{name:17} told apart by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
 paper = torch.full((120, 300, 3), 114, dtype=torch.uint8)
-words = ["object", "worse", "better"]
-pictures = [show_image(paper[:, : int(two.max()) + 20], torch.cat((goal, two)), words) for two in pairs.values()]
+three = [torch.cat((goal, two)) for two in pairs.values()]
+pictures = [show_image(paper[:, : int(b.max()) + 20], b, ["object", "worse", "better"]) for b in three]
 row(*pictures, titles=list(pairs))
 
 # %%
