@@ -18,6 +18,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 NOTEBOOKS = Path(__file__).parent
+LIVE_PAGE = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -55,10 +56,18 @@ def refresh(text: Path, path: Path) -> int:
         print(f"{path.name} is left as it was.\n{problem}")
         return 1
     notebook.metadata = nbformat.from_dict(METADATA)
+    drop_live_pages(notebook)
     nbformat.write(notebook, path)
     count = sum(cell.cell_type == "code" for cell in notebook.cells)
     print(f"{path.name}: {count} code cells, {path.stat().st_size // 1000} kB")
     return 0
+
+
+def drop_live_pages(notebook: NotebookNode) -> None:
+    """What needs a running kernel is not saved, so that its picture shows everywhere and nothing is missed."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(LIVE_PAGE, None)
 
 
 def paired(text: Path, path: Path) -> NotebookNode:
