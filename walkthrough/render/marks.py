@@ -39,7 +39,7 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     if all(isinstance(mark, Series) and all(float(x).is_integer() for x in mark.x) for mark in chart.marks):
         axes.xaxis.get_major_locator().set_params(integer=True)  # there is no layer and no epoch 2.5
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.get_yticklabels(minor=True)):
         label.set_fontproperties(font(SMALL))
     if chart.x_range is not None:
         axes.set_xlim(chart.x_range)
@@ -66,7 +66,7 @@ def _plain_axes(axes: Axes, theme: Theme) -> None:
     axes.set_facecolor("none")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(theme.muted)
-    axes.tick_params(colors=theme.text, length=3, width=0.6)
+    axes.tick_params(which="both", colors=theme.text, length=3, width=0.6)
     axes.grid(True, axis="y", color=theme.rule, linewidth=0.6)
     axes.set_axisbelow(True)
 
