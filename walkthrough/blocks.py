@@ -47,9 +47,10 @@ def show_block(block: nn.Module, x: Tensor, title: str = "") -> Scene:
     Bottleneck: input (16 x 8 x 8) -> cv1 Conv 1x1 (8 x 8 x 8) -> cv2 Conv 3x3 (16 x 8 x 8) -> add (16 x 8 x 8)
     """
     steps = steps_of(block, x)
-    title = title or type(block).__name__
+    panel = _panel(steps, title or type(block).__name__)
+    skips = any(isinstance(layer, Line) and layer.colour == SKIP for layer in panel.layers)
     words = " -> ".join(f"{step.name} {step.what} ({shape_in_words(step.shape)})".strip() for step in steps)
-    return Scene(((_panel(steps, title),),), LEGEND, f"{title}: {words}")
+    return Scene(((panel,),), LEGEND if skips else (), f"{panel.title}: {words}")
 
 
 def steps_of(block: nn.Module, x: Tensor) -> list[Step]:
