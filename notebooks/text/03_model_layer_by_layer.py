@@ -57,22 +57,23 @@ show_image(image[0])
 # network then needs no programming: you edit a row. This is the file, without its comments.
 
 # %%
-text = (SPECS / "yolov5.yaml").read_text()
-print("\n".join(line.split(" #")[0] for line in text.splitlines() if not line.startswith("#")))
+lines = [line.split("#")[0].rstrip() for line in (SPECS / "yolov5.yaml").read_text().splitlines()]
+print("\n".join(line for line in lines if line))
 
 # %% [markdown]
 # Each row is `[from, number, module, args]`:
 #
-# - **from**: whose output this layer reads. `-1` is the layer before. A list means several: `[-1, 6]` is the layer before
-#   and layer 6. Layers are counted from 0, through `backbone` and `head` together.
+# - **from**: whose output this layer reads. `-1` is the layer before. A list means several: `[-1, 6]` is the layer
+#   before and layer 6. Layers are counted from 0, through `backbone` and `head` together.
 # - **number**: how often the block is repeated (before the depth multiplier, see below).
 # - **module**: the kind of block.
 # - **args**: its arguments. For blocks with weights the first is the number of output channels (before the width
 #   multiplier); for a `Conv`, kernel size, stride and padding follow.
 #
 # **What to notice**
-# - There are five kinds of layers that repeat, and a head: Conv, C3, SPPF, Upsample, Concat; Detect.
-# - The file calls everything behind the backbone `head`. Papers call the rows up to the last the **neck**, and we do too.
+# - There are only six kinds of layers: Conv, C3, SPPF, Upsample, Concat, and Detect at the end.
+# - The file calls everything behind the backbone `head`. Papers call its rows up to the last one the **neck**, and
+#   keep **head** for the last. So do we.
 
 # %% [markdown]
 # ## 2. Two multipliers
@@ -80,7 +81,7 @@ print("\n".join(line.split(" #")[0] for line in text.splitlines() if not line.st
 # A network for a phone and one for a data centre should not be two designs. So the same rows are scaled by two numbers:
 #
 # - **depth** scales how often the inner block of a C3 repeats: $\max(\mathrm{round}(n \cdot depth), 1)$;
-# - **width** scales the channels, up to the next multiple of 8 (hardware likes those): $8 \lceil c \cdot width / 8 \rceil$.
+# - **width** scales the channels, up to the next multiple of 8: $8 \lceil c \cdot width / 8 \rceil$.
 #
 # For the "n" (nano) size, depth is 0.33 and width 0.25.
 
@@ -92,8 +93,10 @@ def channels_of(channels, width):
     return math.ceil(channels * width / 8) * 8
 
 sizes = {"n": (0.33, 0.25), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
-table = [[f"yolov5{name}", depth, width, [repeats(n, depth) for n in (3, 6, 9)],
-          [channels_of(c, width) for c in (64, 128, 256, 512, 1024)]] for name, (depth, width) in sizes.items()]  # fmt: skip
+table = []
+for name, (depth, width) in sizes.items():
+    channels = [channels_of(c, width) for c in (64, 128, 256, 512, 1024)]
+    table.append([f"yolov5{name}", depth, width, [repeats(n, depth) for n in (3, 6, 9)], channels])
 show_table(["model", "depth", "width", "3, 6, 9 repeats become", "64, 128, 256, 512, 1024 channels become"], table)
 
 # %% [markdown]
@@ -116,10 +119,10 @@ print(f"n: {count(small):,} parameters, s: {count(larger):,}: {count(larger) / c
 # **What to notice**
 # - "n" and "s" differ in width only. Twice the channels means nearly four times the weights, because a convolution has
 #   weights for each *pair* of an input and an output channel.
-# - Most layers read the layer before. Layers 12 and 24 do not only do that: they reach back, and so do three others.
+# - Most layers read the layer before and nothing else. Only five reach further back:
 
 # %%
-print("layers that reach back:", [line.index for line in rows if any(k != line.index - 1 for k in line.inputs)])
+print([line.index for line in rows if line.inputs != (line.index - 1,)])
 
 # %% [markdown]
 # ## 3. The brick: convolution, BatchNorm, activation
@@ -128,7 +131,7 @@ print("layers that reach back:", [line.index for line in rows if any(k != line.i
 #
 # 1. a **convolution**: each output number is a weighted sum over a small window of the input, all channels of it;
 # 2. **BatchNorm**: each channel is shifted and scaled so that its numbers have mean 0 and spread 1 over the batch, then
-#    scaled and shifted again by two numbers that are learnt. Without it, numbers grow or shrink from layer to layer;
+#    scaled and shifted again by two numbers that are learnt. So the next layer always gets numbers of the same order;
 # 3. an **activation**: a curve that each number goes through by itself.
 #
 # How large is the output? With kernel $k$, stride $s$ and padding $p$, a side of $h$ becomes
@@ -141,8 +144,8 @@ with torch.no_grad():
 print("side by the formula:", (640 + 2 * 2 - 6) // 2 + 1, "and by the layer:", tuple(output.shape))
 
 # %% [markdown]
-# Now the three steps by hand. In training BatchNorm uses the batch's own mean and variance, `eps` keeps it from dividing
-# by zero.
+# Now the three steps by hand. In training BatchNorm uses the batch's own mean and variance, `eps` keeps it from
+# dividing by zero.
 
 # %%
 with torch.no_grad():
@@ -151,14 +154,24 @@ with torch.no_grad():
     normed = (raw - mean) / (var + stem.bn.eps).sqrt()  # times weight 1, plus bias 0: nothing is learnt yet
     by_hand = normed * torch.sigmoid(normed)
     print("by hand equal to the brick:", torch.allclose(by_hand, output, atol=1e-5))
-    print("with a bias of 5 in the convolution:", torch.allclose(stem.bn(raw + 5), stem.bn(raw), atol=1e-4))
+    print("a bias of 5 in the convolution changes nothing:", torch.allclose(stem.bn(raw + 5), stem.bn(raw), atol=1e-4))
+    before, after = raw.std((0, 2, 3)), normed.std((0, 2, 3))  # (16,) each: the spread of every channel
+    print("channels agree better in their spread:", bool(after.min() / after.max() > before.min() / before.max()))
+    print("the mean of each is 0:", torch.allclose(normed.mean((0, 2, 3)), torch.zeros(16), atol=1e-4))
 
 # %% [markdown]
 # **What to notice**
-# - The convolution has no bias. BatchNorm subtracts the mean, so a bias would be gone again: the last line adds 5 and
-#   nothing changes.
-# - Evaluation uses averages collected during training instead of the batch's own. Otherwise the boxes in one picture
-#   would depend on which other pictures are in its batch.
+# - The convolution has no bias. BatchNorm subtracts the mean, so a bias would be gone again.
+#
+# One thing is odd: the output for a picture now depends on the others in its batch. In training that does no harm. At
+# prediction it would, so in evaluation BatchNorm uses averages that it collected during training:
+
+# %%
+pair = torch.cat((image, torch.zeros_like(image)))  # the same picture, now together with a black one
+with torch.no_grad():
+    print("training, same output in other company:  ", torch.allclose(stem(pair)[:1], stem(image), atol=1e-3))
+    stem.eval()
+    print("evaluation, same output in other company:", torch.allclose(stem(pair)[:1], stem(image), atol=1e-5))
 
 # %% [markdown]
 # ## 4. SiLU, the curve in every brick
@@ -170,7 +183,8 @@ with torch.no_grad():
 x = torch.randn(1, 8, 5, 5)
 first, second = torch.randn(16, 8, 1, 1), torch.randn(4, 16, 1, 1)
 product = (second[:, :, 0, 0] @ first[:, :, 0, 0])[:, :, None, None]  # (4, 8, 1, 1)
-print("two without an activation are one:", torch.allclose(F.conv2d(F.conv2d(x, first), second), F.conv2d(x, product), atol=1e-4))
+both, single = F.conv2d(F.conv2d(x, first), second), F.conv2d(x, product)
+print("two without an activation are one:", torch.allclose(both, single, atol=1e-4))
 
 # %% [markdown]
 # ReLU cuts negative numbers off: $\max(x, 0)$. YOLOv5 uses **SiLU** (also called Swish):
@@ -181,9 +195,10 @@ print("two without an activation are one:", torch.allclose(F.conv2d(F.conv2d(x, 
 # %%
 x = torch.linspace(-6, 6, 241, requires_grad=True)
 slopes = {name: torch.autograd.grad(curve(x).sum(), x)[0] for name, curve in (("SiLU", F.silu), ("ReLU", F.relu))}
-sigma = x.sigmoid()
-print("slope by the formula equal to autograd's:", torch.allclose(sigma * (1 + x * (1 - sigma)), slopes["SiLU"], atol=1e-5))
 values = x.detach()
+sigma = values.sigmoid()
+by_hand = sigma * (1 + values * (1 - sigma))
+print("slope by the formula equal to autograd's:", torch.allclose(by_hand, slopes["SiLU"], atol=1e-5))
 row(show_series({"SiLU": F.silu(values), "ReLU": F.relu(values)}, values, "the curves", "x", "y"),
     show_series(slopes, values, "their slopes", "x", "dy / dx"))  # fmt: skip
 
@@ -198,8 +213,8 @@ print(f"slope at -1: SiLU {minus_one.grad:.4f}, ReLU 0")
 # %% [markdown]
 # **What to notice**
 # - Left of 0, ReLU is flat: a number there sends no gradient back, and a channel that is negative everywhere stops
-#   learning. SiLU still has a slope there, except at one point.
-# - SiLU has no corner, and it dips below 0 before it comes back to it. Far from 0 the two curves are the same.
+#   learning. SiLU still has a slope there, except at its lowest point (though far out it is faint).
+# - SiLU has no corner, and it dips below 0 before it comes back to it. Far from 0 the two curves are nearly the same.
 
 # %% [markdown]
 # ## 5. A 1x1 convolution is a dense layer, once per pixel
@@ -231,9 +246,16 @@ for name, layer in (("1x1", conv), ("3x3", wide)):
 # %% [markdown]
 # ## 6. The stem: a 6x6 window, or Focus
 #
-# A picture of 640 x 640 has 409,600 pixels, and most of the time would go into the first layers. So the very first one,
-# the **stem**, halves the sides at once, before anything expensive happens. Early releases had a special block for that,
-# **Focus**: every 2x2 square of pixels becomes one cell with four times the channels, and nothing is thrown away.
+# A picture of 640 x 640 has 409,600 pixels. A single 3x3 layer at that size costs nearly as much as the whole network:
+
+# %%
+flops = 2 * 3 * 3 * 16 * 32 * 640 * 640  # 16 channels to 32; section 16 has the formula
+print(f"one layer {flops / 1e9:.2f} GFLOPs, all 25 layers of the nano model {small.summary().flops / 1e9:.2f}")
+
+# %% [markdown]
+# So the very first layer, the **stem**, halves the sides at once, before anything expensive happens. Early releases had
+# a special block for that, **Focus**: every 2x2 square of pixels becomes one cell with four times the channels, and
+# nothing is thrown away.
 
 # %%
 numbers = torch.arange(16).view(4, 4)
@@ -243,9 +265,10 @@ focus = Focus(3, 16, 3).eval()
 show_block(focus, image)
 
 # %% [markdown]
-# Newer releases have a plain 6x6 convolution with stride 2 instead. Is that another network? No. A 3x3 window over cells
-# of 2x2 pixels looks at 6x6 pixels, and it moves on by 2 pixels. Only the weights stand in another order: tap $(i, j)$ of
-# the 3x3 reads corner $(r, c)$ of its square, and that is pixel $(2i + r, 2j + c)$ of the 6x6. Let us carry them over.
+# Newer releases have a plain 6x6 convolution with stride 2 instead. Is that another network? No. A 3x3 window over
+# cells of 2x2 pixels looks at 6x6 pixels, and it moves on by 2 pixels. Only the weights stand in another order: tap
+# $(i, j)$ of the 3x3 reads corner $(r, c)$ of its square, and that is pixel $(2i + r, 2j + c)$ of the 6x6. Let us carry
+# them over.
 
 # %%
 narrow = focus.conv.conv.weight.data  # (16, 12, 3, 3); its 12 channels: corner (c, r) by corner, 3 colours each
@@ -267,8 +290,8 @@ print(f"weights: Focus {narrow.numel():,}, 6x6 {wide.numel():,}")
 # %% [markdown]
 # ## 7. Bottleneck: squeeze, look, and add
 #
-# A 3x3 convolution at full width is expensive. A **Bottleneck** first goes through a 1x1 to fewer channels, then through
-# a 3x3 back to all of them. At the end its input is **added** to its output.
+# A 3x3 convolution at full width is expensive. A **Bottleneck** first goes through a 1x1 to fewer channels, then
+# through a 3x3 back to all of them. At the end its input is **added** to its output.
 
 # %%
 block = Bottleneck(64, 64).eval()
@@ -278,8 +301,8 @@ print(f"parameters: {count(block):,}, by hand {by_hand:,}; a plain 3x3 Conv: {co
 show_block(block, torch.zeros(1, 64, 80, 80))
 
 # %% [markdown]
-# Why add? The block then only has to learn what is to be *changed*. If it has nothing to say, its input passes unharmed.
-# Let us silence it, by setting the last BatchNorm's scale to zero:
+# Why add? The block then only has to learn what is to be *changed*. If it has nothing to say, its input passes
+# unharmed. Let us silence it, by setting the last BatchNorm's scale to zero:
 
 # %%
 x = torch.randn(1, 64, 10, 10)
@@ -298,9 +321,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## 8. C3: a CSP bottleneck with three convolutions
 #
-# A chain of Bottlenecks at full width would be costly, and its layers would learn much the same things from much the same
-# gradients. The idea of **CSP** (cross-stage partial): send only *half* of the channels through the chain, take the
-# other half past it, join them at the end. The three 1x1 convolutions that split and join gave the C3 its name.
+# A chain of Bottlenecks at full width is costly. The idea of **CSP** (cross-stage partial, Wang and others, 2019): send
+# only *half* of the channels through the chain, take the other half past it, join them at the end. The three 1x1
+# convolutions that split and join gave the C3 its name.
 
 # %%
 block = C3(64, 64, 2).eval()  # layer 4 of the nano model
@@ -313,30 +336,33 @@ with torch.no_grad():
     past = block.cv2(x)  # (1, 32, 10, 10)
     print("by hand equal:", torch.equal(block.cv3(torch.cat((deep, past), 1)), block(x)))
 chain = nn.Sequential(Bottleneck(64, 64, expansion=1.0), Bottleneck(64, 64, expansion=1.0))
-print(f"parameters: C3 {count(block):,}, its older form {count(BottleneckCSP(64, 64, 2)):,}, the chain {count(chain):,}")
+older = BottleneckCSP(64, 64, 2)
+print(f"parameters: C3 {count(block):,}, its older form {count(older):,}, the chain {count(chain):,}")
+print("Bottlenecks in each C3 of the nano model:", [line.number for line in rows if line.kind == "C3"])
 
 # %% [markdown]
 # **What to notice**
 # - The narrowing is done by `cv1`. The Bottlenecks inside keep their 32 channels: their 1x1 does not squeeze any more.
 # - The chain at full width has nearly three times the weights.
 # - The second branch is a short way round the whole chain, for the picture and for the gradient.
-# - `number` and the depth multiplier decide how many Bottlenecks stand in the row: 1, 2, 3, 1 in the nano backbone.
+# - The table's `number`, times the depth multiplier, says how many Bottlenecks the chain has: 1, 2, 3 and 1 in the
+#   backbone, and 1 in each C3 of the neck. (The older form of the block had a fourth convolution.)
 
 # %% [markdown]
 # ## 9. SPPF: looking around, for free
 #
 # At the end of the backbone a cell stands for 32 x 32 pixels. To know a bus from a window of a bus it must look
-# further. **Spatial pyramid pooling** (SPP) takes, for each cell, the largest value within windows of 5, 9 and 13 cells,
-# and puts these beside the cell's own value. Pooling has no weights. SPP**F** is the fast form: one 5x5 pooling, three
-# times in a row.
+# further. **Spatial pyramid pooling** (SPP) takes, for each cell, the largest value within windows of 5, 9 and 13
+# cells, and puts these beside the cell's own value. Pooling has no weights. SPP**F** is the fast form: one 5x5 pooling,
+# three times in a row.
 
 # %%
 sppf = SPPF(256, 256).eval()  # layer 9 of the nano model
 show_block(sppf, torch.zeros(1, 256, 20, 20))
 
 # %% [markdown]
-# Why is that the same? The largest of the largest is the largest of all. A window of 5 reaches 2 cells to each side; two
-# in a row reach 4, that is a window of 9; three reach 6, that is 13. On any tensor, and exactly:
+# Why is that the same? The largest of the largest is the largest of all. A window of 5 reaches 2 cells to each side;
+# two in a row reach 4, that is a window of 9; three reach 6, that is 13. On any tensor, and exactly:
 
 # %%
 x = torch.randn(2, 4, 23, 17)
@@ -437,32 +463,43 @@ def feed(layers, image):
 outputs = feed(mine, image)
 shapes = {k: [tuple(x.shape[1:]) for x in (out if isinstance(out, list) else [out])] for k, out in outputs.items()}
 parts = ["backbone" if k < 10 else "neck" if k < 24 else "head" for k in range(25)]
-table = [[line.index, parts[line.index], line.inputs, line.kind, line.number, line.arguments, *shapes[line.index][:1]] for line in rows]
+table = []
+for line in rows:
+    source = ", ".join("image" if k == -1 else str(k) for k in line.inputs)
+    arguments = ", ".join(map(str, line.arguments))
+    output = "  ".join(" x ".join(map(str, shape)) for shape in shapes[line.index])
+    table.append([line.index, parts[line.index], source, line.kind, line.number, arguments, output])
 show_table(["layer", "part", "from", "module", "number", "arguments", "output"], table)
+
+# %%
+side = {k: shapes[k][0][-1] for k in range(-1, 24)}
+print("layers that halve the sides: ", [k for k in range(24) if 2 * side[k] == side[rows[k].inputs[0]]])
+print("layers that double the sides:", [k for k in range(24) if side[k] == 2 * side[rows[k].inputs[0]]])
 
 # %% [markdown]
 # **What to notice**
-# - Five layers halve the sides: 0, 1, 3, 5 and 7, each a `Conv` with stride 2. $2^5 = 32$, so the sides of a picture must
-#   be multiples of 32.
-# - Whenever the sides halve, the channels double: fewer places, but more to be said about each.
-# - The head has three outputs, one for each grid (the table shows the first).
+# - In the backbone five layers halve the sides, each a `Conv` with stride 2. $2^5 = 32$, so the sides of a picture must
+#   be multiples of 32. The neck doubles twice and halves twice.
+# - Behind the stem, whenever the backbone halves the sides it doubles the channels: fewer places, but more to be said
+#   about each.
+# - The head has three outputs, one for each grid.
 
 # %% [markdown]
 # ## 12. Backbone, neck, head: the U
 #
-# Draw the side of each layer's grid, and the plan of the whole network is seen. (The vertical axis is logarithmic, so
-# each halving is a step of the same height.)
+# Draw how often the sides have been halved at each layer, and the plan of the whole network is seen. At -3, say, they
+# are $2^{-3}$, an eighth, of the picture's.
 
 # %%
-sides = [shapes[k][0][-1] for k in range(24)]
-parted = {name: [sides[k] if parts[k] == name else math.nan for k in range(24)] for name in ("backbone", "neck")}
-show_series(parted, title="cells on a side of each layer's grid", x_label="layer", y_label="cells", log=True)
+depths = [math.log2(side[k] / 640) for k in range(24)]
+parted = {name: [depths[k] if parts[k] == name else math.nan for k in range(24)] for name in ("backbone", "neck")}
+show_series(parted, title="down, up and down again", x_label="layer", y_label="log2(cells / pixels)")
 
 # %% [markdown]
 # - **Backbone**, down: from 320 to 20 cells. Each layer sees more of the picture and is less sure where. At the end it
 #   may know that there is a bus, but only to within 32 pixels.
-# - **Neck**, up again: from 20 to 80, so that the fine grid hears what the coarse one knows. Down and up make the **U**.
-#   At every step up, the map of the same size from the way down is joined (layers 12 and 16).
+# - **Neck**, up again: from 20 to 80, so that the fine grid hears what the coarse one knows. Down and up make the
+#   **U**. At every step up, the map of the same size from the way down is joined (layers 12 and 16).
 # - Then down once more, from 80 to 20, so that the coarse grids hear what the fine one found (layers 19 and 22).
 # - **Head**: reads one map of each size, 17, 20 and 23.
 #
@@ -471,13 +508,15 @@ show_series(parted, title="cells on a side of each layer's grid", x_label="layer
 # %%
 model = yl.create_model("yolov5n").eval()  # the library's own, for comparison
 records = record_layers(model, image)
-table = [[k, parts[k], sides[k], 640 // sides[k], records[k].receptive_field.size[0]] for k in (0, 2, 4, 6, 9, 17, 20, 23)]
+chosen = (0, 2, 4, 6, 9, 17, 20, 23)
+table = [[k, parts[k], side[k], 640 // side[k], records[k].receptive_field.size[0]] for k in chosen]
 show_table(["layer", "part", "cells a side", "pixels from cell to cell", "pixels a side that a cell can see"], table)
 
 # %% [markdown]
 # **What to notice**
-# - A cell of layer 4 can see 58 pixels. That is not enough for a bus.
-# - Layer 17 has the same grid as layer 4, but its cells can see more than the whole picture. That is what the neck is for.
+# - A cell of layer 4 can see 58 x 58 pixels. That is not enough for a large object.
+# - Layer 17 has the same grid as layer 4, but its cells can see more than the whole picture. That is what the neck is
+#   for.
 
 # %% [markdown]
 # ## 13. Upsample and concat: what each of them adds
@@ -495,7 +534,8 @@ print("concat only stacks:", torch.equal(torch.cat((seen[11], seen[6]), 1), seen
 print("channels:", *(f"layer {k}: {seen[k].shape[1]}" for k in (11, 6, 12)))
 
 # %%
-names = {10: "layer 10, coarse", 11: "layer 11, upsampled", 6: "layer 6, from the backbone", 13: "layer 13, the C3 behind the concat"}
+names = {10: "layer 10, coarse", 11: "layer 11, upsampled", 6: "layer 6, from the backbone"}
+names[13] = "layer 13, the C3 behind the concat"
 column(show_image(scene[0]), show_feature_maps({name: seen[k] for k, name in names.items()}, count=8))
 
 # %% [markdown]
@@ -528,17 +568,20 @@ w
 
 # %% [markdown]
 # **What to notice**
-# - The dashed box is all that the cell could see; the orange pixels are those it listens to. The second is much smaller.
-# - The last row of pictures is this section once more: coarse, upsampled, the skip, and what only the skip knows.
+# - The dashed line goes round the whole picture: the marked cell could see all of it. It listens to the orange pixels,
+#   which are much fewer.
+# - The row of four pictures is this section once more: coarse, upsampled, the skip, and what only the skip knows.
+# - The graph shows the U: five rows of strides, down on the left, up in the middle, down again on the right.
 
 # %% [markdown]
 # ## 14. The head: one 1x1 convolution, and a reshape
 #
-# For each cell and each of its 3 anchors the head makes 85 numbers: 4 for a box, 1 for "is there anything" (objectness),
-# 80 for the classes. That is $3 \cdot 85 = 255$ channels, made by a 1x1 convolution: a dense layer for each cell.
+# For each cell and each of its 3 anchors the head makes 85 numbers: 4 for a box, 1 for "is there anything"
+# (objectness), 80 for the classes. That is $3 \cdot 85 = 255$ channels, made by a 1x1 convolution: a dense layer for
+# each cell.
 #
-# What comes out is `(1, 255, 80, 80)`. It would be handier to have a cell's 85 numbers side by side, so the axes are cut
-# and turned: channel $85 a + j$ is number $j$ of anchor $a$.
+# What comes out is `(1, 255, 80, 80)`. It would be handier to have a cell's 85 numbers side by side, so the axes are
+# cut and turned: channel $85 a + j$ is number $j$ of anchor $a$.
 
 # %%
 head, feature = mine[24], outputs[17]
@@ -552,7 +595,8 @@ print("anchor 2, number 4 is channel", 2 * 85 + 4, torch.equal(turned[0, 2, :, :
 
 # %%
 wrong = flat.view(1, 3, 80, 80, 85)  # the right shape, in one step
-print("view alone gives the same shape:", wrong.shape == turned.shape, "and the same numbers:", torch.equal(wrong, turned))
+print("view alone gives the same shape:", wrong.shape == turned.shape)
+print("and the same numbers:           ", torch.equal(wrong, turned))
 for level in outputs[24]:
     print(tuple(level.shape), "predictions:", level[..., 0].numel())
 print("together:", sum(level[..., 0].numel() for level in outputs[24]))
@@ -565,8 +609,8 @@ print("together:", sum(level[..., 0].numel() for level in outputs[24]))
 # %% [markdown]
 # ## 15. Nothing here is about boxes
 #
-# We have built a whole detector, and nothing in it knows what a box is. The outputs are numbers of any size and sign. Do
-# the anchors matter to the layers? Double them, and look:
+# We have built a whole detector, and nothing in it knows what a box is. The outputs are numbers of any size and sign.
+# Do the anchors matter to the layers? Double them, and look:
 
 # %%
 other = yl.create_model("yolov5n", anchors=anchors * 2).eval()  # same seed, so the same weights
@@ -585,18 +629,16 @@ print("anchors are learnt:", "layers.24.anchors" in dict(model.named_parameters(
 # objects were in a picture of 640 pixels.
 
 # %%
-torch.manual_seed(0)
-plain, biased = nn.Conv2d(64, 255, 1), Detect(80, anchors[:1], (8,), [64])
 for stride in (8, 16, 32):
     print(f"stride {stride:2}: objectness starts {math.log(8 / (640 / stride) ** 2):.4f} lower")
-starts = [level.bias.view(3, 85)[:, 4].mean() for level in model.detect.m]
-print("objectness below one in ten at first, at every level:", all(start.sigmoid() < 0.1 for start in starts))
+starts = [level.bias.view(3, 85)[:, 4].sigmoid().max() for level in model.detect.m]
+print("objectness starts below one in ten, at every level:", all(start < 0.1 for start in starts))
 
 # %% [markdown]
 # ## 16. Counting parameters and FLOPs by hand
 #
-# All weights are in convolutions, so we need to know which convolutions a layer has: kernel, channels in, channels out.
-# Each has $k^2 c_{in} c_{out}$ weights, and its BatchNorm two numbers a channel.
+# All that is learnt is in convolutions and their BatchNorms, so we need to know which convolutions a layer has: kernel,
+# channels in, channels out. Each has $k^2 c_{in} c_{out}$ weights, and its BatchNorm two numbers a channel.
 
 # %%
 def convolutions(line, given):
@@ -607,7 +649,8 @@ def convolutions(line, given):
         return [(1, given, given // 2), (1, 4 * (given // 2), line.arguments[0])]
     if line.kind == "C3":
         out, half = line.arguments[0], line.arguments[0] // 2
-        return [(1, given, half), (1, given, half), (1, 2 * half, out)] + [(1, half, half), (3, half, half)] * line.number
+        bottlenecks = [(1, half, half), (3, half, half)] * line.number
+        return [(1, given, half), (1, given, half), (1, 2 * half, out), *bottlenecks]
     return []
 
 # %%
@@ -631,11 +674,12 @@ print(f"together {sum(parameters):,}; the library says {model.summary().paramete
 flops = []
 for line in rows[:-1]:
     convs = convolutions(line, channels[line.inputs[0]])
-    cells = sides[line.index] ** 2  # every convolution in a block gives a map of the block's own size
+    cells = side[line.index] ** 2  # every convolution in a block gives a map of the block's own size
     flops.append(sum(2 * k * k * a * b * cells + 2 * b * cells for k, a, b in convs))
-flops.append(sum(2 * a * 255 * sides[k] ** 2 for a, k in zip(widths, rows[-1].inputs)))
+flops.append(sum(2 * a * 255 * side[k] ** 2 for a, k in zip(widths, rows[-1].inputs)))
 print("layer by layer equal to the recorded ones:", flops == [record.flops for record in records])
 print(f"together {sum(flops) / 1e9:.2f} GFLOPs; the library says {model.summary().flops / 1e9:.2f}")
+print("at half the side a quarter of the work:", 4 * model.summary(320).flops == sum(flops))
 
 # %%
 names = [str(k) for k in range(25)]
@@ -644,7 +688,8 @@ row(show_bars(dict(zip(names, [n / 1e3 for n in parameters])), title="thousand p
 
 # %%
 for part in ("backbone", "neck", "head"):
-    shares = [sum(n for n, where in zip(counts, parts) if where == part) / sum(counts) for counts in (parameters, flops)]
+    inside = [k for k in range(25) if parts[k] == part]
+    shares = [sum(counts[k] for k in inside) / sum(counts) for counts in (parameters, flops)]
     print(f"{part:8} {shares[0]:.0%} of the parameters, {shares[1]:.0%} of the FLOPs")
 
 # %% [markdown]
@@ -652,7 +697,7 @@ for part in ("backbone", "neck", "head"):
 # - Parameters do not depend on the size of the picture, FLOPs do: half the side, a quarter of the work.
 # - Early layers have few weights and much work, because they use each weight at very many places. Late layers are the
 #   other way round.
-# - Deciding costs little: nearly all of it is seeing.
+# - The head, where the predictions are made, is a small part. Nearly all of the work is looking.
 #
 # `show_layers` puts all of it into one table. (The column "ms" is the time on the computer that ran this page last.)
 
@@ -677,8 +722,8 @@ print("the three raw maps equal:", [torch.equal(a, b) for a, b in zip(outputs[24
 #
 # <details><summary>What does the row `[-1, 6, C3, [256]]` become in the nano model, and in "x"?</summary>
 #
-# Nano: round(6 x 0.33) = 2 Bottlenecks and 64 channels. "x": round(6 x 1.33) = 8 Bottlenecks and 320 channels. The table
-# of section 2 has both.
+# Nano: round(6 x 0.33) = 2 Bottlenecks and 64 channels. "x": round(6 x 1.33) = 8 Bottlenecks and 320 channels. The
+# table of section 2 has both.
 # </details>
 #
 # <details><summary>Why must both inputs of layer 12 have 40 x 40 cells, but not the same number of channels?</summary>
@@ -695,7 +740,7 @@ print("the three raw maps equal:", [torch.equal(a, b) for a, b in zip(outputs[24
 #
 # <details><summary>Could four poolings of 5 replace a pooling of 17?</summary>
 #
-# Yes: 4 x 2 = 8 cells to each side, and the cell itself, is 17. Add a line to the loop of section 9 and try it.
+# Yes: 4 x 2 = 8 cells to each side, and the cell itself, make 17.
 # </details>
 #
 # <details><summary>Does the network work on a picture of 320 x 512 pixels?</summary>
@@ -703,11 +748,16 @@ print("the three raw maps equal:", [torch.equal(a, b) for a, b in zip(outputs[24
 # Yes. No layer has the size of the picture in it, only windows that slide: both sides must be multiples of 32, and the
 # grids become 40 x 64, 20 x 32 and 10 x 16.
 # </details>
+#
+# The answers, computed:
 
 # %%
 with torch.no_grad():
     print("question 1:", repeats(6, 0.33), channels_of(256, 0.25), repeats(6, 1.33), channels_of(256, 1.25))
+    print("question 2:", build(rows[12], [128, 7])([torch.zeros(1, 128, 40, 40), torch.zeros(1, 7, 40, 40)]).shape[1])
     print("question 3:", count(yl.create_model("yolov5n", num_classes=3).detect), "instead of", count(model.detect))
+    pooled = F.max_pool2d(pools[-1], 5, stride=1, padding=2)  # a fourth time
+    print("question 4:", torch.equal(pooled, F.max_pool2d(pools[0], 17, stride=1, padding=8)))
     print("question 5:", [tuple(raw.shape[2:4]) for raw in model(torch.zeros(1, 3, 320, 512))])
 
 # %% [markdown]
