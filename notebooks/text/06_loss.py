@@ -41,7 +41,7 @@ from walkthrough import IouPlayground, LossExplorer, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
 from yolo_lite.boxes import IOU_KINDS
 from yolo_lite.loss.focal import binary_loss, focal_weight, smooth_targets
-from yolo_lite.loss.loss import decode_matches
+from yolo_lite.loss.loss import BALANCE, decode_matches
 
 # %% [markdown]
 # ## 1. What goes in, what comes out
@@ -514,7 +514,9 @@ for stride, raw, balance in zip(model.strides, zeros, criterion.balance.tolist()
     weights.append((1 / count, balance / count))
     rows.append([stride, count, f"{balance:.1f}", f"{1e4 / count:.2f}", f"{1e4 * balance / count:.2f}"])
 for k, name in enumerate(("without", "with")):
-    print(f"{name:7} balance: fine : middle : coarse = 1 :", " : ".join(f"{w[k] / weights[0][k]:.1f}" for w in weights[1:]))
+    times = " : ".join(f"{w[k] / weights[0][k]:.1f}" for w in weights)
+    print(f"{name:7} balance, a prediction weighs fine : middle : coarse = {times}")
+print("balance of models with four or five grids:", BALANCE)
 show_table(["stride", "predictions a picture", "balance", "weight of one, x 10,000", "the same with balance"], rows)
 
 # %% [markdown]
@@ -667,7 +669,7 @@ print(f"box loss by hand {box:.6f}")
 
 # %%
 positive, negative = smooth_targets(0.1)
-print(f"label_smoothing 0.1: right class {positive}, others {negative}")
+print(f"label_smoothing 0.1: right class {positive}, others {negative}; the default is {hyp.label_smoothing}")
 z = torch.linspace(-2, 8, 1001).double()
 curves = {f"target {t}": binary_loss(z, torch.full_like(z, t)) for t in (1.0, positive)}
 print("target 1: lowest at the largest logit there is:", int(curves["target 1.0"].argmin()) == 1000)
