@@ -1,0 +1,340 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+
+# %% [markdown]
+# # 5. build_targets: who answers for which object?
+#
+# The network makes 25,200 predictions for a picture. The label file names seven objects. Before anything can be learnt,
+# somebody has to say *which prediction answers for which object*. That is `build_targets`, the most puzzled-over function
+# of YOLOv5. People read it with a debugger and a scratch notebook, printing one tensor after the other.
+#
+# We read it line by line too, but with a recorder: every line, every tensor, forward and back. Then we do it by hand.
+#
+# It runs in about half a minute.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+import torch
+
+import yolo_lite as yl
+from walkthrough import AnchorExplorer, Stepper, show_assignment, show_batch, show_table, trace
+from yolo_lite.loss.targets import assign_level, encode, neighbour_cells, ratio_test, to_grid_units
+
+# %% [markdown]
+# ## 1. What goes in, what comes out
+#
+# In: the targets of a batch, one row for each object; the size of each grid; three anchors for each grid; the strides.
+# Out, for each grid: a list of **matches**. A match says "this anchor in this cell of this picture answers for that
+# object, and this is the box it should predict".
+
+# %%
+batch = yl.tour_batch()
+model = yl.create_model("yolov5n")
+grids = [(640 // stride, 640 // stride) for stride in model.strides]
+matches = yl.build_targets(batch.targets, grids, model.anchors, model.strides, anchor_t=4.0)
+print("targets:", tuple(batch.targets.shape), " grids:", grids)
+for match, grid in zip(matches, grids):
+    print(f"{len(match.cls):4} matches among {4 * 3 * grid[0] * grid[1]:6} predictions of four pictures")
+
+# %% [markdown]
+# A match is one row through nine columns. The first four say *where* the prediction stands in the raw map
+# `(image, anchor, row, column)`; the others what it should say, and for whom.
+
+# %%
+first = matches[2]
+columns = ["image", "anchor", "row", "col", "cls", "target", "offset"]
+show_table(columns, [[int(getattr(first, name)[k]) for name in columns] for k in range(6)])
+
+# %% [markdown]
+# ## 2. Record it, and step through
+#
+# `trace(f)(...)` calls `f(...)` and writes down each line that runs and each variable that it changes. `into=` names
+# functions that should be entered as well. The result is not touched.
+
+# %%
+record = trace(yl.build_targets, into=[assign_level])(batch.targets, grids, model.anchors, model.strides)
+same = all(torch.equal(a, b) for ours, theirs in zip(record.result, matches) for a, b in zip(ours, theirs))
+print(f"{len(record.steps)} steps; the result is the same: {same}")
+
+# %%
+stepper = Stepper(record, images=batch.images)
+stepper.step = record.at("boxes")[0].index  # assign_level has just turned the targets into grid units
+stepper
+
+# %% [markdown]
+# **What to notice**
+# - Left the source, with the line that just ran. Right, every variable; what this line changed stands out.
+# - The slider goes back as easily as forward. No debugger can do that.
+# - A value that holds boxes or cells is drawn on the picture; any other opens as a table, a histogram or an image.
+# - `assign_level` is called three times, once for each grid, and it is four lines long. Those four lines are all there is.
+#
+# From here on we take the steps one at a time, on the grid of stride 8.
+
+# %% [markdown]
+# ## 3. Step one: grid units
+#
+# A target's box is a share of the picture. The grid of stride 8 has 80 x 80 cells. Times 80, the box is measured in
+# **cells**: its whole part tells in which cell the centre lies, its fraction where in the cell.
+
+# %%
+grid, anchors = grids[0], model.anchors[0] / 8  # (3, 2) anchors in cells
+boxes = to_grid_units(batch.targets, grid)  # (n, 4)
+print("by hand the same:", torch.equal(boxes, batch.targets[:, 2:] * 80))
+rows = [[k, *boxes[k].tolist(), f"({int(boxes[k, 1])}, {int(boxes[k, 0])})"] for k in (6, 9, 13)]
+show_table(["target", "x", "y", "w", "h", "cell (row, column)"], rows, title="three objects in cells of stride 8")
+
+# %% [markdown]
+# ## 4. Step two: the ratio test
+#
+# Each object is compared with each of the three anchors, so 23 objects become 3 x 23 pairs. (Other code *repeats* the
+# targets three times for that; here broadcasting does it.) A pair passes when neither side is off by a factor of 4 or
+# more, in either direction:
+#
+# $$ \max\left(\frac{w}{w_a}, \frac{w_a}{w}, \frac{h}{h_a}, \frac{h_a}{h}\right) < 4 $$
+#
+# Why not simply the anchor with the largest overlap, as earlier YOLOs did? One anchor would get one chance to learn. With
+# the ratio test several similar anchors learn from the same object, and an anchor that is hopeless is spared.
+
+# %%
+test = ratio_test(boxes[:, 2:], anchors, anchor_t=4.0)
+print("ratios:", tuple(test.ratio.shape), " pairs:", test.passed.numel(), " pairs that pass:", int(test.passed.sum()))
+rows = [[k, *(f"{w:.2f}" for w in test.worst[:, k].tolist()), *test.passed[:, k].tolist()] for k in (6, 9, 13)]
+show_table(["target", "worst, anchor 0", "anchor 1", "anchor 2", "takes it: 0", "1", "2"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - The largest of four quotients decides. One bad side is enough to be refused.
+# - Most pairs fail here: the objects of these pictures are large, and the anchors of stride 8 are small. They pass on the
+#   other grids.
+
+# %% [markdown]
+# ## 5. Step three: neighbours
+#
+# The centre lies in one cell, but perhaps close to its edge, and the cell beyond would do nearly as well. So each pair
+# claims up to two neighbours: left or right, up or down, whichever is *less than half a cell away*. Three cells instead
+# of one means three times as many chances to learn.
+
+# %%
+anchor, target = test.passed.nonzero(as_tuple=True)  # (p,) each
+claims = neighbour_cells(boxes[target, :2], grid)  # (5, p): own, left, up, right, down
+x, y = boxes[target[0], :2].tolist()
+print(f"pair 0: centre at x {x:.2f}, y {y:.2f}")
+print(dict(zip(("own", "left", "up", "right", "down"), claims[:, 0].tolist())))
+print(f"{claims.shape[1]} pairs claim {int(claims.sum())} cells")
+
+# %% [markdown]
+# ## 6. Step four: indices
+#
+# Every claimed cell becomes a match: its indices in the raw map, and the box it shall predict, measured from *its own*
+# corner. For a neighbour the centre lies outside the cell, so x and y may run from -0.5 to 1.5. That is why the decoding
+# $2\sigma(t) - 0.5$ reaches exactly that far.
+
+# %%
+by_steps = encode(batch.targets, boxes, test.passed, claims, anchors, grid)
+print("four steps equal build_targets:", all(torch.equal(a, b) for a, b in zip(by_steps, matches[0])))
+low, high = by_steps.box[:, :2].min().item(), by_steps.box[:, :2].max().item()
+print(f"x and y targets lie between {low:.2f} and {high:.2f}")
+show_assignment(batch, matches, model.strides, image_index=0)
+
+# %% [markdown]
+# **What to notice**
+# - Blue cells hold a centre, hatched ones are neighbours, dashed boxes are the anchors that took an object.
+# - Small objects are taken by the fine grid, large ones by the coarse one, middling ones by two.
+
+# %% [markdown]
+# ## 7. A worked example to compare with
+#
+# Nine objects of one picture of 640 pixels, whose numbers are known from the reference implementation: 9 pairs pass at
+# stride 8 and become 25 matches, 6 become 18 at stride 16, and 10 become 30 at stride 32.
+
+# %%
+nine = torch.tensor(
+    [
+        [0, 53, 0.396669, 0.479963, 0.793338, 0.588065],
+        [0, 0, 0.321526, 0.212996, 0.643052, 0.16726],
+        [0, 60, 0.420099, 0.496443, 0.840199, 0.563289],
+        [0, 0, 0.97439, 0.539114, 0.0512177, 0.469156],
+        [0, 0, 0.62153, 0.994613, 0.0269818, 0.0107708],
+        [0, 0, 0.21751, 0.992081, 0.076763, 0.0158359],
+        [0, 6, 0.37533, 0.892184, 0.75066, 0.215629],
+        [0, 6, 0.781094, 0.986248, 0.0703293, 0.0275012],
+        [0, 0, 0.927958, 0.812408, 0.0307235, 0.0600933],
+    ]
+)
+
+# %%
+found = yl.build_targets(nine, grids, model.anchors, model.strides)
+rows = []
+for match, stride, size, anchor_px in zip(found, model.strides, grids, model.anchors):
+    pairs = ratio_test(to_grid_units(nine, size)[:, 2:], anchor_px / stride).passed.sum()
+    rows.append([stride, 3 * len(nine), int(pairs), len(match.cls), 3 * size[0] * size[1]])
+show_table(["stride", "pairs", "pass the ratio test", "matches", "predictions"], rows)
+
+# %% [markdown]
+# Take the eighth object (row 7), 5.63 x 2.20 cells large on the 80 x 80 grid. Anchors 1 and 2 take it, in three cells
+# each: six matches.
+
+# %%
+x, y, w, h = to_grid_units(nine, grids[0])[7].tolist()
+print(f"centre ({x:.5f}, {y:.5f}), size {w:.5f} x {h:.5f} cells")
+mine = found[0].target == 7
+rows = torch.stack((found[0].anchor, found[0].col, found[0].row), 1)[mine].tolist()
+show_table(["anchor", "cell x", "cell y"], rows, title=f"{len(rows)} matches at stride 8")
+
+# %% [markdown]
+# **What to notice**
+# - x = 62.49 is less than half way through cell 62, so the left neighbour 61 is claimed, not the right one.
+# - y = 78.90 is more than half way through cell 78, so the lower neighbour 79 is claimed.
+# - Of 19,200 predictions at stride 8, 25 learn something about a box. All others only learn to be silent.
+
+# %% [markdown]
+# ## 8. A centre exactly on a line
+#
+# What if x is a whole number? Then the centre is as far from the left cell's middle as from its own. The rule looks at
+# the fraction from both sides: $x \bmod 1 = 0 < 0.5$ claims the left cell. And $(W - x) \bmod 1 = 0 < 0.5$ claims the
+# right one too, but the right one is found by stepping half a cell to the right: $\lfloor x + 0.5 \rfloor = x$, the
+# object's *own* cell again. So that match is listed twice.
+
+# %%
+on_line = torch.tensor([[0, 0, 0.5, 0.53, 0.1, 0.12]])  # x = 0.5 * 20 = 10 exactly, on the coarse grid
+match = assign_level(on_line, grids[2], model.anchors[2] / 32)
+names = ("own", "left", "up", "right", "down")
+seen = [[int(match.anchor[k]), names[match.offset[k]], int(match.col[k]), int(match.row[k])] for k in range(len(match.cls))]
+show_table(["anchor", "as", "cell x", "cell y"], seen, title=f"x = {to_grid_units(on_line, grids[2])[0, 0]:.2f} cells")
+
+# %% [markdown]
+# **What to notice**
+# - "own" and "right" are the same cell: its prediction counts twice in the mean of the box loss.
+# - It is an accident of the rule, not an intention. The library keeps it, because equal numbers are the point.
+# - It is not rare. Where boxes have whole pixels as corners, one in sixteen has its x on a line of the stride-8 grid:
+
+# %%
+corners = torch.arange(0, 640)
+x1, x2 = torch.meshgrid(corners, corners, indexing="ij")
+centres = ((x1 + x2) / 2)[x1 < x2]  # of all boxes with whole pixels as corners
+print(f"centres on a line of the grid of 8 pixels: 1 in {1 / (centres % 8 == 0).float().mean():.1f}")
+
+# %% [markdown]
+# ## 9. Two objects, one cell
+#
+# Nothing stops two objects from claiming the same anchor in the same cell. Both stay in the list, both teach the box and
+# the class. But there is only one objectness target for the cell, and the *last* match in the list sets it.
+
+# %%
+twins = torch.tensor([[0, 0, 0.51, 0.51, 0.20, 0.22], [0, 1, 0.515, 0.515, 0.24, 0.20]])
+match = assign_level(twins, grids[2], model.anchors[2] / 32)
+places = torch.stack((match.anchor, match.row, match.col), 1)  # (m, 3)
+unique, count = places.unique(dim=0, return_counts=True)
+print(f"{len(places)} matches on {len(unique)} predictions; {int((count > 1).sum())} of them are claimed by both objects")
+
+# %%
+place = unique[0]
+claimed_by = match.target[(places == place).all(1)].tolist()  # in the order of the list
+print(f"prediction {place.tolist()} is claimed by objects {claimed_by}: object {claimed_by[-1]} sets its objectness")
+
+# %% [markdown]
+# ## 10. Objects that nobody takes
+#
+# An object far from every anchor's shape is in the label file, but no prediction answers for it: a flagpole, a horizon.
+# It then teaches nothing at all, and the cells under it even learn that nothing is there.
+
+# %%
+pole = torch.tensor([[0, 0, 0.5, 0.5, 0.008, 0.9]])  # 5 x 576 pixels
+taken = [len(match.cls) for match in yl.build_targets(pole, grids, model.anchors, model.strides)]
+worst = ratio_test(pole[:, 4:] * 640, model.anchors.flatten(0, 1)).worst.min()
+print("matches on the three grids:", taken, f"- the best anchor is off by a factor of {worst:.1f}")
+looser = [len(match.cls) for match in yl.build_targets(pole, grids, model.anchors, model.strides, anchor_t=16.0)]
+print("with anchor_t = 16:", looser)
+
+# %% [markdown]
+# Raising `anchor_t` takes it in, but then large anchors are asked for tiny objects too. Move it yourself: drag an object,
+# change an anchor, and read the verdict of each.
+
+# %%
+anchors_of_tour = AnchorExplorer(images=batch, names=yl.YoloDataset("photos").names)
+anchors_of_tour
+
+# %% [markdown]
+# **What to notice**
+# - The table gives the reason for each anchor: which side, how many times too large.
+# - With `anchor_t` near 1 hardly an anchor takes anything; with 4, every object of these pictures is taken (the cell below
+#   counts).
+# - Drag an object over a grid line: its neighbours jump to the other side at half a cell.
+
+# %%
+for anchor_t in (1.1, 1.5, 2.0, 4.0):
+    found = yl.build_targets(batch.targets, grids, model.anchors, model.strides, anchor_t)
+    taken = len(set().union(*(match.target.tolist() for match in found)))
+    print(f"anchor_t {anchor_t}: {taken:2} of {len(batch.targets)} objects taken, {sum(len(m.cls) for m in found):3} matches")
+
+# %% [markdown]
+# ## 11. Check: build_targets by hand, in plain Python
+#
+# No tensors, just loops over objects, anchors and neighbours.
+
+# %%
+def matches_by_hand(targets, size, anchors_in_cells, anchor_t=4.0):
+    found = set()
+    for k, (image, cls, xc, yc, w, h) in enumerate(targets.tolist()):
+        x, y, w, h = xc * size, yc * size, w * size, h * size
+        cells = [(int(x), int(y))]
+        if x % 1 < 0.5 and x > 1: cells.append((int(x - 0.5), int(y)))
+        if y % 1 < 0.5 and y > 1: cells.append((int(x), int(y - 0.5)))
+        if (size - x) % 1 < 0.5 and size - x > 1: cells.append((int(x + 0.5), int(y)))
+        if (size - y) % 1 < 0.5 and size - y > 1: cells.append((int(x), int(y + 0.5)))
+        for a, (aw, ah) in enumerate(anchors_in_cells.tolist()):
+            if max(w / aw, aw / w, h / ah, ah / h) < anchor_t:
+                found |= {(int(image), a, row, col, k) for col, row in cells}
+    return found
+
+# %%
+for match, stride, size in zip(matches, model.strides, grids):
+    theirs = set(zip(*(getattr(match, name).tolist() for name in ("image", "anchor", "row", "col", "target"))))
+    mine = matches_by_hand(batch.targets, size[0], model.anchors[model.strides.index(stride)] / stride)
+    print(f"stride {stride:2}: {len(mine):3} matches by hand; equal to the library's: {mine == theirs}")
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>An object has its centre at x = 17.98, y = 18.59 cells. Which neighbours does it claim?</summary>
+#
+# The right one (0.98 is more than half way) and the lower one (0.59). Set it up in the explorer, or ask
+# `neighbour_cells(torch.tensor([[17.98, 18.59]]), (20, 20))`.
+# </details>
+#
+# <details><summary>Why does an object never claim both its left and its right neighbour?</summary>
+#
+# Its fraction is either below or above one half. Only a whole number satisfies both rules, and there the "right" cell is
+# its own.
+# </details>
+#
+# <details><summary>Can one object be matched on all three grids?</summary>
+#
+# Yes. The anchors of neighbouring grids overlap in reach: an object of 129 x 91 pixels passes with anchors of stride 8, 16
+# and 32.
+# </details>
+#
+# <details><summary>The centre of an object is in the very first cell, x = 0.3. Which neighbour does it claim in x?</summary>
+#
+# None: left of the first cell there is nothing (x must be greater than 1), and the right one is more than half a cell
+# away.
+# </details>
+#
+# **On to [06_loss](06_loss.ipynb)**: what the matched predictions are told.
