@@ -124,6 +124,11 @@ panels = [show_image(colour.apply_photometric(cat, drawn), title=name) for name,
 column(row(*panels[:4]), row(*panels[4:]))
 
 # %% [markdown]
+# **What to notice**
+# - Blur takes the whiskers and the edges, median blur only the whiskers: an outline stays a jump.
+# - CLAHE changes most: each tile gets its own bright and dark.
+# - JPEG at 75 is the strongest that is ever drawn, and hardly to be seen. It is meant to be mild.
+#
 # How often does that happen? By default four of them have a chance of 0.01 and three have none, so a picture is spared
 # by all with $0.99^4$.
 
@@ -174,7 +179,7 @@ warps = {
 }
 warped = {name: geometry.apply_warp(image, objects, drawn) for name, drawn in warps.items()}
 warped |= {"flip left-right": left_right, "flip up-down": up_down}
-x, y, w, h = window = geometry.draw_crop(hyp.replace(random_resized_crop=1), 224, np.random.default_rng(4))
+x, y, w, h = window = geometry.draw_crop(hyp.replace(random_resized_crop=1), 224, np.random.default_rng(46))
 warped["random resized crop"] = geometry.apply_crop(image, objects, window)
 left, top, right, bottom = (224 * side for side in (x, y, x + w, y + h))
 panels = [show_image(w.image, w.objects.boxes, title=name) for name, w in warped.items()]
@@ -184,7 +189,7 @@ column(row(*panels[:5]), row(*panels[5:]))
 
 # %% [markdown]
 # **What to notice**
-# - Wherever the cup goes, its box goes along. In the flips, the spoon changes sides.
+# - Wherever cup, spoon and table go, their boxes go along. In the left-right flip the spoon changes sides.
 # - What no pixel lands on is filled with gray 114, as in a letterbox.
 # - Rotation, shear and perspective turn an upright box into a tilted one, which a label cannot say. The new box is the
 #   upright box around it.
@@ -266,7 +271,7 @@ row(*panels)
 # - `TRSPC`, shear and rotation swapped: the middle is right, the horse leans differently.
 # - `STRPC` and `RTSPC`: the shift itself is sheared, or turned and shrunk. A `translate` of 0.1 would no longer mean
 #   10 % of the side.
-# - `TSCRP`, rotation before centring: it turns around the corner of the picture, and the horse leaves it.
+# - `TSCRP`, perspective and rotation before centring: it turns around the corner, and the horse leaves the picture.
 # - `TSRCP`, perspective before centring: the tilt is measured from the corner, and the middle shifts.
 #
 # Five factors can stand in 120 orders. How many different warps are that?
@@ -326,10 +331,16 @@ other = list(train.stages(train.draw(4)))[2]
 mixed = mixing.apply_mixup(warp.image, warp.objects, other.image, other.objects, mixing.MixupDraw(0.5))
 generator = np.random.default_rng(0)
 ratios = np.array([mixing.draw_mixup(hyp, 224, generator).ratio for _ in range(10_000)])
+print(f"the smallest and the largest ratio: {ratios.min():.2f} and {ratios.max():.2f}")
 print(f"objects: {warp.objects.num_objects} + {other.objects.num_objects} = {mixed.objects.num_objects}")
 print(f"of 10,000 ratios, between 0.35 and 0.65: {np.mean(abs(ratios - 0.5) < 0.15):.1%}")
 picture, chart = show_image(mixed.image, mixed.objects, names=photos.names), show_histogram(ratios, x_label="ratio")
 row(picture, chart, titles=["mixup, half and half", "10,000 ratios"])
+
+# %% [markdown]
+# **What to notice**
+# - Every object keeps its full box, though it is half transparent. Its label is not "half a cup".
+# - A ratio near 0 or 1, where one picture would vanish and its labels be wrong, is not to be found in 10,000 draws.
 
 # %% [markdown]
 # ## 10. Copy-paste: an object moves house
@@ -508,6 +519,10 @@ print("in layer 9 nearly every cell knows that it is not in the middle:", list(s
 show_bars(shares, title="cells unlike the middle one, gray picture of 320 px", y_label="share")
 
 # %% [markdown]
+# **What to notice**
+# - Deep cells look at much of the picture, so more and more of them see the zeros beside it.
+# - In layer 9 a cell is 32 pixels wide, and nearly all of its 10 x 10 cells can tell where they are.
+#
 # So a network *can* learn "objects are in the middle", if all its pictures have them there. Does it? A small network
 # with zeros around is to find a bright dot in noise. Once it trains on dots in the middle only, once on dots anywhere:
 # that is translation. Then both are asked about dots in the middle and at the border.
@@ -549,13 +564,13 @@ def trained(low, high, padding="constant"):
 
 share = {}
 runs = {"middle only": (6, 10, "constant"), "anywhere": (0, 16, "constant")}
-runs["middle only, no border"] = (6, 10, "circular")
+runs["no border"] = (6, 10, "circular")
 for name, (low, high, padding) in runs.items():
     weights = trained(low, high, padding)
     share[name] = answer(weights, 0, padding) / answer(weights, 8, padding)
 print("trained in the middle, at the border less than half as sure:", share["middle only"] < 0.5)
 print("with translation, about as sure everywhere:", share["anywhere"] > 0.75)
-print("without a border no translation is needed:", share["middle only, no border"] > 0.75)
+print("without a border no translation is needed:", share["no border"] > 0.75)
 show_bars(share, title="how sure at the border, compared with the middle", y_label="share")
 
 # %% [markdown]
@@ -579,6 +594,10 @@ print(f"zoom: {zoom.min():.2f} to {zoom.max():.2f}, on average {zoom.mean():.2f}
 row(show_histogram(shift[:, 0] * 640, x_label="shift, px"), show_histogram(zoom, x_label="zoom"))
 
 # %% [markdown]
+# **What to notice**
+# - All values in the range are equally likely; half of the samples are enlarged, half are shrunk.
+# - 10 % and 0.5 are as rare as no shift and no zoom at all.
+#
 # **"The defaults rotate and shear."** They do neither: in a default draw S and P are the identity (the matrix that
 # changes nothing), and R only zooms.
 
