@@ -54,7 +54,7 @@ from yolo_lite.data.shapes import Shapes
 #
 # The first line brings the weights of YOLOv5n and eight photographs, checks them against their known digest
 # (a fingerprint of the file) where there is one, and can be repeated: what is there is not fetched again. The others
-# bring blood cells (BCCD, MIT licence) and convert their labels.
+# bring blood cells (the BCCD dataset, © 2017 shenggan, MIT licence) and convert their labels.
 #
 # **Without them every cell below runs too**, with weights and drawn scenes that come along. Then you see other pictures
 # than the text describes.
@@ -202,7 +202,7 @@ print("as YOLOv5 prints it, rectangular (0.701, 0.468):", agrees(rectangle, 0.70
 print("as YOLOv5 prints it, square (0.629, 0.351):     ", agrees(square, 0.629, 0.351))
 
 # %% [markdown]
-# Same weights, same photographs, and 0.70 against 0.63. Why? Let us look at one photograph in both batches.
+# Same weights, same photographs, and 0.70 against 0.63. Why? Compare how one photograph lies in both batches.
 
 # %%
 loaders = [yl.create_dataloader(exam, split="val", batch_size=4, rect=rect) for rect in (True, False)]
@@ -212,7 +212,6 @@ ratios = [round(batch.geometry[i].ratio, 4) for batch, i in zip(batches, (0, oth
 pads = [batch.geometry[i].pad for batch, i in zip(batches, (0, other))]
 print("inputs:", *(tuple(batch.images.shape) for batch in batches))
 print("scaled by:", *ratios, " gray (w, h) on each side:", *pads)
-row(show_image(batches[0].images[0]), show_image(batches[1].images[other]), titles=["rectangular", "square"])
 
 # %%
 names = [cls.name for cls in rectangle.per_class]
@@ -324,12 +323,16 @@ print("weights that learn:", f"{sum(w.numel() for w in student.parameters() if w
 trainer.fit()
 after = yl.evaluate(trainer.ema.model, val_loader, rule="yolov5")
 print("better than the untrained head:", after.map50 > before.map50, " mAP50 above 0.4:", after.map50 > 0.4)
+first, last = trainer.history[0], trainer.history[-1]
+print("box and class loss fell:", all(last[f"train/{name}"] < first[f"train/{name}"] for name in ("box", "cls")))
 show_history(trainer)
 
 # %% [markdown]
 # **What to notice**
 # - `trainer.ema.model` is the averaged network, the one to keep: `yl.save(trainer.ema.model, "cells.safetensors")`.
-# - All losses fall, and what counts rises: the figures on pictures that were never trained on.
+# - Box and class loss fall, and what counts rises: the figures on pictures that were never trained on.
+# - The objectness loss hardly moves. Its target is the overlap of each predicted box with its object, so the better
+#   the boxes get, the more is asked of it ([06_loss](06_loss.ipynb)).
 # - The run is short on purpose. With 320 pixels and 20 epochs (`python benchmarks/training.py bccd-small-data`, some
 #   minutes) it gets much further.
 
@@ -341,8 +344,8 @@ column(show_predictions(found_before, val, indices=[0]), show_predictions(found_
 # %% [markdown]
 # **What to notice**
 # - First row: the labels, and what the untrained head said. Below: after training, the same picture and another one.
-# - Cells that the network finds and the labels do not have count as wrong, although some of them are there. No
-#   dataset of this size is labelled without gaps.
+# - Under each picture stands how many of the labelled objects were found, and how many boxes are wrong: doubled,
+#   badly placed, or of another class.
 #
 # Which class is hard, and why?
 
@@ -357,7 +360,8 @@ show_table(["class", "objects", "median side, pixels", "AP50 after"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - At 192 pixels a platelet is hardly larger than one cell of the finest grid. A larger `img_size` is the first thing to
+# - At 192 pixels a platelet is not even two cells of the finest grid wide (8 pixels each), and there are few of them to
+#   learn from. A larger `img_size` is the first thing to
 #   try where small objects are missed.
 
 # %% [markdown]
