@@ -310,11 +310,14 @@ with torch.no_grad():
     print("by hand equal:", torch.equal(x + block.cv2(block.cv1(x)), block(x)))
     block.cv2.bn.weight.zero_()
     print("a silent block hands its input on unchanged:", torch.equal(block(x), x))
+x.requires_grad_()
+slope = torch.autograd.grad(block(x).sum(), x)[0]
+print("and its gradient too, every slope is 1:", torch.equal(slope, torch.ones_like(x)))
 
 # %% [markdown]
 # **What to notice**
-# - The dashed way in the drawing is the shortcut. Gradients take it too, backwards and undiminished, so that early
-#   layers of a deep network still learn ([07_backpropagation](07_backpropagation.ipynb) measures it).
+# - The dashed way in the drawing is the shortcut. Gradients take it too, backwards and undiminished, so that the
+#   early layers of a deep network still hear of the loss ([07_backpropagation](07_backpropagation.ipynb) measures it).
 # - Adding needs equal shapes. A Bottleneck that changes the number of channels cannot add.
 # - YOLOv5 adds in its backbone only. In the neck the rows say `False`: `[512, False]`.
 
@@ -622,8 +625,8 @@ print("anchors are learnt:", "layers.24.anchors" in dict(model.named_parameters(
 
 # %% [markdown]
 # The anchors lie in the model, but only `decode` and the loss read them. That the first number of the 85 moves a box to
-# the right is agreed between these two: the loss punishes it until it does
-# ([06_loss](06_loss.ipynb)). Trained with another loss, the same 25 layers would measure depth, or count apples.
+# the right is agreed between these two. For the layers it is a number like any other. They learn what it stands for
+# from the loss alone, which punishes them until it fits ([06_loss](06_loss.ipynb)).
 #
 # There is one hint, in the *start* of the head's biases. Nearly all cells are empty, so objectness starts low: as if 8
 # objects were in a picture of 640 pixels.
@@ -720,7 +723,7 @@ print("the three raw maps equal:", [torch.equal(a, b) for a, b in zip(outputs[24
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>What does the row `[-1, 6, C3, [256]]` become in the nano model, and in "x"?</summary>
+# <details><summary>What does the row <code>[-1, 6, C3, [256]]</code> become in the nano model, and in "x"?</summary>
 #
 # Nano: round(6 x 0.33) = 2 Bottlenecks and 64 channels. "x": round(6 x 1.33) = 8 Bottlenecks and 320 channels. The
 # table of section 2 has both.
