@@ -1,0 +1,331 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+
+# %% [markdown]
+# # 9. From raw maps to detections, and from detections to one number
+#
+# A trained network does not say "a star, here". It says 25,200 times "perhaps something, about here". This notebook
+# turns those into a handful of detections. Then it asks how good they are, and takes the answer, **mean average
+# precision** (mAP), apart until nothing of it is mysterious.
+#
+# It runs in about half a minute.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+from itertools import islice
+
+import numpy as np
+import torch
+
+import yolo_lite as yl
+from walkthrough import (
+    NmsExplorer, row, show_bars, show_confusion, show_histogram, show_image, show_precision_recall, show_series, show_table
+)
+
+# %% [markdown]
+# ## 1. How many boxes?
+#
+# Each grid has three anchors in each cell. The count depends on the size of the input only:
+
+# %%
+def count_boxes(size, strides=(8, 16, 32), anchors=3):
+    return sum(anchors * (size // stride) ** 2 for stride in strides)
+
+show_table(["input", "boxes"], [[f"{size} x {size}", count_boxes(size)] for size in (320, 416, 640)])
+
+# %% [markdown]
+# We use a small network that comes with the library, trained on drawn shapes, and a scene it has not been trained on.
+
+# %%
+model = yl.load("shapes-n").eval()  # eval: BatchNorm uses what it learnt instead of this batch
+scenes = yl.YoloDataset("shapes", img_size=320, split="val")
+scene = scenes[15]
+with torch.no_grad():
+    maps = model(scene.image[None] / 255)
+    boxes = model.decode(maps)[0]  # (6300, 5 + 6): centre, size, objectness, class scores
+print("maps:", [tuple(raw.shape) for raw in maps])
+print("decoded:", tuple(boxes.shape))
+
+# %% [markdown]
+# ## 2. Thresholds
+#
+# Nearly all boxes say "nothing here": their **objectness** is close to 0.
+
+# %%
+show_histogram(boxes[:, 4], bins=40, title="objectness of 6,300 boxes", x_label="objectness")
+
+# %% [markdown]
+# A box counts when its objectness, and its **confidence**, exceed a threshold. Confidence is objectness times class
+# score: "something is here" times "and it is a star". The order does not matter for the result; testing objectness first
+# is only quicker, because it throws away most rows before the classes are looked at.
+
+# %%
+confidence, cls = (boxes[:, 4:5] * boxes[:, 5:]).max(1)  # the best class of each box
+counts = {f"> {threshold}": int((confidence > threshold).sum()) for threshold in (0.001, 0.01, 0.1, 0.25, 0.5)}
+show_bars(counts, title="boxes left by the threshold of confidence", y_label="boxes")
+
+# %%
+chosen = (boxes[:, 4] > 0.25) & (confidence > 0.25)
+xyxy = yl.xywh_to_xyxy(boxes[chosen, :4])
+print("fewer than one box in twenty is left:", bool(chosen.float().mean() < 1 / 20))
+show_image(scene.image, xyxy)
+
+# %% [markdown]
+# **What to notice**
+# - Every object is found, but many times over: by its own cell, by the neighbours, by several anchors.
+# - That is no accident. Notebook 05 showed that up to three cells and several anchors are *taught* to answer for an
+#   object. So something must clean up afterwards.
+
+# %% [markdown]
+# ## 3. Non-maximum suppression by hand
+#
+# The rule is greedy: take the box with the highest confidence. Remove every box of the same class that overlaps it by more
+# than a threshold. Repeat with what is left.
+
+# %%
+def suppress_by_hand(xyxy, confidence, iou_thres=0.45):
+    left = confidence.argsort(descending=True, stable=True).tolist()
+    kept = []
+    while left:
+        best, *others = left
+        kept.append(best)
+        overlap = yl.box_iou(xyxy[best : best + 1], xyxy[others])[0]
+        left = [other for other, iou in zip(others, overlap) if not iou > iou_thres]
+    return kept
+
+# %%
+scores, classes = confidence[chosen], cls[chosen]
+mine = []
+for c in classes.unique():
+    of_class = (classes == c).nonzero()[:, 0]
+    mine += of_class[suppress_by_hand(xyxy[of_class], scores[of_class])].tolist()
+(theirs,) = yl.non_max_suppression(boxes[None], conf_thres=0.25, iou_thres=0.45)
+print("the same boxes:", torch.equal(xyxy[mine][scores[mine].argsort(descending=True)], theirs[:, :4]))
+
+# %%
+row(show_image(scene.image, xyxy),
+    show_image(scene.image, theirs, names=model.names), titles=["before", "after"])
+
+# %% [markdown]
+# ## 4. One class at a time, with a trick
+#
+# A star in front of a tile overlaps it, and must not be suppressed by it. So each class is treated on its own. A loop over
+# classes is slow; the trick is to move the boxes of class $c$ by $c \cdot 7680$ pixels. Then boxes of different classes
+# cannot meet, and one pass does.
+
+# %%
+from yolo_lite.detect.nms import nms, separate_classes
+
+two = torch.tensor([[10.0, 10, 60, 60], [12, 12, 62, 62]])
+score, of_class = torch.tensor([0.9, 0.8]), torch.tensor([0, 1])
+print("IoU of the two:", round(yl.box_iou(two, two)[0, 1].item(), 3))
+print("as one class:       ", nms(two, score, 0.45).tolist())
+print("as classes 0 and 1: ", nms(separate_classes(two, of_class), score, 0.45).tolist())
+
+# %% [markdown]
+# ## 5. Move the thresholds
+#
+# Click a box to see whom it suppressed, or who suppressed it.
+
+# %%
+NmsExplorer()
+
+# %% [markdown]
+# **What to notice**
+# - A low IoU threshold removes neighbours that are objects of their own; a high one keeps doubles.
+# - A high confidence threshold raises precision (what is shown is right) and lowers recall (what is there is shown).
+# - There is no best setting for everything. That is why a detector is judged over *all* confidence thresholds at once.
+
+# %% [markdown]
+# ## 6. Right or wrong?
+#
+# A detection is **correct** when it overlaps an object of its class by at least an IoU threshold, and no better detection
+# has claimed that object already. Everything else is a **false alarm**, and an object that nobody claimed is **missed**.
+#
+# $$ \text{precision} = \frac{\text{correct}}{\text{detections}} \qquad \text{recall} = \frac{\text{correct}}{\text{objects}} $$
+#
+# Here are five detections of one class, best first, in pictures with five objects: right, wrong, right, wrong, right.
+
+# %%
+correct = np.array([True, False, True, False, True])
+objects = 5
+found = correct.cumsum()  # how many are found when the first k detections count
+precision = found / np.arange(1, 6)
+recall = found / objects
+show_table(["first k", "correct", "precision", "recall"], list(zip(range(1, 6), found, precision, recall)))
+
+# %% [markdown]
+# **What to notice**
+# - Each row is one confidence threshold: let the first k through.
+# - Recall can only rise. Precision goes up and down: a saw.
+
+# %% [markdown]
+# ## 7. Average precision
+#
+# Precision against recall is a curve. **Average precision** (AP) is the area under it: 1 for a detector that is always
+# right, near 0 for one that guesses. First the saw is filled up: at each recall, take the best precision that is reached
+# there *or later* (nobody would choose a threshold that is worse in both).
+
+# %%
+envelope = np.maximum.accumulate(precision[::-1])[::-1]
+print("saw:     ", precision.round(4).tolist())
+print("envelope:", envelope.round(4).tolist())
+show_series({"saw": precision, "envelope": envelope}, x=recall, title="precision against recall", x_label="recall")
+
+# %% [markdown]
+# Now the area, and here the rules part. **COCO's rule** reads the envelope at 101 recalls (0, 0.01, ..., 1) as *steps*,
+# with 0 where recall is never reached, and averages.
+
+# %%
+levels = np.linspace(0, 1, 101)
+place = np.searchsorted(recall, levels)  # the first detection that reaches each recall
+read = np.array([envelope[k] if k < len(envelope) else 0.0 for k in place])
+print("COCO's rule by hand:  ", round(read.mean(), 4))
+
+# %% [markdown]
+# **YOLOv5's rule** adds an end point on each side, draws *straight lines* between the points, and takes the area by
+# trapezoids.
+
+# %%
+r = np.concatenate(([0.0], recall, [1.0]))
+p = np.concatenate(([1.0], precision, [0.0]))
+p = np.maximum.accumulate(p[::-1])[::-1]
+values = np.interp(levels, r, p)
+print("YOLOv5's rule by hand:", round(float(((values[1:] + values[:-1]) / 2 * 0.01).sum()), 4))
+
+# %%
+one_class = np.zeros(5)
+for rule in ("coco", "yolov5"):
+    saw = yl.average_precision(correct[:, None], [0.9, 0.8, 0.7, 0.6, 0.5], one_class, one_class, rule)
+    perfect = yl.average_precision(np.ones((5, 1), bool), [0.9, 0.8, 0.7, 0.6, 0.5], one_class, one_class, rule)
+    print(f"{rule:6}: these five {saw.ap.item():.4f}, a perfect detector {perfect.ap.item():.4f}")
+
+# %% [markdown]
+# **What to notice**
+# - The same detections have .4587 under one rule and .5713 under the other. A figure without its rule says little.
+# - Straight lines hand out area that no detection earned; and a perfect detector does not quite get 1.
+
+# %% [markdown]
+# ## 8. mAP: over classes and overlaps
+#
+# AP is for one class and one IoU threshold. **mAP50** averages over the classes at IoU 0.5: is the object found at all?
+# **mAP** averages over ten thresholds too, 0.5, 0.55, ..., 0.95: how tight are the boxes?
+#
+# For an evaluation the confidence threshold is set very low (0.001). The curve should be complete; a threshold of 0.25
+# would cut off its right end.
+
+# %%
+loader = yl.create_dataloader(yl.YoloDataset("shapes", img_size=256, split="val"), batch_size=20)
+validation = list(islice(loader, 5))  # the first 100 scenes, kept
+metrics = yl.evaluate(model, validation, rule="coco")
+print(f"{metrics.num_images} scenes, {metrics.num_labels} objects")
+print("mAP50 above .95:", metrics.map50 > 0.95, " mAP above .7:", metrics.map > 0.7)
+print("mAP is never above mAP50:", metrics.map <= metrics.map50)
+show_precision_recall(metrics)
+
+# %% [markdown]
+# **What to notice**
+# - The curves stay near 1 and fall off at the end: the last objects, small or hidden ones, cost many false alarms.
+# - mAP is lower than mAP50, as it must be: a box that is good enough for 0.5 may not be for 0.9.
+
+# %% [markdown]
+# ## 9. The confusion matrix
+#
+# mAP does not say *what* goes wrong. The confusion matrix does, at one confidence threshold: rows are what was said,
+# columns what was there. The last row holds what was missed, the last column what was seen where nothing is.
+
+# %%
+show_confusion(metrics)
+
+# %% [markdown]
+# **What to notice**
+# - The diagonal is right. Off it, one shape was taken for another.
+# - For this network missed objects (last row) and false alarms (last column) outweigh confusions of one class with another.
+
+# %%
+wrong = metrics.confusion.copy()
+np.fill_diagonal(wrong, 0)
+print("missed + false alarms outweigh confusions:", wrong[-1].sum() + wrong[:, -1].sum() > wrong[:-1, :-1].sum())
+
+# %% [markdown]
+# ## 10. Where the time goes
+#
+# Three stages for each picture: bytes to floats, the network with its decoding, and suppression. The picture shows
+# milliseconds on the computer that ran this notebook last.
+
+# %%
+stages = metrics.seconds._asdict()
+print("the network takes most of the time:", stages["inference"] > stages["preprocess"] + stages["nms"])
+show_bars({name: 1000 * seconds for name, seconds in stages.items()}, title="time for a picture", y_label="ms")
+
+# %% [markdown]
+# ## 11. Check: mAP50 by hand
+#
+# The pieces of this notebook put together: suppress with a low threshold, cut off what sticks out of the picture (an
+# object ends where the picture ends), ask of each detection whether it is correct, collect over all scenes, and hand the
+# list to `average_precision`. It must be what `evaluate` says.
+
+# %%
+from yolo_lite.detect.matching import match_detections
+
+right, conf, said, labels = [], [], [], []
+for batch in validation:
+    with torch.no_grad():
+        decoded = model.decode(model(batch.images / 255))
+    found = yl.non_max_suppression(decoded, conf_thres=0.001, iou_thres=0.6, multi_label=True)
+    for k, detections in enumerate(found):
+        detections[:, :4] = detections[:, :4].clip(0, 256)
+        mine = batch.targets[batch.targets[:, 0] == k]
+        truth = torch.cat((mine[:, 1:2], yl.xywh_to_xyxy(mine[:, 2:]) * 256), 1)  # class, corners in pixels
+        right.append(match_detections(detections, truth))
+        conf.append(detections[:, 4]), said.append(detections[:, 5]), labels.append(truth[:, 0])
+
+# %%
+mine = yl.average_precision(np.concatenate(right), torch.cat(conf), torch.cat(said), torch.cat(labels), rule="yolov5")
+theirs = yl.evaluate(model, validation, rule="yolov5")
+print("mAP50 by hand equal to evaluate:", abs(mine.ap[:, 0].mean() - theirs.map50) < 1e-6)
+print("mAP   by hand equal to evaluate:", abs(mine.ap.mean() - theirs.map) < 1e-6)
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>Two stars stand so close that their boxes overlap by 0.6. What does NMS with a threshold of 0.45 do?</summary>
+#
+# It removes one of them: it cannot know that there are two. A higher threshold would keep both, and keep doubles elsewhere.
+# </details>
+#
+# <details><summary>A detector finds every object, and adds one false alarm for each with lower confidence. What is its AP?</summary>
+#
+# 1 under COCO's rule: when the false alarms come, recall is 1 already, and the envelope looks only ahead from there. That
+# is what is meant by "AP judges the order".
+# </details>
+#
+# <details><summary>Why does `evaluate` let every class above the threshold count (multi_label), and `predict` only the best?</summary>
+#
+# A curve over all thresholds can only gain from further guesses with low confidence. On a picture for people, one box with
+# two names is a nuisance.
+# </details>
+#
+# <details><summary>Does it matter for mAP when all confidences are halved?</summary>
+#
+# No, only the order counts (as long as they stay above 0.001). It matters a lot for a threshold of 0.25.
+# </details>
+#
+# **On to [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb)**: photographs, official weights, your own data.

@@ -1,0 +1,138 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+
+# %% [markdown]
+# # Gallery: everything you can touch
+#
+# Each tool on one line and in one cell. Run the notebook, then drag, type and click. What you see without running it
+# are still pictures of the same tools.
+#
+# All of them take your own things: `images=`, `targets=`, `model=`, `hyp=` where they make sense. Every setting can also
+# be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), and taken along ("copy as code").
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+import walkthrough as wt
+import yolo_lite as yl
+
+# %% [markdown]
+# ## The recorder: every line, every tensor
+#
+# **trace** runs any Python function and keeps, for each line, what it changed. Asked in [05](05_build_targets.ipynb): *why
+# is this anchor rejected?*
+
+# %%
+batch = yl.tour_batch()
+model = yl.create_model("yolov5n")
+grids = [(80, 80), (40, 40), (20, 20)]
+record = wt.trace(yl.build_targets)(batch.targets, grids, model.anchors, model.strides)
+print("the result is what the function returns:", len(record.result), "levels;", len(record.steps), "lines were run")
+
+# %% [markdown]
+# **Stepper** walks through such a record, forward and back.
+
+# %%
+wt.Stepper(record)
+
+# %% [markdown]
+# ## The network
+#
+# **LayerExplorer**: the graph of all layers; click one to see its maps, and what one of its cells can see
+# ([03](03_model_layer_by_layer.ipynb)).
+
+# %%
+wt.LayerExplorer()
+
+# %% [markdown]
+# ## Pictures
+#
+# **AugmentationLab**: every augmentation with its settings; boxes that were dropped, and why
+# ([02](02_augmentation.ipynb)).
+
+# %%
+wt.AugmentationLab()
+
+# %% [markdown]
+# ## Targets
+#
+# **AnchorExplorer**: which anchors and cells take an object, and the reason why not
+# ([04](04_grids_and_anchors.ipynb), [05](05_build_targets.ipynb)).
+
+# %%
+anchors = wt.AnchorExplorer()
+anchors
+
+# %% [markdown]
+# ## Losses
+#
+# **LossExplorer**: gains, balance, focal loss and smoothing, and whose gradient they move
+# ([06](06_loss.ipynb)).
+
+# %%
+losses = wt.LossExplorer()
+losses
+
+# %% [markdown]
+# **link** makes explorers move together: anchor_t above now moves the loss below it.
+
+# %%
+unlink = wt.link(anchors, losses)
+anchors.anchor_t = 2.0
+print("the loss follows:", losses.anchor_t == 2.0)
+anchors.anchor_t = 4.0
+
+# %% [markdown]
+# **IouPlayground**: two boxes, four overlaps, all their terms and gradients, and the way down
+# ([06](06_loss.ipynb), [07](07_backpropagation.ipynb)).
+
+# %%
+wt.IouPlayground()
+
+# %% [markdown]
+# ## Gradients
+#
+# **GradientExplorer**: which layers and which cells are pulled, by which loss, how hard
+# ([07](07_backpropagation.ipynb)).
+
+# %%
+wt.GradientExplorer()
+
+# %% [markdown]
+# ## Training
+#
+# **ScheduleExplorer**: rates, momentum and accumulation of each group ([08](08_training_loop.ipynb)).
+
+# %%
+wt.ScheduleExplorer()
+
+# %% [markdown]
+# **LiveTraining**: a real training run that you can start, pause, step and interfere with
+# ([08](08_training_loop.ipynb)).
+
+# %%
+wt.LiveTraining()
+
+# %% [markdown]
+# ## Predictions
+#
+# **NmsExplorer**: from thousands of boxes to a few; who suppressed whom ([09](09_inference_and_map.ipynb)).
+
+# %%
+wt.NmsExplorer()
