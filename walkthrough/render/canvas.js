@@ -1,5 +1,5 @@
 // A Panel on a canvas: the same layers, in the same look, as walkthrough/render/layers.py draws them for a PNG.
-// A view has panel, scale (CSS pixels for one of the panel's) and ctx; lengths are CSS pixels unless they say otherwise.
+// A view has panel, scale (CSS pixels for one of the panel's) and ctx; lengths are CSS pixels unless said otherwise.
 
 const DASH = { solid: [], dashed: [4, 2], dotted: [1, 1.5], dashdot: [5, 2, 1, 2] }; // in widths of the line
 const HALO = "#00000099";
@@ -204,18 +204,29 @@ const MARKER = {
   D: (ctx, x, y, r) => polygon(ctx, x, y, [[-r, 0], [0, -r], [r, 0], [0, r]]),
   X: (ctx, x, y, r) => cross(ctx, x, y, r),
   "*": (ctx, x, y, r) => star(ctx, x, y, r),
-  x: (ctx, x, y, r) => [[1, 1], [1, -1]].forEach(([a, b]) => (ctx.moveTo(x - a * r, y - b * r), ctx.lineTo(x + a * r, y + b * r))),
-  "+": (ctx, x, y, r) => [[1, 0], [0, 1]].forEach(([a, b]) => (ctx.moveTo(x - a * r, y - b * r), ctx.lineTo(x + a * r, y + b * r))),
+  x: (ctx, x, y, r) => strokes(ctx, x, y, [[r, r], [r, -r]]),
+  "+": (ctx, x, y, r) => strokes(ctx, x, y, [[r, 0], [0, r]]),
 };
+
+function strokes(ctx, x, y, ends) {
+  for (const [dx, dy] of ends) {
+    ctx.moveTo(x - dx, y - dy);
+    ctx.lineTo(x + dx, y + dy);
+  }
+}
 
 function cross(ctx, x, y, r) {
   const h = r / 2;
-  polygon(ctx, x, y, [[-h, -r], [0, -h], [h, -r], [r, -h], [h, 0], [r, h], [h, r], [0, h], [-h, r], [-r, h], [-h, 0], [-r, -h]]);
+  const right = [[0, -h], [h, -r], [r, -h], [h, 0], [r, h], [h, r], [0, h]];
+  polygon(ctx, x, y, [...right, [-h, r], [-r, h], [-h, 0], [-r, -h], [-h, -r]]);
 }
 
 function star(ctx, x, y, r) {
-  const tip = (k) => [(k % 2 ? 0.4 : 1) * r * Math.sin((k * Math.PI) / 5), -(k % 2 ? 0.4 : 1) * r * Math.cos((k * Math.PI) / 5)];
-  polygon(ctx, x, y, Array.from({ length: 10 }, (_, k) => tip(k)));
+  const tip = (_, k) => {
+    const [reach, angle] = [k % 2 ? 0.4 * r : r, (k * Math.PI) / 5];
+    return [reach * Math.sin(angle), -reach * Math.cos(angle)];
+  };
+  polygon(ctx, x, y, Array.from({ length: 10 }, tip));
 }
 
 function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
@@ -229,7 +240,8 @@ function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
   ctx.lineTo(bx + dx * 0.5, by + dy * 0.5);
   stroke(ctx, paint, width);
   ctx.beginPath();
-  polygon(ctx, 0, 0, [[x2, y2], [bx - dy * head * 0.42, by + dx * head * 0.42], [bx + dy * head * 0.42, by - dx * head * 0.42]]);
+  const [sx, sy] = [dy * head * 0.42, dx * head * 0.42]; // half its width, across
+  polygon(ctx, 0, 0, [[x2, y2], [bx - sx, by + sy], [bx + sx, by - sy]]);
   ctx.strokeStyle = HALO;
   ctx.lineWidth = 1.8;
   ctx.stroke();
@@ -262,7 +274,7 @@ function hatchTile(kind) {
   if (kind.includes("/") || kind.includes("x")) slope(true);
   if (kind.includes("\\") || kind.includes("x")) slope(false);
   pen.stroke();
-  if (kind.includes(".")) for (const [x, y] of [[2, 2], [6, 6]]) pen.fillRect(x - 0.9, y - 0.9, 1.8, 1.8);
+  if (kind.includes(".")) for (const at of [2, 6]) pen.fillRect(at - 0.9, at - 0.9, 1.8, 1.8);
   return tile;
 }
 
@@ -299,12 +311,14 @@ function shortened(ctx, text, room) {
 
 /** Over the box, in its upper corners, under it; the first place that is free: place_label of render/text.py. */
 function placeLabel([x, y, w, h], [width, height], [left, top, roomWidth, roomHeight], taken) {
-  const wishes = [[x, y - height], [x, y], [x + w - width, y - height], [x + w - width, y], [x, y + h], [x, y + h - height]];
+  const [right, bottom] = [x + w - width, y + h];
+  const wishes = [[x, y - height], [x, y], [right, y - height], [right, y], [x, bottom], [x, bottom - height]];
   for (let k = 1; k < 6; k++) wishes.push([x, y + k * height]);
-  const within = (px) => Math.min(Math.max(px, left), left + roomWidth - width);
-  const inside = wishes.filter(([, py]) => top <= py && py <= top + roomHeight - height).map(([px, py]) => [within(px), py, width, height]);
+  const clamped = (px) => Math.min(Math.max(px, left), left + roomWidth - width);
+  const fitting = wishes.filter(([, py]) => top <= py && py <= top + roomHeight - height);
+  const inside = fitting.map(([px, py]) => [clamped(px), py, width, height]);
   if (!inside.length) inside.push([Math.max(left, Math.min(x, left + roomWidth - width)), top, width, height]);
-  const overlap = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
+  const overlap = (a, b) => [0, 1].every((k) => a[k] < b[k] + b[k + 2] && b[k] < a[k] + a[k + 2]);
   return inside.find((rect) => !taken.some((other) => overlap(rect, other))) ?? inside[0];
 }
 

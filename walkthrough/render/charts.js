@@ -1,7 +1,8 @@
-// A Chart, drawn by plotly.js. The library comes from the kernel once a page, compressed, and serves all explorers on it.
+// A Chart, drawn by plotly.js, which comes from the kernel once a page, compressed, and serves all explorers on it.
 
 const PLOTLY_DASH = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
-const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x", x: "x-thin", "+": "cross-thin" };
+const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x" };
+const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: "reset" };
 const MARKED_POINTS = 20; // up to so many points a line shows a mark at each
 const MANY_BARS = 10;
 
@@ -54,7 +55,7 @@ function chartView(page) {
     drawn = signature;
     wait.remove();
     const figure = figureOf(chart, page, width, height);
-    await Plotly.react(plot, figure.data, figure.layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
+    await Plotly.react(plot, figure.data, figure.layout, PLOTLY_OPTIONS);
   };
   const show = async (chart, width, height) => {
     now = [chart, width, height];
@@ -69,7 +70,8 @@ function chartView(page) {
 }
 
 function chartInWords(chart) {
-  const names = chart.marks.map((mark) => (mark.kind === "Bars" && !mark.name ? `bars ${mark.names.join(", ")}` : mark.name || mark.kind.toLowerCase()));
+  const inWords = (mark) => (mark.kind === "Bars" ? `bars ${mark.names.join(", ")}` : mark.kind.toLowerCase());
+  const names = chart.marks.map((mark) => mark.name || inWords(mark));
   return `chart ${chart.title}: ${names.join("; ")}`;
 }
 
@@ -79,41 +81,59 @@ function figureOf(chart, page, width, height) {
     const paint = mark.colour === null ? theme.series[index % theme.series.length] : page.colour(mark.colour);
     return TRACES[mark.kind](mark, index, paint, page, chart);
   });
-  const named = chart.marks.filter((mark) => mark.name).length;
-  return { data, layout: layoutOf(chart, theme, page, width, height, named > 0) };
+  return { data, layout: layoutOf(chart, theme, page, width, height, data.some((trace) => trace.name)) };
 }
 
 const TRACES = {
   Series(mark, index, paint, page) {
     const { dashes, markers } = page.look;
-    const shape = PLOTLY_MARKER[markers[index % markers.length]];
     return {
-      type: "scatter", name: mark.name, showlegend: Boolean(mark.name), x: mark.x.map(finite), y: mark.y.map(finite),
+      ...named(mark),
+      type: "scatter",
+      x: mark.x.map(finite),
+      y: mark.y.map(finite),
       mode: mark.x.length <= MARKED_POINTS ? "lines+markers" : "lines",
       line: { color: paint, width: 2, dash: PLOTLY_DASH[mark.dash ?? dashes[index % dashes.length]] },
-      marker: { symbol: shape, size: 6, color: paint }, hovertemplate: "%{x:.4~g}, %{y:.4~g}" + nameTag(mark.name),
+      marker: { symbol: PLOTLY_MARKER[markers[index % markers.length]], size: 6, color: paint },
+      hovertemplate: "%{x:.4~g}, %{y:.4~g}" + nameTag(mark.name),
     };
   },
   Bars(mark, index, paint, page, chart) {
     const several = chart.marks.filter((other) => other.kind === "Bars").length > 1;
-    const heights = mark.values.map((value) => finite(value) ?? 0);
-    const words = mark.values.map((value) => significant(value));
-    const pattern = mark.hatch ? { shape: mark.hatch, fgcolor: page.isDark() ? "#000000B0" : "#FFFFFFD0", fillmode: "overlay", size: 7 } : undefined;
+    const isCrowded = mark.names.length > MANY_BARS * (several ? 0.6 : 1.6);
+    const lines = { fgcolor: page.isDark() ? "#000000B0" : "#FFFFFFD0", fillmode: "overlay", size: 7 };
     return {
-      type: "bar", name: mark.name ?? "", showlegend: Boolean(mark.name), x: mark.names.map((_, place) => place), y: heights,
-      customdata: mark.names, text: mark.names.length > MANY_BARS * (several ? 0.6 : 1.6) ? undefined : words, textposition: "outside", cliponaxis: false,
-      width: several ? undefined : 0.62, marker: { color: paint, pattern }, hovertemplate: "%{customdata}: %{y:.4~g}" + nameTag(mark.name),
+      ...named(mark),
+      type: "bar",
+      x: mark.names.map((_, place) => place),
+      y: mark.values.map((value) => finite(value) ?? 0), // the word over it says nan or inf
+      customdata: mark.names,
+      text: isCrowded ? undefined : mark.values.map(significant),
+      textposition: "outside",
+      cliponaxis: false,
+      width: several ? undefined : 0.62,
+      marker: { color: paint, pattern: mark.hatch ? { shape: mark.hatch, ...lines } : undefined },
+      hovertemplate: "%{customdata}: %{y:.4~g}" + nameTag(mark.name),
     };
   },
   Histogram(mark, index, paint) {
     const left = mark.edges.slice(0, -1);
-    const widths = left.map((edge, bin) => mark.edges[bin + 1] - edge);
     return {
-      type: "bar", name: mark.name, showlegend: Boolean(mark.name), x: left, y: mark.counts, width: widths, offset: 0,
-      marker: { color: paint, opacity: 0.75, line: { color: paint, width: 0.5 } }, hovertemplate: "from %{x:.4~g}: %{y}" + nameTag(mark.name),
+      ...named(mark),
+      type: "bar",
+      x: left,
+      y: mark.counts,
+      width: left.map((edge, bin) => mark.edges[bin + 1] - edge),
+      offset: 0,
+      marker: { color: paint, opacity: 0.75, line: { color: paint, width: 0.5 } },
+      hovertemplate: "from %{x:.4~g}: %{y}" + nameTag(mark.name),
     };
   },
 };
+
+function named(mark) {
+  return { name: plain(mark.name ?? ""), showlegend: Boolean(mark.name) };
+}
 
 function nameTag(name) {
   return name ? `<extra>${plain(name)}</extra>` : "<extra></extra>";
@@ -124,8 +144,10 @@ function plain(text) {
   return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
+const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity };
+
 function number(value) {
-  return typeof value === "object" && value !== null ? { nan: NaN, inf: Infinity, "-inf": -Infinity }[value.value] : value;
+  return value?.kind === "float" ? NOT_FINITE[value.value] : value;
 }
 
 function finite(value) {
@@ -138,22 +160,58 @@ function significant(value) {
   return Number.isFinite(plainNumber) ? String(Number(plainNumber.toPrecision(3))) : String(plainNumber).toLowerCase();
 }
 
-function layoutOf(chart, theme, page, width, height, named) {
-  const beside = chart.legend === "beside";
-  const values = chart.marks.flatMap((mark) => (mark.y ?? mark.values ?? mark.counts).map(finite)).filter((value) => value !== null);
-  const isLog = chart.y_scale === "log" && values.some((value) => value > 0);
-  const line = { gridcolor: theme.rule, linecolor: theme.muted, showline: true, zeroline: false, ticks: "outside", ticklen: 3, tickcolor: theme.muted, automargin: true };
-  const x = { ...line, showgrid: false, title: { text: plain(chart.x_label), standoff: 6 }, range: chart.x_range ?? undefined, ...barTicks(chart, width) };
-  const rise = chart.y_range ?? undefined;
-  const y = { ...line, title: { text: plain(chart.y_label), standoff: 6 }, type: isLog ? "log" : "linear", exponentformat: "power", range: isLog ? rise?.map(Math.log10) : rise };
-  if (isLog) y.dtick = Math.log10(Math.max(...values) / Math.min(...values.filter((value) => value > 0))) > 2 ? 1 : undefined;
-  const place = beside ? { x: 1.01, xanchor: "left", y: 1, yanchor: "top" } : freeCorner(chart);
+function layoutOf(chart, theme, page, width, height, isNamed) {
   return {
-    width, height, margin: { l: 52, r: 10, t: 14, b: 40, pad: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: page.font(), size: 12, color: theme.text }, xaxis: x, yaxis: y, bargap: 0.2, barmode: "group",
-    showlegend: named, legend: { ...place, bgcolor: page.isDark() ? "#11111199" : "#FFFFFF99", font: { size: 12 } },
-    hoverlabel: { font: { family: page.font(), size: 12 } }, hovermode: "closest", dragmode: false, uirevision: "same",
+    width,
+    height,
+    margin: { l: 52, r: 10, t: 14, b: 40, pad: 0 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: page.font(), size: 12, color: theme.text },
+    ...axesOf(chart, theme, width),
+    bargap: 0.2,
+    barmode: "group",
+    showlegend: isNamed,
+    legend: {
+      ...(chart.legend === "beside" ? { x: 1.01, xanchor: "left", y: 1, yanchor: "top" } : freeCorner(chart)),
+      bgcolor: page.isDark() ? "#11111199" : "#FFFFFF99",
+    },
+    hoverlabel: { font: { family: page.font(), size: 12 } },
+    hovermode: "closest",
+    dragmode: false,
   };
+}
+
+function axesOf(chart, theme, width) {
+  const heights = chart.marks.flatMap((mark) => (mark.y ?? mark.values ?? mark.counts).map(finite));
+  const above = heights.filter((value) => value !== null && value > 0);
+  const isLog = chart.y_scale === "log" && above.length > 0;
+  const powers = isLog ? Math.log10(most(above, 1) / most(above, 0)) : 0;
+  const line = {
+    gridcolor: theme.rule,
+    linecolor: theme.muted,
+    showline: true,
+    zeroline: false,
+    ticks: "outside",
+    ticklen: 3,
+    tickcolor: theme.muted,
+    automargin: true,
+  };
+  const title = (text) => ({ text: plain(text), standoff: 6, font: { size: 12 } });
+  const x = { showgrid: false, title: title(chart.x_label), range: chart.x_range ?? undefined };
+  const y = {
+    title: title(chart.y_label),
+    type: isLog ? "log" : "linear",
+    exponentformat: "power",
+    range: (isLog ? chart.y_range?.map(Math.log10) : chart.y_range) ?? undefined,
+    dtick: powers > 2 ? 1 : undefined, // whole powers of ten
+  };
+  return { xaxis: { ...line, ...x, ...barTicks(chart, width) }, yaxis: { ...line, ...y } };
+}
+
+/** The least (end 0) or the largest (end 1); of many numbers, too. */
+function most(values, end) {
+  return values.reduce((best, value) => (end ? Math.max : Math.min)(best, value), end ? -Infinity : Infinity);
 }
 
 /** Names under bars: all, or every second, third ... where they are many; long ones cut. */
@@ -165,7 +223,8 @@ function barTicks(chart, width) {
   const shown = bars.names.map((_, place) => place).filter((place) => place % step === 0);
   const letters = Math.max(2, Math.floor((step * room - 4) / 6.6));
   const cut = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
-  return { tickvals: shown, ticktext: shown.map((place) => plain(cut(bars.names[place]))), ticks: "", tickangle: 0, automargin: false };
+  const ticktext = shown.map((place) => plain(cut(bars.names[place])));
+  return { tickvals: shown, ticktext, ticks: "", tickangle: 0, automargin: false };
 }
 
 /** Where the fewest points are, for the legend: a corner, or the middle above or below. */
@@ -175,14 +234,14 @@ function freeCorner(chart) {
     return xs.map((x, index) => [finite(x), finite((mark.y ?? mark.values ?? mark.counts)[index])]);
   });
   const known = points.filter(([x, y]) => x !== null && y !== null);
-  const span = (axis, given) => given ?? [0, 1].map((end) => known.reduce((most, p) => Math[end ? "max" : "min"](most, p[axis]), end ? -Infinity : Infinity));
+  const span = (axis, given) => given ?? [0, 1].map((end) => most(known.map((point) => point[axis]), end));
   const [[left, right], [low, high]] = [span(0, chart.x_range), span(1, chart.y_range)];
   const shares = known.map(([x, y]) => [(x - left) / (right - left || 1), (y - low) / (high - low || 1)]);
   const bars = chart.marks.some((mark) => mark.kind !== "Series"); // they fill what is below their ends
-  const within = (middle) => ([x, y]) => Math.abs(x - middle[0]) < 0.25 && (middle[1] ? y > 0.6 : bars || y < 0.4);
+  const within = ([middle, top]) => ([x, y]) => Math.abs(x - middle) < 0.25 && (top ? y > 0.6 : bars || y < 0.4);
   const places = [[0.85, 1], [0.15, 1], [0.5, 1], [0.85, 0], [0.15, 0], [0.5, 0]];
   const crowd = places.map((place) => shares.filter(within(place)).length);
   const [across, down] = places[crowd.indexOf(Math.min(...crowd))];
-  const x = { 0.85: { x: 0.99, xanchor: "right" }, 0.15: { x: 0.01, xanchor: "left" }, 0.5: { x: 0.5, xanchor: "center" } }[across];
-  return { ...x, y: down ? 1 : 0.02, yanchor: down ? "top" : "bottom" };
+  const [x, xanchor] = { 0.85: [0.99, "right"], 0.15: [0.01, "left"], 0.5: [0.5, "center"] }[across];
+  return { x, xanchor, y: down ? 1 : 0.02, yanchor: down ? "top" : "bottom" };
 }

@@ -1,5 +1,5 @@
 // Native HTML controls for the declared fields of an explorer's state. A control is {node, show(told, value)}; what the
-// reader does goes to page.change(name, value). page.value(name) is the reader's own newest value, or else the kernel's.
+// reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
@@ -31,22 +31,28 @@ function controlsView(page) {
     views = new Map(shown.map((told) => [told.name, CONTROLS[told.kind](page, told)]));
     const groups = new Map();
     for (const told of shown) groups.set(told.group, [...(groups.get(told.group) ?? []), views.get(told.name).node]);
-    const together = (group, nodes) =>
-      group
-        ? element("fieldset", { class: "wt-group" }, element("legend", {}, group), element("div", { class: "wt-grid" }, ...nodes))
-        : element("div", { class: "wt-grid" }, ...nodes);
+    const together = (group, nodes) => {
+      const grid = element("div", { class: "wt-grid" }, ...nodes);
+      return group ? element("fieldset", { class: "wt-group" }, element("legend", {}, group), grid) : grid;
+    };
     node.replaceChildren(...[...groups].map(([group, nodes]) => together(group, nodes)));
     if (focused) views.get(focused)?.node.querySelector("input, select")?.focus({ preventScroll: true });
   };
   const show = (controls) => {
-    const shown = controls.filter((told) => told.kind in CONTROLS && !(told.kind === "choice" && told.options.length < 2));
-    const now = JSON.stringify(shown.map((told) => [told.name, told.kind, told.group, told.label, told.kind === "choice" && few(told.options)]));
+    const isChoice = (told) => told.kind === "choice";
+    const shown = controls.filter((told) => told.kind in CONTROLS && !(isChoice(told) && told.options.length < 2));
+    const look = (told) => [told.name, told.kind, told.group, told.label, isChoice(told) && few(told.options)];
+    const now = JSON.stringify(shown.map(look));
     if (now !== signature) build(shown);
     signature = now;
     node.hidden = !shown.length;
     for (const told of shown) views.get(told.name).show(told, page.value(told.name));
   };
   return { node, show };
+}
+
+function controlNode(tag, look, told, ...parts) {
+  return element(tag, { class: `wt-control wt-${look}`, "data-name": told.name }, ...parts);
 }
 
 const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, toggle: toggleView };
@@ -80,7 +86,7 @@ function sliderView(page, told) {
   const show = (next, value) => {
     now = next;
     const [min, max, step] = isLog() ? [0, LOG_STEPS, 1] : [next.low, next.high, next.step || "any"];
-    for (const [name, bound] of Object.entries({ min, max, step })) if (range[name] !== String(bound)) range[name] = bound;
+    Object.assign(range, { min, max, step });
     const dragged = document.activeElement === range && page.isPending(told.name);
     if (!dragged && !(next.heavy && range.matches(":active"))) range.value = toPlace(value);
     fill();
@@ -88,8 +94,9 @@ function sliderView(page, told) {
     speak(value);
   };
   const label = element("label", { for: id, title: told.help }, told.label);
-  const readout = element("span", { class: "wt-readout" }, field.node, told.unit ? element("span", { class: "wt-unit" }, told.unit) : "");
-  return { node: element("div", { class: "wt-control wt-slider", "data-name": told.name }, label, readout, range), show };
+  const unit = element("span", { class: "wt-unit" }, told.unit);
+  const readout = element("span", { class: "wt-readout" }, field.node, unit);
+  return { node: controlNode("div", "slider", told, label, readout, range), show };
 }
 
 /** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
@@ -127,7 +134,7 @@ function numberView(page, told) {
     now = next;
     field.put(value);
   };
-  return { node: element("div", { class: "wt-control wt-number", "data-name": told.name }, label, field.node), show };
+  return { node: controlNode("div", "number", told, label, field.node), show };
 }
 
 function few(options) {
@@ -152,7 +159,7 @@ function selectView(page, told) {
     if (select.value !== value) select.value = value;
   };
   const label = element("label", { for: id, title: told.help }, told.label);
-  return { node: element("div", { class: "wt-control wt-select", "data-name": told.name }, label, select), show };
+  return { node: controlNode("div", "select", told, label, select), show };
 }
 
 function radioView(page, told) {
@@ -162,7 +169,8 @@ function radioView(page, told) {
     if (options !== JSON.stringify(next.options)) {
       options = JSON.stringify(next.options);
       const radio = (word) => {
-        const input = element("input", { type: "radio", name: `${page.id}-${told.name}`, onchange: () => page.change(told.name, word) });
+        const input = element("input", { type: "radio", name: `${page.id}-${told.name}` });
+        input.addEventListener("change", () => page.change(told.name, word));
         input.value = word;
         return element("label", {}, input, element("span", {}, word));
       };
@@ -171,7 +179,7 @@ function radioView(page, told) {
     for (const input of group.querySelectorAll("input")) input.checked = input.value === value;
   };
   const heading = element("legend", { title: told.help }, told.label);
-  return { node: element("fieldset", { class: "wt-control wt-radio", "data-name": told.name, "aria-description": told.help }, heading, group), show };
+  return { node: controlNode("fieldset", "radio", told, heading, group), show };
 }
 
 function toggleView(page, told) {
@@ -179,26 +187,30 @@ function toggleView(page, told) {
   input.addEventListener("change", () => page.change(told.name, input.checked));
   const show = (_, value) => (input.checked = Boolean(value));
   const label = element("label", { title: told.help }, input, element("span", {}, told.label));
-  return { node: element("div", { class: "wt-control wt-toggle", "data-name": told.name }, label), show };
+  return { node: controlNode("div", "toggle", told, label), show };
 }
 
 /** The buttons: what the explorer offers, then reset, upload and, below the picture, the settings as code. */
 function buttonsView(page) {
   const node = element("div", { class: "wt-buttons" });
   let signature = "";
-  const show = (actions, uploads) => {
-    const now = JSON.stringify([actions, uploads]);
+  const show = (actions, uploads, resets) => {
+    const now = JSON.stringify([actions, uploads, resets]);
     if (now === signature) return;
     signature = now;
     const offered = actions.map((action) => {
       const title = [action.help, action.key && `key ${keyName(action.key)}`].filter(Boolean).join(" - ");
-      const press = () => page.act(action.method);
-      return element("button", { type: "button", class: "wt-action", title, "aria-keyshortcuts": keyName(action.key), onclick: press }, action.label);
+      const keys = { "aria-keyshortcuts": keyName(action.key) };
+      return button(action.label, title, () => page.act(action.method), { class: "wt-action", ...keys });
     });
-    const reset = element("button", { type: "button", title: "back to the settings of the beginning", onclick: () => page.act("reset") }, "reset");
-    node.replaceChildren(...offered, ...(uploads ? [uploadButton(page)] : []), reset);
+    const reset = button("reset", "back to the settings of the beginning", () => page.act("reset"));
+    node.replaceChildren(...offered, ...(uploads ? [uploadButton(page)] : []), ...(resets ? [reset] : []));
   };
   return { node, show };
+}
+
+function button(word, title, press, attributes = {}) {
+  return element("button", { type: "button", title, onclick: press, ...attributes }, word);
 }
 
 function keyName(key) {
@@ -219,15 +231,15 @@ function uploadButton(page) {
 /** The settings as a line of Python, to be copied; where the clipboard is refused, selected in a field. */
 function codeLine(page) {
   const code = element("code", {});
-  const button = element("button", { type: "button", class: "wt-copy" }, "copy as code");
+  const copy = element("button", { type: "button", class: "wt-copy" }, "copy as code");
   const field = element("input", { type: "text", readonly: true, hidden: true, "aria-label": "the settings as code" });
   let back = 0;
   const say = (word) => {
-    button.textContent = word;
+    copy.textContent = word;
     clearTimeout(back);
-    back = setTimeout(() => (button.textContent = "copy as code"), 1500);
+    back = setTimeout(() => (copy.textContent = "copy as code"), 1500);
   };
-  button.addEventListener("click", async () => {
+  copy.addEventListener("click", async () => {
     const text = page.model.get("code");
     try {
       await navigator.clipboard.writeText(text);
@@ -246,5 +258,5 @@ function codeLine(page) {
     if (code.title !== text) [code.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
     field.value = text;
   };
-  return { node: element("div", { class: "wt-code-line" }, code, field, button), show };
+  return { node: element("div", { class: "wt-code-line" }, code, field, copy), show };
 }

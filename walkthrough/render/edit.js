@@ -1,8 +1,7 @@
-// What a reader does to the boxes and places of a panel, with mouse, pen, finger or keys.
+// What a reader does to the boxes and places of a panel with mouse, pen or finger; keys.js has the keyboard.
 
 const REACH = { mouse: 6, pen: 8, touch: 14 }; // CSS pixels around a corner or an edge that still take it
 const CLICK = 3; // CSS pixels up to which a press is a click and not a drag
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Boxes that can be moved: {field, row, xyxy, label, pick}. */
 function editableBoxes(view) {
@@ -20,7 +19,7 @@ function editableBoxes(view) {
 /** Boxes that can be clicked: {pick, row, xyxy}. */
 function pickableBoxes(view) {
   const layers = view.panel.layers.filter((layer) => layer.kind === "Boxes" && layer.pick);
-  return layers.flatMap((layer) => boxesNow(view, layer).map((xyxy, row) => ({ pick: layer.pick, row, xyxy, label: each(layer.labels, row, "") })));
+  return layers.flatMap((layer) => boxesNow(view, layer).map((xyxy, row) => ({ pick: layer.pick, row, xyxy })));
 }
 
 function isInteractive(view) {
@@ -29,12 +28,15 @@ function isInteractive(view) {
 
 function describe(view) {
   const { node, panel } = view;
-  const boxes = panel.layers.filter((layer) => layer.kind === "Boxes").flatMap((layer) => layer.xyxy.map((_, k) => each(layer.labels, k, "box")));
-  const moves = editableBoxes(view).length ? ". Tab chooses a box, arrows move it, with Shift further, with Alt its size changes" : "";
-  const draws = panel.draw ? ". Insert adds a box, Delete removes the chosen one" : "";
-  const picks = panel.pick ? ". Arrow keys move the chosen place" : "";
-  const found = boxes.length ? `, ${boxes.length === 1 ? "one box" : `${boxes.length} boxes`}: ${boxes.slice(0, 12).join(", ")}` : "";
-  const label = `${panel.title || "picture"}${found}${moves}${draws}${picks}`;
+  const layers = panel.layers.filter((layer) => layer.kind === "Boxes");
+  const names = layers.flatMap((layer) => layer.xyxy.map((_, k) => each(layer.labels, k, "box")));
+  const sentences = [
+    `${panel.title || "picture"}${names.length ? `, ${names.length} boxes: ${names.slice(0, 12).join(", ")}` : ""}`,
+    editableBoxes(view).length && "Tab chooses a box, arrows move it, with Shift further, with Alt its size changes",
+    panel.draw && "Insert adds a box, Delete removes the chosen one",
+    panel.pick && "Arrow keys move the chosen place",
+  ];
+  const label = sentences.filter(Boolean).join(". ");
   if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);
   const works = isInteractive(view);
   node.setAttribute("role", works ? "application" : "img");
@@ -58,13 +60,15 @@ function snapped(view, value) {
 
 function within(view, x, y) {
   const { left, top, width, height } = view.panel;
-  return [snapped(view, Math.min(Math.max(x, left), left + width)), snapped(view, Math.min(Math.max(y, top), top + height))];
+  const clamped = (at, low, size) => snapped(view, Math.min(Math.max(at, low), low + size));
+  return [clamped(x, left, width), clamped(y, top, height)];
 }
 
 /** Where the pointer is, in the panel's pixels. */
 function pointerAt(view, event) {
   const frame = view.node.getBoundingClientRect();
-  return [view.panel.left + (event.clientX - frame.left) / view.scale, view.panel.top + (event.clientY - frame.top) / view.scale];
+  const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
+  return [view.panel.left + x / view.scale, view.panel.top + y / view.scale];
 }
 
 /** The part of a box under a point: sides is e.g. "x1 y1" for a corner, "x2" for an edge, "" for the body. */
@@ -150,7 +154,8 @@ function press(view, event) {
   const kind = hit ? "box" : picked ? "pick" : free;
   view.chosen = hit;
   const field = hit?.field ?? view.panel.draw;
-  view.held = { kind, hit, picked, start: at, from: [event.clientX, event.clientY], far: false, field, rows: view.page.value(field) ?? [] };
+  const rows = view.page.value(field) ?? [];
+  view.held = { kind, hit, picked, field, rows, start: at, from: [event.clientX, event.clientY], far: false };
   if (kind === "point") choosePlace(view, at);
   view.draw();
 }
@@ -163,17 +168,13 @@ function move(view, event) {
   if (!held.far) return;
   if (held.kind === "box") {
     const row = held.rows[held.hit.row];
-    const changed = held.hit.part ? resized(view, row, held.hit.part, [x, y]) : shifted(view, row, x - held.start[0], y - held.start[1]);
+    const [dx, dy] = [x - held.start[0], y - held.start[1]];
+    const changed = held.hit.part ? resized(view, row, held.hit.part, [x, y]) : shifted(view, row, dx, dy);
     setRow(view, held.field, held.hit.row, changed, held.rows);
   } else if (held.kind === "draw") {
     const corners = [...within(view, ...held.start), ...within(view, x, y)];
-    setRow(view, held.field, held.rows.length, [...corners, ...drawnRest(view)], held.rows);
+    setRow(view, held.field, held.rows.length, [...corners, ...view.panel.drawn], held.rows);
   }
-}
-
-/** What a new box carries: told by the panel, and where a class is chosen on the page, that one at once. */
-function drawnRest(view) {
-  return view.panel.drawn;
 }
 
 function release(view, event) {
@@ -232,101 +233,4 @@ function resized(view, row, part, at) {
   if (part.includes("x")) changed[part.includes("x1") ? 0 : 2] = x;
   if (part.includes("y")) changed[part.includes("y1") ? 1 : 3] = y;
   return changed;
-}
-
-// -- keys ------------------------------------------------------------------------------------------------------------
-
-function keyed(view, event) {
-  if (!view.panel || !isInteractive(view) || event.ctrlKey || event.metaKey) return;
-  const done = event.key === "Escape" ? escape(view) : event.key === "Tab" ? next(view, event.shiftKey ? -1 : 1) : edited(view, event);
-  if (!done) return;
-  event.preventDefault();
-  event.stopPropagation();
-}
-
-function escape(view) {
-  if (view.held) return cancel(view), true;
-  if (!view.chosen) return false;
-  view.chosen = null;
-  view.draw();
-  return true;
-}
-
-/** Tab goes from box to box and, behind the last one, on to the next control. */
-function next(view, step) {
-  const boxes = editableBoxes(view);
-  const now = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
-  const to = now < 0 ? (step > 0 ? 0 : -1) : now + step;
-  view.chosen = boxes[to] ?? null;
-  view.draw();
-  if (view.chosen) announce(view);
-  return Boolean(view.chosen);
-}
-
-function edited(view, event) {
-  const { chosen, page, panel } = view;
-  if (panel.draw && (event.key === "Insert" || (event.key === "+" && !chosen))) return added(view);
-  const row = chosen && page.value(chosen.field)?.[chosen.row];
-  if (row) return boxEdited(view, event, row);
-  if (!(event.key in ARROWS)) return false;
-  if (panel.pick) return placeMoved(view, event);
-  return editableBoxes(view).length ? next(view, event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : -1) : false;
-}
-
-function boxEdited(view, event, row) {
-  const { chosen, page } = view;
-  const step = grain(view) * (event.shiftKey ? 10 : 1);
-  if (event.key in ARROWS) {
-    const [dx, dy] = ARROWS[event.key].map((part) => part * step);
-    setRow(view, chosen.field, chosen.row, event.altKey ? grown(view, row, [0, 0, dx, dy]) : shifted(view, row, dx, dy));
-  } else if (event.key === "+" || event.key === "-") {
-    const by = event.key === "+" ? step : -step;
-    setRow(view, chosen.field, chosen.row, grown(view, row, [-by, -by, by, by]));
-  } else if (["Delete", "Backspace"].includes(event.key) && view.panel.draw === chosen.field) {
-    page.change(chosen.field, page.value(chosen.field).filter((_, index) => index !== chosen.row));
-    view.chosen = null;
-    page.say("box removed");
-    return true;
-  } else if ((event.key === "Enter" || event.key === " ") && chosen.pick) {
-    page.change(chosen.pick, [chosen.row]);
-  } else return false;
-  announce(view);
-  return true;
-}
-
-/** A box with its sides moved, at least one step wide and high, and inside the window. */
-function grown(view, [x1, y1, x2, y2, ...rest], by) {
-  const [left, top] = within(view, x1 + by[0], y1 + by[1]);
-  const [right, bottom] = within(view, x2 + by[2], y2 + by[3]);
-  const least = grain(view);
-  return right - left < least || bottom - top < least ? [x1, y1, x2, y2, ...rest] : [left, top, right, bottom, ...rest];
-}
-
-function placeMoved(view, event) {
-  const { panel, page } = view;
-  const [dx, dy] = ARROWS[event.key].map((part) => part * grain(view) * (event.shiftKey ? 10 : 1));
-  const [x, y] = page.value(panel.pick) ?? [panel.left + panel.width / 2 - dx, panel.top + panel.height / 2 - dy];
-  choosePlace(view, [x + dx, y + dy]);
-  page.say(`at ${page.value(panel.pick).map(written).join(", ")}`);
-  return true;
-}
-
-function added(view) {
-  const { panel, page } = view;
-  const rows = page.value(panel.draw) ?? [];
-  const [cx, cy] = [panel.left + panel.width / 2, panel.top + panel.height / 2];
-  const corners = [...within(view, cx - panel.width / 8, cy - panel.height / 8), ...within(view, cx + panel.width / 8, cy + panel.height / 8)];
-  view.chosen = { field: panel.draw, row: rows.length };
-  setRow(view, panel.draw, rows.length, [...corners, ...drawnRest(view)]);
-  announce(view);
-  return true;
-}
-
-/** The chosen box in words, for those who do not see it. */
-function announce(view) {
-  const boxes = editableBoxes(view);
-  const index = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
-  if (index < 0) return;
-  const [x1, y1, x2, y2] = boxes[index].xyxy.map(written);
-  view.page.say(`box ${index + 1} of ${boxes.length}${boxes[index].label && ` ${boxes[index].label}`}: ${x1}, ${y1} to ${x2}, ${y2}`);
 }

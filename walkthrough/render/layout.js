@@ -8,7 +8,7 @@ const TALLEST = { picture: 440, several: 300, chart: 300, code: 420 };
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
 async function paint(page) {
-  const width = Math.min(page.root.clientWidth - 2 * paddingOf(page), WIDEST);
+  const width = roomOf(page);
   if (width <= 0) return; // not on the page yet: its size will be told
   page.width = width;
   const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
@@ -24,8 +24,9 @@ async function paint(page) {
   await Promise.all(drawn);
 }
 
-function paddingOf(page) {
-  return (page.padding ??= parseFloat(getComputedStyle(page.root).paddingLeft));
+function roomOf(page) {
+  page.padding ??= parseFloat(getComputedStyle(page.root).paddingLeft);
+  return Math.min(page.root.clientWidth - 2 * page.padding, WIDEST);
 }
 
 /** The views of a row; those whose kind stayed are used again. */
@@ -35,12 +36,12 @@ function rowFor(page, row, before = [], index) {
     const old = before[place];
     if (old?.kind === panel.kind) return old;
     old?.view.remove?.();
-    const [view, title, caption] = [VIEWS[panel.kind](page), element("h4", {}), element("figcaption", {})];
-    return { kind: panel.kind, view, title, caption, node: element("figure", { class: `wt-panel wt-is-${panel.kind}` }, title, view.node, caption) };
+    return frameFor(page, panel.kind);
   });
   before.slice(row.length).forEach((frame) => frame.view.remove?.());
   const nodes = frames.map((frame) => frame.node);
-  if (nodes.length !== line.children.length || nodes.some((node, place) => line.children[place] !== node)) line.replaceChildren(...nodes);
+  const isSame = nodes.length === line.children.length && nodes.every((node, place) => line.children[place] === node);
+  if (!isSame) line.replaceChildren(...nodes);
   const [isTitled, isCaptioned] = [row.some((panel) => panel.title), row.some((panel) => panel.caption)];
   row.forEach((panel, place) => {
     const { title, caption } = frames[place];
@@ -49,6 +50,13 @@ function rowFor(page, row, before = [], index) {
     if (caption.textContent !== panel.caption) caption.textContent = panel.caption;
   });
   return frames;
+}
+
+/** A view with room for a title above it and a caption below. */
+function frameFor(page, kind) {
+  const [view, title, caption] = [VIEWS[kind](page), element("h4", {}), element("figcaption", {})];
+  const node = element("figure", { class: `wt-panel wt-is-${kind}` }, title, view.node, caption);
+  return { kind, view, title, caption, node };
 }
 
 /** The width of panels that words make as wide as they are; null: as wide as there is room. */
@@ -60,6 +68,7 @@ function ownWidth(panel, frame, width) {
 }
 
 function aspectOf(panel) {
+  if (panel.kind !== "Panel" && panel.kind !== "Chart") return 0;
   if (panel.kind === "Panel") return panel.width / panel.height;
   if (panel.legend === "beside") return 2.1;
   return Math.max(0, ...panel.marks.map((mark) => mark.names?.length ?? 0)) <= MANY_BARS ? 1.6 : 2.9;
@@ -70,8 +79,9 @@ function rowHeights(rows, own, width) {
   const heights = rows.map((row, r) => {
     const taken = own[r].reduce((sum, part) => sum + (part ?? 0), 0);
     const free = width - GAP * (row.length - 1) - taken;
-    const aspects = row.reduce((sum, panel, c) => sum + (own[r][c] === null ? aspectOf(panel) : 0), 0);
-    const room = free < 0.3 * width ? width - GAP * (row.filter((_, c) => own[r][c] === null).length - 1) : free; // wrapped
+    const drawn = row.filter((_, c) => own[r][c] === null);
+    const aspects = drawn.reduce((sum, panel) => sum + aspectOf(panel), 0);
+    const room = free < 0.3 * width ? width - GAP * (drawn.length - 1) : free; // too little: tables go below
     const tallest = row.some((panel) => panel.kind === "Panel") ? TALLEST.picture : TALLEST.chart;
     return aspects ? Math.min(room / aspects, tallest) : 0;
   });
@@ -86,16 +96,19 @@ function rowHeights(rows, own, width) {
 }
 
 function placeRow(page, row, frames, own, height, width) {
-  const onlyCharts = row.every((panel) => panel.kind === "Chart");
-  const stretched = onlyCharts ? (width - GAP * (row.length - 1)) / row.reduce((sum, panel) => sum + aspectOf(panel), 0) : 0;
-  const beside = own.reduce((sum, part, c) => sum + (row[c].kind === "Code" ? 0 : part ?? aspectOf(row[c]) * height), GAP * (row.length - 1));
+  const gaps = GAP * (row.length - 1);
+  const isOnlyCharts = row.every((panel) => panel.kind === "Chart");
+  const aspects = row.reduce((sum, panel) => sum + aspectOf(panel), 0);
+  const stretched = isOnlyCharts ? (width - gaps) / aspects : 0;
+  const widths = row.map((panel, c) => (panel.kind === "Code" ? 0 : own[c] ?? aspectOf(panel) * height));
+  const beside = widths.reduce((sum, part) => sum + part, gaps);
   return row.map((panel, c) => {
     const { view, node } = frames[c];
     if (panel.kind === "Table" || panel.kind === "HeatMap") return (node.style.width = `${own[c]}px`), null;
     let wide = own[c] ?? aspectOf(panel) * Math.max(height, Math.min(stretched, 2.1 * height));
     let high = height;
     if (panel.kind === "Code") {
-      wide = Math.max(own[c], width - beside > own[c] ? width - beside : own[c]);
+      wide = Math.max(own[c], width - beside);
       high = Math.min(TALLEST.code, LINE * panel.lines.length + 14);
     }
     node.style.width = `${Math.floor(wide)}px`;
@@ -133,9 +146,11 @@ function swatch(page, key) {
 
 /** What can be done to the picture itself has no control: the help of its field says it below. */
 function showHint(page) {
-  const fields = new Set(page.scene.rows.flat().flatMap((panel) => [panel.pick, panel.draw, ...(panel.layers ?? []).flatMap((layer) => [layer.drag, layer.pick])]));
-  const told = page.model.get("controls").filter((control) => fields.has(control.name) && ["boxes", "point"].includes(control.kind) && control.help);
-  const sentences = told.map((control) => control.help.charAt(0).toUpperCase() + control.help.slice(1).replace(/\.?$/, "."));
+  const parts = page.scene.rows.flat().flatMap((panel) => [panel, ...(panel.layers ?? [])]);
+  const fields = new Set(parts.flatMap((part) => [part.pick, part.draw, part.drag]));
+  const isTold = (control) => fields.has(control.name) && ["boxes", "point"].includes(control.kind) && control.help;
+  const sentence = (help) => help.charAt(0).toUpperCase() + help.slice(1).replace(/\.?$/, ".");
+  const sentences = page.model.get("controls").filter(isTold).map((control) => sentence(control.help));
   const text = [...new Set(sentences)].join(" ");
   if (page.parts.hint.textContent !== text) page.parts.hint.textContent = text;
   page.parts.hint.hidden = !text;

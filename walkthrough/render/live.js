@@ -11,8 +11,10 @@ function build(page, host) {
   const [controls, buttons, code] = [controlsView(page), buttonsView(page), codeLine(page)];
   const scene = element("div", { class: "wt-scene" }, rows, legend, message);
   const header = element("header", { class: "wt-header" }, title, buttons.node);
-  const root = element("section", { class: "wt", "data-drawn": "0" }, header, controls.node, scene, hint, code.node, words, said);
-  Object.assign(page, { host, root, parts: { title, message, words, rows, legend, hint, controls, buttons, code, scene }, panels: [], sentence: "" });
+  const parts = { title, message, words, rows, legend, hint, controls, buttons, code, scene };
+  const nodes = [header, controls.node, scene, hint, code.node, words, said];
+  const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
+  Object.assign(page, { host, root, parts, panels: [], sentence: "" });
   page.say = (text) => (said.textContent = text);
   page.tell = (sentence) => {
     page.sentence = sentence;
@@ -23,16 +25,17 @@ function build(page, host) {
   host.append(root);
 }
 
+const TYPED_INTO = "input[type=number], input[type=text], select";
+
 /** Keys of the explorer's buttons, and none of the notebook's: D, D would delete the cell. */
 function pressed(page, event) {
   if (event.ctrlKey || event.metaKey || (event.shiftKey && event.key === "Enter")) return;
   event.stopPropagation();
-  const { target } = event;
-  const isTyping = target.matches("input:not([type=checkbox], [type=radio], [type=range], [type=file]), select, textarea");
-  const usesKey = target.matches("input, select, button, [tabindex]") && [" ", "Enter", ...Object.keys(ARROWS)].includes(event.key);
-  const action = page.model.get("actions").find((other) => other.key && other.key.toLowerCase() === event.key.toLowerCase());
-  if (!action || isTyping || event.altKey || (usesKey && target !== page.root && !target.matches("canvas, .wt-scroll, .wt-action"))) return;
-  if (target.matches("button") && [" ", "Enter"].includes(event.key)) return; // the button itself takes it
+  const { key, target } = event;
+  const action = page.model.get("actions").find((other) => other.key.toLowerCase() === key.toLowerCase());
+  const presses = target.matches("button, input, .wt-pickable") && [" ", "Enter"].includes(key);
+  const steps = target.matches("input, .wt-pickable") && key in ARROWS;
+  if (!action || target.matches(TYPED_INTO) || event.altKey || presses || steps) return;
   event.preventDefault();
   page.act(action.method);
 }
@@ -57,7 +60,7 @@ async function update(page) {
   parts.title.textContent = model.get("title");
   page.root.setAttribute("aria-label", model.get("title"));
   parts.controls.show(model.get("controls"));
-  parts.buttons.show(model.get("actions"), model.get("uploads"));
+  parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
   parts.code.show(model.get("code"));
   tellLater(page, model.get("words"));
   await gathered(page, scene);
@@ -81,7 +84,8 @@ function showMessage(page) {
   const { model, parts } = page;
   const text = page.sentence || model.get("message");
   if (parts.message.textContent !== text) parts.message.textContent = text;
-  page.root.classList.toggle("wt-nothing", Boolean(page.sentence) || (Boolean(text) && !model.get("scene").rows.length));
+  const isWithout = Boolean(text) && !model.get("scene").rows.length;
+  page.root.classList.toggle("wt-nothing", Boolean(page.sentence) || isWithout);
   page.root.classList.toggle("wt-empty", !page.scene);
 }
 
@@ -92,7 +96,8 @@ function isDarkPage(host) {
   const told = document.body.dataset.jpThemeLight;
   if (told !== undefined) return told === "false";
   for (let node = host; node; node = node.parentElement) {
-    const [red, green, blue, alpha = 1] = getComputedStyle(node).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
+    const ground = getComputedStyle(node).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0];
+    const [red, green, blue, alpha = 1] = ground.map(Number);
     if (alpha > 0.5) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
   }
   return false;
@@ -103,7 +108,8 @@ function setTheme(page) {
   if (page.root.dataset.theme === name) return false;
   page.root.dataset.theme = name;
   const { text, muted, rule, series } = page.look.themes[name];
-  for (const [part, paint] of Object.entries({ text, muted, rule, accent: series[0], alarm: series[1] })) page.root.style.setProperty(`--wt-${part}`, paint);
+  const paints = { text, muted, rule, accent: series[0], alarm: series[1] };
+  for (const [part, paint] of Object.entries(paints)) page.root.style.setProperty(`--wt-${part}`, paint);
   return true;
 }
 
@@ -119,7 +125,7 @@ function render({ model, el }) {
   const cut = () => setTimeout(() => isCut(page) && page.tell(GONE), 0);
   model.on("comm_live_update", cut);
   const sizes = new ResizeObserver(() => {
-    if (page.scene && Math.abs(Math.min(page.root.clientWidth - 2 * paddingOf(page), WIDEST) - (page.width ?? 0)) > 1) page.update();
+    if (page.scene && Math.abs(roomOf(page) - (page.width ?? 0)) > 1) page.update();
   });
   const themes = new MutationObserver(() => setTheme(page) && page.update());
   sizes.observe(page.root);

@@ -25,7 +25,17 @@ from walkthrough.images import heat
 from walkthrough.scene import Scene
 from walkthrough.serialise import to_json
 
-PARTS = ("controls", "canvas", "edit", "charts", "tables", "page", "layout", "live")  # one module in the browser
+PARTS = (
+    "controls",
+    "canvas",
+    "edit",
+    "keys",
+    "charts",
+    "tables",
+    "page",
+    "layout",
+    "live",
+)  # one module in the browser
 LOSSLESS = 256 * 256  # pixels up to which an image goes as PNG; photographs above that as JPEG
 QUALITY, REMEMBERED = 92, 64
 
@@ -76,13 +86,14 @@ class Live(anywidget.AnyWidget):
 
         controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
         controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
+        refused = bool(explorer.__dict__.get("_refused"))  # there is nothing that settings could be about
         told_of = {
             "scene": to_json(explorer.as_scene() if explorer.result is not None else Scene(()), key_of),
             "title": explorer.title or type(explorer).__name__,
-            "controls": [told(name, control, explorer.state) for name, control in controls.items()],
+            "controls": [told(name, control, explorer.state) for name, control in controls.items() if not refused],
             "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
-            "actions": [vars(action) for action in explorer.actions],
-            "uploads": explorer.uploads,
+            "actions": [vars(action) for action in explorer.actions if not refused],
+            "uploads": explorer.uploads and not refused,
             "message": explorer.message,
             "words": explorer.words() if explorer.result is not None else "",
             "code": explorer.as_code(),

@@ -59,7 +59,10 @@ function createPage(model, host) {
   page.isDark = () => page.themeName() === "dark";
   page.themeName = () => page.root.dataset.theme;
   page.theme = () => page.look.themes[page.themeName()];
-  page.colour = (value) => (typeof value === "number" ? page.look.classes[value % page.look.classes.length] : value.startsWith("#") ? value : page.look.meaning[value]);
+  page.colour = (value) => {
+    const { classes, meaning } = page.look;
+    return typeof value === "number" ? classes[value % classes.length] : meaning[value] ?? value;
+  };
   page.font = () => (page.fontFamily ??= getComputedStyle(page.root).fontFamily);
   build(page, host);
   return page;
@@ -97,7 +100,8 @@ async function receivePicture(key, buffer) {
 }
 
 function picturesIn(scene) {
-  return scene.rows.flat().flatMap((panel) => (panel.layers ?? []).filter((layer) => layer.kind === "Picture").map((layer) => layer.pixels));
+  const layers = scene.rows.flat().flatMap((panel) => panel.layers ?? []);
+  return layers.filter((layer) => layer.kind === "Picture").map((layer) => layer.pixels);
 }
 
 /** Until all images of a scene are there; what the kernel does not send in time is drawn when it comes. */

@@ -32,8 +32,9 @@ function tableView(page) {
     const signature = JSON.stringify([panel.columns, panel.rows, panel.marked, panel.pick, page.value(panel.pick)]);
     if (signature === shown) return;
     shown = signature;
-    const right = panel.columns.map((_, column) => panel.rows.length > 0 && panel.rows.every((row) => isNumber(row[column])));
-    const cell = (tag) => (word, column) => element(tag, { class: right[column] && "wt-right", scope: tag === "th" && "col" }, word);
+    const isRight = (_, column) => panel.rows.length > 0 && panel.rows.every((row) => isNumber(row[column]));
+    const sides = panel.columns.map(isRight).map((right) => (right ? "wt-right" : ""));
+    const cell = (tag) => (word, column) => element(tag, { class: sides[column], scope: tag === "th" && "col" }, word);
     head.replaceChildren(element("tr", {}, ...panel.columns.map(cell("th"))));
     const focused = [...body.children].indexOf(document.activeElement);
     body.replaceChildren(...panel.rows.map((row, index) => tableRow(page, panel, index, row.map(cell("td")))));
@@ -49,9 +50,11 @@ function tableView(page) {
 function tableRow(page, panel, index, cells) {
   const marked = panel.marked.includes(index);
   const chosen = panel.pick && page.value(panel.pick)?.[0] === index;
-  const row = element("tr", { class: [marked && "wt-marked", chosen && "wt-chosen"].filter(Boolean).join(" ") }, ...cells);
+  const looks = [marked && "wt-marked", chosen && "wt-chosen"].filter(Boolean);
+  const row = element("tr", { class: looks.join(" ") }, ...cells);
   if (marked) row.setAttribute("aria-current", "true");
-  if (panel.pick) pickable(row, `row ${index + 1}: ${panel.rows[index].join(", ")}`, () => page.change(panel.pick, [index]));
+  const words = `row ${index + 1}: ${panel.rows[index].join(", ")}`;
+  if (panel.pick) pickable(row, words, () => page.change(panel.pick, [index]));
   return row;
 }
 
@@ -62,43 +65,75 @@ function keepInView(scroller, node) {
   else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
 }
 
+const HEAT = { widest: 660, cell: 92, height: 36, word: 12, least: 7, letter: 0.62, scale: 60 }; // as in render/heat.py
+
 function heatView(page) {
-  const body = element("tbody", {});
-  const foot = element("tfoot", {});
+  const [body, foot] = [element("tbody", {}), element("tfoot", {})];
   const table = element("table", { class: "wt-heat" }, body, foot);
   const scale = element("div", { class: "wt-scale", "aria-hidden": true });
   const node = element("div", { class: "wt-heat-frame" }, table, scale);
   let shown = "";
   let widest = 0;
-  const shade = (value) => page.look.shades[Math.round(Math.min(Math.max(finite(value) ?? 0, 0), 1) * (page.look.shades.length - 1))];
+  const width = () => (widest = Math.max(widest, table.offsetWidth + HEAT.scale));
   const show = (panel) => {
     const signature = JSON.stringify(panel);
     if (signature === shown) return;
     shown = signature;
-    const side = Math.min(92, Math.max(7, 660 / Math.max(panel.columns.length, panel.rows.length, 1)));
-    const [height, size] = [Math.min(side, 36), Math.min(12, Math.max(Math.min(side, 36) * 0.8, 7))];
-    const worded = panel.words.flat().every((word) => word.length * size * 0.62 < side - 2);
-    const upright = panel.columns.some((name) => name.length * size * 0.62 > side - 4);
-    table.style.cssText = `--side: ${side}px; --height: ${height}px; --size: ${size}px`;
-    const cell = (value, row, column) => {
-      const title = `${panel.rows[row]}, ${panel.columns[column]}: ${panel.words[row][column]}`;
-      const paint = shade(value);
-      return element("td", { title, style: `background: ${paint}; color: ${readableOn(paint)}` }, worded ? panel.words[row][column] : element("span", { class: "wt-hidden" }, panel.words[row][column]));
-    };
-    const rows = panel.shades.map((values, row) => element("tr", {}, element("th", { scope: "row" }, panel.rows[row]), ...values.map((value, column) => cell(value, row, column))));
-    if (panel.row_label && rows.length) rows[0].prepend(element("th", { class: "wt-axis", rowspan: rows.length }, element("span", {}, panel.row_label)));
-    body.replaceChildren(...rows);
-    const names = panel.columns.map((name) => element("th", { scope: "col", class: upright && "wt-upright" }, element("span", {}, name)));
-    const lead = panel.row_label ? 2 : 1;
-    const below = [element("tr", {}, element("td", { colspan: lead }), ...names)];
-    if (panel.column_label) below.push(element("tr", {}, element("td", { colspan: lead }), element("th", { colspan: panel.columns.length || 1 }, panel.column_label)));
-    foot.replaceChildren(...below);
-    const ramp = `linear-gradient(to top, ${page.look.shades.join(", ")})`;
-    const bar = element("div", { class: "wt-ramp", style: `height: ${Math.max(panel.rows.length * height, 60)}px; background: ${ramp}` });
-    scale.replaceChildren(bar, element("div", { class: "wt-ends" }, element("span", {}, "1"), element("span", { class: "wt-axis" }, panel.scale_label), element("span", {}, "0")));
-    widest = Math.max(widest, table.offsetWidth + 60);
+    const sizes = heatSizes(panel);
+    table.style.cssText = `--side: ${sizes.side}px; --height: ${sizes.height}px; --size: ${sizes.size}px`;
+    body.replaceChildren(...heatRows(page, panel, sizes));
+    foot.replaceChildren(...heatNames(panel, sizes));
+    scale.replaceChildren(...heatScale(page, panel, sizes));
+    width();
   };
-  return { node, show, width: () => Math.max(widest, table.offsetWidth + 60) };
+  return { node, show, width };
+}
+
+function heatSizes(panel) {
+  const count = Math.max(panel.columns.length, panel.rows.length, 1);
+  const side = Math.min(HEAT.cell, Math.max(HEAT.least, HEAT.widest / count));
+  const height = Math.min(side, HEAT.height);
+  const size = Math.min(HEAT.word, Math.max(height * 0.8, HEAT.least));
+  const fits = (word) => word.length * size * HEAT.letter < side - 3;
+  return { side, height, size, isWorded: panel.words.flat().every(fits), isUpright: !panel.columns.every(fits) };
+}
+
+function heatRows(page, panel, sizes) {
+  const { shades } = page.look;
+  const cell = (value, row, column) => {
+    const share = Math.min(Math.max(finite(value) ?? 0, 0), 1);
+    const paint = shades[Math.round(share * (shades.length - 1))];
+    const word = panel.words[row][column];
+    const title = `${panel.rows[row]}, ${panel.columns[column]}: ${word}`;
+    const content = sizes.isWorded ? word : element("span", { class: "wt-hidden" }, word);
+    return element("td", { title, style: `background: ${paint}; color: ${readableOn(paint)}` }, content);
+  };
+  const rows = panel.shades.map((values, row) => {
+    const name = element("th", { scope: "row" }, panel.rows[row]);
+    return element("tr", {}, name, ...values.map((value, column) => cell(value, row, column)));
+  });
+  const label = element("th", { class: "wt-axis", rowspan: rows.length }, element("span", {}, panel.row_label));
+  if (panel.row_label && rows.length) rows[0].prepend(label);
+  return rows;
+}
+
+function heatNames(panel, { isUpright }) {
+  const lead = () => element("td", { colspan: panel.row_label ? 2 : 1 });
+  const look = { scope: "col", class: isUpright && "wt-upright" };
+  const names = panel.columns.map((name) => element("th", look, element("span", {}, name)));
+  const label = element("th", { colspan: panel.columns.length || 1 }, panel.column_label);
+  const rows = [element("tr", {}, lead(), ...names)];
+  return panel.column_label ? [...rows, element("tr", {}, lead(), label)] : rows;
+}
+
+function heatScale(page, panel, { height }) {
+  const length = Math.max(panel.rows.length * height, HEAT.scale);
+  const ground = `linear-gradient(to top, ${page.look.shades.join(", ")})`;
+  const ramp = element("div", { class: "wt-ramp", style: `height: ${length}px; background: ${ground}` });
+  const words = [{}, { class: "wt-axis" }, {}].map((look, place) =>
+    element("span", look, ["1", panel.scale_label, "0"][place]),
+  );
+  return [ramp, element("div", { class: "wt-ends" }, ...words)];
 }
 
 function codeView(page) {
@@ -111,7 +146,9 @@ function codeView(page) {
     list.style.setProperty("--digits", `${digits}ch`);
     list.replaceChildren(...panel.lines.map((text, index) => {
       const line = panel.first + index;
-      const row = element("div", { class: "wt-line", role: "listitem" }, element("span", { class: "wt-mark", "aria-hidden": true }), element("span", { class: "wt-line-number" }, String(line)), element("code", {}, text || " "));
+      const mark = element("span", { class: "wt-mark", "aria-hidden": true });
+      const place = element("span", { class: "wt-line-number" }, String(line));
+      const row = element("div", { class: "wt-line", role: "listitem" }, mark, place, element("code", {}, text || " "));
       if (panel.pick) pickable(row, `line ${line}: ${text.trim()}`, () => page.change(panel.pick, [line]));
       return row;
     }));
@@ -130,7 +167,8 @@ function codeView(page) {
       row.classList.toggle("wt-lit", lit);
       row.classList.toggle("wt-failed", lit && panel.failed);
       row.classList.toggle("wt-stop", panel.marked.includes(line));
-      row.querySelector(".wt-mark").textContent = panel.marked.includes(line) ? "●" : lit ? (panel.failed ? "✕" : "▸") : "";
+      const pointer = lit ? (panel.failed ? "✕" : "▸") : "";
+      row.querySelector(".wt-mark").textContent = panel.marked.includes(line) ? "●" : pointer;
       if (lit) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
       if (lit) keepInView(node, row);

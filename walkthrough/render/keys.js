@@ -1,0 +1,101 @@
+// What a reader does to the boxes and places of a panel with the keyboard, and what is said of it.
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function keyed(view, event) {
+  if (!view.panel || !isInteractive(view) || event.ctrlKey || event.metaKey) return;
+  const keys = { Escape: () => escape(view), Tab: () => next(view, event.shiftKey ? -1 : 1) };
+  if (!(keys[event.key] ?? (() => edited(view, event)))()) return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+function escape(view) {
+  if (view.held) return cancel(view), true;
+  if (!view.chosen) return false;
+  view.chosen = null;
+  view.draw();
+  return true;
+}
+
+/** Tab goes from box to box and, behind the last one, on to the next control. */
+function next(view, step) {
+  const boxes = editableBoxes(view);
+  const now = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
+  const to = now < 0 ? (step > 0 ? 0 : -1) : now + step;
+  view.chosen = boxes[to] ?? null;
+  view.draw();
+  if (view.chosen) announce(view);
+  return Boolean(view.chosen);
+}
+
+function edited(view, event) {
+  const { chosen, page, panel } = view;
+  if (panel.draw && (event.key === "Insert" || (event.key === "+" && !chosen))) return added(view);
+  const row = chosen && page.value(chosen.field)?.[chosen.row];
+  if (row) return boxEdited(view, event, row);
+  if (!(event.key in ARROWS)) return false;
+  if (panel.pick) return placeMoved(view, event);
+  const [dx, dy] = ARROWS[event.key];
+  return editableBoxes(view).length > 0 && next(view, dx + dy);
+}
+
+function boxEdited(view, event, row) {
+  const { chosen, page } = view;
+  const step = grain(view) * (event.shiftKey ? 10 : 1);
+  if (event.key in ARROWS) {
+    const [dx, dy] = ARROWS[event.key].map((part) => part * step);
+    const changed = event.altKey ? grown(view, row, [0, 0, dx, dy]) : shifted(view, row, dx, dy);
+    setRow(view, chosen.field, chosen.row, changed);
+  } else if (event.key === "+" || event.key === "-") {
+    const by = event.key === "+" ? step : -step;
+    setRow(view, chosen.field, chosen.row, grown(view, row, [-by, -by, by, by]));
+  } else if (["Delete", "Backspace"].includes(event.key) && view.panel.draw === chosen.field) {
+    page.change(chosen.field, page.value(chosen.field).filter((_, index) => index !== chosen.row));
+    view.chosen = null;
+    page.say("box removed");
+    return true;
+  } else if ((event.key === "Enter" || event.key === " ") && chosen.pick) {
+    page.change(chosen.pick, [chosen.row]);
+  } else return false;
+  announce(view);
+  return true;
+}
+
+/** A box with its sides moved, at least one step wide and high, and inside the window. */
+function grown(view, [x1, y1, x2, y2, ...rest], by) {
+  const [left, top] = within(view, x1 + by[0], y1 + by[1]);
+  const [right, bottom] = within(view, x2 + by[2], y2 + by[3]);
+  const least = grain(view);
+  return right - left < least || bottom - top < least ? [x1, y1, x2, y2, ...rest] : [left, top, right, bottom, ...rest];
+}
+
+function placeMoved(view, event) {
+  const { panel, page } = view;
+  const [dx, dy] = ARROWS[event.key].map((part) => part * grain(view) * (event.shiftKey ? 10 : 1));
+  const [x, y] = page.value(panel.pick) ?? [panel.left + panel.width / 2 - dx, panel.top + panel.height / 2 - dy];
+  choosePlace(view, [x + dx, y + dy]);
+  page.say(`at ${page.value(panel.pick).map(written).join(", ")}`);
+  return true;
+}
+
+function added(view) {
+  const { panel, page } = view;
+  const rows = page.value(panel.draw) ?? [];
+  const at = (share) => within(view, panel.left + share * panel.width, panel.top + share * panel.height);
+  const corners = [...at(0.375), ...at(0.625)];
+  view.chosen = { field: panel.draw, row: rows.length };
+  setRow(view, panel.draw, rows.length, [...corners, ...panel.drawn]);
+  announce(view);
+  return true;
+}
+
+/** The chosen box in words, for those who do not see it. */
+function announce(view) {
+  const boxes = editableBoxes(view);
+  const index = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
+  if (index < 0) return;
+  const { label, xyxy } = boxes[index];
+  const [x1, y1, x2, y2] = xyxy.map(written);
+  view.page.say(`box ${index + 1} of ${boxes.length}${label && ` ${label}`}: ${x1}, ${y1} to ${x2}, ${y2}`);
+}
