@@ -20,6 +20,31 @@
 # better. That is all that training does; it only does it many thousand times.
 #
 # Everything you see comes from the functions that training calls. Change a number, run the cell again, and look.
+#
+# ## The tour
+#
+# This notebook is the overview. Each of the others takes one step of it apart, answers the questions that people ask
+# about it, and lets you touch it. Each runs in well under a minute; the time is for reading and trying.
+#
+# | notebook | what it answers | time |
+# |---|---|---|
+# | [01_data](01_data.ipynb) | How does a folder of pictures become a batch? Why is the padding gray? What if a label is wrong? | 30 min |
+# | [02_augmentation](02_augmentation.ipynb) | What happens to a picture before the network sees it, and which boxes are lost? | 40 min |
+# | [03_model_layer_by_layer](03_model_layer_by_layer.ipynb) | What do the 25 layers do, and what does each cost? | 60 min |
+# | [04_grids_and_anchors](04_grids_and_anchors.ipynb) | What is an anchor, and where do 25,200 boxes come from? | 40 min |
+# | [05_build_targets](05_build_targets.ipynb) | Which prediction answers for which object, and why is this anchor rejected? | 40 min |
+# | [06_loss](06_loss.ipynb) | What is each prediction told, and what do the loss weights do? | 50 min |
+# | [07_backpropagation](07_backpropagation.ipynb) | How does one number become a change of every weight, and how do people get it wrong? | 60 min |
+# | [08_training_loop](08_training_loop.ipynb) | Why warm-up, accumulation, averages? What goes wrong without? | 40 min |
+# | [09_inference_and_map](09_inference_and_map.ipynb) | How do thousands of boxes become a few, and what is mAP? | 40 min |
+# | [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) | How do I use it: photographs, official weights, my own data? | 40 min |
+# | [90_gallery](90_gallery.ipynb) | What can I touch? All tools, one line each | 10 min |
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
 
 # %% [markdown]
 # ## 1. A photograph, and what we want to hear about it
@@ -285,3 +310,5 @@ print("by hand equal to the loss's own overlap:", torch.allclose(overlap, level.
 # Most of the picture is background. Its boxes have nothing to be compared with; they only have to say "no object", and
 # that is what the objectness loss asks of them.
 # </details>
+#
+# **On to [01_data](01_data.ipynb)**: from a folder of pictures to a batch.

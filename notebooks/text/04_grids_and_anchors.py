@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Grids and anchors: where 25,200 boxes come from
+# # 4. Grids and anchors: where 25,200 boxes come from
 #
 # The network of the last notebook ends in three maps of numbers. Nothing in them is a box yet. This notebook shows how
 # each number gets a place (a **grid**), a size to start from (an **anchor**) and a formula that turns it into pixels

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Backpropagation: from one number to every weight
+# # 7. Backpropagation: from one number to every weight
 #
 # A loss is one number. A network has millions. Backpropagation tells each of the millions which way to move so that the
 # one number falls. This notebook starts with a single weight and pencil arithmetic, takes the box loss apart until its

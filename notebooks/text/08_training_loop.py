@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # The training loop: many small steps, and how not to fall
+# # 8. The training loop: many small steps, and how not to fall
 #
 # Notebook 07 ended with one gradient. One step along it makes the network a little better. Training repeats that step
 # half a million times, and the art is to keep it from going wrong on the way. This notebook starts with a loop of

@@ -112,6 +112,12 @@ class OpenNotebook:
         self.page.click(".lm-Menu-item[data-command='runmenu:run-all']")
         self.page.wait_for_function(FINISHED, timeout=seconds * 1000)
 
+    def wait_for_explorers(self, seconds: float = 60) -> int:
+        """Wait until every explorer of the notebook has painted; how many there are."""
+        unpainted = f"() => !document.querySelector(\"{NOTEBOOK} .wt[data-drawn='0']\")"
+        self.page.wait_for_function(unpainted, timeout=seconds * 1000)
+        return self.page.locator(f"{NOTEBOOK} .wt").count()
+
     def prompts(self) -> list[str]:
         """What stands before each code cell: "[3]:" once it ran, "[ ]:" where it did not."""
         return self.page.locator(PROMPTS).all_text_contents()
