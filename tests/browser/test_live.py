@@ -366,6 +366,16 @@ def test_a_narrow_page_has_its_panels_one_under_the_other(toy: OpenExplorer) -> 
     assert all(fits)
 
 
+def test_charts_come_where_the_explorer_that_asked_for_them_is_gone(open_cell: Callable[[str], OpenExplorer]) -> None:
+    again = "from IPython.display import clear_output, display\ndisplay(Toy())\nclear_output()\ndisplay(Toy(), w)"
+    explorer = open_cell(TOY.removesuffix("w") + again)
+    explorer.page.wait_for_function(
+        "document.querySelectorAll('.wt .wt-plot svg.main-svg').length >= 8", timeout=20_000
+    )
+    assert explorer.root.locator(".wt-placeholder").count() == 0
+    assert explorer.errors == []
+
+
 def test_two_views_a_reload_and_a_lost_kernel(open_cell: Callable[[str], OpenExplorer]) -> None:
     explorer = open_cell(TOY.removesuffix("w") + "from IPython.display import display\ndisplay(w)\ndisplay(w)")
     page = explorer.page

@@ -6,22 +6,28 @@ const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: 
 const MARKED_POINTS = 20; // up to so many points a line shows a mark at each
 const MANY_BARS = 10;
 
-/** One promise of plotly.js for the whole page; the first chart asks the kernel for it. */
-function plotlyFor(page) {
-  if (!shared.plotly) {
-    shared.plotly = new Promise((resolve, reject) => {
-      const receive = (message, buffers) => {
-        if (message.kind !== "plotly") return;
-        page.model.off("msg:custom", receive);
-        importPlotly(buffers[0]).then(resolve, reject);
-      };
-      page.model.on("msg:custom", receive);
-      page.send({ kind: "plotly" });
-      setTimeout(() => reject(new Error("plotly.js did not come")), 60_000);
-    });
-    shared.plotly.catch(() => (shared.plotly = null)); // the next chart asks again
-  }
-  return shared.plotly;
+/** plotly.js, one promise for the whole page: the first chart asks, and where its explorer goes away, the next one. */
+async function plotlyFor(page) {
+  const promise = (shared.plotly ??= askForPlotly(page));
+  const forget = () => shared.plotly === promise && (shared.plotly = null);
+  promise.catch(forget);
+  const found = await promise;
+  if (found) return found;
+  forget();
+  if (page.removed) throw new Error("nobody waits for the chart any more");
+  return plotlyFor(page);
+}
+
+/** null where the page that asked is taken away before the answer. */
+function askForPlotly(page) {
+  return new Promise((resolve, reject) => {
+    const receive = (message, buffers) => {
+      if (message.kind === "plotly") importPlotly(buffers[0]).then(resolve, reject);
+    };
+    page.model.on("msg:custom", receive);
+    page.whenRemoved.push(() => resolve(null));
+    page.send({ kind: "plotly" });
+  });
 }
 
 /** Its file is made for module loaders of Node and for plain pages; as a module of its own it touches neither. */
@@ -65,7 +71,7 @@ function chartView(page) {
     node.setAttribute("aria-label", chartInWords(chart));
     await draw().catch(() => (wait.textContent = "The chart did not come: the kernel does not answer."));
   };
-  const remove = () => shared.plotly?.then((Plotly) => Plotly.purge(plot), () => {});
+  const remove = () => shared.plotly?.then((Plotly) => Plotly?.purge(plot), () => {});
   return { node, show, remove };
 }
 

@@ -12,8 +12,8 @@ async function paint(page) {
   if (width <= 0) return; // not on the page yet: its size will be told
   page.width = width;
   const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
+  page.panels.slice(rows.length).flat().forEach((frame) => frame.view.remove?.());
   page.panels = rows.map((row, index) => rowFor(page, row, page.panels[index], index));
-  page.panels.splice(rows.length).forEach((row) => row.remove());
   while (page.parts.rows.children.length > rows.length) page.parts.rows.lastChild.remove();
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, page.panels[r][c], width)));
   const heights = rowHeights(rows, own, width);

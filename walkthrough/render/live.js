@@ -138,6 +138,7 @@ function render({ model, el }) {
     model.off("msg:custom", receive);
     model.off("change", changed);
     model.off("comm_live_update", cut);
+    page.whenRemoved.forEach((tell) => tell());
     page.panels.flat().forEach((frame) => frame.view.remove?.());
     page.root.remove();
   };

@@ -11,7 +11,8 @@ const shared = (window[Symbol.for("walkthrough")] ??= { pictures: new Map(), plo
 function createPage(model, host) {
   const id = `wt${Math.random().toString(36).slice(2, 9)}`;
   const waiting = new Map(); // name -> {value, number}: what the kernel has not yet dealt with
-  const page = { id, model, look: model.get("look"), removed: false, number: 0, asked: 0, answered: 0 };
+  const page = { id, model, look: model.get("look"), removed: false, whenRemoved: [] };
+  Object.assign(page, { number: 0, asked: 0, answered: 0 }); // of what the reader did: the last one, and so on
   let timer = 0;
 
   page.isPending = (name) => waiting.has(name);
