@@ -31,7 +31,7 @@ notebooks: $(STAMP)
 	$(BIN)/python notebooks/refresh.py
 
 site: $(STAMP)
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . build/site
+	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs -b html . build/site
 	@echo "Open build/site/index.html in a browser."
 
 clean:

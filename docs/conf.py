@@ -29,6 +29,7 @@ include_patterns = [
     "notebooks/*.ipynb",
     "benchmarks/*.md",
     "tests/golden/README.md",
+    "binder/README.md",
 ]
 exclude_patterns = ["build/**", ".venv/**"]
 

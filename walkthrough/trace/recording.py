@@ -207,7 +207,7 @@ class Lines:
 def trace(
     fn: Callable[..., Any], into: Any | Sequence[Any] = (), memory: float = MEMORY, most_steps: int = MOST_STEPS
 ) -> Callable[..., Trace]:
-    """Records a function: trace(fn)(*args) calls fn(*args) and gives a Trace of each line that ran.
+    """Records a function: ``trace(fn)(*args)`` calls ``fn(*args)`` and gives a Trace of each line that ran.
 
     The function computes what it always does: gradients, chance, errors and in-place counters are as without recording
     (values live until the end of the line that lets go of them; what runs in other threads is not seen).
