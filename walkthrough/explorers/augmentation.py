@@ -169,7 +169,7 @@ class AugmentationLab(Explorer):
     """
 
     State = State
-    title = "augmentation"
+    title = "Augmentation lab"
     uploads = True
 
     @classmethod

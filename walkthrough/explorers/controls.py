@@ -91,9 +91,9 @@ def toggle(default: bool, *, label: str = "", help: str = "", group: str = "") -
     return _field(default, Control("toggle", label, help, group=group))
 
 
-def boxes(default: Boxes = (), *, label: str = "", help: str = "") -> Any:
+def boxes(default: Boxes = (), *, label: str = "", help: str = "", heavy: bool = False) -> Any:
     """Boxes that are dragged, drawn and deleted on the panel whose Boxes layer names this field in drag=."""
-    return _field(default, Control("boxes", label, help, linked=False))
+    return _field(default, Control("boxes", label, help, heavy=heavy, linked=False))
 
 
 def point(default: tuple[float, float] | None = None, *, label: str = "", help: str = "") -> Any:

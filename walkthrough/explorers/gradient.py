@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.controls import choice, given, point, slider, toggle
+from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorExplorer, DetectorState, training_size, up_to
 from walkthrough.explorers.gradient_scene import scene_of, words_of
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.pictures import images_of, targets_of
+from walkthrough.explorers.pictures import HOW_TO_DRAW, images_of, targets_of
 from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, pull_on_maps, strongest_cells
 from walkthrough.scene import Scene
 from yolo_lite.hyperparameters import Hyperparameters
@@ -51,6 +51,7 @@ def _levels(state: "State") -> dict[str, int]:
 class State(DetectorState):
     """What is looked at, and the settings of the loss."""
 
+    objects: Boxes = boxes(help=HOW_TO_DRAW, heavy=True)  # each change is a pass through the network and back
     term: str = choice("total", _terms, help="the pull that the cells are coloured by", linked=False)
     level: int = choice(ALL_LEVELS, _levels)
     log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
@@ -116,7 +117,7 @@ class GradientExplorer(DetectorExplorer):
     """
 
     State = State
-    title = "gradients"
+    title = "Gradients"
 
     @classmethod
     def prepare(

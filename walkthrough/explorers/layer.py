@@ -133,7 +133,7 @@ class LayerExplorer(PictureExplorer):
     """
 
     State = State
-    title = "layer by layer"
+    title = "Layer by layer"
 
     @classmethod
     def prepare(cls, images: Any = None, model: Any = None, img_size: int | None = None) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class LossExplorer(DetectorExplorer):
     """
 
     State = State
-    title = "loss"
+    title = "Loss"
 
     @classmethod
     def prepare(

@@ -79,7 +79,7 @@ class NmsExplorer(PictureExplorer):
     """
 
     State = State
-    title = "non-maximum suppression"
+    title = "Non-maximum suppression"
 
     @classmethod
     def prepare(

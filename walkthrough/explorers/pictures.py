@@ -19,6 +19,7 @@ from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.photos import tour_batch
 
 IMAGE_SIZE = 640
+HOW_TO_DRAW = "drag a box or its corners, draw a new one on free ground, delete with Del"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,7 @@ class PictureState:
         label="class of a drawn box",
         linked=False,
     )
-    objects: Boxes = boxes(help="drag a box or its corners, draw a new one on free ground, delete with Del")
+    objects: Boxes = boxes(help=HOW_TO_DRAW)
 
     @property
     def shown(self) -> Annotated:

@@ -102,7 +102,7 @@ class ScheduleExplorer(Explorer):
     """
 
     State = State
-    title = "schedule"
+    title = "Schedule"
 
     @classmethod
     def prepare(

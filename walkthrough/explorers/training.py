@@ -76,7 +76,7 @@ class LiveTraining(Explorer):
     """
 
     State = State
-    title = "live training"
+    title = "Live training"
     actions = (
         Action("start", "start", "s", "train until paused"),
         Action("pause", "pause", "p", "stop after this iteration"),
