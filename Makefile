@@ -13,15 +13,22 @@ STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
-test: export OMP_NUM_THREADS = 1
+test test-code test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test lint notebooks site clean
+.PHONY: lab test test-code test-notebooks lint notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
 
+# The notebooks run beside the tests: two cores, two processes of one thread each.
 test: lint
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg tests yolo_lite walkthrough $(NOTEBOOKS)
+	@$(MAKE) --no-print-directory --jobs 2 test-code test-notebooks
+
+test-code: $(STAMP)
+	$(BIN)/python -m pytest tests yolo_lite walkthrough
+
+test-notebooks: $(STAMP)
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

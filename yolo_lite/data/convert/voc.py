@@ -43,8 +43,9 @@ def convert_voc(
 ) -> Report:
     """Converts Pascal VOC annotations into a YOLO folder: images/, labels/, data.yaml.
 
-    ``folder`` has ``Annotations/*.xml``, JPEGImages/ and ImageSets/Main/train.txt, val.txt, test.txt (trainval.txt where
-    the first two are missing). Without ImageSets everything is "train"; XML files beside their images will do too.
+    ``folder`` has ``Annotations/*.xml``, JPEGImages/ and ImageSets/Main/train.txt, val.txt, test.txt (trainval.txt
+    where the first two are missing). Without ImageSets everything is "train"; XML files beside their images will do
+    too.
     A bad object is left out and reported with its file and line.
 
     Args:
