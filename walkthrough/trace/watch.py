@@ -61,6 +61,8 @@ def look_of(obj: Any, depth: int = 0) -> Any:
 
 
 class TensorLook:
+    """How a tensor looked: its version counter, place and shape, and, where it is small, its content."""
+
     __slots__ = ("content", "mark", "plain")
     heavy = False
 
@@ -85,6 +87,8 @@ class TensorLook:
 
 
 class ArrayLook:
+    """How an array looked: its content where it is small, otherwise some places of it and a checksum."""
+
     __slots__ = ("checksum", "content", "form", "heavy")
 
     def __init__(self, array: np.ndarray) -> None:
@@ -111,6 +115,8 @@ class ArrayLook:
 
 
 class MembersLook:
+    """How a container looked: which members it had, and how each of the first ones looked."""
+
     __slots__ = ("heavy", "inside", "members", "size")
 
     def __init__(self, obj: Any, members: list[Any], depth: int) -> None:
