@@ -408,3 +408,18 @@ def test_a_page_gets_the_run_and_its_buttons(trained):
     assert f"{before + 1} of 8 iterations" in page.words
     page._on_message(None, {"kind": "action", "method": "start"}, [])  # no event loop in this test
     assert "step(n) trains n iterations" in page.message
+
+
+def test_a_picture_of_the_readers_is_predicted_on_and_boxes_are_drawn_on_it() -> None:
+    w = LiveTraining()
+    w.add_picture(np.full((90, 200, 3), 80, np.uint8), "folder/mine.jpg")
+    assert w.state.pictures[-1].name.endswith("mine.jpg")
+    assert len(w.result.found) == len(w.result.pictures) == 4
+    w.objects = [(10, 20, 60, 80, 2)]
+    assert w.state.pictures[-1].boxes == ((10.0, 20.0, 60.0, 80.0, 2),)
+    before = w.state.pictures
+    w.step()
+    assert w.state.pictures is before
+    w.reset()
+    assert len(w.state.pictures) == 3
+    assert w.objects == w.state.pictures[-1].boxes

@@ -193,17 +193,15 @@ class PictureExplorer(Explorer):
             index = min(after.picture, len(after.pictures) - 1)
             return replace(after, picture=index, objects=after.pictures[index].boxes)
         if after.objects != before.objects:
-            kept = _inside(checked_boxes("objects", after.objects), after.shown.size, before.objects)
-            changed = replace(after.shown, boxes=kept)
+            changed = with_objects(after.shown, after.objects)
             pictures = (*after.pictures[: after.picture], changed, *after.pictures[after.picture + 1 :])
-            return replace(after, pictures=pictures, objects=kept)
+            return replace(after, pictures=pictures, objects=changed.boxes)
         return after
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
         size = self.state.pictures[0].size if self.state.pictures else (IMAGE_SIZE, IMAGE_SIZE)
-        fitted = letterbox(to_rgb(pixels), size, auto=False).image
-        added = Annotated(fitted, (), f"{len(self.state.pictures)} {Path(name).name}")
+        added = fitted(pixels, size, f"{len(self.state.pictures)} {Path(name).name}")
         self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
 
 
@@ -225,6 +223,16 @@ def pictured(pictures: Annotations, names: Sequence[str]) -> dict[str, Any]:
     highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
     known = tuple(class_name(cls, names) for cls in range(max(len(names), highest + 1)))
     return {"pictures": pictures, "names": known, "objects": pictures[0].boxes}
+
+
+def with_objects(picture: Annotated, objects: Boxes) -> Annotated:
+    """The picture with other objects; those that moved or are new are clipped to it, and have a class."""
+    return replace(picture, boxes=_inside(checked_boxes("objects", objects), picture.size, picture.boxes))
+
+
+def fitted(pixels: Any, size: tuple[int, int], name: str) -> Annotated:
+    """A picture of any size, letterboxed to one, without objects."""
+    return Annotated(letterbox(to_rgb(pixels), size, auto=False).image, (), name)
 
 
 def _inside(found: Boxes, size: tuple[int, int], known: Boxes, smallest: float = 1.0) -> Boxes:

@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from walkthrough.explorers.base import Action, Explorer
-from walkthrough.explorers.controls import controls_of, given, slider
+from walkthrough.explorers.controls import Boxes, boxes, choice, controls_of, given, slider
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
 from walkthrough.explorers.live_run import LEAST_CONF, SHAPES_HYP, LiveRun, Progress, Recipe, recipe_of
-from walkthrough.explorers.pictures import Annotations, annotate
+from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotations, annotate, fitted, with_objects
 from walkthrough.explorers.training_scene import Seen, scene_of
 from walkthrough.scene import Scene, counted
+from walkthrough.show import class_name
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.detect.predict import Detections
@@ -41,6 +43,14 @@ class State:
     warmup_epochs: float = slider(SHAPES_HYP.warmup_epochs, 0, 20, 0.5, group="steps", help="0: none")
     conf_thres: float = slider(0.25, LEAST_CONF, 0.95, 0.01, group="look", help="least confidence of a drawn box")
     redraw_every: int = slider(5, 1, 50, group="look", help="iterations between two pictures")
+    new_class: int = choice(
+        0,
+        lambda s: {class_name(cls, s.names): cls for cls in range(max(len(s.names), 1))},
+        label="class of a drawn box",
+        group="look",
+        linked=False,
+    )
+    objects: Boxes = boxes(help=f"labels of the last image: {HOW_TO_DRAW}")
     hyp: Hyperparameters = given(SHAPES_HYP)  # of the start; what no slider stands for stays as it is
     pictures: Annotations = given(())
     names: tuple[str, ...] = given(())
@@ -77,6 +87,7 @@ class LiveTraining(Explorer):
 
     State = State
     title = "Live training"
+    uploads = True
     actions = (
         Action("start", "start", "s", "train until paused"),
         Action("pause", "pause", "p", "stop after this iteration"),
@@ -113,6 +124,7 @@ class LiveTraining(Explorer):
         shown = annotate(images, targets, trainer.options.img_size) if images is not None else fixed_images(trainer)
         pictures, names = shown[:MOST_PICTURES], tuple(trainer.model.names)
         fields = {"hyp": recipe.hyp, "pictures": pictures, "names": names, "recipe": recipe, "run": run}
+        fields["objects"] = pictures[-1].boxes if pictures else ()
         return {**fields, "progress": run.progress(pictures), **hyp_settings(recipe.hyp, State)}
 
     # -- the run ----------------------------------------------------------------------------------------------------
@@ -170,6 +182,20 @@ class LiveTraining(Explorer):
         run = self.state.recipe.begin()
         self.set(**fields | {"run": run, "progress": run.progress(self.state.pictures)})
 
+    def settle(self, before: State, after: State) -> State:
+        """Labels that are moved or drawn belong to the last image."""
+        if after.objects == before.objects or after.pictures is not before.pictures or not after.pictures:
+            return after
+        changed = with_objects(after.pictures[-1], after.objects)
+        return replace(after, pictures=(*after.pictures[:-1], changed), objects=changed.boxes)
+
+    def add_picture(self, pixels: Any, name: str = "my picture") -> None:
+        """Predict on a picture of the reader's too; it becomes the last image, and boxes can be drawn on it."""
+        run, kept = self._run(), self.state.pictures[: MOST_PICTURES - 1]
+        size = run.trainer.options.img_size
+        pictures = (*kept, fitted(pixels, (size, size), f"{len(kept)} {Path(name).name}"))
+        self.set(pictures=pictures, objects=(), progress=run.progress(pictures, self.running))
+
     def set(self, **settings: Any) -> None:
         """Change settings together, as dragging would; what the run can be told holds from its next iteration on."""
         super().set(**settings)
@@ -226,7 +252,7 @@ class LiveTraining(Explorer):
         coming = sorted({int(place) for place in places if place >= len(progress.steps)})
         ahead = tuple((place, schedule.at(place)) for place in coming)
         found = tuple(above(detections, state.conf_thres) for detections in progress.found)
-        return Seen(progress, losses, smoothed, ahead, state.pictures, found, state.names)
+        return Seen(progress, losses, smoothed, ahead, state.pictures, found, state.names, state.new_class)
 
     @staticmethod
     def scene(result: Seen) -> Scene:

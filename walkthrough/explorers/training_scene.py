@@ -35,6 +35,7 @@ class Seen(NamedTuple):
     pictures: Annotations
     found: tuple[Detections, ...]  # in each picture, from conf_thres on
     names: tuple[str, ...]
+    new_class: int  # of a box that is drawn on the last picture
 
 
 def scene_of(seen: Seen) -> Scene:
@@ -105,13 +106,16 @@ def _panel(seen: Seen, place: int) -> Panel:
     picture = seen.pictures[place]
     height, width = picture.size
     title = f"image {picture.name}"
-    labels = Boxes([box[:4] for box in picture.boxes], colours=("object",))
+    is_last = place == len(seen.pictures) - 1
+    labels = Boxes([box[:4] for box in picture.boxes], colours=("object",), drag="objects" if is_last else "")
+    editing = {"draw": "objects", "drawn": (float(seen.new_class),)} if is_last else {}
     if not seen.found:
-        return Panel((Picture(picture.pixels), labels), width, height, title, "the weights are no numbers any more")
+        words = "the weights are no numbers any more"
+        return Panel((Picture(picture.pixels), labels), width, height, title, words, **editing)
     found = seen.found[place]
     drawn = labelled_boxes(found, names=seen.names)
     boxes = Boxes(drawn.xyxy, drawn.labels, drawn.scores, drawn.colours, "dashed")
-    return Panel((Picture(picture.pixels), labels, boxes), width, height, title, _compared(picture, found))
+    return Panel((Picture(picture.pixels), labels, boxes), width, height, title, _compared(picture, found), **editing)
 
 
 def _compared(picture: Annotated, found: Detections) -> str:
