@@ -13,19 +13,22 @@ STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
-test test-code test-notebooks: export OMP_NUM_THREADS = 1
+test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-code test-notebooks lint notebooks site clean
+.PHONY: lab test test-tools test-library test-notebooks lint notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
 
-# The notebooks run beside the tests: two cores, two processes of one thread each.
+# Two cores, two processes of one thread each: the tools and their browser take about as long as all the rest.
 test: lint
-	@$(MAKE) --no-print-directory --jobs 2 test-code test-notebooks
+	@$(MAKE) --no-print-directory --jobs 2 test-tools test-library test-notebooks
 
-test-code: $(STAMP)
-	$(BIN)/python -m pytest tests yolo_lite walkthrough
+test-tools: $(STAMP)
+	$(BIN)/python -m pytest tests/browser tests/walkthrough walkthrough
+
+test-library: $(STAMP)
+	$(BIN)/python -m pytest tests yolo_lite --ignore=tests/browser --ignore=tests/walkthrough
 
 test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
