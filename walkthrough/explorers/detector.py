@@ -57,7 +57,13 @@ class DetectorExplorer(PictureExplorer):
             pictures = annotate(images, targets, size)
         if names is None:
             names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", ())
-        return pictured(pictures, tuple(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
+        inputs = pictured(pictures, tuple(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
+        return inputs | cls.first_pass(inputs)
+
+    @classmethod
+    def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Further fields of State that the model's first look at the pictures gives: here, none."""
+        return {}
 
     def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
         """A model set from Python is checked as at the start."""

@@ -120,18 +120,9 @@ class GradientExplorer(DetectorExplorer):
     title = "Gradients"
 
     @classmethod
-    def prepare(
-        cls,
-        images: Any = None,
-        targets: Any = None,
-        model: Any = None,
-        hyp: Hyperparameters | None = None,
-        names: Sequence[str] | None = None,
-        img_size: int | None = None,
-    ) -> dict[str, Any]:
-        """See the class."""
-        inputs = super().prepare(images, targets, model, hyp, names, img_size)
-        return inputs | {"backward": _backward(State(**inputs))}
+    def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        """One pass through the network and back."""
+        return {"backward": _backward(State(**inputs))}
 
     def settle(self, before: State, after: State) -> State:
         """Passes through the model where the picture, its objects or the loss changed."""

@@ -1,6 +1,5 @@
 """LossExplorer: what each setting of the loss does to its three terms and to their pull on the maps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
@@ -99,19 +98,10 @@ class LossExplorer(DetectorExplorer):
     title = "Loss"
 
     @classmethod
-    def prepare(
-        cls,
-        images: Any = None,
-        targets: Any = None,
-        model: Any = None,
-        hyp: Hyperparameters | None = None,
-        names: Sequence[str] | None = None,
-        img_size: int | None = None,
-    ) -> dict[str, Any]:
-        """See the class."""
-        inputs = super().prepare(images, targets, model, hyp, names, img_size)
+    def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The maps, computed once, and a balance for each level."""
         maps = tuple(maps_of(inputs["model"], images_of(inputs["pictures"])))
-        return inputs | {"maps": maps} | _balance_settings(inputs["model"])
+        return {"maps": maps} | _balance_settings(inputs["model"])
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
