@@ -164,52 +164,60 @@ def iou_gradient(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFo
     >>> -iou_gradient(pred, truth, "ciou", "xyxy")
     tensor([[-0.0039,  0.0049, -0.0080, -0.0054]])
     """
+    if kind not in IOU_KINDS:
+        raise ValueError(f"unknown kind of IoU {kind!r}: choose one of {', '.join(IOU_KINDS)}")
+    return iou_gradients(a, b, box_format)[kind]
+
+
+def iou_gradients(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh") -> dict[IouKind, Tensor]:
+    """``iou_gradient`` of every kind, which share most of their formulas.
+
+    >>> a, b = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
+    >>> gradients = iou_gradients(a, b, "xyxy")
+    >>> torch.equal(gradients["giou"], iou_gradient(a, b, "giou", "xyxy"))
+    True
+    """
     terms = iou_terms(a, b, box_format)
-    corners1 = torch.stack(_sides(a, box_format)[:4], -1)  # (n, 4)
-    corners2 = torch.stack(_sides(b, box_format)[:4], -1)
-    *_, w1, h1 = _sides(a, box_format)
-    *_, w2, h2 = _sides(b, box_format)
+    *edges1, w1, h1 = _sides(a, box_format)
+    *edges2, w2, h2 = _sides(b, box_format)
+    corners1, corners2 = (torch.stack(edges, -1).unflatten(-1, (2, 2)) for edges in (edges1, edges2))  # (n, corner, xy)
 
     d_intersection, d_hull, d_diagonal2 = _overlap_gradients(corners1, corners2)
-    d_union = torch.stack((-h1, -w1, h1, w1), -1) - d_intersection  # union = area 1 + area 2 - intersection
-    intersection, union = terms.intersection[:, None], terms.union[:, None]
-    gradient = (d_intersection * union - intersection * d_union) / union**2
-    if kind == "giou":
-        hull = terms.hull[:, None]
-        gradient = gradient + (d_union * hull - union * d_hull) / hull**2
-    elif kind in ("diou", "ciou"):
-        d_distance2 = ((corners1 - corners2).unflatten(-1, (2, 2)).sum(-2) / 2).repeat(1, 2)
-        distance2, diagonal2 = terms.distance2[:, None], terms.diagonal2[:, None]
-        gradient = gradient - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / diagonal2**2
-    elif kind != "iou":
-        raise ValueError(f"unknown kind of IoU {kind!r}: choose one of {', '.join(IOU_KINDS)}")
+    d_area = torch.stack((-h1, -w1, h1, w1), -1).unflatten(-1, (2, 2))
+    d_union = d_area - d_intersection  # union = area 1 + area 2 - intersection
+    d_distance2 = (corners1 - corners2).sum(-2, keepdim=True) / 2  # the same in both corners
+    union, hull = terms.union[..., None, None], terms.hull[..., None, None]
+    distance2, diagonal2 = terms.distance2[..., None, None], terms.diagonal2[..., None, None]
 
-    d_wh = torch.zeros_like(corners1[:, :2])
-    if kind == "ciou":  # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w
-        h1, h2 = h1 + EPS, h2 + EPS
-        slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1**2 + h1**2)
-        d_wh = -(terms.alpha * slope)[:, None] * torch.stack((-h1, w1), -1)
-    d_top_left, d_bottom_right = gradient[:, :2], gradient[:, 2:]
+    iou = (d_intersection * union - terms.intersection[..., None, None] * d_union) / union**2
+    giou = iou + (d_union * hull - union * d_hull) / hull**2
+    diou = iou - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / diagonal2**2
+    # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w; alpha is a constant
+    h1, h2 = h1 + EPS, h2 + EPS
+    slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1**2 + h1**2)
+    d_size = (terms.alpha * slope)[..., None] * torch.stack((h1, -w1), -1)  # (n, 2) of -alpha v
+    ciou = diou + torch.stack((-d_size, d_size), -2)  # width = right - left
+    return {kind: _in_format(of, box_format) for kind, of in zip(IOU_KINDS, (iou, giou, diou, ciou), strict=True)}
+
+
+def _in_format(gradient: Tensor, box_format: BoxFormat) -> Tensor:
+    """From the corners (n, 2, 2) to the four numbers of a format (n, 4)."""
+    top_left, bottom_right = gradient.unbind(-2)
     if box_format == "xyxy":
-        return torch.cat((d_top_left - d_wh, d_bottom_right + d_wh), -1)
-    return torch.cat((d_top_left + d_bottom_right, (d_bottom_right - d_top_left) / 2 + d_wh), -1)
+        return torch.cat((top_left, bottom_right), -1)
+    return torch.cat((top_left + bottom_right, (bottom_right - top_left) / 2), -1)
 
 
 def _overlap_gradients(corners1: Tensor, corners2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of intersection, hull and squared diagonal in the four corners of the first box, each (n, 4)."""
-    top_left1, bottom_right1 = corners1[:, :2], corners1[:, 2:]
-    top_left2, bottom_right2 = corners2[:, :2], corners2[:, 2:]
-    overlap = torch.minimum(bottom_right1, bottom_right2) - torch.maximum(top_left1, top_left2)  # (n, 2) w, h
-    hull = torch.maximum(bottom_right1, bottom_right2) - torch.minimum(top_left1, top_left2)  # (n, 2)
+    """Gradients of intersection, hull and squared diagonal in the first box's corners, each (n, 2, 2)."""
+    outward = corners1.new_tensor([[-1.0], [1.0]])  # the way in which an edge makes its box larger
+    away = outward * (corners1 - corners2)  # how much further out the first box's edges lie
+    outer = torch.heaviside(away, away.new_tensor(0.5))  # (n, 2, 2): 1 where the hull's edge is the first box's
+    hull = torch.maximum(corners1, corners2)[..., 1, :] - torch.minimum(corners1, corners2)[..., 0, :]  # (n, 2) w, h
+    overlap = torch.minimum(corners1, corners2)[..., 1, :] - torch.maximum(corners1, corners2)[..., 0, :]
 
     touching = (overlap >= 0).to(overlap.dtype)  # disjoint boxes: moving an edge changes nothing
-    d_overlap = torch.cat(
-        (-_step(top_left1 - top_left2) * touching, _step(bottom_right2 - bottom_right1) * touching), -1
-    )  # (n, 4): of the width in left and right, of the height in top and bottom
-    d_hull_side = torch.cat((-_step(top_left2 - top_left1), _step(bottom_right1 - bottom_right2)), -1)
-    other_overlap = overlap.clamp(min=0).flip(-1).repeat(1, 2)  # what a change of the width is multiplied with: h
-    return d_overlap * other_overlap, d_hull_side * hull.flip(-1).repeat(1, 2), 2 * d_hull_side * hull.repeat(1, 2)
-
-
-def _step(x: Tensor) -> Tensor:
-    return torch.heaviside(x, torch.full_like(x, 0.5))
+    d_overlap = outward * (1 - outer) * touching[..., None, :]
+    d_hull = outward * outer
+    other_overlap, other_hull = (size.flip(-1)[..., None, :] for size in (overlap.clamp(min=0), hull))
+    return d_overlap * other_overlap, d_hull * other_hull, 2 * d_hull * hull[..., None, :]

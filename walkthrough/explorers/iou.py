@@ -11,7 +11,7 @@ from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, slider
 from walkthrough.scene import Chart, Key, Line, Panel, Picture, Scene, Series, Table
 from walkthrough.style import DASHES, THEMES
-from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_gradient, iou_terms, xyxy_to_xywh
+from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_gradient, iou_gradients, iou_terms, xyxy_to_xywh
 
 WIDTH, HEIGHT = 240, 170  # pixels of the plane
 GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white boxes show
@@ -33,7 +33,7 @@ class IouState:
     )
     box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
     rate: float = slider(500.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
-    steps: int = slider(60, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+    steps: int = slider(40, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +138,17 @@ class IouPlayground(Explorer):
 
 def descend(pred: Tensor, truth: Tensor, rate: float, steps: int) -> Descent:
     """Gradient descent on x, y, w, h from pred (1, 4) to truth (1, 4), under the K losses side by side."""
-    box = pred.repeat(len(IOU_KINDS), 1)  # (K, 4)
-    boxes, losses, ious = [], [], []
+    box, way = pred.repeat(len(IOU_KINDS), 1), []  # (K, 4)
     for step in range(steps + 1):
-        box = torch.cat((box[:, :2], box[:, 2:].clamp(min=SMALLEST)), 1).detach().requires_grad_()
-        terms = iou_terms(box, truth)
-        loss = torch.stack([1 - terms.value(kind)[row] for row, kind in enumerate(IOU_KINDS)])  # (K,)
-        boxes.append(box.detach())
-        losses.append(loss.detach())
-        ious.append(terms.iou.detach())
-        box = box - rate * (1 - step / steps) * torch.autograd.grad(loss.sum(), box)[0]
-    return Descent(torch.stack(boxes, 1), torch.stack(losses, 1), torch.stack(ious, 1))
+        box = torch.cat((box[:, :2], box[:, 2:].clamp(min=SMALLEST)), 1)
+        way.append(box)
+        gradients = iou_gradients(box, truth)
+        uphill = torch.stack([gradients[kind][row] for row, kind in enumerate(IOU_KINDS)])  # (K, 4) each by its own
+        box = box + rate * (1 - step / steps) * uphill
+    boxes = torch.stack(way, 1)  # (K, s + 1, 4)
+    terms = iou_terms(boxes, truth)  # each (K, s + 1)
+    losses = torch.stack([1 - terms.value(kind)[row] for row, kind in enumerate(IOU_KINDS)])
+    return Descent(boxes, losses, terms.iou)
 
 
 def _plane(result: IouResult) -> Panel:
