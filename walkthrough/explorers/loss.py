@@ -1,5 +1,6 @@
 """LossExplorer: what each setting of the loss does to its three terms and to their pull on the maps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import DetectorExplorer, DetectorState, same_pixels, training_size, up_to
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.pictures import images_of, targets_of
+from walkthrough.explorers.pictures import Annotations, images_of, targets_of
 from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
@@ -60,6 +61,7 @@ class State(DetectorState):
         Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
+    default: MapPulls | None = given()  # who pulls on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
     @property
@@ -99,9 +101,10 @@ class LossExplorer(DetectorExplorer):
 
     @classmethod
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The maps, computed once, and a balance for each level."""
-        maps = tuple(maps_of(inputs["model"], images_of(inputs["pictures"])))
-        return {"maps": maps} | _balance_settings(inputs["model"])
+        """The maps, computed once, what the default settings make of them, and a balance for each level."""
+        model, pictures = inputs["model"], inputs["pictures"]
+        maps = tuple(maps_of(model, images_of(pictures)))
+        return {"maps": maps, "default": default_pulls(model, maps, pictures)} | _balance_settings(model)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
@@ -110,18 +113,20 @@ class LossExplorer(DetectorExplorer):
             after = replace(after, **_balance_settings(after.model))
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
             after = replace(after, maps=tuple(maps_of(after.model, images_of(after.pictures))))
+        if after.maps is not before.maps or after.pictures is not before.pictures:
+            after = replace(after, default=default_pulls(after.model, after.maps, after.pictures))
         return after
 
     @staticmethod
     def compute(state: State) -> Losses:
-        """The loss and its gradients with respect to the maps, twice."""
+        """The loss and its gradients with respect to the maps, beside those of the default settings."""
         if not state.pictures:
             raise ValueError("there is no picture, so there is no loss")
         hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
         changed = {} if state.balance == state.default_balance else {"balance": state.balance}
         loss = state.model.criterion(hyp, size, **changed)
-        default = pull_on_maps(state.model.criterion(Hyperparameters(), size), state.maps, targets)
-        return Losses(pull_on_maps(loss, state.maps, targets), default, hyp, getattr(loss, "hyp", None), state)
+        now = pull_on_maps(loss, state.maps, targets)
+        return Losses(now, state.default, hyp, getattr(loss, "hyp", None), state)
 
     @staticmethod
     def scene(result: Losses) -> Scene:
@@ -146,6 +151,12 @@ class LossExplorer(DetectorExplorer):
         size = training_size(state.pictures) if state.pictures else 640
         balance = f", balance={state.balance}" if state.balance != state.default_balance else ""
         return f"{hyp_code(hyp_of(state, state.hyp))}\nloss = model.criterion(hyp, img_size={size}{balance})"
+
+
+def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:
+    """Who pulls on the maps under the default settings."""
+    loss = model.criterion(Hyperparameters(), training_size(pictures))
+    return pull_on_maps(loss, maps, targets_of(pictures))
 
 
 def shares_of_terms(pulls: MapPulls) -> Tensor:
