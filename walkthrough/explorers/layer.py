@@ -24,7 +24,7 @@ from yolo_lite.data.shapes import Shapes
 from yolo_lite.model.checkpoint import load
 
 SCENES = (0, 2, 10, 15)  # of the validation images
-KEPT = 3  # pictures whose records stay in memory
+KEPT = 4  # pictures whose records stay in memory
 
 
 class Recordings:

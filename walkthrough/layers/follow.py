@@ -29,7 +29,7 @@ class Follow(TorchDispatchMode):
         self._seen = WeakIdKeyDictionary()
         self._seen[images] = Seen(self.image, (images.ndim - 2, images.ndim - 1))
         self.flops = 0  # so far, by the rules of Yolo.summary
-        self._flops_of, self._paused = flop_counter().flop_registry, False
+        self._flops_of = flop_counter().flop_registry
         self._scopes = [WeakIdKeyDictionary()]
         self._scopes[0][images] = (-1,)
 
@@ -45,11 +45,11 @@ class Follow(TorchDispatchMode):
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """What is done inside is no part of the pass: nobody follows or counts it."""
-        self._paused = True
+        self.__exit__(None, None, None)
         try:
             yield
         finally:
-            self._paused = False
+            self.__enter__()
 
     def enter(self, given: Sequence[Tensor]) -> None:
         """A module was called with these tensors."""
@@ -72,8 +72,6 @@ class Follow(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self._paused:
-            return func(*args, **kwargs)
         given = [tensor for tensor in tensors_in((args, kwargs)) if tensor in self._seen]
         known = [(self._seen[tensor], tuple(tensor.shape)) for tensor in given]  # before the call: it may be in place
         sources = self.sources(given)
