@@ -219,6 +219,7 @@ class Chart:
     x_range: tuple[float, float] | None = None  # None: what the marks need
     y_range: tuple[float, float] | None = None
     legend: str = "inside"  # or "beside": for many names
+    late: bool = False  # of settings before these: what it is to show takes long, and follows
 
     def describe(self) -> str:
         """The chart in words: what it compares, not the values, which may differ from machine to machine."""

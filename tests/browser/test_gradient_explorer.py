@@ -25,14 +25,13 @@ def test_terms_levels_cells_and_objects(open_cell: Callable[[str], OpenExplorer]
         explorer.root.locator("tbody tr").nth(2).click()
     assert explorer.ask("w.result.chosen") == "2"
     assert explorer.picture() != before
+    lines = explorer.picture(".wt-is-Chart")
     norms = explorer.ask("w.result.layers.total.tolist()")
     explorer.run("x1, y1, x2, y2, _ = w.objects[0]")
     x, y = (float(explorer.ask(place)) for place in ("(x1 + x2) / 2", "(y1 + y2) / 2"))
     explorer.drag((x, y), (x - 30, y - 20))
-    for _ in range(100):  # the box moves on the page at once, the backward pass takes its time
-        if explorer.ask("w.result.layers.total.tolist()") != norms:
-            break
-        explorer.page.wait_for_timeout(100)
+    expect(explorer.root.locator(".wt-late")).to_have_count(0)  # the layers follow
+    assert explorer.picture(".wt-is-Chart") != lines
     assert explorer.ask("w.result.layers.total.tolist()") != norms
     assert explorer.message == ""
     assert explorer.errors == []

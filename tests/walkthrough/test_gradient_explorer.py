@@ -1,6 +1,7 @@
 """GradientExplorer: who pulls on which layer and on which cell."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,30 @@ def test_every_change_of_picture_objects_or_loss_goes_backward_again(own) -> Non
     assert_direct(own, yl.Hyperparameters(box=0.2, anchor_t=2.0))
     own.reset()
     assert_direct(own)
+
+
+def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
+    before = own.result.layers
+    assert own.draft(own.result) is None  # they are known
+    own.box = 0.2
+    assert "layers" not in vars(own.state.backward)  # nobody has asked yet
+    cells, (chart,), _ = own.draft(own.result).rows
+    assert chart.late
+    assert chart.marks[0].y == pytest.approx(before.total.tolist())
+    whole = own.as_scene()
+    for draft, final in zip(cells, whole.rows[0], strict=True):
+        np.testing.assert_array_equal(draft.layers[0].pixels, final.layers[0].pixels)
+    assert not whole.rows[1][0].late
+    assert_direct(own, yl.Hyperparameters(box=0.2))
+    assert own.draft(own.result) is None
+
+
+def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
+    own.as_scene()
+    other = GradientExplorer(images=pictures()[0], targets=pictures()[1], model=two_levels(tmp_path).train())
+    own._adopt(own.settle(own.state, replace(own.state, model=other.state.model)))
+    assert own.state.backward.earlier is None
+    assert own.draft(own.result) is None
 
 
 def test_looking_elsewhere_does_not_run_the_model(own) -> None:

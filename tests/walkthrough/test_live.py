@@ -1,5 +1,6 @@
 """The kernel's side of the live page: what is sent, what comes back, and what goes wrong."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider
-from walkthrough.render.live import Live, decoded, encode, look, plotly, script
+from walkthrough.render.live import REST, Live, decoded, encode, look, plotly, script
 from walkthrough.scene import Panel, Picture, Scene
 
 PHOTO = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
@@ -51,6 +52,23 @@ class Shown(Explorer):
 
     def add_picture(self, pixels: Any, name: str) -> None:
         self.set(grey=int(pixels[0, 0, 0]))
+
+
+class Slow(Shown):
+    """Its picture takes long; at once there is a draft."""
+
+    @staticmethod
+    def draft(state: State) -> Scene | None:
+        return None if state.kind else Scene((), words="draft")
+
+    @staticmethod
+    def scene(state: State) -> Scene:
+        if state.grey == 99:
+            raise ValueError("99 took too long")
+        return Scene((), words="whole")
+
+    def words(self) -> str:
+        return f"grey {self.grey}"
 
 
 class Sent:
@@ -202,6 +220,49 @@ def test_an_uploaded_picture_reaches_the_explorer(shown: Shown, live: Live) -> N
         [memoryview(encode(PHOTO[:9, :9] * 0 + 77))],
     )
     assert shown.grey == 77
+
+
+# -- what takes long -------------------------------------------------------------------------------------------------
+
+
+def scenes_while(monkeypatch: pytest.MonkeyPatch, *settings: dict[str, Any]) -> tuple[list[str], Slow]:
+    """The words of the scenes that a page is sent where a kernel goes on after these changes, made without a pause."""
+    w = Slow()
+    sent = Sent(w.widget, monkeypatch)
+
+    async def kernel() -> None:
+        for setting in settings:
+            w.set(**setting)
+        assert w.state.grey == settings[-1].get("grey", w.state.grey)
+        await asyncio.sleep(5 * REST)
+
+    asyncio.run(kernel())
+    return [state["scene"]["words"] for state in sent.states if "scene" in state], w
+
+
+def test_a_draft_goes_at_once_and_the_whole_when_the_settings_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes, w = scenes_while(monkeypatch, {"grey": 20}, {"grey": 30}, {"grey": 40})
+    assert scenes == ["draft", "whole"]  # the draft stays the same, and a scene that stays is not sent again
+    assert w.widget.values["grey"] == 40
+
+
+def test_a_change_that_is_drawn_at_once_needs_nothing_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes, w = scenes_while(monkeypatch, {"grey": 20}, {"kind": 1})
+    assert scenes == ["draft", "whole"]
+    assert w.widget._rest is None
+
+
+def test_what_goes_wrong_afterwards_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, w = scenes_while(monkeypatch, {"grey": 99})
+    assert w.message == w.widget.message == "99 took too long"
+
+
+def test_without_a_kernel_everything_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = Slow()
+    sent = Sent(w.widget, monkeypatch)
+    w.grey = 20
+    assert w.widget.scene["words"] == "whole"
+    assert all(state["scene"]["words"] == "whole" for state in sent.states if "scene" in state)
 
 
 # -- what goes along -------------------------------------------------------------------------------------------------

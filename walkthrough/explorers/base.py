@@ -76,6 +76,15 @@ class Explorer:
         """The result as a picture."""
         raise TypeError("an explorer defines scene(result)")
 
+    @staticmethod
+    def draft(result: Any) -> Scene | None:
+        """What the live page shows at once, where scene(result) takes long; None: scene(result) is there at once.
+
+        Parts that are not of this result are marked as late; scene(result) takes the place of all a moment later.
+        An explorer with drafts has words() of its own, which do not need the scene.
+        """
+        return None
+
     # -- settings ---------------------------------------------------------------------------------------------------
 
     def set(self, **settings: Any) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider, toggle
+from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorExplorer, DetectorState, training_size, up_to
 from walkthrough.explorers.gradient_scene import scene_of, words_of
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.pictures import HOW_TO_DRAW, images_of, targets_of
+from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, pull_on_maps, strongest_cells
 from walkthrough.scene import Scene
 from yolo_lite.hyperparameters import Hyperparameters
@@ -21,7 +22,8 @@ LISTED = 8  # cells in the table
 STEP = 0.1  # of gradient descent on the maps: the most that any of their numbers changes by
 
 
-class Backward(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Backward:
     """One picture through the model, and back from each term of its loss."""
 
     model: Any
@@ -30,7 +32,17 @@ class Backward(NamedTuple):
     hyp: Hyperparameters
     objects: tuple
     maps: MapPulls
-    layers: LayerPulls
+    earlier: LayerPulls | None  # of the settings before, as far as they were looked at
+
+    @cached_property
+    def layers(self) -> LayerPulls:
+        """The pulls carried back through the network; computed when first asked for, as it takes long."""
+        return self.through.pull_on_layers(self.maps)
+
+    @property
+    def last_known(self) -> LayerPulls | None:
+        """The layers as far as they are computed: these, or those of the settings before."""
+        return vars(self).get("layers", self.earlier)
 
 
 def _terms(state: "State") -> list[str]:
@@ -51,23 +63,14 @@ def _levels(state: "State") -> dict[str, int]:
 class State(DetectorState):
     """What is looked at, and the settings of the loss."""
 
-    objects: Boxes = boxes(help=HOW_TO_DRAW, heavy=True)  # each change is a pass through the network and back
     term: str = choice("total", _terms, help="the pull that the cells are coloured by", linked=False)
     level: int = choice(ALL_LEVELS, _levels)
     log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
     chosen: tuple[float, float] | None = point(help="click a row of the table: that cell's box, and where it is pulled")
-    box: float = slider(
-        Hyperparameters.box, 0, up_to("box", 0.5), 0.005, heavy=True, group="loss", help="gain of the box loss"
-    )
-    obj: float = slider(
-        Hyperparameters.obj, 0, up_to("obj", 4), 0.01, heavy=True, group="loss", help="gain of objectness"
-    )
-    cls: float = slider(
-        Hyperparameters.cls, 0, up_to("cls", 4), 0.01, heavy=True, group="loss", help="gain of the class loss"
-    )
-    anchor_t: float = slider(
-        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), heavy=True, group="loss", help="for a match"
-    )
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="loss", help="gain of the box loss")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of objectness")
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="loss", help="gain of the class loss")
+    anchor_t: float = slider(Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="loss", help="for a match")
     backward: Backward | None = given()
 
     @property
@@ -88,10 +91,14 @@ class Pulled(NamedTuple):
     """What is known after one backward pass."""
 
     maps: MapPulls
-    layers: LayerPulls
     strongest: tuple[CellPull, ...]  # of the chosen term and level, hardest first
     moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
     state: State
+
+    @property
+    def layers(self) -> LayerPulls:
+        """Who pulls on the parameters of each layer."""
+        return self.state.backward.layers
 
     @property
     def chosen(self) -> int:
@@ -144,16 +151,24 @@ class GradientExplorer(DetectorExplorer):
             raise ValueError("there is no picture, so there is no gradient")
         term, part = state.term_and_part
         level = None if state.level == ALL_LEVELS else state.level
-        maps, layers = state.backward.maps, state.backward.layers
+        maps = state.backward.maps
         if not maps.norms.isfinite().all():
             raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
         strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
-        return Pulled(maps, layers, strongest, move_boxes(state.backward, strongest), state)
+        return Pulled(maps, strongest, move_boxes(state.backward, strongest), state)
 
     @staticmethod
     def scene(result: Pulled) -> Scene:
         """The cells of each level, the layers, the strongest cells."""
-        return scene_of(result)
+        return scene_of(result, result.layers)
+
+    @staticmethod
+    def draft(result: Pulled) -> Scene | None:
+        """The cells at once; the layers, a backward pass for each term, a moment later."""
+        backward = result.state.backward
+        if backward.last_known is None or "layers" in vars(backward):
+            return None
+        return scene_of(result, backward.last_known, late=True)
 
     def words(self) -> str:
         """Who is pulled, as far as it is the same on every machine."""
@@ -203,4 +218,5 @@ def _backward(state: State) -> Backward:
     through = known.through if same_pass else Pass(state.model, images_of((shown,)))
     loss = state.model.criterion(hyp, training_size((shown,)))
     maps = pull_on_maps(loss, through.maps, targets_of((shown,)))
-    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, through.pull_on_layers(maps))
+    earlier = known.last_known if known is not None and known.model is state.model else None
+    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, earlier)

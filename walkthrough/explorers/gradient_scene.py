@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from walkthrough.charts import numbers
+from walkthrough.gradients import LayerPulls
 from walkthrough.images import faded, to_numpy
 from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
 from walkthrough.show import class_name
@@ -23,13 +24,17 @@ YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
 
 
-def scene_of(result: "Pulled") -> Scene:
-    """A panel for each level, the layers, the strongest cells."""
+def scene_of(result: "Pulled", layers: LayerPulls, late: bool = False) -> Scene:
+    """A panel for each level, the layers (late: those of settings before), the strongest cells."""
     levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
     hardest = max(float(strength.max()) for strength in strengths.values())
     panels = tuple(_level_panel(result, level, strengths[level], hardest) for level in levels)
-    return Scene((panels, (_layers_chart(result),), (_cells_table(result),)), _legend(result), words_of(result))
+    return Scene(
+        (panels, (_layers_chart(layers, result.state.log, late),), (_cells_table(result),)),
+        _legend(result),
+        words_of(result),
+    )
 
 
 def cell_strengths(result: "Pulled", level: int) -> np.ndarray:
@@ -98,20 +103,19 @@ def _legend(result: "Pulled") -> tuple[Key, ...]:
     return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
 
 
-def _layers_chart(result: "Pulled") -> Chart:
-    layers = result.layers
+def _layers_chart(layers: LayerPulls, log: bool, late: bool) -> Chart:
     first_words = [name.split(" ", 1)[0] for name in layers.names]
     numbered = all(word.isdigit() for word in first_words)
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
     marks = []
     for name, norms in (("total", layers.total), *zip(layers.terms, layers.norms, strict=True)):
         if norms.any():  # a term without any pull has no line, a layer without has a gap where factors are drawn
-            ys = (y if y > 0 or not result.state.log else math.nan for y in numbers(norms))
+            ys = (y if y > 0 or not log else math.nan for y in numbers(norms))
             marks.append(Series(name, tuple(places), tuple(ys)))
     caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
-    scale = "log" if result.state.log else "linear"
+    scale = "log" if log else "linear"
     title = "norm of the gradient of each layer's parameters"
-    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside")
+    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=late)
 
 
 def _cells_table(result: "Pulled") -> Table:

@@ -54,7 +54,7 @@ function chartView(page) {
   let drawn = "";
   const draw = async () => {
     const [chart, width, height] = now;
-    const signature = JSON.stringify([chart, width, height, page.themeName()]);
+    const signature = JSON.stringify([{ ...chart, late: false }, width, height, page.themeName()]);
     if (signature === drawn) return;
     const Plotly = await plotlyFor(page);
     if (now[0] !== chart || page.removed) return; // a newer one is drawn instead

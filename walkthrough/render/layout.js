@@ -48,6 +48,8 @@ function rowFor(page, row, before = [], index) {
     [title.hidden, caption.hidden] = [!isTitled, !isCaptioned];
     if (title.textContent !== panel.title) title.textContent = title.title = panel.title;
     if (caption.textContent !== panel.caption) caption.textContent = panel.caption;
+    frames[place].node.classList.toggle("wt-late", Boolean(panel.late));
+    frames[place].node.ariaBusy = panel.late ? "true" : null;
   });
   return frames;
 }

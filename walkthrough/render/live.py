@@ -6,10 +6,11 @@ moved, numbered; seen says how far that has been dealt with, so that the page kn
 under way and lets no late answer overwrite them. The drawing is in walkthrough/render/*.js.
 """
 
+import asyncio
 import gzip
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
@@ -38,6 +39,7 @@ PARTS = (
 )  # one module in the browser
 LOSSLESS = 256 * 256  # pixels up to which an image goes as PNG; photographs above that as JPEG
 QUALITY, REMEMBERED = 92, 64
+REST = 0.04  # seconds without a change of settings, after which what takes long is drawn
 
 
 class Live(anywidget.AnyWidget):
@@ -62,21 +64,31 @@ class Live(anywidget.AnyWidget):
         self._explorer = explorer
         self._encoded: OrderedDict[str, bytes] = OrderedDict()
         self._sent: set[str] = set()
+        self._rest: asyncio.TimerHandle | None = None  # what is still to be drawn
         told, _ = self._told(explorer)
         super().__init__(_esm=script("js"), _css=script("css"), look=look(), **told)
         self.on_msg(self._on_message)
         self.observe(self._on_moved, "moved")
 
     def show(self, explorer: Any) -> None:
-        """Bring the page up to date."""
-        told, keys = self._told(explorer)
+        """Bring the page up to date: at once, but for what an explorer leaves out of its draft."""
+        if self._rest is not None:
+            self._rest.cancel()
+        draft = explorer.draft(explorer.result) if explorer.result is not None else None
+        loop = _running_loop() if draft is not None else None
+        self._rest = loop and loop.call_later(REST, self._guarded, partial(self._show, explorer))
+        self._show(explorer, draft if loop else None)
+
+    def _show(self, explorer: Any, draft: Scene | None = None) -> None:
+        told, keys = self._told(explorer, draft)
         self._send_pictures([key for key in keys if key not in self._sent])
         with self.hold_sync():
             for name, value in told.items():
                 setattr(self, name, value)
 
-    def _told(self, explorer: Any) -> tuple[dict[str, Any], list[str]]:
+    def _told(self, explorer: Any, draft: Scene | None = None) -> tuple[dict[str, Any], list[str]]:
         """The traits, and the keys of the images in the scene."""
+        scene = draft or (explorer.as_scene() if explorer.result is not None else Scene(()))
         keys: dict[str, None] = {}
 
         def key_of(pixels: np.ndarray) -> str:
@@ -88,7 +100,7 @@ class Live(anywidget.AnyWidget):
         controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
         refused = bool(explorer.__dict__.get("_refused"))  # there is nothing that settings could be about
         told_of = {
-            "scene": to_json(explorer.as_scene() if explorer.result is not None else Scene(()), key_of),
+            "scene": to_json(scene, key_of),
             "title": explorer.title or type(explorer).__name__,
             "controls": [told(name, control, explorer.state) for name, control in controls.items() if not refused],
             "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
@@ -152,6 +164,14 @@ class Live(anywidget.AnyWidget):
             words = str(problem) if isinstance(problem, ValueError) else f"{type(problem).__name__}: {problem}"
             self._explorer.message = words
             self.message = words
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that will go on after this change, as a kernel's does; None in a plain program."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def told(name: str, control: Control, state: Any) -> dict[str, Any]:
