@@ -1,11 +1,13 @@
-"""How long after a reader's action the picture is painted, for every explorer, in a real JupyterLab in Chromium.
+"""How long after a reader's action the picture is painted, for every control of every explorer, in a real JupyterLab.
 
 usage: python benchmarks/latency.py [name of an explorer ...]      no name: all that walkthrough exports
 
-Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. A slider of
-each explorer is moved thirty times by one step, and one that waits for release, where there is such. The clock runs in
-the page: from the event to the moment after the frame that shows the kernel's answer (data-drawn is counted up in
-that frame). The kernel and the browser share this machine, and what else runs on it is in the figures.
+Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. Every control
+that an explorer shows at its start is used twenty times: a slider moved by one step, the next option of a choice, a box
+on the picture moved by a pixel, a row of a table clicked, a button pressed. The clock runs in the page: from the event
+to the moment after the frame that shows the kernel's answer (data-drawn is counted up in that frame). "complete": the
+same until no part of the picture is late any more, where an explorer draws what takes long afterwards. The kernel and
+the browser share this machine, and what else runs on it is in the figures.
 """
 
 import statistics
@@ -14,47 +16,75 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the browser tests
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ElementHandle, Locator, sync_playwright
 
 import walkthrough
 from tests.browser.explorer import OpenExplorer
 from tests.browser.lab import FLAGS, find_chromium, running_lab
-from walkthrough.explorers.controls import controls_of
 
-MOVES, WARM_UP = 30, 4
-MEASURE = """([root, slider, key]) => new Promise((resolve, reject) => {
+MOVES, WARM_UP = 20, 3
+PAUSE = 60  # milliseconds between two moves
+CONTINUING = ("start", "pause")  # buttons after which pictures come by themselves
+MEASURE = """([root, node, kind, move]) => new Promise((resolve, reject) => {
+    const use = {
+        range: () => { step(); tell("input"); tell("change") },
+        number: () => { step(); tell("input"); tell("change") },
+        select: () => { node.selectedIndex = (node.selectedIndex + 1) % node.options.length; tell("change") },
+        radio: () => all("input")[(all("input").findIndex(input => input.checked) + 1) % all("input").length].click(),
+        checkbox: () => node.click(),
+        button: () => node.click(),
+        picture: () => press(up ? "ArrowRight" : "ArrowLeft"),
+        table: () => all(".wt-pickable")[1 + move % 2].click(),
+    }
+    const up = move % 4 < 2
+    const all = selector => [...node.querySelectorAll(selector)]
+    const tell = name => node.dispatchEvent(new Event(name, { bubbles: true }))
+    const press = key => node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }))
+    const step = () => up && !(node.max && node.valueAsNumber >= Number(node.max)) ? node.stepUp() : node.stepDown()
+    if (kind === "picture" && document.activeElement !== node) { node.focus(); press("Tab") }
     const before = root.dataset.drawn
-    let start = 0
-    const observer = new MutationObserver(() => {
+    let start = 0, painted = 0
+    const look = () => {
         if (root.dataset.drawn === before) return
+        painted ||= performance.now()
+        if (root.querySelector(".wt-late")) return
         observer.disconnect()
-        setTimeout(() => resolve(performance.now() - start), 0)  // behind the frame
-    })
+        resolve([painted - start, performance.now() - start])
+    }
+    const observer = new MutationObserver(() => setTimeout(look, 0))  // behind the frame
     observer.observe(root, { attributes: true, attributeFilter: ["data-drawn"] })
     setTimeout(() => reject(new Error("nothing was painted")), 20000)
-    const up = slider.valueAsNumber < Number(slider.max)
     start = performance.now()
-    if (key === "up" && up) slider.stepUp(); else slider.stepDown()
-    slider.dispatchEvent(new Event("input", { bubbles: true }))
-    slider.dispatchEvent(new Event("change", { bubbles: true }))
+    use[kind]()
 })"""
 
 
+class Used(NamedTuple):
+    """Something on the page that a reader uses."""
+
+    name: str
+    kind: str  # as in MEASURE
+    node: ElementHandle
+
+
 def main(names: Sequence[str]) -> int:
-    explorers = {name: getattr(walkthrough, name) for name in walkthrough.__all__ if is_explorer(name)}
+    explorers = [name for name in walkthrough.__all__ if is_explorer(name)]
     unknown = sorted(set(names) - set(explorers))
     if unknown or find_chromium() is None:
         print(f"No explorer {unknown[0]}: there are {', '.join(explorers)}." if unknown else "No chromium on the PATH.")
         return 2
-    print(f"{'explorer':18} {'moved':16} {'median':>9} {'p90':>9}   milliseconds from event to painted pixels")
+    print(f"{'milliseconds, median of ' + str(MOVES):42} {'painted':>9} {'p90':>9} {'complete':>9}")
     with opened() as (browser, lab, folder, home):
         for name in names or explorers:
-            for slider, times in measured(browser, lab, folder, home, name, explorers[name]):
-                ninetieth = statistics.quantiles(times, n=10)[-1]
-                print(f"{name:18} {slider:16} {statistics.median(times):9.0f} {ninetieth:9.0f}", flush=True)
+            for used, times in measured(browser, lab, folder, home, name):
+                painted, complete = zip(*times, strict=True)
+                ninetieth = statistics.quantiles(painted, n=10)[-1]
+                figures = (statistics.median(painted), ninetieth, statistics.median(complete))
+                print(f"{name:18} {used:23} " + " ".join(f"{figure:9.0f}" for figure in figures), flush=True)
     return 0
 
 
@@ -75,31 +105,44 @@ def opened() -> Iterator[tuple[Browser, str, Path, Path]]:
             browser.close()
 
 
-def measured(
-    browser: Browser, lab: str, folder: Path, home: Path, name: str, kind: type
-) -> Iterator[tuple[str, list[float]]]:
-    """The first slider that is sent on the way, and the first that waits for release, where there are such."""
-    explorer = OpenExplorer(
-        browser, lab, folder, home, f"from walkthrough import {name}\nw = {name}()\nw", f"{name}.ipynb"
-    )
-    for heavy in (False, True):
-        for field, control in controls_of(kind.State).items():
-            slider = explorer.control(field).locator("input[type=range]")
-            if control.kind == "slider" and control.heavy is heavy and slider.count():
-                yield field + (" (heavy)" if heavy else ""), moved(explorer, field)
-                break
+def measured(browser: Browser, lab: str, folder: Path, home: Path, name: str) -> Iterator[tuple[str, list]]:
+    """The name of each thing that a reader uses, and the times of its moves to and fro; reset after each."""
+    code = f"from walkthrough import {name}\nw = {name}()\nw"
+    explorer = OpenExplorer(browser, lab, folder, home, code, f"{name}.ipynb")
+    root = explorer.root.element_handle()
+    names = [used.name for used in usable(explorer.root)]
+    for place, used_name in enumerate(names):
+        used = usable(explorer.root)[place]
+        times = []
+        for move in range(WARM_UP + MOVES):
+            times.append(explorer.page.evaluate(MEASURE, [root, used.node, used.kind, move]))
+            explorer.page.wait_for_timeout(PAUSE)
+        yield used_name, times[WARM_UP:]
+        explorer.press("reset")
     explorer.close()
 
 
-def moved(explorer: OpenExplorer, field: str) -> list[float]:
-    """Times of single moves, to and fro around where the slider stands."""
-    root = explorer.root.element_handle()
-    slider = explorer.control(field).locator("input[type=range]").element_handle()
-    times = []
-    for move in range(WARM_UP + MOVES):
-        times.append(explorer.page.evaluate(MEASURE, [root, slider, "up" if move % 4 < 2 else "down"]))
-        explorer.page.wait_for_timeout(60)
-    return times[WARM_UP:]
+def usable(root: Locator) -> list[Used]:
+    """Controls, the first picture with something to move, the first table with rows to choose, buttons."""
+    found = []
+    for control in root.locator("[data-name]").all():
+        name = control.get_attribute("data-name")
+        if control.locator("input[type=radio]").count():
+            found.append(Used(name, "radio", control.element_handle()))
+            continue
+        for kind in ("input[type=range]", "select", "input[type=checkbox]", "input[type=number]"):
+            if control.locator(kind).count():
+                word = kind.partition("=")[2].rstrip("]") or kind
+                found.append(Used(name, word, control.locator(kind).first.element_handle()))
+                break
+    moves = "canvas:is([aria-label*='Tab chooses'], [aria-label*='Arrow keys'])"
+    for kind, selector in (("picture", moves), ("table", "table:has(.wt-pickable ~ .wt-pickable)")):
+        if root.locator(selector).count():
+            found.append(Used(f"({kind})", kind, root.locator(selector).first.element_handle()))
+    for button in root.locator("button.wt-action").all():
+        if button.inner_text() not in CONTINUING:
+            found.append(Used(f"button {button.inner_text()}", "button", button.element_handle()))
+    return found
 
 
 if __name__ == "__main__":
