@@ -562,8 +562,9 @@ for k in (11, 6, 13):
 # - Mixing them is the work of the C3 behind: its 1x1 convolutions see, for each cell, what the coarse grid *means* and
 #   what the fine one *saw*.
 #
-# In the explorer, click any layer of the graph, any cell of its maps, or a place in the picture. It opens on the concat
-# of layer 12.
+# In the explorer, click any layer of the graph, any cell of its maps, or a place in the picture. Draw a box around
+# something, and the table says how much of it the cell can see, and how much of what the cell listens to lies on it. It
+# opens on the concat of layer 12.
 
 # %%
 w = LayerExplorer(layer=12)
@@ -573,6 +574,8 @@ w
 # **What to notice**
 # - The dashed line goes round the whole picture: the marked cell could see all of it. It listens to the orange pixels,
 #   which are much fewer.
+# - A table has a line for each object. Seeing all of an object is no merit: this cell sees all of every one. What tells
+#   is the last column.
 # - The row of four pictures is this section once more: coarse, upsampled, the skip, and what only the skip knows.
 # - The graph shows the U: five rows of strides, down on the left, up in the middle, down again on the right.
 

@@ -38,6 +38,9 @@ def test_a_layer_a_cell_and_a_map_are_chosen_by_clicks(open_cell: Callable[[str]
 
     explorer.click((1.06 * 160 + 5.5 * 5, 20.5 * 5), panel=2)  # in the second map
     assert asked(explorer, "w.channel, w.result.cell", "(1, (20, 5))")
+    explorer.drag((20, 120), (60, 170), panel=1)  # a box drawn on free ground
+    assert asked(explorer, "len(w.result.reach), w.objects[3][:4]", "(4, (20.0, 120.0, 60.0, 170.0))")
+    assert asked(explorer, "w.result.cell", "(20, 5)")  # and the cell stays
     explorer.choose("layer", "24 Detect")
     explorer.type_number("output", 2)
     assert asked(explorer, "w.result.field.grid", "(8, 8)")

@@ -249,3 +249,52 @@ def test_words_and_table_of_the_scene_hold_the_layer(shapes: LayerExplorer) -> N
     assert ("from", "15, 4") in numbers.rows
     assert ("output", "128 x 32 x 32") in numbers.rows
     assert "record_layers(model, images)[16]" in shapes.as_code()
+
+
+# -- objects ---------------------------------------------------------------------------------------------------------
+
+
+def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: LayerExplorer) -> None:
+    shapes.reset()
+    shapes.set(layer=1, place=(30.0, 40.0), effective=True, channel=-1)
+    x1, y1, x2, y2 = shapes.result.field.of(*shapes.result.cell)
+    shapes.objects = [(x1, y1, x2, y2, 1), (x1 + 2, y1, x2 + 2, y2, 2), (200, 200, 220, 220)]
+    assert [reach.seen for reach in shapes.result.reach] == pytest.approx([1, (x2 - x1 - 2) / (x2 - x1), 0])
+    gradient = shapes.result.effective.gradient
+    heard = [1, float(gradient[y1:y2, x1 + 2 : x2].sum() / gradient.sum()), 0]
+    assert [reach.heard for reach in shapes.result.reach] == pytest.approx(heard, abs=1e-6)
+    (table,) = [panel for row in shapes.as_scene().rows for panel in row if getattr(panel, "title", "")[:3] == "the"]
+    assert [row[0] for row in table.rows] == [f"{k} {shapes.state.names[cls]}" for k, cls in enumerate((1, 2, 0))]
+    shapes.effective = False
+    assert [reach.heard for reach in shapes.result.reach] == [None, None, None]
+
+
+def test_boxes_drawn_on_a_picture_leave_its_record_and_the_cell_alone(shapes: LayerExplorer) -> None:
+    shapes.reset()
+    shapes.place = (100, 60)
+    records = shapes.result.records
+    shapes.objects = [*shapes.objects, (10, 10, 60, 60, 0)]
+    assert shapes.result.records is records
+    assert shapes.place == (100, 60)
+    assert len(shapes.result.reach) == 4
+    (panel,) = panels(shapes.as_scene(), "sees")
+    assert (panel.pick, panel.draw) == ("place", "objects")
+    shapes.add_picture(photograph(90, 200), "mine.jpg")
+    assert (shapes.objects, shapes.result.reach) == ((), ())
+    shapes.objects = [(0, 100, 50, 140)]
+    assert shapes.message == ""
+    assert len(shapes.result.reach) == 1
+    shapes.reset()
+
+
+def test_targets_and_names_are_the_readers() -> None:
+    w = LayerExplorer(
+        images=torch.rand(1, 3, 64, 64),
+        targets=[[0, 1, 0.5, 0.5, 0.25, 0.25]],
+        names=["cat", "dog"],
+        model=yl.create_model(TWO_LEVELS),
+    )
+    assert w.message == ""
+    assert w.objects == ((24, 24, 40, 40, 1),)
+    assert w.place == (32, 32)
+    assert "0 dog" in str(w.as_scene().rows)

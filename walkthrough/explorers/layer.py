@@ -1,7 +1,7 @@
 """LayerExplorer: the layers of a model as a graph, and of one of them all that it makes and can see."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +10,19 @@ import torch
 from torch import nn
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
-from walkthrough.explorers.layer_detail import Joined, joined
+from walkthrough.explorers.layer_detail import Joined, Reach, joined, reach
 from walkthrough.explorers.layer_scene import PAGE, place_in_maps, scene_of
-from walkthrough.explorers.pictures import IMAGE_SIZE, Annotated, Annotations, PictureExplorer, annotate, images_of
+from walkthrough.explorers.pictures import (
+    IMAGE_SIZE,
+    Annotated,
+    Annotations,
+    PictureExplorer,
+    PictureState,
+    annotate,
+    images_of,
+    listed_names,
+    pictured,
+)
 from walkthrough.layers.effective import CellGradients, EffectiveField
 from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.record import LayerRecord, record_layers
@@ -75,15 +85,11 @@ def _highest_channel(state: "State") -> int:
 
 
 @dataclass(frozen=True)
-class State:
+class State(PictureState):
     """Which layer, which of its cells, which of its channels."""
 
-    pictures: Annotations = given(())
     recordings: Recordings | None = given()
     records: tuple[LayerRecord, ...] = given(())  # of the shown picture
-    picture: int = choice(
-        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)}, linked=False
-    )
     layer: int = choice(0, _layers, help="click a layer in the graph", linked=False)
     output: int = slider(
         0,
@@ -98,11 +104,6 @@ class State:
     place: tuple[float, float] | None = point(help="click the picture: the cell there is looked at")
     map_place: tuple[float, float] | None = point(help="click a feature map: that cell, of that channel")
 
-    @property
-    def shown(self) -> Annotated:
-        """The chosen picture."""
-        return self.pictures[self.picture]
-
 
 class Result(NamedTuple):
     """All that is shown."""
@@ -116,6 +117,9 @@ class Result(NamedTuple):
     field: ReceptiveField
     effective: EffectiveField | None
     joined: Joined | None
+    reach: tuple[Reach, ...]  # for each object of the picture
+    names: tuple[str, ...]  # of the classes
+    new_class: int  # of a box that the reader draws
     every_module: bool
 
 
@@ -123,7 +127,8 @@ class LayerExplorer(PictureExplorer):
     """The graph of a model's layers; of the chosen one its modules, maps, and the part of the picture that a cell sees.
 
     Args:
-        images: see annotate; left out: drawn scenes for a model of their classes, otherwise the tour's photographs.
+        images, targets: see annotate; left out: drawn scenes for a model of their classes, otherwise the tour's
+            photographs. names: of the classes, the model's where left out.
         model: a Yolo, or any module that takes (N, 3, H, W) in [0, 1]; a name or path is loaded; left out: "shapes-n".
         img_size: to letterbox listed images to; left out: what the model was trained at, or 640.
 
@@ -136,7 +141,14 @@ class LayerExplorer(PictureExplorer):
     title = "Layer by layer"
 
     @classmethod
-    def prepare(cls, images: Any = None, model: Any = None, img_size: int | None = None) -> dict[str, Any]:
+    def prepare(
+        cls,
+        images: Any = None,
+        model: Any = None,
+        img_size: int | None = None,
+        targets: Any = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
+    ) -> dict[str, Any]:
         """See the class. The model runs here, on the first picture."""
         model = (
             load("shapes-n" if model is None else model) if model is None or isinstance(model, str | Path) else model
@@ -145,12 +157,12 @@ class LayerExplorer(PictureExplorer):
             raise ValueError(
                 f"a model is a torch.nn.Module, or the name or path of weights, not {type(model).__name__}"
             )
-        pictures = _pictures(model, images, img_size)
+        pictures = _pictures(model, images, targets, img_size)
         recordings = Recordings(model)
         records = tuple(recordings.records(pictures[0]))
         layer = max((k for k, record in enumerate(records) if len(record.inputs) > 1 and joined(records, k)), default=0)
-        return {
-            "pictures": pictures,
+        known = getattr(model, "names", ()) if names is None else names
+        return pictured(pictures, listed_names(known)) | {
             "recordings": recordings,
             "records": records,
             "layer": layer,
@@ -161,9 +173,8 @@ class LayerExplorer(PictureExplorer):
         """Another picture is recorded; a click on a map chooses cell and channel; what is not there is left."""
         if not after.pictures or after.recordings is None:
             return after
-        if after.picture >= len(after.pictures):
-            after = replace(after, picture=0)
-        if before.pictures and after.shown is not (before.shown if before.picture < len(before.pictures) else None):
+        after = super().settle(before, after)
+        if before.pictures and after.shown.pixels is not before.shown.pixels:
             after = replace(after, records=tuple(after.recordings.records(after.shown)))
             if after.place == before.place:
                 after = replace(after, place=_first_place(after.shown))
@@ -206,6 +217,9 @@ class LayerExplorer(PictureExplorer):
             field,
             effective,
             found,
+            tuple(reach(box, field.of(*cell), effective) for box in state.objects),
+            state.names,
+            state.new_class,
             state.every_module,
         )
 
@@ -265,14 +279,15 @@ def _first_place(picture: Annotated) -> tuple[float, float]:
     return (x1 + x2) / 2, (y1 + y2) / 2
 
 
-def _pictures(model: nn.Module, images: Any, img_size: int | None) -> Annotations:
+def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None) -> Annotations:
     trained = (getattr(model, "metadata", None) or {}).get("img_size", IMAGE_SIZE)
     stride = max((int(stride) for stride in getattr(model, "strides", ())), default=1)
     size = img_size or -(-trained // stride) * stride
     if images is None and tuple(getattr(model, "names", ())) == load_names():
         dataset = YoloDataset(Shapes("val", size, max(SCENES) + 1), size)
-        return annotate(collate([dataset[index] for index in SCENES]))
-    return annotate(images, size=size)
+        pictures = annotate(collate([dataset[index] for index in SCENES]))
+        return pictures if targets is None else annotate(images_of(pictures), targets)
+    return annotate(images, targets, size)
 
 
 def load_names() -> tuple[str, ...]:

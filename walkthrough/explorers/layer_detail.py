@@ -1,12 +1,40 @@
-"""What upsampling cannot give back, and what a skip brings: maps before and after, side by side."""
+"""What upsampling cannot give back, and what a skip brings; how much of an object a cell sees."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
+from walkthrough.layers.effective import EffectiveField
 from walkthrough.layers.record import LayerRecord
+
+
+class Reach(NamedTuple):
+    """How much a cell has to do with an object."""
+
+    seen: float  # share of the object's area that lies in the cell's receptive field
+    heard: float | None  # share of the cell's gradient that lies on the object; None where it was not measured
+
+
+def reach(box: Sequence[float], field: tuple[int, int, int, int], effective: EffectiveField | None) -> Reach:
+    """What a cell with this receptive field x1 y1 x2 y2 sees of an object x1 y1 x2 y2, in pixels.
+
+    Pixels that the object covers in part count as its own.
+
+    >>> import torch
+    >>> reach((0, 0, 20, 10), (10, 0, 64, 64), EffectiveField(torch.ones(64, 64)))
+    Reach(seen=0.5, heard=0.048828125)
+    """
+    x1, y1, x2, y2 = box[:4]
+    width, height = (max(min(box[k + 2], field[k + 2]) - max(box[k], field[k]), 0) for k in (0, 1))
+    seen = width * height / ((x2 - x1) * (y2 - y1))
+    if effective is None:
+        return Reach(seen, None)
+    gradient = effective.gradient.double()  # (H, W)
+    inside = gradient[math.floor(y1) : math.ceil(y2), math.floor(x1) : math.ceil(x2)].sum()
+    return Reach(seen, float(inside / gradient.sum()) if gradient.any() else 0.0)
 
 
 class Joined(NamedTuple):

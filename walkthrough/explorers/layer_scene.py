@@ -13,14 +13,15 @@ from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
 from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table
-from walkthrough.show import show_feature_maps
+from walkthrough.show import class_name, show_feature_maps
 
 if TYPE_CHECKING:
     from walkthrough.explorers.layer import Result
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
 MOST_MODULES = 30
-FIELD, CELL = "anchor", "object"
+MOST_OBJECTS = 8
+FIELD, CELL = "anchor", "own"
 
 
 def scene_of(result: "Result") -> Scene:
@@ -28,10 +29,17 @@ def scene_of(result: "Result") -> Scene:
     rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
     maps = _maps(result)
     rows.append((_photograph(result), maps) if maps is not None else (_photograph(result), _values(result)))
+    if result.reach:
+        rows.append((_objects(result),))
     if result.joined is not None:
         rows.append(_joined(result))
     rows.append((_numbers(result), _modules(result)))
-    legend = (*LEGEND, Key("what the cell can see", FIELD, dash="dashed"), Key("the cell", CELL, dash="solid"))
+    legend = (
+        *LEGEND,
+        Key("the cell", CELL, dash="solid"),
+        Key("what it can see", FIELD, dash="dashed"),
+        *((Key("object", "object", dash="solid"),) if result.reach else ()),
+    )
     return Scene(tuple(rows), legend)
 
 
@@ -41,12 +49,31 @@ def scene_of(result: "Result") -> Scene:
 def _photograph(result: "Result") -> Panel:
     height, width = result.picture.size
     sees, size = result.field.of(*result.cell), field_in_words(result.field)
-    layers = [Picture(_overlaid(result)), Boxes([sees], ("can see",), (), (FIELD,), "dashed", 2.0), _cell(result)]
+    objects = [box[:4] for box in result.picture.boxes]
+    layers = [
+        Picture(_overlaid(result)),
+        Boxes([sees], ("can see",), (), (FIELD,), "dashed", 2.0),
+        Boxes(objects, tuple(str(index) for index in range(len(objects))), width=1.2, drag="objects"),
+        _cell(result),
+    ]
     said = f"can see {size}"
     if result.effective is not None:
         heard = result.effective.size
         said += f", listens to about {heard:.0f} x {heard:.0f} (orange)"
-    return Panel(tuple(layers), width, height, f"what cell {result.cell} sees", said, pick="place")
+    title, drawn = f"what cell {result.cell} sees", (float(result.new_class),)
+    return Panel(tuple(layers), width, height, title, said, pick="place", draw="objects", drawn=drawn)
+
+
+def _objects(result: "Result") -> Table:
+    """How much of each object the cell catches."""
+    rows = []
+    for index, (box, (seen, heard)) in enumerate(zip(result.picture.boxes, result.reach, strict=True)):
+        x1, y1, x2, y2, cls = box
+        name = f"{index} {class_name(int(cls), result.names)}"
+        rows.append((name, f"{x2 - x1:.0f} x {y2 - y1:.0f}", f"{seen:.0%}", "" if heard is None else f"{heard:.0%}"))
+    columns = ("object", "pixels", "of it the cell can see", "of what the cell listens to")
+    caption = f"{len(rows) - MOST_OBJECTS} more are not shown" if len(rows) > MOST_OBJECTS else ""
+    return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption)
 
 
 def _overlaid(result: "Result") -> np.ndarray:
