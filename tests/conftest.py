@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,13 @@ hypothesis.settings.register_profile("project", deadline=None, print_blob=True) 
 hypothesis.settings.load_profile("project")
 
 PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Ctrl-C works: a shell that starts the tests in the background makes them, and all they start, deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
