@@ -1,6 +1,7 @@
 """How long after a reader's action the picture is painted, for every control of every explorer, in a real JupyterLab.
 
-usage: python benchmarks/latency.py [name of an explorer ...]      no name: all that walkthrough exports
+usage: python benchmarks/latency.py                                the slowest control of each explorer
+       python benchmarks/latency.py name of an explorer ...        all controls of these
 
 Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. Every control
 that an explorer shows at its start is used twenty times: a slider moved by one step, the next option of a choice, a box
@@ -80,12 +81,30 @@ def main(names: Sequence[str]) -> int:
     print(f"{'milliseconds, median of ' + str(MOVES):42} {'painted':>9} {'p90':>9} {'complete':>9}")
     with opened() as (browser, lab, folder, home):
         for name in names or explorers:
-            for used, times in measured(browser, lab, folder, home, name):
-                painted, complete = zip(*times, strict=True)
-                ninetieth = statistics.quantiles(painted, n=10)[-1]
-                figures = (statistics.median(painted), ninetieth, statistics.median(complete))
-                print(f"{name:18} {used:23} " + " ".join(f"{figure:9.0f}" for figure in figures), flush=True)
+            lines = [Line.of(name, used, times) for used, times in measured(browser, lab, folder, home, name)]
+            for line in lines if names else [max(lines, key=lambda line: line.painted)]:
+                print(line, flush=True)
     return 0
+
+
+class Line(NamedTuple):
+    """What is printed of a control; milliseconds."""
+
+    explorer: str
+    used: str
+    painted: float
+    ninetieth: float
+    complete: float
+
+    @classmethod
+    def of(cls, explorer: str, used: str, times: Sequence[Sequence[float]]) -> "Line":
+        """times: (painted, complete) of each move."""
+        painted, complete = zip(*times, strict=True)
+        ninetieth = statistics.quantiles(painted, n=10)[-1]
+        return cls(explorer, used, statistics.median(painted), ninetieth, statistics.median(complete))
+
+    def __str__(self) -> str:
+        return f"{self.explorer:18} {self.used:23} {self.painted:9.0f} {self.ninetieth:9.0f} {self.complete:9.0f}"
 
 
 def is_explorer(name: str) -> bool:
