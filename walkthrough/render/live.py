@@ -29,6 +29,7 @@ from walkthrough.serialise import to_json
 PARTS = (
     "controls",
     "canvas",
+    "labels",
     "edit",
     "keys",
     "charts",
