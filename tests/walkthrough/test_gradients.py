@@ -145,6 +145,71 @@ def test_a_wrapped_model_is_looked_into() -> None:
     assert list(layers_of(nn.Linear(2, 2))) == ["own parameters"]
 
 
+class Parts(NamedTuple):
+    total: Tensor
+    a: Tensor
+    b: Tensor
+
+
+def square_and_size(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    return maps[0].square().mean(), maps[0].abs().mean()
+
+
+def test_a_value_that_the_total_does_not_depend_on_pulls_nothing() -> None:
+    def loss(maps: list[Tensor], _: Tensor) -> Parts:
+        a, monitored = square_and_size(maps)
+        return Parts(a, a, monitored)
+
+    raw = torch.arange(40.0).sub(17).reshape(1, 5, 2, 4)
+    pulls = pull_on_maps(loss, [raw], None)
+    torch.testing.assert_close(pulls.of("total")[0], 2 * raw / raw.numel())
+    assert pulls.norms[:, 0].bool().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda a, b: Parts(0.1 * a + 0.5 * b, a * 1, b * 1),  # others than those that the total was computed from
+        lambda a, b: Parts(a + 3 * b, a, a * 1),  # b is left out
+        lambda a, b: (lambda c: Parts(a + c, a, c))(a * 3),  # one made from the other counts twice
+    ],
+)
+def test_terms_that_do_not_add_up_to_the_total_are_refused(parts) -> None:
+    raw = torch.randn(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="a, b do not add up to the total of this loss"):
+        pull_on_maps(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
+
+
+@pytest.mark.parametrize("parts", [lambda a, b: Parts(0.1 * a + 0.5 * b, a, b), lambda a, b: Parts(a + 3 * a, a, b)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_terms_are_weighted_as_in_the_total(parts, dtype) -> None:
+    raw = torch.randn(1, 5, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    again = raw.clone().requires_grad_()
+    (whole,) = torch.autograd.grad(parts(*square_and_size([again])).total, again)
+    pulls = pull_on_maps(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
+    torch.testing.assert_close(pulls.of("total")[0], whole)
+
+
+class HalfFixed(nn.Module):
+    """A map that parameters lead to, and one that none does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 6, 8, 8)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.head(images), images.mean((2, 3), keepdim=True)]
+
+
+def test_a_map_that_no_parameter_leads_to_is_carried_back_to_nothing() -> None:
+    def loss(maps: list[Tensor], _: Tensor) -> Parts:
+        a, b = maps[0].square().mean(), maps[1].square().mean()
+        return Parts(a + b, a, b)
+
+    layers = pull_on_layers(HalfFixed(), loss, torch.ones(1, 3, 16, 16), None)
+    assert layers.norms.bool().tolist() == [[True], [False]]
+
+
 class NoTerms(NamedTuple):
     total: Tensor
 
@@ -153,6 +218,19 @@ class NoTerms(NamedTuple):
     ("work", "sentence"),
     [
         (lambda: pull_on_maps(lambda maps, _: NoTerms(maps[0].sum()), [torch.ones(1, 1, 2, 2, 6)], None), "NamedTuple"),
+        (lambda: pull_on_maps(lambda maps, _: maps[0].sum(), [torch.ones(1, 2, 2, 2)], None), "returned Tensor"),
+        (lambda: pull_on_maps(lambda maps, _: {"a": maps[0]}, [torch.ones(1, 2, 2, 2)], None), "returned dict"),
+        (lambda: pull_on_maps(lambda maps, _: (maps[0].sum(),) * 2, [torch.ones(1, 2, 2, 2)], None), "returned tuple"),
+        (lambda: pull_on_maps(lambda m, _: Parts(*m, *square_and_size(m)), [torch.ones(1, 2, 2, 2)], None), "single"),
+        (lambda: pull_on_maps(None, [torch.ones(1, 2, 2, 2, dtype=torch.int64)], None), "level 0 is torch.int64"),
+        (lambda: pull_on_maps(None, [], None), "the maps are an empty list"),
+        (lambda: pull_on_maps(None, {"p3": torch.ones(1)}, None), "not dict"),
+        (lambda: maps_of(Named(), torch.ones(1, 3, 8, 8)), "what a model gives are a list of tensors.* not dict"),
+        (lambda: maps_of(lambda x: x, torch.ones(1, 3, 8, 8)), "not Tensor"),
+        (lambda: strongest_cells(pulls_of_three(), image=9), "image is from 0 to 0, not 9"),
+        (lambda: strongest_cells(pulls_of_three(), level=9), "level is from 0 to 0, not 9"),
+        (lambda: strongest_cells(pulls_of_three(), count=-1), "count is 0 or more, not -1"),
+        (lambda: pulls_of_three().cells("obj", 9), "level is from 0 to 0, not 9"),
         (lambda: pull_on_layers(lambda x: [x], None, torch.ones(1), None), "torch module, not function"),
         (lambda: layers_of(nn.ReLU()), "no parameters"),
         (lambda: pulls_of_three().of("iou"), "no term 'iou' in this loss; it has total, box, obj, cls"),
@@ -161,6 +239,15 @@ class NoTerms(NamedTuple):
 def test_what_cannot_be_differentiated_gets_a_sentence(work, sentence) -> None:
     with pytest.raises(ValueError, match=sentence):
         work()
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 6, 8, 8)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"p3": self.head(images)}
 
 
 def pulls_of_three():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from walkthrough.gradients.maps import MapPulls, pull_on_maps
+from walkthrough.gradients.maps import MapPulls, checked_maps, pull_on_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Pass:
     """One pass of images through a model, kept for going backward through it as often as wanted.
 
     Args:
-        model: a torch module that gives maps; run in the mode it is in. images: (N, 3, H, W) in [0, 1].
+        model: a torch module that gives a list of maps; run in the mode it is in. images: (N, 3, H, W) in [0, 1].
 
     Attributes:
         maps: what the model gave, with gradient.
@@ -61,8 +61,12 @@ class Pass:
         return LayerPulls(tuple(self.layers), counts, pulls.terms, torch.stack(norms), self._norms(sums))
 
     def _backward(self, gradients: list[Tensor]) -> dict[str, Tensor]:
-        pairs = [(raw, pull.to(raw)) for raw, pull in zip(self.maps, gradients, strict=True) if pull.any()]
-        if not pairs:  # a term that pulls on nothing
+        pairs = [
+            (raw, pull.to(raw))
+            for raw, pull in zip(self.maps, gradients, strict=True)
+            if raw.requires_grad and pull.any()
+        ]
+        if not pairs:  # a term that pulls on nothing, or on maps that no parameter leads to
             return {}
         outputs, pulls = zip(*pairs, strict=True)
         inputs = list(self.parameters.values())
@@ -96,16 +100,23 @@ def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor)
 
 
 def maps_of(model: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
-    """The raw maps of a model in the mode it is in, without gradient; BatchNorm's statistics stay as they are."""
+    """The raw maps of a model in the mode it is in, without gradient; BatchNorm's statistics stay as they are.
+
+    Raises:
+        ValueError: the model gives anything but a list or tuple of maps of floats.
+    """
     with torch.inference_mode(False), torch.no_grad():
-        return _run(model, images, dict(model.named_parameters())) if isinstance(model, nn.Module) else [*model(images)]
+        if isinstance(model, nn.Module):
+            return _run(model, images, dict(model.named_parameters()))
+        return checked_maps(model(images), "what a model gives")
 
 
 def _run(model: nn.Module, images: Tensor, parameters: dict[str, Tensor]) -> list[Tensor]:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # BatchNorm writes into these
     place = next(iter(parameters.values()), images)
     with torch.random.fork_rng():  # dropout draws
-        return list(torch.func.functional_call(model, (parameters, buffers), images.to(place)))
+        maps = torch.func.functional_call(model, (parameters, buffers), images.to(place))
+    return checked_maps(maps, "what a model gives")
 
 
 def layers_of(model: nn.Module) -> dict[str, list[str]]:

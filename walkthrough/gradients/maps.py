@@ -54,7 +54,9 @@ class MapPulls:
 
         part: "positive" leaves only the cells that answer for an object, "background" only the others; "": all.
         """
-        strength = norm_of_cells(self.of(term)[level])
+        gradients = self.of(term)
+        _within("level", level, len(gradients))
+        strength = norm_of_cells(gradients[level])
         if not part:
             return strength
         if (positives := self.positives(level)) is None:
@@ -109,7 +111,8 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
             first field is the total and whose others are its terms.
         maps: L raw maps, as the model returned them. targets: as the loss takes them.
     Raises:
-        ValueError: maps or targets that the loss refuses, or a loss without terms.
+        ValueError: maps or targets that the loss refuses, a loss without terms, or terms that do not add up to the
+            total: other tensors than those that it was computed from, or one that is made from another.
 
     >>> import yolo_lite as yl
     >>> model = yl.create_model("yolov5n", num_classes=2).eval()
@@ -119,6 +122,7 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
     (('box', 'obj', 'cls'), torch.Size([3, 3]))
     """
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(loss):
+        maps = checked_maps(maps, "the maps")
         raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
         matches = None
         if isinstance(loss, ComputeLoss):
@@ -129,27 +133,41 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
         terms = terms_of(parts)
         weights = torch.autograd.grad(parts[0], list(terms.values()), retain_graph=True, allow_unused=True)
         gradients = {
-            name: _gradients(term, torch.ones_like(term) if weight is None else weight, raw)
-            for (name, term), weight in zip(terms.items(), weights, strict=True)
+            name: _gradients(term, weight, raw) for (name, term), weight in zip(terms.items(), weights, strict=True)
         }
+        _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
     return MapPulls(type(parts)(*detached), gradients, matches)
 
 
 def terms_of(parts: Any) -> dict[str, Tensor]:
     """The terms of a loss by name: all fields but the first that carry gradient."""
-    fields = getattr(parts, "_fields", ())
-    terms = {
+    fields = getattr(parts, "_fields", ()) if isinstance(parts, tuple) else ()
+    scalars = {
         name: part
-        for name, part in zip(fields[1:], parts[1:], strict=True)
-        if isinstance(part, Tensor) and part.requires_grad and part.ndim == 0
+        for name, part in zip(fields, parts if fields else (), strict=True)
+        if isinstance(part, Tensor) and part.requires_grad and part.numel() == 1
     }
-    if not terms or not parts[0].requires_grad:
+    terms = {name: part for name, part in scalars.items() if name != fields[0]}
+    if not terms or fields[0] not in scalars:
         raise ValueError(
-            f"a loss returns a NamedTuple: its total, then the terms that make it up, with gradient; "
-            f"this one returned {type(parts).__name__}({', '.join(fields)})"
+            f"a loss returns a NamedTuple: its total, then the terms that make it up, each a single number with "
+            f"gradient; this one returned {type(parts).__name__}({', '.join(fields)})"
         )
     return terms
+
+
+def checked_maps(maps: Any, what: str) -> list[Tensor]:
+    """Raw maps as a list. Raises ValueError for anything but a list or tuple of tensors of floats."""
+    if not isinstance(maps, list | tuple):
+        raise ValueError(f"{what} are a list of tensors, one for each level, not {type(maps).__name__}")
+    if not maps:
+        raise ValueError(f"{what} are an empty list: there is nothing to take gradients of")
+    for level, raw in enumerate(maps):
+        kind = raw.dtype if isinstance(raw, Tensor) else type(raw).__name__
+        if not isinstance(raw, Tensor) or not raw.is_floating_point():
+            raise ValueError(f"{what} are tensors of floats, but that of level {level} is {kind}")
+    return list(maps)
 
 
 def strongest_cells(
@@ -160,8 +178,18 @@ def strongest_cells(
     count: int = 10,
     part: Part = "",
 ) -> list[CellPull]:
-    """The cells of an image that a term pulls on hardest, on one level or on all; fewer where fewer are pulled."""
-    levels = range(len(pulls.of(term))) if level is None else [level]
+    """The cells of an image that a term pulls on hardest, on one level or on all; fewer where fewer are pulled.
+
+    Raises:
+        ValueError: a term, level or image that is not there, or a negative count.
+    """
+    gradients = pulls.of(term)
+    if level is not None:
+        _within("level", level, len(gradients))
+    _within("image", image, len(gradients[level or 0]))
+    if count < 0:
+        raise ValueError(f"count is 0 or more, not {count}")
+    levels = range(len(gradients)) if level is None else [level]
     found = []
     for index in levels:
         strength = pulls.cells(term, index, part)[image]  # (A, H, W)
@@ -186,9 +214,29 @@ def _cell_pull(
     return CellPull(level, image, anchor, row, col, norms, target)
 
 
-def _gradients(term: Tensor, weight: Tensor, raw: list[Tensor]) -> list[Tensor]:
+def _within(what: str, index: int, count: int) -> None:
+    if not 0 <= index < count:
+        raise ValueError(f"{what} is from 0 to {count - 1}, not {index}")
+
+
+def _gradients(term: Tensor, weight: Tensor | None, raw: list[Tensor]) -> list[Tensor]:
+    """Of weight x term; a term that the total does not depend on has no weight and pulls on nothing."""
+    if weight is None:
+        return [torch.zeros_like(level) for level in raw]
     found = torch.autograd.grad(term, raw, weight, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(r) if g is None else g for r, g in zip(raw, found, strict=True)]
+
+
+def _check_sum(gradients: dict[str, list[Tensor]], total: list[Tensor]) -> None:
+    """Raises ValueError unless the terms' gradients add up to that of the total, within rounding."""
+    for level, *terms in zip(total, *gradients.values(), strict=True):
+        rounding = torch.finfo(level.dtype).eps ** 0.5 * sum(term.norm() for term in (level, *terms))
+        if (torch.stack(terms).sum(0) - level).norm() > rounding:  # False of NaN: a loss that is NaN is shown as it is
+            raise ValueError(
+                f"{', '.join(gradients)} do not add up to the total of this loss, so what each pulls cannot be told "
+                f"apart: return the very tensors that the total is the weighted sum of, all of them, "
+                f"and none that is made from another"
+            )
 
 
 @contextmanager
