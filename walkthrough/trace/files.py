@@ -39,7 +39,7 @@ def save_trace(recording: Trace, path: str | Path) -> None:
         changes = [[change.name, change.kind, place(change.value), change.note] for change in step.changes]
         return asdict(step) | {"changes": changes}
 
-    error = f"{type(recording.error).__name__}: {recording.error}" if recording.error else None
+    error = f"{type(recording.error).__name__}: {recording.error}" if recording.error is not None else None
     content = {
         "format": FORMAT,
         "version": VERSION,

@@ -8,7 +8,7 @@ import dis
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType, GeneratorType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from walkthrough.trace.watch import Watched
 SHARED_FRAMES = 4
 RETURNS = {"RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR"}
 YIELD = "YIELD_VALUE"
+ENDED_BY_STOP = {"FOR_ITER", "SEND"}  # a loop, an await, a "yield from": nothing failed
 
 
 class Recorder:
@@ -41,6 +42,7 @@ class Recorder:
         self._closed = False
         self._kinds: dict[int, Kind] = {}
         self._source_index: dict[int, int] = {}
+        self._call_of: dict[int, tuple[int, CodeType]] = {}  # by id of the frame
         self._open: dict[FrameType, Frame] = {}
         self._stack: list[Frame] = []
         self._returned: Watched | None = None
@@ -77,8 +79,7 @@ class Recorder:
 
     def steps(self, error: BaseException | None) -> tuple[Step, ...]:
         """The finished steps."""
-        raised = [draft for draft in self.drafts if error is not None and draft.problem == id(error)]
-        deepest = max(raised, key=lambda draft: (self.calls[draft.call].depth, draft.index), default=None)
+        deepest = self._raised(error)
         return tuple(
             Step(
                 *(draft.index, draft.kind, draft.call, self.calls[draft.call].depth, draft.line, draft.iteration),
@@ -86,6 +87,19 @@ class Recorder:
             )
             for draft in self.drafts
         )
+
+    def _raised(self, error: BaseException | None) -> Draft | None:
+        """The step that raised the error: in the deepest call that its traceback knows. Its frames are still alive, so
+        that their ids are nobody else's; an error that was handled and freed may have had the same id.
+        """
+        deepest, entry = None, error.__traceback__ if error is not None else None
+        while entry is not None:
+            call, code = self._call_of.get(id(entry.tb_frame), (-1, None))
+            if code is entry.tb_frame.f_code:
+                found = [draft for draft in self.drafts if draft.call == call and draft.problem == id(error)]
+                deepest = found[-1] if found else deepest
+            entry = entry.tb_next
+        return deepest
 
     def value(self, obj: Any) -> Value:
         """An object in words and numbers, as it is now."""
@@ -143,6 +157,7 @@ class Recorder:
         kind.number += 1
         parent = self._stack[-1].call.index if self._stack else None
         call = Call(len(self.calls), qualified(piece.code), kind.source, len(self._stack), parent, kind.number)
+        self._call_of[id(frame)] = call.index, frame.f_code
         self._open[frame] = record = Frame(call, kind, frame.f_locals, self._see)
         self.calls.append(call)
         return record
@@ -153,8 +168,8 @@ class Recorder:
             record.visits[frame.f_lineno] += 1
             self._begin(record, "line", frame.f_lineno)
         elif event == "exception":
-            if self._instruction(record, frame) != "FOR_ITER":  # the StopIteration that ends a loop
-                record.pending = arg[1]
+            ends = issubclass(arg[0], StopIteration) and self._instruction(record, frame) in ENDED_BY_STOP
+            record.pending = record.pending if ends else arg[1]
         elif event == "return":
             last = self._instruction(record, frame)
             leaves = last in RETURNS or (last == YIELD and record.pending is None)  # and is not thrown out

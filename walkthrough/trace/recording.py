@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+from walkthrough.trace.frames import error_text
 from walkthrough.trace.functions import code_to_trace, codes_of, qualified
-from walkthrough.trace.record import Call, Excerpt, Source, Step
+from walkthrough.trace.record import Call, Excerpt, RecordedError, Source, Step
 from walkthrough.trace.recorder import Recorder
 from walkthrough.trace.values import Value
 
@@ -183,8 +184,10 @@ class Trace:
     def __repr__(self) -> str:
         calls = f"{len(self.calls):,} call{'' if len(self.calls) == 1 else 's'}"
         head = f"trace of {self.name}: {len(self.steps):,} steps in {calls}"
-        end = f"raised {self.failed.error if self.failed else type(self.error).__name__}" if self.error else ""
-        end = end or (f"returned {self.returned.text}" if self.returned else "")
+        end = f"returned {self.returned.text}" if self.returned else ""
+        if self.error is not None:
+            words = str(self.error) if isinstance(self.error, RecordedError) else error_text(self.error)
+            end = f"raised {self.failed.error if self.failed else words}"
         return "\n".join(filter(None, [head, self.listing(most=MOST_PRINTED), end, *self.notes]))
 
 
