@@ -205,6 +205,17 @@ def test_deleted_names_are_said_to_be_gone():
     assert "x deleted" in repr(recording)
 
 
+def test_a_deleted_attribute_is_said_to_be_gone():
+    class Holder:
+        def go(self):
+            self.x = 1
+            del self.x
+
+    recording = trace(Holder().go)()
+    assert recording.at("self.x").values[-1] is None
+    assert "self.x" not in recording.state(-1)
+
+
 # -- functions of every kind -------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Recording changes nothing: not results, gradients, chance, counters, debuggers or torch's modes."""
 
+import contextlib
+import gc
 import random
 import sys
 import threading
@@ -368,3 +370,48 @@ def test_an_error_keeps_no_variables_alive():
     recording = trace(work)()
     assert recording.error.__traceback__ is None
     assert str(recording.error) == "with torch.Size([1000])"
+
+
+def test_objects_of_a_recorded_call_end_with_it():
+    alive = []
+
+    class Locked:
+        def __init__(self):
+            alive.append(1)
+
+        def __del__(self):
+            alive.pop()
+
+    def use(fail=False):
+        lock = Locked()
+        if fail:
+            raise ValueError(str(lock))
+        return 1
+
+    def give():
+        return Locked()
+
+    def each():
+        lock = Locked()
+        yield lock
+
+    def work():
+        use()
+        counts = [len(alive)]
+        give()
+        counts += [len(alive)]
+        with contextlib.suppress(ValueError):
+            use(fail=True)
+        counts += [len(alive)]
+        next(each())
+        counts += [len(alive)]
+        return counts
+
+    gc.disable()
+    try:
+        assert work() == [0, 0, 0, 0]
+        assert trace(work, into=(use, give, each))().result == [0, 0, 0, 0]
+        trace(use, most_steps=2)()
+        assert alive == []
+    finally:
+        gc.enable()

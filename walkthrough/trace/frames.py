@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
+from itertools import islice
 from types import CodeType
 from typing import Any
 
@@ -60,7 +61,7 @@ class Frame:
         self.step: Draft | None = None
         self.pending: BaseException | None = None  # raised by the line that runs
         self.owner = found.get("self") if kind.arguments[:1] == ("self",) else None
-        self.attributes = {name: Watched(obj) for name, obj in attributes_of(self.owner)}
+        self.attributes = {name: Watched(obj) for name, obj in attributes_of(self.owner)[:MOST_ATTRIBUTES]}
 
     def changes(self, found: dict[str, Any], line: int) -> list[Change]:
         """What is different from the last time."""
@@ -87,14 +88,24 @@ class Frame:
         named = [(name, obj) for name, obj in found.items() if name[0] != "."]
         return [self._bind(name, obj, "argument" if name in self.kind.arguments else "outer") for name, obj in named]
 
+    def let_go(self) -> None:
+        """Hold nothing of a call that has ended."""
+        self.watched.clear()
+        self.attributes.clear()
+        self.owner = self.pending = None
+
     def _bind(self, name: str, obj: Any, kind: str) -> Change:
         old = self.watched.get(name)
         self.watched[name] = new = self.see(obj)
         return Change(name, kind, new.value, difference(old, new) if kind == "in place" else "")
 
     def _attribute_changes(self) -> list[Change]:
-        changes = []
-        for name, obj in attributes_of(self.owner):
+        found = dict(attributes_of(self.owner))
+        gone = [name for name in self.attributes if name not in found]
+        changes = [Change(f"self.{name}", "deleted", None) for name in gone]
+        for name in gone:
+            del self.attributes[name]
+        for name, obj in islice(found.items(), MOST_ATTRIBUTES):
             old = self.attributes.get(name)
             if old is not None and old.obj is obj and not old.changed():
                 continue
@@ -111,10 +122,10 @@ def attributes_of(owner: Any) -> list[tuple[str, Any]]:
     except TypeError:
         return []
     if not isinstance(owner, nn.Module):
-        return list(own.items())[:MOST_ATTRIBUTES]
+        return list(own.items())
     plain = [(name, obj) for name, obj in own.items() if not name.startswith("_")]
     tensors = [*own.get("_parameters", {}).items(), *own.get("_buffers", {}).items()]
-    return (plain + tensors)[:MOST_ATTRIBUTES]
+    return plain + tensors
 
 
 def difference(old: Watched | None, new: Watched) -> str:

@@ -45,7 +45,7 @@ class Recorder:
         self._call_of: dict[int, tuple[int, CodeType]] = {}  # by id of the frame
         self._open: dict[FrameType, Frame] = {}
         self._stack: list[Frame] = []
-        self._returned: Watched | None = None
+        self._returned: Watched | None = None  # until the line that called ends
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ class Recorder:
             if sys.gettrace() in (hook, None):  # a debugger that was started meanwhile stays
                 sys.settrace(before)
             self._closed = True
-            self._open.clear()
+            self._let_go()
 
     def _drained(self, generator: GeneratorType) -> list[Any]:
         """All that a generator yields, or as much as there are steps for: it may never end."""
@@ -114,26 +114,33 @@ class Recorder:
             return None
         try:
             with hidden():
-                return self._follow(self._entered(frame))
+                return Follower(self, self._entered(frame))
         except Exception:
             self.lost += 1
             return None
 
-    def _follow(self, record: Frame) -> Callable[..., Any]:
-        def on_event(frame: FrameType, event: str, arg: Any) -> Any:
-            if self._closed:
-                return None
-            if self.full:
-                sys.settrace(None)  # the rest runs at full speed
-                return None
-            try:
-                with hidden():
-                    self._happened(record, frame, event, arg)
-            except Exception:  # RecursionError near the limit, above all
-                self.lost += 1
-            return on_event
+    def on_event(self, record: Frame, frame: FrameType, event: str, arg: Any) -> bool:
+        """A line, an error or the end of a recorded call. False where it is not to be followed any more."""
+        if self._closed:
+            return False
+        if self.full:
+            sys.settrace(None)  # the rest runs at full speed
+            self._let_go()
+            self._returned = None
+            return False
+        try:
+            with hidden():
+                self._happened(record, frame, event, arg)
+        except Exception:  # RecursionError near the limit, above all
+            self.lost += 1
+        return True
 
-        return on_event
+    def _let_go(self) -> None:
+        """Hold no object of the function any more."""
+        for record in (*self._open.values(), *self._stack):
+            record.let_go()
+        self._open.clear()
+        self._stack.clear()
 
     def _entered(self, frame: FrameType) -> Frame:
         record = self._open.get(frame)
@@ -179,8 +186,9 @@ class Recorder:
                 self._finish(record, frame, YIELDED if last == YIELD else RETURNED, arg)
             if record in self._stack:
                 del self._stack[self._stack.index(record) :]
-            if last != YIELD:
+            if last != YIELD or not leaves:
                 self._open.pop(frame, None)
+                record.let_go()
 
     @staticmethod
     def _instruction(record: Frame, frame: FrameType) -> str:
@@ -198,7 +206,9 @@ class Recorder:
         if step is None:
             return
         changes = record.changes(frame.f_locals, step.line)
-        if leaving:
+        if not leaving:
+            self._returned = None  # the line that called has ended: who wants it has it
+        else:
             self._returned = self._see(arg)
             changes.append(Change(leaving, leaving, self._returned.value))
         problem, record.pending = record.pending, None
@@ -227,6 +237,20 @@ class Recorder:
     def _known_value(self, obj: Any) -> Value | None:
         known = self._known(obj) if isinstance(obj, Tensor | np.ndarray) else None
         return None if known is None else known.value
+
+
+class Follower:
+    """What Python calls for each line of a frame. A function that returns itself would hold itself, and with it the
+    objects of a finished call, until the garbage collector comes by.
+    """
+
+    __slots__ = ("record", "recorder")
+
+    def __init__(self, recorder: Recorder, record: Frame) -> None:
+        self.recorder, self.record = recorder, record
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> "Follower | None":
+        return self if self.recorder.on_event(self.record, frame, event, arg) else None
 
 
 @contextmanager
