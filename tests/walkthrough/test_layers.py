@@ -257,6 +257,19 @@ def test_a_field_holds_every_pixel_with_a_gradient_of_an_ordinary_model() -> Non
             assert top <= y1 < y2 <= bottom
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("scale", [1.3, 0.37, 1.7, 2, (0.5, 2.9)])
+def test_fields_of_resizing_by_a_scale_hold_every_pixel_with_a_gradient(mode: str, scale: float) -> None:
+    model, images = nn.Upsample(scale_factor=scale, mode=mode), noise(1, 1, 16, 13).double()
+    (record,) = record_layers(model, images)
+    gradients, (rows, cols) = CellGradients(model, images, record), record.receptive_field.grid
+    for k in range(max(rows, cols)):
+        row, col = min(k, rows - 1), min(k, cols - 1)
+        (x1, y1, x2, y2), box = record.receptive_field.of(row, col), gradients.of(row, col).box
+        assert (min(x1, box[0]), min(y1, box[1]), max(x2, box[2]), max(y2, box[3])) == (x1, y1, x2, y2)
+        assert (x1, y1, x2, y2) == box or mode == "bicubic"  # whose outer taps weigh nothing on whole numbers
+
+
 class Squeeze(nn.Module):
     """Channels weighted by what is in the whole map: Hu et al. 2017 (arXiv 1709.01507)."""
 
@@ -275,10 +288,19 @@ class Squeeze(nn.Module):
     [
         nn.Sequential(Squeeze(), nn.Conv2d(4, 4, 3)),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.PReLU(), nn.Conv2d(4, 4, 1)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.PReLU(), nn.Conv2d(4, 4, 1)),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
         yl.create_model({**TWO_LEVELS, "backbone": [*TWO_LEVELS["backbone"][:3], [-1, 1, "C3TR", [16]]]}),
     ],
-    ids=["squeeze and excitation", "group normalisation", "classifier", "transformer"],
+    ids=[
+        "squeeze and excitation",
+        "group normalisation",
+        "instance normalisation",
+        "statistics of the batch",
+        "classifier",
+        "transformer",
+    ],
 )
 def test_what_mixes_the_whole_map_sees_the_whole_image(model: nn.Module) -> None:
     images = noise(1, 3, 64, 64)
@@ -287,6 +309,11 @@ def test_what_mixes_the_whole_map_sees_the_whole_image(model: nn.Module) -> None
     assert record.receptive_field.of(0, 0) == (0, 0, 64, 64)
     assert "the whole image" in repr(record.receptive_field)
     assert effective_field(model.double(), images.double(), record, 0, 0).box == (0, 0, 64, 64)
+
+
+def test_batch_normalisation_by_what_was_learnt_leaves_cells_apart() -> None:
+    record = record_layers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), noise(1, 3, 16, 16))[1]
+    assert (record.receptive_field.size, record.receptive_field.because) == ((3, 3), "")
 
 
 def test_an_operation_without_a_rule_is_named_and_never_underestimated() -> None:

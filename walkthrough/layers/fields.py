@@ -31,13 +31,23 @@ def transposed(kernel: int, stride: int, padding: int, dilation: int) -> Rule:
     return lambda first, last: (-(-(first + reach) // stride), (last + padding) // stride)
 
 
-def nearest(cells_in: int, cells_out: int) -> Rule:
-    """Of nearest-neighbour resizing: cell j reads cell floor(j * in / out)."""
+def nearest(cells_in: int, cells_out: int, scale: float | None = None) -> Rule:
+    """Of nearest-neighbour resizing: cell j reads cell floor(j * in / out); floor(j / scale) where a scale is given."""
+    if scale and cells_out not in (cells_in, 2 * cells_in):
+        step = np.float32(1 / scale)  # PyTorch counts in single precision here, whatever the precision of the map
+        read = lambda cells: np.floor(cells.astype(np.float32) * step).astype(np.int64)  # noqa: E731
+        return lambda first, last: (read(first), read(last))
     return lambda first, last: (first * cells_in // cells_out, last * cells_in // cells_out)
 
 
-def interpolated(cells_in: int, cells_out: int, corners: bool, taps: int) -> Rule:
+def interpolated(cells_in: int, cells_out: int, corners: bool, taps: int, scale: float | None = None) -> Rule:
     """Of bilinear (taps 1) and bicubic (taps 2) resizing: so many cells on either side of where cell j lies."""
+    if scale and not corners and cells_out != scale * cells_in:  # then the grids do not end at the same place
+        place = lambda cells: (cells + 0.5) / scale - 0.5  # noqa: E731
+        return lambda first, last: (
+            np.floor(place(first)).astype(np.int64) - (taps - 1),
+            np.ceil(place(last)).astype(np.int64) + (taps - 1),
+        )
     if corners:  # the corner cells of both grids lie upon each other
         above, below, shift = cells_in - 1, max(cells_out - 1, 1), 0
     else:

@@ -165,19 +165,22 @@ def _pool(call: Call) -> Seen:
     return _made(call, *(window(*axis) for axis in zip(kernel, stride, padding, dilation, strict=True)))
 
 
-def _between(rule: Callable[[int, int], Rule]) -> Callable[[Call], Seen]:
-    """A rule that needs the number of cells before and after."""
+def _between(rule: Callable[..., Rule], scales: int | None = None) -> Callable[[Call], Seen]:
+    """A rule that needs the number of cells before and after; and the scale, where the call gives one from there on."""
 
     def made(call: Call) -> Seen:
         before = call.seen.node.size
         after = [call.out.shape[dim] for dim in call.seen.dims]
-        return _made(call, *(rule(*axis) for axis in zip(before, after, strict=True)))
+        if scales is None:
+            return _made(call, *(rule(*axis) for axis in zip(before, after, strict=True)))
+        factors = call.get(scales, "scales_h"), call.get(scales + 1, "scales_w")
+        return _made(call, *(rule(*axis) for axis in zip(before, after, factors, strict=True)))
 
     return made
 
 
 def _smooth(taps: int) -> Callable[[Call], Seen]:
-    return lambda call: _between(lambda a, b: interpolated(a, b, bool(call.args[2]), taps))(call)
+    return lambda call: _between(lambda a, b, scale: interpolated(a, b, bool(call.args[2]), taps, scale), 3)(call)
 
 
 def _shuffle(call: Call) -> Seen:
@@ -229,6 +232,11 @@ def _layer_norm(call: Call) -> Seen | None:
 
 def _same(call: Call) -> Seen | None:
     return _made(call, SAME, SAME) if call.out.shape == call.args[0].shape else None
+
+
+def _batch_norm(call: Call) -> Seen | None:
+    """(input, weight, bias, running mean, running variance, training, ...); training: by the statistics of the map."""
+    return None if call.get(5, "training") else _same(call)
 
 
 def _strided(call: Call) -> Seen | None:
@@ -287,7 +295,7 @@ _RULES: dict[Any, Callable[[Call], Seen | None]] = {
     aten.avg_pool2d: _pool,
     aten._adaptive_avg_pool2d: _between(pooled_to),
     aten.adaptive_max_pool2d: _between(pooled_to),
-    aten.upsample_nearest2d: _between(nearest),
+    aten.upsample_nearest2d: _between(nearest, 2),
     aten.upsample_bilinear2d: _smooth(1),
     aten.upsample_bicubic2d: _smooth(2),
     aten.pixel_shuffle: _shuffle,
@@ -307,6 +315,6 @@ _RULES: dict[Any, Callable[[Call], Seen | None]] = {
     **dict.fromkeys((aten._softmax, aten._log_softmax, aten.cumsum), _along),
     **dict.fromkeys((aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze), _reshaped),
     **dict.fromkeys((aten.clone, aten.detach, aten.alias, aten._to_copy, aten.lift_fresh), _same),
-    **dict.fromkeys((aten.native_batch_norm, aten._native_batch_norm_legit_no_training), _same),
-    **dict.fromkeys((aten.cudnn_batch_norm, aten.miopen_batch_norm, aten.native_dropout, aten.prelu), _same),
+    **dict.fromkeys((aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch_norm), _batch_norm),
+    **dict.fromkeys((aten._native_batch_norm_legit_no_training, aten.native_dropout, aten.prelu), _same),
 }
