@@ -270,6 +270,75 @@ def test_fields_of_resizing_by_a_scale_hold_every_pixel_with_a_gradient(mode: st
         assert (x1, y1, x2, y2) == box or mode == "bicubic"  # whose outer taps weigh nothing on whole numbers
 
 
+class Calls(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> object:
+        return self.function(x)
+
+
+def shifted(x: Tensor) -> Tensor:
+    out = x.clone()
+    out[:, :, 2:] += x[:, :, :-2]
+    return out
+
+
+def shifted_twice(x: Tensor) -> Tensor:
+    out = x.clone()
+    out[:, :, 1::2, 3:9] += x[:, :, ::2, :6]
+    return functional.avg_pool2d(out, 2) * 1
+
+
+def from_zeros(x: Tensor) -> Tensor:
+    out = torch.zeros(x.shape, dtype=x.dtype)
+    out[:, :, 3:, :-1] = x[:, :, :-3, 1:]
+    return functional.avg_pool2d(out, 3, 1, 1) + 0.1 * x
+
+
+def by_channel(x: Tensor) -> Tensor:
+    out = x.clone()
+    out[:, :1] += functional.avg_pool2d(x, 3, 1, 1)[:, :1]
+    out[:, 2] = 0
+    return out
+
+
+def seen_through_a_part(x: Tensor) -> Tensor:
+    out = x.clone()
+    part = out[:, :, 4:]
+    out += functional.avg_pool2d(x, 3, 1, 1)
+    return part * 1
+
+
+@pytest.mark.parametrize("function", [shifted, shifted_twice, from_zeros, by_channel, seen_through_a_part])
+def test_what_is_written_into_a_part_of_a_tensor_is_seen_in_all_of_it(function: Callable[[Tensor], Tensor]) -> None:
+    model, images = nn.Sequential(Calls(function), nn.Conv2d(3, 2, 1)), noise(1, 3, 14, 12)
+    records = record_layers(positive(model), images.double())
+    assert [record.inputs for record in records] == [(-1,), (0,)]
+    gradients, field = CellGradients(model, images.double(), records[1]), records[1].receptive_field
+    assert field.because == ""
+    for row, col in cells_of(records[1]):
+        x1, y1, x2, y2 = gradients.of(row, col).box
+        left, top, right, bottom = field.of(row, col)
+        assert left <= x1 < x2 <= right, (row, col)
+        assert top <= y1 < y2 <= bottom, (row, col)
+    if function in (shifted, by_channel, seen_through_a_part):
+        assert_exact(model, images)
+
+
+def test_a_part_that_runs_along_no_axis_counts_as_all_of_the_image() -> None:
+    def scattered(x: Tensor) -> Tensor:
+        out = x.clone()
+        out.flatten(1)[:, 7:] += x.flatten(1)[:, :-7]
+        return out
+
+    (record,) = record_layers(nn.Sequential(Calls(scattered)), noise(1, 3, 8, 8))
+    assert record.receptive_field.of(4, 4) == (0, 0, 8, 8)
+
+
 class Squeeze(nn.Module):
     """Channels weighted by what is in the whole map: Hu et al. 2017 (arXiv 1709.01507)."""
 

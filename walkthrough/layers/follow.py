@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from walkthrough.layers.aliases import Aliases, overwritten, written_by
 from walkthrough.layers.fields import Node, ReceptiveField, whole_of
 from walkthrough.layers.operations import Seen, followed
 from yolo_lite.model.summary import flop_counter
@@ -32,6 +33,8 @@ class Follow(TorchDispatchMode):
         self._flops_of = flop_counter().flop_registry
         self._scopes = [WeakIdKeyDictionary()]
         self._scopes[0][images] = (-1,)
+        self._aliases = Aliases()
+        self._aliases.add(images)
 
     def field(self, tensor: Tensor) -> ReceptiveField:
         """What the cells of a tensor that a module made can see."""
@@ -58,13 +61,15 @@ class Follow(TorchDispatchMode):
             self._scopes[-1][tensor] = (-1,)
 
     def leave(self, number: int, made: Sequence[Tensor]) -> None:
-        """The call of that number made these tensors."""
+        """The call of that number made these tensors.
+
+        One that was not followed counts as seeing the whole image: made by another library, or of parameters alone;
+        the latter sees nothing of it, so that its effective field is empty.
+        """
         self._scopes.pop()
         for tensor in made:
             self._scopes[-1][tensor] = (number,)
-            if (
-                tensor not in self._seen
-            ):  # written piece by piece into a tensor made from nothing, or by another library
+            if tensor not in self._seen:
                 size = tuple(tensor.shape[-2:]) if tensor.ndim >= 2 else (1, 1)
                 self._seen[tensor] = Seen(whole_of([self.image], size, "what was not followed"), None)
 
@@ -74,14 +79,32 @@ class Follow(TorchDispatchMode):
         kwargs = kwargs or {}
         given = [tensor for tensor in tensors_in((args, kwargs)) if tensor in self._seen]
         known = [(self._seen[tensor], tuple(tensor.shape)) for tensor in given]  # before the call: it may be in place
+        before = {id(tensor): seen for tensor, (seen, _) in zip(given, known, strict=True)}
         sources = self.sources(given)
         out = func(*args, **kwargs)
         if func.overloadpacket in self._flops_of:
             self.flops += self._flops_of[func.overloadpacket](*args, **kwargs, out_val=out)
-        for made in tensors_in(out) if given else ():
-            self._seen[made] = followed(func, args, kwargs, made, known)
-            self._scopes[-1][made] = sources
+        for tensor in tensors_in((args, kwargs, out)):
+            self._aliases.add(tensor)
+        if given:
+            written = list(tensors_in(list(written_by(func, args, kwargs))))
+            for made in [*tensors_in(out), *written]:
+                self._seen[made] = followed(func, args, kwargs, made, known)
+                self._scopes[-1][made] = sources
+            for tensor in written:
+                self._spread(tensor, before.get(id(tensor)), sources)
         return out
+
+    def _spread(self, written: Tensor, before: Seen | None, sources: tuple[int, ...]) -> None:
+        """What was written in place is seen through every tensor that shares the memory."""
+        seen = self._seen[written]
+        if before is not None and seen.node is before.node and seen.dims == before.dims:
+            return  # an activation: nothing that was not there before
+        together = self._aliases.of(written)
+        for other in together:
+            if other is not written:
+                self._seen[other] = overwritten(other, self._seen.get(other), written, seen, together)
+                self._scopes[-1][other] = tuple(dict.fromkeys((*self._scopes[-1].get(other, ()), *sources)))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -315,6 +315,7 @@ _RULES: dict[Any, Callable[[Call], Seen | None]] = {
     **dict.fromkeys((aten._softmax, aten._log_softmax, aten.cumsum), _along),
     **dict.fromkeys((aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze), _reshaped),
     **dict.fromkeys((aten.clone, aten.detach, aten.alias, aten._to_copy, aten.lift_fresh), _same),
+    **dict.fromkeys((aten.fill_, aten.zero_), _same),  # less than before: never too little
     **dict.fromkeys((aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch_norm), _batch_norm),
     **dict.fromkeys((aten._native_batch_norm_legit_no_training, aten.native_dropout, aten.prelu), _same),
 }
