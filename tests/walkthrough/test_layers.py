@@ -490,6 +490,117 @@ def test_recording_leaves_no_trace_on_the_model(count: int) -> None:
     assert not images.requires_grad
 
 
+class Rebinding(nn.Module):
+    """Puts a new buffer in the place of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return x * 1
+
+
+def test_a_buffer_that_is_put_in_anothers_place_is_taken_back() -> None:
+    model = nn.Sequential(Rebinding())
+    before = model[0].calls
+    effective_field(model, noise(1, 3, 4, 4), record_layers(model, noise(1, 3, 4, 4))[0], 0, 0)
+    assert model[0].calls is before
+    assert before == 0
+
+
+def test_images_that_a_model_writes_into_are_copies() -> None:
+    model, images = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3)), noise(1, 3, 8, 8) - 0.5
+    before = images.clone()
+    relu, conv = record_layers(model, images)
+    assert relu.statistics[0].negatives == 0
+    assert effective_field(model, images, conv, 2, 2).gradient.sum() > 0
+    assert torch.equal(images, before)
+
+
+class Fallback(nn.Module):
+    """Tries one convolution and takes another where that fails; then an activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.other, self.act = nn.Sequential(nn.ReLU(), nn.Conv2d(9, 3, 1)), nn.Conv2d(3, 3, 1), nn.SiLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            x = self.first(x)
+        except RuntimeError:
+            x = self.other(x)
+        return self.act(x)
+
+
+def test_layers_after_one_that_fails_and_is_caught_are_recorded() -> None:
+    model, images = Fallback(), noise(1, 3, 5, 5)
+    records = record_layers(model, images, depth=None)
+    assert [(record.index, record.name, record.inputs) for record in records] == [(0, "other", (-1,)), (1, "act", (0,))]
+    assert all(record.seconds > 0 for record in records)
+    assert effective_field(model, images, records[1], 2, 2).box == (2, 2, 3, 3)
+
+
+# ---- unusual layers --------------------------------------------------------------------------------------------------
+
+
+class Position(nn.Module):
+    """Gives a parameter, whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.ones(1, 3, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.values.expand(len(x), -1, -1, -1)
+
+
+def test_a_layer_that_does_not_read_the_image_listens_to_nothing() -> None:
+    model, images = nn.Sequential(Position()), noise(1, 3, 8, 8)
+    (record,) = record_layers(model, images)
+    assert record.receptive_field.of(0, 0) == (0, 0, 8, 8)  # a bound
+    assert effective_field(model, images, record, 0, 0).box == (0, 0, 0, 0)
+
+
+def test_outputs_without_cells_or_numbers_are_recorded_all_the_same() -> None:
+    functions = [lambda x: x[:0], lambda x: x.to_sparse(), lambda x: torch.fft.fft2(x), lambda x: x.sum()]
+    records = [record_layers(nn.Sequential(Calls(function)), noise(1, 3, 4, 4))[0] for function in functions]
+    assert [record.output_shape for record in records] == [(0, 3, 4, 4), (1, 3, 4, 4), (1, 3, 4, 4), ()]
+    assert all(value != value for value in records[0].statistics[0])
+    assert records[1].statistics[0].mean == pytest.approx(float(noise(1, 3, 4, 4).mean()))
+    assert records[2].statistics[0].max == pytest.approx(float(torch.fft.fft2(noise(1, 3, 4, 4)).abs().max()))
+    assert feature_statistics(torch.zeros(2, 3, 0), per_channel=True).mean.isnan().tolist() == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: None, r"0 \(Calls\) gave no tensor"),
+        (lambda x: object(), r"0 \(Calls\) gave no tensor"),
+        (lambda x: x.sum(), "no cells to listen to"),
+        (lambda x: torch.fft.fft2(x), "complex64 tensor"),
+        (lambda x: x.to_sparse(), "sparse tensor"),
+        (lambda x: x[:0], "no image 0 in 1 images and 0 outputs"),
+        (lambda x: x.detach(), "no gradient leads"),
+    ],
+)
+def test_what_has_no_effective_field_gets_a_sentence(function: Callable[[Tensor], object], sentence: str) -> None:
+    model, images = nn.Sequential(Calls(function)), noise(1, 3, 4, 4)
+    (record,) = record_layers(model, images)
+    with pytest.raises(ValueError, match=sentence):
+        effective_field(model, images, record, 0, 0)
+    if "no tensor" in sentence:
+        with pytest.raises(ValueError, match=sentence):
+            _ = record.output_shape
+
+
+def test_whole_numbers_have_no_gradient() -> None:
+    model, images = nn.Sequential(Calls(lambda x: x * 2)), torch.ones(1, 3, 4, 4, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"images of floats, not torch\.uint8"):
+        effective_field(model, images, record_layers(model, images)[0], 0, 0)
+
+
 def test_images_of_another_form_are_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"shape \(N, C, H, W\), not \(3, 8, 8\)"):
         record_layers(nn.Conv2d(3, 4, 3), noise(3, 8, 8))

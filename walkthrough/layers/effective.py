@@ -41,22 +41,27 @@ class CellGradients:
         images: (N, C, H, W), as they were recorded. output: which, of a layer with several.
     Raises:
         ValueError: the pass does not reach the layer, or no gradient leads from it to the image.
+
+    The field of a layer of parameters alone, which does not read the image, is empty.
     """
 
     def __init__(self, model: nn.Module, images: Tensor, record: LayerRecord, output: int = 0) -> None:
+        if not images.is_floating_point():
+            raise ValueError(f"gradients are taken of images of floats, not {images.dtype}: convert them with .float()")
+        record.check_output(output)
         self.record, self.field = record, record.receptive_fields[output]
         self.images = images.detach().clone().requires_grad_()
         with untouched(model), torch.enable_grad():
-            made = _output_of(model, self.images, record)
-        self.output = list(tensors_in(made))[output]
-        if not self.output.requires_grad:
-            raise ValueError(f"no gradient leads from the output of {record.name} back to the image")
+            made = _output_of(model, self.images.clone(), record)  # a clone can be written into
+        self.output = _checked_output(list(tensors_in(made)), output, record.name or "the model")
 
     def of(self, row: int = 0, col: int = 0, channel: int | None = None, image: int = 0) -> EffectiveField:
         """The effective field of the cell at (row, col), of all its channels' sum or of one channel.
 
         Where rows and columns were flattened away, the cell is the whole output of the image.
         """
+        if not 0 <= image < min(len(self.output), len(self.images)):
+            raise ValueError(f"there is no image {image} in {len(self.images)} images and {len(self.output)} outputs")
         cell = self.output[image]  # the output without its first dimension
         if self.field.dims is not None:
             rows, cols = self.field.grid
@@ -68,7 +73,8 @@ class CellGradients:
         if channel is not None and not 0 <= channel < len(values):
             raise ValueError(f"there is no channel {channel} among the {len(values)} of {self.record.name}")
         value = values.sum() if channel is None else values[channel]
-        (gradient,) = torch.autograd.grad(value, self.images, retain_graph=True)
+        (gradient,) = torch.autograd.grad(value, self.images, retain_graph=True, allow_unused=True)
+        gradient = torch.zeros_like(self.images) if gradient is None else gradient
         return EffectiveField(gradient[image].abs().sum(0))
 
 
@@ -86,6 +92,19 @@ def effective_field(
     return CellGradients(model, images, record).of(row, col, channel)
 
 
+def _checked_output(made: list[Tensor], number: int, name: str) -> Tensor:
+    """The output to take gradients of."""
+    if number >= len(made):
+        raise ValueError(f"{name} gave {len(made)} tensors this time, and none of number {number}: record it again")
+    output = made[number]
+    if output.ndim == 0 or output.layout is not torch.strided or output.is_complex():
+        kind = "sparse" if output.layout is not torch.strided else output.dtype
+        raise ValueError(f"{name} gave a {kind} tensor of shape {tuple(output.shape)}: it has no cells to listen to")
+    if not output.requires_grad:
+        raise ValueError(f"no gradient leads from the output of {name} back to the image")
+    return output
+
+
 class _Reached(BaseException):
     """Ends the pass at the layer that was asked for."""
 
@@ -97,8 +116,8 @@ class _Waiter:
     def enter(self, module: nn.Module, given: Any) -> None:
         pass
 
-    def leave(self, module: nn.Module, made: Any) -> None:
-        if module is self.module:
+    def leave(self, module: nn.Module, made: Any, failed: bool) -> None:
+        if module is self.module and not failed:
             if self.left == 0:
                 self.output = made
                 raise _Reached

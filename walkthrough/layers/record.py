@@ -1,6 +1,7 @@
 """record_layers: what every layer of a model takes in, gives out, holds, costs and sees, on images of one's own."""
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,8 @@ class LayerRecord:
     """One layer, or one module within a layer: a call of it in a forward pass.
 
     A layer with several outputs, such as the head, has one entry for each in output_shapes, receptive_fields,
-    statistics and outputs; ``output_shape``, ``receptive_field`` and ``output`` are those of the first.
+    statistics and outputs; ``output_shape``, ``receptive_field`` and ``output`` are those of the first. A layer that
+    gave no tensor has none: the three raise ValueError.
     """
 
     index: int  # among the layers; within a layer, among its modules
@@ -45,18 +47,28 @@ class LayerRecord:
 
     @property
     def output_shape(self) -> Shape:
+        self.check_output(0)
         return self.output_shapes[0]
 
     @property
     def receptive_field(self) -> ReceptiveField:
+        self.check_output(0)
         return self.receptive_fields[0]
 
     @property
     def output(self) -> Tensor:
         """Raises ValueError where it was not kept."""
+        self.check_output(0)
         if not self.outputs:
             raise ValueError(f"the output of {self.name} was not kept: call record_layers with a larger kept_depth")
         return self.outputs[0]
+
+    def check_output(self, number: int) -> None:
+        """Raises ValueError where there is no output of that number."""
+        count = len(self.output_shapes)
+        if not 0 <= number < count:
+            reason = f"has {count} outputs, and none of number {number}" if count else "gave no tensor"
+            raise ValueError(f"{self.name or 'the model'} ({self.kind}) {reason}")
 
 
 def record_layers(
@@ -66,7 +78,8 @@ def record_layers(
 
     The layers of a Yolo are those of its YAML; those of any other module are the modules that its forward calls. The
     model is passed through twice: once to follow the tensors, once to take the time. Both passes run in evaluation
-    mode, as at prediction, and without gradients. Afterwards the model is as it was: modes, buffers, hooks.
+    mode, as at prediction, and without gradients. Afterwards the model is as it was: modes, buffers, hooks; and so are
+    the images. A module that raises, where the one around it goes on, has no record.
 
     What happens between modules (a sum, a functional convolution) has no record; the receptive field and the inputs
     of what comes after know of it all the same.
@@ -94,13 +107,14 @@ def record_layers(
         raise ValueError(f"depth is 1 or more, or None for all, not {depth}")
     depth = depth if depth is not None else len(list(model.modules()))
     kept_depth = depth if kept_depth is None else kept_depth
+    given = images.detach().clone()  # a model may write into what it is given
     with untouched(model):
-        recorder = _Recorder(model, images, depth, kept_depth)
+        recorder = _Recorder(model, given, depth, kept_depth)
         with recorder.follow, listening(model, recorder):
-            model(images)
-        clock = _Clock(depth, images.device)
+            model(given)
+        clock, given = _Clock(depth, images.device), images.detach().clone()
         with listening(model, clock):
-            model(images)
+            model(given)
     return _assembled(model, recorder.calls, clock.seconds)
 
 
@@ -145,13 +159,16 @@ class _Recorder:
             self.calls = []
             self.follow.enter(tensors)
 
-    def leave(self, module: nn.Module, made: Any) -> None:
+    def leave(self, module: nn.Module, made: Any, failed: bool) -> None:
         self._level -= 1
         if self._level + 1 > self._depth:
             return
         with self.follow.paused():
             inside, (self.calls, sources, given, before) = self.calls, self._open.pop()
             made = list(tensors_in(made))
+            if failed:
+                self.follow.leave(len(self.calls), ())
+                return
             flops = (self.follow.flops - before) // self._count
             self.follow.leave(len(self.calls), made)
             self.calls.append(self._record(module, sources, given, made, flops, tuple(inside)))
@@ -195,12 +212,12 @@ class _Clock:
             self._open.append((self.seconds, self._now()))
             self.seconds = []
 
-    def leave(self, module: nn.Module, made: Any) -> None:
+    def leave(self, module: nn.Module, made: Any, failed: bool) -> None:
         now = self._now() if self._level <= self._depth else 0.0
         self._level -= 1
         if self._level + 1 <= self._depth:
             inside, (self.seconds, start) = self.seconds, self._open.pop()
-            self.seconds.append((now - start, inside))
+            self.seconds += [] if failed else [(now - start, inside)]
 
     def _now(self) -> float:
         if self._device.type != "cpu":
@@ -212,6 +229,7 @@ class _Clock:
 def untouched(model: nn.Module) -> Iterator[None]:
     """Inside: evaluation mode, no gradients. Afterwards the modes, buffers and random numbers are as before."""
     modes = [(module, module.training) for module in model.modules()]
+    names = [(module, dict(module._buffers)) for module in model.modules()]  # a module may put another in its place
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -220,6 +238,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+        for module, before in names:
+            module._buffers.clear()
+            module._buffers.update(before)
         for buffer, before in buffers:
             if not torch.equal(buffer, before):
                 with torch.no_grad():
@@ -228,16 +249,26 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening(model: nn.Module, listener: Any) -> Iterator[None]:
-    """listener.enter(module, inputs) and listener.leave(module, output) at each call of a module, until the end."""
-    handles = []
+    """Until the end, at each call of a module: listener.enter(module, inputs), listener.leave(module, output, failed).
+
+    failed: it raised an exception, which the module around it may catch.
+    """
+    handles, under_way = [], []
+
+    def enter(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        under_way.append(module)
+        listener.enter(module, (args, kwargs))
+
+    def leave(module: nn.Module, args: tuple, made: Any) -> None:
+        if not under_way or under_way[-1] is not module:
+            return  # another hook raised before enter was called
+        under_way.pop()
+        listener.leave(module, made, failed=made is None and sys.exc_info()[0] is not None)
+
     try:
         for module in model.modules():
-            handles.append(
-                module.register_forward_pre_hook(
-                    lambda module, args, kwargs: listener.enter(module, (args, kwargs)), with_kwargs=True
-                )
-            )
-            handles.append(module.register_forward_hook(lambda module, args, out: listener.leave(module, out)))
+            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(leave, always_call=True))
         yield
     finally:
         for handle in handles:

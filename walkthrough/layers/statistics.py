@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 class FeatureStatistics(NamedTuple):
-    """Of a feature map, or of each of its C channels: numbers, or tensors (C,). NaN is left out of all but nans."""
+    """Of a feature map, or of each of its C channels: numbers, or tensors (C,). NaN is left out of all but nans.
+
+    All are NaN where there is nothing to count.
+    """
 
     mean: float | Tensor
     std: float | Tensor  # of the values themselves: divided by their number, not by one less
@@ -22,7 +25,7 @@ def feature_statistics(maps: Tensor, per_channel: bool = False) -> FeatureStatis
     """Mean, spread, range, and the shares of zeros, negative values and NaN.
 
     Args:
-        maps: any shape; with per_channel (N, C, ...).
+        maps: any shape; with per_channel (N, C, ...). Of complex numbers the magnitudes are taken.
     Raises:
         ValueError: per_channel of a tensor without channels.
 
@@ -34,8 +37,13 @@ def feature_statistics(maps: Tensor, per_channel: bool = False) -> FeatureStatis
     if per_channel and maps.ndim < 2:
         raise ValueError(f"channels are the second dimension of (N, C, ...), which {tuple(maps.shape)} lacks")
     values = maps.detach()
+    values = values if values.layout is torch.strided else values.to_dense()
+    values = values.abs() if values.is_complex() else values
     values = values if values.dtype == torch.float64 else values.float()
-    rows = values.transpose(0, 1).flatten(1) if per_channel else values.reshape(1, -1)  # (C, n)
+    rows = values.transpose(0, 1).flatten(1) if per_channel else values.flatten()[None]  # (C, n)
+    if not rows.shape[1]:
+        nothing = torch.full_like(rows.sum(1), torch.nan)  # (C,)
+        return FeatureStatistics(*((nothing if per_channel else torch.nan,) * len(FeatureStatistics._fields)))
     nan = rows.isnan()
     clean = rows.masked_fill(nan, 0.0) if nan.any() else rows
     known = (rows.shape[1] - nan.sum(1)).to(rows.dtype)  # (C,)
