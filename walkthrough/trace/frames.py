@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from walkthrough.trace import containers
 from walkthrough.trace.functions import names_by_line
 from walkthrough.trace.record import Call, Change
 from walkthrough.trace.values import bounded
@@ -17,7 +18,7 @@ from walkthrough.trace.watch import Watched
 
 MOST_ATTRIBUTES = 64
 SIMPLE = (type(None), bool, int, float, complex, str, bytes)
-See = Callable[[Any], Watched]
+See = Callable[[Any, Watched | None], Watched]
 
 
 class Draft:
@@ -54,14 +55,16 @@ class Frame:
 
     __slots__ = ("attributes", "call", "kind", "owner", "pending", "see", "step", "visits", "watched")
 
-    def __init__(self, call: Call, kind: Kind, found: dict[str, Any], see: See) -> None:
+    def __init__(
+        self, call: Call, kind: Kind, found: dict[str, Any], see: See, glance: Callable[[Any], Watched]
+    ) -> None:
         self.call, self.kind, self.see = call, kind, see
         self.watched: dict[str, Watched] = {}
         self.visits: Counter[int] = Counter()
         self.step: Draft | None = None
         self.pending: BaseException | None = None  # raised by the line that runs
         self.owner = found.get("self") if kind.arguments[:1] == ("self",) else None
-        self.attributes = {name: Watched(obj) for name, obj in attributes_of(self.owner)[:MOST_ATTRIBUTES]}
+        self.attributes = {name: glance(obj) for name, obj in attributes_of(self.owner)[:MOST_ATTRIBUTES]}
 
     def changes(self, found: dict[str, Any], line: int) -> list[Change]:
         """What is different from the last time."""
@@ -81,7 +84,9 @@ class Frame:
             changes += [Change(name, "deleted", None) for name in gone]
             for name in gone:
                 del self.watched[name]
-        return changes + self._attribute_changes() if self.owner is not None else changes
+        return (
+            changes + self._attribute_changes("self" in self.kind.named_in(line)) if self.owner is not None else changes
+        )
 
     def arguments(self, found: dict[str, Any]) -> list[Change]:
         """What the call begins with."""
@@ -96,10 +101,10 @@ class Frame:
 
     def _bind(self, name: str, obj: Any, kind: str) -> Change:
         old = self.watched.get(name)
-        self.watched[name] = new = self.see(obj)
+        self.watched[name] = new = self.see(obj, old)
         return Change(name, kind, new.value, difference(old, new) if kind == "in place" else "")
 
-    def _attribute_changes(self) -> list[Change]:
+    def _attribute_changes(self, named: bool) -> list[Change]:
         found = dict(attributes_of(self.owner))
         gone = [name for name in self.attributes if name not in found]
         changes = [Change(f"self.{name}", "deleted", None) for name in gone]
@@ -107,22 +112,21 @@ class Frame:
             del self.attributes[name]
         for name, obj in islice(found.items(), MOST_ATTRIBUTES):
             old = self.attributes.get(name)
-            if old is not None and old.obj is obj and not old.changed():
+            if old is not None and old.obj is obj and not old.changed(named):
                 continue
             kind = "new" if old is None else "changed" if old.obj is not obj else "in place"
-            self.attributes[name] = new = self.see(obj)
+            self.attributes[name] = new = self.see(obj, old)
             changes.append(Change(f"self.{name}", kind, new.value, difference(old, new) if kind == "in place" else ""))
         return changes
 
 
 def attributes_of(owner: Any) -> list[tuple[str, Any]]:
-    """The attributes of self that are watched: those in its __dict__; a torch module's also parameters and buffers."""
-    try:
-        own = vars(owner)
-    except TypeError:
-        return []
+    """The attributes of self that are watched: those in its __dict__ and __slots__; of a torch
+    module also parameters and buffers.
+    """
     if not isinstance(owner, nn.Module):
-        return list(own.items())
+        return containers.attributes_of(owner) or []
+    own = vars(owner)
     plain = [(name, obj) for name, obj in own.items() if not name.startswith("_")]
     tensors = [*own.get("_parameters", {}).items(), *own.get("_buffers", {}).items()]
     return plain + tensors

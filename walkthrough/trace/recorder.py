@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
 from walkthrough.trace.functions import Code, Codes, qualified, source_of
+from walkthrough.trace.observer import Observer, nothing_known
 from walkthrough.trace.record import RETURNED, YIELDED, Call, Change, Source, Step
-from walkthrough.trace.values import Copies, Value, describe
+from walkthrough.trace.values import Copies, Value
 from walkthrough.trace.watch import Watched
 
 SHARED_FRAMES = 4
@@ -34,6 +33,7 @@ class Recorder:
     def __init__(self, codes: Codes, budget: int, most_steps: int) -> None:
         self.codes, self.most_steps = codes, most_steps
         self.copies = Copies(budget)
+        self._observer = Observer(self.copies, self._known)
         self.drafts: list[Draft] = []
         self.calls: list[Call] = []
         self.sources: list[Source] = []
@@ -141,6 +141,7 @@ class Recorder:
             record.let_go()
         self._open.clear()
         self._stack.clear()
+        self._observer.known = nothing_known
 
     def _entered(self, frame: FrameType) -> Frame:
         record = self._open.get(frame)
@@ -165,7 +166,7 @@ class Recorder:
         parent = self._stack[-1].call.index if self._stack else None
         call = Call(len(self.calls), qualified(piece.code), kind.source, len(self._stack), parent, kind.number)
         self._call_of[id(frame)] = call.index, frame.f_code
-        self._open[frame] = record = Frame(call, kind, frame.f_locals, self._see)
+        self._open[frame] = record = Frame(call, kind, frame.f_locals, self._see, self._observer.glance)
         self.calls.append(call)
         return record
 
@@ -218,25 +219,21 @@ class Recorder:
         if problem is not None:
             step.error, step.problem = error_text(problem), id(problem)
 
-    def _see(self, obj: Any) -> Watched:
+    def _see(self, obj: Any, before: Watched | None = None) -> Watched:
         """An object as it is now; not described again where a function on the stack holds it unchanged."""
         known = self._known(obj)
-        return known if known is not None else Watched(obj, describe(obj, self.copies, self._known_value))
+        return known if known is not None else self._observer.see(obj, before)
 
     def _known(self, obj: Any) -> Watched | None:
         if isinstance(obj, SIMPLE):
             return None
-        if self._returned is not None and self._returned.obj is obj and not self._returned.changed():
+        if self._returned is not None and self._returned.obj is obj and not self._returned.changed(bound=True):
             return self._returned
         for frame in reversed(self._stack[-SHARED_FRAMES:]):
             for watched in frame.watched.values():
-                if watched.obj is obj and not watched.changed():
+                if watched.obj is obj and not watched.changed(bound=True):
                     return watched
         return None
-
-    def _known_value(self, obj: Any) -> Value | None:
-        known = self._known(obj) if isinstance(obj, Tensor | np.ndarray) else None
-        return None if known is None else known.value
 
 
 class Follower:

@@ -4,29 +4,36 @@ Tensors count their in-place changes (_version). What goes past the counter (.da
 and NumPy arrays, which count nothing, are compared:
 
     tensors up to 4 KB on the CPU, arrays up to 64 KB      all bytes, after each line
-    arrays up to 16 MB                                     a checksum of all bytes after lines that name them,
-                                                           1,024 places spread over them after the others
-    larger arrays                                          1,024 places spread over them
-    lists, dicts, dataclasses and the like                 their first 1,000 members by identity, and what is in the
-                                                           first 16 of them as above
+    tensors and arrays up to 16 MB                         all bytes after lines that name them; of arrays, 1,024
+                                                           places spread over them after the others
+    larger ones                                            arrays: 1,024 places spread over them
+    lists, dicts, dataclasses and the like                 their first 1,000 members by identity, and as above the
+                                                           first 32, those in them and in those; where that is more
+                                                           than 256 containers, after lines that name them
+    other objects                                          their repr, where it is short, after lines that name them
+
+Whatever is given another name, or is returned, is compared in full or described anew.
 """
 
-import zlib
-from collections import deque
-from itertools import islice
+from collections.abc import Callable
 from operator import is_
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from walkthrough.trace.values import MOST_MEMBERS, Value, members_of, readable, size_of, tensor_pieces
+from walkthrough.trace.arrays import readable, same_content, tensor_pieces
+from walkthrough.trace.containers import raw_members, size_of
+from walkthrough.trace.values import LONGEST, Value
 
-SMALL_TENSOR, SMALL_ARRAY, CHECKED_ARRAY, PLACES = 4 * 2**10, 64 * 2**10, 16 * 2**20, 1024
-LOOKED_INTO, DEEPEST = 16, 2
+SMALL_TENSOR, SMALL_ARRAY, COMPARED, PLACES, WIDE = 4 * 2**10, 64 * 2**10, 16 * 2**20, 1024, 256
 PLAIN = {torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-FIXED = (type(None), bool, int, float, complex, str, bytes, type, np.generic, nn.Module)
+FIXED = (
+    *(type(None), bool, int, float, complex, str, bytes, type, np.generic),
+    *(nn.Module, ModuleType, FunctionType, BuiltinFunctionType),
+)
 
 
 class Watched:
@@ -34,49 +41,43 @@ class Watched:
 
     __slots__ = ("heavy", "look", "obj", "value")
 
-    def __init__(self, obj: Any, value: Value | None = None) -> None:
-        self.obj, self.value = obj, value
-        self.look = look_of(obj)
-        self.heavy = self.look is not None and self.look.heavy  # whether it matters if a line names it
+    def __init__(self, obj: Any, value: Value | None = None, look: Any = None) -> None:
+        self.obj, self.value, self.look = obj, value, look
+        self.heavy = look is not None and look.heavy  # whether it matters if a line names it
 
-    def changed(self, named: bool = True) -> bool:
-        """Whether the object looks different now; named: the line that ran names it."""
+    def changed(self, named: bool = True, bound: bool = False) -> bool:
+        """Whether the object looks different now.
+
+        named: the line that ran names it. bound: it gets a name, or is returned; what cannot be told counts as changed.
+        """
+        if bound and self.value is not None and self.value.gone:
+            return True
         look = self.look
-        return look is not None and look.differs(self.obj, named)
-
-
-def look_of(obj: Any, depth: int = 0) -> Any:
-    """What a value looks like now; None where it cannot change, or only its attributes can."""
-    if isinstance(obj, FIXED):
-        return None
-    try:
-        if isinstance(obj, Tensor):
-            return TensorLook(obj)
-        if isinstance(obj, np.ndarray):
-            return ArrayLook(obj)
-        members = raw_members(obj) if depth < DEEPEST else None
-        return None if members is None else MembersLook(obj, members, depth)
-    except Exception:  # whatever a class of somebody else may do when it is looked at
-        return None
+        return look is not None and look.differs(self.obj, self.value, named, bound)
 
 
 class TensorLook:
     """How a tensor looked: its version counter, place and shape, and, where it is small, its content."""
 
-    __slots__ = ("content", "mark", "plain")
-    heavy = False
+    __slots__ = ("content", "heavy", "mark", "plain")
 
     def __init__(self, tensor: Tensor) -> None:
-        self.plain = tensor.dtype in PLAIN and readable(tensor)
-        self.mark, self.content = self._mark(tensor), self._content(tensor)
+        numbers = readable(tensor)
+        self.plain = tensor.dtype in PLAIN and numbers
+        self.mark, self.content = self._mark(tensor), self._content(tensor) if numbers else b""
+        self.heavy = self.content is None and tensor.is_cpu and tensor.nbytes <= COMPARED
 
-    def differs(self, tensor: Tensor, named: bool) -> bool:
-        same = self.mark == self._mark(tensor)
-        return not same or (self.content is not None and self.content != self._content(tensor))
+    def differs(self, tensor: Tensor, value: Value | None, named: bool, bound: bool) -> bool:
+        if self.mark != self._mark(tensor):
+            return True
+        if self.content is not None:
+            return self.content != b"" and self.content != self._content(tensor)
+        return _copy_differs(tensor, value, bound) if bound or (named and self.heavy) else False
 
     def _mark(self, tensor: Tensor) -> tuple[Any, ...]:
         version = 0 if tensor.is_inference() else tensor._version
-        return version, tensor.data_ptr() if self.plain else 0, tensor.shape, tensor.requires_grad
+        shape = () if tensor.is_nested else tensor.shape
+        return version, tensor.data_ptr() if self.plain else 0, shape, tensor.requires_grad
 
     def _content(self, tensor: Tensor) -> bytes | None:
         if not tensor.is_cpu or tensor.nbytes > SMALL_TENSOR:
@@ -87,21 +88,23 @@ class TensorLook:
 
 
 class ArrayLook:
-    """How an array looked: its content where it is small, otherwise some places of it and a checksum."""
+    """How an array looked: its content where it is small, otherwise some places of it."""
 
-    __slots__ = ("checksum", "content", "form", "heavy")
+    __slots__ = ("content", "form", "heavy", "small")
 
     def __init__(self, array: np.ndarray) -> None:
         array = np.asarray(array)
         self.form, self.content = (array.shape, array.dtype), self._content(array)
-        self.checksum = self._checksum(array) if SMALL_ARRAY < array.nbytes <= CHECKED_ARRAY else None
-        self.heavy = self.checksum is not None
+        self.small = array.nbytes <= SMALL_ARRAY
+        self.heavy = SMALL_ARRAY < array.nbytes <= COMPARED
 
-    def differs(self, array: np.ndarray, named: bool) -> bool:
+    def differs(self, array: np.ndarray, value: Value | None, named: bool, bound: bool) -> bool:
         array = np.asarray(array)
         if self.form != (array.shape, array.dtype) or self.content != self._content(array):
             return True
-        return named and self.checksum is not None and self.checksum != self._checksum(array)
+        if self.small or array.dtype.hasobject:
+            return False
+        return _copy_differs(array, value, bound) if bound or (named and self.heavy) else False
 
     @staticmethod
     def _content(array: np.ndarray) -> bytes:
@@ -109,38 +112,52 @@ class ArrayLook:
             return array.tobytes()
         return np.asarray(array.flat[:: -(-array.size // PLACES)]).tobytes()
 
-    @staticmethod
-    def _checksum(array: np.ndarray) -> int:
-        return zlib.adler32(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) if not array.dtype.hasobject else 0
+
+def _copy_differs(obj: Any, value: Value | None, bound: bool) -> bool:
+    same = same_content(obj, value) if value is not None else None
+    return bound if same is None else not same
+
+
+class Shown(NamedTuple):
+    """A member of a container that is shown: its name and Value, and how it looked."""
+
+    part: tuple[str, Value] | None
+    watched: Watched
 
 
 class MembersLook:
-    """How a container looked: which members it had, and how each of the first ones looked."""
+    """How a container looked: which members it had, and how each of those that are shown looked."""
 
-    __slots__ = ("heavy", "inside", "members", "size")
+    __slots__ = ("heavy", "inside", "members", "shown", "size", "weight", "wide")
 
-    def __init__(self, obj: Any, members: list[Any], depth: int) -> None:
-        self.size, self.members = size_of(obj, members), members
-        looks = [(item, look_of(item, depth + 1)) for item in members[:LOOKED_INTO]]
-        self.inside = [(item, look) for item, look in looks if look is not None]
-        self.heavy = any(look.heavy for _, look in self.inside)
+    def __init__(self, members: list[Any], size: int, shown: list[Shown]) -> None:
+        self.members, self.size, self.shown = members, size, shown
+        self.inside = [each.watched for each in shown if each.watched.look is not None]
+        looks = [watched.look for watched in self.inside]
+        self.weight = 1 + sum(look.weight for look in looks if isinstance(look, MembersLook))
+        self.wide = self.weight > WIDE
+        self.heavy = self.wide or any(look.heavy for look in looks)
 
-    def differs(self, obj: Any, named: bool) -> bool:
+    def differs(self, obj: Any, value: Value | None, named: bool, bound: bool) -> bool:
         members = raw_members(obj) or []
-        if size_of(obj, members) != self.size or len(members) != len(self.members):
+        if size_of(obj, members) != self.size:
             return True
-        if not all(map(is_, members, self.members)):
+        if self.members and not (len(members) == len(self.members) and all(map(is_, members, self.members))):
             return True
-        return any(look.differs(item, named) for item, look in self.inside)
+        if self.wide and not (named or bound):
+            return False
+        return any(watched.changed(named, bound) for watched in self.inside)
 
 
-def raw_members(obj: Any) -> list[Any] | None:
-    """The members of a container without their names, a mapping's keys before its values."""
-    match obj:
-        case tuple() | list() | deque() | set() | frozenset():
-            base = next(kind for kind in (tuple, list, deque, set, frozenset) if isinstance(obj, kind))
-            return list(islice(base.__iter__(obj), MOST_MEMBERS))
-        case dict():
-            return [*islice(dict.keys(obj), MOST_MEMBERS), *islice(dict.values(obj), MOST_MEMBERS)]
-    named = members_of(obj)
-    return None if named is None else [item for _, item in named]
+class WordsLook:
+    """How an object looked of which only its words are known."""
+
+    __slots__ = ("heavy", "text", "words_of")
+
+    def __init__(self, words_of: Callable[[Any], str], text: str) -> None:
+        self.words_of, self.text = words_of, text
+        self.heavy = True
+
+    def differs(self, obj: Any, value: Value | None, named: bool, bound: bool) -> bool:
+        short = len(self.text) <= LONGEST  # a long repr may take long
+        return (bound or (named and short)) and self.words_of(obj) != self.text

@@ -1,0 +1,147 @@
+"""Changes that no counter tells of: deep in lists, past version counters, in objects of every kind."""
+
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from walkthrough.trace import trace
+
+
+def test_nested_lists_are_as_they_are_when_returned_and_at_each_change():
+    def edit(rows, cols):
+        table = [[0] * cols for _ in range(rows)]
+        for row in range(rows):
+            for col in range(cols):
+                table[row][col] = row * 100 + col
+        return table
+
+    recording = trace(edit)(21, 6)
+    for row, col in ((0, 0), (15, 3), (16, 3), (20, 5)):
+        assert recording.returned.part(f"{row}.{col}").text == str(row * 100 + col)
+    tables = recording.at("table").values
+    assert len(tables) == 1 + 21 * 6 - 1  # the first cell was 0 before
+    assert [value.part("20.5").text for value in tables[-2:]] == ["0", "2005"]
+
+
+def test_members_three_levels_deep_and_past_the_first_32_are_not_stale():
+    def change(deep, long):
+        deep[0][0][20] = 5
+        long[40] = [7]
+        other = long
+        long[50][0] = 8
+        again = [long[50], long]
+        return deep, other, again
+
+    recording = trace(change)([[[0] * 30]], [[0] for _ in range(60)])
+    assert recording.at("deep").value.part("0.0.20").text == "5"
+    assert recording.at("long").values[1] is recording.at("other").values[0]
+    assert recording.at("again").value.part("0.0").text == "8"
+    assert recording.returned.part("0.0.0").text == "list of 30"
+
+
+def test_what_did_not_change_is_shared_so_that_long_loops_take_little_memory():
+    def fill(times):
+        table = [[0] * 32 for _ in range(32)]
+        for step in range(times):
+            table[step % 32][step % 7] = step
+        return table
+
+    tracemalloc.start()
+    try:
+        recording = trace(fill)(1000)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 6e6
+    first, second = recording.at("table").values[1:3]
+    assert first.part("5") is second.part("5")
+    assert second.part("2.2").text == "2"
+
+
+def test_what_containers_hold_gives_way_to_later_ones():
+    def make(times):
+        for step in range(times):
+            rows = [[step * 1000 + row + col / 7 for col in range(20)] for row in range(20)]
+        return rows
+
+    recording = trace(make, memory=1)(12)
+    values = recording.at("rows").values
+    assert values[0].parts == ()
+    assert values[0].remark == "the copy gave way to later ones"
+    assert values[-1].part("19.19").text == f"{11019 + 19 / 7:.6g}"
+    assert any("memory=" in note for note in recording.notes)
+
+
+@pytest.mark.parametrize("size", [40, 3000])  # 6 KB, and 36 MB, more than is compared
+def test_tensors_changed_past_their_counter_are_not_stale_when_returned(size):
+    def step(w):
+        w.data -= 0.5 * torch.ones_like(w)
+        return w
+
+    recording = trace(step)(torch.zeros(size, size))
+    assert recording.returned.stats.high == -0.5
+    assert [value.stats.high for value in recording.at("return").values] == [-0.5]
+    if size == 40:
+        assert recording.at("w")[1].change("w").kind == "in place"
+
+
+def test_an_array_and_the_tensor_on_its_memory_are_both_seen_to_change():
+    def step(array, tensor):
+        array[7, 7] = 3
+        both = [array, tensor]
+        return both
+
+    array = np.zeros((100, 100), np.float32)
+    recording = trace(step)(array, torch.from_numpy(array))
+    assert [part.stats.high for _, part in recording.at("both").value.parts] == [3, 3]
+    assert recording.returned.part("1").stats.high == 3
+
+
+class Counter:
+    def __init__(self):
+        self.n = 0
+
+    def __repr__(self):
+        return f"Counter({self.n})"
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+    def __init__(self):
+        self.a = 1
+
+    def go(self):
+        self.a += 1
+        self.b = self.a
+        del self.a
+
+
+def test_objects_of_every_kind_are_described_as_they_are():
+    def change():
+        counter, space, small, sparse = Counter(), SimpleNamespace(a=1), bytearray(2), torch.eye(2).to_sparse()
+        slotted = Slotted()
+        counter.n = 5
+        space.a = 6
+        small[0] = 9
+        sparse.mul_(3)
+        slotted.b = 7
+        other = counter
+        return other
+
+    recording = trace(change)()
+    assert recording.returned.text == "Counter(5)"
+    assert [value.text for value in recording.at("counter").values] == ["Counter(0)", "Counter(5)"]
+    assert [value.text for value in recording.at("space").values] == ["SimpleNamespace(a=1)", "SimpleNamespace(a=6)"]
+    assert recording.at("small").value.text == r"bytearray(b'\t\x00')"
+    assert [step.change("sparse").kind for step in recording.at("sparse")] == ["new", "in place"]
+    assert recording.at("slotted").value.text == "Slotted(a=1, b=7)"
+
+
+def test_attributes_in_slots_are_recorded():
+    recording = trace(Slotted().go)()
+    assert [str(value) for value in recording.at("self.a").values] == ["2", "None"]
+    assert recording.at("self.b").value.text == "2"
