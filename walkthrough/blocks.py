@@ -3,19 +3,23 @@
 The graph is torch.fx's: it runs the block's forward with a stand-in for the input and writes down every call.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, fx, nn
 
 from walkthrough.explorers.layer_graph import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
+from walkthrough.layers.follow import tensors_in
 from walkthrough.layers.record import untouched
 from walkthrough.layers.table import shape_in_words
 from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Picture, Scene, Text
 
 WIDTH, COLUMN, GAP, NODE_HEIGHT, ROW, MARGIN, DIP = 872, 128, 26, 50, 70, 12, 11
 LETTER = 5.6  # pixels of a letter, about
+SHAPE = "walkthrough shape"  # under which a node's shape is noted
 OPERATIONS = {"cat": "concat", "add": "add", "iadd": "add", "mul": "multiply", "getitem": "slice"}
 
 
@@ -55,9 +59,9 @@ def show_block(block: nn.Module, x: Tensor, title: str = "") -> Scene:
 
 def steps_of(block: nn.Module, x: Tensor) -> list[Step]:
     """Every call of a block's forward, in order; the first is the input. See ``show_block``."""
-    from torch.fx.passes.shape_prop import ShapeProp  # a quarter of a second
-
     name = type(block).__name__
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{name} is drawn with a tensor as its input, not {type(x).__name__}")
     with untouched(block):
         try:
             graph = _Calls().trace(block)
@@ -65,11 +69,11 @@ def steps_of(block: nn.Module, x: Tensor) -> list[Step]:
             words = str(problem).split("\n")[0]
             raise ValueError(f"{name} cannot be drawn, as its way depends on its input: {words}") from problem
         try:
-            ShapeProp(fx.GraphModule(block, graph)).propagate(x)
+            _Shapes(fx.GraphModule(block, graph)).run(x.detach().clone())  # a block may write into what it is given
         except Exception as problem:
             reason = str(problem.__cause__ or problem).split("\n")[0]
             raise ValueError(f"{name} cannot take an input of shape {tuple(x.shape)}: {reason}") from problem
-    nodes = [node for node in graph.nodes if "tensor_meta" in node.meta and node.op not in ("output", "get_attr")]
+    nodes = [node for node in graph.nodes if SHAPE in node.meta and node.op not in ("output", "get_attr")]
     numbers = {node: index for index, node in enumerate(nodes)}
     return [_step(node, block, numbers) for node in nodes]
 
@@ -81,9 +85,19 @@ class _Calls(fx.Tracer):
         return not isinstance(module, nn.Sequential)
 
 
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes at each node the shape of the first tensor in what it gave, if there is one."""
+
+    def run_node(self, node: fx.Node) -> Any:
+        result = super().run_node(node)
+        first = next(tensors_in(result), None)
+        if first is not None:
+            node.meta[SHAPE] = tuple(first.shape)
+        return result
+
+
 def _step(node: fx.Node, block: nn.Module, numbers: dict[fx.Node, int]) -> Step:
-    meta = node.meta["tensor_meta"]
-    shape = tuple(meta.shape if hasattr(meta, "shape") else meta[0].shape)
+    shape = node.meta[SHAPE]
     inputs = tuple(numbers[source] for source in node.all_input_nodes if source in numbers)
     if node.op == "call_module":
         module = block.get_submodule(node.target)
@@ -106,8 +120,10 @@ def _kernel(module: nn.Module) -> str:
     size = getattr(getattr(module, "conv", module), "kernel_size", None)
     if size is None:
         return ""
-    rows, cols = (size, size) if isinstance(size, int) else size
-    return f" {rows}x{cols}"
+    if isinstance(size, int):
+        dims = re.search(r"(\d)d$", type(module).__name__)  # MaxPool1d
+        size = (size,) * (int(dims[1]) if dims else 2)
+    return f" {'x'.join(map(str, size))}"
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------

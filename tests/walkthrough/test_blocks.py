@@ -77,3 +77,34 @@ def test_an_input_that_does_not_fit_and_a_way_that_depends_on_values_are_said() 
 def test_words_tell_the_modules_in_order() -> None:
     words = repr(show_block(Bottleneck(16, 16), torch.zeros(1, 16, 8, 8), "mine"))
     assert words.startswith("mine: input (16 x 8 x 8) -> cv1 Conv 1x1 (8 x 8 x 8) -> cv2 Conv 3x3")
+
+
+def test_an_input_that_does_not_fit_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="Conv2d cannot take an input"):
+        show_block(nn.Conv2d(3, 4, 3), torch.zeros(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="a tensor as its input, not list"):
+        show_block(nn.Conv2d(3, 4, 3), [1])
+    assert capfd.readouterr() == ("", "")
+
+
+class Named(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"half": x[:, ::2], "all": x.relu_()}
+
+
+def test_a_module_that_gives_several_tensors_has_the_shape_of_the_first_and_the_input_stays() -> None:
+    x = torch.full((1, 4, 8, 8), -1.0)
+    steps = steps_of(nn.Sequential(Named()), x)
+    assert [(step.what, step.shape) for step in steps] == [("input", (1, 4, 8, 8)), ("Named", (1, 2, 8, 8))]
+    assert (x == -1).all()
+
+
+def test_windows_are_told_for_one_to_three_dimensions() -> None:
+    one = nn.Sequential(nn.Conv1d(3, 4, 3), nn.MaxPool1d(2), nn.ReLU())
+    assert [step.what for step in steps_of(one, torch.zeros(1, 3, 8))[1:]] == ["Conv1d 3", "MaxPool1d 2", "ReLU"]
+    three = nn.Sequential(nn.Conv3d(1, 1, (1, 3, 5)), nn.AvgPool3d(2))
+    assert [step.what for step in steps_of(three, torch.zeros(1, 1, 8, 8, 8))[1:]] == [
+        "Conv3d 1x3x5",
+        "AvgPool3d 2x2x2",
+    ]
+    assert "Conv1d 3 (4 x 6)" in repr(show_block(one, torch.zeros(1, 3, 8)))
