@@ -560,3 +560,85 @@ def test_the_live_page_is_told_everything(stepper):
     assert page.values["step"] == stepper.step
     assert [action["method"] for action in page.actions][:3] == ["first", "back", "next"]
     assert [control["name"] for control in page.controls][:2] == ["step", "frame"]
+
+
+# -- unusual values ----------------------------------------------------------------------------------------------------
+
+
+def opened(value: object, view: str) -> Stepper:
+    w = Stepper(trace(lambda x: x)(value))
+    w.view = view
+    assert not w.message
+    return w
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 3, 4), (0, 0, 0), (3, 0, 4), (0,), (0, 3, 32, 32)])
+def test_tensors_with_nothing_in_them_are_shown_in_every_view(shape):
+    for view in ("table", "histogram", "image"):
+        w = opened(torch.zeros(shape), view)
+        w.next()
+        w.back()
+        assert w.plane == 0
+        assert w.as_scene().rows[1][0].title == ("x[0]" if shape == (3, 0, 4) and view == "table" else "x")
+
+
+LARGEST = float(np.finfo(np.float64).max)
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        (np.full((4, 4), np.finfo(np.float32).min), 1),
+        (np.full(3, LARGEST), 1),
+        (np.full(3, 2.5), 1),
+        (np.array([1_763_000_000_000_000_000, 1_763_000_000_000_002_000]), None),
+        (np.array([0, 5e-324]), 1),
+        (np.array([-LARGEST, LARGEST, 0.0]), 30),
+        (np.array([0.0, 1.0, np.nan, np.inf]), 30),
+        (np.array([3, 5, 5]), 3),
+        (np.array([2**60, 2**60 + 1]), 1),
+    ],
+)
+def test_histograms_hold_every_finite_value_whatever_its_size(values, bars, tmp_path):
+    w = opened(values, "histogram")
+    (mark,) = w.as_scene().rows[1][0].marks
+    assert sum(mark.counts) == np.isfinite(values).sum()
+    assert bars is None or len(mark.counts) == bars
+    assert all(low < high for low, high in zip(mark.edges, mark.edges[1:], strict=False))
+    assert w.as_scene().rows[1][0].x_label == ("x / 1e+300" if LARGEST in values.tolist() else "x")
+    w.save(tmp_path / "histogram.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 70000), "1 x 70000, shown: one of 18 columns"),
+        ((70000, 2), "70000 x 2, shown: one of 18 rows"),
+        ((4096, 4), "4096 x 4, blue"),
+    ],
+)
+def test_images_too_large_for_a_page_are_thinned_out_and_say_so(shape, words, tmp_path):
+    w = opened(np.arange(np.prod(shape)).reshape(shape), "image")
+    panel = w.as_scene().rows[1][0]
+    assert words in panel.caption
+    assert f"to yellow {np.prod(shape) - 1:.4g}" in panel.caption
+    assert max(panel.layers[0].pixels.shape) <= 4096
+    assert w.widget is not None
+    w.save(tmp_path / "image.png")
+
+
+def test_a_large_photograph_is_thinned_out_too():
+    panel = opened(np.zeros((16, 9000, 3), np.uint8), "image").as_scene().rows[1][0]
+    assert panel.caption == "16 x 9000 pixels, shown: one of 3 columns"
+    assert panel.layers[0].pixels.shape == (16, 3000, 3)
+
+
+def test_keys_that_no_picture_can_hold_are_drawn_without_what_cannot_be_drawn(tmp_path):
+    w = opened({"a\x00b": torch.zeros(2, 2), "c\udc80": 1}, "table")
+    assert [row[0] for row in w.as_scene().rows[1][0].rows] == ["a\ufffdb", "c\ufffd"]
+    w.name = "x.a\x00b"
+    assert w.result.opened.shape == (2, 2)
+    w.save(tmp_path / "keys.png")
+    (w.words() + repr(w.as_scene())).encode()
+    json.dumps(to_json(w.as_scene()), ensure_ascii=False).encode()
+    assert w.widget is not None

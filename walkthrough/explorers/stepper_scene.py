@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from walkthrough.explorers.stepper_reading import NOTHING, Overlay
-from walkthrough.explorers.stepper_value import open_value, shortened
+from walkthrough.explorers.stepper_value import open_value, printable, shortened
 from walkthrough.images import faded
 from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
@@ -38,7 +38,7 @@ def stepper_scene(result: Stepped) -> Scene:
         state = result.state
         below.append(open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row))
     elif result.name:
-        below.append(Table(("name", "value"), ((result.name, "has no value yet"),)))
+        below.append(Table(("name", "value"), ((printable(result.name), "has no value yet"),)))
     if result.state.pictures:
         below.append(_picture(result))
     rows = ((_source(result), _variables(result)), tuple(below))
@@ -111,7 +111,7 @@ def _picture(result: Stepped) -> Panel:
     objects = Boxes(np.reshape(boxes, (-1, 4)), labels, width=1.2 if layers else 2.0, drag=drag)
     words = overlay.words
     if overlay.reading != NOTHING:
-        words = f"{result.name} read as {overlay.reading}: {words}".rstrip(": ")
+        words = f"{printable(result.name)} read as {overlay.reading}: {words}".rstrip(": ")
     editing = {"draw": "objects", "drawn": (float(state.new_class),)} if state.live is not None else {}
     return Panel((Picture(pixels), objects, *layers), width, height, shown.name, words, **editing)
 
@@ -133,7 +133,7 @@ def step_in_words(result: Stepped) -> str:
             )
     lines += [f"  raises {step.error}"] if step.error else []
     if result.overlay.layers:
-        lines.append(f"drawn: {result.name} as {result.overlay.reading}")
+        lines.append(f"drawn: {printable(result.name)} as {result.overlay.reading}")
     return "\n".join(lines)
 
 
@@ -141,4 +141,4 @@ def plain(value: Value) -> str:
     """A value without its statistics: shape and type; whole numbers and words as they are."""
     if value.kind in ("tensor", "array"):
         return f"{value.shape} {value.dtype}"
-    return value.type if value.type in ("float", "complex") else value.text
+    return value.type if value.type in ("float", "complex") else printable(value.text)

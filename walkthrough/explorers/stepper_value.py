@@ -1,6 +1,7 @@
 """A recorded value opened: as a table, a histogram or an image."""
 
 import re
+import unicodedata
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from walkthrough.scene import Chart, Histogram, Panel, Picture, Table
 from walkthrough.trace import Value
 
 TABLE, HISTOGRAM, IMAGE = "table", "histogram", "image"
-MOST_ROWS, MOST_COLUMNS, BINS, WORD, SMALLEST_PHOTO = 18, 8, 30, 34, 16
+MOST_ROWS, MOST_COLUMNS, BINS, WORD, SMALLEST_PHOTO, LARGEST_SIDE = 18, 8, 30, 34, 16, 4096
+HUGE = 1e300  # larger values are drawn as multiples of this: axes are computed with sums of what is on them
+EXACT = 2**52  # whole numbers up to here, and halves between them, are exact in double precision
 PHOTO = re.compile("image|img|photo|picture|pixel")
 TARGET_COLUMNS = ("image", "class", "xc", "yc", "w", "h")
 
@@ -18,7 +21,7 @@ def open_value(
     name: str, value: Value, before: Value | None, view: str, plane: int, first_row: int
 ) -> Table | Chart | Panel:
     """A value as a panel; before: what the name held until now, to tell what changed."""
-    array = value.array
+    array, name = value.array, printable(name)
     if array is None or array.dtype.kind not in "biufc":
         return _parts(name, value, first_row) if array is None else _table(name, value, before, plane, first_row)
     if view == HISTOGRAM:
@@ -31,7 +34,7 @@ def open_value(
 def planes(value: Value | None) -> int:
     """How many tables a value of more than two dimensions consists of."""
     array = value.array if value is not None else None
-    return int(np.prod(array.shape[:-2])) if array is not None and array.ndim > 2 else 1
+    return max(int(np.prod(array.shape[:-2])), 1) if array is not None and array.ndim > 2 else 1
 
 
 def rows_of(value: Value | None) -> int:
@@ -46,16 +49,20 @@ def rows_of(value: Value | None) -> int:
 def _plane(array: np.ndarray, plane: int) -> np.ndarray:
     """One table (rows, columns) of an array: of vectors, each value is a row."""
     if array.ndim > 2:
-        index = np.unravel_index(min(plane, int(np.prod(array.shape[:-2])) - 1), array.shape[:-2])
-        return array[index]
+        index = _index(array, plane)
+        return array[index] if index is not None else np.empty((0, array.shape[-1]), array.dtype)
     return array.reshape(-1, 1) if array.ndim < 2 else array
 
 
+def _index(array: np.ndarray, plane: int) -> tuple[int, ...] | None:
+    """Of one table among those of an array: its place along the leading dimensions; None where there is no table."""
+    count = int(np.prod(array.shape[:-2]))
+    return tuple(map(int, np.unravel_index(min(plane, count - 1), array.shape[:-2]))) if count else None
+
+
 def _title(name: str, array: np.ndarray, plane: int) -> str:
-    if array.ndim <= 2:
-        return name
-    index = np.unravel_index(min(plane, int(np.prod(array.shape[:-2])) - 1), array.shape[:-2])
-    return f"{name}[{', '.join(map(str, index))}]"
+    index = _index(array, plane) if array.ndim > 2 else None
+    return name if index is None else f"{name}[{', '.join(map(str, index))}]"
 
 
 def _table(name: str, value: Value, before: Value | None, plane: int, first_row: int) -> Table:
@@ -97,7 +104,7 @@ def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, .
             columns += [name] if flat.shape[1] == 1 else [f"{name} {k}" for k in range(flat.shape[1])]
             words += [[_word(item) for item in column] for column in flat.T.tolist()]
         return ("", *columns), tuple((str(k), *row) for k, row in enumerate(zip(*words, strict=True)))
-    rows = tuple((name, part.type, shortened(part.text)) for name, part in value.parts)
+    rows = tuple((shortened(name), part.type, shortened(part.text)) for name, part in value.parts)
     return ("part", "type", "value"), rows or (("", value.type, shortened(value.text)),)
 
 
@@ -117,13 +124,28 @@ def _histogram(name: str, value: Value, array: np.ndarray) -> Chart:
     values = np.abs(array) if array.dtype.kind == "c" else array
     values = values.astype(np.float64).ravel()
     values = values[np.isfinite(values)]
-    if array.dtype.kind in "biu" and values.size and values.max() - values.min() < BINS:
-        edges = np.arange(values.min(), values.max() + 2) - 0.5  # whole numbers get a bar each
-    else:
-        edges = np.histogram_bin_edges(values, BINS)
+    huge = values.size and np.abs(values).max() > HUGE
+    values = values / HUGE if huge else values
+    edges = _edges(values, array.dtype.kind in "biu")
     counts, _ = np.histogram(values, edges)
     mark = Histogram(tuple(map(float, edges)), tuple(map(float, counts)))
-    return Chart((mark,), name, value.remark, name, "count")
+    return Chart((mark,), name, value.remark, f"{name} / {HUGE:g}" if huge else name, "count")
+
+
+def _edges(values: np.ndarray, whole: bool) -> np.ndarray:
+    """Bounds of the bars: one for each whole number where they are few, one for a constant, otherwise 30 of one width.
+
+    Fewer where the values are so close together, for their size, that no number lies between two bounds.
+    """
+    if not values.size:
+        return np.linspace(0, 1, BINS + 1)
+    low, high = float(values.min()), float(values.max())
+    if whole and high - low < BINS and max(-low, high) < EXACT:
+        return np.arange(low, high + 2) - 0.5
+    if low == high:
+        half = max(0.5, 1e-6 * abs(low))
+        return np.array([low - half, high + half])
+    return np.unique(np.linspace(low, high, BINS + 1))
 
 
 def _image(name: str, value: Value, array: np.ndarray, plane: int) -> Panel:
@@ -131,7 +153,8 @@ def _image(name: str, value: Value, array: np.ndarray, plane: int) -> Panel:
     photo = _photo(name, array, plane)
     if photo is not None:
         rows, columns = photo.shape[:2]
-        return Panel((Picture(photo),), columns, rows, name, f"{rows} x {columns} pixels")
+        shown, every = _thinned(photo)
+        return Panel((Picture(shown, (0, 0, columns, rows)),), columns, rows, name, f"{rows} x {columns} pixels{every}")
     array = np.abs(array) if array.dtype.kind == "c" else array
     table = _plane(array, plane)
     if not table.size:
@@ -139,9 +162,18 @@ def _image(name: str, value: Value, array: np.ndarray, plane: int) -> Panel:
     low, high = (float(np.nanmin(table)), float(np.nanmax(table))) if np.isfinite(table).any() else (0.0, 0.0)
     rows, columns = table.shape
     width, height = max(columns, rows / 2.5), max(rows, columns / 5)  # a row of numbers gets a height to be seen in
-    caption = f"{rows} x {columns}, blue {low:.4g} to yellow {high:.4g}" + (f"; {value.remark}" if value.remark else "")
-    picture = Picture(heat(table), (0, 0, width, height))
+    shown, every = _thinned(table)
+    caption = f"{rows} x {columns}{every}, blue {low:.4g} to yellow {high:.4g}"
+    caption += f"; {value.remark}" if value.remark else ""
+    picture = Picture(heat(shown), (0, 0, width, height))
     return Panel((picture,), width, height, _title(name, array, plane), caption)
+
+
+def _thinned(pixels: np.ndarray) -> tuple[np.ndarray, str]:
+    """What is too large for a page with rows and columns left out, and the words that say so."""
+    down, across = (-(-side // LARGEST_SIDE) for side in pixels.shape[:2])
+    words = [f"one of {step} {what}" for step, what in ((down, "rows"), (across, "columns")) if step > 1]
+    return np.ascontiguousarray(pixels[::down, ::across]), f", shown: {' and '.join(words)}" if words else ""
 
 
 def _photo(name: str, array: np.ndarray, plane: int) -> np.ndarray | None:
@@ -164,4 +196,14 @@ def shortened(words: str, most: int = WORD) -> str:
     >>> shortened("a long line of words", 10)
     'a long ...'
     """
+    words = printable(words)
     return words if len(words) <= most else words[: most - 4].rstrip() + " ..."
+
+
+def printable(words: str) -> str:
+    """Words without control characters and halves of surrogate pairs, which no picture and no page can hold.
+
+    >>> printable("a\\x00b")
+    'a\ufffdb'
+    """
+    return "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in words)
