@@ -1,5 +1,7 @@
 """Values in words: whatever a function may hold, without addresses, without being touched."""
 
+import time
+from array import array
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -83,3 +85,38 @@ def test_parts_of_containers_are_found_by_path():
     value = value_of({"pair": Pair(torch.arange(3), 5)})
     assert np.array_equal(value.part("pair.first").array, [0, 1, 2])
     assert value.part("pair.third") is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.tensor([[1.0], [float("nan")]]).expand(2, 2_000_000_000),
+        lambda: np.broadcast_to(np.array([[1.0], [np.nan]], np.float32), (2, 2_000_000_000)),
+    ],
+)
+def test_what_is_only_repeated_is_read_once(make):
+    start = time.perf_counter()
+    value = value_of(make())
+    assert time.perf_counter() - start < 2
+    assert value.text == "(2, 2000000000) float32, 1 to 1, mean 1, 2000000000 NaN"
+
+
+def test_windows_that_overlap_are_sampled_and_say_so():
+    value = value_of(np.lib.stride_tricks.sliding_window_view(np.arange(100_000.0), 50_000))
+    assert value.text.startswith("(50001, 50000) float64, 0 to 9")
+    assert value.text.endswith("(of a sample)")
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf", "ignore:The PyTorch API of nested tensors")
+def test_kinds_of_tensors_and_arrays_that_numpy_does_not_know():
+    assert value_of(torch.full((9,), 2, dtype=torch.complex32)).text == "(9,) complex32, 2 to 2, mean 2"
+    assert value_of(torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])).text == "2 of float32"
+    masked = np.ma.masked_array([1.0, 2.0, 999.0] * 4, mask=[0, 0, 1] * 4)
+    assert value_of(masked).text == "(12,) float64, 1 to 2, mean 1.5, 4 masked"
+
+
+def test_the_beginning_of_long_bytes_is_looked_at_only():
+    start = time.perf_counter()
+    assert value_of(bytearray(10**8)).text.endswith("...")
+    assert value_of(array("i", [7]) * 10**7).text.startswith("array('i', [7, 7, 7")
+    assert time.perf_counter() - start < 0.5

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from walkthrough.trace.values import MOST_SHOWN, Copies, Stats, Value, number_text
 
 PIECE = 64 * 2**20  # bytes that are looked at together
+SAMPLED = " (of a sample)"
 
 
 def tensor_pieces(tensor: Tensor) -> Iterator[np.ndarray]:
@@ -24,12 +25,18 @@ def tensor_pieces(tensor: Tensor) -> Iterator[np.ndarray]:
     for piece in _pieces(tensor):
         piece = piece.resolve_conj().resolve_neg()
         small = piece.is_floating_point() and piece.dtype not in (torch.float64, torch.float32, torch.float16)
+        piece = piece.to(torch.complex64) if piece.dtype is torch.complex32 else piece
         yield (piece.float() if small else piece).clone().cpu().numpy()
 
 
 def readable(tensor: Tensor) -> bool:
     """Whether a tensor holds numbers of its own: no sparse or meta tensor, no stand-in of vmap, fake or quantized."""
-    plain = tensor.layout is torch.strided and not tensor.is_quantized and tensor.device.type != "meta"
+    plain = (
+        tensor.layout is torch.strided
+        and not tensor.is_quantized
+        and not tensor.is_nested
+        and tensor.device.type != "meta"
+    )
     stands_in = type(tensor).__torch_dispatch__ is not torch._C._disabled_torch_dispatch_impl  # FakeTensor and others
     if not plain or (stands_in and type(tensor) not in (Tensor, nn.Parameter)):
         return False
@@ -51,17 +58,20 @@ def _pieces(values: Any) -> Iterator[Any]:
 
 
 def describe_tensor(tensor: Tensor, copies: Copies) -> Value:
-    dtype, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+    """A tensor as it is now."""
+    dtype, shape = str(tensor.dtype).removeprefix("torch."), () if tensor.is_nested else tuple(tensor.shape)
     device, kind = str(tensor.device), type(tensor).__name__
-    stats = array = None
+    stats, array, sampled = None, None, False
     if not readable(tensor) or tensor.nbytes <= min(PIECE, copies.largest):
         for piece in tensor_pieces(tensor):  # one, or none
             stats, array = stats_of([piece]), piece
     else:
-        stats = stats_of(tensor_pieces(tensor))
+        distinct, sampled = _distinct(tensor.detach(), [stride * tensor.itemsize for stride in tensor.stride()])
+        stats = stats_of(tensor_pieces(distinct), 1 if sampled else tensor.numel() // max(distinct.numel(), 1))
         for piece in tensor_pieces(beginning(tensor, copies.largest)):
             array = piece
-    words = _array_text(shape, dtype, stats, array)
+    words = _array_text(shape, dtype, stats, array) if not tensor.is_nested else f"{len(tensor.unbind())} of {dtype}"
+    words += SAMPLED if sampled else ""
     words += "" if device == "cpu" else f", on {device}"
     words += ", carries gradient" if tensor.requires_grad else ""
     copy = copies.keep(array) if array is not None else None
@@ -69,13 +79,34 @@ def describe_tensor(tensor: Tensor, copies: Copies) -> Value:
 
 
 def describe_array(array: np.ndarray, copies: Copies) -> Value:
-    kind, array = type(array).__name__, np.asarray(array)
-    copy, stats = None, stats_of(_pieces(array))
+    """An array as it is now."""
+    kind, masked = type(array).__name__, np.ma.count_masked(array) if isinstance(array, np.ma.MaskedArray) else 0
+    valid = array.compressed() if masked else np.asarray(array)
+    array = np.asarray(array)
+    distinct, sampled = _distinct(valid, list(valid.strides))
+    stats = stats_of(_pieces(distinct), 1 if sampled else valid.size // max(distinct.size, 1))
+    copy = None
     if not array.dtype.hasobject:
         kept = array if array.nbytes <= copies.largest else beginning(array, copies.largest)
         copy = copies.keep(np.array(kept))
-    words = _array_text(array.shape, str(array.dtype), stats, copy.array if copy else None)
+    words = _array_text(array.shape, str(array.dtype), stats, copy.array if copy and not masked else None)
+    words += (f", {masked} masked" if masked else "") + (SAMPLED if sampled else "")
     return Value("array", kind, words, array.shape, str(array.dtype), "", stats, copy=copy)
+
+
+def _distinct(values: Any, strides: list[int]) -> tuple[Any, bool]:
+    """A tensor or array without the dimensions that only repeat it (stride 0), and whether it is a sample: of windows
+    that overlap, which are many times what is in memory.
+    """
+    keep = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)
+    values = values[keep] if strides else values
+    held = sum(abs(stride) * (size - 1) for stride, size in zip(strides, values.shape, strict=True)) + values.itemsize
+    if values.nbytes <= max(PIECE, 4 * held):
+        return values, False
+    for dim in sorted(range(len(strides)), key=lambda dim: -values.shape[dim]):
+        step = min(values.shape[dim], -(-values.nbytes // PIECE))
+        values = values[(slice(None),) * dim + (slice(None, None, step),)]
+    return values, True
 
 
 def same_content(obj: Any, value: Value) -> bool | None:
@@ -108,8 +139,8 @@ def beginning(values: Any, room: int) -> Any:
     return values
 
 
-def stats_of(pieces: Any) -> Stats | None:
-    """Of all pieces together; None of nothing, of words and of what has no order."""
+def stats_of(pieces: Any, times: int = 1) -> Stats | None:
+    """Of all pieces together, each of which there is so many times; None of nothing, words and what has no order."""
     low, high, total, count, nan, inf = np.inf, -np.inf, 0.0, 0, 0, 0
     for piece in pieces:
         if piece.dtype.kind not in "biufc" or not piece.size:
@@ -125,6 +156,7 @@ def stats_of(pieces: Any) -> Stats | None:
                 piece_low, piece_high = values.min(), values.max()
             low, high = min(low, float(piece_low)), max(high, float(piece_high))
             total, count = total + float(np.add.reduce(values, axis=None, dtype=np.float64)), count + values.size
+    nan, inf = nan * times, inf * times
     if not count:
         return Stats(0.0, 0.0, 0.0, nan, inf) if nan or inf else None
     return Stats(low, total / count, high, nan, inf)
