@@ -85,6 +85,17 @@ def test_parts_of_containers_are_found_by_path():
     value = value_of({"pair": Pair(torch.arange(3), 5)})
     assert np.array_equal(value.part("pair.first").array, [0, 1, 2])
     assert value.part("pair.third") is None
+    assert value.part("") is value
+
+
+def test_parts_are_found_under_keys_with_dots_and_without_letters():
+    held = {"fc": {"weight": 1, "bias": 2}, "fc.weight": 3, "": {"": 4}, "a.b.c": {"d.e": 5}}
+    value = value_of(held)
+    found = [value.part(path).text for path in ("fc.weight", "fc.bias", ".", "a.b.c.d.e")]
+    assert found == ["3", "2", "4", "5"]
+    assert value.part("").type == "dict"
+    assert value.part("") is not value
+    assert value.part("fc.weight.x") is None
 
 
 @pytest.mark.parametrize(

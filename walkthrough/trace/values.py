@@ -85,11 +85,16 @@ class Value:
         return f"copied: the first {' x '.join(map(str, self.array.shape))} of {' x '.join(map(str, self.shape))}"
 
     def part(self, path: str) -> "Value | None":
-        """The part of a container under a name such as "row" or "0.row"; None where there is none."""
-        found: Value | None = self
-        for name in filter(None, path.split(".")):
-            found = dict(found.parts).get(name) if found else None
-        return found
+        """The part of a container under a name such as "row", "0.row" or, of a key with dots, "0.fc.weight".
+
+        None where there is none; the container itself under "", unless that is a key of it.
+        """
+        for key, part in sorted(self.parts, key=lambda part: -len(part[0])):  # "fc.weight" before "fc"
+            if path == key:
+                return part
+            if path.startswith(f"{key}.") and (found := part.part(path[len(key) + 1 :])) is not None:
+                return found
+        return None if path else self
 
     def __repr__(self) -> str:
         return self.text
