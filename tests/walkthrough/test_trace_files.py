@@ -114,3 +114,98 @@ def test_pickled_arrays_are_not_read(tmp_path, recording):
             np.lib.format.write_array(entry, np.array([{"code": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="not a trace"):
         load_trace(path)
+
+
+def written(path, content, copies) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("trace.json", json.dumps(content))
+        for name, data in copies.items():
+            file.writestr(name, data)
+
+
+@pytest.fixture
+def small() -> Trace:
+    def work(x):
+        y = [x * 2, 1]
+        return y
+
+    return trace(work)(torch.arange(20.0))
+
+
+def test_damaged_files_are_read_as_they_were_or_get_a_sentence(small, tmp_path):
+    path = tmp_path / "damaged.trace"
+    small.save(path)
+    raw = path.read_bytes()
+    damaged = [raw[:at] + bytes([raw[at] ^ 0x55]) + raw[at + 1 :] for at in range(0, len(raw), 3)]
+    damaged += [raw[:at] + raw[at + 10 :] for at in range(0, len(raw), 40)]
+    refused = 0
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            assert "trace of" in repr(load_trace(path))
+        except ValueError as problem:
+            assert "is not a trace that this version can read" in str(problem)  # noqa: PT017
+            refused += 1
+    assert refused > len(damaged) / 2
+
+
+def test_fields_that_make_no_sense_get_a_sentence_when_read(small, tmp_path):
+    path = tmp_path / "wrong.trace"
+    small.save(path)
+    with zipfile.ZipFile(path) as file:
+        original = json.loads(file.read("trace.json"))
+        copies = {name: file.read(name) for name in file.namelist() if name != "trace.json"}
+
+    def loads(change) -> None:
+        content = json.loads(json.dumps(original))
+        change(content)
+        written(path, content, copies)
+        load_trace(path)
+
+    loads(lambda content: None)
+    wrong = [
+        lambda c: c["calls"][0].update(parent=0),
+        lambda c: c["calls"][0].update(source=7),
+        lambda c: c["calls"][0].update(name=None),
+        lambda c: c["steps"][1].update(call=-1),
+        lambda c: c["steps"][1].update(call="0"),
+        lambda c: c["steps"][1].update(kind="jump"),
+        lambda c: c["steps"][1].update(index=0),
+        lambda c: c["steps"][0]["changes"][0].__setitem__(2, -1),
+        lambda c: c["steps"][0]["changes"][0].__setitem__(2, None),
+        lambda c: c["values"][0].update(text=5),
+        lambda c: c["values"][0].update(shape=[2, 3]),
+        lambda c: c["values"][-1].update(parts=[["0", 10**6]]),
+        lambda c: c["sources"][0].update(lines=[1]),
+        lambda c: c.update(returned=True),
+        lambda c: c.update(notes=[None]),
+        lambda c: c.pop("steps"),
+    ]
+    for change in wrong:
+        with pytest.raises(ValueError, match="is not a trace that this version can read"):
+            loads(change)
+
+
+def test_a_folder_gets_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        load_trace(tmp_path)
+
+
+def test_saving_leaves_a_whole_file_or_the_one_before(small, tmp_path, monkeypatch):
+    path = tmp_path / "kept.trace"
+    small.save(path)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "write_array", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            small.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.trace"]
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        small.save(tmp_path / "none" / "kept.trace")
+
+
+def test_words_that_are_no_unicode_come_back(tmp_path):
+    recording = trace(lambda d: d)({"\udc80": 1})
+    recording.save(tmp_path / "half.trace")
+    assert load_trace(tmp_path / "half.trace").returned.parts[0][0] == "\udc80"

@@ -12,7 +12,7 @@
 ['0', '1', '3', '9']
 """
 
-from walkthrough.trace.files import load_trace
+from walkthrough.trace.reading import load_trace
 from walkthrough.trace.record import Call, Change, Excerpt, RecordedError, Source, Step
 from walkthrough.trace.recording import Trace, trace
 from walkthrough.trace.values import Stats, Value

@@ -1,6 +1,8 @@
-"""A Trace in one file: a zip of trace.json and one .npy for each copy. Reading it executes nothing."""
+"""Writes a Trace to one file: a zip of trace.json and one .npy for each copy; reading.py reads it."""
 
 import json
+import os
+import secrets
 import zipfile
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -8,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from walkthrough.trace.record import Call, Change, RecordedError, Source, Step
+from walkthrough.trace.record import RecordedError, Step
 from walkthrough.trace.recording import Trace
-from walkthrough.trace.values import Copy, Stats, Value
+from walkthrough.trace.values import Value
 
 FORMAT, VERSION = "walkthrough trace", 1
 
@@ -52,53 +54,22 @@ def save_trace(recording: Trace, path: str | Path) -> None:
         "notes": recording.notes,
         "values": listed,
     }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        file.writestr("trace.json", json.dumps(content, ensure_ascii=False))
-        for number, array in copies.values():
-            with file.open(f"{number}.npy", "w") as entry:
-                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+    _write(Path(path), content, list(copies.values()))
 
 
-def load_trace(path: str | Path) -> Trace:
-    """Read a Trace that Trace.save wrote. Its result is None, its error a RecordedError with the words of the original.
-
-    Raises:
-        ValueError: the file is none of these. FileNotFoundError: there is none.
-    """
+def _write(path: Path, content: dict[str, Any], copies: list[tuple[int, np.ndarray]]) -> None:
+    """To a file beside it first: where something goes wrong, what was there before stays."""
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with zipfile.ZipFile(path) as file:
-            content = json.loads(file.read("trace.json"))
-            if content.get("format") != FORMAT or content.get("version") != VERSION:
-                raise ValueError(f"format {content.get('format')!r}, version {content.get('version')!r}")
-            return _read(content, file)
-    except (zipfile.BadZipFile, KeyError, TypeError, IndexError, AttributeError, EOFError, ValueError) as problem:
-        raise ValueError(f"{path} is not a trace that this version can read ({problem})") from problem
-
-
-def _read(content: dict[str, Any], file: zipfile.ZipFile) -> Trace:
-    copies: dict[int, Copy] = {-1: Copy(None)}
-    values: list[Value] = []
-
-    def found(place: int | None) -> Value | None:
-        return None if place is None else values[place]
-
-    for entry in content["values"]:  # parts come before what they are parts of
-        number = entry["copy"]
-        if number is not None and number not in copies:
-            with file.open(f"{number}.npy") as array:
-                copies[number] = Copy(np.lib.format.read_array(array, allow_pickle=False))
-        words = [entry[name] for name in ("kind", "type", "text")]
-        parts = tuple((name, found(place)) for name, place in entry["parts"])
-        stats = Stats(*entry["stats"]) if entry["stats"] else None
-        copy = None if number is None else copies[number]
-        values.append(Value(*words, tuple(entry["shape"]), entry["dtype"], entry["device"], stats, parts, copy))
-    steps = tuple(
-        Step(**step | {"changes": tuple(Change(name, kind, found(v), note) for name, kind, v, note in step["changes"])})
-        for step in content["steps"]
-    )
-    calls = tuple(Call(**call) for call in content["calls"])
-    sources = tuple(Source(**source | {"lines": tuple(source["lines"])}) for source in content["sources"])
-    error = RecordedError(content["error"]) if content["error"] else None
-    return Trace(
-        content["name"], steps, calls, sources, None, found(content["returned"]), error, tuple(content["notes"])
-    )
+        with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            words = json.dumps(content, ensure_ascii=False)
+            file.writestr("trace.json", words.encode("utf-8", "backslashreplace"))  # half a surrogate pair as \udc80
+            for number, array in copies:
+                with file.open(f"{number}.npy", "w") as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

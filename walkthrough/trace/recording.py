@@ -148,7 +148,7 @@ class Trace:
     @staticmethod
     def load(path: str | Path) -> "Trace":
         """Read what save wrote. Raises ValueError for other files."""
-        from walkthrough.trace.files import load_trace
+        from walkthrough.trace.reading import load_trace
 
         return load_trace(path)
 
