@@ -642,3 +642,106 @@ def test_keys_that_no_picture_can_hold_are_drawn_without_what_cannot_be_drawn(tm
     (w.words() + repr(w.as_scene())).encode()
     json.dumps(to_json(w.as_scene()), ensure_ascii=False).encode()
     assert w.widget is not None
+
+
+def test_parts_under_keys_with_dots_without_letters_and_of_one_name_are_opened():
+    weights = torch.nn.Sequential(nn.Linear(2, 3)).state_dict()
+    w = Stepper(trace(lambda held, odd: 1)(dict(weights), {"": "none", 1: "one", "1": "word", "a": {"b": "deep"}}))
+    found = {}
+    for name in w.state.openable[1:-1]:  # the last is what is returned, later
+        w.name = name
+        assert not w.message
+        assert w.result.opened is not None, name
+        found[name] = w.result.opened.text
+    assert w.state.openable[1:5] == ("held", "held.0.weight", "held.0.bias", "odd")
+    assert [found[f"odd.{key}"] for key in ("", "1", "1 (2)")] == ["'none'", "'one'", "'word'"]
+    assert found["odd.a.b"] == "'deep'"
+    w.name = "held.0.weight"
+    assert np.array_equal(w.result.opened.array, weights["0.weight"].numpy())
+
+
+class Remembering(nn.Module):
+    def forward(self, x):
+        self.hist = [x, x]
+        y = x + 1
+        self.hist = [y, x * 3]
+        return y
+
+
+def test_parts_of_an_objects_variables_are_opened_and_their_changes_found():
+    w = Stepper(trace(Remembering())(torch.ones(2, 2)))
+    w.next()
+    assert "self.hist.1" in w.state.openable
+    w.name = "self.hist.1"
+    assert w.result.opened.array.tolist() == [[1, 1], [1, 1]]
+    w.next_change()
+    assert (w.name, w.message) == ("self.hist.1", "")
+    assert w.result.opened.array.tolist() == [[3, 3], [3, 3]]
+    assert w.result.before.array.tolist() == [[1, 1], [1, 1]]
+    w.previous_change()
+    assert w.result.step.index == 1
+    w.last()
+    w.name = "self.hist.1"
+    w.next_change()
+    assert w.message == "Self.hist does not change any more."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("picked", (), "picked is"),
+        ("row", [], "row is"),
+        ("breakpoints", 12, "breakpoints are line numbers, or (source, line), such as (12, 15), not 12"),
+        ("breakpoints", ["x"], "not ['x']"),
+        ("breakpoints", [float("nan")], "breakpoints are"),
+        ("breakpoints", [(0, 1, 2)], "breakpoints are"),
+        ("view", torch.zeros(3), "view is one of table, histogram, image, not"),
+        ("name", torch.zeros(2, 2), "name is one of"),
+        ("name", np.zeros(2), "name is one of"),
+        ("frame", torch.zeros(3), "frame is one of the running call: mean, not tensor"),
+        ("frame", np.zeros(3), "frame is one of the running call: mean, not array"),
+        ("follow", torch.zeros(3), "follow is True or False, not tensor"),
+        ("stride", torch.zeros(3), "has no meaning here and stays at 0"),
+        ("step", torch.zeros(3), "step is a number between 0 and"),
+        ("recording", 5, "recording is what trace(fn)(its arguments) gave, not 5"),
+        ("pictures", 5, "pictures are what annotate(images, targets) gave, not 5"),
+    ],
+)
+def test_settings_that_cannot_be_get_a_sentence_and_change_nothing(name, value, sentence):
+    w = Stepper(trace(mean)([1, 2, 6]))
+    before, words = w.state, w.words()
+    setattr(w, name, value)
+    assert sentence in w.message
+    assert w.state == before
+    assert w.state.recording is before.recording
+    assert w.words() == words
+    w.as_scene()
+    w.next()
+    assert w.step == 1
+
+
+def test_breakpoints_are_given_as_lines_or_with_their_source():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    w.breakpoints = [FIRST + 3, (0, FIRST + 4)]
+    assert w.breakpoints == ((0, FIRST + 3), (0, FIRST + 4))
+
+
+def test_a_recording_that_is_not_there_is_said_in_words():
+    w = Stepper("nowhere.trace")
+    assert "nowhere.trace" in w.message
+    assert w.words() == w.message
+    w.next_change()
+    w.next()
+    assert w.as_scene().words
+
+
+def test_a_property_that_fails_tells_its_own_error():
+    class Broken(Stepper):
+        @property
+        def broken(self):
+            return self.recording.nonsense
+
+    with pytest.raises(AttributeError, match="'Trace' object has no attribute 'nonsense'"):
+        _ = Broken(trace(mean)([1])).broken
+    with pytest.raises(AttributeError, match="Broken has no setting 'other'"):
+        _ = Broken(trace(mean)([1])).other

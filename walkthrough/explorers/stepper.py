@@ -9,7 +9,7 @@ import torch
 
 from walkthrough.explorers import stepper_moves as moves
 from walkthrough.explorers.base import Action, differs
-from walkthrough.explorers.pictures import PictureExplorer, targets_of
+from walkthrough.explorers.pictures import Annotated, PictureExplorer, targets_of
 from walkthrough.explorers.stepper_reading import NOTHING, Overlay, Place, overlay
 from walkthrough.explorers.stepper_scene import Stepped, step_in_words, stepper_scene
 from walkthrough.explorers.stepper_state import (
@@ -24,6 +24,7 @@ from walkthrough.explorers.stepper_state import (
     with_stops,
     within,
 )
+from walkthrough.explorers.stepper_value import shortened
 from walkthrough.scene import Scene
 from walkthrough.trace import Trace, load_trace, trace
 from yolo_lite.loss import targets as steps_of_matching
@@ -112,6 +113,10 @@ class Stepper(PictureExplorer):
         """Moved objects are recorded again; clicks open variables and set breakpoints; a step opens what it changed."""
         if after.recording is None:
             return after
+        if not isinstance(after.recording, Trace) or not after.recording.steps:
+            raise ValueError(f"recording is what trace(fn)(its arguments) gave, not {_in_words(after.recording)}")
+        if not isinstance(after.pictures, tuple) or not all(isinstance(p, Annotated) for p in after.pictures):
+            raise ValueError(f"pictures are what annotate(images, targets) gave, not {_in_words(after.pictures)}")
         after = super().settle(before, after)
         if after.live is not None and (after.pictures is not before.pictures or after.anchor_t != before.anchor_t):
             recording = _matching(after.pictures, after.live, after.anchor_t)
@@ -144,8 +149,9 @@ class Stepper(PictureExplorer):
         call, opened = call_of(state), opened_of(state)
         variables = variables_of(state)
         changed = {change.name: change for change in step.changes} if call == step.call else {}
-        before = None
-        if state.step and opened is not None and state.name.split(".")[0] in {name.split(".")[0] for name in changed}:
+        before, path = None, f"{state.name}."
+        related = any(path.startswith(f"{name}.") or name.startswith(path) for name in changed)
+        if state.step and opened is not None and related:
             before = value_in(recording.state(state.step - 1, call), state.name)
         drawn = Overlay(NOTHING)
         if state.pictures and opened is not None:
@@ -163,7 +169,7 @@ class Stepper(PictureExplorer):
 
     def words(self) -> str:
         """Where the function is and what changed."""
-        return step_in_words(self.result)
+        return step_in_words(self.result) if self.result is not None else self.message
 
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
@@ -217,10 +223,10 @@ class Stepper(PictureExplorer):
 
     def _to_change(self, find: Callable[[Trace, int, str], int | None], otherwise: str) -> None:
         name = self.state.name
-        root = name if name.startswith("self.") else name.partition(".")[0]
-        if not name:
+        if not name or self.state.recording is None:
             self._say("open a variable first: then this goes to its changes")
             return
+        root = moves.variable_of(self.state.recording, name)
         if self._go(lambda recording, at: find(recording, at, root), f"{root} {otherwise}") and self.state.name != name:
             self.set(name=name)
 
@@ -236,6 +242,10 @@ class Stepper(PictureExplorer):
     def _say(self, sentence: str) -> None:
         self.message = sentence
         self.refresh()
+
+
+def _in_words(value: Any) -> str:
+    return "one in which nothing was recorded" if isinstance(value, Trace) else shortened(repr(value))
 
 
 def _heads(model: Any) -> Heads:

@@ -27,6 +27,12 @@ def next_time(recording: Trace, at: int) -> int | None:
     return _first(recording.steps[at + 1 :], lambda step: step.kind == here.kind and again(step))
 
 
+def variable_of(recording: Trace, name: str) -> str:
+    """The variable that a name is of, or of which it is a part: "self.x" of "self.x.0", "x" of "x.fc.weight"."""
+    known = {change.name for step in recording.steps for change in step.changes}
+    return max((key for key in known if name == key or name.startswith(f"{key}.")), key=len, default=name)
+
+
 def next_change(recording: Trace, at: int, name: str) -> int | None:
     """The next step that gives a name a value."""
     return _first(recording.steps[at + 1 :], lambda step: step.change(name) is not None)

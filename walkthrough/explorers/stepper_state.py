@@ -1,6 +1,9 @@
 """Where a Stepper stands: the settings, and what follows from them when one of them changes."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import NamedTuple
 
 from torch import Tensor
@@ -9,7 +12,7 @@ from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.pictures import PictureState
 from walkthrough.explorers.stepper_moves import Stops
 from walkthrough.explorers.stepper_reading import AUTOMATIC, READINGS
-from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, rows_of
+from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, printable, rows_of
 from walkthrough.show import class_name
 from walkthrough.trace import Trace, Value
 
@@ -52,18 +55,26 @@ def openable(recording: Trace) -> tuple[str, ...]:
     for step in recording:
         for change in step.changes:
             names[change.name] = None
-            for part, inside in change.value.parts if change.value else ():
+            for part, inside in _named(change.value.parts if change.value else ()):
                 names[f"{change.name}.{part}"] = None
-                names |= {f"{change.name}.{part}.{inner}": None for inner, _ in inside.parts}
+                names |= {f"{change.name}.{part}.{inner}": None for inner, _ in _named(inside.parts)}
         if len(names) > MOST_OPTIONS:
             break
     return tuple(names)
 
 
-def _names(state: "State") -> list[str]:
-    """What may be opened, and what is open."""
+def _named(parts: Iterable[tuple[str, Value]]) -> Iterator[tuple[str, Value]]:
+    """Parts by names of their own: the key 1 beside the key "1" becomes "1 (2)"."""
+    counts: Counter[str] = Counter()
+    for key, part in parts:
+        counts[key] += 1
+        yield (key if counts[key] == 1 else f"{key} ({counts[key]})"), part
+
+
+def _names(state: "State") -> dict[str, str]:
+    """What may be opened, and what is open; and the words for it."""
     known = dict.fromkeys((*state.openable, *variables_of(state), state.name))
-    return list(known)
+    return {printable(name): name for name in known}
 
 
 def variables_of(state: "State") -> dict[str, Value]:
@@ -133,13 +144,26 @@ class State(PictureState, Steps):
 def with_stops(state: State) -> State:
     """Breakpoints in full, and the one that was clicked set or removed."""
     source = state.recording.calls[call_of(state)].source
-    stops = tuple((source, int(stop)) if isinstance(stop, int | float) else tuple(stop) for stop in state.breakpoints)
+    given = state.breakpoints if isinstance(state.breakpoints, list | tuple | set | frozenset) else None
+    stops = tuple(_stop(stop, source) for stop in given) if given is not None else (None,)
+    if None in stops:
+        raise ValueError(
+            f"breakpoints are line numbers, or (source, line), such as (12, 15), not {state.breakpoints!r}"
+        )
     if state.picked is not None:
         stop = (source, int(state.picked[0]))
         stops = tuple(other for other in stops if other != stop) if stop in stops else (*stops, stop)
     return (
         state if stops == state.breakpoints and state.picked is None else replace(state, breakpoints=stops, picked=None)
     )
+
+
+def _stop(stop: object, source: int) -> tuple[int, int] | None:
+    """A breakpoint as (source, line); None of what is none."""
+    pair = stop if isinstance(stop, list | tuple) else (source, stop)
+    if len(pair) != 2 or not all(isinstance(number, Real) and number == number // 1 for number in pair):
+        return None
+    return int(pair[0]), int(pair[1])
 
 
 def name_to_open(state: State) -> str:
@@ -165,11 +189,18 @@ def _interest(value: Value) -> int:
 
 
 def value_in(variables: dict[str, Value], name: str) -> Value | None:
-    """A variable, or a part of one, by its name."""
-    root, _, path = name.partition(".")
-    if name in variables:
-        return variables[name]
-    return variables[root].part(path) if root in variables else None
+    """A variable, or a part of one, by its name; keys and variables such as "self.x" may hold dots themselves."""
+    return _found(variables.items(), name)
+
+
+def _found(parts: Iterable[tuple[str, Value]], path: str) -> Value | None:
+    """Of parts, or parts of them, the one that is named in openable(); the longest key first."""
+    for key, part in sorted(_named(parts), key=lambda part: -len(part[0])):
+        if path == key:
+            return part
+        if path.startswith(f"{key}.") and (found := _found(part.parts, path[len(key) + 1 :])) is not None:
+            return found
+    return None
 
 
 def within(before: State, after: State) -> State:

@@ -143,7 +143,7 @@ def _edges(values: np.ndarray, whole: bool) -> np.ndarray:
     if whole and high - low < BINS and max(-low, high) < EXACT:
         return np.arange(low, high + 2) - 0.5
     if low == high:
-        half = max(0.5, 1e-6 * abs(low))
+        half = max(0.5, 0.01 * abs(low))
         return np.array([low - half, high + half])
     return np.unique(np.linspace(low, high, BINS + 1))
 
