@@ -1,5 +1,9 @@
 """Changes that no counter tells of: deep in lists, past version counters, in objects of every kind."""
 
+import functools
+import sys
+import threading
+import time
 import tracemalloc
 from types import SimpleNamespace
 
@@ -145,3 +149,75 @@ def test_attributes_in_slots_are_recorded():
     recording = trace(Slotted().go)()
     assert [str(value) for value in recording.at("self.a").values] == ["2", "None"]
     assert recording.at("self.b").value.text == "2"
+
+
+class Strange(float):
+    def __eq__(self, other):
+        return np.array([True, False])
+
+    __hash__ = float.__hash__
+
+
+def test_numbers_are_compared_by_what_they_are():
+    def change():
+        strange, zero, count = Strange(1), 0.0, 1000
+        strange = Strange(2)
+        zero = -0.0
+        count = int("1000")
+        return strange, zero, count
+
+    recording = trace(change)()
+    assert recording.notes == ()
+    assert [value.text for value in recording.at("strange").values] == ["1", "2"]
+    assert [value.text for value in recording.at("zero").values] == ["0", "-0"]
+    assert len(recording.at("count")) == 1  # the same number
+
+
+def test_properties_of_a_class_are_recorded_when_read_set_deleted_and_kept():
+    class Owner:
+        @functools.cached_property
+        def kept(self):
+            return 9
+
+        @property
+        def size(self):
+            return 1
+
+        @size.setter
+        def size(self, value):
+            self.value = value
+
+        @size.deleter
+        def size(self):
+            self.value = 0
+
+        def use(self):
+            self.size = 3
+            del self.size
+            return self.kept + self.size
+
+    recording = trace(Owner().use, into=Owner)()
+    assert [call.name.split(".")[-1] for call in recording.calls] == ["use", "size", "size", "kept", "size"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 does not copy variables to and fro")
+def test_threads_that_share_nonlocal_variables_bring_a_note():
+    def work(threaded):
+        count = 0
+
+        def add():
+            nonlocal count
+            count += 1
+            ready.wait()
+
+        ready = threading.Event()
+        thread = threading.Thread(target=add)
+        if threaded:
+            thread.start()
+            time.sleep(0.01)
+            ready.set()
+            thread.join()
+        return count
+
+    assert any("nonlocal" in note for note in trace(work)(True).notes)
+    assert trace(work)(False).notes == ()

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 
+import pytest
 import torch
 
 from walkthrough.trace import load_trace, trace
@@ -71,3 +74,66 @@ def test_awaiting_and_yielding_from_others_raise_nothing():
     assert recording.result == (1, [1])
     assert [step.error for step in recording if step.error] == []
     assert [value.text for value in recording.at("got").values] == ["2"]
+
+
+def test_a_call_that_fails_before_its_first_line_says_what_it_raised():
+    recording = trace(lambda a, b: a)(1)
+    assert "missing 1 required positional argument: 'b'" in recording.notes[0]
+    assert "cache" not in repr(recording)
+
+
+def test_a_context_manager_says_that_its_lines_run_later():
+    @contextlib.contextmanager
+    def opened():
+        yield 1
+
+    def use():
+        with opened() as one:
+            return one
+
+    assert "run where it is entered" in trace(opened)().notes[0]
+    assert "opened" in trace(use, into=opened)().calls[1].name
+
+
+def test_numbers_that_are_none_and_objects_that_cannot_be_named_get_a_sentence():
+    class Rude:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    def work():
+        return 1
+
+    for wrong in ({"memory": "64"}, {"most_steps": "x"}, {"most_steps": None}, {"memory": float("nan")}):
+        with pytest.raises(ValueError, match="must be numbers above 0, not "):
+            trace(work, **wrong)
+    with pytest.raises(ValueError, match="not Rude Rude, which raises RuntimeError"):
+        trace(Rude())
+
+
+def test_errors_that_an_error_came_from_keep_no_variables_alive_but_those_of_the_caller_do():
+    class Large:
+        pass
+
+    kept = []
+
+    def inner():
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise KeyError("inner")
+
+    def work():
+        try:
+            inner()
+        except KeyError as problem:
+            raise ValueError("outer") from problem
+
+    try:
+        raise OSError("of the caller")
+    except OSError as mine:
+        recording = trace(work)()
+        untouched = mine.__traceback__ is not None
+    assert untouched
+    assert isinstance(recording.error.__cause__, KeyError)
+    assert recording.error.__cause__.__traceback__ is None
+    gc.collect()
+    assert kept[0]() is None

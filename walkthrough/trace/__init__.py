@@ -14,7 +14,8 @@
 
 from walkthrough.trace.reading import load_trace
 from walkthrough.trace.record import Call, Change, Excerpt, RecordedError, Source, Step
-from walkthrough.trace.recording import Trace, trace
+from walkthrough.trace.recording import Trace
+from walkthrough.trace.tracing import trace
 from walkthrough.trace.values import Stats, Value
 
 __all__ = [

@@ -16,7 +16,7 @@ from walkthrough.trace.record import Call, Change
 from walkthrough.trace.values import bounded
 from walkthrough.trace.watch import Watched
 
-MOST_ATTRIBUTES = 64
+MOST_ATTRIBUTES, MOST_WORDS = 64, 240
 SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 See = Callable[[Any, Watched | None], Watched]
 
@@ -35,8 +35,9 @@ class Draft:
 class Kind:
     """What is the same in all calls of a piece of code."""
 
-    def __init__(self, code: CodeType, source: int) -> None:
+    def __init__(self, code: CodeType, source: int, shares: bool) -> None:
         self.code, self.source, self.number = code, source, 0
+        self.shares = shares  # variables, with other threads that may assign to them
         self.instructions = code.co_code  # made anew at each access
         stars = bool(code.co_flags & 4) + bool(code.co_flags & 8)  # *args, **kwargs
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + stars]
@@ -75,7 +76,7 @@ class Frame:
                 if name[0] != ".":  # the iterator of a comprehension
                     changes.append(self._bind(name, obj, "new"))
             elif old.obj is not obj:
-                if not (isinstance(obj, SIMPLE) and type(obj) is type(old.obj) and obj == old.obj):
+                if not _same_number(obj, old.obj):
                     changes.append(self._bind(name, obj, "changed"))
             elif old.changed(not old.heavy or name in self.kind.named_in(line)):
                 changes.append(self._bind(name, obj, "in place"))
@@ -120,6 +121,14 @@ class Frame:
         return changes
 
 
+def _same_number(new: Any, old: Any) -> bool:
+    """Whether two objects are the same number or word; 0.0 and -0.0 are not, and of a subclass nothing is known."""
+    kind = type(new)
+    if kind not in SIMPLE or kind is not type(old):
+        return False
+    return repr(new) == repr(old) if kind in (float, complex) else new == old
+
+
 def attributes_of(owner: Any) -> list[tuple[str, Any]]:
     """The attributes of self that are watched: those in its __dict__ and __slots__; of a torch
     module also parameters and buffers.
@@ -149,4 +158,4 @@ def error_text(problem: BaseException) -> str:
         words = str(problem).split("\n", 1)[0]
     except Exception:
         words = ""
-    return f"{type(problem).__name__}: {bounded(words)}" if words else type(problem).__name__
+    return f"{type(problem).__name__}: {bounded(words, MOST_WORDS)}" if words else type(problem).__name__

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from walkthrough.trace.observer import words_of
 from walkthrough.trace.record import Source
 
 
@@ -30,7 +31,7 @@ def code_to_trace(fn: Any) -> Code:
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
     if function is None:
         if not callable(fn):
-            raise ValueError(f"trace takes a function, method, class or module, not {type(fn).__name__} {fn!r:.60}")
+            raise ValueError(f"trace takes a function, method, class or module, not {type(fn).__name__} {words_of(fn)}")
         raise ValueError(
             f"{name} is compiled ({type(fn).__name__}): it has no lines of Python that could be recorded. "
             "Trace the function that calls it."
@@ -80,10 +81,17 @@ def _pieces_of(obj: Any) -> Iterator[Code]:
         members = [m for m in vars(obj).values() if getattr(m, "__module__", None) == obj.__name__]
         yield from _python_pieces(members)
     elif isinstance(obj, type):
-        members = [m.fget if isinstance(m, property) else m for m in vars(obj).values()]
+        members = [function for member in vars(obj).values() for function in _functions_in(member)]
         yield from _python_pieces(m for m in members if not isinstance(m, type))
     else:
         yield code_to_trace(obj)
+
+
+def _functions_in(member: Any) -> tuple[Any, ...]:
+    """Of a property: what reads, sets and deletes it."""
+    if isinstance(member, property):
+        return member.fget, member.fset, member.fdel
+    return (member.func,) if isinstance(member, functools.cached_property) else (member,)
 
 
 def _python_pieces(members: Iterable[Any]) -> Iterator[Code]:
@@ -143,6 +151,16 @@ def names_by_line(code: CodeType) -> dict[int, set[str]]:
         if "FAST" in instruction.opname or "DEREF" in instruction.opname:
             named.setdefault(line, set()).update(value for value in values if isinstance(value, str))
     return named
+
+
+def assigns_nonlocals(code: CodeType) -> bool:
+    """Whether a function, or one written in it, assigns to a variable of an enclosing one."""
+    return any(
+        instruction.opname == "STORE_DEREF" and instruction.argval in inner.co_freevars
+        for inner in _with_inner(code)
+        if inner.co_freevars
+        for instruction in dis.get_instructions(inner)
+    )
 
 
 def first_argument(code: CodeType) -> str:

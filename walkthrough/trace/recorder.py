@@ -6,6 +6,7 @@ while recording costs steps of the recording, never the function.
 
 import dis
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, GeneratorType
@@ -15,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
-from walkthrough.trace.functions import Code, Codes, qualified, source_of
+from walkthrough.trace.functions import Code, Codes, assigns_nonlocals, qualified, source_of
 from walkthrough.trace.observer import Observer, nothing_known
 from walkthrough.trace.record import RETURNED, YIELDED, Call, Change, Source, Step
 from walkthrough.trace.values import Copies, Value
@@ -38,8 +39,9 @@ class Recorder:
         self.calls: list[Call] = []
         self.sources: list[Source] = []
         self.full = self.broken = False  # no room for more steps; Python switched recording off
+        self.threads_share = False  # variables that are recorded
         self.lost = 0  # events that could not be recorded
-        self._closed = False
+        self._closed, self._threads = False, 0  # over; how many threads there were
         self._kinds: dict[int, Kind] = {}
         self._source_index: dict[int, int] = {}
         self._call_of: dict[int, tuple[int, CodeType]] = {}  # by id of the frame
@@ -52,6 +54,7 @@ class Recorder:
     def run(self, fn: Callable[..., Any], args: Any, kwargs: Any, root: Code) -> tuple[Any, Exception | None]:
         """Call the function. Its error is given back; KeyboardInterrupt and SystemExit pass."""
         before, hook = sys.gettrace(), self._on_call
+        self._threads = threading.active_count()
         sys.settrace(hook)
         try:
             result = fn(*args, **kwargs)
@@ -160,7 +163,11 @@ class Recorder:
             if id(piece.root) not in self._source_index:
                 self._source_index[id(piece.root)] = len(self.sources)
                 self.sources.append(source_of(piece))
-            self._kinds[id(piece.code)] = Kind(piece.code, self._source_index[id(piece.root)])
+            self._kinds[id(piece.code)] = Kind(
+                piece.code,
+                self._source_index[id(piece.root)],
+                sys.version_info < (3, 13) and assigns_nonlocals(piece.root),
+            )
         kind = self._kinds[id(piece.code)]
         kind.number += 1
         parent = self._stack[-1].call.index if self._stack else None
@@ -171,6 +178,8 @@ class Recorder:
         return record
 
     def _happened(self, record: Frame, frame: FrameType, event: str, arg: Any) -> None:
+        if record.kind.shares and threading.active_count() > self._threads:
+            self.threads_share = True
         if event == "line":
             self._finish(record, frame)
             record.visits[frame.f_lineno] += 1

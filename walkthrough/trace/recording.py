@@ -1,18 +1,16 @@
-"""trace() and the Trace that it gives: to be sliced, printed, saved, and stepped through."""
+"""Trace: what trace() gives, to be sliced, printed, saved, and stepped through."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
 from walkthrough.trace.frames import error_text
-from walkthrough.trace.functions import code_to_trace, codes_of, qualified
 from walkthrough.trace.record import Call, Excerpt, RecordedError, Source, Step
-from walkthrough.trace.recorder import Recorder
 from walkthrough.trace.values import Value
 
-MEMORY, MOST_STEPS, MOST_PRINTED, REMEMBERED = 64, 20_000, 60, 16
+MOST_PRINTED, REMEMBERED = 60, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,82 +203,6 @@ class Lines:
 
     def __repr__(self) -> str:
         return f"lines {', '.join(map(str, sorted({step.line for step in self._trace.steps})))}"
-
-
-def trace(
-    fn: Callable[..., Any], into: Any | Sequence[Any] = (), memory: float = MEMORY, most_steps: int = MOST_STEPS
-) -> Callable[..., Trace]:
-    """Records a function: ``trace(fn)(*args)`` calls ``fn(*args)`` and gives a Trace of each line that ran.
-
-    The function computes what it always does: gradients, chance, errors and in-place counters are as without recording
-    (values live until the end of the line that lets go of them; what runs in other threads is not seen).
-    Comprehensions, lambdas and functions written inside the function are recorded with it. A generator is run to its
-    end, and its result is the list of what it yielded; where the steps do not suffice, it is closed there. An error
-    ends up in trace.error; KeyboardInterrupt and SystemExit pass through. Tensors on a GPU are copied, which waits
-    for it.
-
-    Args:
-        fn: function, method, lambda, functools.partial, decorated function, nn.Module, class, or anything with
-            __call__, from a library, a file or a notebook.
-        into: functions, methods, classes, torch modules or Python modules whose calls are recorded too.
-        memory: MB that copies of tensors and arrays may take; beyond, the oldest large ones give way first and leave
-            their statistics. One copy takes a quarter at most: of larger tensors, the beginning is kept.
-        most_steps: after so many the function goes on unrecorded, and a note says so.
-    Raises:
-        ValueError: fn has no lines of Python: it is compiled; or it is async.
-
-    >>> def countdown(n):
-    ...     return n if n == 0 else countdown(n - 1)
-    >>> trace(countdown)(2)
-    trace of walkthrough.trace.recording.countdown: 8 steps in 3 calls
-    countdown
-             n = 2
-        2  return n if n == 0 else countdown(n - 1)
-      countdown (2nd call)
-               n = 1
-          2  return n if n == 0 else countdown(n - 1)
-        countdown (3rd call)
-                 n = 0
-            2  return n if n == 0 else countdown(n - 1)
-                 returns 0
-          2  back in: return n if n == 0 else countdown(n - 1)
-               returns 0
-        2  back in: return n if n == 0 else countdown(n - 1)
-             returns 0
-    returned 0
-    """
-    if memory <= 0 or most_steps < 1:
-        raise ValueError(f"memory and most_steps must be above 0, not {memory} and {most_steps}")
-    root = code_to_trace(fn)
-    codes = codes_of(root, into)
-    name = ".".join(part for part in (root.module, qualified(root.code)) if part)
-
-    def recorded(*args: Any, **kwargs: Any) -> Trace:
-        recorder = Recorder(codes, int(memory * 2**20), int(most_steps))
-        result, error = recorder.run(fn, args, kwargs, root)
-        returned = recorder.value(result) if error is None else None
-        steps = recorder.steps(error)
-        if error is not None:
-            error.__traceback__ = None  # it would hold every variable of the function, at any size
-        notes = _notes(recorder, most_steps, name)
-        return Trace(name, steps, tuple(recorder.calls), tuple(recorder.sources), result, returned, error, notes)
-
-    return recorded
-
-
-def _notes(recorder: Recorder, most_steps: int, name: str) -> tuple[str, ...]:
-    notes = []
-    if not recorder.drafts:
-        notes.append(f"no line of {name} ran: a cache or a compiled version may have answered in its place")
-    if recorder.full:
-        notes.append(f"recorded until step {most_steps:,}; the function went on (most_steps= sets how far)")
-    if recorder.broken:
-        notes.append("recording was switched off on the way, by the function or at Python's recursion limit")
-    if recorder.lost:
-        notes.append(f"{recorder.lost:,} events could not be recorded, above all near Python's recursion limit")
-    if recorder.copies.gave_way:
-        notes.append("copies that gave way to later ones: memory= sets how many MB they may take")
-    return tuple(notes)
 
 
 def ordinal(number: int) -> str:

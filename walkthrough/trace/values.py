@@ -168,11 +168,11 @@ def quoted(value: Any) -> str:
     return bounded(repr(value[:LONGEST])) + (" ..." if cut else "") if cut else bounded(repr(value))
 
 
-def bounded(words: str) -> str:
+def bounded(words: str, longest: int = LONGEST) -> str:
     """One line, without addresses, of bounded length.
 
     >>> bounded("<Thing object at 0x7f0011223344>")
     '<Thing>'
     """
-    line = " ".join(ADDRESS.sub("", words[: 4 * LONGEST]).split())
-    return line if len(line) <= LONGEST + 20 else line[: LONGEST + 16].rstrip() + " ..."
+    line = " ".join(ADDRESS.sub("", words[: 4 * longest]).split())
+    return line if len(line) <= longest + 20 else line[: longest + 16].rstrip() + " ..."
