@@ -335,8 +335,31 @@ def test_a_part_that_runs_along_no_axis_counts_as_all_of_the_image() -> None:
         out.flatten(1)[:, 7:] += x.flatten(1)[:, :-7]
         return out
 
-    (record,) = record_layers(nn.Sequential(Calls(scattered)), noise(1, 3, 8, 8))
-    assert record.receptive_field.of(4, 4) == (0, 0, 8, 8)
+    def summed(x: Tensor) -> Tensor:
+        out = x.clone()
+        out.flatten(1).cumsum_(1)
+        return out
+
+    def within_itself(x: Tensor) -> Tensor:
+        out = x.clone()
+        cells = out.flatten(2)
+        cells[:, :, 5:] += cells[:, :, :-5].clone()
+        return out
+
+    for function in (scattered, summed, within_itself):
+        (record,) = record_layers(nn.Sequential(Calls(function)), noise(1, 3, 8, 8))
+        assert record.receptive_field.of(4, 4) == (0, 0, 8, 8)
+
+
+def test_an_activation_in_place_leaves_the_fields_as_they_were() -> None:
+    def activated(x: Tensor) -> Tensor:
+        out = x.clone()
+        out.flatten(1).relu_()
+        out[:, :, 3:].mul_(2)
+        return out
+
+    (record,) = record_layers(nn.Sequential(Calls(activated)), noise(1, 3, 8, 8))
+    assert (record.receptive_field.size, record.receptive_field.of(4, 5)) == ((1, 1), (5, 4, 6, 5))
 
 
 class Squeeze(nn.Module):

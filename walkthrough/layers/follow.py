@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
@@ -91,15 +92,19 @@ class Follow(TorchDispatchMode):
             for made in [*tensors_in(out), *written]:
                 self._seen[made] = followed(func, args, kwargs, made, known)
                 self._scopes[-1][made] = sources
+            in_place = (
+                torch.Tag.pointwise in func.tags and len(given) == 1
+            )  # an activation: nothing comes from elsewhere
             for tensor in written:
-                self._spread(tensor, before.get(id(tensor)), sources)
+                if not (in_place and id(tensor) in before):
+                    self._spread(tensor, before.get(id(tensor)), sources)
         return out
 
     def _spread(self, written: Tensor, before: Seen | None, sources: tuple[int, ...]) -> None:
         """What was written in place is seen through every tensor that shares the memory."""
         seen = self._seen[written]
-        if before is not None and seen.node is before.node and seen.dims == before.dims:
-            return  # an activation: nothing that was not there before
+        if before is not None and seen.dims is not None and seen == before:
+            return  # nothing that was not there before
         together = self._aliases.of(written)
         for other in together:
             if other is not written:
