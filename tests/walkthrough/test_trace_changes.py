@@ -1,10 +1,12 @@
 """Changes that no counter tells of: deep in lists, past version counters, in objects of every kind."""
 
 import functools
+import gc
 import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -221,3 +223,31 @@ def test_threads_that_share_nonlocal_variables_bring_a_note():
 
     assert any("nonlocal" in note for note in trace(work)(True).notes)
     assert trace(work)(False).notes == ()
+
+
+def test_a_large_array_of_self_is_seen_to_change_in_one_place():
+    class Owner:
+        def __init__(self):
+            self.table = np.zeros(100_000)
+
+        def use(self):
+            self.table[12345] = 1
+            return 0
+
+    assert trace(Owner().use)().at("self.table").value.stats.high == 1
+
+
+def test_a_recording_ends_without_the_garbage_collector():
+    def work(x):
+        y = [x * 2, {"a": x}]
+        return y
+
+    gc.disable()
+    try:
+        recording = trace(work)(torch.ones(100))
+        copy = weakref.ref(recording.at("x").value.array)
+        assert copy() is not None
+        del recording
+        assert copy() is None
+    finally:
+        gc.enable()

@@ -61,7 +61,7 @@ class Observer:
         if isinstance(obj, Tensor):
             return Watched(obj, describe_tensor(obj, self.copies) if described else None, TensorLook(obj))
         if isinstance(obj, np.ndarray):
-            return Watched(obj, describe_array(obj, self.copies) if described else None, ArrayLook(obj))
+            return Watched(obj, describe_array(obj, self.copies) if described else None, ArrayLook(obj, described))
         if isinstance(obj, FIXED):
             return Watched(obj, _plain(obj) if described else None)
         members = raw_members(obj)

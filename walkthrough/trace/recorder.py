@@ -95,12 +95,12 @@ class Recorder:
         """The step that raised the error: in the deepest call that its traceback knows. Its frames are still alive, so
         that their ids are nobody else's; an error that was handled and freed may have had the same id.
         """
+        last = {draft.call: draft for draft in self.drafts if draft.problem == id(error)}
         deepest, entry = None, error.__traceback__ if error is not None else None
         while entry is not None:
             call, code = self._call_of.get(id(entry.tb_frame), (-1, None))
             if code is entry.tb_frame.f_code:
-                found = [draft for draft in self.drafts if draft.call == call and draft.problem == id(error)]
-                deepest = found[-1] if found else deepest
+                deepest = last.get(call, deepest)
             entry = entry.tb_next
         return deepest
 

@@ -4,8 +4,8 @@ Tensors count their in-place changes (_version). What goes past the counter (.da
 and NumPy arrays, which count nothing, are compared:
 
     tensors up to 4 KB on the CPU, arrays up to 64 KB      all bytes, after each line
-    tensors and arrays up to 16 MB                         all bytes after lines that name them; of arrays, 1,024
-                                                           places spread over them after the others
+    tensors and arrays up to 16 MB, together where they    all bytes after lines that name them; of arrays, 1,024
+    are in one container                                   places spread over them after the others
     larger ones                                            arrays: 1,024 places spread over them
     lists, dicts, dataclasses and the like                 their first 1,000 members by identity, and as above the
                                                            first 32, those in them and in those; where that is more
@@ -15,6 +15,7 @@ and NumPy arrays, which count nothing, are compared:
 Whatever is given another name, or is returned, is compared in full or described anew.
 """
 
+import zlib
 from collections.abc import Callable
 from operator import is_
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -59,13 +60,14 @@ class Watched:
 class TensorLook:
     """How a tensor looked: its version counter, place and shape, and, where it is small, its content."""
 
-    __slots__ = ("content", "heavy", "mark", "plain")
+    __slots__ = ("content", "heavy", "mark", "mass", "plain")
 
     def __init__(self, tensor: Tensor) -> None:
         numbers = readable(tensor)
         self.plain = tensor.dtype in PLAIN and numbers
         self.mark, self.content = self._mark(tensor), self._content(tensor) if numbers else b""
         self.heavy = self.content is None and tensor.is_cpu and tensor.nbytes <= COMPARED
+        self.mass = tensor.nbytes if self.heavy else 0
 
     def differs(self, tensor: Tensor, value: Value | None, named: bool, bound: bool) -> bool:
         if self.mark != self._mark(tensor):
@@ -88,15 +90,19 @@ class TensorLook:
 
 
 class ArrayLook:
-    """How an array looked: its content where it is small, otherwise some places of it."""
+    """How an array looked: its content where it is small, otherwise some places of it, and a checksum where there is no
+    Value to compare with.
+    """
 
-    __slots__ = ("content", "form", "heavy", "small")
+    __slots__ = ("checksum", "content", "form", "heavy", "mass", "small")
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, described: bool) -> None:
         array = np.asarray(array)
         self.form, self.content = (array.shape, array.dtype), self._content(array)
         self.small = array.nbytes <= SMALL_ARRAY
-        self.heavy = SMALL_ARRAY < array.nbytes <= COMPARED
+        self.heavy = SMALL_ARRAY < array.nbytes <= COMPARED and not array.dtype.hasobject
+        self.mass = array.nbytes if self.heavy else 0
+        self.checksum = self._checksum(array) if self.heavy and not described else None
 
     def differs(self, array: np.ndarray, value: Value | None, named: bool, bound: bool) -> bool:
         array = np.asarray(array)
@@ -104,7 +110,13 @@ class ArrayLook:
             return True
         if self.small or array.dtype.hasobject:
             return False
-        return _copy_differs(array, value, bound) if bound or (named and self.heavy) else False
+        if not bound and not (named and self.heavy):
+            return False
+        return _copy_differs(array, value, bound) if value is not None else self.checksum != self._checksum(array)
+
+    @staticmethod
+    def _checksum(array: np.ndarray) -> int:
+        return zlib.adler32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
     @staticmethod
     def _content(array: np.ndarray) -> bytes:
@@ -128,7 +140,7 @@ class Shown(NamedTuple):
 class MembersLook:
     """How a container looked: which members it had, and how each of those that are shown looked."""
 
-    __slots__ = ("heavy", "inside", "members", "shown", "size", "weight", "wide")
+    __slots__ = ("heavy", "inside", "mass", "members", "shown", "size", "weight", "wide")
 
     def __init__(self, members: list[Any], size: int, shown: list[Shown]) -> None:
         self.members, self.size, self.shown = members, size, shown
@@ -136,6 +148,7 @@ class MembersLook:
         looks = [watched.look for watched in self.inside]
         self.weight = 1 + sum(look.weight for look in looks if isinstance(look, MembersLook))
         self.wide = self.weight > WIDE
+        self.mass = sum(look.mass for look in looks)  # bytes that a line which names it has compared
         self.heavy = self.wide or any(look.heavy for look in looks)
 
     def differs(self, obj: Any, value: Value | None, named: bool, bound: bool) -> bool:
@@ -146,6 +159,7 @@ class MembersLook:
             return True
         if self.wide and not (named or bound):
             return False
+        named = named and self.mass <= COMPARED
         return any(watched.changed(named, bound) for watched in self.inside)
 
 
@@ -153,6 +167,7 @@ class WordsLook:
     """How an object looked of which only its words are known."""
 
     __slots__ = ("heavy", "text", "words_of")
+    mass = 0
 
     def __init__(self, words_of: Callable[[Any], str], text: str) -> None:
         self.words_of, self.text = words_of, text
