@@ -720,6 +720,12 @@ def test_settings_that_cannot_be_get_a_sentence_and_change_nothing(name, value, 
     assert w.step == 1
 
 
+def test_what_may_be_opened_follows_from_the_recording_alone():
+    w = Stepper(trace(mean)([1, 2, 6]))
+    w.openable = 5
+    assert w.openable == ("", "values", "values.0", "values.1", "values.2", "total", "value", "return")
+
+
 def test_breakpoints_are_given_as_lines_or_with_their_source():
     w = Stepper(trace(mean)([1, 2, 6]))
     w.breakpoints = [FIRST + 3, (0, FIRST + 4)]

@@ -122,7 +122,7 @@ class Stepper(PictureExplorer):
             recording = _matching(after.pictures, after.live, after.anchor_t)
             step = after.step if before.recording is None else moves.same_place(after.recording, after.step, recording)
             after = replace(after, recording=recording, step=step)
-        if after.recording is not before.recording:
+        if after.recording is not before.recording or after.openable is not before.openable:
             after = replace(after, openable=openable(after.recording))
         after = replace(after, step=min(after.step, len(after.recording) - 1))
         moved = after.step != before.step or after.recording is not before.recording
