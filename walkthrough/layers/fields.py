@@ -41,7 +41,10 @@ def nearest(cells_in: int, cells_out: int, scale: float | None = None) -> Rule:
 
 
 def interpolated(cells_in: int, cells_out: int, corners: bool, taps: int, scale: float | None = None) -> Rule:
-    """Of bilinear (taps 1) and bicubic (taps 2) resizing: so many cells on either side of where cell j lies."""
+    """Of bilinear (taps 1) and bicubic (taps 2) resizing: so many cells on either side of where cell j lies.
+
+    Where it lies upon a cell, that one alone, though single precision may give a neighbour a weight of some 1e-7.
+    """
     if scale and not corners and cells_out != scale * cells_in:  # then the grids do not end at the same place
         place = lambda cells: (cells + 0.5) / scale - 0.5  # noqa: E731
         return lambda first, last: (
