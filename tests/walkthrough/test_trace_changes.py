@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from walkthrough.trace import trace
 
@@ -251,3 +252,11 @@ def test_a_recording_ends_without_the_garbage_collector():
         assert copy() is None
     finally:
         gc.enable()
+
+
+def test_a_module_that_got_parameters_says_so_when_it_is_returned():
+    def grow(net):
+        net.append(nn.Linear(2, 3))
+        return net
+
+    assert trace(grow)(nn.Sequential()).returned.text == "Sequential, 9 parameters"

@@ -64,6 +64,9 @@ class Observer:
             return Watched(obj, describe_array(obj, self.copies) if described else None, ArrayLook(obj, described))
         if isinstance(obj, FIXED):
             return Watched(obj, _plain(obj) if described else None)
+        if isinstance(obj, nn.Module):
+            value = Value("module", type(obj).__name__, _module_words(obj)) if described else None
+            return Watched(obj, value, WordsLook(_module_words, value.text, quick=False) if value else None)
         members = raw_members(obj)
         if members is not None:
             return self._container(obj, members, before, depth, described)
@@ -120,10 +123,11 @@ def _plain(obj: Any) -> Value:
         return Value("text", kind, quoted(obj))
     if isinstance(obj, ModuleType):
         return Value("other", kind, f"module {obj.__name__}")
-    if isinstance(obj, nn.Module):
-        count = sum(parameter.numel() for parameter in obj.parameters())
-        return Value("module", kind, f"{kind}, {count:,} parameters")
     return Value("other", kind, words_of(obj))
+
+
+def _module_words(module: nn.Module) -> str:
+    return f"{type(module).__name__}, {sum(parameter.numel() for parameter in module.parameters()):,} parameters"
 
 
 def words_of(obj: Any) -> str:

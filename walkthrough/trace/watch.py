@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from walkthrough.trace.arrays import readable, same_content, tensor_pieces
 from walkthrough.trace.containers import raw_members, size_of
@@ -33,7 +33,7 @@ SMALL_TENSOR, SMALL_ARRAY, COMPARED, PLACES, WIDE = 4 * 2**10, 64 * 2**10, 16 * 
 PLAIN = {torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 FIXED = (
     *(type(None), bool, int, float, complex, str, bytes, type, np.generic),
-    *(nn.Module, ModuleType, FunctionType, BuiltinFunctionType),
+    *(ModuleType, FunctionType, BuiltinFunctionType),
 )
 
 
@@ -169,10 +169,9 @@ class WordsLook:
     __slots__ = ("heavy", "text", "words_of")
     mass = 0
 
-    def __init__(self, words_of: Callable[[Any], str], text: str) -> None:
+    def __init__(self, words_of: Callable[[Any], str], text: str, quick: bool = True) -> None:
         self.words_of, self.text = words_of, text
-        self.heavy = True
+        self.heavy = quick and len(text) <= LONGEST  # a long repr may take long: not after lines that name it
 
     def differs(self, obj: Any, value: Value | None, named: bool, bound: bool) -> bool:
-        short = len(self.text) <= LONGEST  # a long repr may take long
-        return (bound or (named and short)) and self.words_of(obj) != self.text
+        return (bound or (named and self.heavy)) and self.words_of(obj) != self.text
