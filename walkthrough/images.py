@@ -20,13 +20,17 @@ def to_rgb(image: Any) -> np.ndarray:
     """A path, PIL image, array or tensor as RGB (H, W, 3) uint8.
 
     Arrays and tensors may be (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels; floats lie in [0, 1], or in
-    [0, 255] where something is above 1. Raises ValueError for other shapes, FileNotFoundError for a missing file.
+    [0, 255] where something is above 1; whole numbers above 255 are of 16 bits.
+
+    Raises ValueError for other shapes, FileNotFoundError for a missing file.
 
     >>> to_rgb(np.zeros((3, 20, 30), np.float32)).shape
     (20, 30, 3)
     """
     if isinstance(image, str | Path):
         return _read(Path(image))
+    if callable(getattr(image, "convert", None)) and not str(image.mode).startswith(("I", "F")):
+        image = image.convert("RGB")  # PIL: palettes, CMYK and the like are no RGB values
     array = to_numpy(image)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
         array = array.transpose(1, 2, 0)
@@ -41,6 +45,8 @@ def to_rgb(image: Any) -> np.ndarray:
 def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
+    if array.dtype.kind in "iu" and array.max() > 255:
+        return (np.clip(array, 0, 65535) // 256).astype(np.uint8)  # as OpenCV reads files of 16 bits
     fraction = array.dtype.kind == "b" or (array.dtype.kind == "f" and np.nanmax(array) <= 1)
     array = np.nan_to_num(array.astype(np.float64), posinf=0.0, neginf=0.0)
     scale = 255.0 if fraction else 1.0

@@ -140,7 +140,7 @@ def test_every_control_has_a_name_and_is_reached_with_the_tab_key(toy: OpenExplo
         if toy.page.evaluate("document.activeElement.className") == "wt-copy":
             break
     assert {"grey", "rate", "slow", "seed", "kind", "name", "shown", "copy as code"} <= reached
-    assert any(text.startswith("row 0") for text in reached)
+    assert any(text.startswith("row ") for text in reached)  # one of them; arrows go on from there
 
 
 # -- boxes and places -------------------------------------------------------------------------------------------------

@@ -27,5 +27,13 @@ def test_thresholds_change_what_is_kept_and_a_click_asks_who_suppressed_whom(
     assert explorer.picture() != before
     explorer.toggle("agnostic")
     assert explorer.ask("w.result.decided.rule.agnostic") == "True"
+
+    explorer.press("reset")
+    explorer.panel(0).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):  # the first candidate, and two on, and one back
+        explorer.page.keyboard.press(key)
+    explorer.key("Enter", panel=None)
+    assert explorer.ask("w.chosen") == "(1.0,)"
+    assert "Arrow keys go from box to box" in explorer.panel(0).get_attribute("aria-label")
     assert explorer.message == ""
     assert explorer.errors == []

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import yolo_lite as yl
-from walkthrough import AnchorExplorer
+from walkthrough import AnchorExplorer, link
 from walkthrough.explorers.anchors_data import THRESHOLDS, Sizes
 from walkthrough.explorers.anchors_scene import reason_of, verdict
 from walkthrough.scene import Boxes, Cells, Chart, Panel, Table, Text
@@ -389,3 +389,25 @@ def test_the_words_hold_the_verdict_the_matches_and_the_fit(nine):
         "9 objects, matches by level: 25, 18, 30; no anchor takes 0\n"
         "best possible recall 1.000, 2.78 anchors per object, over 9 objects of these pictures"
     )
+
+
+def test_a_dataset_set_later_is_read_as_at_the_start() -> None:
+    w = AnchorExplorer()
+    w.dataset = [(10, 20), (30, 40)]
+    assert w.message == ""
+    assert len(w.result.sizes) == 2
+    w.dataset = 5
+    assert w.message
+    assert len(w.result.sizes) == 2
+    w.anchor_t = 3
+    assert w.message == ""
+
+
+def test_linked_explorers_of_two_models_keep_their_anchors() -> None:
+    other = yl.create_model("yolov5n6", num_classes=3)
+    one, two = AnchorExplorer(), AnchorExplorer(model=other)
+    link(one, two)
+    for level in range(3):
+        one.level = level
+    assert two.level == 2
+    assert two.state.anchors is two.state.first_anchors

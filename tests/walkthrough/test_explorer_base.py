@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,7 +138,7 @@ def test_values_come_in_the_forms_that_python_and_the_page_use():
 
 def test_unknown_names_are_errors_that_name_what_there_is():
     w = Toy()
-    with pytest.raises(AttributeError, match="has no setting 'gian'; it has values, gain, steps"):
+    with pytest.raises(AttributeError, match="has no setting 'gian'; it has gain, steps"):
         w.gian = 2
     with pytest.raises(AttributeError, match="has no setting 'gian'"):
         w.set(gain=2, gian=2)
@@ -263,3 +264,42 @@ def test_controls_are_declared_once_with_bounds_that_may_depend_on_the_state():
 def test_saving_writes_a_png(tmp_path):
     Toy().save(tmp_path / "toy.png", theme="dark")
     assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
+
+
+# -- inputs that cannot be worked with ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", ["text", None, object()])
+def test_an_input_that_cannot_be_worked_with_is_told_and_all_stays(values: Any) -> None:
+    w = Toy()
+    w.gain = 2
+    before = w.state, w.result
+    w.values = values
+    assert w.message
+    assert (w.state, w.result) == before
+    w.gain = 3  # and everything goes on
+    assert w.message == ""
+    assert w.gain == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("gain", value) for value in (10**400, "x", None, [1, 2], float("nan"))),
+        *(("mode", value) for value in (torch.tensor([1, 2]), np.array([0, 1]), {}, None, 3)),
+        *(("sign", value) for value in (torch.tensor([1, 2]), np.array([0, 1]), "yes", 2)),
+        *(("at", value) for value in ((), (1, 2, 3), (float("nan"), 0), float("inf"), "x", 10**400)),
+    ],
+)
+def test_a_value_of_another_kind_is_told_and_the_old_one_stays(name: str, value: Any) -> None:
+    w = Toy()
+    before = w.state
+    setattr(w, name, value)
+    assert w.message.startswith(name)
+    assert "ambiguous" not in w.message
+    assert w.state is before
+
+
+def test_what_is_no_setting_is_not_offered_as_one() -> None:
+    with pytest.raises(AttributeError, match="has no setting 'images'; it has gain, steps"):
+        Toy().images = 3

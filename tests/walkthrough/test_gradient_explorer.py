@@ -281,3 +281,13 @@ def test_a_class_that_the_model_lacks_is_refused_and_the_rest_stays(own) -> None
     own.objects = ((5, 5, 20, 20, 7),)
     assert "class 7, but the model has classes 0 to 2" in own.message
     assert torch.equal(own.result.maps.norms, before)
+
+
+def test_a_level_that_the_next_model_lacks_becomes_all(tmp_path) -> None:
+    images, targets = pictures(1, 128)
+    w = GradientExplorer(images=images, targets=targets, model=yl.create_model("yolov5n6", num_classes=3), level=3)
+    assert w.result.state.level == 3
+    w.model = two_levels(tmp_path)
+    assert w.message == ""
+    assert w.level == -1
+    assert len(panels(w, Panel)) == 2

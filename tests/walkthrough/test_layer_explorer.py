@@ -298,3 +298,22 @@ def test_targets_and_names_are_the_readers() -> None:
     assert w.objects == ((24, 24, 40, 40, 1),)
     assert w.place == (32, 32)
     assert "0 dog" in str(w.as_scene().rows)
+
+
+@pytest.mark.parametrize("over", [1e-6, 0.2])
+def test_an_object_over_the_border_counts_as_far_as_it_is_in_the_picture(shapes: LayerExplorer, over: float) -> None:
+    images = images_of((shapes.state.shown,))
+    inside, crossing = (
+        LayerExplorer(images=images, targets=[[0, 0, 0.25, 0.5, width, 1]], layer=9).result.reach[0].heard
+        for width in (0.5, 0.5 + over)
+    )
+    assert 0 < inside <= crossing
+
+
+def test_an_object_without_an_area_is_seen_where_it_lies(shapes: LayerExplorer) -> None:
+    targets = [[0, 0, 0.5, 0.5, 0, 0.2], [0, 0, 0.1, 0.9, 0, 0]]
+    w = LayerExplorer(images=images_of((shapes.state.shown,)), targets=targets, layer=1, place=(128, 128))
+    assert w.message == ""
+    line, point = w.result.reach
+    assert 0 < line.seen < 1
+    assert point == (0, 0)

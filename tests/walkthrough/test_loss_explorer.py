@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
-from walkthrough import LossExplorer
+from walkthrough import GradientExplorer, LossExplorer, NmsExplorer
 from walkthrough.explorers.base import Explorer, link
 from walkthrough.explorers.controls import slider
 from walkthrough.explorers.pictures import images_of, targets_of
@@ -254,3 +255,49 @@ def test_bars_of_several_settings_stand_side_by_side() -> None:
     two = Chart((Bars(("box", "obj"), (1.0, 2.0), name="now"), Bars(("box", "obj"), (2.0, 1.0), 3, "default", "/")))
     assert Scene(((one,),)).png("light") != Scene(((two,),)).png("light")
     assert repr(Scene(((two,),))) == "chart with bars box, obj (now); bars box, obj (default)"
+
+
+# -- what is set later -------------------------------------------------------------------------------------------------
+
+
+def test_hyperparameters_set_later_are_the_settings(own) -> None:
+    own.hyp = yl.Hyperparameters(box=0.2, fl_gamma=1.5)
+    assert (own.box, own.fl_gamma, own.message) == (0.2, 1.5, "")
+    own.set(hyp=yl.Hyperparameters(box=0.3), obj=2.0)
+    assert (own.box, own.obj, own.fl_gamma) == (0.3, 2.0, 0.0)
+    own.hyp = 3
+    assert "hyp is a Hyperparameters" in own.message
+    assert own.box == 0.3
+    own.hyp = None  # the defaults, as at the start
+    assert (own.box, own.message) == (0.05, "")
+
+
+def test_names_as_a_data_yaml_holds_them(own) -> None:
+    images, targets = pictures()
+    named = LossExplorer(images=images, targets=targets, model=own.state.model, names={0: "кот", 2: "ñandú"})
+    assert named.state.names == ("кот", "class 1", "ñandú")
+    assert "names is a list" in LossExplorer(images=images, targets=targets, names="abc").message
+
+
+class Grey(nn.Module):
+    """A detector that takes one channel."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.inner = nn.Conv2d(1, 3, 1), inner
+        self.strides, self.num_classes = inner.strides, inner.num_classes
+        self.decode, self.criterion = inner.decode, inner.criterion
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return self.inner(self.stem(images))
+
+
+@pytest.mark.parametrize("kind", [LossExplorer, GradientExplorer, NmsExplorer])
+def test_what_a_model_raises_is_told_in_place(own, kind) -> None:
+    images, targets = pictures()
+    w = kind(images=images, targets=targets, model=Grey(own.state.model))
+    assert w.message.startswith("the model cannot take a picture of 64 x 64 pixels: Given groups=1")
+    assert w.result is None
+    own.model = Grey(own.state.model)
+    assert "the model cannot take" in own.message
+    assert own.result is not None

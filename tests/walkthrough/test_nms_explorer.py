@@ -279,3 +279,48 @@ def test_words_hold_no_score_and_code_holds_the_call():
     assert w.as_code().splitlines()[1] == (
         "found = yl.non_max_suppression(boxes, conf_thres=0.25, iou_thres=0.5, agnostic=True)"
     )
+
+
+# -- other models, other pictures ------------------------------------------------------------------------------------
+
+
+def test_another_model_predicts_again() -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    first, second = (yl.create_model("yolov5n", num_classes=3, seed=seed, names=list("abc")) for seed in (1, 2))
+    w = NmsExplorer(images=images, model=first, conf_thres=0.0)
+    second.names = ("x", "y", "z")
+    w.model = second
+    assert w.message == ""
+    assert w.state.names == ("x", "y", "z")
+    direct = NmsExplorer(images=images, model=second, conf_thres=0.0)
+    assert torch.equal(w.result.decided.detections, direct.result.decided.detections)
+    w.model = nn.Conv2d(3, 3, 1)
+    assert "no decode" in w.message
+    assert w.state.model is second
+
+
+def test_a_click_where_nothing_is_predicted_chooses_nothing() -> None:
+    w = small()
+    w.add_picture(np.zeros((50, 60, 3), np.uint8), "mine.png")
+    w.detection = 0
+    assert "no predictions" in w.message
+    assert w.chosen is None
+
+
+def test_predictions_are_of_as_many_classes_in_every_picture() -> None:
+    w = NmsExplorer(images=torch.rand(2, 3, 64, 64), boxes=[torch.rand(5, 8), torch.rand(5, 9)])
+    assert w.message == "boxes are of as many classes in one picture as in another, not of [3, 4]"
+
+
+def test_an_object_of_a_class_that_no_prediction_has_is_refused() -> None:
+    w = small()
+    before = w.objects
+    w.objects = [(10, 10, 50, 50, 9)]
+    assert w.message == "a target has class 9, but predictions are of the classes 0 to 2"
+    assert w.objects == before
+
+
+def test_a_detector_without_names_on_pictures_of_ours() -> None:
+    detector = TwoLevels()
+    detector.names = None
+    assert NmsExplorer(model=detector).message == ""

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import yolo_lite as yl
 from walkthrough.explorers.pictures import (
@@ -175,3 +176,45 @@ def test_which_picture_is_shown_can_be_read_as_it_can_be_set() -> None:
     explorer = Toy(images=np.zeros((2, 3, 64, 64), np.float32))
     explorer.picture = 1
     assert explorer.picture == 1
+
+
+# -- what goes wrong, and what looks strange -------------------------------------------------------------------------
+
+
+def test_objects_that_come_with_another_picture_are_its_own(toy):
+    toy.set(picture=1, objects=[(10, 10, 30, 30, 1)])
+    assert toy.objects == toy.state.shown.boxes == ((10, 10, 30, 30, 1),)
+    toy.picture = 0
+    assert toy.objects != ((10, 10, 30, 30, 1),)
+
+
+@pytest.mark.parametrize("cls", [-1, 0.5, 1e30])
+def test_a_class_is_a_whole_number(toy, cls):
+    before = toy.objects
+    toy.objects = [(10, 10, 30, 30, cls)]
+    assert "a class is a whole number" in toy.message
+    assert toy.objects == before
+
+
+@pytest.mark.parametrize("brought", ["nowhere.png", None, np.zeros((5, 5, 2))])
+def test_a_picture_that_is_none_is_told_in_place(toy, brought):
+    toy.add_picture(brought, "mine")
+    assert toy.message
+    assert len(toy.state.pictures) == 2
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV", "LA", "RGBA", "L", "1"])
+def test_pictures_of_pil_are_read_by_their_colours(mode):
+    colours = np.zeros((8, 8, 3), np.uint8)
+    colours[:4] = (255, 255, 255) if mode in ("LA", "L", "1") else (250, 120, 10)
+    drawn = Image.fromarray(colours)
+    converted = drawn.quantize() if mode == "P" else drawn.convert(mode)
+    assert np.abs(annotate([converted], size=None)[0].pixels.astype(int) - colours).max() <= 6
+
+
+def test_whole_numbers_of_16_bits_are_read_as_from_a_file(tmp_path):
+    values = (np.arange(64, dtype=np.uint16) * 1000).reshape(8, 8)
+    cv2.imwrite(str(tmp_path / "deep.png"), values)
+    read = annotate(tmp_path / "deep.png", size=None)[0].pixels
+    np.testing.assert_array_equal(annotate(values, size=None)[0].pixels, read)
+    np.testing.assert_array_equal(annotate([Image.open(tmp_path / "deep.png")], size=None)[0].pixels, read)

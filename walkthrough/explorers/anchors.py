@@ -51,8 +51,8 @@ class AnchorState(PictureState):
     anchor: int = choice(
         0, lambda state: {f"anchor {k}": k for k in range(len(state.anchors[0]) if len(state.anchors) else 0)}
     )
-    anchor_w: float = slider(10.0, 1, LARGEST, 1.0, log=True, unit="px", help="width of this anchor of this level")
-    anchor_h: float = slider(13.0, 1, LARGEST, 1.0, log=True, unit="px", help="height of this anchor of this level")
+    anchor_w: float = slider(10.0, 1, LARGEST, 1.0, log=True, unit="px", help="width of this anchor", linked=False)
+    anchor_h: float = slider(13.0, 1, LARGEST, 1.0, log=True, unit="px", help="height of this anchor", linked=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,8 @@ class AnchorExplorer(PictureExplorer):
             return after
         if after.anchors is not before.anchors:
             after = replace(after, anchors=_checked_anchors(after.anchors, after.strides))
+        if after.dataset is not before.dataset and not isinstance(after.dataset, Sizes | None):
+            after = replace(after, dataset=sizes_of(after.dataset, max(after.shown.size)))
         level, anchor = min(after.level, len(after.anchors) - 1), min(after.anchor, len(after.anchors[0]) - 1)
         width, height = after.anchors[level][anchor]
         if after.anchor_w != before.anchor_w:
@@ -195,10 +197,10 @@ class AnchorExplorer(PictureExplorer):
     def as_code(self) -> str:
         """The settings for training: anchor_t and, where they were changed, the anchors."""
         state = self.state
-        code = f"hyp = yl.Hyperparameters(anchor_t={state.anchor_t:g})"
+        code = f"hyp = yl.Hyperparameters(anchor_t={state.anchor_t:.10g})"
         if state.anchors == state.first_anchors:
             return code
-        rows = [[round(side, 2) for anchor in level for side in anchor] for level in state.anchors]
+        rows = [[round(side, 6) for anchor in level for side in anchor] for level in state.anchors]
         return f"{code}\nmodel.set_anchors({rows})"
 
 

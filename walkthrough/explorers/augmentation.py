@@ -1,6 +1,6 @@
 """AugmentationLab: what training makes of images, step by step, by the settings of their augmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ from walkthrough.explorers.album import Album
 from walkthrough.explorers.augmentation_scene import scene_of
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
-from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
-from walkthrough.explorers.pictures import Annotated, annotate
+from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
+from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.images import to_rgb
 from walkthrough.scene import Scene, counted
 from walkthrough.show import class_name
@@ -179,7 +179,7 @@ class AugmentationLab(Explorer):
         targets: Any = None,
         dataset: Any = None,
         hyp: Hyperparameters | None = None,
-        names: Sequence[str] | None = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
         """See the class."""
         hyp = checked_hyp(hyp if hyp is not None else getattr(dataset, "hyp", None))
@@ -188,7 +188,7 @@ class AugmentationLab(Explorer):
             raise ValueError("give images= or dataset=, not both")
         if images is not None:
             pictures = annotate(images, targets, size=None)
-            album = Album(names=names or ()).with_pictures(pictures)
+            album = Album(names=listed_names(names or ())).with_pictures(pictures)
         else:
             album = _opened(dataset, names)
             named = "photos" if dataset is None else dataset
@@ -200,21 +200,28 @@ class AugmentationLab(Explorer):
         """Another image brings its own objects; moved objects change the album."""
         if not after.album:
             return after
-        index = min(after.index, len(after.album) - 1)
-        if after.album is not before.album or index != before.index:
+        if after.hyp is not before.hyp:
+            after = with_hyp(before, after)
+        index, is_given = min(after.index, len(after.album) - 1), after.objects != before.objects
+        if not is_given and (after.album is not before.album or index != before.index):
             return replace(after, index=index, objects=after.album.objects(index))
-        if after.objects != before.objects:
-            album = after.album.with_objects(index, _inside(after.objects, after.album.sizes[index]))
+        after = replace(after, index=index)
+        if is_given:
+            objects = _inside(checked_classes(after.objects), after.album.sizes[index])
+            album = after.album.with_objects(index, objects)
             return replace(after, album=album, objects=album.objects(index), source="source")
         return after
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture, without objects, and show it: boxes can then be drawn on it. A huge one is made smaller."""
-        pixels = to_rgb(pixels)
+        try:
+            pixels = to_rgb(pixels)
+        except (ValueError, OSError) as problem:
+            return self.tell(problem)
         if max(pixels.shape[:2]) > LARGEST:
             pixels = resize_longest(pixels, LARGEST, augment=False).image
         album = (self.state.album or Album()).with_pictures((Annotated(pixels, (), Path(name).name),))
-        self.set(album=album, index=len(album) - 1, source="source")
+        return self.set(album=album, index=len(album) - 1, source="source")
 
     @staticmethod
     def compute(state: State) -> Result:

@@ -7,7 +7,7 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
+from inspect import getattr_static, signature
 from textwrap import wrap
 from typing import Any, ClassVar
 
@@ -92,7 +92,7 @@ class Explorer:
         controls, state, problems = controls_of(self.State), self.state, []
         unknown = next((name for name in settings if name not in controls), None)
         if unknown is not None:
-            raise AttributeError(f"{type(self).__name__} has no setting {unknown!r}; it has {self._names()}")
+            raise AttributeError(f"{type(self).__name__} has no setting {unknown!r}; it has {self._settings()}")
         if self._refused:
             return  # there is nothing that the settings could be about
         for name, value in settings.items():
@@ -102,15 +102,19 @@ class Explorer:
                 problems.append(str(problem))
         try:
             state = self.settle(self.state, state)
-        except ValueError as problem:
-            problems.append(str(problem))
+        except Exception as problem:  # inputs are the reader's: whatever they lead to becomes a sentence
+            problems.append(sentence(problem))
             state = self.state
         self._adopt(state, problems)
 
     def _adopt(self, state: Any, problems: Sequence[str] = ()) -> None:
         """Compute from a state, show it, and tell who watches."""
-        before, self.state = self.state, state
-        self._compute()
+        before = self.state
+        try:
+            self._compute(state)
+        except Exception as problem:  # what was given cannot be worked with: all stays as it was
+            state, self.message = before, sentence(problem)
+        self.state = state
         self.message = " ".join(filter(None, [*problems, self.message]))
         self.refresh()
         changed = {name: getattr(state, name) for name in controls_of(state) if differs(before, state, name)}
@@ -138,7 +142,10 @@ class Explorer:
         state = self.__dict__.get("state")
         if not name.startswith("_") and state is not None and name in controls_of(state):
             return getattr(state, name)
-        raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._names()}")
+        attribute = getattr_static(type(self), name, None)
+        if isinstance(attribute, property):  # it raised AttributeError, and does so again, in words of its own
+            return attribute.fget(self)
+        raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._settings()}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_start" in self.__dict__ and name in controls_of(self.State):
@@ -146,7 +153,7 @@ class Explorer:
         elif name.startswith("_") or name in ("state", "result", "message") or "_start" not in self.__dict__:
             object.__setattr__(self, name, value)
         else:
-            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._names()}")
+            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._settings()}")
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *controls_of(self.State)})
@@ -160,11 +167,14 @@ class Explorer:
     def _names(self) -> str:
         return ", ".join(dict.fromkeys((*self._inputs(), *controls_of(self.State))))
 
+    def _settings(self) -> str:
+        return ", ".join(controls_of(self.State))
+
     # -- results ----------------------------------------------------------------------------------------------------
 
-    def _compute(self) -> None:
+    def _compute(self, state: Any) -> None:
         try:
-            result, message = self.compute(self.state), ""
+            result, message = self.compute(state), ""
         except ValueError as problem:
             result, message = None, str(problem)
         self.result, self.message = result, message
@@ -217,6 +227,11 @@ class Explorer:
             self._live = Live(self)
         return self._live
 
+    def tell(self, problem: Exception) -> None:
+        """Say on the page what is wrong with something that was brought; all stays as it is."""
+        self.message = sentence(problem)
+        self.refresh()
+
     def add_picture(self, pixels: Any, name: str) -> None:
         """Take a picture (H, W, 3) uint8 that the reader brought; explorers with uploads = True say what happens."""
         raise TypeError(f"{type(self).__name__} takes no pictures")
@@ -263,6 +278,11 @@ def _passing_on(
                 other.set(**shared)
 
     return pass_on
+
+
+def sentence(problem: Exception) -> str:
+    """What a reader is told of a problem: its words, after its kind where they were not written for readers."""
+    return str(problem) if isinstance(problem, ValueError | OSError) else f"{type(problem).__name__}: {problem}"
 
 
 def differs(before: Any, after: Any, name: str) -> bool:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
 Boxes = tuple[Box, ...]
 Bound = float | Callable[[Any], float]
@@ -40,6 +42,7 @@ class Control:
     group: str = ""  # controls of a group stand together under this heading
     linked: bool = True  # link() without names moves it along; not what belongs to one explorer's own pictures
     shown: Callable[[Any], bool] | None = None  # whether this state has a use for it; None: always
+    is_place: bool = False  # of a point: x and y, and not the index of a row
 
     def of_use(self, state: Any) -> bool:
         """Whether the control is on the page: a level that the reader's model lacks has no slider."""
@@ -58,11 +61,13 @@ def slider(
     log: bool = False,
     heavy: bool = False,
     group: str = "",
+    linked: bool = True,
     shown: Callable[[Any], bool] | None = None,
 ) -> Any:
     """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
     step = step if step is not None else (1 if isinstance(default, int) else 0.01)
-    return _field(default, Control("slider", label, help, low, high, step, unit, log, heavy, (), group, shown=shown))
+    told = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
+    return _field(default, told)
 
 
 def number(
@@ -96,9 +101,14 @@ def boxes(default: Boxes = (), *, label: str = "", help: str = "", heavy: bool =
     return _field(default, Control("boxes", label, help, heavy=heavy, linked=False))
 
 
-def point(default: tuple[float, float] | None = None, *, label: str = "", help: str = "") -> Any:
-    """A place on the panel, or a row of the table, that names this field in pick=; None: nothing chosen."""
-    return _field(default, Control("point", label, help, linked=False))
+def point(
+    default: tuple[float, float] | None = None, *, label: str = "", help: str = "", is_place: bool = False
+) -> Any:
+    """A place on the panel, or a row of the table, that names this field in pick=; None: nothing chosen.
+
+    is_place: only a place will do.
+    """
+    return _field(default, Control("point", label, help, linked=False, is_place=is_place))
 
 
 def given(default: Any = None) -> Any:
@@ -141,7 +151,7 @@ def bounds_of(control: Control, state: Any) -> tuple[float, float]:
 
 def checked(name: str, value: Any, control: Control, state: Any) -> Any:
     """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
-    if not control.of_use(state) and value != getattr(state, name):
+    if not control.of_use(state) and not _equal(value, getattr(state, name)):
         raise ValueError(f"{control.label or name} ({name}) has no meaning here and stays at {getattr(state, name)}")
     if control.kind in ("slider", "number", "choice") and isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]  # a click on a box or a row comes as (index,)
@@ -151,13 +161,13 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
         case "choice":
             return _checked_choice(name, value, options_of(control, state))
         case "toggle":
-            if value not in (True, False):
+            if not isinstance(value, bool | int | float | np.bool_) or value not in (True, False):
                 raise ValueError(f"{name} is True or False, not {value!r}")
             return bool(value)
         case "boxes":
             return checked_boxes(name, value)
         case "point":
-            return None if value is None else _checked_point(name, value)
+            return None if value is None else _checked_point(name, value, control.is_place)
     return value
 
 
@@ -165,7 +175,7 @@ def _checked_number(name: str, value: Any, control: Control, state: Any) -> floa
     low, high = bounds_of(control, state)
     try:
         value = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is a number between {low:g} and {high:g}, not {value!r}") from None
     if not low <= value <= high:
         raise ValueError(f"{name} lies between {low:g} and {high:g}, not at {value:g}")
@@ -177,18 +187,31 @@ def _checked_number(name: str, value: Any, control: Control, state: Any) -> floa
 
 
 def _checked_choice(name: str, value: Any, options: dict[str, Any]) -> Any:
-    if value in options.values():
-        return next(option for option in options.values() if option == value)
+    for option in options.values():
+        if _equal(option, value):
+            return option
     if isinstance(value, str) and value in options:
         return options[value]
     raise ValueError(f"{name} is one of {', '.join(options)}, not {value!r}")
 
 
-def _checked_point(name: str, value: Any) -> tuple[float, ...]:
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values are equal as a whole; a tensor of several numbers, which gives no such answer, equals none."""
     try:
-        return tuple(float(part) for part in (value if hasattr(value, "__iter__") else (value,)))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is (x, y), or the index of a row or a box, or None, not {value!r}") from None
+        return bool(one == other)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _checked_point(name: str, value: Any, is_place: bool) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in (value if hasattr(value, "__iter__") else (value,)))
+    except (TypeError, ValueError, OverflowError):
+        found = ()
+    if len(found) not in ((2,) if is_place else (1, 2)) or not all(map(math.isfinite, found)):
+        meant = "(x, y)" if is_place else "(x, y), or the index of a row or a box,"
+        raise ValueError(f"{name} is {meant} or None, not {value!r}")
+    return found
 
 
 def checked_boxes(name: str, value: Any) -> Boxes:

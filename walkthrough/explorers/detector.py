@@ -1,13 +1,21 @@
 """A detector and pictures for it: what LossExplorer and GradientExplorer start from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from walkthrough.explorers.controls import given
-from walkthrough.explorers.hyp import checked_hyp, hyp_settings
-from walkthrough.explorers.pictures import Annotations, PictureExplorer, PictureState, annotate, images_of, pictured
+from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp
+from walkthrough.explorers.pictures import (
+    Annotations,
+    PictureExplorer,
+    PictureState,
+    annotate,
+    images_of,
+    listed_names,
+    pictured,
+)
 from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
@@ -38,7 +46,7 @@ class DetectorExplorer(PictureExplorer):
         targets: Any = None,
         model: Any = None,
         hyp: Hyperparameters | None = None,
-        names: Sequence[str] | None = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
         img_size: int | None = None,
     ) -> dict[str, Any]:
         """The reader's or the default pictures, model and hyperparameters.
@@ -56,8 +64,8 @@ class DetectorExplorer(PictureExplorer):
         else:
             pictures = annotate(images, targets, size)
         if names is None:
-            names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", ())
-        inputs = pictured(pictures, tuple(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
+            names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", None) or ()
+        inputs = pictured(pictures, listed_names(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
         return inputs | cls.first_pass(inputs)
 
     @classmethod
@@ -66,11 +74,15 @@ class DetectorExplorer(PictureExplorer):
         return {}
 
     def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
-        """A model set from Python is checked as at the start."""
+        """A model or hyp set from Python is checked as at the start, and brings its class names or settings."""
         if after.model is None and after.pictures:
             raise ValueError(f"there is no model to look at: make a new {type(self).__name__}")
         if after.model is not before.model:
-            after = replace(after, model=checked_detector(after.model))
+            model = checked_detector(after.model)
+            known = listed_names(getattr(model, "names", None) or ())
+            after = replace(after, model=model, names=pictured(after.pictures, known or after.names)["names"])
+        if after.hyp is not before.hyp:
+            after = with_hyp(before, after)
         return super().settle(before, after)
 
 

@@ -12,7 +12,7 @@ from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorExplorer, DetectorState, training_size, up_to
 from walkthrough.explorers.gradient_scene import scene_of, words_of
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.pictures import images_of, targets_of
+from walkthrough.explorers.pictures import images_of, taking, targets_of
 from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, pull_on_maps, strongest_cells
 from walkthrough.scene import Scene
 from yolo_lite.hyperparameters import Hyperparameters
@@ -136,9 +136,12 @@ class GradientExplorer(DetectorExplorer):
         after = super().settle(before, after)
         if not after.pictures:
             return after
+        if after.level not in _levels(after).values():
+            after = replace(after, level=ALL_LEVELS)
         backward = _backward(after)
         if backward is not after.backward:
             after = replace(after, backward=backward)
+            after = replace(after, term=after.term if after.term in _terms(after) else "total")
         shown = ("term", "level", "picture")
         if any(getattr(before, name) != getattr(after, name) for name in shown) and after.chosen == before.chosen:
             after = replace(after, chosen=None)  # the rows are others now
@@ -215,7 +218,8 @@ def _backward(state: State) -> Backward:
     same_pass = known is not None and known.model is state.model and known.pixels is shown.pixels
     if same_pass and known.hyp == hyp and known.objects == shown.boxes:
         return known
-    through = known.through if same_pass else Pass(state.model, images_of((shown,)))
+    with taking(shown):
+        through = known.through if same_pass else Pass(state.model, images_of((shown,)))
     loss = state.model.criterion(hyp, training_size((shown,)))
     maps = pull_on_maps(loss, through.maps, targets_of((shown,)))
     earlier = known.last_known if known is not None and known.model is state.model else None

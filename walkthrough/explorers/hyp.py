@@ -1,6 +1,6 @@
 """Hyperparameters as settings of an explorer: from its sliders to yolo_lite's dataclass, and to code."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from yolo_lite.hyperparameters import Hyperparameters
@@ -19,6 +19,14 @@ def hyp_settings(hyp: Hyperparameters, state: type) -> dict[str, float]:
     """The values of hyp that a State has a field for, by name."""
     named = {field.name for field in fields(state)}
     return {name: value for name, value in asdict(hyp).items() if name in named}
+
+
+def with_hyp(before: Any, after: Any) -> Any:
+    """The state after another hyp was set: its values are the settings now, but for those that were set with it."""
+    hyp = checked_hyp(after.hyp)
+    settings = hyp_settings(hyp, type(after))
+    set_too = {name for name in settings if getattr(before, name) != getattr(after, name)}
+    return replace(after, hyp=hyp, **{name: value for name, value in settings.items() if name not in set_too})
 
 
 def hyp_of(state: Any, hyp: Hyperparameters) -> Hyperparameters:

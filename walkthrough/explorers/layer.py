@@ -22,6 +22,7 @@ from walkthrough.explorers.pictures import (
     images_of,
     listed_names,
     pictured,
+    taking,
 )
 from walkthrough.layers.effective import CellGradients, EffectiveField
 from walkthrough.layers.fields import ReceptiveField
@@ -63,12 +64,8 @@ class Recordings:
         return self._gradients[1]
 
     def _recorded(self, picture: Annotated) -> list[LayerRecord]:
-        try:
+        with taking(picture):
             return record_layers(self.model, self._input(picture), depth=None, kept_depth=1)
-        except Exception as problem:  # the model is the reader's: whatever it raises becomes a sentence
-            height, width = picture.size
-            words = str(problem).split("\n")[0]
-            raise ValueError(f"the model cannot take a picture of {width} x {height} pixels: {words}") from problem
 
     def _input(self, picture: Annotated) -> torch.Tensor:
         weight = next(iter((*self.model.parameters(), *self.model.buffers())), None)
@@ -101,8 +98,8 @@ class State(PictureState):
     channel: int = slider(-1, -1, _highest_channel, help="whose gradient; -1: the sum of all channels", heavy=True)
     effective: bool = toggle(True, label="effective field", help="measure by gradients what the cell listens to")
     every_module: bool = toggle(False, label="modules in modules")
-    place: tuple[float, float] | None = point(help="click the picture: the cell there is looked at")
-    map_place: tuple[float, float] | None = point(help="click a feature map: that cell, of that channel")
+    place: tuple[float, float] | None = point(is_place=True, help="click the picture: the cell there is looked at")
+    map_place: tuple[float, float] | None = point(is_place=True, help="click a feature map: that cell, of that channel")
 
 
 class Result(NamedTuple):
@@ -161,7 +158,7 @@ class LayerExplorer(PictureExplorer):
         recordings = Recordings(model)
         records = tuple(recordings.records(pictures[0]))
         layer = max((k for k, record in enumerate(records) if len(record.inputs) > 1 and joined(records, k)), default=0)
-        known = getattr(model, "names", ()) if names is None else names
+        known = getattr(model, "names", None) or () if names is None else names
         return pictured(pictures, listed_names(known)) | {
             "recordings": recordings,
             "records": records,
@@ -283,7 +280,7 @@ def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None)
     trained = (getattr(model, "metadata", None) or {}).get("img_size", IMAGE_SIZE)
     stride = max((int(stride) for stride in getattr(model, "strides", ())), default=1)
     size = img_size or -(-trained // stride) * stride
-    if images is None and tuple(getattr(model, "names", ())) == load_names():
+    if images is None and tuple(getattr(model, "names", None) or ()) == load_names():
         dataset = YoloDataset(Shapes("val", size, max(SCENES) + 1), size)
         pictures = annotate(collate([dataset[index] for index in SCENES]))
         return pictures if targets is None else annotate(images_of(pictures), targets)

@@ -27,14 +27,21 @@ def reach(box: Sequence[float], field: tuple[int, int, int, int], effective: Eff
     >>> reach((0, 0, 20, 10), (10, 0, 64, 64), EffectiveField(torch.ones(64, 64)))
     Reach(seen=0.5, heard=0.048828125)
     """
-    x1, y1, x2, y2 = box[:4]
-    width, height = (max(min(box[k + 2], field[k + 2]) - max(box[k], field[k]), 0) for k in (0, 1))
-    seen = width * height / ((x2 - x1) * (y2 - y1))
+    sides = [(box[k], box[k + 2], field[k], field[k + 2]) for k in (0, 1)]
+    seen = math.prod(_share(*side) for side in sides)
     if effective is None:
         return Reach(seen, None)
     gradient = effective.gradient.double()  # (H, W)
+    x1, y1, x2, y2 = (max(side, 0) for side in box[:4])  # labels may reach over the border
     inside = gradient[math.floor(y1) : math.ceil(y2), math.floor(x1) : math.ceil(x2)].sum()
     return Reach(seen, float(inside / gradient.sum()) if gradient.any() else 0.0)
+
+
+def _share(low: float, high: float, field_low: float, field_high: float) -> float:
+    """How much of low to high lies within the field; of a mere point, whether it does."""
+    if high <= low:
+        return float(field_low <= low <= field_high)
+    return max(min(high, field_high) - max(low, field_low), 0) / (high - low)
 
 
 class Joined(NamedTuple):

@@ -12,7 +12,7 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import DetectorExplorer, DetectorState, same_pixels, training_size, up_to
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.pictures import Annotations, images_of, targets_of
+from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
 from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
@@ -103,16 +103,18 @@ class LossExplorer(DetectorExplorer):
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
         """The maps, computed once, what the default settings make of them, and a balance for each level."""
         model, pictures = inputs["model"], inputs["pictures"]
-        maps = tuple(maps_of(model, images_of(pictures)))
+        maps = _maps(model, pictures)
         return {"maps": maps, "default": default_pulls(model, maps, pictures)} | _balance_settings(model)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
         after = super().settle(before, after)
+        if not after.pictures:
+            return after
         if after.model is not before.model:
             after = replace(after, **_balance_settings(after.model))
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
-            after = replace(after, maps=tuple(maps_of(after.model, images_of(after.pictures))))
+            after = replace(after, maps=_maps(after.model, after.pictures))
         if after.maps is not before.maps or after.pictures is not before.pictures:
             after = replace(after, default=default_pulls(after.model, after.maps, after.pictures))
         return after
@@ -151,6 +153,11 @@ class LossExplorer(DetectorExplorer):
         size = training_size(state.pictures) if state.pictures else 640
         balance = f", balance={state.balance}" if state.balance != state.default_balance else ""
         return f"{hyp_code(hyp_of(state, state.hyp))}\nloss = model.criterion(hyp, img_size={size}{balance})"
+
+
+def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
+    with taking(pictures[0]):
+        return tuple(maps_of(model, images_of(pictures)))
 
 
 def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:

@@ -1,6 +1,6 @@
 """NmsExplorer: of many boxes around one object, which stay, who removed whom, and what that does to the figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,16 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import given, point, slider, toggle
 from walkthrough.explorers.nms_scene import scene_of
-from walkthrough.explorers.pictures import Annotated, Annotations, PictureExplorer, PictureState, annotate, pictured
+from walkthrough.explorers.pictures import (
+    Annotated,
+    Annotations,
+    PictureExplorer,
+    PictureState,
+    annotate,
+    listed_names,
+    pictured,
+    taking,
+)
 from walkthrough.explorers.suppression import AT_IOU, Choice, Decided, Figures, Rule, choose, decide, figures
 from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
@@ -88,25 +97,19 @@ class NmsExplorer(PictureExplorer):
         targets: Any = None,
         model: Detector | None = None,
         boxes: Any = None,
-        names: Sequence[str] | None = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
         """See the class. The model runs here, once for each picture."""
         if boxes is not None and images is None:
             raise ValueError("boxes= are predictions for pictures: give those too, as images=")
         if model is None and boxes is None:
             model = load("shapes-n")
-        if model is not None and not hasattr(model, "decode"):
-            raise ValueError(
-                f"a detector has model(images) and model.decode(maps); {type(model).__name__} has no decode"
-            )
+        if model is not None:
+            _check_model(model)
         pictures = _default_pictures(model) if images is None and targets is None else annotate(images, targets)
         decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
-        classes = decoded[0][1].shape[1] - 5
-        names = names if names is not None else getattr(model, "names", ())
-        highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
-        if highest >= classes:
-            raise ValueError(f"a target has class {highest}, but predictions are of the classes 0 to {classes - 1}")
-        names = (*names, *(f"class {cls}" for cls in range(len(names), classes)))
+        _check_classes(pictures, decoded)
+        names = _names(model if names is None else names, decoded)
         first = decide(decoded[0][1], Rule()).largest
         chosen = None if first is None else (float(first),)
         return pictured(pictures, names) | {"model": model, "decoded": decoded, "chosen": chosen}
@@ -114,14 +117,22 @@ class NmsExplorer(PictureExplorer):
     def settle(self, before: State, after: State) -> State:
         """New pictures get their predictions; a click on a kept box chooses its candidate."""
         after = super().settle(before, after)
+        if not after.pictures:
+            return after
+        if after.model is not before.model and after.model is not None:
+            _check_model(after.model)
+            decoded = _run(after.model, after.pictures, ())
+            after = replace(after, decoded=decoded, names=_names(after.model, decoded), chosen=None, detection=None)
         known = [pixels for pixels, _ in after.decoded]
         if after.model is not None and any(all(p.pixels is not k for k in known) for p in after.pictures):
             after = replace(after, decoded=_run(after.model, after.pictures, after.decoded))
+        _check_classes(after.pictures, after.decoded)
         another = (after.picture, after.multi_label) != (before.picture, before.multi_label)
         if another and after.chosen == before.chosen:  # candidates have other numbers now
             after = replace(after, chosen=None)
         if after.detection is not None:
-            kept, place = decide(after.boxes_of(after.shown), after.rule).kept, int(after.detection[0])
+            boxes, place = after.boxes_of(after.shown), int(after.detection[0])
+            kept = () if boxes is None else decide(boxes, after.rule).kept
             chosen = (float(kept[place]),) if 0 <= place < len(kept) else None
             after = replace(after, chosen=chosen, detection=None)
         return after
@@ -170,10 +181,30 @@ class NmsExplorer(PictureExplorer):
 
     def as_code(self) -> str:
         """The call that decides the same."""
-        options = [f"conf_thres={self.state.conf_thres:g}", f"iou_thres={self.state.iou_thres:g}"]
+        options = [f"conf_thres={self.state.conf_thres:.10g}", f"iou_thres={self.state.iou_thres:.10g}"]
         options += [f"{name}=True" for name in ("agnostic", "multi_label") if getattr(self.state, name)]
         options += [f"max_det={self.state.max_det}"] if self.state.max_det != State.max_det else []
         return f"boxes = model.decode(model(images))\nfound = yl.non_max_suppression(boxes, {', '.join(options)})"
+
+
+def _check_model(model: Any) -> None:
+    if not hasattr(model, "decode"):
+        raise ValueError(f"a detector has model(images) and model.decode(maps); {type(model).__name__} has no decode")
+
+
+def _check_classes(pictures: Annotations, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> None:
+    """A ValueError for an object of a class that no prediction can have."""
+    classes = decoded[0][1].shape[1] - 5
+    highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
+    if highest >= classes:
+        raise ValueError(f"a target has class {highest}, but predictions are of the classes 0 to {classes - 1}")
+
+
+def _names(given: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[str, ...]:
+    """The reader's class names, or those of a model; numbers for classes beyond them."""
+    known = listed_names(given if isinstance(given, Sequence | Mapping) else getattr(given, "names", None) or ())
+    classes = decoded[0][1].shape[1] - 5
+    return (*known, *(f"class {cls}" for cls in range(len(known), classes)))
 
 
 def labels_of(picture: Annotated) -> np.ndarray:
@@ -184,7 +215,7 @@ def labels_of(picture: Annotated) -> np.ndarray:
 def _default_pictures(model: Any) -> Annotations:
     """Scenes for a model of their classes; otherwise the tour's photographs, with objects where the classes fit."""
     dataset = YoloDataset(Shapes("val", SCENE_SIZE, max(SCENES) + 1), SCENE_SIZE)
-    if tuple(model.names) == dataset.names:
+    if tuple(getattr(model, "names", None) or ()) == dataset.names:
         return annotate(collate([dataset[index] for index in SCENES]))
     pictures = annotate()
     highest = max(int(box[4]) for picture in pictures for box in picture.boxes)
@@ -204,7 +235,7 @@ def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Te
                     f"{picture.name} is {size} px: the model takes multiples of {stride}; a list is resized"
                 )
             image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
-            with inference(model):
+            with taking(picture), inference(model):
                 found = model.decode(model(network_input(image, model)))[0].float().cpu()  # (n, 5 + C)
         decoded.append((picture.pixels, found))
     return tuple(decoded)
@@ -221,4 +252,7 @@ def _checked_boxes(boxes: Any, pictures: Annotations) -> tuple[tuple[np.ndarray,
     )
     if wrong is not None:
         raise ValueError(f"boxes have the shape (N, n, 5 + C), as model.decode gives them; a picture has {wrong}")
+    if len({image_boxes.shape[1] for image_boxes in rows}) > 1:
+        counts = [image_boxes.shape[1] - 5 for image_boxes in rows]
+        raise ValueError(f"boxes are of as many classes in one picture as in another, not of {counts}")
     return tuple((picture.pixels, image_boxes) for picture, image_boxes in zip(pictures, rows, strict=True))

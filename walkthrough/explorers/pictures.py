@@ -1,6 +1,7 @@
 """Pictures with objects in them, for explorers: the tour's, the reader's own, uploads with drawn boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.photos import tour_batch
 
 IMAGE_SIZE = 640
+MOST_CLASSES = 10**6
 HOW_TO_DRAW = "drag a box or its corners, draw a new one on free ground, delete with Del"
 
 
@@ -189,10 +191,11 @@ class PictureExplorer(Explorer):
         """Another picture brings its own objects; moved objects change their picture and so the targets."""
         if not after.pictures:
             return after
+        is_given = after.objects != before.objects
         if after.pictures is not before.pictures or after.picture != before.picture:
             index = min(after.picture, len(after.pictures) - 1)
-            return replace(after, picture=index, objects=after.pictures[index].boxes)
-        if after.objects != before.objects:
+            after = replace(after, picture=index, objects=after.objects if is_given else after.pictures[index].boxes)
+        if is_given:
             changed = with_objects(after.shown, after.objects)
             pictures = (*after.pictures[: after.picture], changed, *after.pictures[after.picture + 1 :])
             return replace(after, pictures=pictures, objects=changed.boxes)
@@ -201,8 +204,11 @@ class PictureExplorer(Explorer):
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
         size = self.state.pictures[0].size if self.state.pictures else (IMAGE_SIZE, IMAGE_SIZE)
-        added = fitted(pixels, size, f"{len(self.state.pictures)} {Path(name).name}")
-        self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
+        try:
+            added = fitted(pixels, size, f"{len(self.state.pictures)} {Path(name).name}")
+        except (ValueError, OSError) as problem:
+            return self.tell(problem)
+        return self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
 
 
 def listed_names(names: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
@@ -227,7 +233,29 @@ def pictured(pictures: Annotations, names: Sequence[str]) -> dict[str, Any]:
 
 def with_objects(picture: Annotated, objects: Boxes) -> Annotated:
     """The picture with other objects; those that moved or are new are clipped to it, and have a class."""
-    return replace(picture, boxes=_inside(checked_boxes("objects", objects), picture.size, picture.boxes))
+    objects = checked_classes(checked_boxes("objects", objects))
+    return replace(picture, boxes=_inside(objects, picture.size, picture.boxes))
+
+
+def checked_classes(objects: Boxes) -> Boxes:
+    """The objects as they are, or a ValueError with a sentence about their classes."""
+    for box in objects:
+        if len(box) > 4 and (box[4] != int(box[4]) or not 0 <= box[4] < MOST_CLASSES):
+            raise ValueError(f"objects: a class is a whole number from 0 on, not {box[4]:g}")
+    return objects
+
+
+@contextmanager
+def taking(picture: Annotated) -> Iterator[None]:
+    """Around a pass through a model: it is the reader's, and whatever it raises becomes a sentence."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as problem:
+        height, width = picture.size
+        words = str(problem).split("\n")[0]
+        raise ValueError(f"the model cannot take a picture of {width} x {height} pixels: {words}") from problem
 
 
 def fitted(pixels: Any, size: tuple[int, int], name: str) -> Annotated:

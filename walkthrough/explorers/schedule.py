@@ -9,7 +9,7 @@ from torch import nn
 from walkthrough.charts import numbers
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
-from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
+from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
 from walkthrough.run import show_schedule
 from walkthrough.scene import Chart, Scene, Series, Table, counted
 from yolo_lite.hyperparameters import Hyperparameters
@@ -125,6 +125,8 @@ class ScheduleExplorer(Explorer):
 
     def settle(self, before: State, after: State) -> State:
         """A shorter run ends before the chosen iteration: its last one is shown."""
+        if after.hyp is not before.hyp:
+            after = with_hyp(before, after)
         return replace(after, iteration=min(after.iteration, after.schedule.iterations - 1))
 
     @staticmethod

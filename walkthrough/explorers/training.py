@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from yolo_lite.train.prepare import Source
 from yolo_lite.train.trainer import Trainer
 
 BREATH = 0.01  # seconds between two iterations in which the kernel hears the page, and runs other cells
+READABLE = 8.0  # seconds that a sentence about a refused setting stays while the run goes on
 MOST_PICTURES, DEFAULT_PICTURES = 4, 3
 MOST_PLANNED = 200  # iterations to come whose rates are asked for
 MEMORY = 0.8  # of the smoothed line: the share of what was before
@@ -96,6 +98,7 @@ class LiveTraining(Explorer):
 
     def __init__(self, **settings: Any) -> None:
         self._task: asyncio.Task[None] | None = None
+        self._said = ("", 0.0)  # of the settings that the reader changed last, and when
         super().__init__(**settings)
 
     @classmethod
@@ -176,6 +179,8 @@ class LiveTraining(Explorer):
 
     def reset(self) -> None:
         """Begin the same run again, with the settings of the beginning."""
+        if self._refused:
+            return
         self._stop()
         self._run()
         fields = {name: getattr(self._start, name) for name in controls_of(self.State)}
@@ -191,14 +196,21 @@ class LiveTraining(Explorer):
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Predict on a picture of the reader's too; it becomes the last image, and boxes can be drawn on it."""
+        if self._refused:
+            return None
         run, kept = self._run(), self.state.pictures[: MOST_PICTURES - 1]
         size = run.trainer.options.img_size
-        pictures = (*kept, fitted(pixels, (size, size), f"{len(kept)} {Path(name).name}"))
-        self.set(pictures=pictures, objects=(), progress=run.progress(pictures, self.running))
+        try:
+            pictures = (*kept, fitted(pixels, (size, size), f"{len(kept)} {Path(name).name}"))
+        except (ValueError, OSError) as problem:
+            return self.tell(problem)
+        return self.set(pictures=pictures, objects=(), progress=run.progress(pictures, self.running))
 
     def set(self, **settings: Any) -> None:
         """Change settings together, as dragging would; what the run can be told holds from its next iteration on."""
         super().set(**settings)
+        if "progress" not in settings:
+            self._said = (self.message, monotonic())
         if self.state.run is not None:
             self.state.run.change(hyp_of(self.state, self.state.hyp))
 
@@ -227,6 +239,10 @@ class LiveTraining(Explorer):
         """Take down how far the run has come, and draw it; asked for more than there is, say so."""
         progress = self.state.run.progress(self.state.pictures, self.running)
         self.set(progress=progress)
+        said, when = self._said
+        if said and self.running and said not in self.message and monotonic() - when < READABLE:
+            self.message = " ".join(filter(None, [said, self.message]))  # what was refused; the run goes on meanwhile
+            self.refresh()
         if asked and progress.over and not progress.trouble:
             epochs = counted(len(progress.history), "epoch")
             self.message = f"The run is over, after {epochs}: reset begins it again"
@@ -234,11 +250,11 @@ class LiveTraining(Explorer):
 
     # -- the picture ------------------------------------------------------------------------------------------------
 
-    def _compute(self) -> None:
-        if self.state.run is None:
+    def _compute(self, state: State) -> None:
+        if state.run is None:
             return  # message says why
-        super()._compute()
-        self.message = " ".join(filter(None, [self.message, self.state.progress.trouble]))
+        super()._compute(state)
+        self.message = " ".join(filter(None, [self.message, state.progress.trouble]))
 
     @staticmethod
     def compute(state: State) -> Seen:

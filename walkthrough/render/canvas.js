@@ -282,7 +282,8 @@ function hatchTile(kind) {
 function drawHandles(view) {
   const { ctx } = view;
   const held = view.chosen ?? view.over;
-  const box = held && editableBoxes(view).find((other) => other.field === held.field && other.row === held.row);
+  const boxes = held ? [...editableBoxes(view), ...fixedBoxes(view)] : [];
+  const box = boxes.find((other) => other.field === held.field && other.row === held.row);
   if (!box) return;
   const [x, y, w, h] = rectOf(view, box.xyxy);
   const places = [[0, 0], [1, 0], [0, 1], [1, 1]];

@@ -3,7 +3,7 @@
 const PLOTLY_DASH = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
 const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x" };
 const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: "reset" };
-const MARKED_POINTS = 20; // up to so many points a line shows a mark at each
+const MARKED_POINTS = 20; // where no line has more points, each point has a mark
 const MANY_BARS = 10;
 
 /** plotly.js, one promise for the whole page: the first chart asks, and where its explorer goes away, the next one. */
@@ -91,14 +91,15 @@ function figureOf(chart, page, width, height) {
 }
 
 const TRACES = {
-  Series(mark, index, paint, page) {
+  Series(mark, index, paint, page, chart) {
+    const isSparse = chart.marks.every((other) => (other.x?.length ?? 0) <= MARKED_POINTS);
     const { dashes, markers } = page.look;
     return {
       ...named(mark),
       type: "scatter",
       x: mark.x.map(finite),
       y: mark.y.map(finite),
-      mode: mark.x.length <= MARKED_POINTS ? "lines+markers" : "lines",
+      mode: isSparse ? "lines+markers" : "lines",
       line: { color: paint, width: 2, dash: PLOTLY_DASH[mark.dash ?? dashes[index % dashes.length]] },
       marker: { symbol: PLOTLY_MARKER[markers[index % markers.length]], size: 6, color: paint },
       hovertemplate: "%{x:.4~g}, %{y:.4~g}" + nameTag(mark.name),
@@ -210,7 +211,7 @@ function axesOf(chart, theme, width) {
     type: isLog ? "log" : "linear",
     exponentformat: "power",
     range: (isLog ? chart.y_range?.map(Math.log10) : chart.y_range) ?? undefined,
-    dtick: powers > 2 ? 1 : undefined, // whole powers of ten
+    dtick: !isLog ? undefined : powers > 2 ? 1 : "D2", // whole powers of ten; or 1, 2, 5, 10 ...
   };
   return { xaxis: { ...line, ...x, ...barTicks(chart, width) }, yaxis: { ...line, ...y } };
 }
@@ -233,6 +234,14 @@ function barTicks(chart, width) {
   return { tickvals: shown, ticktext, ticks: "", tickangle: 0, automargin: false };
 }
 
+/** Points on the lines between the few that a line has. */
+function between(mark) {
+  const ends = mark.x.map((x, index) => [finite(x), finite(mark.y[index])]);
+  const whole = ends.slice(1).map((end, index) => [ends[index], end]).filter((pair) => !pair.flat().includes(null));
+  const part = (a, b, share) => a + share * (b - a);
+  return whole.flatMap(([a, b]) => [0.2, 0.4, 0.6, 0.8].map((s) => [part(a[0], b[0], s), part(a[1], b[1], s)]));
+}
+
 /** Where the fewest points are, for the legend: a corner, or the middle above or below. */
 function freeCorner(chart) {
   const points = chart.marks.flatMap((mark) => {
@@ -240,6 +249,7 @@ function freeCorner(chart) {
     return xs.map((x, index) => [finite(x), finite((mark.y ?? mark.values ?? mark.counts)[index])]);
   });
   const known = points.filter(([x, y]) => x !== null && y !== null);
+  for (const mark of chart.marks.filter((other) => other.x?.length < MARKED_POINTS)) known.push(...between(mark));
   const span = (axis, given) => given ?? [0, 1].map((end) => most(known.map((point) => point[axis]), end));
   const [[left, right], [low, high]] = [span(0, chart.x_range), span(1, chart.y_range)];
   const shares = known.map(([x, y]) => [(x - left) / (right - left || 1), (y - low) / (high - low || 1)]);

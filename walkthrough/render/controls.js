@@ -93,7 +93,7 @@ function sliderView(page, told) {
     field.put(value);
     speak(value);
   };
-  const label = element("label", { for: id, title: told.help }, told.label);
+  const label = element("label", { for: id, title: told.help || told.label }, told.label);
   const unit = element("span", { class: "wt-unit" }, told.unit);
   const readout = element("span", { class: "wt-readout" }, field.node, unit);
   return { node: controlNode("div", "slider", told, label, readout, range), show };
@@ -129,7 +129,7 @@ function numberView(page, told) {
   let now = told;
   const field = typedField(page, () => now, "", id);
   field.node.setAttribute("aria-description", told.help);
-  const label = element("label", { for: id, title: told.help }, told.label);
+  const label = element("label", { for: id, title: told.help || told.label }, told.label);
   const show = (next, value) => {
     now = next;
     field.put(value);
@@ -158,7 +158,7 @@ function selectView(page, told) {
     }
     if (select.value !== value) select.value = value;
   };
-  const label = element("label", { for: id, title: told.help }, told.label);
+  const label = element("label", { for: id, title: told.help || told.label }, told.label);
   return { node: controlNode("div", "select", told, label, select), show };
 }
 
@@ -178,7 +178,7 @@ function radioView(page, told) {
     }
     for (const input of group.querySelectorAll("input")) input.checked = input.value === value;
   };
-  const heading = element("legend", { title: told.help }, told.label);
+  const heading = element("legend", { title: told.help || told.label }, told.label);
   return { node: controlNode("fieldset", "radio", told, heading, group), show };
 }
 
@@ -186,7 +186,7 @@ function toggleView(page, told) {
   const input = element("input", { type: "checkbox", role: "switch", "aria-description": told.help });
   input.addEventListener("change", () => page.change(told.name, input.checked));
   const show = (_, value) => (input.checked = Boolean(value));
-  const label = element("label", { title: told.help }, input, element("span", {}, told.label));
+  const label = element("label", { title: told.help || told.label }, input, element("span", {}, told.label));
   return { node: controlNode("div", "toggle", told, label), show };
 }
 

@@ -16,10 +16,17 @@ function editableBoxes(view) {
   }).filter((box) => box.row >= 0);
 }
 
-/** Boxes that can be clicked: {pick, row, xyxy}. */
+/** Boxes that can be clicked: {pick, row, xyxy, label}. */
 function pickableBoxes(view) {
   const layers = view.panel.layers.filter((layer) => layer.kind === "Boxes" && layer.pick);
-  return layers.flatMap((layer) => boxesNow(view, layer).map((xyxy, row) => ({ pick: layer.pick, row, xyxy })));
+  const told = (layer) => (xyxy, row) => ({ pick: layer.pick, row, xyxy, label: each(layer.labels, row, "") });
+  return layers.flatMap((layer) => boxesNow(view, layer).map(told(layer)));
+}
+
+/** Those of them that cannot be moved. */
+function fixedBoxes(view) {
+  const moved = new Set(editableBoxes(view).map((box) => box.pick));
+  return pickableBoxes(view).filter((box) => !moved.has(box.pick)).map((box) => ({ ...box, field: `pick ${box.pick}` }));
 }
 
 function isInteractive(view) {
@@ -30,8 +37,10 @@ function describe(view) {
   const { node, panel } = view;
   const layers = panel.layers.filter((layer) => layer.kind === "Boxes");
   const names = layers.flatMap((layer) => layer.xyxy.map((_, k) => each(layer.labels, k, "box")));
+  const told = new Set(names).size > 1 ? `: ${names.slice(0, 12).join(", ")}` : "";
   const sentences = [
-    `${panel.title || "picture"}${names.length ? `, ${names.length} boxes: ${names.slice(0, 12).join(", ")}` : ""}`,
+    `${panel.title || "picture"}${names.length ? `, ${names.length} boxes${told}` : ""}`,
+    fixedBoxes(view).length && "Arrow keys go from box to box, Enter chooses one",
     editableBoxes(view).length && "Tab chooses a box, arrows move it, with Shift further, with Alt its size changes",
     panel.draw && "Insert adds a box, Delete removes the chosen one",
     panel.pick && "Arrow keys move the chosen place",

@@ -32,12 +32,31 @@ function next(view, step) {
 function edited(view, event) {
   const { chosen, page, panel } = view;
   if (panel.draw && (event.key === "Insert" || (event.key === "+" && !chosen))) return added(view);
+  if (chosen?.field.startsWith("pick ") || (!chosen && !panel.pick && event.key in ARROWS)) {
+    const fixed = fixedBoxes(view);
+    if (fixed.length) return fixedChosen(view, event, fixed);
+  }
   const row = chosen && page.value(chosen.field)?.[chosen.row];
   if (row) return boxEdited(view, event, row);
   if (!(event.key in ARROWS)) return false;
   if (panel.pick) return placeMoved(view, event);
   const [dx, dy] = ARROWS[event.key];
   return editableBoxes(view).length > 0 && next(view, dx + dy);
+}
+
+/** Arrows go from box to box, with Shift ten at a time; Enter chooses one. */
+function fixedChosen(view, event, fixed) {
+  const now = fixed.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
+  if (event.key in ARROWS) {
+    const [dx, dy] = ARROWS[event.key];
+    const to = now + (dx + dy) * (event.shiftKey ? 10 : 1);
+    view.chosen = fixed[now < 0 ? 0 : Math.min(Math.max(to, 0), fixed.length - 1)];
+    view.draw();
+    announce(view);
+  } else if ((event.key === "Enter" || event.key === " ") && now >= 0) {
+    view.page.change(fixed[now].pick, [fixed[now].row]);
+  } else return false;
+  return true;
 }
 
 function boxEdited(view, event, row) {
@@ -92,7 +111,7 @@ function added(view) {
 
 /** The chosen box in words, for those who do not see it. */
 function announce(view) {
-  const boxes = editableBoxes(view);
+  const boxes = view.chosen?.field.startsWith("pick ") ? fixedBoxes(view) : editableBoxes(view);
   const index = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
   if (index < 0) return;
   const { label, xyxy } = boxes[index];

@@ -4,12 +4,14 @@ const WIDEST = 960;
 const NARROW = 560; // below it panels stand one under the other
 const GAP = 16;
 const LINE = 19; // pixels of a line of source
+const LEAST_CODE = 300; // width of source beside something else
 const TALLEST = { picture: 440, several: 300, chart: 300, code: 420 };
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
+/** Whether there was room to paint: a view that is not on the page yet has none, and is told when it has. */
 async function paint(page) {
   const width = roomOf(page);
-  if (width <= 0) return; // not on the page yet: its size will be told
+  if (!(width > 0)) return false;
   page.width = width;
   const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
   page.panels.slice(rows.length).flat().forEach((frame) => frame.view.remove?.());
@@ -22,9 +24,11 @@ async function paint(page) {
   showHint(page);
   keepHeight(page, width);
   await Promise.all(drawn);
+  return true;
 }
 
 function roomOf(page) {
+  if (!page.root.isConnected) return 0; // it has no style yet
   page.padding ??= parseFloat(getComputedStyle(page.root).paddingLeft);
   return Math.min(page.root.clientWidth - 2 * page.padding, WIDEST);
 }
@@ -63,7 +67,7 @@ function frameFor(page, kind) {
 
 /** The width of panels that words make as wide as they are; null: as wide as there is room. */
 function ownWidth(panel, frame, width) {
-  if (panel.kind === "Code") return Math.max(300, Math.min(520, 0.56 * width));
+  if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
   if (panel.kind !== "Table" && panel.kind !== "HeatMap") return null;
   frame.view.show(panel);
   return Math.min(frame.view.width(), width);
@@ -110,7 +114,10 @@ function placeRow(page, row, frames, own, height, width) {
     let wide = own[c] ?? aspectOf(panel) * Math.max(height, Math.min(stretched, 2.1 * height));
     let high = height;
     if (panel.kind === "Code") {
-      wide = Math.max(own[c], width - beside);
+      const known = frames[c].room; // on a page of which width, and how much
+      const free = Math.min(width - beside, known?.width === width ? known.free : width);
+      frames[c].room = { width, free }; // what stands beside may get wider from step to step: source lines then stay
+      wide = free >= LEAST_CODE ? free : width;
       high = Math.min(TALLEST.code, LINE * panel.lines.length + 14);
     }
     node.style.width = `${Math.floor(wide)}px`;
@@ -163,6 +170,10 @@ function keepHeight(page, width) {
   const { scene } = page.parts;
   const shape = `${width} ${page.scene.rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
   if (page.shape !== shape) scene.style.minHeight = "";
+  for (const line of page.parts.rows.children) {
+    if (page.shape !== shape) line.style.minHeight = "";
+    line.style.minHeight = `${Math.max(line.offsetHeight, parseFloat(line.style.minHeight) || 0)}px`;
+  }
   page.shape = shape;
   scene.style.minHeight = `${Math.max(scene.offsetHeight, parseFloat(scene.style.minHeight) || 0)}px`;
 }

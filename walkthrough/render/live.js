@@ -68,7 +68,7 @@ async function update(page) {
   page.painted = ticket;
   if (scene.rows.length) page.scene = scene;
   showMessage(page);
-  if (page.scene) await paint(page);
+  if (page.scene && !(await paint(page))) return;
   requestAnimationFrame(() => (page.root.dataset.drawn = Number(page.root.dataset.drawn) + 1));
 }
 
@@ -125,7 +125,8 @@ function render({ model, el }) {
   const cut = () => setTimeout(() => isCut(page) && page.tell(GONE), 0);
   model.on("comm_live_update", cut);
   const sizes = new ResizeObserver(() => {
-    if (page.scene && Math.abs(roomOf(page) - (page.width ?? 0)) > 1) page.update();
+    const isOther = setTheme(page); // what is around it may not have been there before
+    if (page.scene && (isOther || Math.abs(roomOf(page) - (page.width ?? 0)) > 1)) page.update();
   });
   const themes = new MutationObserver(() => setTheme(page) && page.update());
   sizes.observe(page.root);

@@ -21,6 +21,7 @@ import numpy as np
 import traitlets
 
 from walkthrough import style
+from walkthrough.explorers.base import sentence
 from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
 from walkthrough.images import heat
 from walkthrough.scene import Scene
@@ -162,9 +163,7 @@ class Live(anywidget.AnyWidget):
         try:
             work()
         except Exception as problem:
-            words = str(problem) if isinstance(problem, ValueError) else f"{type(problem).__name__}: {problem}"
-            self._explorer.message = words
-            self.message = words
+            self._explorer.message = self.message = sentence(problem)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -66,7 +66,7 @@ function createPage(model, host) {
     const { classes, meaning } = page.look;
     return typeof value === "number" ? classes[value % classes.length] : meaning[value] ?? value;
   };
-  page.font = () => (page.fontFamily ??= getComputedStyle(page.root).fontFamily);
+  page.font = () => (page.fontFamily ||= getComputedStyle(page.root).fontFamily);
   build(page, host);
   return page;
 }

@@ -13,12 +13,26 @@ function pickable(node, name, press) {
   node.addEventListener("click", press);
   node.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") press();
-    else if (event.key === "ArrowDown") node.nextElementSibling?.focus();
-    else if (event.key === "ArrowUp") node.previousElementSibling?.focus();
+    else if (event.key === "ArrowDown") focusOn(node.nextElementSibling);
+    else if (event.key === "ArrowUp") focusOn(node.previousElementSibling);
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+/** Of rows or lines side by side only one is a stop of the Tab key: the one that was focused last. */
+function focusOn(node) {
+  if (!node?.classList.contains("wt-pickable")) return;
+  for (const other of node.parentElement.children) other.tabIndex = other === node ? 0 : -1;
+  node.focus();
+}
+
+/** Tab comes first to this row, unless the reader stands on another one. */
+function onlyStop(rows, first) {
+  const among = [...rows].filter((row) => row.classList.contains("wt-pickable"));
+  const stop = among.find((row) => row === document.activeElement) ?? among.find((row) => row === first) ?? among[0];
+  for (const row of among) row.tabIndex = row === stop ? 0 : -1;
 }
 
 function tableView(page) {
@@ -40,6 +54,7 @@ function tableView(page) {
     body.replaceChildren(...panel.rows.map((row, index) => tableRow(page, panel, index, row.map(cell("td")))));
     if (focused >= 0) body.children[Math.min(focused, body.children.length - 1)]?.focus({ preventScroll: true });
     const first = body.children[panel.marked[0]];
+    onlyStop(body.children, first);
     if (first && focused < 0) keepInView(node, first);
     widest = Math.max(widest, table.offsetWidth); // numbers that grow by a digit must not move what stands beside
     table.style.minWidth = `${widest}px`;
@@ -173,6 +188,7 @@ function codeView(page) {
       else row.removeAttribute("aria-current");
       if (lit) keepInView(node, row);
     }
+    onlyStop(list.children, list.children[panel.lit - panel.first]);
   };
   return { node, show };
 }
