@@ -13,7 +13,7 @@ HOUSE = Path(__file__).parent.parent
 LEFT_OUT = re.compile(
     r"yolo_lite\.(cli|data\.shapes|data\.fetch\.unpack)|walkthrough\.(render|lab)|__main__"
     r"|explorers\.(\w+_(scene|data|detail|graph|moves|reading|value|state)|album|hyp|live_run|suppression)"
-    r"|trace\.(frames|functions|recorder|watch)|layers\.(follow|operations)"
+    r"|trace\.(arrays|containers|frames|functions|observer|recorder|watch)|layers\.(aliases|follow|operations)"
 )
 
 

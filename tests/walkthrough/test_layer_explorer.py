@@ -317,3 +317,56 @@ def test_an_object_without_an_area_is_seen_where_it_lies(shapes: LayerExplorer) 
     line, point = w.result.reach
     assert 0 < line.seen < 1
     assert point == (0, 0)
+
+
+def test_the_code_gives_the_same_gradient_for_any_picture_channel_and_output(shapes: LayerExplorer) -> None:
+    shapes.reset()
+    images = images_of(shapes.state.pictures)
+    names = {"model": shapes.state.recordings.model, "images": images}
+    names |= {"record_layers": record_layers, "effective_field": effective_field}
+    for settings in ({"layer": 4, "channel": 5, "picture": 1}, {"layer": 24, "output": 2, "channel": 4}):
+        shapes.reset()
+        shapes.set(**settings)
+        first, last = shapes.as_code().splitlines()
+        lines = f"{first}\nfield, effective = {last}"
+        exec(lines, names)  # what a reader does with it
+        assert names["field"] == shapes.result.field.of(*shapes.result.cell)
+        torch.testing.assert_close(names["effective"].gradient, shapes.result.effective.gradient)
+    shapes.reset()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_measured_where_they_are_switched_off(mode) -> None:
+    model = yl.load("shapes-n")
+    with mode():
+        w = LayerExplorer(model=model, layer=4)
+    assert w.message == ""
+    assert w.result.effective.size > 1
+
+
+class Silent(nn.Module):
+    def forward(self, images: Tensor) -> None:
+        return None
+
+
+class Logging(nn.Module):
+    """A model of which one module gives nothing back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log, self.conv = Silent(), nn.Conv2d(3, 4, 3, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.log(images)
+        return self.conv(images)
+
+
+def test_a_layer_that_gives_nothing_is_told_and_the_others_are_shown() -> None:
+    w = LayerExplorer(images=torch.rand(1, 3, 32, 32), model=Logging(), layer=1)
+    assert w.message == ""
+    assert w.result.record.kind == "Conv2d"
+    assert w.as_scene().rows
+    w.layer = 0
+    assert w.message == "layer 0 Silent gives out no tensor"
+    w.layer = 1
+    assert w.message == ""

@@ -178,6 +178,8 @@ class LayerExplorer(PictureExplorer):
         if after.layer >= len(after.records):
             after = replace(after, layer=0)
         record = after.records[after.layer]
+        if not record.output_shapes:
+            return replace(after, output=0, channel=-1, map_place=None)
         if after.output >= len(record.output_shapes) or after.layer != before.layer:
             after = replace(after, output=min(after.output, len(record.output_shapes) - 1))
         channels = channels_of(record, after.output)
@@ -241,10 +243,12 @@ class LayerExplorer(PictureExplorer):
 
     def as_code(self) -> str:
         """The same numbers without an explorer."""
-        row, col = self.result.cell if self.result is not None else (0, 0)
+        state, (row, col) = self.state, self.result.cell if self.result is not None else (0, 0)
+        which = {"channel": state.channel, "output": state.output, "image": state.picture}
+        told = "".join(f", {name}={value}" for name, value in which.items() if value > (-1 if name == "channel" else 0))
         return (
-            f"record = record_layers(model, images)[{self.state.layer}]\nrecord.receptive_fields[{self.state.output}]"
-            f".of({row}, {col}), effective_field(model, images, record, {row}, {col})"
+            f"record = record_layers(model, images)[{state.layer}]\nrecord.receptive_fields[{state.output}]"
+            f".of({row}, {col}), effective_field(model, images, record, {row}, {col}{told})"
         )
 
 

@@ -56,6 +56,8 @@ def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, i
 
 def stride_of(record: LayerRecord, rows: int) -> float:
     """Pixels of the image per row of a layer's grid; infinite where rows and columns were flattened away."""
+    if not record.output_shapes:
+        return float("inf")
     field = record.receptive_field
     return rows / field.grid[0] if field.dims is not None and field.grid[0] else float("inf")
 
@@ -128,8 +130,9 @@ def _label(record: LayerRecord, place: Place) -> list[Layer]:
     """Number and kind, and below it the shape, as far as there is room."""
     x1, y1, x2, _ = place
     letters = int((x2 - x1) / LETTER)
-    shape = shape_in_words(record.output_shape).replace(" x ", "x")
-    many = "" if len(record.output_shapes) == 1 else f"{len(record.output_shapes)} maps"
+    shapes = record.output_shapes
+    shape = shape_in_words(shapes[0]).replace(" x ", "x") if shapes else "no tensor"
+    many = f"{len(shapes)} maps" if len(shapes) > 1 else ""
     words = f"{record.index} {record.kind}"
     middle = (x1 + x2) / 2
     top = Text(middle, y1 + 4, _cut(words, letters), CHOSEN, "center", 10)

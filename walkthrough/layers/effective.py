@@ -50,11 +50,12 @@ class CellGradients:
             raise ValueError(f"gradients are taken of images of floats, not {images.dtype}: convert them with .float()")
         record.check_output(output)
         self.record, self.field = record, record.receptive_fields[output]
-        self.images = images.detach().clone().requires_grad_()
-        with untouched(model), torch.enable_grad():
+        with untouched(model), torch.inference_mode(False), torch.enable_grad():
+            self.images = images.detach().clone().requires_grad_()
             made = _output_of(model, self.images.clone(), record)  # a clone can be written into
         self.output = _checked_output(list(tensors_in(made)), output, record.name or "the model")
 
+    @torch.enable_grad()
     def of(self, row: int = 0, col: int = 0, channel: int | None = None, image: int = 0) -> EffectiveField:
         """The effective field of the cell at (row, col), of all its channels' sum or of one channel.
 
@@ -79,9 +80,19 @@ class CellGradients:
 
 
 def effective_field(
-    model: nn.Module, images: Tensor, record: LayerRecord, row: int, col: int, channel: int | None = None
+    model: nn.Module,
+    images: Tensor,
+    record: LayerRecord,
+    row: int,
+    col: int,
+    channel: int | None = None,
+    output: int = 0,
+    image: int = 0,
 ) -> EffectiveField:
-    """The effective receptive field of one cell of a layer, in the first image; see CellGradients for many cells.
+    """The effective receptive field of one cell of a layer; see CellGradients for many cells.
+
+    Args:
+        channel: of the cell; None: the sum of all. output: which, of a layer with several. image: of the batch.
 
     >>> from walkthrough import record_layers
     >>> model, images = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 1, 1)), torch.rand(1, 3, 32, 32)
@@ -89,7 +100,7 @@ def effective_field(
     >>> effective_field(model, images, record, 10, 20).box, record.receptive_field.of(10, 20)
     ((18, 8, 23, 13), (18, 8, 23, 13))
     """
-    return CellGradients(model, images, record).of(row, col, channel)
+    return CellGradients(model, images, record, output).of(row, col, channel, image)
 
 
 def _checked_output(made: list[Tensor], number: int, name: str) -> Tensor:
