@@ -55,6 +55,7 @@ class CellGradients:
             made = _output_of(model, self.images.clone(), record)  # a clone can be written into
         self.output = _checked_output(list(tensors_in(made)), output, record.name or "the model")
 
+    @torch.inference_mode(False)
     @torch.enable_grad()
     def of(self, row: int = 0, col: int = 0, channel: int | None = None, image: int = 0) -> EffectiveField:
         """The effective field of the cell at (row, col), of all its channels' sum or of one channel.
