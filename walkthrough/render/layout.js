@@ -12,7 +12,7 @@ const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: h
 async function paint(page) {
   const width = roomOf(page);
   if (!(width > 0)) return false;
-  page.width = width;
+  [page.width, page.tries] = [width, 0];
   const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
   page.panels.slice(rows.length).flat().forEach((frame) => frame.view.remove?.());
   page.panels = rows.map((row, index) => rowFor(page, row, page.panels[index], index));

@@ -68,8 +68,17 @@ async function update(page) {
   page.painted = ticket;
   if (scene.rows.length) page.scene = scene;
   showMessage(page);
-  if (page.scene && !(await paint(page))) return;
+  if (page.scene && !(await paint(page))) return paintLater(page);
   requestAnimationFrame(() => (page.root.dataset.drawn = Number(page.root.dataset.drawn) + 1));
+}
+
+const TRIES = 10;
+
+/** There is no room: a hidden view is told when it has some; for a moment there is none while a theme changes. */
+function paintLater(page) {
+  page.width = 0;
+  page.tries = (page.tries ?? 0) + 1;
+  if (page.tries <= TRIES) setTimeout(() => !page.removed && page.width === 0 && page.update(), 100);
 }
 
 function tellLater(page, words) {
