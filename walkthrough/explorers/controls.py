@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
 Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
 Boxes = tuple[Box, ...]
 Bound = float | Callable[[Any], float]
@@ -96,9 +94,9 @@ def toggle(default: bool, *, label: str = "", help: str = "", group: str = "") -
     return _field(default, Control("toggle", label, help, group=group))
 
 
-def boxes(default: Boxes = (), *, label: str = "", help: str = "", heavy: bool = False) -> Any:
+def boxes(default: Boxes = (), *, label: str = "", help: str = "") -> Any:
     """Boxes that are dragged, drawn and deleted on the panel whose Boxes layer names this field in drag=."""
-    return _field(default, Control("boxes", label, help, heavy=heavy, linked=False))
+    return _field(default, Control("boxes", label, help, linked=False))
 
 
 def point(
@@ -161,7 +159,7 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
         case "choice":
             return _checked_choice(name, value, options_of(control, state))
         case "toggle":
-            if not isinstance(value, bool | int | float | np.bool_) or value not in (True, False):
+            if not _equal(value, True) and not _equal(value, False):
                 raise ValueError(f"{name} is True or False, not {value!r}")
             return bool(value)
         case "boxes":

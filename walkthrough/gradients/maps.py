@@ -135,7 +135,8 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
         gradients = {
             name: _gradients(term, weight, raw) for (name, term), weight in zip(terms.items(), weights, strict=True)
         }
-        _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
+        if matches is None:  # the terms of a ComputeLoss are known to add up
+            _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
     return MapPulls(type(parts)(*detached), gradients, matches)
 

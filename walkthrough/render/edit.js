@@ -220,9 +220,7 @@ function cancel(view) {
 
 function setRow(view, field, index, row, rows = view.page.value(field) ?? []) {
   const changed = [...rows.slice(0, index), row, ...rows.slice(index + 1)];
-  const isHeavy = view.page.model.get("controls").some((told) => told.name === field && told.heavy);
-  if (view.held && isHeavy) view.page.hold(field, changed); // the kernel hears of it when the reader lets go
-  else view.page.change(field, changed);
+  view.page.change(field, changed);
   view.draw();
 }
 

@@ -167,13 +167,10 @@ function showHint(page) {
 
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
 function keepHeight(page, width) {
-  const { scene } = page.parts;
+  const parts = [page.parts.scene, ...page.parts.rows.children];
   const shape = `${width} ${page.scene.rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
-  if (page.shape !== shape) scene.style.minHeight = "";
-  for (const line of page.parts.rows.children) {
-    if (page.shape !== shape) line.style.minHeight = "";
-    line.style.minHeight = `${Math.max(line.offsetHeight, parseFloat(line.style.minHeight) || 0)}px`;
-  }
+  if (page.shape !== shape) for (const part of parts) part.style.minHeight = "";
   page.shape = shape;
-  scene.style.minHeight = `${Math.max(scene.offsetHeight, parseFloat(scene.style.minHeight) || 0)}px`;
+  const heights = parts.map((part) => part.offsetHeight); // all are read before one is written: one layout is enough
+  parts.forEach((part, index) => (part.style.minHeight = `${heights[index]}px`));
 }

@@ -20,13 +20,11 @@ function createPage(model, host) {
   page.value = (name) => (waiting.has(name) ? waiting.get(name).value : model.get("values")[name]);
   page.change = (name, value) => {
     waiting.set(name, { value, number: ++page.number });
-    const told = [...waiting].filter(([, change]) => change.number < Infinity);
-    const values = Object.fromEntries(told.map(([key, change]) => [key, change.value]));
+    const values = Object.fromEntries([...waiting].map(([key, change]) => [key, change.value]));
     expect();
     model.set("moved", { page: id, number: page.number, values });
     model.save_changes();
   };
-  page.hold = (name, value) => waiting.set(name, { value, number: Infinity }); // drawn here, not yet told
   page.send = (message, buffers = []) => {
     try {
       model.send(message, undefined, buffers);

@@ -98,6 +98,7 @@ def container_value(value: Any, parts: tuple[tuple[str, Value], ...], count: int
 
 
 def container_text(name: str, kind: str, parts: tuple[tuple[str, Value], ...], count: int) -> str:
+    """The words for a container of that type's name: its first members, or of equal tensors how many there are."""
     if count and not parts:  # too deep inside others
         return f"{name} of {count}"
     few = parts[:MOST_SHOWN]
