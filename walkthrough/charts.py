@@ -70,7 +70,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
 def numbers(values: Any) -> tuple[float, ...]:
     """Tensors, arrays or a list of scalars (tensors among them) as a tuple of floats."""
     if isinstance(values, list | tuple):
-        return tuple(float(to_numpy(value)) for value in values)
+        return tuple(float(v if isinstance(v, int | float) else to_numpy(v)) for v in values)
     return tuple(float(value) for value in to_numpy(values).ravel())
 
 

@@ -219,6 +219,7 @@ class Chart:
     x_range: tuple[float, float] | None = None  # None: what the marks need
     y_range: tuple[float, float] | None = None
     legend: str = "inside"  # or "beside": for many names
+    upright: tuple[float, ...] = ()  # where on the x axis a dotted line stands: a moment, a limit
     late: bool = False  # of settings before these: what it is to show takes long, and follows
 
     def describe(self) -> str:
@@ -232,6 +233,7 @@ class Chart:
                     words.append(f"bars {', '.join(mark.names)}{f' ({mark.name})' if mark.name else ''}")
                 case Histogram():
                     words.append(f"histogram of {mark.name or 'values'} in {counted(len(mark.counts), 'bin')}")
+        words += [f"a line at {self.x_label} {x:g}" for x in self.upright]
         return f"chart with {'; '.join(words) or 'nothing in it'}"
 
 

@@ -36,6 +36,8 @@ def to_json(value: Any, pixels: Callable[[np.ndarray], str] = png_uri) -> Any:
     if isinstance(value, np.ndarray):
         return pixels(value)
     if isinstance(value, tuple):
+        if set(map(type, value)) == {float} and all(map(math.isfinite, value)):
+            return list(value)  # long lines of charts
         return [to_json(item, pixels) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"kind": "float", "value": str(value)}  # JSON has no nan and no inf

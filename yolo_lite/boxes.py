@@ -178,26 +178,31 @@ def iou_gradients(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh") -> dict[
     True
     """
     terms = iou_terms(a, b, box_format)
-    *edges1, w1, h1 = _sides(a, box_format)
-    *edges2, w2, h2 = _sides(b, box_format)
-    corners1, corners2 = (torch.stack(edges, -1).unflatten(-1, (2, 2)) for edges in (edges1, edges2))  # (n, corner, xy)
+    corners1, corners2 = _corners(a, box_format), _corners(b, box_format)  # (n, corner, xy)
+    w1, h1 = (corners1[..., 1, :] - corners1[..., 0, :]).unbind(-1)
+    w2, h2 = (corners2[..., 1, :] - corners2[..., 0, :]).unbind(-1)
 
     d_intersection, d_hull, d_diagonal2 = _overlap_gradients(corners1, corners2)
     d_area = torch.stack((-h1, -w1, h1, w1), -1).unflatten(-1, (2, 2))
     d_union = d_area - d_intersection  # union = area 1 + area 2 - intersection
     d_distance2 = (corners1 - corners2).sum(-2, keepdim=True) / 2  # the same in both corners
-    union, hull = terms.union[..., None, None], terms.hull[..., None, None]
-    distance2, diagonal2 = terms.distance2[..., None, None], terms.diagonal2[..., None, None]
+    intersection, union, _, hull, distance2, diagonal2, *_ = torch.stack(terms)[..., None, None].unbind()
 
-    iou = (d_intersection * union - terms.intersection[..., None, None] * d_union) / union**2
-    giou = iou + (d_union * hull - union * d_hull) / hull**2
-    diou = iou - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / diagonal2**2
+    iou = (d_intersection * union - intersection * d_union) / (union * union)
+    giou = iou + (d_union * hull - union * d_hull) / (hull * hull)
+    diou = iou - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / (diagonal2 * diagonal2)
     # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w; alpha is a constant
     h1, h2 = h1 + EPS, h2 + EPS
-    slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1**2 + h1**2)
+    slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1 * w1 + h1 * h1)
     d_size = (terms.alpha * slope)[..., None] * torch.stack((h1, -w1), -1)  # (n, 2) of -alpha v
     ciou = diou + torch.stack((-d_size, d_size), -2)  # width = right - left
-    return {kind: _in_format(of, box_format) for kind, of in zip(IOU_KINDS, (iou, giou, diou, ciou), strict=True)}
+    all_kinds = _in_format(torch.stack(torch.broadcast_tensors(iou, giou, diou, ciou)), box_format)  # (4, n, 4)
+    return dict(zip(IOU_KINDS, all_kinds.unbind(), strict=True))
+
+
+def _corners(boxes: Tensor, box_format: BoxFormat) -> Tensor:
+    """Left, top and right, bottom, (n, 2, 2)."""
+    return (xywh_to_xyxy(boxes) if box_format == "xywh" else boxes).unflatten(-1, (2, 2))
 
 
 def _in_format(gradient: Tensor, box_format: BoxFormat) -> Tensor:
@@ -213,8 +218,10 @@ def _overlap_gradients(corners1: Tensor, corners2: Tensor) -> tuple[Tensor, Tens
     outward = corners1.new_tensor([[-1.0], [1.0]])  # the way in which an edge makes its box larger
     away = outward * (corners1 - corners2)  # how much further out the first box's edges lie
     outer = torch.heaviside(away, away.new_tensor(0.5))  # (n, 2, 2): 1 where the hull's edge is the first box's
-    hull = torch.maximum(corners1, corners2)[..., 1, :] - torch.minimum(corners1, corners2)[..., 0, :]  # (n, 2) w, h
-    overlap = torch.minimum(corners1, corners2)[..., 1, :] - torch.maximum(corners1, corners2)[..., 0, :]
+    (most_left, least_right), (least_left, most_right) = (
+        edges.unbind(-2) for edges in (torch.minimum(corners1, corners2), torch.maximum(corners1, corners2))
+    )  # (n, 2) each, in x and y
+    hull, overlap = most_right - most_left, least_right - least_left  # (n, 2) w, h
 
     touching = (overlap >= 0).to(overlap.dtype)  # disjoint boxes: moving an edge changes nothing
     d_overlap = outward * (1 - outer) * touching[..., None, :]

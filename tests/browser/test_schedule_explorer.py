@@ -6,6 +6,12 @@ from playwright.sync_api import expect
 
 from tests.browser.explorer import OpenExplorer
 
+WATCHED = """() => {
+    const seen = [], watch = new MutationObserver(changes => seen.push(...changes))
+    const what = { attributeFilter: ["d"], childList: true, subtree: true }
+    document.querySelectorAll(".wt-plot .scatterlayer").forEach(lines => watch.observe(lines, what))
+    return seen
+}"""
 CELL = "from walkthrough import ScheduleExplorer\nw = ScheduleExplorer()\nw"
 
 
@@ -26,6 +32,25 @@ def test_settings_of_the_schedule_move_its_charts_and_its_table(open_cell: Calla
     assert explorer.picture() != before
     explorer.type_number("epochs", 2)
     assert explorer.ask("w.iteration") == "249"
+    assert explorer.errors == []
+
+
+def test_only_the_upright_line_moves_with_the_iteration(open_cell: Callable[[str], OpenExplorer]) -> None:
+    explorer = open_cell(CELL)
+    plots = explorer.page.locator(".wt-plot:has(.main-svg)")
+    explorer.type_number("iteration", 1000)  # the table beside a chart gets as wide as it will be
+    redrawn = explorer.page.evaluate_handle(WATCHED)
+    places = []
+    for iteration in (500, 3000):
+        explorer.type_number("iteration", iteration)
+        uprights = plots.locator(".shapelayer path")
+        assert uprights.count() == 3
+        places.append([box["x"] for box in (line.bounding_box() for line in uprights.all())])
+    assert all(right > left + 100 for left, right in zip(*places, strict=True))
+    assert redrawn.evaluate("seen => seen.length") == 0
+    explorer.toggle("zoom")
+    assert redrawn.evaluate("seen => seen.length") > 0
+    assert plots.locator(".shapelayer path").count() == 0  # iteration 3000 is out of sight
     assert explorer.errors == []
 
 

@@ -267,7 +267,7 @@ def test_curves_are_what_anchor_fit_says_at_every_threshold():
     assert explorer.result.curves.recall[12].item() == pytest.approx(fit.best_possible_recall)
     assert len(explorer.result.missed) == round((1 - fit.best_possible_recall) * 500)
     charts = of_kind(explorer, Chart)
-    assert [chart.marks[1].x for chart in charts] == [(2.3, 2.3)] * 2
+    assert [chart.upright for chart in charts] == [(2.3,)] * 2
     assert charts[0].title == f"Best possible recall {fit.best_possible_recall:.4f}"
 
 

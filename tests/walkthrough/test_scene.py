@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,19 @@ def test_numbers_take_scalars_with_gradient() -> None:
 
     assert numbers([torch.tensor(1.5, requires_grad=True), 2]) == (1.5, 2.0)
     assert numbers(torch.arange(3, dtype=torch.bfloat16)) == (0.0, 1.0, 2.0)
+
+
+def test_upright_lines_are_said_drawn_and_kept_in_json() -> None:
+    chart = show_series({"a": [1, 2, 3]}, x_label="step").rows[0][0]
+    marked = replace(chart, upright=(1.5,))
+    assert marked.describe() == chart.describe() + "; a line at step 1.5"
+    assert from_json(to_json(marked)) == marked
+    assert Scene(((marked,),)).png("light") != Scene(((chart,),)).png("light")
+
+
+def test_a_line_that_is_named_as_its_chart_needs_no_legend() -> None:
+    def drawn(name: str, title: str) -> bytes:
+        return show_series({name: [1, 2, 3]}, title=title).png("light")
+
+    assert drawn("rate", "rate") == drawn("", "rate")
+    assert drawn("rate", "speed") != drawn("", "speed")

@@ -76,12 +76,14 @@ def test_charts_follow_the_schedule_and_the_zoom():
         mark = chart.marks[0]
         assert mark.y == tuple(getattr(w.state.schedule.at(int(x)), field) for x in mark.x)
     assert lr.marks[0].x[-1] == 249
-    assert lr.marks[-1].x == (60, 60)  # where the chosen iteration is
+    assert all(chart.upright == (60,) for chart in (lr, momentum, accumulation))
+    assert lr.caption.endswith("dotted: iteration 60")
     assert "iteration 100 of 250" in lr.caption
     w.set(zoom=True, iteration=200)
     zoomed = w.as_scene().rows[0][0]
     assert 100 < zoomed.marks[0].x[-1] < 130
-    assert len(zoomed.marks) == 2  # iteration 200 is out of sight
+    assert zoomed.upright == ()  # iteration 200 is out of sight
+    assert "dotted" not in zoomed.caption
 
 
 def test_adam_has_a_beta_that_is_not_warmed_up():

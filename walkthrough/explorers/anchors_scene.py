@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OFFSETS = ("own", "left", "up", "right", "down")  # as in yolo_lite.loss.targets.NEIGHBOURS
 CELLS_SHOWN = 5  # side of the close-up
 MOST_MISSED = 6  # rows of the table of objects that no anchor takes
-CURVE, MARK = THEMES["any"].series[0], THEMES["any"].series[1]  # middle tones: any ground
+CURVE = THEMES["any"].series[0]  # a middle tone: any ground
 
 
 class Verdict(NamedTuple):
@@ -252,12 +252,12 @@ def _charts(result: AnchorResult) -> tuple[Chart, Chart]:
     t, limit, most = tuple(THRESHOLDS.tolist()), result.state.anchor_t, float(result.curves.matches[-1])
 
     def chart(values: torch.Tensor, top: float, title: str, y_label: str, caption: str) -> Chart:
-        mark = Series(f"anchor_t {limit:g}", (limit, limit), (0.0, top), MARK, "dashed")
         curve = Series("", t, tuple(values.tolist()), CURVE, "solid")
-        return Chart((curve, mark), title, caption, "anchor_t", y_label, x_range=(1.0, 10.1), y_range=(0.0, top))
+        ranges = {"x_range": (1.0, 10.1), "y_range": (0.0, top)}
+        return Chart((curve,), title, caption, "anchor_t", y_label, upright=(limit,), **ranges)
 
     about = f"{len(result.sizes):,} objects of {result.sizes.name}"
-    each = "each that takes it is matched in its own cell and in up to two neighbours"
+    each = f"dotted: anchor_t {limit:g}; an anchor is matched in the own cell and in up to two neighbours"
     missed = f"no anchor takes {len(result.missed):,} of them"
     return (
         chart(result.curves.recall, 1.05, f"Best possible recall {recall:.4f}", "recall", f"{about}; {missed}"),

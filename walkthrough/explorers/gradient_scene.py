@@ -29,7 +29,8 @@ def scene_of(result: "Pulled", layers: LayerPulls, late: bool = False) -> Scene:
     levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
     hardest = max(float(strength.max()) for strength in strengths.values())
-    panels = tuple(_level_panel(result, level, strengths[level], hardest) for level in levels)
+    ground = faded(result.state.shown.pixels)
+    panels = tuple(_level_panel(result, level, strengths[level], hardest, ground) for level in levels)
     return Scene(
         (panels, (_layers_chart(layers, result.state.log, late),), (_cells_table(result),)),
         _legend(result),
@@ -56,18 +57,17 @@ def shades(strength: np.ndarray, hardest: float, log: bool) -> np.ndarray:
 
 
 def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) under cells of viridis; the less a cell is shaded, the more of the picture shows through."""
-    height, width = pixels.shape[:2]
-    large = cv2.resize(shade.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    heat = cv2.applyColorMap((large * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    opacity = (0.1 + 0.75 * large)[..., None]
-    return np.round(faded(pixels) * (1 - opacity) + heat * opacity).astype(np.uint8)
+    """Pixels (H, W, 3) under cells of viridis; the less a cell is shaded, the more of the picture shows through."""
+    heat = cv2.applyColorMap((shade * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    opacity = (0.1 + 0.75 * shade).astype(np.float32)
+    size = pixels.shape[1::-1]  # width, height
+    heat, opacity = (cv2.resize(of, size, interpolation=cv2.INTER_NEAREST) for of in (heat, opacity))
+    return cv2.blendLinear(pixels, heat, 1 - opacity, opacity)
 
 
-def _level_panel(result: "Pulled", level: int, strength: np.ndarray, hardest: float) -> Panel:
-    state = result.state
-    shown, (height, width) = state.shown, state.shown.size
-    layers = [Picture(shaded(shown.pixels, shades(strength, hardest, state.log)))]
+def _level_panel(result: "Pulled", level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
+    state, (height, width) = result.state, result.state.shown.size
+    layers = [Picture(shaded(ground, shades(strength, hardest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
     layers += _moves(result, level)

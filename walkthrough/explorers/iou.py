@@ -32,8 +32,8 @@ class IouState:
         help="the prediction, then the truth: drag the inside, a side or a corner",
     )
     box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
-    rate: float = slider(500.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
-    steps: int = slider(40, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+    rate: float = slider(800.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
+    steps: int = slider(25, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +139,13 @@ class IouPlayground(Explorer):
 def descend(pred: Tensor, truth: Tensor, rate: float, steps: int) -> Descent:
     """Gradient descent on x, y, w, h from pred (1, 4) to truth (1, 4), under the K losses side by side."""
     box, way = pred.repeat(len(IOU_KINDS), 1), []  # (K, 4)
-    for step in range(steps + 1):
-        box = torch.cat((box[:, :2], box[:, 2:].clamp(min=SMALLEST)), 1)
-        way.append(box)
-        gradients = iou_gradients(box, truth)
-        uphill = torch.stack([gradients[kind][row] for row, kind in enumerate(IOU_KINDS)])  # (K, 4) each by its own
-        box = box + rate * (1 - step / steps) * uphill
+    with torch.inference_mode():  # a fifth faster than no_grad: this follows the reader's hand
+        for step in range(steps + 1):
+            box = torch.cat((box[:, :2], box[:, 2:].clamp(min=SMALLEST)), 1)
+            way.append(box)
+            every = torch.stack(tuple(iou_gradients(box, truth).values()))  # (K, K, 4) of each kind, at each box
+            uphill = every.diagonal().T  # (K, 4) each by its own
+            box = box + rate * (1 - step / steps) * uphill
     boxes = torch.stack(way, 1)  # (K, s + 1, 4)
     terms = iou_terms(boxes, truth)  # each (K, s + 1)
     losses = torch.stack([1 - terms.value(kind)[row] for row, kind in enumerate(IOU_KINDS)])

@@ -133,15 +133,8 @@ class LossExplorer(DetectorExplorer):
     @staticmethod
     def scene(result: Losses) -> Scene:
         """The picture and the losses; the shares of the gradient by term and level; the numbers."""
-        shares = Chart(
-            _beside(result, lambda pulls: _percent(shares_of_terms(pulls))),
-            "share of the total",
-            y_label="%",
-        )
-        return Scene(
-            ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (shares, _table(result))),
-            words=_words(result),
-        )
+        rows = ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (_table(result),))
+        return Scene(rows, words=_words(result))
 
     def words(self) -> str:
         """Who answers for the objects, and which term is clearly the largest."""
@@ -217,16 +210,18 @@ def _pulls_chart(result: Losses) -> Chart:
 
 
 def _table(result: Losses) -> Table:
-    rows = []
+    rows, shares, usual_shares = [], shares_of_terms(result.now), shares_of_terms(result.default)
     for index, term in enumerate(result.now.terms):
         gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
         loss, usual = (getattr(pulls.parts, term).item() for pulls in (result.now, result.default))
         pull = result.now.norms[index].norm().item()
-        rows.append((term, _digits(gain), _digits(scaled), f"{loss:.4f}", f"{usual:.4f}", f"{pull:.3g}"))
+        share, usual_share = (f"{of[index]:.1%}" for of in (shares, usual_shares))
+        losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
+        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
     total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
-    columns = ("", "gain", "scaled", "loss", "default", "pull")
-    caption = f"total {total:.4f}, default {usual:.4f}; scaled: as criterion fits it"
-    return Table(columns, tuple(rows), "numbers", caption)
+    columns = ("", "gain", "scaled", "loss", "share", "default", "share", "pull")
+    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain as criterion fits it; pull: on the raw maps"
+    return Table(columns, tuple(rows), "losses and their shares of the total", caption)
 
 
 def _percent(shares: Tensor) -> tuple[float, ...]:

@@ -6,19 +6,17 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from walkthrough.charts import numbers
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
 from walkthrough.run import show_schedule
-from walkthrough.scene import Chart, Scene, Series, Table, counted
+from walkthrough.scene import Chart, Scene, Table, counted
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.optim import Rates, Schedule, apply_rates, create_optimizer
 from yolo_lite.train.options import TrainOptions
 
 LONGEST_COUNT = 200_000  # iterations of warm-up in which steps are counted one by one: that takes 0.2 s
-MARK = "#8A8A8A"  # the chosen iteration
 BEYOND = 1.25  # the zoom shows the warm-up and a quarter of it more
 
 
@@ -228,13 +226,12 @@ def _moment(result: Told) -> str:
 
 def _marked(chart: Chart, iteration: int) -> Chart:
     """The chart with an upright line at the iteration, if it lies within."""
-    ends = [x for mark in chart.marks for x in (mark.x[0], mark.x[-1])]
-    if not min(ends) <= iteration <= max(ends):
+    first, last = chart.marks[0].x[0], chart.marks[0].x[-1]
+    chart = replace(chart, x_range=(first, last) if last > first else None)
+    if not first <= iteration <= last:
         return chart
-    highest = max(y for mark in chart.marks for y in mark.y)
-    name = f"iteration {iteration}" if len(chart.marks) > 1 else ""  # once is enough
-    line = Series(name, numbers([iteration, iteration]), (0.0, highest), MARK, "dotted")
-    return replace(chart, marks=(*chart.marks, line))
+    caption = "; ".join(filter(None, (chart.caption, f"dotted: iteration {iteration}")))
+    return replace(chart, upright=(float(iteration),), caption=caption)
 
 
 def _beta(chart: Chart, beta: float) -> Chart:

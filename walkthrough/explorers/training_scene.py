@@ -17,7 +17,7 @@ MOST_POINTS = 300  # of a line
 WHOLE_RUN = 500  # iterations up to which the axis shows all of the run from the beginning
 COLOURS = ("#2A85C7", "#DB6413", "#0F9B74", "#C571A0", "#B98200")  # one per part of the loss
 DASHES = ("solid", "dashed", "dotted", "dashdot")
-FAINT, MARK = "4D", "#8A8A8A"  # the opacity of what is not smoothed; where a setting was changed
+FAINT = "4D"  # the opacity of what is not smoothed
 FACTORS = 20  # between the highest and lowest loss, from which on the axis is logarithmic
 LEGEND = (
     Key("labelled", "object", dash="solid"),
@@ -57,13 +57,12 @@ def _losses(seen: Seen) -> Chart:
     values = np.concatenate(list(seen.losses.values())) if done else np.ones(1)
     spread = values.min() > 0 and values.max() > FACTORS * values.min()
     changes = [change for change in seen.progress.changes if change[0] > 0]
-    ends = (float(values.min()), float(values.max()))
-    marks += [Series("", (place, place), ends, MARK, "dotted") for place, _ in changes]
+    upright = tuple(float(place) for place, _ in changes)
     said = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
     caption = said if done else "start or step to train"
     scale = "log" if spread else "linear"
     title = f"loss, {done} of {seen.progress.schedule.iterations} iterations"
-    return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress))
+    return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress), upright=upright)
 
 
 def _rates(seen: Seen) -> Chart:

@@ -32,6 +32,8 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
                 widths = [right - left for left, right in zip(mark.edges, mark.edges[1:], strict=False)]
                 look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
                 axes.bar(mark.edges[:-1], mark.counts, width=widths, align="edge", **look)
+    for x in chart.upright:
+        axes.axvline(x, color=theme.muted, linestyle=DASH["dotted"], linewidth=1.8 * PX)
     heights = [y for mark in chart.marks for y in getattr(mark, "y", getattr(mark, "values", ()))]
     if chart.y_scale == "log" and any(0 < y < math.inf for y in heights):
         axes.set_yscale("log")
@@ -59,7 +61,8 @@ def legend_room(chart: Chart) -> float:
 
 
 def _names(chart: Chart) -> list[str]:
-    return [mark.name for mark in chart.marks if getattr(mark, "name", "")]
+    names = [mark.name for mark in chart.marks if mark.name]
+    return [] if names == [chart.title] else names  # the title has said it
 
 
 def _plain_axes(axes: Axes, theme: Theme) -> None:
