@@ -5,10 +5,10 @@ usage: python benchmarks/latency.py                                the slowest c
 
 Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. Every control
 that an explorer shows at its start is used twenty times: a slider moved by one step, the next option of a choice, a box
-on the picture moved by a pixel, a row of a table clicked, a button pressed. The clock runs in the page: from the event
-to the moment after the frame that shows the kernel's answer (data-drawn is counted up in that frame). "complete": the
-same until no part of the picture is late any more, where an explorer draws what takes long afterwards. The kernel and
-the browser share this machine, and what else runs on it is in the figures.
+on the picture moved by a pixel or chosen, a row of a table clicked, a button pressed. The clock runs in the page: from
+the event to the moment after the frame that shows the kernel's answer (data-drawn is counted up in that frame).
+"complete": the same until no part of the picture is late any more, where an explorer draws what takes long afterwards.
+The kernel and the browser share this machine, and what else runs on it is in the figures.
 """
 
 import statistics
@@ -38,10 +38,11 @@ MEASURE = """([root, node, kind, move]) => new Promise((resolve, reject) => {
         radio: () => all("input")[(all("input").findIndex(input => input.checked) + 1) % all("input").length].click(),
         checkbox: () => node.click(),
         button: () => node.click(),
-        picture: () => press(up ? "ArrowRight" : "ArrowLeft"),
+        picture: () => { press(up ? "ArrowRight" : "ArrowLeft"); if (isChosen) press("Enter") },
         table: () => all(".wt-pickable")[1 + move % 2].click(),
     }
     const up = move % 4 < 2
+    const isChosen = !node.ariaLabel?.includes("Tab chooses") && node.ariaLabel?.includes("Enter chooses")
     const all = selector => [...node.querySelectorAll(selector)]
     const tell = name => node.dispatchEvent(new Event(name, { bubbles: true }))
     const press = key => node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }))

@@ -28,6 +28,7 @@ from walkthrough.explorers.stepper_reading import (
     guess,
     overlay,
 )
+from walkthrough.explorers.stepper_scene import LONGEST_VALUE
 from walkthrough.render.live import Live
 from walkthrough.scene import Cells, Chart, Code, Panel, Points, Table
 from walkthrough.serialise import to_json
@@ -254,6 +255,18 @@ def test_parts_of_containers_are_opened(stepper):
     stepper.name = "return.1.row"
     expected = yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)
     assert np.array_equal(stepper.result.opened.array, expected[1].row)
+
+
+def test_long_containers_are_shown_by_what_they_hold():
+    def work():
+        grids = [(k, 10 * k) for k in range(30)]
+        return len(grids)
+
+    w = Stepper(trace(work)())
+    w.last()
+    words = {row[0]: row[1] for row in panels(w)[1].rows}
+    assert words["grids"].startswith("[(0, 0), (1, 10")
+    assert len(words["grids"]) <= LONGEST_VALUE
 
 
 def test_a_row_of_the_table_opens_its_variable(stepper):

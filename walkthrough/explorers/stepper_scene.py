@@ -85,8 +85,8 @@ def _value_words(value: Value | None) -> tuple[str, str]:
     if value is None:
         return "deleted", ""
     if value.kind not in ("tensor", "array") or not value.shape:
-        short = len(value.text) <= LONGEST_VALUE or value.kind in ("number", "text", "tensor", "array")
-        return shortened(value.text if short else value.type, LONGEST_VALUE), ""
+        is_whole = len(value.text) <= LONGEST_VALUE or value.kind not in ("fields", "module", "other")
+        return shortened(value.text if is_whole else value.type, LONGEST_VALUE), ""
     what = f"{value.shape} {value.dtype}"
     if value.stats is None:
         return what, ""

@@ -55,7 +55,7 @@ function chartView(page) {
   const sameShapes = (shapes) => JSON.stringify(shapes) === JSON.stringify(plot.layout?.shapes ?? []);
   const draw = async () => {
     const [chart, width, height] = now;
-    const { late, upright, ...plotted } = chart; // the others are no matter of plotly.js, or of its shapes
+    const { caption, late, upright, ...plotted } = chart; // the others are no matter of plotly.js, or of its shapes
     const signature = JSON.stringify([plotted, width, height, page.themeName()]);
     const shapes = uprights(chart, page.theme());
     if (signature === drawn && sameShapes(shapes)) return;

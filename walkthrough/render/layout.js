@@ -70,11 +70,7 @@ function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
   if (panel.kind !== "Table" && panel.kind !== "HeatMap") return null;
   frame.view.show(panel);
-  if (panel.kind === "HeatMap") return Math.min(frame.view.width(), width);
-  const shape = `${width} ${panel.columns}`;
-  const least = frame.shape === shape ? frame.widest : 0; // as other words come, what stands beside keeps its size
-  [frame.shape, frame.widest] = [shape, Math.min(Math.max(frame.view.width(), least), width)];
-  return frame.widest;
+  return Math.min(frame.view.width(), width);
 }
 
 function aspectOf(panel) {
