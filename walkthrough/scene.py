@@ -218,9 +218,9 @@ class Chart:
     y_scale: str = "linear"  # or "log"
     x_range: tuple[float, float] | None = None  # None: what the marks need
     y_range: tuple[float, float] | None = None
-    legend: str = "inside"  # or "beside": for many names
+    legend: str = "inside"  # or "beside": for many names; or "none": the chart beside it says the names
     upright: tuple[float, ...] = ()  # where on the x axis a dotted line stands: a moment, a limit
-    late: bool = False  # of settings before these: what it is to show takes long, and follows
+    late: bool = False  # of settings before these, or with no marks: what it is to show takes long, and follows
 
     def describe(self) -> str:
         """The chart in words: what it compares, not the values, which may differ from machine to machine."""

@@ -3,6 +3,8 @@
 from ast import literal_eval
 from collections.abc import Callable
 
+from playwright.sync_api import expect
+
 from tests.browser.explorer import OpenExplorer
 
 CELL = "from walkthrough import NmsExplorer\nw = NmsExplorer()\nw"
@@ -36,4 +38,18 @@ def test_thresholds_change_what_is_kept_and_a_click_asks_who_suppressed_whom(
     assert explorer.ask("w.chosen") == "(1.0,)"
     assert "Arrow keys go from box to box" in explorer.panel(0).get_attribute("aria-label")
     assert explorer.message == ""
+    assert explorer.errors == []
+
+
+def test_the_curves_stay_until_those_of_the_new_settings_are_there(open_cell: Callable[[str], OpenExplorer]) -> None:
+    explorer = open_cell(CELL)
+    late, chart = explorer.root.locator(".wt-late"), explorer.root.locator(".wt-is-Chart")
+    lines, words = explorer.picture(".wt-is-Chart"), chart.text_content()
+    explorer.run("from dataclasses import replace")
+    explorer.run("w.widget._show(w, w.draft(replace(w.result)))")  # what a draft shows, for as long as we want
+    expect(late).to_have_count(1)
+    assert (explorer.picture(".wt-is-Chart"), chart.text_content()) == (lines, words)
+    explorer.toggle("agnostic")
+    expect(late).to_have_count(0)
+    assert explorer.picture(".wt-is-Chart") != lines
     assert explorer.errors == []

@@ -10,6 +10,7 @@ from walkthrough import NmsExplorer
 from walkthrough.explorers.nms_scene import MOST_DRAWN
 from walkthrough.explorers.suppression import iou_word
 from walkthrough.scene import Boxes, Chart, Table
+from walkthrough.serialise import to_json
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.inference import inference, network_input
 from yolo_lite.detect.matching import match_detections
@@ -181,6 +182,19 @@ def test_figures_equal_matching_and_average_precision_over_all_pictures(scenes):
     loader = [yl.create_dataloader(dataset, batch_size=1).collate_fn([dataset[k] for k in (15, 2, 17, 10, 8, 4)])]
     assert evaluate(scenes.state.model, loader).map50 == pytest.approx(after.ap, abs=0.02)
     assert scenes.result.before.ap < after.ap  # every object is found many times
+
+
+def test_a_draft_leaves_out_the_figures_until_they_are_known(scenes):
+    scenes.reset()
+    scenes.iou_thres = 0.7
+    result = scenes.result
+    draft = scenes.draft(result)
+    assert draft.rows[1][1] == Chart((), late=True)
+    assert "figures" not in vars(result)
+    whole = scenes.as_scene()
+    assert to_json(draft.rows[0]) == to_json(whole.rows[0])
+    assert draft.rows[1][0] == whole.rows[1][0]
+    assert scenes.draft(result) is None  # they are known
 
 
 def test_moving_an_object_changes_what_counts_as_found():

@@ -1,6 +1,6 @@
 """IouPlayground: two boxes, four ways to say how well they agree, and where each way pulls the prediction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -103,7 +103,8 @@ class IouPlayground(Explorer):
     @staticmethod
     def scene(result: IouResult) -> Scene:
         """Plane and terms; overlaps and gradients; losses and IoU along the way down."""
-        ways, down = "colours as the ways of the centre above", result.descent
+        down, rate = result.descent, f"lines as on the left; rate {result.state.rate:g} px², to 0"
+        reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
         legend = (
             Key("enclosing box, its diagonal", HULL, dash="dashed"),
             Key("centre distance", "own", dash="solid"),
@@ -114,8 +115,8 @@ class IouPlayground(Explorer):
                 (_plane(result), _terms(result)),
                 (_overlaps(result), _gradients(result)),
                 (
-                    _chart(down.losses, "Each loss on its way down", "1 - overlap", ways),
-                    _chart(down.ious, "The IoU that each loss reaches", "IoU", f"rate {result.state.rate:g} px², to 0"),
+                    _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above"),
+                    replace(reached, legend="none"),
                 ),
             ),
             legend,

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ class State(PictureState):
         return next((boxes for pixels, boxes in self.decoded if pixels is picture.pixels), None)
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Result:
     """The shown picture, what was decided there, and the figures over all pictures before and after."""
 
     picture: Annotated
@@ -66,10 +68,30 @@ class Result(NamedTuple):
     correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
     choice: Choice | None
     best: float  # highest score of all predictions, where there is no candidate
-    before: Figures
-    after: Figures
-    pictures: int  # that the figures are about
+    others: tuple[tuple[Tensor, np.ndarray], ...]  # predictions (n, 5 + C) and labels (m, 5) of the other pictures
     new_class: int
+
+    @property
+    def pictures(self) -> int:
+        """How many the figures are about."""
+        return 1 + len(self.others)
+
+    @cached_property
+    def figures(self) -> tuple[Figures, Figures]:
+        """Of all candidates and of the kept boxes; computed when first asked for: pictures may be many."""
+        every = [self.decided, *(decide(boxes, self.decided.rule) for boxes, _ in self.others)]
+        labels = [labels_of(self.picture), *(labels for _, labels in self.others)]
+        return figures([of.rows for of in every], labels), figures([of.detections for of in every], labels)
+
+    @property
+    def before(self) -> Figures:
+        """How well all candidates find the objects."""
+        return self.figures[0]
+
+    @property
+    def after(self) -> Figures:
+        """How well the kept boxes find the objects."""
+        return self.figures[1]
 
 
 class NmsExplorer(PictureExplorer):
@@ -146,9 +168,8 @@ class NmsExplorer(PictureExplorer):
         if boxes is None:
             raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
         shown, labels = decide(boxes, state.rule), labels_of(state.shown)
-        others = [p for p in state.pictures if p is not state.shown and state.boxes_of(p) is not None]
-        every = [shown, *(decide(state.boxes_of(picture), state.rule) for picture in others)]
-        wanted = [labels, *map(labels_of, others)]
+        others = [picture for picture in state.pictures if picture is not state.shown]
+        pairs = [(state.boxes_of(picture), labels_of(picture)) for picture in others]
         chosen = -1 if state.chosen is None else int(state.chosen[0])
         return Result(
             state.shown,
@@ -157,9 +178,7 @@ class NmsExplorer(PictureExplorer):
             match_detections(shown.detections, labels, AT_IOU)[:, 0],
             choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
             float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
-            figures([decided.rows for decided in every], wanted),
-            figures([decided.detections for decided in every], wanted),
-            len(every),
+            tuple(pair for pair in pairs if pair[0] is not None),
             state.new_class,
         )
 
@@ -167,6 +186,11 @@ class NmsExplorer(PictureExplorer):
     def scene(result: Result) -> Scene:
         """Before, after, the relation as a table, and precision against recall."""
         return scene_of(result)
+
+    @staticmethod
+    def draft(result: Result) -> Scene | None:
+        """The shown picture at once; precision and recall over all pictures a moment later."""
+        return None if "figures" in vars(result) else scene_of(result, late=True)
 
     def words(self) -> str:
         """What is kept, and what became of the chosen box."""

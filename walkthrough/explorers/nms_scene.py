@@ -22,10 +22,11 @@ LEGEND = (
 )
 
 
-def scene_of(result: "Result") -> Scene:
-    """All of it as data."""
+def scene_of(result: "Result", late: bool = False) -> Scene:
+    """All of it as data; late: without the figures over all pictures."""
     words = f"before: {counted(len(result.decided.by), 'candidate')}; after: {len(result.decided.kept)} kept"
-    return Scene(((_before(result), _after(result)), (_table(result), _curves(result))), LEGEND, words)
+    curves = Chart((), late=True) if late else _curves(result)
+    return Scene(((_before(result), _after(result)), (_table(result), curves)), LEGEND, words)
 
 
 def _before(result: "Result") -> Panel:

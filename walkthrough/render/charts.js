@@ -67,7 +67,8 @@ function chartView(page) {
     const figure = figureOf(chart, page, width, height);
     await Plotly.react(plot, figure.data, { ...figure.layout, shapes }, PLOTLY_OPTIONS);
   };
-  const show = async (chart, width, height) => {
+  const show = async (next, width, height) => {
+    const chart = now && next.late && !next.marks.length ? now[0] : next; // what is awaited: the one before stays
     now = [chart, width, height];
     node.style.width = `${width}px`;
     node.style.height = `${height}px`;
@@ -98,7 +99,8 @@ function figureOf(chart, page, width, height) {
     return TRACES[mark.kind](mark, index, paint, page, chart);
   });
   const names = chart.marks.map((mark) => mark.name).filter(Boolean);
-  const isNamed = names.length > 1 || (names.length === 1 && names[0] !== chart.title); // which the title has said
+  const isSaid = chart.legend === "none" || (names.length === 1 && names[0] === chart.title);
+  const isNamed = names.length > 0 && !isSaid;
   return { data, layout: layoutOf(chart, theme, page, width, height, isNamed) };
 }
 

@@ -17,6 +17,8 @@ async function paint(page) {
   page.panels.slice(rows.length).flat().forEach((frame) => frame.view.remove?.());
   page.panels = rows.map((row, index) => rowFor(page, row, page.panels[index], index));
   while (page.parts.rows.children.length > rows.length) page.parts.rows.lastChild.remove();
+  rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && page.panels[r][c].view.show(panel)));
+  // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, page.panels[r][c], width)));
   const heights = rowHeights(rows, own, width);
   const drawn = rows.flatMap((row, r) => placeRow(page, row, page.panels[r], own[r], heights[r], width));
@@ -46,12 +48,13 @@ function rowFor(page, row, before = [], index) {
   const nodes = frames.map((frame) => frame.node);
   const isSame = nodes.length === line.children.length && nodes.every((node, place) => line.children[place] === node);
   if (!isSame) line.replaceChildren(...nodes);
-  const [isTitled, isCaptioned] = [row.some((panel) => panel.title), row.some((panel) => panel.caption)];
+  const [isTitled, isCaptioned] = [row.some((panel) => panel.title), row.some((panel) => panel.caption || panel.late)];
   row.forEach((panel, place) => {
     const { title, caption } = frames[place];
     [title.hidden, caption.hidden] = [!isTitled, !isCaptioned];
-    if (title.textContent !== panel.title) title.textContent = title.title = panel.title;
-    if (caption.textContent !== panel.caption) caption.textContent = panel.caption;
+    const isAwaited = panel.late && !panel.marks.length; // all stays as it was, only dimmed
+    if (!isAwaited && title.textContent !== panel.title) title.textContent = title.title = panel.title;
+    if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = panel.caption;
     frames[place].node.classList.toggle("wt-late", Boolean(panel.late));
     frames[place].node.ariaBusy = panel.late ? "true" : null;
   });
@@ -65,12 +68,14 @@ function frameFor(page, kind) {
   return { kind, view, title, caption, node };
 }
 
+function isWords(panel) {
+  return panel.kind === "Table" || panel.kind === "HeatMap";
+}
+
 /** The width of panels that words make as wide as they are; null: as wide as there is room. */
 function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
-  if (panel.kind !== "Table" && panel.kind !== "HeatMap") return null;
-  frame.view.show(panel);
-  return Math.min(frame.view.width(), width);
+  return isWords(panel) ? Math.min(frame.view.width(), width) : null;
 }
 
 function aspectOf(panel) {
@@ -110,7 +115,7 @@ function placeRow(page, row, frames, own, height, width) {
   const beside = widths.reduce((sum, part) => sum + part, gaps);
   return row.map((panel, c) => {
     const { view, node } = frames[c];
-    if (panel.kind === "Table" || panel.kind === "HeatMap") return (node.style.width = `${own[c]}px`), null;
+    if (isWords(panel)) return view.hold?.(), (node.style.width = `${own[c]}px`), null;
     let wide = own[c] ?? aspectOf(panel) * Math.max(height, Math.min(stretched, 2.1 * height));
     let high = height;
     if (panel.kind === "Code") {

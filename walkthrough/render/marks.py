@@ -62,7 +62,7 @@ def legend_room(chart: Chart) -> float:
 
 def _names(chart: Chart) -> list[str]:
     names = [mark.name for mark in chart.marks if mark.name]
-    return [] if names == [chart.title] else names  # the title has said it
+    return [] if names == [chart.title] or chart.legend == "none" else names  # the title has said it
 
 
 def _plain_axes(axes: Axes, theme: Theme) -> None:

@@ -42,6 +42,7 @@ function tableView(page) {
   const node = element("div", { class: "wt-scroll" }, table);
   let shown = "";
   let widest = 0;
+  let wanted = null; // a row that is to be in view
   const show = (panel) => {
     const signature = JSON.stringify([panel.columns, panel.rows, panel.marked, panel.pick, page.value(panel.pick)]);
     if (signature === shown) return;
@@ -55,11 +56,16 @@ function tableView(page) {
     if (focused >= 0) body.children[Math.min(focused, body.children.length - 1)]?.focus({ preventScroll: true });
     const first = body.children[panel.marked[0]];
     onlyStop(body.children, first);
-    if (first && focused < 0) keepInView(node, first);
-    widest = Math.max(widest, table.offsetWidth); // numbers that grow by a digit must not move what stands beside
-    table.style.minWidth = `${widest}px`;
+    wanted = focused < 0 ? first : null;
   };
-  return { node, show, width: () => Math.max(widest, table.offsetWidth) + 2 };
+  const width = () => {
+    if (wanted) keepInView(node, wanted);
+    wanted = null;
+    widest = Math.max(widest, table.offsetWidth); // numbers that grow by a digit must not move what stands beside
+    return widest + 2;
+  };
+  const hold = () => (table.style.minWidth = `${widest}px`);
+  return { node, show, width, hold };
 }
 
 function tableRow(page, panel, index, cells) {
@@ -99,7 +105,6 @@ function heatView(page) {
     body.replaceChildren(...heatRows(page, panel, sizes));
     foot.replaceChildren(...heatNames(panel, sizes));
     scale.replaceChildren(...heatScale(page, panel, sizes));
-    width();
   };
   return { node, show, width };
 }
