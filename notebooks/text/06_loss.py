@@ -239,7 +239,7 @@ show_table(columns, rows, title="losses, 1 - overlap")
 # show where the chosen loss wants it to go.
 
 # %%
-playground = IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=240)
+playground = IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
 playground
 
 # %% [markdown]

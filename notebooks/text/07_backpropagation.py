@@ -334,7 +334,7 @@ show_table(["d (1 - CIoU) / d edge", "left", "top", "right", "bottom"], rows)
 # be.
 
 # %%
-IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=240)
+IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
 
 # %% [markdown]
 # **What to notice**

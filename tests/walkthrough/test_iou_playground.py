@@ -176,7 +176,7 @@ def test_the_code_gives_the_number_on_screen(playground):
 
 def test_the_words_name_all_four_and_whether_the_gradients_agree(playground):
     assert repr(playground) == (
-        "IoU playground: box_loss ciou, rate 800, steps 25\n"
+        "IoU playground: box_loss ciou, rate 800, steps 20\n"
         "iou 0.414, giou 0.293, diou 0.382, ciou 0.377; the gradient by formula equals autograd's"
     )
 

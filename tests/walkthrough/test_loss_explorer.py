@@ -278,6 +278,15 @@ def test_names_as_a_data_yaml_holds_them(own) -> None:
     named = LossExplorer(images=images, targets=targets, model=own.state.model, names={0: "кот", 2: "ñandú"})
     assert named.state.names == ("кот", "class 1", "ñandú")
     assert "names is a list" in LossExplorer(images=images, targets=targets, names="abc").message
+    assert "not 5" in LossExplorer(images=images, targets=targets, names=5).message
+
+
+@pytest.mark.parametrize("name", ["targets", "img_size"])
+def test_what_is_of_no_known_kind_is_told_in_its_place(name: str) -> None:
+    w = LossExplorer(**{name: object()})
+    assert w.message.startswith("TypeError: ")
+    assert w.result is None
+    assert w.message in w.as_scene().words
 
 
 class Grey(nn.Module):

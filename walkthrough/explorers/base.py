@@ -51,8 +51,8 @@ class Explorer:
         self.state, self.result, self.message = self.State(), None, ""
         try:
             inputs = self.prepare(**{name: settings.pop(name) for name in self._inputs() if name in settings})
-        except (ValueError, OSError, ModuleNotFoundError) as problem:
-            self.message = self._refused = str(problem)
+        except Exception as problem:  # of whatever kind: what the reader gave cannot be used
+            self.message = self._refused = sentence(problem)
         else:
             self.state = replace(self.state, **inputs)
             self.set(**settings)
@@ -282,7 +282,8 @@ def _passing_on(
 
 def sentence(problem: Exception) -> str:
     """What a reader is told of a problem: its words, after its kind where they were not written for readers."""
-    return str(problem) if isinstance(problem, ValueError | OSError) else f"{type(problem).__name__}: {problem}"
+    is_for_readers = isinstance(problem, ValueError | OSError | ModuleNotFoundError)
+    return str(problem) if is_for_readers else f"{type(problem).__name__}: {problem}"
 
 
 def differs(before: Any, after: Any, name: str) -> bool:

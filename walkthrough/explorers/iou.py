@@ -33,7 +33,7 @@ class IouState:
     )
     box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
     rate: float = slider(800.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
-    steps: int = slider(25, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+    steps: int = slider(20, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
 
 
 @dataclass(frozen=True, eq=False)

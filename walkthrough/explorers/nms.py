@@ -131,7 +131,7 @@ class NmsExplorer(PictureExplorer):
         pictures = _default_pictures(model) if images is None and targets is None else annotate(images, targets)
         decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
         _check_classes(pictures, decoded)
-        names = _names(model if names is None else names, decoded)
+        names = _names(getattr(model, "names", None) if names is None else names, decoded)
         first = decide(decoded[0][1], Rule()).largest
         chosen = None if first is None else (float(first),)
         return pictured(pictures, names) | {"model": model, "decoded": decoded, "chosen": chosen}
@@ -144,7 +144,8 @@ class NmsExplorer(PictureExplorer):
         if after.model is not before.model and after.model is not None:
             _check_model(after.model)
             decoded = _run(after.model, after.pictures, ())
-            after = replace(after, decoded=decoded, names=_names(after.model, decoded), chosen=None, detection=None)
+            after = replace(after, decoded=decoded, chosen=None, detection=None)
+            after = replace(after, names=_names(getattr(after.model, "names", None), decoded))
         known = [pixels for pixels, _ in after.decoded]
         if after.model is not None and any(all(p.pixels is not k for k in known) for p in after.pictures):
             after = replace(after, decoded=_run(after.model, after.pictures, after.decoded))
@@ -224,9 +225,9 @@ def _check_classes(pictures: Annotations, decoded: Sequence[tuple[np.ndarray, Te
         raise ValueError(f"a target has class {highest}, but predictions are of the classes 0 to {classes - 1}")
 
 
-def _names(given: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[str, ...]:
-    """The reader's class names, or those of a model; numbers for classes beyond them."""
-    known = listed_names(given if isinstance(given, Sequence | Mapping) else getattr(given, "names", None) or ())
+def _names(names: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[str, ...]:
+    """The class names; numbers for classes beyond them."""
+    known = () if names is None else listed_names(names)
     classes = decoded[0][1].shape[1] - 5
     return (*known, *(f"class {cls}" for cls in range(len(known), classes)))
 

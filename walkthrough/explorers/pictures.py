@@ -1,6 +1,6 @@
 """Pictures with objects in them, for explorers: the tour's, the reader's own, uploads with drawn boxes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -217,8 +217,9 @@ def listed_names(names: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
     >>> listed_names({0: "cat", 2: "dog"})
     ('cat', 'class 1', 'dog')
     """
-    if isinstance(names, str):
-        raise ValueError(f"names is a list of class names, not the text {names!r}")
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        what = f"the text {names!r}" if isinstance(names, str) else repr(names)
+        raise ValueError(f"names is a list of class names, or {{0: name, 1: ...}}, not {what}")
     if isinstance(names, Mapping):
         return tuple(class_name(cls, names) for cls in range(max(names, default=-1) + 1))
     return tuple(map(str, names))

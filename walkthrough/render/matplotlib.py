@@ -24,7 +24,7 @@ from walkthrough.render.text import Rect, font, quiet, shortened
 from walkthrough.scene import AnyPanel, Chart, Code, Key, Panel, Scene, Table
 
 CHART_MARGINS = (58, 10, 14, 42)  # left, top, right, bottom
-LARGEST_FILE = 150_000  # bytes
+LARGEST_FILE = 140_000  # bytes
 DENSITIES = (2.0, 1.5, 1.25)  # pixels of the file per CSS pixel, where the file stays small; otherwise 1
 FEWER_COLOURS = (128, 64)  # where even that is large
 GROWTH = 1.4  # a file grows about as its density to this power
