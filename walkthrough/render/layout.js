@@ -5,6 +5,7 @@ const NARROW = 560; // below it panels stand one under the other
 const GAP = 16;
 const LINE = 19; // pixels of a line of source
 const LEAST_CODE = 300; // width of source beside something else
+const LEAST_CHART = 320; // width of a chart beside tables
 const TALLEST = { picture: 440, several: 300, chart: 300, code: 420 };
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
@@ -92,7 +93,9 @@ function rowHeights(rows, own, width) {
     const free = width - GAP * (row.length - 1) - taken;
     const drawn = row.filter((_, c) => own[r][c] === null);
     const aspects = drawn.reduce((sum, panel) => sum + aspectOf(panel), 0);
-    const room = free < 0.3 * width ? width - GAP * (drawn.length - 1) : free; // too little: tables go below
+    const charts = drawn.filter((panel) => panel.kind === "Chart").length;
+    const isTight = free < Math.max(0.3 * width, charts * LEAST_CHART);
+    const room = isTight ? width - GAP * (drawn.length - 1) : free; // too little: tables go below
     const tallest = row.some((panel) => panel.kind === "Panel") ? TALLEST.picture : TALLEST.chart;
     return aspects ? Math.min(room / aspects, tallest) : 0;
   });
