@@ -5,6 +5,8 @@ const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamon
 const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: "reset" };
 const MARKED_POINTS = 20; // where no line has more points, each point has a mark
 const MANY_BARS = 10;
+const MARGINS = 90; // pixels, left and right together
+const LETTER = 6.7; // pixels
 
 /** plotly.js, one promise for the whole page: the first chart asks, and where its explorer goes away, the next one. */
 async function plotlyFor(page) {
@@ -96,7 +98,7 @@ function figureOf(chart, page, width, height) {
   const theme = page.theme();
   const data = chart.marks.map((mark, index) => {
     const paint = mark.colour === null ? theme.series[index % theme.series.length] : page.colour(mark.colour);
-    return TRACES[mark.kind](mark, index, paint, page, chart);
+    return TRACES[mark.kind](mark, index, paint, page, chart, width);
   });
   const names = chart.marks.map((mark) => mark.name).filter(Boolean);
   const isSaid = chart.legend === "none" || (names.length === 1 && names[0] === chart.title);
@@ -119,9 +121,12 @@ const TRACES = {
       hovertemplate: "%{x:.4~g}, %{y:.4~g}" + nameTag(mark.name),
     };
   },
-  Bars(mark, index, paint, page, chart) {
-    const several = chart.marks.filter((other) => other.kind === "Bars").length > 1;
-    const isCrowded = mark.names.length > MANY_BARS * (several ? 0.6 : 1.6);
+  Bars(mark, index, paint, page, chart, width) {
+    const all = chart.marks.filter((other) => other.kind === "Bars");
+    const several = all.length > 1;
+    const room = (width - MARGINS) / Math.max(mark.names.length, 1) / (several ? 1.25 * all.length : 1);
+    const words = all.flatMap((other) => other.values.map(significant));
+    const isCrowded = words.some((word) => LETTER * word.length > room); // they would run into each other
     const lines = { fgcolor: page.isDark() ? "#000000B0" : "#FFFFFFD0", fillmode: "overlay", size: 7 };
     return {
       ...named(mark),
@@ -185,7 +190,8 @@ function layoutOf(chart, theme, page, width, height, isNamed) {
   return {
     width,
     height,
-    margin: { l: 70, r: 20, t: 14, b: chart.x_label ? 48 : 42, pad: 0 }, // wide enough: a wider one is drawn twice
+    // wide enough for most labels: where one needs more, plotly.js draws all a second time
+    margin: { l: MARGINS - 20, r: 20, t: 14, b: chart.x_label ? 48 : 42, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: page.font(), size: 12, color: theme.text },
@@ -240,10 +246,10 @@ function most(values, end) {
 function barTicks(chart, width) {
   const bars = chart.marks.find((mark) => mark.kind === "Bars");
   if (!bars) return {};
-  const room = (width - 62) / Math.max(bars.names.length, 1);
+  const room = (width - MARGINS) / Math.max(bars.names.length, 1);
   const step = Math.max(1, Math.ceil(24 / room));
   const shown = bars.names.map((_, place) => place).filter((place) => place % step === 0);
-  const letters = Math.max(2, Math.floor((step * room - 4) / 6.6));
+  const letters = Math.max(2, Math.floor((step * room - 4) / LETTER));
   const cut = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
   const ticktext = shown.map((place) => plain(cut(bars.names[place])));
   return { tickvals: shown, ticktext, ticks: "", tickangle: 0, automargin: false };
