@@ -144,8 +144,8 @@ class NmsExplorer(PictureExplorer):
         if after.model is not before.model and after.model is not None:
             _check_model(after.model)
             decoded = _run(after.model, after.pictures, ())
-            after = replace(after, decoded=decoded, chosen=None, detection=None)
-            after = replace(after, names=_names(getattr(after.model, "names", None), decoded))
+            names = _names(getattr(after.model, "names", None), decoded)
+            after = replace(after, decoded=decoded, names=names, chosen=None, detection=None)
         known = [pixels for pixels, _ in after.decoded]
         if after.model is not None and any(all(p.pixels is not k for k in known) for p in after.pictures):
             after = replace(after, decoded=_run(after.model, after.pictures, after.decoded))
