@@ -1,6 +1,8 @@
 """The committed notebooks: in step with their text, executed, small, readable. nbval compares their outputs."""
 
+import configparser
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -63,6 +65,33 @@ def test_small_enough_to_be_opened_anywhere(path: Path) -> None:
 
 def test_code_cells_are_short(notebook: NotebookNode) -> None:
     assert [cell.source for cell in code_cells(notebook) if cell.source.count("\n") >= LONGEST_CELL] == []
+
+
+def printed(cell: NotebookNode) -> str:
+    """What a reader sees of a cell's outputs as text."""
+    return "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+
+
+def test_a_number_that_may_differ_is_held_by_an_assertion_in_its_cell(notebook: NotebookNode) -> None:
+    approximate = [cell for cell in code_cells(notebook) if "≈" in printed(cell)]
+    assert [cell.source for cell in approximate if not re.search(r"^\s*assert ", cell.source, re.M)] == []
+    assert [cell.source for cell in approximate if "approx(" not in cell.source] == []  # no other way to write a ≈
+
+
+SANITIZED = (
+    ("mAP50 ≈ 0.98, 9 of 10 found", "mAP50 APPROXIMATELY, 9 of 10 found"),
+    ("≈ -1.2e-05 and ≈ 6% of ≈ 25,204", "APPROXIMATELY and APPROXIMATELY of APPROXIMATELY"),
+    ("≈ nan, 0.98 = 0.98", "≈ nan, 0.98 = 0.98"),
+)
+
+
+@pytest.mark.parametrize(("text", "left"), SANITIZED)
+def test_of_numbers_only_what_follows_the_sign_is_hidden(text: str, left: str) -> None:
+    config = configparser.RawConfigParser()
+    config.read(Path(__file__).parent / "nbval_sanitize.cfg", encoding="utf-8")
+    for section in config.sections():
+        text = re.sub(config.get(section, "regex"), config.get(section, "replace"), text)
+    assert text == left
 
 
 TEXT = "# %% [markdown]\n# # Title\n\n# %%\nsum([1, 2])\n"

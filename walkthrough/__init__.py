@@ -20,6 +20,7 @@ from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.training import LiveTraining
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
+from walkthrough.numbers import approx
 from walkthrough.run import (
     show_confusion,
     show_f1,
@@ -46,6 +47,7 @@ __all__ = [
     "ScheduleExplorer",
     "Stepper",
     "Trace",
+    "approx",
     "column",
     "effective_field",
     "feature_statistics",
