@@ -1,5 +1,6 @@
 # make lab     install what is missing into .venv and open the first notebook
 # make test    the same install, then every check and every notebook
+# make test-portable   notebooks, and tests that compare floats, under three instruction sets, with one and two threads
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
 # make site    the notebooks and the API reference as pages for a browser, in build/site
 # make lint    style alone;  make clean   remove .venv and caches
@@ -15,7 +16,7 @@ NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-notebooks lint notebooks site clean
+.PHONY: lab test test-tools test-library test-notebooks test-portable test-without-avx lint notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -32,6 +33,12 @@ test-library: $(STAMP)
 
 test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+
+test-portable: $(STAMP)
+	$(BIN)/python tests/portable.py
+
+test-without-avx: $(STAMP)
+	$(BIN)/python tests/portable.py --isa none --threads 1 --only notebooks
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

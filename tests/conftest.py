@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 import torch
 
-torch.set_num_threads(1)  # several OpenMP processes side by side slow each other down twenty times
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)  # several OpenMP processes side by side slow each other down twenty times
 
 hypothesis.settings.register_profile("project", deadline=None, print_blob=True)  # timing never fails a test
 hypothesis.settings.load_profile("project")
