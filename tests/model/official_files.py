@@ -4,7 +4,9 @@ import copy
 import sys
 import types
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,8 +51,12 @@ def save_official(
     package: str = "",
     root_class: str = "DetectionModel",
     training: bool = False,
+    content: Callable[[nn.Module], Any] | None = None,
 ) -> None:
-    """The model as an official file: its classes renamed to models.common.*, anchors in cells, half precision."""
+    """The model as an official file: its classes renamed to models.common.*, anchors in cells, half precision.
+
+    content: what is saved instead of the usual dict, made of the network; its own classes count as YOLOv5's.
+    """
     modules = {name: types.ModuleType(name) for name in (f"{package}models.common", f"{package}models.yolo")}
     for parent in (f"{package}models", package.rstrip(".")):
         if parent:
@@ -74,7 +80,8 @@ def save_official(
     root.yaml, root.names, root.hyp = dict(SPEC, ch=3), dict(enumerate(model.names)), {"lr0": 0.01}
     pretend(root, "models.yolo", root_class)
     root.half()
-    content = {
+    saved = content(root) if content else None
+    usual = {
         "epoch": 4,
         "best_fitness": np.float64(0.5),
         "model": root,
@@ -88,11 +95,23 @@ def save_official(
             parameter.data.zero_()
         optimizer = torch.optim.SGD(root.parameters(), lr=0.1, momentum=0.9)
         extra = {"updates": 3, "optimizer": optimizer.state_dict(), "opt": {"path": Path("runs"), "freeze": {0, 1}}}
-        content |= {"model": worse, "ema": root, "best_fitness": np.array([0.5]), **extra}
+        usual |= {"model": worse, "ema": root, "best_fitness": np.array([0.5]), **extra}
     with monkeypatch.context() as patched:
         for name, module in modules.items():
             patched.setitem(sys.modules, name, module)
-        torch.save(content, path)
+        torch.save(usual if content is None else saved, path)
+
+
+def with_extra(source: Path, target: Path, pickled: bytes) -> Path:
+    """The same file, whose dict has one entry more: what these opcodes put on the stack."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith("data.pkl"):
+                start = data.index(b"(") + 1  # of the entries of the outermost dict
+                data = data[:start] + b"X\x05\x00\x00\x00extra" + pickled + data[start:]
+            out.writestr(name, data)
+    return target
 
 
 def write_pt(path: Path, pickled: bytes, storages: dict[str, bytes] | None = None) -> Path:

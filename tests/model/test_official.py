@@ -1,19 +1,38 @@
 """Official .pt files: equal to the recorded outputs, and nothing in a file is ever run."""
 
+import argparse
+import collections
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import logging
+import math
+import operator
+import pathlib
 import pickle
 import random
+import re
 import struct
+import sys
+import tracemalloc
+import types
+import uuid
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolo_lite.model.checkpoint import CheckpointError, load, save
-from yolo_lite.model.yolo import create_model
+from yolo_lite.model.yolo import Yolo, create_model
 
-from .official_files import SPEC, save_official, small_model, write_pt
+from .official_files import SPEC, save_official, small_model, with_extra, write_pt
 
 
 @pytest.mark.parametrize("image", [0, 1, 2])
@@ -73,6 +92,291 @@ def test_another_eps_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         load(tmp_path / "eps.pt")
 
 
+# What lies beside the network has no say -----------------------------------------------------------------------------
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Flag(enum.IntFlag):
+    A = 1
+    B = 2
+
+
+class Settings(dict):
+    """A dict with attributes, as many trainers have their own."""
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(values)
+        self.__dict__ = self
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+    def __init__(self) -> None:
+        self.a, self.b = 1, [2]
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+def inert_things() -> dict[str, object]:
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    tagged = torch.ones(3)
+    tagged.note = "an attribute"
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.note = "an attribute"
+    return {
+        "paths": [pathlib.PurePosixPath("runs/exp"), pathlib.PureWindowsPath(r"C:\runs\exp"), Path("x")],
+        "collections": [
+            collections.Counter("abba"),
+            collections.deque([1, 2], maxlen=3),
+            collections.defaultdict(list, a=[1]),
+            collections.OrderedDict(a=1),
+            collections.ChainMap({"a": 1}),
+            Point(1, 2),
+        ],
+        "time": [datetime.datetime.now(datetime.UTC), datetime.timedelta(1), datetime.date.today()],
+        "numpy": [np.float32(1), np.int64(2), np.dtype("float32"), np.arange(3), np.str_("x"), np.datetime64("now")],
+        "random": [np.random.default_rng(0), np.random.RandomState(0), random.Random(0), random.getstate()],
+        "torch": [torch.device("cpu"), torch.float16, torch.Size([1, 2]), torch.strided],
+        "tensors": [
+            tagged,
+            parameter,
+            torch.zeros(2, dtype=torch.complex64),
+            torch.eye(2).to_sparse(),
+            torch.Generator,
+        ],
+        "arguments": argparse.Namespace(freeze={0, 1}, weights=Path("x"), device=torch.device("cpu")),
+        "settings": [Settings(lr=0.1), types.SimpleNamespace(a=1), fractions.Fraction(1, 2), decimal.Decimal("1.5")],
+        "enums": [Colour.RED, Flag.A | Flag.B, {Colour.RED: 1}, {frozenset([1, 2]): 3}, {Point(1, 2): 4}],
+        "callables": [functools.partial(len, [1]), len, "".join, math.sqrt, operator.itemgetter(1), network.forward],
+        "logger": logging.getLogger("test"),
+        "others": [Slotted(), slice(1, 2), range(3), complex(1, 2), bytearray(b"x"), b"bytes", re.compile("a+")],
+        "exceptions": [ValueError("x"), NotImplemented, Ellipsis, type(None), uuid.UUID(int=3)],
+        "optimizer": optimizer,
+        "optimizer_state": optimizer.state_dict(),
+        "scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 3).state_dict(),
+        "module": torch.nn.Sequential(network, torch.nn.BatchNorm1d(2), torch.nn.CrossEntropyLoss()),
+        "git": {"remote": None, "branch": "main", "commit": "abc"},
+        5: {1.5: None, (1, 2): "keys of any kind", None: True},
+    }
+
+
+@pytest.mark.parametrize("name", list(inert_things()))
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_inert_things_beside_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: object, protocol: int
+) -> None:
+    model, thing = small_model(), inert_things()[name]
+    monkeypatch.setattr(torch.serialization, "DEFAULT_PROTOCOL", protocol)
+    save = functools.partial(torch.save, pickle_protocol=protocol)
+    monkeypatch.setattr(torch, "save", save)
+    save_official(model, tmp_path / "best.pt", monkeypatch, content=lambda network: {name: thing, "model": network})
+    again = load(tmp_path / "best.pt")
+    assert again.names == model.names
+    assert same_outputs(again, model)
+
+
+def same_outputs(model: Yolo, other: Yolo, tolerance: float = 0.0) -> bool:
+    images = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pairs = zip(model(images), other(images), strict=True)
+        return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in pairs)
+
+
+class ModelEMA:
+    """Under this name training scripts keep the average of the weights."""
+
+    def __init__(self, ema: nn.Module) -> None:
+        self.ema, self.updates = ema, 7
+
+
+class AutoShape(nn.Module):
+    """Under this name the reference's hub hands out its models."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+
+CONTAINERS: dict[str, Callable[[nn.Module], object]] = {
+    "the model alone": lambda network: network,
+    "model None": lambda network: {"model": None, "ema": network},
+    "no ema": lambda network: {"model": network},
+    "data parallel": lambda network: {"model": nn.DataParallel(network), "ema": None},
+    "data parallel alone": lambda network: nn.DataParallel(network),
+    "average as an object": lambda network: {"model": None, "ema": ModelEMA(network)},
+    "average and updates": lambda network: {"model": None, "ema": (network, 7)},
+    "from the hub": lambda network: AutoShape(AutoShape(network)),
+    "float32": lambda network: {"model": network.float()},
+    "float64": lambda network: {"model": network.double()},
+    "bfloat16": lambda network: {"model": network.bfloat16()},
+    "an OrderedDict": lambda network: collections.OrderedDict(epoch=1, model=network),
+}
+
+
+@pytest.mark.parametrize("how", list(CONTAINERS))
+def test_where_a_training_script_puts_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    model = small_model()
+    save_official(model, tmp_path / "best.pt", monkeypatch, content=CONTAINERS[how])
+    assert same_outputs(load(tmp_path / "best.pt"), model, 0.1 if how == "bfloat16" else 0.0)
+
+
+def test_an_average_that_is_no_network_is_passed_over_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_model()
+    save_official(
+        model,
+        tmp_path / "best.pt",
+        monkeypatch,
+        content=lambda network: {"model": network, "ema": network.state_dict()},
+    )
+    with pytest.warns(UserWarning, match="'ema'"):
+        again = load(tmp_path / "best.pt")
+    assert same_outputs(again, model)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "code.pt", "data.pt", "archive.zip", "Modell ü.pt"])
+def test_any_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """torch.save calls the folder inside the zip after the file."""
+    save_official(small_model(), tmp_path / name, monkeypatch)
+    assert load(tmp_path / name).num_classes == 3
+
+
+def test_older_zips_have_no_byte_order_and_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_official(small_model(), tmp_path / "new.pt", monkeypatch)
+    with zipfile.ZipFile(tmp_path / "new.pt") as new, zipfile.ZipFile(tmp_path / "old.pt", "w") as old:
+        for name in new.namelist():
+            if name.split("/")[-1] == "data.pkl" or "/data/" in name:
+                old.writestr(name.replace("new/", "archive/"), new.read(name))
+        old.writestr("archive/version", b"2\n")
+    assert same_outputs(load(tmp_path / "old.pt"), small_model())
+
+
+def test_a_fused_model_is_read_as_fused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its convolutions hold a bound method in place of ``forward``: it is a name like any other here."""
+    model = small_model()
+
+    def fused(network: nn.Module) -> object:
+        for module in network.float().modules():
+            if type(module).__name__ == "Conv":
+                module.conv = fuse_conv_bn_eval(module.conv.eval(), module.bn.eval())
+                del module.bn
+                module.forward = module.extra_repr
+        return {"model": network}
+
+    save_official(model, tmp_path / "fused.pt", monkeypatch, content=fused)
+    again = load(tmp_path / "fused.pt")
+    assert same_outputs(again, model, 1e-4)
+    save(again, tmp_path / "own.safetensors")
+    assert same_outputs(load(tmp_path / "own.safetensors"), again)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"0": "red", "1": "white", "2": "platelet"},
+        {2: "platelet", 0: "red", 1: "white"},
+        ["red", "white", "platelet"],
+        ("red", "white", "platelet"),
+        [np.str_("red"), np.str_("white"), "platelet"],
+        collections.OrderedDict([(0, "red"), (1, "white"), (2, "platelet")]),
+        Settings(**{"0": "red", "1": "white", "2": "platelet"}),
+        {np.int64(0).item(): "red", 1: "white", 2: "platelet"},
+    ],
+)
+def test_names_of_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: object) -> None:
+    def named(network: nn.Module) -> object:
+        network.names = names
+        return {"model": network}
+
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=named)
+    assert load(tmp_path / "best.pt").names == ("red", "white", "platelet")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "said"),
+    [
+        (["red", "white"], ("red", "white", "class2"), "2"),
+        (["red", "white", "platelet", "dust"], ("red", "white", "platelet"), "dust"),
+        ({0: "red", 2: "platelet"}, ("red", "class1", "platelet"), "1"),
+        ({"1": "red", "2": "white", "3": "platelet"}, ("class0", "red", "white"), "platelet"),
+        ([Path("a"), "white", "platelet"], None, "0"),
+    ],
+)
+def test_too_few_names_or_too_many_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: object, expected: tuple[str, ...] | None, said: str
+) -> None:
+    def named(network: nn.Module) -> object:
+        network.names = names
+        return {"model": network}
+
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=named)
+    with pytest.warns(UserWarning, match=said):
+        found = load(tmp_path / "best.pt").names
+    assert found == (expected or ("class0", "white", "platelet"))
+
+
+@pytest.mark.parametrize("names", [None, [], {}, "cat", 3])
+def test_without_names_the_classes_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: object) -> None:
+    def named(network: nn.Module) -> object:
+        network.names = names
+        return {"model": network}
+
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=named)
+    assert load(tmp_path / "best.pt").names == ("class0", "class1", "class2")
+
+
+def test_odd_entries_of_the_yaml_have_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(network: nn.Module) -> object:
+        network.yaml |= {"nc": np.int64(3), "yaml_file": Path("x.yaml"), "note": Colour.RED, 7: None}
+        return {"model": network}
+
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=odd)
+    assert same_outputs(load(tmp_path / "best.pt"), small_model())
+
+
+@pytest.mark.parametrize(
+    ("noted", "size"),
+    [
+        ({"opt": {"imgsz": 192}}, 192),
+        ({"opt": argparse.Namespace(imgsz=320, weights=Path("x"))}, 320),
+        ({"opt": argparse.Namespace(img_size=[640, 416])}, 640),
+        ({"train_args": Settings(imgsz=416)}, 416),
+        ({"opt": {"imgsz": np.int64(96)}}, 96),
+        ({"opt": None, "hyp": {"imgsz": 128}}, 128),
+        ({"opt": {"imgsz": "640"}}, None),
+        ({"opt": {"imgsz": -1}}, None),
+        ({"opt": {"imgsz": []}}, None),
+        ({"opt": {"imgsz": float("nan")}}, None),
+        ({"opt": 7}, None),
+        ({}, None),
+    ],
+)
+def test_the_image_size_is_read_where_it_was_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: dict, size: int | None
+) -> None:
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=lambda network: {"model": network, **noted})
+    assert load(tmp_path / "best.pt").metadata.get("img_size") == size
+
+
+def test_a_layer_that_is_not_known_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def foreign(network: nn.Module) -> object:
+        network.model[2].add_module("extra", torch.nn.GRUCell(2, 2))
+        return {"model": network}
+
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch, content=foreign)
+    with pytest.raises(CheckpointError, match=r"GRUCell at 2\.extra"):
+        load(tmp_path / "best.pt")
+
+
 # What a file must not be able to do ---------------------------------------------------------------------------------
 
 
@@ -89,38 +393,82 @@ def refused(tmp_path: Path, pickled: bytes, words: str, storages: dict[str, byte
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("os", "system"),
-        ("posix", "system"),
-        ("subprocess", "Popen"),
-        ("builtins", "eval"),
-        ("builtins", "exec"),
-        ("__builtin__", "eval"),
-        ("builtins", "getattr"),
-        ("builtins", "__import__"),
-        ("importlib", "import_module"),
-        ("functools", "partial"),
-        ("torch", "load"),
-        ("torch.hub", "load"),
-        ("torch.serialization", "load"),
-        ("numpy", "load"),
-        ("pathlib", "os.system"),
-        ("collections", "OrderedDict.fromkeys"),
-        ("models.common", "Evil"),
-        ("models.common", "Conv.forward"),
-        ("models.yolo", "os"),
-        ("yolov5.models.common", "Evil"),
-        ("torch.nn.modules.module", "os"),
-        ("torch.nn.modules.conv", "Conv2d.__init__"),
-        ("yolo_lite.model.unpickle", "Builder"),
-    ],
-)
-def test_a_name_that_is_not_on_the_list(tmp_path: Path, module: str, name: str) -> None:
+ATTACKS = [
+    ("os", "system"),
+    ("posix", "system"),
+    ("nt", "execv"),
+    ("subprocess", "Popen"),
+    ("builtins", "eval"),
+    ("builtins", "exec"),
+    ("__builtin__", "eval"),
+    ("builtins", "__import__"),
+    ("importlib", "import_module"),
+    ("torch", "load"),
+    ("torch.hub", "load"),
+    ("torch.serialization", "load"),
+    ("numpy", "load"),
+    ("pathlib", "os.system"),
+    ("types", "FunctionType"),
+    ("pickle", "loads"),
+]
+HARMLESS_OR_UNKNOWN = [  # read inertly: as a name that nothing is ever looked up for
+    ("builtins", "getattr"),
+    ("functools", "partial"),
+    ("collections", "OrderedDict.fromkeys"),
+    ("models.common", "Evil"),
+    ("models.common", "Conv.forward"),
+    ("models.yolo", "os"),
+    ("yolov5.models.common", "Evil"),
+    ("torch.nn.modules.module", "os"),
+    ("torch.nn.modules.conv", "Conv2d.__init__"),
+    ("yolo_lite.model.unpickle", "Builder"),
+    ("operator", "methodcaller"),
+    ("cloudpickle.cloudpickle", "_make_function"),
+    ("torch.storage", "_load_from_bytes"),
+    ("no_such_module", "no_such_name"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), ATTACKS)
+def test_a_name_that_only_an_attack_writes_is_refused(tmp_path: Path, module: str, name: str) -> None:
     marker = tmp_path / "ran"
-    shown = module.removeprefix("yolov5.").replace("__builtin__", "builtins")
+    shown = module.replace("__builtin__", "builtins")
     refused(tmp_path, call(module, name, f"touch {marker}"), rf"it asks for {shown}\.{name}")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(("module", "name"), HARMLESS_OR_UNKNOWN)
+def test_any_other_name_is_never_looked_up(tmp_path: Path, module: str, name: str) -> None:
+    marker = tmp_path / "ran"
+    before = set(sys.modules)
+    refused(tmp_path, call(module, name, f"touch {marker}"), "it holds a .*: expected a YOLOv5 model")
+    assert not marker.exists()
+    assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize(("module", "name"), HARMLESS_OR_UNKNOWN)
+def test_any_other_name_beside_the_network_has_no_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str
+) -> None:
+    marker = tmp_path / "ran"
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch)
+    beside = call(module, name, f"touch {marker}")[:-1]
+    before = set(sys.modules)
+    again = load(with_extra(tmp_path / "best.pt", tmp_path / "odd.pt", beside))
+    assert again.names == ("red", "white", "platelet")
+    assert not marker.exists()
+    assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize(("module", "name"), ATTACKS)
+def test_an_attack_beside_a_network_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str
+) -> None:
+    marker = tmp_path / "ran"
+    save_official(small_model(), tmp_path / "best.pt", monkeypatch)
+    path = with_extra(tmp_path / "best.pt", tmp_path / "odd.pt", call(module, name, f"touch {marker}")[:-1])
+    with pytest.raises(CheckpointError, match=r"odd\.pt: it asks for"):
+        load(path)
     assert not marker.exists()
 
 
@@ -191,7 +539,7 @@ def storage(numel: int = 4) -> bytes:
         (b"(%b I0\n(I2\nt(I-1\ntI00\n(dtR" % storage(), "makes no sense"),
         (b"(%b I0\n(I2\nI2\nt(I1\ntI00\n(dtR" % storage(), "makes no sense"),
         (b"(%b I0\n(I1000000000000\nt(I0\ntI00\n(dtR" % storage(), "beyond its storage"),
-        (b"(V0\nI0\n(I2\nt(I1\ntI00\n(dtR", "without a storage"),
+        (b"(V0\nI0\n(I2\nt(I1\ntI00\n(dtR", "expected a YOLOv5 model"),  # no storage: inert
         (b"(VnotaQ", "damaged|no storage"),
     ],
 )
@@ -204,6 +552,23 @@ def test_a_small_pickle_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     refused(tmp_path, b"\x80\x02]r\xff\xff\xff\x7f.", "memo index")
     refused(tmp_path, b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b".", "damaged|BYTEARRAY8")
     refused(tmp_path, b"\x80\x02X\xff\xff\xff\x7f.", "damaged")
+    names = b"".join(b"cm\nN%d\n0" % number for number in range(5000))  # a class each
+    refused(tmp_path, names + b"N.", "names more than 2000")
+    refused(tmp_path, b"\x80\x02}N" + b"\x85" * 1_000_000 + b"K\x01s.", "tuples inside each other")
+
+
+@pytest.mark.parametrize("call", [b"cbuiltins\nset\n", b"ctorch\nSize\n", b"cpathlib\nPosixPath\n", b"cm\nN\n"])
+@pytest.mark.parametrize("what", [b"]", b"("])
+def test_calls_with_the_same_long_list_copy_nothing(tmp_path: Path, call: bytes, what: bytes) -> None:
+    """100,000 values, given to 2,000 calls of a few bytes each: copies of them would take 1.6 GB."""
+    values = b"K\x01" * 100_000
+    arguments = b"](" + values + b"e\x85" if what == b"]" else b"(" + values + b"t"  # one list, or so many arguments
+    data = b"\x80\x02](" + call + b"q\x00" + arguments + b"q\x02R" + b"h\x00h\x02R" * 2000 + b"e."
+    tracemalloc.start()
+    refused(tmp_path, data, "no model|damaged")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -236,11 +601,17 @@ def test_models_of_other_kinds(tmp_path: Path) -> None:
     refused(tmp_path, call("models.yolo", "SegmentationModel"), "segmentation or classification")
     refused(tmp_path, call("models.yolo", "ClassificationModel"), "segmentation or classification")
     torch.save(small_model().state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(CheckpointError, match="weights without an architecture"):
+    with pytest.raises(CheckpointError, match=r"weights without an architecture.*load_state_dict"):
         load(tmp_path / "weights.pt")
+    foreign = {name.replace("layers.", "model."): value for name, value in small_model().state_dict().items()}
+    for content in (foreign, {"model": foreign}, {"state_dict": foreign, "epoch": 3}):
+        torch.save(content, tmp_path / "weights.pt")
+        with pytest.raises(CheckpointError, match=r"weights without an architecture.*torch\.save\(\{'model'"):
+            load(tmp_path / "weights.pt")
     torch.save(small_model().state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(CheckpointError, match=r"before 1\.6"):
         load(tmp_path / "old.pt")
+    refused(tmp_path, call("models.experimental", "Ensemble"), r"holds a models\.experimental\.Ensemble")
     refused(tmp_path, call("models.yolo", "Model"), "no part named|_modules|no `yaml`")
     refused(tmp_path, b"N.", "no model")
 

@@ -1,31 +1,37 @@
 """Reads the pickle inside a PyTorch ``.pt`` file without running anything in it.
 
-A pickle is a program: it names functions and calls them. Here every name is looked up in a table of our own, whose
-entries only write down what they were given; a name that is not in the table is refused, and nothing is imported.
-So a class becomes a ``Record``, a tensor a ``TensorRecord``, and their numbers are read from the file when asked for.
+A pickle is a program: it names functions and calls them. Here no name is ever looked up in Python: a few that rebuild
+tensors and dicts stand for functions of ours, and every other one stands for an inert ``Record``, which only writes
+down what it was given. So whatever a training left beside the network (paths, arguments, an optimiser, enums, loggers)
+is read and has no effect, and what the network itself may consist of is for ``official.py`` to judge. A tensor becomes
+a ``TensorRecord``, and its numbers are read from the file when asked for (``archive.py``).
 """
 
-import functools
 import io
 import math
 import pickle
-import pickletools
-import zipfile
+import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from yolo_lite.model.registry import known_layers
 
-MAX_PICKLE_BYTES = 64 * 2**20  # of the largest official file: 0.5 MB
+MAX_NAMES = 2000  # different classes and functions in a file; each costs about 1 KB
+MAX_AXES = 64  # of a tensor
+MAX_ARGUMENTS = 4  # that a record keeps: a few bytes can call with the same million arguments again and again
 NETWORK_MODULES = ("models.common", "models.experimental")
 OTHER_TASKS = ("Segment", "SegmentationModel", "ClassificationModel", "Classify", "Proto")
-# opcodes that reserve memory for as much as they claim, or bypass the table of names
-REFUSED_OPCODES = ("BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4")
+# No training writes these, attacks do. Nothing would run in any case: the reader should know what kind of file it is.
+HOSTILE = re.compile(
+    r"(?:^|\.)(?:(?:os|posix|nt)\.(?:system|popen|exec\w*|spawn\w*|posix_spawn\w*|fork\w*|startfile|kill\w*|remove\w*"
+    r"|unlink|rmdir|rename\w*|putenv)|builtins\.(?:eval|exec|compile|__import__|open|input|breakpoint))$"
+    r"|^(?:subprocess|importlib|runpy|pty|pdb|socket|ctypes|webbrowser|shutil|marshal|_?pickle)\.\w+$"
+    r"|^(?:types\.(?:FunctionType|CodeType)|torch(?:\.serialization|\.jit)?\.load|torch\.hub\.\w+|numpy\.load)$"
+)
+NO_STATE: Mapping[str, Any] = MappingProxyType({})  # shared: a pickle of 64 MB may make millions of records
 
 
 class CheckpointError(ValueError):
@@ -33,22 +39,41 @@ class CheckpointError(ValueError):
 
 
 class Record:
-    """What a pickled object was: the name of its class, the arguments it was made with, and its attributes."""
+    """What a pickled object was: the name of its class, the first arguments of its making, attributes, entries.
 
-    __slots__ = ("arguments", "state")
+    It takes all that a pickle does to an object (attributes, entries of a dict, a list or a set, a call) and does
+    nothing with it.
+    """
+
+    __slots__ = ("arguments", "entries", "state")
     module: ClassVar[str] = ""
     name: ClassVar[str] = ""
 
-    def __new__(cls, *arguments: Any) -> "Record":
+    def __new__(cls, *arguments: Any, **named: Any) -> "Record":
         record = object.__new__(cls)
-        record.arguments, record.state = arguments, {}
+        record.arguments, record.state, record.entries = arguments[:MAX_ARGUMENTS], NO_STATE, NO_STATE
         return record
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         pass
 
+    def __call__(self, *arguments: Any) -> "Record":
+        return Record(self, *arguments[:MAX_ARGUMENTS])
+
     def __setstate__(self, state: Any) -> None:  # pickle calls this, and sets no attribute itself
-        self.state = state if isinstance(state, dict) else {}
+        if isinstance(state, tuple):  # (attributes, slots)
+            state = next((part for part in state if isinstance(part, dict)), None)
+        self.state = state if isinstance(state, dict) else NO_STATE
+
+    def __setitem__(self, key: Any, value: Any) -> None:  # a dict of another class: EasyDict, Counter ...
+        if self.entries is NO_STATE:
+            self.entries = {}
+        self.entries[key] = value
+
+    def append(self, value: Any) -> None:
+        """A list or deque of another class: its items have no say."""
+
+    extend = add = append
 
 
 class _Closed:
@@ -82,11 +107,11 @@ class Dictionary(dict):
 
 
 class StorageType(_Closed):
-    """The type of the numbers in a storage."""
+    """The type of the numbers in a storage; None for one that no network here has (complex, quantised)."""
 
     __slots__ = ("dtype",)
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype | None) -> None:
         self.dtype = dtype
 
 
@@ -95,7 +120,7 @@ class StorageRecord(_Closed):
 
     __slots__ = ("dtype", "key", "numel")
 
-    def __init__(self, key: str, dtype: torch.dtype, numel: int) -> None:
+    def __init__(self, key: str, dtype: torch.dtype | None, numel: int) -> None:
         self.key, self.dtype, self.numel = key, dtype, numel
 
 
@@ -107,8 +132,10 @@ class TensorRecord(_Closed):
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *unused: Any) -> None:
         if not isinstance(storage, StorageRecord) or not isinstance(size, tuple) or not isinstance(stride, tuple):
             raise CheckpointError("it holds a tensor without a storage or a shape")
-        numbers = (offset, *size, *stride)
-        if len(size) != len(stride) or not all(type(number) is int and number >= 0 for number in numbers):
+        numbers = (offset, *size[: MAX_AXES + 1], *stride[: MAX_AXES + 1])
+        if not len(size) == len(stride) <= MAX_AXES or not all(
+            type(number) is int and number >= 0 for number in numbers
+        ):
             raise CheckpointError("it holds a tensor whose shape makes no sense")
         last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
         if math.prod(size) > storage.numel or (0 not in size and last >= storage.numel):
@@ -116,19 +143,8 @@ class TensorRecord(_Closed):
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
 
-def _parameter(data: Any, *unused: Any) -> TensorRecord:
-    if not isinstance(data, TensorRecord):
-        raise CheckpointError("it holds a parameter that is no tensor")
-    return data
-
-
-def _path(*parts: Any) -> str:
-    return "/".join(str(part) for part in parts if isinstance(part, str))
-
-
-@functools.cache
 def _record_class(module: str, name: str) -> type[Record]:
-    return type(name, (Record,), {"__slots__": (), "module": module, "name": name})
+    return type("Record", (Record,), {"__slots__": (), "module": module, "name": name})
 
 
 STORAGES = MappingProxyType(
@@ -143,10 +159,11 @@ STORAGES = MappingProxyType(
         "CharStorage": torch.int8,
         "ByteStorage": torch.uint8,
         "BoolStorage": torch.bool,
+        "UntypedStorage": torch.uint8,
     }
 )
-# Every name that a file may use, besides the layers of the registry. What stands for a class is inert: a Record.
-_RECORDS: Mapping[str, str] = MappingProxyType(
+# The modules that a network may consist of, besides the layers of the registry.
+_NETWORK: Mapping[str, str] = MappingProxyType(
     {
         "models.yolo": "Model DetectionModel Detect",
         "models.common": "TransformerLayer TransformerBlock",
@@ -160,50 +177,85 @@ _RECORDS: Mapping[str, str] = MappingProxyType(
         "torch.nn.modules.padding": "ZeroPad2d",
         "torch.nn.modules.linear": "Linear Identity NonDynamicallyQuantizableLinear",
         "torch.nn.modules.dropout": "Dropout Dropout2d",
-        "torch": "device float16 float32 float64 bfloat16 int64 int32 strided contiguous_format",
-        "numpy": "dtype ndarray",
-        "numpy.core.multiarray": "scalar _reconstruct",
-        "numpy._core.multiarray": "scalar _reconstruct",
-        "argparse": "Namespace",
-        "_codecs": "encode",
-        "builtins": "slice int float str bool dict list object",
-        "datetime": "datetime date",
     }
 )
-ALLOWED: Mapping[tuple[str, str], Any] = MappingProxyType(
-    {(module, name): _record_class(module, name) for module, names in _RECORDS.items() for name in names.split()}
-    | {("torch", name): StorageType(dtype) for name, dtype in STORAGES.items()}
-    | {("pathlib", name): Builder(_path) for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")}
-    | {("builtins", name): Builder(lambda *items: list(*items)) for name in ("set", "frozenset", "tuple")}
+IN_A_NETWORK = frozenset((module, name) for module, names in _NETWORK.items() for name in names.split())
+
+
+def _tensor(*arguments: Any) -> "TensorRecord | Record":
+    """A tensor whose numbers lie in a storage; anything else that is pickled as one is a Record."""
+    return TensorRecord(*arguments) if arguments and isinstance(arguments[0], StorageRecord) else Record(*arguments)
+
+
+def _parameter(data: Any, *unused: Any) -> Any:
+    return data
+
+
+def _rebuilt(function: Any, kind: Any, arguments: Any, *unused: Any) -> Any:
+    """A tensor of a class of its own, or one with attributes."""
+    is_ours = isinstance(function, Builder) and isinstance(arguments, tuple)
+    return function(*arguments[:MAX_AXES]) if is_ours else Record(function, arguments)
+
+
+def _size(sides: Any = ()) -> Any:
+    return sides if isinstance(sides, tuple) else Record(sides)
+
+
+# The names that stand for something else than a Record. None of these functions copies what it is given, or a few bytes
+# that call it again and again could ask for any amount of memory.
+BUILDERS: Mapping[tuple[str, str], Any] = MappingProxyType(
+    {("torch", name): StorageType(dtype) for name, dtype in STORAGES.items()}
+    | {("torch.storage", name): StorageType(dtype) for name, dtype in STORAGES.items()}
     | {
-        ("collections", "OrderedDict"): Builder(Dictionary),
+        ("collections", "OrderedDict"): Builder(lambda *pairs: Record(*pairs) if pairs else Dictionary()),
         ("collections", "defaultdict"): Builder(lambda *factory: Dictionary()),
         ("copyreg", "_reconstructor"): Builder(lambda cls, *base: _reconstructed(cls)),
-        ("torch", "Size"): Builder(lambda sides=(): tuple(sides)),
-        ("torch._utils", "_rebuild_tensor_v2"): Builder(TensorRecord),
+        ("copyreg", "__newobj__"): Builder(lambda cls, *arguments: _reconstructed(cls)),
+        ("torch", "Size"): Builder(_size),
+        ("torch._utils", "_rebuild_tensor"): Builder(_tensor),
+        ("torch._utils", "_rebuild_tensor_v2"): Builder(_tensor),
+        ("torch._utils", "_rebuild_tensor_v3"): Builder(_tensor),
         ("torch._utils", "_rebuild_parameter"): Builder(_parameter),
+        ("torch._utils", "_rebuild_parameter_with_state"): Builder(_parameter),
+        ("torch._tensor", "_rebuild_from_type_v2"): Builder(_rebuilt),
     }
 )
+
+
+def is_known_module(record: Record) -> bool:
+    """Whether it is of a class that a network may consist of: one of YOLOv5's, PyTorch's, or a registered layer."""
+    known = (record.module, record.name) in IN_A_NETWORK
+    return known or (record.module in NETWORK_MODULES and record.name in known_layers())
 
 
 def _reconstructed(cls: Any) -> Record:
-    if not (isinstance(cls, type) and issubclass(cls, Record)):
-        raise CheckpointError("it makes an object without a class")
-    return cls()
+    return cls() if isinstance(cls, type) and issubclass(cls, Record) else Record(cls)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Only ever hands out entries of ALLOWED."""
+class Unpickler(pickle.Unpickler):
+    """Only ever hands out entries of BUILDERS and classes of inert records."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.classes: dict[tuple[str, str], type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         # pickles of protocol 2 use Python 2's names; the package on PyPI puts its own name in front
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module).removeprefix("yolov5.")
-        found = ALLOWED.get((module, name))
-        if found is not None:
-            return found
-        if module in NETWORK_MODULES and name in known_layers():
-            return _record_class(module, name)
-        raise CheckpointError(_refusal(module, name))
+        if HOSTILE.search(f"{module}.{name}"):
+            raise CheckpointError(
+                f"it asks for {module}.{name}, which no training writes and an attack does; nothing was run, and other "
+                "programs should not open this file"
+            )
+        if (module, name) in BUILDERS:
+            return BUILDERS[module, name]
+        if module == "torch" and name.endswith("Storage"):
+            return StorageType(None)
+        if (module, name) not in self.classes:
+            if len(self.classes) >= MAX_NAMES:
+                raise CheckpointError(f"it names more than {MAX_NAMES} classes and functions, which no training does")
+            self.classes[module, name] = _record_class(module, name)
+        return self.classes[module, name]
 
     def persistent_load(self, pid: Any) -> StorageRecord:
         """("storage", type, key, device, numel): where PyTorch keeps the numbers of a tensor."""
@@ -213,76 +265,3 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(key, str) or type(numel) is not int or numel < 0:
             raise CheckpointError("it refers to a storage without a key or a size")
         return StorageRecord(key, storage_type.dtype, numel)
-
-
-def _refusal(module: str, name: str) -> str:
-    if module.split(".")[0] == "ultralytics":
-        return "it holds a model of the newer, anchor-free architecture (YOLOv8 and later), which is a different one"
-    if name in OTHER_TASKS and module.split(".")[0] == "models":
-        return f"it holds a segmentation or classification model ({module}.{name}), and this library reads detectors"
-    if (module, name) == ("builtins", "getattr"):
-        return "it asks for builtins.getattr, as the file of a fused model does: save the model before fusing it"
-    return f"it asks for {module}.{name}, which is not on the list of what a detector may contain; nothing was run"
-
-
-class Archive:
-    """An open ``.pt`` file: a zip of one pickle and the numbers of its tensors, all of it uncompressed."""
-
-    def __init__(self, path: Path) -> None:
-        self.zip = zipfile.ZipFile(path)
-        try:
-            self.folder = self._checked_folder(path.stat().st_size)
-            self._bytes_left = 2 * path.stat().st_size  # a thousand tensors may claim the same large storage
-        except BaseException:
-            self.zip.close()
-            raise
-
-    def _checked_folder(self, file_size: int) -> str:
-        """The folder inside the zip that holds everything, once the zip's directory has been looked over."""
-        entries = self.zip.infolist()
-        names = [entry.filename for entry in entries]
-        if any("code" in name.split("/") for name in names):
-            raise CheckpointError("it is a TorchScript archive, whose architecture is code; load the original .pt")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise CheckpointError("it is a compressed zip, which PyTorch never writes")
-        if sum(entry.file_size for entry in entries) > file_size:
-            raise CheckpointError("its entries claim to be larger than the file")
-        pickles = [name for name in names if name.split("/")[-1] == "data.pkl" and name.count("/") <= 1]
-        if len(pickles) != 1:
-            raise CheckpointError("it is a zip, but not one that torch.save wrote: no data.pkl in it")
-        folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}byteorder" in names and self.zip.read(f"{folder}byteorder") != b"little":
-            raise CheckpointError("it was written on a big-endian machine")
-        if self.zip.getinfo(pickles[0]).file_size > MAX_PICKLE_BYTES:
-            raise CheckpointError(f"its data.pkl is larger than {MAX_PICKLE_BYTES // 2**20} MB")
-        return folder
-
-    def close(self) -> None:
-        self.zip.close()
-
-    def root(self) -> Any:
-        """The pickled object, as dicts, lists, numbers, texts and Records."""
-        data = self.zip.read(f"{self.folder}data.pkl")
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in REFUSED_OPCODES:
-                raise CheckpointError(f"its pickle uses {opcode.name}, which torch.save never does")
-            # the memo is a table as long as its largest index: a few bytes could ask for 64 GB
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
-                raise CheckpointError("its pickle is damaged: a memo index beyond its length")
-        return _Unpickler(io.BytesIO(data)).load()
-
-    def tensor(self, record: TensorRecord) -> Tensor:
-        """The numbers of a tensor, in a memory of its own."""
-        storage = record.storage
-        data = self.zip.read(f"{self.folder}data/{storage.key}")  # also checks the CRC
-        if len(data) != storage.numel * storage.dtype.itemsize:
-            raise CheckpointError(
-                f"its storage {storage.key} has {len(data)} bytes, not those of {storage.numel} numbers"
-            )
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise CheckpointError("its tensors claim to be larger than the file")
-        if not data:
-            return torch.empty(record.size, dtype=storage.dtype)
-        flat = torch.frombuffer(bytearray(data), dtype=storage.dtype)
-        return flat.as_strided(record.size, record.stride, record.offset)
