@@ -1,11 +1,12 @@
 """Whatever holds an image, as an RGB array."""
 
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+
+from yolo_lite.data import rgb
 
 
 def to_numpy(values: Any) -> np.ndarray:
@@ -17,49 +18,29 @@ def to_numpy(values: Any) -> np.ndarray:
 
 
 def to_rgb(image: Any) -> np.ndarray:
-    """A path, PIL image, array or tensor as RGB (H, W, 3) uint8.
+    """Anything as a picture to be shown: RGB (H, W, 3) uint8. See ``yolo_lite.data.rgb``.
 
-    Arrays and tensors may be (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels; floats lie in [0, 1], or in
-    [0, 255] where something is above 1; whole numbers above 255 are of 16 bits.
+    It takes more than prediction does: floats that an operation left outside of their range are clipped, NaN is black.
 
     Raises ValueError for other shapes, FileNotFoundError for a missing file.
 
     >>> to_rgb(np.zeros((3, 20, 30), np.float32)).shape
     (20, 30, 3)
     """
-    if isinstance(image, str | Path):
-        return _read(Path(image))
-    if callable(getattr(image, "convert", None)) and not str(image.mode).startswith(("I", "F")):
-        image = image.convert("RGB")  # PIL: palettes, CMYK and the like are no RGB values
-    array = to_numpy(image)
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise ValueError(f"an image has the shape (H, W), (H, W, 3) or (3, H, W), got {np.shape(image)}")
-    array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., :3]
-    return np.ascontiguousarray(_to_uint8(array))
+    if isinstance(image, torch.Tensor | np.ndarray):
+        image = _tidy(image)
+    return rgb.to_rgb(image)
 
 
-def _to_uint8(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind in "iu" and array.max() > 255:
-        return (np.clip(array, 0, 65535) // 256).astype(np.uint8)  # as OpenCV reads files of 16 bits
-    fraction = array.dtype.kind == "b" or (array.dtype.kind == "f" and np.nanmax(array) <= 1)
-    array = np.nan_to_num(array.astype(np.float64), posinf=0.0, neginf=0.0)
-    scale = 255.0 if fraction else 1.0
-    return np.clip(np.round(array * scale), 0, 255).astype(np.uint8)
-
-
-def _read(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"no image file {path}")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # imread cannot open every Windows path
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can read")
-    return np.ascontiguousarray(image[..., ::-1])
+def _tidy(values: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
+    """Numbers clipped to the range that their largest is in: [0, 1], [0, 255] or, whole ones, 16 bits."""
+    array = to_numpy(values)
+    if array.dtype.kind == "f" and array.size:
+        array = np.nan_to_num(array.astype(np.float64), posinf=0.0, neginf=0.0)
+        array = array.clip(0, 1) if array.max() <= 1 else array.clip(0, 255).round().astype(np.uint8)
+    elif array.dtype.kind in "iu" and array.dtype.itemsize > 1:
+        array = array.astype(np.int64).clip(0, 65535)  # dark ones stay what they are
+    return torch.from_numpy(array) if isinstance(values, torch.Tensor) else array
 
 
 def heat(values: Any) -> np.ndarray:

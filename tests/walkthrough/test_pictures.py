@@ -196,7 +196,7 @@ def test_a_class_is_a_whole_number(toy, cls):
     assert toy.objects == before
 
 
-@pytest.mark.parametrize("brought", ["nowhere.png", None, np.zeros((5, 5, 2))])
+@pytest.mark.parametrize("brought", ["nowhere.png", None, np.zeros((5, 6, 5))])
 def test_a_picture_that_is_none_is_told_in_place(toy, brought):
     toy.add_picture(brought, "mine")
     assert toy.message

@@ -107,12 +107,12 @@ def test_a_dark_integer_image_stays_dark() -> None:
 
 
 def test_images_that_are_none_are_refused_in_words(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"got \(2, 3, 4, 5\)"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\)"):
         to_rgb(np.zeros((2, 3, 4, 5)))
-    with pytest.raises(FileNotFoundError, match="no image file"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.jpg"):
         to_rgb(tmp_path / "absent.jpg")
     (tmp_path / "text.jpg").write_text("not an image")
-    with pytest.raises(ValueError, match=r"text\.jpg is not an image"):
+    with pytest.raises(ValueError, match=r"text\.jpg: not an image"):
         to_rgb(tmp_path / "text.jpg")
 
 

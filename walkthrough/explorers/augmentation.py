@@ -13,13 +13,13 @@ from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
-from walkthrough.images import to_rgb
 from walkthrough.scene import Scene, counted
 from walkthrough.show import class_name
 from yolo_lite.augment.geometry import resize_longest
 from yolo_lite.augment.survival import Survival
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.rgb import to_rgb
 from yolo_lite.data.samples import SampleDraw, Stage
 from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
-from walkthrough.images import to_numpy, to_rgb
+from walkthrough.images import to_numpy
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.photos import tour_batch
+from yolo_lite.data.rgb import list_images, to_rgb
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
@@ -76,11 +77,7 @@ def annotate(images: Any = None, targets: Any = None, size: int | None = IMAGE_S
 
 def _listed(images: Any) -> list[Any]:
     """The single images of a batch, a list or one image."""
-    if isinstance(images, str | Path) or (hasattr(images, "ndim") and images.ndim in (2, 3)):
-        return [images]
-    if hasattr(images, "ndim") and images.ndim != 4:
-        raise ValueError(f"images have the shape (N, 3, H, W) or (H, W, 3), got {tuple(images.shape)}")
-    listed = list(images) if isinstance(images, Sequence | Tensor | np.ndarray) else [images]
+    listed = list(list_images(images))
     if not listed:
         raise ValueError("there is no image: images is empty")
     return listed

@@ -1,12 +1,15 @@
 """Running a detector without disturbing it: what predict and evaluate share."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+DEFAULT_SIZE = 640  # pixels, the reference's
 
 
 class Detector(Protocol):
@@ -53,6 +56,30 @@ def network_input(images: Tensor, model: Detector) -> Tensor:
     """(N, 3, H, W) uint8 -> the same in [0, 1], where the model's weights are and in their number format."""
     weights = _weights(model)
     return images.to(weights.device).to(weights.dtype) / 255
+
+
+def trained_size(model: Any) -> int | None:
+    """The image size in pixels that a model's metadata say it was trained at; None where they do not.
+
+    >>> from yolo_lite.model.checkpoint import load
+    >>> trained_size(load("shapes-n"))
+    256
+    """
+    metadata = getattr(model, "metadata", None)
+    size = metadata.get("img_size") if isinstance(metadata, Mapping) else None
+    return size if type(size) is int and size > 0 else None
+
+
+def input_size(model: Any, img_size: int | None = None) -> int:
+    """The side of the network input: as asked for, else as in training, else 640; a multiple of the largest stride.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> input_size(create_model("yolov5n")), input_size(create_model("yolov5n"), 100)
+    (640, 128)
+    """
+    size = (trained_size(model) or DEFAULT_SIZE) if img_size is None else img_size
+    stride = max(int(stride) for stride in model.strides)
+    return math.ceil(size / stride) * stride
 
 
 class Stopwatch:

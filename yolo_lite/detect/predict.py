@@ -1,13 +1,12 @@
-"""predict: paths, arrays or tensors of any size -> boxes in the pixels of the original image.
+"""predict: pictures of any kind and size -> boxes in the pixels of the original image.
 
 Shape letters: H W height and width of an image, n detections.
 """
 
-import math
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from yolo_lite.augment.geometry import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import read_image
-from yolo_lite.detect.inference import Detector, inference, network_input
+from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.detect.inference import Detector, inference, input_size, network_input
 from yolo_lite.detect.nms import non_max_suppression
 
-ImageLike = str | Path | np.ndarray | Tensor
+ImageLike = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor  # and PIL images
 
 
 class Detection(NamedTuple):
@@ -70,7 +69,7 @@ def predict(
     images: ImageLike | Iterable[ImageLike],
     conf_thres: float = 0.25,
     iou_thres: float = 0.45,
-    img_size: int = 640,
+    img_size: int | None = None,
     classes: Collection[int] | None = None,
     agnostic: bool = False,
     max_det: int = 1000,
@@ -80,17 +79,20 @@ def predict(
     """Finds the objects in images of any sizes, where the model's weights are. The model is left as it was.
 
     Args:
-        images: one image or several. A path; an array (H, W, 3) RGB, gray (H, W) or RGBA, uint8 or float in [0, 1]; a
-            tensor (3, H, W) or (N, 3, H, W), uint8 or float in [0, 1]; a PIL image; or an iterable that mixes them.
-            OpenCV reads BGR: turn it round first, or pass the path.
-        img_size: longest side of the network input, rounded up to a multiple of the largest stride.
+        images: one image or several, mixed as they come: a path; the bytes of a file or an open file; a PIL image; an
+            array (H, W, 3) RGB, gray (H, W) or RGBA; a tensor (3, H, W); several of one size as (N, ...). Numbers are
+            uint8, floats in [0, 1] or [0, 255], or of 16 bits: see ``to_rgb``. EXIF rotation is applied.
+            OpenCV reads BGR: reverse the channels first, ``image[..., ::-1]``, or pass the path.
+        img_size: longest side of the network input, rounded up to a multiple of the largest stride; None: as in
+            training, where the model's metadata say it, else 640 (``input_size(model)``).
         auto: fill the shorter side up to the next stride only; without it every input is square.
         batch_size: inputs of one shape that run together.
         conf_thres, iou_thres, classes, agnostic, max_det: see ``non_max_suppression``.
     Returns:
         One Detections per image, in the order of the images.
     Raises:
-        ValueError, FileNotFoundError: an input that is no image, with its name or place in the list.
+        ValueError, FileNotFoundError: an input that is not an image, with its name or place in the list; an address,
+            as nothing is fetched here.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", num_classes=2)
@@ -100,14 +102,14 @@ def predict(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     stride = max(int(stride) for stride in model.strides)
-    size = math.ceil(img_size / stride) * stride
+    size = input_size(model, img_size)
     nms_options = {"classes": classes, "agnostic": agnostic, "max_det": max_det}
 
     found: dict[int, Detections] = {}
     waiting: dict[tuple[int, ...], list[_Input]] = {}  # inputs by shape, until there is a batch of them
     with inference(model):
-        for place, source in enumerate(_as_list(images)):
-            image = _as_rgb(source, f"image {place}")
+        for place, source in enumerate(list_images(images)):
+            image = to_rgb(source, f"image {place}")
             boxed = letterbox(image, size, auto=auto, stride=stride)
             same_shape = waiting.setdefault(boxed.image.shape, [])
             same_shape.append(_Input(place, boxed.image, Geometry(image.shape[:2], boxed.ratio, boxed.pad)))
@@ -139,58 +141,6 @@ def _detect(
 
 def _detections(rows: Tensor, geometry: Geometry, model: Detector) -> Detections:
     return Detections(to_original(rows[:, :4], geometry), rows[:, 4], rows[:, 5].long(), tuple(model.names))
-
-
-def _as_list(images: Any) -> Iterable[Any]:
-    """One image or several -> several."""
-    if isinstance(images, Tensor | np.ndarray):
-        return images if images.ndim == 4 else [images]
-    if isinstance(images, str | Path) or hasattr(images, "convert"):
-        return [images]
-    if not isinstance(images, Iterable):
-        raise ValueError(
-            f"images must be paths, arrays or tensors, or an iterable of them, not {type(images).__name__}"
-        )
-    return images
-
-
-def _as_rgb(source: Any, name: str) -> Image:
-    """Any image -> (H, W, 3) uint8 RGB."""
-    if isinstance(source, str | Path):
-        if Path(source).is_dir():
-            raise ValueError(
-                f"{source}: a folder; pass the images in it, for example Path({str(source)!r}).glob('*.jpg')"
-            )
-        return read_image(source)
-    if hasattr(source, "convert"):  # a PIL image, palette and all
-        source = np.asarray(source.convert("RGB"))
-    if isinstance(source, Tensor):
-        if source.ndim != 3 or source.shape[0] not in (1, 3):
-            raise ValueError(
-                f"{name}: a tensor must be (3, H, W), or (N, 3, H, W) by itself, not {tuple(source.shape)}"
-            )
-        values = source.detach().movedim(0, -1).cpu()  # (H, W, 3)
-        source = (values if values.dtype == torch.uint8 else values.float()).numpy()
-    if not isinstance(source, np.ndarray):
-        raise ValueError(f"{name}: must be a path, an array or a tensor, not {type(source).__name__}")
-    pixels = source[..., None] if source.ndim == 2 else source
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
-        raise ValueError(f"{name}: an array must be (H, W, 3) RGB, gray (H, W) or RGBA, not {source.shape}")
-    pixels = _as_uint8(pixels[..., :3], name)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-
-
-def _as_uint8(pixels: np.ndarray, name: str) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"{name}: pixels must be uint8, or float in [0, 1], not {pixels.dtype}")
-    low, high = pixels.min(), pixels.max()
-    if not (low >= 0 and high <= 1):  # NaN too
-        raise ValueError(
-            f"{name}: float pixels must lie in [0, 1], found {low:g} to {high:g}; divide by 255, or pass uint8"
-        )
-    return (pixels * 255).round().astype(np.uint8)
 
 
 def _plural(name: str) -> str:
