@@ -1,6 +1,7 @@
 """evaluate: how well a detector finds the objects of a labelled dataset."""
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +14,13 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
 from yolo_lite.detect.coco import coco_average_precision
-from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input
+from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input, trained_size
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
+from yolo_lite.model.class_names import class_order as match_classes
 
+SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75
 
 
@@ -36,6 +39,7 @@ def evaluate(
     iou_thres: float = 0.6,
     max_det: int = 300,
     progress: bool = False,
+    class_order: Sequence[int] | None = None,
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
@@ -47,8 +51,12 @@ def evaluate(
             confusion come from YOLOv5's matching under either rule.
         conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts.
         progress: draws a bar.
+        class_order: the model's class for each class of the labels; None: classes that the loader's dataset and the
+            model know by the same names are matched by name, with a warning where their order or spelling differs.
+    Warns:
+        Names that differ, and images of another size than the model was trained at (half as much again, or more).
     Raises:
-        ValueError: no images, no labels, another number of classes than the model's, or mixed images.
+        ValueError: no images, no labels, other classes than the model's, or mixed images.
 
     >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
@@ -59,7 +67,10 @@ def evaluate(
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
-    _check_dataset(model, getattr(loader, "dataset", None))
+    dataset = getattr(loader, "dataset", None)
+    _check_dataset(model, dataset)
+    if class_order is None:
+        class_order = _matched_classes(model, dataset)
     stopwatch = Stopwatch(model)
     results: list[ImageResult] = []
     with inference(model):
@@ -71,7 +82,7 @@ def evaluate(
                 boxes = model.decode(model(images))
             with stopwatch.measure("nms"):
                 found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
-            results += _in_original_pixels(batch, found)
+            results += _in_original_pixels(_renumbered(batch, class_order), found)
     if not results:
         raise ValueError("the loader gave no images: check the dataset and its split")
     seconds = Seconds(**{stage: total / len(results) for stage, total in stopwatch.seconds.items()})
@@ -146,12 +157,39 @@ def _in_original_pixels(batch: Batch, found: list[Tensor]) -> Iterator[ImageResu
 def _check_dataset(model: Detector, dataset: Any) -> None:
     """Before hours are spent: what can be known from the dataset alone."""
     num_classes = getattr(dataset, "num_classes", model.num_classes)
-    if num_classes != model.num_classes:
+    if num_classes != model.num_classes and not hasattr(dataset, "names"):
         raise ValueError(
             f"the model tells {model.num_classes} classes apart, the dataset has {num_classes}: not the same"
         )
+    size, trained = getattr(dataset, "img_size", None), trained_size(model)
+    if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
+        warnings.warn(
+            f"images of {size} px for a model that was trained at {trained}: objects are of another size than it "
+            f"knows. YoloDataset(..., img_size={trained}) makes them as large as they were",
+            stacklevel=3,
+        )
     if getattr(getattr(dataset, "labels", None), "num_objects", 1) == 0:
         raise ValueError(f"none of the {len(dataset)} images has a label, so there is nothing to compare with")
+
+
+def _matched_classes(model: Detector, dataset: Any) -> tuple[int, ...] | None:
+    """The model's class for each of the dataset's; None where the numbers agree or the dataset has no names."""
+    names = getattr(dataset, "names", None)
+    if names is None:
+        return None
+    order, message = match_classes(model.names, names)
+    if message:
+        warnings.warn(message, stacklevel=3)
+    return order
+
+
+def _renumbered(batch: Batch, order: Sequence[int] | None) -> Batch:
+    """The labels of a batch under the model's class numbers."""
+    if order is None:
+        return batch
+    targets = batch.targets.clone()
+    targets[:, 1] = torch.as_tensor(order, dtype=targets.dtype)[targets[:, 1].long()]
+    return batch._replace(targets=targets)
 
 
 def _check_batch(model: Detector, batch: Batch) -> None:

@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from yolo_lite.model.blocks import Conv
+from yolo_lite.model.class_names import match_names
 from yolo_lite.model.official import Contents, read_official
 from yolo_lite.model.spec import MODELS, SpecError
 from yolo_lite.model.unpickle import CheckpointError
@@ -33,7 +36,8 @@ def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = Non
 
     Args:
         path: of the file, by convention ``.safetensors``; its folder must exist.
-        metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own.
+        metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own. Its
+            ``img_size`` is kept in any case: without it, prediction would take another size than training did.
         half: store the weights in half precision, at half the size.
     Raises:
         CheckpointError: not a Yolo; metadata that JSON cannot say. OSError: the file cannot be written.
@@ -53,9 +57,9 @@ def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = Non
         "architecture": "yolo",
         "spec": model.spec | {"anchors": model.anchors.flatten(1).tolist()},
         "names": list(model.names),
-        "fused": not any(".bn." in name for name in tensors),
+        "fused": _is_fused(model),
         "dtype": "float16" if half else str(model.anchors.dtype).removeprefix("torch."),
-        "metadata": dict(model.metadata if metadata is None else metadata),
+        "metadata": dict(model.metadata if metadata is None else _with_img_size(metadata, model)),
     }
     try:
         text = json.dumps(header)
@@ -100,7 +104,9 @@ def load(
         path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of weights that come along
             ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is taken over, and the head
-            starts anew from ``seed``. The same number keeps the head.
+            starts anew from ``seed``. The same number keeps the head: classes that the file knows by the same name
+            keep their outputs, wherever they stand in ``names``; the outputs of the others get the other names, in
+            order, with a warning where only a part of the names is known.
     Raises:
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
     """
@@ -242,17 +248,56 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
     return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().clone()
 
 
+def _with_img_size(metadata: Mapping[str, Any], model: Yolo) -> dict[str, Any]:
+    return {key: model.metadata[key] for key in ("img_size",) if key in model.metadata} | dict(metadata)
+
+
+def _is_fused(model: Yolo) -> bool:
+    """Whether the BatchNorm of every Conv is folded into it; other layers may keep theirs."""
+    norms = [module.bn for module in model.modules() if isinstance(module, Conv)]
+    return bool(norms) and not any(isinstance(norm, nn.BatchNorm2d) for norm in norms)
+
+
 def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[int, str] | None, seed: int) -> Yolo:
     """The same network for other classes; tensors of another shape, which are the head's, start anew."""
     try:
         other = create_model(model.spec, num_classes=num_classes, names=names, seed=seed)
     except SpecError as error:
         raise CheckpointError(f"{num_classes} classes: {error}") from None
-    if not any(".bn." in name for name in model.state_dict()):
+    if _is_fused(model):
         other = other.fuse()
     shapes = {name: value.shape for name, value in other.state_dict().items()}
     fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
     other.load_state_dict(fitting, strict=False)
+    if names is not None and num_classes == model.num_classes:
+        _match_outputs(other, model.names)
     other.set_anchors(model.anchors)
     other.metadata = model.metadata
     return other.eval()
+
+
+def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
+    """Puts the head's outputs, which were trained for other names or another order, where the model's names stand."""
+    matched = match_names(trained_names, model.names)
+    if matched.order is None:
+        return
+    order = list(matched.order)
+    spare = iter([index for index in range(len(order)) if index not in order])  # of names that are not wanted
+    sources = torch.tensor([next(spare) if index is None else index for index in order])  # (C,)
+    if None in order:
+        renamed = ", ".join(
+            f"{trained_names[source]} -> {name}"
+            for source, name, index in zip(sources.tolist(), model.names, order, strict=True)
+            if index is None
+        )
+        warnings.warn(
+            f"names: {len(order) - order.count(None)} of the {len(order)} classes are the file's and keep their "
+            f"outputs; others are renamed: {renamed}",
+            stacklevel=4,
+        )
+    rows = torch.cat((torch.arange(5), 5 + sources))  # x, y, w, h, objectness, then the classes
+    with torch.no_grad():
+        for output in model.detect.m:
+            for tensor in (output.weight, output.bias):
+                per_anchor = tensor.unflatten(0, (-1, len(rows)))  # (A, 5 + C, ...)
+                tensor.copy_(per_anchor[:, rows].flatten(0, 1))

@@ -1,0 +1,98 @@
+"""Which class of one list is which of another, by their names."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SHOWN = 8  # names in a sentence
+
+
+class NameMatch(NamedTuple):
+    """Where the names of one list stand in another."""
+
+    order: tuple[int | None, ...] | None  # for each wanted name its index among the known; None: unknown there.
+    # None in place of all: as they stand, because they agree, share no name, or repeat one
+    same: bool  # every name at its place, capitals and spaces aside
+    shared: int  # names that both lists have
+
+
+def match_names(known: Sequence[str], wanted: Sequence[str]) -> NameMatch:
+    """Looks for each wanted name among the known ones. "Traffic Light", "traffic_light" and "traffic-light" are one.
+
+    >>> match_names(["cat", "dog"], ["Dog", "cat "]).order
+    (1, 0)
+    >>> match_names(["cat", "dog"], ["cat", "Dog"])
+    NameMatch(order=None, same=True, shared=2)
+    >>> match_names(["cat", "dog"], ["class0", "class1"])
+    NameMatch(order=None, same=False, shared=0)
+    """
+    for spelled in (_spelled_alike, str):
+        here, there = [spelled(name) for name in known], [spelled(name) for name in wanted]
+        if here == there:
+            return NameMatch(None, True, len(there))
+        if len(set(here)) == len(here) and len(set(there)) == len(there):
+            places = {name: index for index, name in enumerate(here)}
+            order = tuple(places.get(name) for name in there)
+            shared = len(order) - order.count(None)
+            return NameMatch(order if shared else None, False, shared)
+    return NameMatch(None, False, 0)  # a name stands twice: which of them is meant, nobody knows
+
+
+class ClassOrder(NamedTuple):
+    """How the classes of labels become those of a model."""
+
+    order: tuple[int, ...] | None  # the model's class for each class of the labels; None: the same number
+    message: str  # worth saying; empty where all agree
+
+
+def class_order(model_names: Sequence[str], label_names: Sequence[str]) -> ClassOrder:
+    """Which class of the model each class of the labels is: by name where all names are known, else by number.
+
+    Raises:
+        ValueError: other numbers of classes, or names of which some are known, but stand at other places: comparing
+            by number would be wrong, and by name impossible.
+
+    >>> class_order(["cat", "dog"], ["dog", "cat"]).order
+    (1, 0)
+    """
+    ours, theirs = listed(model_names), listed(label_names)
+    if len(model_names) != len(label_names):
+        raise ValueError(
+            f"the model tells {len(model_names)} classes apart, the dataset has {len(label_names)}: not the same. "
+            f"The model's: {ours}; the dataset's: {theirs}"
+        )
+    matched = match_names(model_names, label_names)
+    if matched.same:
+        return ClassOrder(None, "")
+    if not matched.order:
+        return ClassOrder(
+            None, f"names: the model's are {ours}; the dataset's {theirs}: classes are compared by number"
+        )
+    order = matched.order
+    if None not in order:
+        message = f"names: the dataset lists the model's classes in another order ({theirs}): matched by name"
+        return ClassOrder(order, message)
+    unknown = [name for name, index in zip(label_names, order, strict=True) if index is None]
+    if all(index in (None, place) for place, index in enumerate(order)):
+        renamed = [f"{model_names[place]} / {label_names[place]}" for place, index in enumerate(order) if index is None]
+        return ClassOrder(None, f"names: taken for the same class (model / dataset): {listed(renamed)}")
+    moved = next(place for place, index in enumerate(order) if index not in (None, place))
+    raise ValueError(
+        f"the classes of the model and the dataset are not the same: {label_names[moved]!r} is class {moved} of the "
+        f"dataset and class {order[moved]} of the model, which does not know {listed(unknown)}. Correct the names of "
+        f"the dataset, or train on it first. The model's: {ours}; the dataset's: {theirs}"
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["cat", "dog"])
+    'cat, dog'
+    """
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _spelled_alike(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", str(name)).strip().casefold()
