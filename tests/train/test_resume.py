@@ -171,6 +171,9 @@ def test_checkpoints_are_models(tmp_path):
         model = load(tmp_path / f"{name}.safetensors")
         assert model.names == Shapes.names
     assert load(tmp_path / "last.safetensors").metadata == {
+        "img_size": SIZE,
+        "rule": "yolov5",
+        "date": trainer.metadata["date"],
         "epoch": 2,
         "iteration": 8,
         "fitness": trainer.best_fitness,

@@ -16,6 +16,7 @@ from yolo_lite.cli.options import (
     pick_workers,
     positive_int,
     print_json,
+    said_size,
     show_progress,
 )
 
@@ -45,8 +46,11 @@ def run_val(options: argparse.Namespace) -> int:
     from yolo_lite.data.dataset import YoloDataset
     from yolo_lite.data.loader import create_dataloader
     from yolo_lite.detect.evaluate import evaluate
+    from yolo_lite.detect.inference import input_size
 
     model = load_trained(options.weights, options.device)
+    size = said_size(model, options.img_size)
+    options.img_size = options.img_size or input_size(model)
     dataset = YoloDataset(
         options.data,
         options.img_size,
@@ -69,6 +73,6 @@ def run_val(options: argparse.Namespace) -> int:
         print_json({**settings, **thresholds, **metrics.to_dict()})
     else:
         shape = "rectangles" if options.rect else "squares"
-        print(f"{options.weights} on {options.data} ({options.split}), {shape} of {options.img_size} px")
+        print(f"{options.weights} on {options.data} ({options.split}), {shape} of {size}")
         print(metrics)
     return 0

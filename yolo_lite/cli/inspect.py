@@ -7,6 +7,7 @@ from yolo_lite.cli.options import (
     Commands,
     add_command,
     add_data,
+    add_img_size,
     add_strict,
     add_weights,
     natural,
@@ -33,7 +34,7 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "info", run_info, "describe a model, a dataset, or both", example)
     add_weights(parser, required=False)
     add_data(parser, "train", required=False)
-    parser.add_argument("--img-size", type=positive_int, default=640, metavar="PX", help="for the costs of the layers")
+    add_img_size(parser, "for the costs of the layers")
     add_strict(parser)
 
     example = "yolo-lite anchors --data my-dataset --model yolov5s --img-size 640"
@@ -42,7 +43,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_data(parser, "train")
     add_weights(parser, required=False)
-    parser.add_argument("--img-size", type=positive_int, default=640, metavar="PX", help="longest side of the input")
+    add_img_size(parser, "longest side of the input")
     help_anchor_t = "an anchor matches an object up to this many times larger or smaller"
     parser.add_argument("--anchor-t", type=positive, default=4.0, metavar="T", help=help_anchor_t)
     help_fit = "look for so many anchors per level, even where those in use fit"
@@ -62,8 +63,10 @@ def run_info(options: argparse.Namespace) -> int:
     texts: list[str] = []
     source = None
     if options.weights:
+        from yolo_lite.detect.inference import input_size
+
         model = open_model(options.weights)
-        summary = model.summary(options.img_size)
+        summary = model.summary(options.img_size or input_size(model))
         document["model"] = _model_dict(model, summary)
         texts.append(f"{options.weights}\n{summary}\n{_model_lines(model)}")
     if options.data:
@@ -99,7 +102,9 @@ def _model_lines(model: "Yolo") -> str:
         f"  stride {int(stride):>3}: {_pairs(anchors)}"
         for stride, anchors in zip(model.strides, model.anchors, strict=True)
     ]
-    return "\n".join([f"{len(names)} classes: {shown}", "anchors in pixels, width x height:", *levels])
+    lines = [f"{len(names)} classes: {shown}", "anchors in pixels, width x height:", *levels]
+    trained = [f"{key} {value}" for key, value in model.metadata.items() if isinstance(value, str | int | float)]
+    return "\n".join(lines + [f"saved with it: {', '.join(trained)}"] * bool(trained))
 
 
 def _data_dict(source: "ImageSource") -> dict[str, Any]:
@@ -142,13 +147,15 @@ def _data_text(data: dict[str, Any]) -> str:
 def run_anchors(options: argparse.Namespace) -> int:
     """`yolo-lite anchors`; returns the exit code."""
     from yolo_lite.data.source import open_source
+    from yolo_lite.detect.inference import input_size
     from yolo_lite.loss.anchors import anchor_fit, object_sizes
 
     source = open_source(options.data, options.split, progress=show_progress())
     if not source.labels.num_objects:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
-    wh = object_sizes(source, options.img_size)  # (n, 2)
     model = open_model(options.weights or "yolov5n")
+    options.img_size = options.img_size or input_size(model)
+    wh = object_sizes(source, options.img_size)  # (n, 2)
     in_use, strides = model.anchors.float(), [int(stride) for stride in model.strides]
     found, verdict = _better(wh, in_use, options)
     fits = {"in use": (in_use, anchor_fit(wh, in_use, options.anchor_t))}

@@ -87,11 +87,27 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_network_input(parser: argparse.ArgumentParser, conf_thres: float, iou_thres: float, max_det: int) -> None:
     """Image size and the thresholds of non-maximum suppression."""
-    parser.add_argument("--img-size", type=positive_int, default=640, metavar="PX", help="longest side of the input")
+    add_img_size(parser, "longest side of the input")
     parser.add_argument("--conf-thres", type=share, default=conf_thres, metavar="C", help="least confidence")
     help_iou = "boxes of a class that overlap more than this are one object"
     parser.add_argument("--iou-thres", type=share, default=iou_thres, metavar="IOU", help=help_iou)
     parser.add_argument("--max-det", type=positive_int, default=max_det, metavar="N", help="most objects in an image")
+
+
+def add_img_size(parser: argparse.ArgumentParser, what: str) -> None:
+    """The size of the network input, which a checkpoint knows."""
+    help_size = f"{what}; left out: as in training, or 640 where the checkpoint does not say"
+    parser.add_argument("--img-size", type=positive_int, metavar="PX", help=help_size)
+
+
+def said_size(model: "Yolo", asked: int | None) -> str:
+    """Which image size is taken, and why: "256 px, as in training"."""
+    from yolo_lite.detect.inference import input_size, trained_size
+
+    if asked is not None:
+        return f"{asked} px"
+    reason = "as in training" if trained_size(model) else "as the checkpoint does not say at which it was trained"
+    return f"{input_size(model)} px, {reason}"
 
 
 def positive_int(text: str) -> int:

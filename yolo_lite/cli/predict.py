@@ -17,6 +17,7 @@ from yolo_lite.cli.options import (
     load_trained,
     positive_int,
     print_json,
+    said_size,
 )
 
 if TYPE_CHECKING:
@@ -62,10 +63,15 @@ def add_commands(commands: Commands) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """`yolo-lite predict`; returns the exit code."""
+    from yolo_lite.detect.inference import input_size
+
     for folder in (options.save, options.save_txt):
         _check_new(folder)
     sources = find_images(options.images)
     model = load_trained(options.weights, options.device)
+    if options.img_size is None:
+        print(f"images of {said_size(model, None)}", file=sys.stderr)
+        options.img_size = input_size(model)
     classes = class_numbers(options.classes, model.names) if options.classes else None
     unreadable: list[dict[str, str]] = []
     results = []
@@ -81,7 +87,9 @@ def run_predict(options: argparse.Namespace) -> int:
             milliseconds = f"{1000 * found.seconds:.0f} ms"
             print(f"{found.source.path!s:<{width}}  {milliseconds:>8}  {found.detections}", flush=True)
     if options.json:
-        print_json({"weights": options.weights, "images": results, "unreadable": unreadable})
+        print_json(
+            {"weights": options.weights, "img_size": options.img_size, "images": results, "unreadable": unreadable}
+        )
     return 1 if unreadable else 0
 
 

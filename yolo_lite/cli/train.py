@@ -178,7 +178,7 @@ def settings(options: argparse.Namespace) -> tuple["Hyperparameters", "TrainOpti
     from yolo_lite.hyperparameters import Hyperparameters
     from yolo_lite.train.options import preset
 
-    hyp, train_options = preset(options.preset or ("scratch" if options.model else "finetune"))
+    hyp, train_options = preset(preset_name(options))
     hyp = Hyperparameters.from_yaml(options.hyp) if options.hyp else hyp
     given = _given(options)
     device = pick_device(given.get("device"))
@@ -187,6 +187,11 @@ def settings(options: argparse.Namespace) -> tuple["Hyperparameters", "TrainOpti
     if device.type != "cpu":  # which would wait for images; a CPU is busy training
         given.setdefault("workers", pick_workers(None, FEW_IMAGES))
     return hyp.replace(**dict(options.set)), train_options.replace(**given)
+
+
+def preset_name(options: argparse.Namespace) -> str:
+    """The preset asked for, or the one that goes with where the weights come from."""
+    return options.preset or ("scratch" if options.model else "finetune")
 
 
 def free_folder(parent: Path) -> Path:
@@ -209,7 +214,8 @@ def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
     names = ("object",) if train_options.single_cls else class_names(options.data)
     model = _start(options, names, train_options.seed)
     given = dataclasses.asdict(train_options)
-    return Trainer(model, options.data, options.val, hyp, out_dir=out_dir, **given)
+    metadata = {"preset": preset_name(options)}
+    return Trainer(model, options.data, options.val, hyp, out_dir=out_dir, metadata=metadata, **given)
 
 
 def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Yolo":

@@ -35,8 +35,8 @@ def to_rgb(image: Any, name: str = "image") -> Image:
     Returns:
         (H, W, 3) uint8; an array that already is that, itself.
     Raises:
-        FileNotFoundError: no such file. ValueError: a folder, an address, or anything else that is not a picture; the
-            sentence says what to do.
+        FileNotFoundError: no such file. ImageError (a ValueError): a file or PIL image that cannot be read, or only in
+            part. ValueError: a folder, an address, another shape or other numbers; the sentence says what to do.
 
     >>> to_rgb(np.zeros((3, 20, 30), np.float32)).shape
     (20, 30, 3)
@@ -173,7 +173,7 @@ def _from_array(array: np.ndarray, name: str, channels_first: bool) -> Image:
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
         form = "(H, W), (3, H, W) or (H, W, 3)" if channels_first else "(H, W), (H, W, 3) or (3, H, W)"
         several = "; several, (N, ...), by themselves" if array.ndim == 4 else ""
-        raise ImageError(f"{name}: a picture has the shape {form}, with 1, 3 or 4 channels, not {shape}{several}")
+        raise ValueError(f"{name}: a picture has the shape {form}, with 1, 3 or 4 channels, not {shape}{several}")
     colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]  # without alpha
     pixels = _as_uint8(colours, name)
     return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
@@ -187,12 +187,12 @@ def _as_uint8(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind == "f":
         return _from_floats(values, name)
     if values.dtype.kind not in "iu":
-        raise ImageError(f"{name}: pixels must be whole numbers or floats, not {values.dtype}")
+        raise ValueError(f"{name}: pixels must be whole numbers or floats, not {values.dtype}")
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        raise ImageError(f"{name}: whole numbers must lie in [0, 255], or in [0, 65535], found {low} to {high}")
+        raise ValueError(f"{name}: whole numbers must lie in [0, 255], or in [0, 65535], found {low} to {high}")
     if values.dtype.itemsize == 2 and values.dtype.kind == "u" and 0 < high <= 255:
-        raise ImageError(
+        raise ValueError(
             f"{name}: 16 bits, but no value above {high}: black as a picture of 16 bits. "
             "Pass image.astype('uint8') where these are values of 8 bits"
         )
@@ -211,4 +211,4 @@ def _from_floats(values: np.ndarray, name: str) -> np.ndarray:
         what = f"found {low:g} to {high:g}; undo what was subtracted from them, a mean for example"
     else:
         what = f"found {low:g} to {high:g}; clip to [0, 1], or pass uint8"
-    raise ImageError(f"{name}: float pixels must lie in [0, 1], or in [0, 255], {what}")
+    raise ValueError(f"{name}: float pixels must lie in [0, 1], or in [0, 255], {what}")

@@ -18,7 +18,7 @@ from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_i
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
-from yolo_lite.model.class_names import class_order as match_classes
+from yolo_lite.model.names import class_order as match_classes
 
 SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75

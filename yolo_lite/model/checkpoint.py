@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.model.blocks import Conv
-from yolo_lite.model.class_names import match_names
+from yolo_lite.model.names import match_names
 from yolo_lite.model.official import Contents, read_official
 from yolo_lite.model.spec import MODELS, SpecError
 from yolo_lite.model.unpickle import CheckpointError

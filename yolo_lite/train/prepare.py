@@ -16,6 +16,7 @@ from yolo_lite.data.source import ImageSource
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
+from yolo_lite.model.names import class_order, match_names
 from yolo_lite.train.distributed import World, mean_over_processes
 from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions
@@ -160,7 +161,13 @@ def check_datasets(
         what = "image_weights" if options.image_weights else "several processes"
         raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
     messages = []
-    if tuple(model.names) != tuple(train.names):
+    matched = match_names(model.names, train.names)
+    if matched.order and None not in matched.order:
+        raise ValueError(
+            f"the model has the dataset's classes in another order ({_listed(model.names)}; the dataset "
+            f"{_listed(train.names)}): load(path, names=dataset.names) puts its outputs in the order of the dataset"
+        )
+    if not matched.same:
         messages.append(
             f"names: the model calls its classes {_listed(model.names)}, the dataset {_listed(train.names)}: "
             "detections will bear the model's names (create_model takes names=)"
@@ -173,6 +180,8 @@ def check_datasets(
         raise ValueError(
             f"the dataset for training has {train.num_classes} classes, that for validation {val.num_classes}"
         )
+    order = class_order(train.names, val.names, "the training data", "the validation data")
+    messages += [order.message] if order.message else []
     if not val.labels.num_objects:
         raise ValueError(f"none of the {len(val)} validation images has a label: there is nothing to compare with")
     both = len(set(train.paths) & set(val.paths))

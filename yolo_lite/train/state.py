@@ -8,9 +8,10 @@ and index.
 """
 
 import dataclasses
+import datetime
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from yolo_lite.model.checkpoint import atomic_write, remove_leftovers, save
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.diagnose import NonFiniteLossError, TrainingError, require_finite
+from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.prepare import Source
 
 if TYPE_CHECKING:
@@ -59,8 +61,26 @@ def start(trainer: "Trainer", out_dir: Path) -> None:
         raise TrainingError(f"cannot write to {out_dir}: {error.strerror}; choose another out_dir") from error
 
 
+def describe(options: TrainOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What every checkpoint of a run says about it, in place of what the model said about its own training.
+
+    Args:
+        more: whatever else is worth knowing, the preset for example.
+    Raises:
+        ValueError: what JSON cannot say.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    metadata = {"img_size": options.img_size, "rule": options.rule, "date": now, **(more or {})}
+    try:
+        json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata must be what JSON can say: {error}") from None
+    return metadata
+
+
 def _settings(trainer: "Trainer") -> dict[str, Any]:
     return {
+        "metadata": trainer.metadata,
         "options": dataclasses.asdict(trainer.options),
         "hyp": dataclasses.asdict(trainer.first_hyp),
         "sources": trainer.sources,
@@ -98,7 +118,7 @@ def _write_average(trainer: "Trainer", path: Path) -> None:
     if isinstance(model, Yolo):
         fitness = trainer.best_fitness if math.isfinite(trainer.best_fitness) else None  # JSON has no infinity
         where = {"epoch": trainer.epoch, "iteration": trainer.iteration, "fitness": fitness}
-        save(model, path, model.metadata | where)
+        save(model, path, trainer.metadata | where)
     else:  # for model.load_state_dict
         atomic_write(path, safetensors.torch.save(_stored(model.state_dict())))
 

@@ -12,7 +12,7 @@
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.names import class_order
 from yolo_lite.train import diagnose, prepare, state
 from yolo_lite.train.callbacks import Callback
 from yolo_lite.train.distributed import World, wrapped
@@ -44,6 +45,8 @@ class Trainer:
         hyp: hyperparameters; ``model.criterion`` scales the gains to the model.
         out_dir: where checkpoints go; None keeps nothing.
         callbacks: see ``callbacks.Callback``.
+        metadata: what else the checkpoints say about the run, besides img_size, rule and date, which replace what the
+            model's own metadata said about an earlier training.
         options: the fields of ``TrainOptions``: epochs, batch_size, img_size, seed, device, precision ... What a
             dataset has decided already (img_size, augment, rect, seed) need not be said again.
     Raises:
@@ -67,11 +70,13 @@ class Trainer:
         *,
         out_dir: str | Path | None = None,
         callbacks: Iterable[Callback] = (),
+        metadata: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.out_dir = Path(out_dir) if out_dir is not None else None
         state.require_free(self.out_dir)
         settled = prepare.settle_options(TrainOptions.from_dict(options), train)
+        self.metadata = state.describe(settled, metadata)
         self._prepare(model, train, val, hyp or Hyperparameters(), settled, callbacks, settled.auto_anchors)
         if self.out_dir is not None and self.world.is_main:
             state.start(self, self.out_dir)
@@ -94,6 +99,7 @@ class Trainer:
         trainer = cls.__new__(cls)
         trainer.out_dir = Path(out_dir)
         settled = prepare.settle_options(options, train, resumed=True)
+        trainer.metadata = header.get("metadata") or state.describe(settled)  # 0.1.0 wrote none
         trainer._prepare(model, train, val, hyp, settled, callbacks, auto_anchors=False)
         state.restore(trainer, trainer.out_dir)
         trainer._set_hyp(hyp.replace(**trainer.changed_by(trainer.iteration - 1)))
@@ -120,6 +126,8 @@ class Trainer:
             self.messages += prepare.fit_anchors(model, self.train_set, hyp, options)
         self.layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.model = model.to(self.device, memory_format=self.layout)
+        if hasattr(self.model, "metadata"):
+            self.model.metadata = dict(self.metadata)
         prepare.freeze_layers(self.model, options.freeze)
         self.network = wrapped(self.model, self.world, options.sync_bn)  # what the loop calls
         self.ema = ModelEma(self.model, options.ema_decay, options.ema_tau)
@@ -279,7 +287,9 @@ class Trainer:
         """Figures of the averaged weights on the validation images; for the main process."""
         if self.val_loader is None:
             raise ValueError("nothing to validate on: the trainer was given no val, or this is not the main process")
-        return evaluate(self.ema.model, self.val_loader, rule=self.options.rule)
+        names = self.train_set.names  # the model learnt these, in this order, whatever it calls them
+        order = class_order(names, self.val_set.names).order or range(len(names))
+        return evaluate(self.ema.model, self.val_loader, rule=self.options.rule, class_order=order)
 
     def change(self, **values: float) -> None:
         """Changes hyperparameters from the next batch on, those of the augmentation from the next epoch on.

@@ -45,9 +45,13 @@ class ClassOrder(NamedTuple):
     message: str  # worth saying; empty where all agree
 
 
-def class_order(model_names: Sequence[str], label_names: Sequence[str]) -> ClassOrder:
+def class_order(
+    model_names: Sequence[str], label_names: Sequence[str], ours: str = "the model", theirs: str = "the dataset"
+) -> ClassOrder:
     """Which class of the model each class of the labels is: by name where all names are known, else by number.
 
+    Args:
+        ours, theirs: what a message calls the two.
     Raises:
         ValueError: other numbers of classes, or names of which some are known, but stand at other places: comparing
             by number would be wrong, and by name impossible.
@@ -55,32 +59,30 @@ def class_order(model_names: Sequence[str], label_names: Sequence[str]) -> Class
     >>> class_order(["cat", "dog"], ["dog", "cat"]).order
     (1, 0)
     """
-    ours, theirs = listed(model_names), listed(label_names)
+    both = f"{ours} has {listed(model_names)}; {theirs} has {listed(label_names)}"
     if len(model_names) != len(label_names):
         raise ValueError(
-            f"the model tells {len(model_names)} classes apart, the dataset has {len(label_names)}: not the same. "
-            f"The model's: {ours}; the dataset's: {theirs}"
+            f"{ours} tells {len(model_names)} classes apart, {theirs} has {len(label_names)}: not the same; {both}"
         )
     matched = match_names(model_names, label_names)
+    order = matched.order
     if matched.same:
         return ClassOrder(None, "")
-    if not matched.order:
-        return ClassOrder(
-            None, f"names: the model's are {ours}; the dataset's {theirs}: classes are compared by number"
-        )
-    order = matched.order
+    if order is None:
+        return ClassOrder(None, f"class names differ, so classes are matched by number: {both}")
     if None not in order:
-        message = f"names: the dataset lists the model's classes in another order ({theirs}): matched by name"
-        return ClassOrder(order, message)
-    unknown = [name for name, index in zip(label_names, order, strict=True) if index is None]
+        return ClassOrder(
+            order, f"class names: {theirs} has them in another order than {ours}: matched by name; {both}"
+        )
+    unknown = [place for place, index in enumerate(order) if index is None]
     if all(index in (None, place) for place, index in enumerate(order)):
-        renamed = [f"{model_names[place]} / {label_names[place]}" for place, index in enumerate(order) if index is None]
-        return ClassOrder(None, f"names: taken for the same class (model / dataset): {listed(renamed)}")
+        pairs = [f"{model_names[place]} / {label_names[place]}" for place in unknown]
+        return ClassOrder(None, f"class names: taken for the same ({ours} / {theirs}): {listed(pairs)}")
     moved = next(place for place, index in enumerate(order) if index not in (None, place))
     raise ValueError(
-        f"the classes of the model and the dataset are not the same: {label_names[moved]!r} is class {moved} of the "
-        f"dataset and class {order[moved]} of the model, which does not know {listed(unknown)}. Correct the names of "
-        f"the dataset, or train on it first. The model's: {ours}; the dataset's: {theirs}"
+        f"{ours} and {theirs} do not have the same classes: {label_names[moved]!r} is class {order[moved]} of the one "
+        f"and class {moved} of the other, and {listed([label_names[place] for place in unknown])} only in {theirs}; "
+        f"{both}. Correct the names of the data, or train on it first"
     )
 
 
