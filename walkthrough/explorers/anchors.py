@@ -10,8 +10,10 @@ from torch import Tensor
 from walkthrough.explorers.anchors_data import Anchor, Curves, Sizes, sizes_of
 from walkthrough.explorers.anchors_scene import anchor_scene, verdict
 from walkthrough.explorers.controls import Boxes, choice, given, slider
-from walkthrough.explorers.pictures import PictureExplorer, PictureState, targets_of
+from walkthrough.explorers.inputs import is_dataset, opened_model
+from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer, PictureState, targets_of
 from walkthrough.show import class_name
+from yolo_lite.detect.inference import trained_size
 from yolo_lite.loss.anchors import AnchorFit
 from yolo_lite.loss.targets import (
     Assignment,
@@ -111,8 +113,9 @@ class AnchorExplorer(PictureExplorer):
         dataset: Any = None,
     ) -> dict[str, Any]:
         """See the class."""
-        names = names if names is not None or images is None else getattr(model, "names", None)
-        pictures = super().prepare(images, targets, names)
+        model = opened_model(model)
+        names = names if names is not None or images is None or is_dataset(images) else getattr(model, "names", None)
+        pictures = super().prepare(images, targets, names, trained_size(model) or IMAGE_SIZE)
         strides, anchors = _heads(model, anchors, strides)
         img_size = max(pictures["pictures"][0].size)
         level, anchor, chosen = _best_pair(anchors, pictures["objects"])

@@ -12,6 +12,7 @@ from walkthrough.explorers.augmentation_scene import scene_of
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
+from walkthrough.explorers.inputs import is_dataset
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.scene import Scene, counted
 from walkthrough.show import class_name
@@ -182,6 +183,8 @@ class AugmentationLab(Explorer):
         names: Sequence[str] | Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
         """See the class."""
+        if dataset is None and is_dataset(images):
+            dataset, images = images, None
         hyp = checked_hyp(hyp if hyp is not None else getattr(dataset, "hyp", None))
         start = {"hyp": hyp, **hyp_settings(hyp, State), "source": "source"}
         if images is not None and dataset is not None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from walkthrough.explorers.controls import given
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import (
     Annotations,
     PictureExplorer,
@@ -19,8 +19,8 @@ from walkthrough.explorers.pictures import (
 from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
+from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.checkpoint import load
 
 WEIGHTS, SCENES = "shapes-n", 4  # the weights that come along; how many of the scenes that they know
 SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at
@@ -57,12 +57,12 @@ class DetectorExplorer(PictureExplorer):
             hyp: None: the defaults. img_size: to letterbox listed images to; None: what the model was trained at.
         """
         model, hyp = checked_detector(model), checked_hyp(hyp)
-        size = img_size or (getattr(model, "metadata", None) or {}).get("img_size") or fitting_size(model)
+        size = img_size or fitting_size(model, trained_size(model) or SIZE)
         if images is None:
             pictures = default_pictures(model, size)
             pictures = pictures if targets is None else annotate(images_of(pictures), targets)
         else:
-            pictures = annotate(images, targets, size)
+            pictures = annotate(images, targets, size, getattr(model, "names", None) or ())
         if names is None:
             names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", None) or ()
         inputs = pictured(pictures, listed_names(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
@@ -93,11 +93,7 @@ def up_to(name: str, high: float) -> Callable[[Any], float]:
 
 def checked_detector(model: Any) -> Any:
     """A detector as it is, one of a name or path loaded; a ValueError for anything else."""
-    if model is None or isinstance(model, str | Path):
-        try:
-            model = load(model or WEIGHTS)
-        except OSError as problem:
-            raise ValueError(f"model: {problem}") from None
+    model = opened_model(WEIGHTS if model is None else model)
     for name in ("criterion", "decode", "strides", "num_classes"):
         if not callable(model) or not hasattr(model, name):
             raise ValueError(

@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer_detail import Joined, Reach, joined, reach
 from walkthrough.explorers.layer_scene import PAGE, place_in_maps, scene_of
 from walkthrough.explorers.pictures import (
@@ -32,7 +32,7 @@ from walkthrough.scene import Scene
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.data.shapes import Shapes
-from yolo_lite.model.checkpoint import load
+from yolo_lite.detect.inference import trained_size
 
 SCENES = (0, 2, 10, 15)  # of the validation images
 KEPT = 4  # pictures whose records stay in memory
@@ -147,9 +147,7 @@ class LayerExplorer(PictureExplorer):
         names: Sequence[str] | Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
         """See the class. The model runs here, on the first picture."""
-        model = (
-            load("shapes-n" if model is None else model) if model is None or isinstance(model, str | Path) else model
-        )
+        model = opened_model("shapes-n" if model is None else model)
         if not isinstance(model, nn.Module):
             raise ValueError(
                 f"a model is a torch.nn.Module, or the name or path of weights, not {type(model).__name__}"
@@ -281,14 +279,14 @@ def _first_place(picture: Annotated) -> tuple[float, float]:
 
 
 def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None) -> Annotations:
-    trained = (getattr(model, "metadata", None) or {}).get("img_size", IMAGE_SIZE)
+    trained = trained_size(model) or IMAGE_SIZE
     stride = max((int(stride) for stride in getattr(model, "strides", ())), default=1)
     size = img_size or -(-trained // stride) * stride
     if images is None and tuple(getattr(model, "names", None) or ()) == load_names():
         dataset = YoloDataset(Shapes("val", size, max(SCENES) + 1), size)
         pictures = annotate(collate([dataset[index] for index in SCENES]))
         return pictures if targets is None else annotate(images_of(pictures), targets)
-    return annotate(images, targets, size)
+    return annotate(images, targets, size, getattr(model, "names", None) or ())
 
 
 def load_names() -> tuple[str, ...]:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from walkthrough.explorers.controls import given, point, slider, toggle
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms_scene import scene_of
 from walkthrough.explorers.pictures import (
+    IMAGE_SIZE,
     Annotated,
     Annotations,
     PictureExplorer,
@@ -27,9 +29,8 @@ from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.data.shapes import Shapes
-from yolo_lite.detect.inference import Detector, inference, network_input
+from yolo_lite.detect.inference import Detector, inference, input_size, network_input
 from yolo_lite.detect.matching import match_detections
-from yolo_lite.model.checkpoint import load
 
 SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
 
@@ -99,7 +100,8 @@ class NmsExplorer(PictureExplorer):
 
     Args:
         images, targets: see annotate; left out: drawn scenes, of which the weights shapes-n know the objects.
-        model: a detector; left out: shapes-n, unless boxes are given.
+        model: a detector, or the name or path of weights; left out: shapes-n, unless boxes are given. Lists and
+            datasets are resized to what it was trained at.
         boxes: decoded predictions (N, n, 5 + C) in pixels of the images, from anything: no model is needed then.
         names: class names; left out: the model's.
 
@@ -124,11 +126,15 @@ class NmsExplorer(PictureExplorer):
         """See the class. The model runs here, once for each picture."""
         if boxes is not None and images is None:
             raise ValueError("boxes= are predictions for pictures: give those too, as images=")
-        if model is None and boxes is None:
-            model = load("shapes-n")
+        model = opened_model("shapes-n" if model is None and boxes is None else model)
+        size, known = IMAGE_SIZE, ()
         if model is not None:
             _check_model(model)
-        pictures = _default_pictures(model) if images is None and targets is None else annotate(images, targets)
+            size, known = input_size(model), getattr(model, "names", None) or ()
+        if images is None and targets is None:
+            pictures = _default_pictures(model)
+        else:
+            pictures = annotate(images, targets, size, known)
         decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
         _check_classes(pictures, decoded)
         names = _names(getattr(model, "names", None) if names is None else names, decoded)
@@ -142,6 +148,7 @@ class NmsExplorer(PictureExplorer):
         if not after.pictures:
             return after
         if after.model is not before.model and after.model is not None:
+            after = replace(after, model=opened_model(after.model))
             _check_model(after.model)
             decoded = _run(after.model, after.pictures, ())
             names = _names(getattr(after.model, "names", None), decoded)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
+from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes
 from walkthrough.images import to_numpy
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
@@ -19,6 +20,7 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.photos import tour_batch
 from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.model.names import class_order
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
@@ -42,12 +44,16 @@ class Annotated:
 Annotations = tuple[Annotated, ...]
 
 
-def annotate(images: Any = None, targets: Any = None, size: int | None = IMAGE_SIZE) -> Annotations:
+def annotate(
+    images: Any = None, targets: Any = None, size: int | None = IMAGE_SIZE, names: Sequence[str] = ()
+) -> Annotations:
     """Whatever the reader has, as pictures of one size.
 
     Args:
         images: a Batch (its own targets are taken), a tensor (N, 3, H, W), one image, or a list of images or paths of
-            any size, which are letterboxed to size, or with size=None stay as they are; None: the tour batch.
+            any size, which are letterboxed to size, or with size=None stay as they are; a dataset, or the path of one
+            (data.yaml, a folder), whose first 16 pictures and targets are taken; None: the tour batch.
+        names: of a model's classes: those of a dataset are matched with them by name.
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
     Raises:
         ValueError: targets that are not of that form, or that name an image that is not there.
@@ -55,24 +61,29 @@ def annotate(images: Any = None, targets: Any = None, size: int | None = IMAGE_S
     >>> [picture.size for picture in annotate(np.zeros((48, 64, 3), np.uint8), [[0, 1, .5, .5, .2, .2]], size=32)]
     [(32, 32)]
     """
+    require_pictures(images)
+    order, titles = None, []
     if images is None:
         images = tour_batch(size) if targets is None else tour_batch(size).images
+    if is_dataset(images):
+        dataset = opened_dataset(images)
+        images, own, titles = first_pictures(dataset)
+        if targets is None:
+            targets, order = own, class_order(names, dataset.names).order if names else None
     if hasattr(images, "images"):  # a Batch
         targets = images.targets if targets is None else targets
-        names = [Path(str(path)).stem for path in images.paths]
+        titles = [Path(str(path)).stem for path in images.paths]
         images = images.images
-    else:
-        names = []
     listed = _listed(images)
-    if not names:
-        names = [Path(image).name if isinstance(image, str | Path) else "" for image in listed]
+    if not titles:
+        titles = [Path(image).name if isinstance(image, str | Path) else "" for image in listed]
     rows = checked_targets(targets, len(listed))
     fit = not (isinstance(images, Tensor | np.ndarray) and np.ndim(images) == 4)
     pictures = [
         _annotated(to_rgb(image), rows[rows[:, 0] == index], size if fit else None, f"{index} {name}".strip())
-        for index, (image, name) in enumerate(zip(listed, names, strict=True))
+        for index, (image, name) in enumerate(zip(listed, titles, strict=True))
     ]
-    return tuple(pictures)
+    return tuple(replace(picture, boxes=with_classes(picture.boxes, order)) for picture in pictures)
 
 
 def _listed(images: Any) -> list[Any]:
@@ -177,11 +188,15 @@ class PictureExplorer(Explorer):
         images: Any = None,
         targets: Any = None,
         names: Sequence[str] | Mapping[int, str] | None = None,
+        size: int = IMAGE_SIZE,
         **inputs: Any,
     ) -> dict[str, Any]:
-        """images, targets: see annotate; names: class names, COCO's for the tour batch."""
-        pictures = annotate(images, targets)
-        names = listed_names(names) if names is not None else coco_names() if images is None else ()
+        """images, targets: see annotate; names: class names, a dataset's own, COCO's for the tour batch."""
+        images = opened_dataset(images) if is_dataset(images) else images
+        pictures = annotate(images, targets, size)
+        if names is None:
+            names = coco_names() if images is None else getattr(images, "names", None) or ()
+        names = listed_names(names)
         return inputs | pictured(pictures, names)
 
     def settle(self, before: PictureState, after: PictureState) -> PictureState:

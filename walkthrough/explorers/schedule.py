@@ -9,6 +9,7 @@ from torch import nn
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.run import show_schedule
 from walkthrough.scene import Chart, Scene, Table, counted
 from yolo_lite.hyperparameters import Hyperparameters
@@ -107,7 +108,7 @@ class ScheduleExplorer(Explorer):
         cls, hyp: Hyperparameters | None = None, schedule: Schedule | None = None, model: Any = None
     ) -> dict[str, Any]:
         """See the class."""
-        model = model if model is not None else create_model("yolov5n")
+        model = opened_model(model) if model is not None else create_model("yolov5n")
         if not isinstance(model, nn.Module):
             raise ValueError(f"model is a torch module, not {type(model).__name__}")
         if schedule is None:

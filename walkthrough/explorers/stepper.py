@@ -9,6 +9,7 @@ import torch
 
 from walkthrough.explorers import stepper_moves as moves
 from walkthrough.explorers.base import Action, differs
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotated, PictureExplorer, targets_of
 from walkthrough.explorers.stepper_reading import NOTHING, Overlay, Place, overlay
 from walkthrough.explorers.stepper_scene import Stepped, step_in_words, stepper_scene
@@ -249,7 +250,8 @@ def _in_words(value: Any) -> str:
 
 
 def _heads(model: Any) -> Heads:
-    """Anchors and strides of a model, or YOLOv5's."""
+    """Anchors and strides of a model, of one in a checkpoint, or YOLOv5's."""
+    model = opened_model(model)
     if model is None:
         return Heads(torch.as_tensor(read_anchors(read_spec("yolov5n")[0]["anchors"], STRIDES)), STRIDES)
     if getattr(model, "anchors", None) is None or getattr(model, "strides", None) is None:

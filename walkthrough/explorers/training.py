@@ -13,6 +13,7 @@ from torch import nn
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, controls_of, given, slider
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
+from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.live_run import LEAST_CONF, SHAPES_HYP, LiveRun, Progress, Recipe, recipe_of
 from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotations, annotate, fitted, with_objects
 from walkthrough.explorers.training_scene import Seen, scene_of
@@ -118,13 +119,14 @@ class LiveTraining(Explorer):
         named = dict(vars(options) if isinstance(options, TrainOptions) else options or {})
         named |= {k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None}
         try:
-            recipe = recipe_of(model, train, val, hyp if hyp is None else checked_hyp(hyp), **named)
+            recipe = recipe_of(opened_model(model), train, val, hyp if hyp is None else checked_hyp(hyp), **named)
             run = recipe.begin()
         except (OSError, TypeError, AttributeError) as problem:
             raise ValueError(f"This cannot be trained: {problem}") from problem
         trainer = run.trainer
         recipe = replace(recipe, train=trainer.train_set, val=trainer.val_set, options=trainer.options)  # opened once
-        shown = annotate(images, targets, trainer.options.img_size) if images is not None else fixed_images(trainer)
+        size, known = trainer.options.img_size, tuple(trainer.model.names)
+        shown = annotate(images, targets, size, known) if images is not None else fixed_images(trainer)
         pictures, names = shown[:MOST_PICTURES], tuple(trainer.model.names)
         fields = {"hyp": recipe.hyp, "pictures": pictures, "names": names, "recipe": recipe, "run": run}
         fields["objects"] = pictures[-1].boxes if pictures else ()

@@ -1,0 +1,126 @@
+"""What explorers may be given: datasets and their paths, names and paths of weights; and a sentence for the rest."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+import yolo_lite as yl
+from walkthrough.explorers.anchors import AnchorExplorer
+from walkthrough.explorers.augmentation import AugmentationLab
+from walkthrough.explorers.inputs import FIRST
+from walkthrough.explorers.layer import LayerExplorer
+from walkthrough.explorers.loss import LossExplorer
+from walkthrough.explorers.nms import NmsExplorer
+from walkthrough.explorers.pictures import annotate, targets_of
+from walkthrough.explorers.schedule import ScheduleExplorer
+from walkthrough.explorers.stepper import Stepper
+from yolo_lite.data.shapes import Shapes, export_shapes
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes for training and two for validation, on disk."""
+    place = tmp_path_factory.mktemp("data") / "scenes"
+    export_shapes(place, ("train",), size=SIZE, count=3)
+    export_shapes(place.with_name("val"), ("val",), size=SIZE, count=2)
+    for kind in ("images", "labels"):
+        (place.with_name("val") / kind / "val").rename(place / kind / "val")
+    names = "\n".join(f"  {index}: {name}" for index, name in enumerate(Shapes.names))
+    (place / "data.yaml").write_text(f"path: .\ntrain: images/train\nval: images/val\nnames:\n{names}\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network that says it was trained at 96 pixels, with the scenes' classes in reversed order."""
+    path = tmp_path_factory.mktemp("weights") / "reversed.safetensors"
+    yl.save(yl.create_model("yolov5n", names=Shapes.names[::-1]), path, metadata={"img_size": 96})
+    return path
+
+
+def test_a_dataset_gives_its_first_pictures_with_their_objects(folder: Path) -> None:
+    dataset = yl.YoloDataset(folder / "data.yaml", SIZE, split="val")
+    batch = next(iter(yl.create_dataloader(dataset, batch_size=2)))
+    for given in (dataset, folder, str(folder / "data.yaml")):
+        pictures = annotate(given, size=SIZE)
+        assert torch.allclose(targets_of(pictures), batch.targets, atol=1e-4)
+        assert [picture.name.split()[0] for picture in pictures] == ["0", "1"]
+    assert len(annotate(yl.YoloDataset(Shapes("train", SIZE, FIRST + 5), SIZE), size=SIZE)) == FIRST
+    assert len(annotate("shapes", size=SIZE)) == FIRST
+
+
+def test_without_a_split_val_it_is_train(tmp_path: Path) -> None:
+    export_shapes(tmp_path / "data", ("train",), size=SIZE, count=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(annotate(tmp_path / "data", size=SIZE)) == 2
+
+
+def test_files_in_memory_are_pictures(folder: Path) -> None:
+    path = next((folder / "images").rglob("*.jpg"))
+    from_path, from_bytes, from_file = annotate([path, path.read_bytes(), path.open("rb")], size=SIZE)
+    assert (from_bytes.pixels == from_path.pixels).all()
+    assert (from_file.pixels == from_path.pixels).all()
+    assert len(annotate(path.read_bytes(), size=SIZE)) == 1
+
+
+@pytest.mark.parametrize("explorer", [NmsExplorer, LossExplorer, LayerExplorer])
+def test_detectors_by_path_and_datasets_by_path(explorer: type, folder: Path, weights: Path) -> None:
+    shown = explorer(images=folder / "data.yaml", model=weights)
+    assert shown.message == ""
+    assert {picture.size for picture in shown.state.pictures} == {(96, 96)}  # of the training
+    assert shown.state.names == Shapes.names[::-1]
+    given = yl.YoloDataset(folder, SIZE, split="val")
+    named = [given.names[cls] for index in range(2) for cls in given.objects(index).cls.astype(int)]
+    boxes = [box for picture in shown.state.pictures for box in picture.boxes]
+    assert [shown.state.names[int(box[4])] for box in boxes] == named  # matched by name
+
+
+@pytest.mark.parametrize("explorer", [AnchorExplorer, Stepper])
+def test_heads_of_a_path(explorer: type, folder: Path, weights: Path) -> None:
+    shown = explorer(images=folder, model=str(weights))
+    assert shown.message == ""
+    assert shown.state.names == Shapes.names
+    assert len(shown.state.pictures) == 2
+
+
+def test_the_others(folder: Path, weights: Path) -> None:
+    assert ScheduleExplorer(model=weights).message == ""
+    lab = AugmentationLab(images=folder / "data.yaml")
+    assert lab.message == ""
+    assert len(lab.state.album) == 3
+
+
+def test_a_model_set_later_may_be_a_path(weights: Path) -> None:
+    explorer = NmsExplorer(images=torch.zeros(1, 3, SIZE, SIZE))
+    explorer.set(model=str(weights))
+    assert explorer.message == ""
+    assert explorer.state.names == Shapes.names[::-1]
+
+
+@pytest.mark.parametrize("explorer", [NmsExplorer, LossExplorer, LayerExplorer, AnchorExplorer, Stepper])
+@pytest.mark.parametrize(
+    ("given", "facts"),
+    [
+        ({"model": "none.pt"}, ["none.pt"]),
+        ({"model": "shapes"}, ["shapes", "images="]),
+        ({"model": "pets/data.yaml"}, ["data.yaml", "images="]),
+        ({"images": "best.pt"}, ["best.pt", "model="]),
+        ({"images": torch.nn.Linear(1, 1)}, ["Linear", "model="]),
+        ({"images": "pets/data.yaml"}, ["pets"]),
+        ({"images": "https://example.org/a.jpg"}, ["example.org", "address"]),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_answered_by_a_sentence(explorer: type, given: dict, facts: list) -> None:
+    message = explorer(**given).message
+    assert all(fact in message for fact in facts), message
+
+
+def test_a_dataset_of_other_classes_is_answered_by_a_sentence(folder: Path) -> None:
+    message = NmsExplorer(images=folder, model=yl.create_model("yolov5n", num_classes=2)).message
+    assert "2 classes" in message
+    assert Shapes.names[0] in message

@@ -1,0 +1,103 @@
+"""What an explorer may be given besides pictures and models: datasets and their paths, names and paths of weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolo_lite.boxes import xyxy_to_xywh
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.report import DatasetError
+from yolo_lite.data.source import ImageSource
+from yolo_lite.model.checkpoint import load
+
+BUNDLED = ("shapes", "photos")
+DATA_SUFFIXES = (".yaml", ".yml", ".txt", ".data")
+WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
+FIRST = 16  # pictures that are taken of a dataset
+
+
+def is_dataset(value: Any) -> bool:
+    """Whether it is a dataset, or the name or path of one.
+
+    >>> is_dataset("shapes"), is_dataset("pets/data.yaml"), is_dataset("cat.jpg")
+    (True, True, False)
+    """
+    if isinstance(value, str | Path):
+        path = Path(value)
+        return str(value) in BUNDLED or path.suffix.lower() in DATA_SUFFIXES or path.is_dir()
+    return isinstance(value, YoloDataset | ImageSource)
+
+
+def opened_dataset(source: Any) -> YoloDataset:
+    """A dataset as it is; of a path, the split "val", or "train" where there is no such.
+
+    Raises:
+        ValueError: what is wrong with it, or with its path.
+    """
+    if isinstance(source, YoloDataset):
+        return source
+    try:
+        return YoloDataset(source, split="val")
+    except (OSError, DatasetError):
+        try:
+            return YoloDataset(source, split="train")
+        except OSError as problem:
+            raise ValueError(f"images: {problem}") from None
+
+
+def first_pictures(dataset: YoloDataset) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """The first pictures of a dataset (at most FIRST) as they are in their files, targets (n, 6), and their names."""
+    images, rows, names = [], [np.zeros((0, 6))], []
+    for index in range(min(len(dataset), FIRST)):
+        image, objects = dataset.image(index), dataset.objects(index)
+        height, width = image.shape[:2]
+        boxes = objects.boxes.clip(0, (width, height, width, height))  # (m, 4) xyxy
+        xywh = xyxy_to_xywh(boxes) / (width, height, width, height)
+        rows.append(np.column_stack((np.full(len(boxes), index), objects.cls, xywh)))
+        images.append(image)
+        names.append(Path(dataset.paths[index]).stem)
+    return images, np.concatenate(rows), names
+
+
+def opened_model(model: Any) -> Any:
+    """The model in a checkpoint, where its name or path is given; anything else as it is.
+
+    Raises:
+        ValueError: no such file, or not a checkpoint.
+
+    >>> opened_model("shapes-n").num_classes
+    6
+    """
+    if is_dataset(model):
+        raise ValueError(f"model: {_shown(model)} is a dataset: pass it as images=, and the weights as model=")
+    if not isinstance(model, str | Path):
+        return model
+    try:
+        return load(model)
+    except OSError as problem:
+        raise ValueError(f"model: {problem}") from None
+
+
+def require_pictures(images: Any) -> None:
+    """Raises a ValueError for weights or a model in the place of pictures."""
+    if isinstance(images, str | Path) and Path(images).suffix.lower() in WEIGHT_SUFFIXES:
+        raise ValueError(
+            f"images: {images} is a file of weights: pass it as model=, or as model=yl.load({str(images)!r})"
+        )
+    if hasattr(images, "state_dict") or hasattr(images, "decode"):
+        raise ValueError(f"images: {_shown(images)} is a model: pass it as model=")
+
+
+def with_classes(boxes: Sequence[tuple], order: Sequence[int] | None) -> tuple[tuple, ...]:
+    """Boxes x1 y1 x2 y2 class under other class numbers; order: the new number of each.
+
+    >>> with_classes([(0, 0, 9, 9, 1)], [3, 0])
+    ((0, 0, 9, 9, 0),)
+    """
+    return tuple(boxes) if order is None else tuple((*box[:4], order[int(box[4])]) for box in boxes)
+
+
+def _shown(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, str | Path) else f"a {type(value).__name__}"
