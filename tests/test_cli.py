@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from yolo_lite import __version__
 from yolo_lite.cli import GROUPS, main
@@ -195,6 +198,91 @@ def test_a_reader_that_has_seen_enough() -> None:
     command = f"{sys.executable} -m yolo_lite info --model yolov5n | head -1; exit ${{PIPESTATUS[0]}}"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+# ---- the size of the images -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained_at_96(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
+    """The same network, in a file that knows the size of its training."""
+    path = tmp_path_factory.mktemp("sized") / "sized.safetensors"
+    save(load(weights), path, metadata={"img_size": 96, "preset": "small-data"})
+    return path
+
+
+def test_val_takes_the_size_of_the_training_and_says_so(run: Any, shapes: Path, trained_at_96: Path) -> None:
+    arguments = ("val", "--weights", trained_at_96, "--data", shapes, "--device", "cpu")
+    own, asked = run(*arguments), run(*arguments, "--img-size", 96)
+    assert "96 px, as in training" in own.out.splitlines()[0]
+    assert "as in training" not in asked.out
+    assert own.out.splitlines()[1:-1] == asked.out.splitlines()[1:-1]  # the last line has times
+    assert run(*arguments, "--json").json["img_size"] == 96
+
+
+def test_val_of_a_file_that_does_not_know_its_size_takes_640_and_says_so(run: Any, shapes: Path, weights: Path) -> None:
+    answer = run("val", "--weights", weights, "--data", shapes, "--device", "cpu")
+    assert re.search("640 px, .*does not say", answer.out.splitlines()[0])
+
+
+def test_predict_takes_the_size_of_the_training_and_says_so(run: Any, shapes: Path, trained_at_96: Path) -> None:
+    arguments = ("predict", shapes / "images/val/000000.jpg", "--weights", trained_at_96, "--conf-thres", 0)
+    own, asked = run(*arguments, "--json"), run(*arguments, "--img-size", 96, "--json")
+    assert "96 px, as in training" in own.err
+    assert asked.err == ""
+    assert own.json["img_size"] == asked.json["img_size"] == 96
+    assert own.json["images"][0]["detections"] == asked.json["images"][0]["detections"]
+
+
+def test_info_and_anchors_take_the_size_of_the_training(run: Any, shapes: Path, trained_at_96: Path) -> None:
+    answer = run("info", "--weights", trained_at_96)
+    assert "img_size 96" in answer.out
+    assert "preset small-data" in answer.out
+    assert run("info", "--weights", trained_at_96, "--json").json["model"]["img_size"] == [96, 96]
+    assert run("anchors", "--data", shapes, "--weights", trained_at_96, "--json").json["img_size"] == 96
+    assert run("anchors", "--data", shapes, "--json").json["img_size"] == 640
+
+
+# ---- classes by name ------------------------------------------------------------------------------------------------
+
+
+def renamed(shapes: Path, folder: Path, names: Sequence[str], order: Sequence[int]) -> Path:
+    """The dataset with other class names, and every class i of its labels written as order[i]."""
+    shutil.copytree(shapes, folder)
+    for path in folder.glob("labels/*/*.txt"):
+        rows = [line.split() for line in path.read_text().splitlines()]
+        path.write_text("".join(" ".join([str(order[int(row[0])]), *row[1:]]) + "\n" for row in rows))
+    data = yaml.safe_load((folder / "data.yaml").read_text())
+    (folder / "data.yaml").write_text(yaml.safe_dump({**data, "path": str(folder), "names": list(names)}))
+    return folder / "data.yaml"
+
+
+def test_val_matches_classes_in_another_order_by_name(
+    run: Any, shapes: Path, trained_at_96: Path, tmp_path: Path
+) -> None:
+    names = load(trained_at_96).names
+    other = renamed(shapes, tmp_path / "reversed", names[::-1], list(range(len(names)))[::-1])
+    plain, found = (run("val", "--weights", trained_at_96, "--data", data, "--json") for data in (shapes, other))
+    assert "by name" in found.err
+    assert "by name" not in plain.err
+    assert found.json["confusion"] == plain.json["confusion"]
+    assert found.json["map50"] == plain.json["map50"]
+
+
+def test_val_says_which_names_differ(run: Any, shapes: Path, trained_at_96: Path, tmp_path: Path) -> None:
+    names, order = list(load(trained_at_96).names), list(range(6))
+    answer = run(
+        "val", "--weights", trained_at_96, "--data", renamed(shapes, tmp_path / "a", [*names[:5], "comet"], order)
+    )
+    assert answer.code == 0
+    assert f"{names[5]} / comet" in answer.err
+    numbers = renamed(shapes, tmp_path / "b", [str(number) for number in order], order)
+    answer = run("val", "--weights", trained_at_96, "--data", numbers)
+    assert "by number" in answer.err
+    mixed = renamed(shapes, tmp_path / "c", [names[1], "comet", *names[2:]], order)
+    answer = run("val", "--weights", trained_at_96, "--data", mixed)
+    assert (answer.code, answer.out) == (2, "")
+    assert all(name in answer.err for name in (names[1], "comet"))
 
 
 # ---- val ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """evaluate: perfect, blind and mixed-up detectors, on batches made by hand and on drawn scenes."""
 
+import itertools
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import RULES
 from yolo_lite.detect.coco import coco_average_precision
 from yolo_lite.detect.evaluate import ImageResult, evaluate, summarise
+from yolo_lite.detect.metrics import Metrics
 
 NAMES = ("cat", "dog", "bird")
 PERFECT = {"coco": 1.0, "yolov5": 0.995}
@@ -197,3 +200,83 @@ def test_another_number_of_classes_gets_a_sentence() -> None:
 
     with pytest.raises(ValueError, match="3 classes apart, the dataset has 80"):
         evaluate(Replay(NAMES, []), Loader())
+
+
+# ---- classes by name, and the size of the images --------------------------------------------------------------------
+
+
+class Named(list):
+    """Batches of a dataset with class names."""
+
+    def __init__(self, batches: list[Batch], names: tuple[str, ...], img_size: int = INPUT) -> None:
+        super().__init__(batches)
+        self.dataset = type("Dataset", (), {"names": names, "num_classes": len(names), "img_size": img_size})()
+
+
+def figures(metrics: Metrics) -> dict:
+    return {key: value for key, value in metrics.to_dict(with_curves=True).items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_classes_in_another_order_are_matched_by_name(order: tuple[int, ...]) -> None:
+    labels = random_labels(0)
+    plain = evaluate(Replay(NAMES, [decoded_from(labels)]), Named([batch_of(labels)], NAMES))
+    reordered = labels.clone()
+    reordered[:, 1] = torch.tensor([order.index(int(cls)) for cls in labels[:, 1]])
+    loader = Named([batch_of(reordered)], tuple(NAMES[index] for index in order))
+    before = reordered.clone()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = evaluate(Replay(NAMES, [decoded_from(labels)]), loader)
+    assert figures(found) == figures(plain)
+    assert found.map == pytest.approx(1)
+    assert [("by name" in str(warning.message)) for warning in said] == [True] * (order != (0, 1, 2))
+    assert torch.equal(before, reordered)  # the loader's own labels stay as they were
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("class0", "class1", "class2"), ("cat", "dog", "crow")])
+def test_names_that_differ_are_said_and_compared_by_number(names: tuple[str, ...]) -> None:
+    labels = random_labels(0)
+    with pytest.warns(UserWarning, match=names[2]):
+        metrics = evaluate(Replay(NAMES, [decoded_from(labels)]), Named([batch_of(labels)], names))
+    assert metrics.map == pytest.approx(1)
+    assert metrics.names == NAMES
+
+
+@pytest.mark.filterwarnings("error")
+def test_capitals_and_spaces_are_nothing_to_speak_of() -> None:
+    labels = random_labels(0)
+    loader = Named([batch_of(labels)], (" Cat", "DOG", "bird "))
+    assert evaluate(Replay(NAMES, [decoded_from(labels)]), loader).map == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("names", "facts"),
+    [(("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"), (("cat", "dog"), "3 classes apart.*2.*cat")],
+)
+def test_classes_that_cannot_be_matched_are_named(names: tuple[str, ...], facts: str) -> None:
+    with pytest.raises(ValueError, match=facts):
+        evaluate(Replay(NAMES, []), Named([], names))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_order_that_is_given_is_taken() -> None:
+    labels = random_labels(0)
+    shifted = labels.clone()
+    shifted[:, 1] = (labels[:, 1] + 1) % 3
+    loader = Named([batch_of(shifted)], ("x", "y", "z"))
+    metrics = evaluate(Replay(NAMES, [decoded_from(labels)]), loader, class_order=[2, 0, 1])
+    assert metrics.map == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("trained", "said"), [(64, True), (100, True), (200, False), (256, False), (512, True)])
+def test_another_size_than_the_training_had_is_said(trained: int, said: bool) -> None:
+    labels = random_labels(0)
+    model = Replay(NAMES, [decoded_from(labels)])
+    model.metadata = {"img_size": trained}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        evaluate(model, Named([batch_of(labels)], NAMES))
+    assert [str(trained) in str(warning.message) and "256" in str(warning.message) for warning in found] == [
+        True
+    ] * said

@@ -355,7 +355,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence():
         "with n at least 1": {"dataset": np.zeros((0, 2))},
         "above 0 pixels": {"dataset": np.zeros((4, 2))},
         "anchor_t lies between 1.1 and 10": {"anchor_t": 1.0},
-        "no image file": {"images": "nowhere.jpg"},
+        "nowhere.jpg": {"images": "nowhere.jpg"},
         "the size above 0": {"images": BLANK, "targets": [[0, 0, 0.5, 0.5, 0.0, 0.1]]},
     }
     for words, settings in cases.items():

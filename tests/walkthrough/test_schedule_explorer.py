@@ -125,7 +125,8 @@ def test_code_holds_what_differs_from_the_defaults():
 
 def test_what_cannot_be_used_gets_a_sentence():
     assert "hyp is a Hyperparameters" in ScheduleExplorer(hyp={"lr0": 1}, model=small_model()).message
-    assert "model is a torch module" in ScheduleExplorer(model="yolov5n").message
+    assert "model is a torch module" in ScheduleExplorer(model=3).message
+    assert "create_model('yolov5n')" in ScheduleExplorer(model="yolov5n").message  # no weights of that name
     assert "schedule is a Schedule" in ScheduleExplorer(schedule=3, model=small_model()).message
 
 

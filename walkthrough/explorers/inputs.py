@@ -86,7 +86,7 @@ def require_pictures(images: Any) -> None:
         raise ValueError(
             f"images: {images} is a file of weights: pass it as model=, or as model=yl.load({str(images)!r})"
         )
-    if hasattr(images, "state_dict") or hasattr(images, "decode"):
+    if hasattr(images, "state_dict") or (callable(images) and hasattr(images, "decode")):
         raise ValueError(f"images: {_shown(images)} is a model: pass it as model=")
 
 

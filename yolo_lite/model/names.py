@@ -26,15 +26,18 @@ def match_names(known: Sequence[str], wanted: Sequence[str]) -> NameMatch:
     >>> match_names(["cat", "dog"], ["class0", "class1"])
     NameMatch(order=None, same=False, shared=0)
     """
-    for spelled in (_spelled_alike, str):
+    if list(known) == list(wanted):
+        return NameMatch(None, True, len(wanted))
+    for spelled in (_spelled_alike, str):  # as they are written, where only capitals tell two classes apart
         here, there = [spelled(name) for name in known], [spelled(name) for name in wanted]
+        if len(set(here)) < len(here) or len(set(there)) < len(there):
+            continue
         if here == there:
             return NameMatch(None, True, len(there))
-        if len(set(here)) == len(here) and len(set(there)) == len(there):
-            places = {name: index for index, name in enumerate(here)}
-            order = tuple(places.get(name) for name in there)
-            shared = len(order) - order.count(None)
-            return NameMatch(order if shared else None, False, shared)
+        places = {name: index for index, name in enumerate(here)}
+        order = tuple(places.get(name) for name in there)
+        shared = len(order) - order.count(None)
+        return NameMatch(order if shared else None, False, shared)
     return NameMatch(None, False, 0)  # a name stands twice: which of them is meant, nobody knows
 
 
