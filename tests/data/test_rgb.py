@@ -318,6 +318,7 @@ def test_one_picture_or_several(tmp_path: Path) -> None:
     dataset = YoloDataset("shapes", img_size=32)
     batch = collate([dataset[0], dataset[1]])
     assert len(list(list_images(batch))) == 2
+    assert len(list(list_images(dataset[0]))) == 1
 
 
 @pytest.mark.parametrize(

@@ -440,8 +440,13 @@ def test_a_name_that_only_an_attack_writes_is_refused(tmp_path: Path, module: st
 @pytest.mark.parametrize(("module", "name"), HARMLESS_OR_UNKNOWN)
 def test_any_other_name_is_never_looked_up(tmp_path: Path, module: str, name: str) -> None:
     marker = tmp_path / "ran"
+    inert = re.escape(f"{module.removeprefix('yolov5.')}.{name}")
     before = set(sys.modules)
-    refused(tmp_path, call(module, name, f"touch {marker}"), "it holds a .*: expected a YOLOv5 model")
+    refused(
+        tmp_path,
+        call(module, name, f"touch {marker}"),
+        f"it holds a {inert}, which was not run",
+    )
     assert not marker.exists()
     assert set(sys.modules) == before
 
@@ -596,13 +601,20 @@ def test_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
         load(path)
 
 
-def test_models_of_other_kinds(tmp_path: Path) -> None:
+def test_models_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(tmp_path, call("ultralytics.nn.tasks", "DetectionModel"), "newer, anchor-free")
     refused(tmp_path, call("models.yolo", "SegmentationModel"), "segmentation or classification")
     refused(tmp_path, call("models.yolo", "ClassificationModel"), "segmentation or classification")
     torch.save(small_model().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match=r"weights without an architecture.*load_state_dict"):
         load(tmp_path / "weights.pt")
+    torch.save({"model": small_model()}, tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=r"yolo_lite.*yl\.save\(model, path\)"):
+        load(tmp_path / "weights.pt")
+    for head, words in (("SegmentationModel", "segmentation"), ("ClassificationModel", "classification")):
+        save_official(small_model(), tmp_path / "other.pt", monkeypatch, root_class=head)
+        with pytest.raises(CheckpointError, match=words):
+            load(tmp_path / "other.pt")
     foreign = {name.replace("layers.", "model."): value for name, value in small_model().state_dict().items()}
     for content in (foreign, {"model": foreign}, {"state_dict": foreign, "epoch": 3}):
         torch.save(content, tmp_path / "weights.pt")

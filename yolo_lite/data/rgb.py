@@ -63,7 +63,7 @@ def list_images(images: Any) -> Iterable[Any]:
     """One picture or several, as several: each is one that ``to_rgb`` takes.
 
     Args:
-        images: a picture; an iterable of pictures of any kinds; an array or tensor of four axes; a Batch.
+        images: a picture; an iterable of pictures of any kinds; an array or tensor of four axes; a Batch or Sample.
     Raises:
         ValueError: anything else, a dataset for example.
 
@@ -72,6 +72,8 @@ def list_images(images: Any) -> Iterable[Any]:
     """
     if hasattr(images, "targets") and hasattr(images, "images"):  # a Batch
         images = images.images
+    if isinstance(getattr(images, "image", None), Tensor):  # a Sample
+        images = images.image
     if isinstance(images, Tensor | np.ndarray) and images.ndim == 4:
         return images
     is_file = callable(getattr(images, "read", None)) and not hasattr(images, "paths")

@@ -140,7 +140,10 @@ def _what_instead(root: Any, found: list[Any]) -> str:
         kind = f"{record.module}.{record.name}"
         return f"it holds a segmentation or classification model ({kind}), and this library reads detectors"
     if record is not None:
-        return f"it holds a {record.module}.{record.name}: expected a YOLOv5 model, alone or under 'ema' or 'model'"
+        what = f"{record.module}.{record.name}" if record.name else "call of what another call gave"
+        if record.module.split(".")[0] == "yolo_lite":
+            return f"it holds a {what}, which was not run: this library's models are written with yl.save(model, path)"
+        return f"it holds a {what}, which was not run: expected a YOLOv5 model, alone or under 'ema' or 'model'"
     tables = [value for value in (root, *found) if isinstance(value, dict)]
     nested = [inner for table in tables for inner in table.values() if isinstance(inner, dict)]
     for table in (*found, *tables, *nested):
@@ -150,7 +153,7 @@ def _what_instead(root: Any, found: list[Any]) -> str:
 
 
 def _about_state_dict(table: dict[Any, Any]) -> str:
-    if any(str(name).startswith("layers.") for name in table):  # of this library's networks
+    if any(".layers." in f".{name}" for name in table):  # of this library's networks
         way = "create_model(...).load_state_dict(torch.load(path, weights_only=True)), then yl.save the model"
     else:
         way = "save the model itself where it was trained, torch.save({'model': model}, path)"

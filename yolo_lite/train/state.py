@@ -70,7 +70,7 @@ def describe(options: TrainOptions, more: Mapping[str, Any] | None = None) -> di
         ValueError: what JSON cannot say.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    metadata = {"img_size": options.img_size, "rule": options.rule, "date": now, **(more or {})}
+    metadata = {**(more or {}), "img_size": options.img_size, "rule": options.rule, "date": now}
     try:
         json.dumps(metadata)
     except (TypeError, ValueError) as error:
