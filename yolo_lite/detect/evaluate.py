@@ -61,7 +61,7 @@ def evaluate(
     >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
     >>> loader = create_dataloader("shapes", batch_size=4, split="val", img_size=64)
-    >>> model = create_model("yolov5n", num_classes=loader.dataset.num_classes)
+    >>> model = create_model("yolov5n", names=loader.dataset.names)
     >>> evaluate(model, loader).map50 < 0.05  # it has learnt nothing yet
     True
     """
