@@ -219,6 +219,16 @@ def test_boxes_that_are_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     assert str(refused.value).count("shares of the image") == 2
 
 
+def test_entries_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
+    report, out = converted(tmp_path, coco(images=[entry(), 5], annotations=[None, annotation(1), "x"]))
+    assert rows(out) == [pytest.approx(BOX, abs=1e-6)]
+    assert "number 2 of images is 5" in messages(report, "images left out")[0]
+    assert [message[:26] for message in messages(report, "annotations left out")] == [
+        "number 1 of annotations is",
+        "number 3 of annotations is",
+    ]
+
+
 # ---- images that are listed twice or not at all ---------------------------------------------------------------------
 
 

@@ -131,6 +131,8 @@ class _Conversion(NamedTuple):
 
     def images(self) -> Iterator[ConvertedImage]:
         """One image after the other."""
+        for key, reason in self.file.malformed:
+            self._problem(f"{reason}; left out", IMAGES_OUT if key == "images" else LEFT_OUT)
         found = [(image, self._found(image)) for image in self._listed()]
         by_chance = Counter(match.path for _, match in found if match)
         named = {match.path for _, match in found if match and match.exact}

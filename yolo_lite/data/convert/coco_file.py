@@ -6,7 +6,7 @@ The format: https://cocodataset.org/#format-data. Ids may be any numbers, or tex
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ class CocoFile(NamedTuple):
     images: list[dict[str, Any]]
     annotations: list[dict[str, Any]]
     categories: list[Category]
+    malformed: list[tuple[str, str]]  # of "images" or "annotations", and what is there in place of an object
 
     @classmethod
     def read(cls, path: Path) -> "CocoFile":
@@ -59,14 +60,21 @@ class CocoFile(NamedTuple):
             raise DatasetError(f"{path}: not valid JSON: {error}") from None
         for key in LISTS:
             entries = content.get(key) if isinstance(content, dict) else None
-            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            if not isinstance(entries, list) or (entries and not any(isinstance(entry, dict) for entry in entries)):
                 raise DatasetError(f"{path}: not a COCO detection file, it has no list {key!r}{_hint(content)}")
-        if content["annotations"] and "segments_info" in content["annotations"][0]:
+        images, annotations = ([entry for entry in content[key] if isinstance(entry, dict)] for key in LISTS[:2])
+        if annotations and "segments_info" in annotations[0]:
             raise DatasetError(f"{path}: not a COCO detection file{_hint(content)}")
         categories = [_category(path, index, entry) for index, entry in enumerate(content["categories"])]
         if not categories:
             raise DatasetError(f"{path}: the list of categories is empty")
-        return cls(path, content["images"], content["annotations"], categories)
+        malformed = [
+            (key, f"number {index + 1} of {key} is {entry!r:.40}, not an object with fields")
+            for key in LISTS[:2]
+            for index, entry in enumerate(content[key])
+            if not isinstance(entry, dict)
+        ]
+        return cls(path, images, annotations, categories, malformed)
 
 
 def _hint(content: Any) -> str:
@@ -80,11 +88,12 @@ def _hint(content: Any) -> str:
     return ""
 
 
-def _category(path: Path, index: int, entry: Mapping[str, Any]) -> Category:
-    key, name = id_key(entry.get("id")), entry.get("name")
+def _category(path: Path, index: int, entry: Any) -> Category:
+    fields = entry if isinstance(entry, dict) else {}
+    key, name = id_key(fields.get("id")), fields.get("name")
     if key is None or name is None or not str(name).strip():
         raise DatasetError(f"{path}: each of the categories needs an id and a name, but number {index + 1} is {entry}")
-    return Category(key, str(name).strip(), str(entry.get("supercategory") or "").strip())
+    return Category(key, str(name).strip(), str(fields.get("supercategory") or "").strip())
 
 
 def id_key(number: Any) -> str | None:
