@@ -70,7 +70,7 @@ def _add_voc(formats: Commands) -> None:
     help_dir = "the folder of the images; left out: the usual places in and around FOLDER"
     parser.add_argument("--image-dir", type=Path, metavar="DIR", help=help_dir)
     help_names = "these classes in this order; left out: all, sorted"
-    parser.add_argument("--names", nargs="+", metavar="CLASS", help=help_names)
+    parser.add_argument("--names", nargs="+", action="extend", metavar="CLASS", help=help_names)
     parser.add_argument("--skip-difficult", action="store_true", help="leave objects marked as difficult out")
     help_zero = "coordinates count pixels from 0, as some labelling tools write them, not from 1 as VOC does"
     parser.add_argument("--zero-based", action="store_true", help=help_zero)
