@@ -325,6 +325,7 @@ def test_a_split_without_an_image_is_an_error(tmp_path: Path) -> None:
         ("x.jpg", "X.JPG"),
         ("u\u0308.jpg", "ü.jpg"),
         ("x.jpg", "photos/2024/x.jpg"),
+        ("12", "12.jpg"),
         ("https://host.example/" + "long/" * 100 + "x.jpg?token=" + "a" * 400, "x.jpg"),
     ],
 )
@@ -362,8 +363,8 @@ def test_of_several_files_of_a_name_the_one_in_the_same_folders_is_meant(tmp_pat
 
 
 def test_several_files_of_a_name_are_reported(tmp_path: Path) -> None:
-    for day in ("1", "2"):
-        write_image(tmp_path / "in" / "photos" / day / "x.jpg")
+    for day in (1, 2):
+        write_image(tmp_path / "in" / "photos" / str(day) / "x.jpg", width=WIDTH * day)
     images = [entry(), entry(id=8, file_name="elsewhere/x.jpg")]
     lost = annotation(2) | {"image_id": 8}
     report, out = converted(tmp_path, coco(images=images, annotations=[annotation(1), lost]))
@@ -372,6 +373,24 @@ def test_several_files_of_a_name_are_reported(tmp_path: Path) -> None:
     assert "several files are called x.jpg" in message
     assert str(Path("photos", "1", "x.jpg")) in message
     assert "with its 1 annotations" in message
+
+
+def test_copies_of_one_picture_are_one_picture(tmp_path: Path) -> None:
+    for day in ("1", "2"):
+        write_image(tmp_path / "in" / "photos" / day / "x.jpg")
+    report, out = converted(tmp_path, coco(images=[entry(file_name="elsewhere/x.jpg")], annotations=[annotation(1)]))
+    assert placed(out) == ["photos/1/x.jpg"]
+    assert not report
+
+
+def test_a_second_conversion_beside_the_first(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "photos" / "x.jpg")
+    path = written(tmp_path / "in" / "a.json", coco(images=[entry(file_name="1/x.jpg")], annotations=[annotation(1)]))
+    for name in ("one", "two"):
+        assert convert_coco(path, tmp_path / "in" / name, placing="copy").objects == 1
+    folder = voc(tmp_path, {"a": DOG})
+    for name in ("one", "two"):
+        assert convert_voc(folder, folder / name, placing="copy").objects == 1
 
 
 def test_a_name_of_another_machine_is_no_exact_match(tmp_path: Path) -> None:
@@ -754,7 +773,7 @@ def test_voc_subfolders_are_kept(tmp_path: Path) -> None:
 
 def test_two_images_that_an_annotation_may_belong_to(tmp_path: Path) -> None:
     folder = voc(tmp_path, {"a": DOG, "b": DOG})
-    write_image(folder / "JPEGImages" / "a.png")
+    write_image(folder / "JPEGImages" / "a.png")  # other bytes than those of a.jpg
     path = folder / "Annotations" / "a.xml"
     assert convert_voc(folder, tmp_path / "one").objects == 2  # its filename says which
     assert placed(tmp_path / "one") == ["a.jpg", "b.jpg"]
@@ -794,6 +813,9 @@ def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "images" / "test").exists()
     assert report.counts["splits left out"] == 1
     assert report.counts["images left out"] == 1
+    (main_dir / "train.txt").write_bytes(b"\xb0\n")
+    with pytest.raises(DatasetError, match=r"train\.txt: not UTF-8"):
+        convert_voc(folder, tmp_path / "three")
     (main_dir / "train.txt").write_text("b\n")
     assert convert_voc(folder, tmp_path / "two").counts["annotation files in no list"] == 1
 

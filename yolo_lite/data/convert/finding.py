@@ -5,6 +5,7 @@ with a query, with encoded spaces, with Windows' backslashes, in other letter ca
 first; where nothing is called so, its last part is looked for.
 """
 
+import filecmp
 import os
 import unicodedata
 from collections import defaultdict
@@ -28,11 +29,11 @@ class Match(NamedTuple):
 
 
 class ImageIndex:
-    """The image files of a folder and those below it, by name and by name without the suffix."""
+    """The image files of a folder, and unless ``deep`` is False those below it, by name with and without suffix."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, deep: bool = True) -> None:
         self.folder = folder
-        self.files = [Path(path) for path in files_below(folder, IMAGE_SUFFIXES)]
+        self.files = [Path(path) for path in files_below(folder, IMAGE_SUFFIXES)] if deep else _images_in(folder)
         self._names: dict[str, list[Path]] = defaultdict(list)
         self._stems: dict[str, list[Path]] = defaultdict(list)
         for path in self.files:
@@ -48,6 +49,10 @@ class ImageIndex:
         """Files of this name, whatever their suffix and letter case."""
         found = self._stems.get(folded(stem), [])
         return [path for path in found if path.stem == stem] or found
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 class ImageFinder:
@@ -89,7 +94,8 @@ class ImageFinder:
         for reading in readings(name):
             for place in self._searched:
                 index = self._indices.get(place) or self._indices.setdefault(place, ImageIndex(place))
-                found = nearest(index.named(reading.name), reading.parent)
+                named = index.named(reading.name) or ([] if reading.suffix else index.with_stem(reading.name))
+                found = distinct(nearest(named, reading.parent))
                 if len(found) > 1:
                     raise ValueError(f"several files are called {reading.name}: {', '.join(map(str, found[:4]))}")
                 if found:
@@ -119,6 +125,15 @@ def nearest(paths: Sequence[Path], folder: PurePosixPath | Path) -> list[Path]:
         return list(paths)
     agreeing = [_shared_end(path.parent.parts, folder.parts) for path in paths]
     return [path for path, count in zip(paths, agreeing, strict=True) if count == max(agreeing)]
+
+
+def distinct(paths: Sequence[Path]) -> list[Path]:
+    """Those of some files that differ: of copies and links, the first, as it does not matter which is taken."""
+    kept: list[Path] = []
+    for path in paths:
+        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
+            kept.append(path)
+    return kept
 
 
 def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, folded, nearest, readings, split_of
+from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
 from yolo_lite.data.images import IMAGE_SUFFIXES
 from yolo_lite.data.layout import SPLIT_NAMES, files_below
 from yolo_lite.data.report import DatasetError, Problem
@@ -48,9 +48,9 @@ class VocFolder(NamedTuple):
         listed = {} if main is None else _lists(main, {path.stem for path in paths})
         annotations = _listed(listed, paths, root) if listed else _placed(paths, folder)
         problems = _unlisted(paths, annotations) if listed else []
-        indices = tuple(ImageIndex(place) for place in _image_places(folder if main is None else root, images))
+        indices = _indices(folder if main is None else root, images)
         places = " or ".join(str(index.folder) for index in indices)
-        return cls(root, tuple(annotations), frozenset(listed), indices, places, tuple(problems))
+        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, tuple(problems))
 
     def image_of(self, annotation: Annotation, names: Iterable[str]) -> Path | None:
         """The image of an annotation file: of its own name, or of the one that it gives.
@@ -65,6 +65,7 @@ class VocFolder(NamedTuple):
             found = nearest_to(named or found, annotation.path)
             for reading in given:
                 found = found or nearest_to(nearest(index.named(reading.name), reading.parent), annotation.path)
+            found = distinct(found)
             if len(found) > 1:
                 raise ValueError(f"several files may be its image: {', '.join(map(str, found[:4]))}")
             if found:
@@ -132,7 +133,11 @@ def _lists(main: Path, known: Container[str]) -> dict[str, list[str]]:
 def _stems(path: Path, known: Container[str]) -> list[str]:
     """What each line names, without an image suffix: all of it where a file is called so, otherwise its first word."""
     stems = []
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8, save it as UTF-8 ({error})") from None
+    for line in lines:
         if line.strip():
             whole, first = _without_suffix(line.strip()), _without_suffix(line.split()[0])
             stems.append(whole if whole in known else first)
@@ -177,15 +182,17 @@ def _placed(paths: list[Path], folder: Path) -> list[Annotation]:
 # ---- images ---------------------------------------------------------------------------------------------------------
 
 
-def _image_places(folder: Path, images: Path | None) -> list[Path]:
+def _indices(folder: Path, images: Path | None) -> list[ImageIndex]:
     """Where images may be: the folder that is given; the annotations' own; those of the usual names beside it."""
     if images is not None:
-        return [images]
+        return [ImageIndex(images)]
     if files_below(folder, IMAGE_SUFFIXES):
-        return [*_usual(folder), folder]  # VOC's own has masks, too: they are called as the images are
+        return [
+            ImageIndex(place) for place in (*_usual(folder), folder)
+        ]  # VOC has masks, too, called as the images are
     above = [folder.parent, *([folder.parent.parent] if folder.parent.name.lower() in ANNOTATION_FOLDERS else [])]
-    beside = [place for parent in above for place in _usual(parent)]
-    return beside or [folder.parent]
+    beside = [ImageIndex(place) for parent in above for place in _usual(parent)]
+    return beside or [ImageIndex(folder.parent, deep=False)]  # all that is below it may be of other datasets
 
 
 def _usual(folder: Path) -> list[Path]:
