@@ -155,7 +155,7 @@ def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], sentence: s
         (["fetch", "a://b", "c://d", "--sha256", "0" * 64], "fetch them one by one"),
         (["convert", "coco", "none.json", "out"], "none.json: no such annotation file"),
         (["convert", "coco", "a.json", "out", "--train", "b.json"], "a.json is train already"),
-        (["convert", "voc", "none", "out"], "no Annotations"),
+        (["convert", "voc", "none", "out"], "none: there is no such folder"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -9,7 +9,9 @@ import pytest
 from tests.detect.test_matching import random_image
 from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.coco import coco_average_precision
+from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.matching import match_detections
+from yolo_lite.model.yolo import create_model
 
 
 def pycocotools_precision(detections: list[np.ndarray], labels: list[np.ndarray], num_classes: int) -> np.ndarray:
@@ -83,3 +85,13 @@ def test_nothing_is_printed(capfd) -> None:
     coco_average_precision([np.array([[0, 0, 10, 10, 0.9, 0]])], [np.array([[0, 0, 0, 10, 10]])], 1)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_without_the_package_the_rule_says_so_before_it_looks_at_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="faster-coco-eval"):
+        evaluate(create_model("yolov5n", num_classes=1), iter(()))
+    with pytest.raises(ModuleNotFoundError, match="yolov5"):
+        coco_average_precision([np.zeros((0, 6))], [np.zeros((0, 5))], 1)
+    with pytest.raises(ValueError, match="no images"):
+        evaluate(create_model("yolov5n", num_classes=1), iter(()), rule="yolov5")

@@ -15,7 +15,7 @@ from typing import Any
 
 from yolo_lite import __version__
 from yolo_lite.cli import convert, evaluate, fetch, inspect, predict, train
-from yolo_lite.cli.options import Parser
+from yolo_lite.cli.options import Parser, any_letter
 
 __all__ = ["main"]
 
@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``yolo-lite``; None: what the shell gave.
     """
+    with any_letter():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:  # --help, --version, wrong usage: argparse has said it all

@@ -1,6 +1,7 @@
 """``yolo-lite convert`` and ``yolo-lite export``: datasets written as YOLO folders."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def _add_coco(formats: Commands) -> None:
     what = "COCO JSON: boxes and outlines"
     example = "yolo-lite convert coco train.json my-dataset --val val.json --image-dir photos"
     parser = add_command(formats, "coco", run_coco, what, example)
-    parser.add_argument("json_path", type=Path, metavar="JSON", help="an annotation file")
+    parser.add_argument("json_path", type=Path, metavar="JSON", help="an annotation file, or a folder with one a split")
     _add_output(parser)
     parser.add_argument("--split", choices=SPLITS, default="train", help="what JSON becomes")
     for split in SPLITS:
@@ -55,15 +56,21 @@ def _add_coco(formats: Commands) -> None:
     help_dir = "the folder that the file names in JSON start at; left out: the usual places around it"
     parser.add_argument("--image-dir", type=Path, metavar="DIR", help=help_dir)
     parser.add_argument("--boxes-only", action="store_true", help="leave outlines out")
+    help_crowd = "regions marked iscrowd: keep them as boxes, or drop them knowingly; left out: dropped, as a problem"
+    parser.add_argument("--crowd", choices=("keep", "drop"), help=help_crowd)
+    parser.add_argument("--merge-names", action="store_true", help="categories of one name become one class")
 
 
 def _add_voc(formats: Commands) -> None:
-    what = "Pascal VOC: Annotations/*.xml, ImageSets, JPEGImages"
+    what = "Pascal VOC: XML files and their images, in VOC's folders or others"
     parser = add_command(formats, "voc", run_voc, what, "yolo-lite convert voc VOCdevkit/VOC2012 voc2012")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that holds Annotations")
+    help_folder = "the folder that all of it is in, or the one of the XML files"
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help=help_folder)
     _add_output(parser)
+    help_dir = "the folder of the images; left out: the usual places in and around FOLDER"
+    parser.add_argument("--image-dir", type=Path, metavar="DIR", help=help_dir)
     help_names = "these classes in this order; left out: all, sorted"
-    parser.add_argument("--names", nargs="+", metavar="CLASS", help=help_names)
+    parser.add_argument("--names", nargs="+", action="extend", metavar="CLASS", help=help_names)
     parser.add_argument("--skip-difficult", action="store_true", help="leave objects marked as difficult out")
     help_zero = "coordinates count pixels from 0, as some labelling tools write them, not from 1 as VOC does"
     parser.add_argument("--zero-based", action="store_true", help=help_zero)
@@ -81,14 +88,18 @@ def run_coco(options: argparse.Namespace) -> int:
     from yolo_lite.data.convert import convert_coco
 
     others = {split: getattr(options, split) for split in SPLITS if getattr(options, split)}
+    if options.json_path.is_dir() and (others or options.split != "train"):
+        raise ValueError(f"{options.json_path} is a folder: give its JSON files one by one, or the folder alone")
     if options.split in others:
         raise ValueError(f"--{options.split} {others[options.split]}: {options.json_path} is {options.split} already")
     report = convert_coco(
-        {options.split: options.json_path, **others},
+        options.json_path if options.json_path.is_dir() else {options.split: options.json_path, **others},
         options.out,
         options.image_dir,
         placing=options.images,
         polygons=not options.boxes_only,
+        crowd=options.crowd,
+        merge_names=options.merge_names,
         progress=show_progress(),
     )
     return _finish(report, options)
@@ -102,6 +113,7 @@ def run_voc(options: argparse.Namespace) -> int:
         options.folder,
         options.out,
         options.names,
+        images=options.image_dir,
         placing=options.images,
         difficult=not options.skip_difficult,
         one_based=not options.zero_based,
@@ -117,7 +129,9 @@ def _finish(report: "Report", options: argparse.Namespace) -> int:
         print(f"{options.out / 'data.yaml'}\n{report}")
         if options.images == "none":
             print(f"no images were placed: put them in {options.out / 'images'}, one folder per split")
-    return 1 if options.strict and report else 0
+    if not report.objects:
+        print("yolo-lite convert: not one object in it: a dataset of background alone", file=sys.stderr)
+    return 1 if not report.objects or (options.strict and report) else 0
 
 
 def run_export(options: argparse.Namespace) -> int:

@@ -1,11 +1,13 @@
 """What the commands share: options that mean the same everywhere, models, tables, JSON."""
 
 import argparse
+import contextlib
+import io
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,14 +41,43 @@ class Parser(argparse.ArgumentParser):
             *args, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False, **kwargs
         )
 
-    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         add_options, self.later = self.later, None
         if add_options is not None:
             add_options(self)
-        return super().parse_known_args(*args, **kwargs)
+        return super().parse_known_args(args if args is None else self._given_back(list(args)), namespace)
+
+    def _given_back(self, words: list[str]) -> list[str]:
+        """Moves behind a ``--`` what an option of many words would take from the command: --classes 0 photo.jpg."""
+        flags = self._option_string_actions
+        needed = sum(action.nargs in (None, "+") for action in self._get_positional_actions())
+        end, run = 0, range(0)  # the words of the last such option
+        while end < len(words) and words[end] != "--":
+            action = flags.get(words[end])
+            end += 1
+            if action is None:  # a word of the command itself, or --name=value
+                needed -= not words[end - 1].startswith("-")
+            elif action.nargs == "+":
+                start = end
+                while end < len(words) and not words[end].startswith("-"):
+                    end += 1
+                run = range(start, end)
+            else:
+                end += action.nargs is None
+        if needed < 1 or len(run) <= needed or end < len(words):  # argparse has words of its own for what is missing
+            return words
+        cut = run.stop - needed
+        while cut - 1 > run.start and _is_pattern(words[cut - 1]):
+            cut -= 1
+        return [*words[:cut], *words[run.stop :], "--", *words[cut : run.stop]]
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _is_pattern(word: str) -> bool:
+    """Whether a word can only be a file or a pattern."""
+    return any(mark in word for mark in "/\\*?") or Path(word).is_file()
 
 
 def add_command(commands: Commands, name: str, run: Run, what: str, example: str) -> argparse.ArgumentParser:
@@ -215,8 +246,29 @@ def show_progress() -> bool:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one document of --json. NaN, which JSON does not know, becomes null."""
-    print(json.dumps(_without_nan(document), ensure_ascii=False, allow_nan=False))
+    """The one document of --json, in ASCII whatever the console's encoding is. NaN, unknown to JSON, becomes null."""
+    text = json.dumps(_without_nan(document), allow_nan=False) + "\n"
+    sys.stdout.flush()
+    if hasattr(sys.stdout, "buffer"):  # not in a notebook
+        sys.stdout.buffer.write(text.encode("ascii"))
+        sys.stdout.buffer.flush()
+    else:
+        sys.stdout.write(text)
+
+
+@contextlib.contextmanager
+def any_letter() -> Iterator[None]:
+    r"""Inside, a letter that the console cannot show is printed as \u5b89; a redirected stdout on Windows knows few."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    try:
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+                stream.reconfigure(errors=errors)
 
 
 def _without_nan(value: Any) -> Any:

@@ -50,7 +50,8 @@ def add_commands(commands: Commands) -> None:
     )
     add_weights(parser)
     add_network_input(parser, conf_thres=0.25, iou_thres=0.45, max_det=1000)
-    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="only these, by name or number")
+    help_classes = "only these, by name or number"
+    parser.add_argument("--classes", nargs="+", action="extend", metavar="CLASS", help=help_classes)
     help_agnostic = "boxes of different classes may be one object, too"
     parser.add_argument("--agnostic", action="store_true", help=help_agnostic)
     parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="images that run together")
@@ -148,8 +149,9 @@ def class_numbers(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
             numbers.append(int(text))
         else:
             known = ", ".join(names[:100])
+            hint = " (images come before --classes, or behind a --)" if Path(text).exists() else ""
             raise ValueError(
-                f"--classes {text}: neither a class nor a number from 0 to {len(names) - 1}; there are {known}"
+                f"--classes {text}: neither a class nor a number from 0 to {len(names) - 1}{hint}; there are {known}"
             )
     return numbers
 

@@ -141,26 +141,28 @@ def _ends_with(file: BinaryIO, end: bytes, tail: int = 4096) -> bool:
 
 
 def _is_upright(segment: bytes) -> bool:
-    """Whether an APP1 segment of a JPEG leaves the picture as it is: EXIF orientation 1, or none.
+    """Whether an APP1 segment of a JPEG leaves the picture as it is: EXIF orientation 1, or none."""
+    return not segment.startswith(b"Exif\0\0") or _orientation(segment[6:]) == 1
+
+
+def _orientation(tiff: bytes) -> int | None:
+    """The EXIF orientation, 1 where there is none; None where the directory cannot be read.
 
     Source: EXIF 2.3, a TIFF header and a directory of 12-byte entries (tag, type, count, value); orientation is 0x0112.
     """
-    if not segment.startswith(b"Exif\0\0"):
-        return True
-    tiff = segment[6:]
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
-        return False
+        return None
     try:
         (directory,) = struct.unpack_from(order + "4xI", tiff)
         (entries,) = struct.unpack_from(order + "H", tiff, directory)
         for entry in range(entries):
             tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * entry)
             if tag == 0x0112:
-                return value == 1
+                return value
     except struct.error:  # a directory that breaks off: let the decoder judge
-        return False
-    return True
+        return None
+    return 1
 
 
 def _png_size(file: BinaryIO) -> Size | None:
@@ -183,3 +185,36 @@ def _png_size(file: BinaryIO) -> Size | None:
             size = Size(height, width)
         if kind == b"IEND":
             return size if size and min(size) > 0 else None
+
+
+def exif_orientation(path: str | Path) -> int | None:
+    """How a JPEG or PNG says that it is to be turned: 1 to 8 as EXIF counts, 1 where it does not say.
+
+    Returns:
+        None for other formats, and where the EXIF data cannot be read.
+    """
+    with open(path, "rb") as file:
+        start = file.read(8)
+        if start == PNG_START:
+            return _png_orientation(file)
+        return _jpeg_orientation(file) if start.startswith(JPEG_START) else None
+
+
+def _jpeg_orientation(file: BinaryIO) -> int | None:
+    file.seek(2)
+    while True:
+        marker = file.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF or marker[1] == 0xDA:
+            return 1  # the picture begins, and nothing was said
+        body = file.read(int.from_bytes(marker[2:], "big") - 2)
+        if marker[1] == 0xE1 and body.startswith(b"Exif\0\0"):
+            return _orientation(body[6:])
+
+
+def _png_orientation(file: BinaryIO) -> int | None:
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            return _orientation(file.read(length))
+        file.seek(length + 4, 1)
+    return 1

@@ -4,13 +4,28 @@ It differs from ``average_precision(rule="coco")`` in the matching alone: COCO s
 turn, each with the best label that is still free, and looks at no more than 100 per class and image.
 """
 
+import importlib.util
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
+
+if TYPE_CHECKING:
+    from faster_coco_eval import COCO
 
 MAX_DETECTIONS = 100  # per image and class
+
+
+def require_coco() -> None:
+    """Raises ModuleNotFoundError where the package that the rule needs is missing; the rest of the library is not its.
+
+    Machines without a package registry may lack it: ``rule="yolov5"`` needs nothing besides.
+    """
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise ModuleNotFoundError(
+            "the rule 'coco' needs faster-coco-eval, which is not installed: pip install faster-coco-eval, "
+            "or take the rule 'yolov5'"
+        )
 
 
 def coco_average_precision(
@@ -30,6 +45,9 @@ def coco_average_precision(
     >>> coco_average_precision([detections], [labels], num_classes=2)[:, 0].round(4)
     array([ 1., nan])
     """
+    require_coco()
+    from faster_coco_eval import COCOeval_faster
+
     truth = _coco(labels, num_classes, box_columns=slice(1, 5), class_column=0)
     found = _coco(detections, num_classes, box_columns=slice(0, 4), class_column=5, score_column=4)
     evaluation = COCOeval_faster(truth, found, "bbox")
@@ -47,8 +65,10 @@ def _coco(
     box_columns: slice,
     class_column: int,
     score_column: int | None = None,
-) -> COCO:
+) -> "COCO":
     """Rows per image -> COCO's tables."""
+    from faster_coco_eval import COCO
+
     annotations: list[dict[str, Any]] = []
     for image, rows in enumerate(images):
         for row in np.asarray(rows, np.float64).tolist():

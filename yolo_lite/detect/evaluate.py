@@ -13,7 +13,7 @@ from yolo_lite.augment.geometry import to_original
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
-from yolo_lite.detect.coco import coco_average_precision
+from yolo_lite.detect.coco import coco_average_precision, require_coco
 from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input, trained_size
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
@@ -57,6 +57,7 @@ def evaluate(
         Names that differ, and images of another size than the model was trained at (half as much again, or more).
     Raises:
         ValueError: no images, no labels, other classes than the model's, or mixed images.
+        ModuleNotFoundError: the rule "coco" without faster-coco-eval.
 
     >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
@@ -67,6 +68,8 @@ def evaluate(
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
+    if rule == "coco":
+        require_coco()  # before hours are spent
     dataset = getattr(loader, "dataset", None)
     _check_dataset(model, dataset)
     if class_order is None:

@@ -66,6 +66,6 @@ def binary_loss(
     tensor([0.0005, 0.0014])
     """
     loss = functional.binary_cross_entropy_with_logits(
-        logits, targets, reduction="none", pos_weight=None if pos_weight == 1 else logits.new_tensor(pos_weight)
+        logits, targets, reduction="none", pos_weight=None if pos_weight == 1 else logits.new_full((), pos_weight)
     )
     return loss * focal_weight(logits, targets, gamma, alpha, kind) if gamma > 0 else loss

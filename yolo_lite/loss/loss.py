@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yolo_lite.boxes import IOU_KINDS, IouKind, bbox_iou
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.focal import FocalKind, binary_loss, smooth_targets
-from yolo_lite.loss.targets import Assignment, build_targets
+from yolo_lite.loss.targets import Assignment, build_targets, sent
 
 Collisions = Literal["last", "best"]
 
@@ -203,8 +203,8 @@ class ComputeLoss(nn.Module):
         """
         images = raw.shape[0]
         numbers = [*(len(matches.image) for matches in assignments), images]
-        here = raw.new_tensor(numbers, dtype=torch.promote_types(raw.dtype, torch.float32))
-        *counts, mean_images = self.over_processes(here).unbind()
+        here = torch.tensor(numbers, dtype=torch.promote_types(raw.dtype, torch.float32))
+        *counts, mean_images = self.over_processes(sent(here, raw.device)).unbind()  # new_tensor would wait for a GPU
         return torch.stack(counts).clamp(min=1e-3) * (images / mean_images)  # 0 matches: sums of nothing
 
     @torch.no_grad()

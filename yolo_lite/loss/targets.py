@@ -32,7 +32,16 @@ class Assignment(NamedTuple):
 
     def to(self, device: torch.device | str) -> "Assignment":
         """The same matches on another device."""
-        return Assignment(*(field.to(device, non_blocking=True) for field in self))
+        return Assignment(*(sent(field, device) for field in self))
+
+
+def sent(values: Tensor, device: torch.device | str) -> Tensor:
+    """The same values on another device; a CUDA GPU is not waited for. (MPS may read what is freed before it copies.)
+
+    >>> sent(torch.ones(2), "cpu")
+    tensor([1., 1.])
+    """
+    return values.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 class RatioTest(NamedTuple):

@@ -24,6 +24,7 @@ from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.targets import sent
 from yolo_lite.model.names import class_order
 from yolo_lite.train import diagnose, prepare, state
 from yolo_lite.train.callbacks import Callback
@@ -195,7 +196,8 @@ class Trainer:
         apply_rates(self.optimizer, rates)
         images = self._prepared(batch.images)  # (N, 3, H, W) in [0, 1]
         parts = diagnose.within_memory(self._gradients, images, batch.targets)
-        numbers = [part.item() for part in parts]  # the one moment that waits for a GPU
+        together = [part.detach().reshape(()).to(self.device) for part in parts]
+        numbers = torch.stack(together).tolist()  # waits for a GPU, once for all parts
         if not all(map(isfinite, numbers)):
             raise diagnose.explain_non_finite(self.model, images, parts, batch)
         stepped = self.iteration - self.last_step >= rates.accumulate
@@ -205,7 +207,7 @@ class Trainer:
 
     def _prepared(self, images: Tensor) -> Tensor:
         """uint8 on the CPU -> floats in [0, 1] on the device; at a random size where asked."""
-        images = images.to(self.device, non_blocking=True).to(self.dtype) / 255
+        images = sent(images, self.device).to(self.dtype) / 255
         if self.options.multi_scale:
             stride = int(max(self.model.strides))
             size = prepare.random_size(self.options.img_size, stride, self.options.seed, self.epoch, self.batch)

@@ -1,39 +1,41 @@
 """COCO JSON -> a YOLO folder.
 
 The format: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels from the top left corner;
-outlines are lists of x, y; category ids may be any numbers.
+outlines are lists of x, y.
 """
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from yolo_lite.augment.polygons import clip_polygon
+from yolo_lite.data.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
 from yolo_lite.data.convert.converted import (
     SPLITS,
     ConvertedImage,
-    ImageFinder,
     Placing,
-    actual_size,
-    below,
     box_row,
     check_output,
+    check_pixels,
     clipped_box,
     numbers,
     positive_size,
     reaches_over,
     write_dataset,
 )
+from yolo_lite.data.convert.finding import ImageFinder, Match, below, readings
+from yolo_lite.data.convert.frame import Frame, annotated_frame
+from yolo_lite.data.convert.outlines import extent_overlap, outline_of
 from yolo_lite.data.images import Size
-from yolo_lite.data.report import DatasetError, Problem, Report
+from yolo_lite.data.report import Problem, Report
 from yolo_lite.data.yolo_folder import label_row
 
 AGREEMENT = 0.5  # IoU of an annotation's box with its outline's extent; below that the box is believed
-LEFT_OUT = "annotations left out"
+LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
+CROWDS = "crowd regions left out"
+Crowd = Literal["keep", "drop"]
 
 
 def convert_coco(
@@ -43,26 +45,34 @@ def convert_coco(
     *,
     placing: Placing = "link",
     polygons: bool = True,
+    crowd: Crowd | None = None,
+    merge_names: bool = False,
     progress: bool = False,
 ) -> Report:
     """Converts COCO annotations into a YOLO folder: images/, labels/, data.yaml.
 
-    Classes are the categories in the order of their ids, numbered from 0. An outline of several parts is joined into
-    one line by seams without width, so that its extent is that of all parts. Regions marked ``iscrowd`` are left out,
-    masks (RLE) become boxes; both are counted. A bad annotation is left out and reported with its id.
+    Classes are the categories in the order of their ids, numbered from 0; a category that only groups others
+    (Roboflow's number 0) is dropped. An outline of several parts is joined into one line by seams without width, so
+    that its extent is that of all parts; masks (RLE) become boxes. A bad annotation is left out and reported with its
+    id. Where no image has the name that the file gives it, its last part is looked for. All of it is counted.
 
     Args:
-        json_path: one file, which becomes the split "train"; or a mapping of train, val, test to files.
+        json_path: one file, which becomes the split "train"; a folder with a file for each split; or a mapping of
+            train, val, test to files.
         out_dir: a new or empty folder.
         images: the folder that the JSON's file names start at; None looks at the usual places around the JSON file.
         placing: "link" (hard links, or copies where the disk cannot link), "copy", or "none" (labels only).
         polygons: write outlines where there are any; otherwise boxes only.
+        crowd: regions marked ``iscrowd`` stand for many objects. None leaves them out as a problem, "drop" as a note;
+            "keep" writes them as boxes, for tools that mark every mask in this way.
+        merge_names: several categories of one name become one class, instead of an error.
         progress: a bar on stderr, where that is a terminal.
     Returns:
         What was written, and all problems.
     Raises:
         FileExistsError: out_dir is not empty. FileNotFoundError: no such file or folder.
-        DatasetError: not a COCO file, or two files with different categories.
+        DatasetError: not a COCO file, categories that contradict each other, a split of which no image can be used,
+            or not one annotation that can be.
 
     Example::
 
@@ -70,163 +80,221 @@ def convert_coco(
     """
     out_dir = Path(out_dir)
     check_output(out_dir, placing)
-    paths = json_path if isinstance(json_path, Mapping) else {"train": json_path}
-    if not paths or set(paths) - set(SPLITS):
-        raise ValueError(f"the splits are {', '.join(SPLITS)}, not {', '.join(map(repr, paths)) or 'none at all'}")
+    if crowd is not None and crowd not in get_args(Crowd):
+        raise ValueError(f"crowd is {', '.join(get_args(Crowd))} or None, not {crowd!r}")
     if images is not None and not Path(images).is_dir():
         raise FileNotFoundError(f"{images}: there is no such folder of images")
-    files = {split: CocoFile.read(Path(path)) for split, path in paths.items()}
-    categories = _merged_categories(files.values())
+    files = {split: CocoFile.read(path) for split, path in _paths(json_path).items()}
     problems: list[Problem] = []
-    splits = {
-        split: _converted(file, split, categories, images, placing, polygons, problems) for split, file in files.items()
+    names, index = classes_of(list(files.values()), merge_names, problems)
+    conversions = {
+        split: _Conversion(file, index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems)
+        for split, file in files.items()
     }
-    return write_dataset(out_dir, list(categories.values()), splits, problems, placing, progress)
+    splits = {split: conversion.images() for split, conversion in conversions.items()}
+    annotated = sum(len(file.annotations) for file in files.values())
+    return write_dataset(out_dir, names, splits, problems, placing, progress, annotated)
 
 
-class CocoFile(NamedTuple):
-    """What a COCO JSON file holds."""
-
-    path: Path
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
-    categories: dict[int, str]
-
-    @classmethod
-    def read(cls, path: Path) -> "CocoFile":
-        """Reads the file and checks that it has the three lists."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such annotation file") from None
-        except ValueError as error:
-            raise DatasetError(f"{path}: not valid JSON: {error}") from None
-        for key in ("images", "annotations", "categories"):
-            entries = content.get(key) if isinstance(content, dict) else None
-            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-                raise DatasetError(f"{path}: not a COCO detection file, it has no list {key!r}")
-        try:
-            categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
-        except (KeyError, TypeError, ValueError):
-            raise DatasetError(f"{path}: each of the categories needs an id, a number, and a name") from None
-        if not categories:
-            raise DatasetError(f"{path}: the list of categories is empty")
-        return cls(path, content["images"], content["annotations"], categories)
-
-
-def _merged_categories(files: Any) -> dict[int, str]:
-    """All categories, sorted by id."""
-    merged: dict[int, str] = {}
-    for file in files:
-        for number, name in file.categories.items():
-            if merged.setdefault(number, name) != name:
-                raise DatasetError(f"{file.path}: category {number} is {name!r} here and {merged[number]!r} elsewhere")
-    return dict(sorted(merged.items()))
+def _paths(given: str | Path | Mapping[str, str | Path]) -> dict[str, Path]:
+    """The annotation file of each split."""
+    if isinstance(given, str | Path):
+        path = Path(given)
+        return find_coco_files(path) if path.is_dir() else {"train": path}
+    if not given or set(given) - set(SPLITS):
+        raise ValueError(f"the splits are {', '.join(SPLITS)}, not {', '.join(map(repr, given)) or 'none at all'}")
+    return {split: Path(path) for split, path in given.items()}
 
 
 # ---- images ---------------------------------------------------------------------------------------------------------
 
 
-def _converted(
-    file: CocoFile,
-    split: str,
-    categories: Mapping[int, str],
-    folder: str | Path | None,
-    placing: Placing,
-    polygons: bool,
-    problems: list[Problem],
-) -> Iterator[ConvertedImage]:
-    """The images of one file, one after the other; adds what is wrong to ``problems``."""
-    classes = {number: index for index, number in enumerate(categories)}
-    grouped = _by_image(file, problems)
-    finder = ImageFinder(file.path, split, folder)
-    where = str(file.path)
-    for entry in file.images:
-        label = f"image {entry.get('id')!r} ({entry.get('file_name')})"
-        annotations = grouped.pop(_key(entry.get("id")), [])  # a second image of this id finds none
+class _Image(NamedTuple):
+    """An entry of the list of images, with what belongs to it."""
+
+    label: str  # what messages call it
+    name: str  # its file_name
+    size: Size | None  # as it is stated
+    annotations: list[dict[str, Any]]
+
+
+class _Conversion(NamedTuple):
+    """The conversion of one file; adds what is wrong to ``problems``."""
+
+    file: CocoFile
+    classes: Mapping[str, int]
+    polygons: bool
+    crowd: Crowd | None
+    placing: Placing
+    finder: ImageFinder
+    problems: list[Problem]
+
+    def images(self) -> Iterator[ConvertedImage]:
+        """One image after the other."""
+        for key, reason in self.file.malformed:
+            self._problem(f"{reason}; left out", IMAGES_OUT if key == "images" else LEFT_OUT)
+        found = [(image, self._found(image)) for image in self._listed()]
+        by_chance = Counter(match.path for _, match in found if match)
+        named = {match.path for _, match in found if match and match.exact}
+        for image, match in found:
+            if match is None and self.placing != "none":
+                continue
+            if match and not match.exact and (by_chance[match.path] > 1):
+                others = "another image" if match.path in named else "several images"
+                self._leave_out(image, f"only {match.path} has the last part of its name, as {others} would have")
+                continue
+            if match and not match.exact:
+                message = f"{image.label}: found as {match.path}"
+                self._note(message, "images found by the last part of their name")
+            yield from self._converted(image, match)
+
+    def _converted(self, image: _Image, match: Match | None) -> Iterator[ConvertedImage]:
+        path = match.path if match else None
         try:
-            source = finder.find(str(entry["file_name"])) if entry.get("file_name") else None
-            if not entry.get("file_name"):
-                raise ValueError("it has no file_name")
-            if source is None and placing != "none":
-                raise ValueError(f"no such file in {finder.places}; give the folder of the images")
-            size, notes = actual_size(source, positive_size(entry.get("width"), entry.get("height")), where)
+            frame, notes = annotated_frame(path, image.size, _extent(image.annotations), str(self.file.path))
         except ValueError as reason:
-            count = f" with its {len(annotations)} annotations" if annotations else ""
-            problems.append(Problem(where, None, f"{label}: {reason}; left out{count}", "images left out"))
+            self._leave_out(image, str(reason))
+            return
+        self.problems.extend(notes)
+        name = match.name if match else below(_without_query(image.name))
+        yield ConvertedImage(path, name, tuple(self._rows(image.annotations, frame)))
+
+    def _found(self, image: _Image) -> Match | None:
+        try:
+            match = self.finder.find(image.name)
+        except ValueError as reason:  # several
+            self._leave_out(image, f"{reason}; give the folder of the images")
+            return None
+        if match is None and self.placing != "none":
+            self._leave_out(image, f"no such file in {self.finder.places}; give the folder of the images")
+        return match
+
+    def _listed(self) -> list[_Image]:
+        """The images with their annotations. One that is listed several times counts once."""
+        grouped = self._by_image()
+        names: dict[str, dict[str, Size | None]] = defaultdict(dict)  # of each id: usually one
+        for entry in self.file.images:
+            key, name = id_key(entry.get("id")), _file_name(entry)
+            if key is not None and name:
+                names[key].setdefault(name, positive_size(entry.get("width"), entry.get("height")))
+        listed: dict[str, _Image] = {}
+        seen: set[str] = set()
+        for entry in self.file.images:
+            key, name = id_key(entry.get("id")), _file_name(entry)
+            repeated, label = key in seen, f"image {entry.get('id')!r} ({name})"
+            annotations = [] if key is None or repeated else grouped.pop(key, [])
+            size = positive_size(entry.get("width"), entry.get("height"))
+            image = _Image(label, name or "", size, annotations)
+            if key is None or not name:
+                self._leave_out(image, "it has no id" if key is None else "it has no file_name")
+                continue
+            seen.add(key)
+            if len(names[key]) > 1:
+                self._leave_out(image, f"its id belongs to {len(names[key])} images, so its annotations are unknown")
+            elif name not in listed:
+                listed[name] = image
+            elif size != listed[name].size:
+                self._leave_out(image, "it is listed before with another size")
+            else:
+                listed[name].annotations.extend(annotations)
+                self._note(f"{label}: listed more than once; taken together", "images listed more than once")
+        return list(listed.values())
+
+    def _by_image(self) -> dict[str, list[dict[str, Any]]]:
+        known = {id_key(entry.get("id")) for entry in self.file.images} - {None}
+        grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in self.file.annotations:
+            key = id_key(annotation.get("image_id"))
+            if key in known:
+                grouped[key].append(annotation)
+            else:
+                reason = f"there is no image {annotation.get('image_id')!r}"
+                self._problem(f"annotation {annotation.get('id')!r}: {reason}; left out", LEFT_OUT)
+        return grouped
+
+    def _leave_out(self, image: _Image, reason: str) -> None:
+        count = f" with its {len(image.annotations)} annotations" if image.annotations else ""
+        self._problem(f"{image.label}: {reason}; left out{count}", IMAGES_OUT)
+
+    def _problem(self, message: str, kind: str) -> None:
+        self.problems.append(Problem(str(self.file.path), None, message, kind))
+
+    def _note(self, message: str, kind: str) -> None:
+        self.problems.append(Problem(str(self.file.path), None, message, kind, note=True))
+
+    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[str]:
+        """The label rows of one image."""
+        for annotation in annotations:
+            label = f"annotation {annotation.get('id')!r}"
+            is_crowd = _is_set(annotation.get("iscrowd"))
+            if is_crowd and self.crowd != "keep":
+                keep = "" if self.crowd else ", which crowd='keep' (in a shell: --crowd keep) writes as a box"
+                message = f"{label}: a crowd{keep}; left out"
+                self.problems.append(Problem(str(self.file.path), None, message, CROWDS, note=self.crowd == "drop"))
+                continue
+            try:
+                row, note = _row(annotation, frame, self.classes, self.polygons and not is_crowd)
+            except ValueError as reason:
+                self._problem(f"{label}: {reason}; left out", LEFT_OUT)
+                continue
+            if is_crowd or note:
+                self._note(f"{label}: {'a crowd; its box is written' if is_crowd else note}", "annotations changed")
+            yield row
+
+
+def _file_name(entry: Mapping[str, Any]) -> str | None:
+    """The name of an image; LVIS gives its address alone."""
+    name = entry.get("file_name") or entry.get("coco_url")
+    return str(name) if name else None
+
+
+def _without_query(name: str) -> str:
+    """The name of an image that is not at hand: as it is written, or the file that an address leads to."""
+    return str(readings(name)[0]) if "?" in name and readings(name) else name
+
+
+def _is_set(flag: Any) -> bool:
+    """Whether a flag is raised: 1, true, or either of them as text."""
+    return str(flag).strip().lower() in ("1", "1.0", "true")
+
+
+def _extent(annotations: list[dict[str, Any]]) -> tuple[float, float]:
+    """How far to the right and down the boxes reach, in pixels; 0 without any."""
+    corners = [np.zeros(4)]
+    for annotation in annotations:
+        try:
+            box = _box(annotation)
+        except ValueError:  # reported where it is left out
             continue
-        problems += notes
-        rows = _rows(annotations, size, classes, polygons, where, problems)
-        yield ConvertedImage(source, below(entry["file_name"]), rows)
-
-
-def _by_image(file: CocoFile, problems: list[Problem]) -> dict[str, list[dict[str, Any]]]:
-    known = {_key(entry.get("id")) for entry in file.images}
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in file.annotations:
-        key = _key(annotation.get("image_id"))
-        if key in known:
-            grouped[key].append(annotation)
-        else:
-            message = f"annotation {annotation.get('id')!r}: there is no image {annotation.get('image_id')!r}; left out"
-            problems.append(Problem(str(file.path), None, message, LEFT_OUT))
-    return grouped
-
-
-def _key(number: Any) -> str:
-    return str(number)  # some tools write ids as text in one list and as numbers in the other
+        if box is not None:
+            corners.append(box)
+    return tuple(np.max(corners, axis=0)[2:].tolist())
 
 
 # ---- annotations ----------------------------------------------------------------------------------------------------
 
 
-def _rows(
-    annotations: list[dict[str, Any]],
-    size: Size,
-    classes: Mapping[int, int],
-    polygons: bool,
-    where: str,
-    problems: list[Problem],
-) -> tuple[str, ...]:
-    """The label rows of one image."""
-    rows = []
-    for annotation in annotations:
-        label = f"annotation {annotation.get('id')!r}"
-        if annotation.get("iscrowd"):
-            problems.append(Problem(where, None, f"{label}: a crowd; left out", "crowd regions left out", note=True))
-            continue
-        try:
-            row, note = _row(annotation, size, classes, polygons)
-        except ValueError as reason:
-            problems.append(Problem(where, None, f"{label}: {reason}; left out", LEFT_OUT))
-            continue
-        rows.append(row)
-        if note:
-            problems.append(Problem(where, None, f"{label}: {note}", "annotations changed", note=True))
-    return tuple(rows)
-
-
-def _row(annotation: dict[str, Any], size: Size, classes: Mapping[int, int], polygons: bool) -> tuple[str, str]:
+def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> tuple[str, str]:
     """One annotation as a label row, and what was done to it ('' = nothing worth a word)."""
-    category = annotation.get("category_id")
-    try:
-        cls = classes[int(category)]
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"there is no category {category!r}") from None
+    category, size = annotation.get("category_id"), frame.size
+    cls = classes.get(id_key(category) or "")
+    if cls is None:
+        raise ValueError(f"there is no category {category!r}")
     box = _box(annotation)
-    outline, note = _outline(annotation.get("segmentation"), size)
+    outline, note = outline_of(annotation.get("segmentation"), size)
     if box is None and outline is None:
         raise ValueError("it has neither a bbox nor an outline")
     if box is None:
         box = np.concatenate([outline.min(0), outline.max(0)])
+        check_pixels(box)
     inside = clipped_box(box, size)
     if reaches_over(box, size):
         note = note or "it reached over the border; clipped to the image"
-    if outline is not None and _overlap(inside, outline) < AGREEMENT:
+    if outline is not None and extent_overlap(inside, outline) < AGREEMENT:
         outline, note = None, "the outline lies elsewhere than the box; the box is written"
     if outline is None or not polygons:
-        return box_row(cls, inside, size), note if polygons else ""
-    return label_row(cls, (outline / (size.width, size.height)).ravel()), note
+        return box_row(cls, inside, frame), note if polygons else ""
+    return label_row(cls, frame.shares(outline).ravel()), note
 
 
 def _box(annotation: dict[str, Any]) -> np.ndarray | None:
@@ -236,62 +304,5 @@ def _box(annotation: dict[str, Any]) -> np.ndarray | None:
     xywh = numbers(annotation["bbox"], "bbox")
     if len(xywh) != 4:
         raise ValueError(f"bbox {annotation['bbox']!r} is not x, y, width, height")
+    check_pixels(xywh)
     return np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
-
-
-def _outline(segmentation: Any, size: Size) -> tuple[np.ndarray | None, str]:
-    """The parts of an outline, clipped to the image and joined, (k, 2) pixels; or None, and why."""
-    if not segmentation:
-        return None, ""
-    if isinstance(segmentation, dict):
-        return None, "a mask (RLE); its box is written"
-    try:
-        flat = isinstance(segmentation[0], int | float)  # one part that is not wrapped in a list of its own
-        parts = [numbers(part, "outline") for part in ([segmentation] if flat else segmentation)]
-    except (ValueError, TypeError, KeyError) as reason:
-        return None, f"{reason}; the box is written"
-    whole = [clip_polygon(part.reshape(-1, 2), size.width, size.height) for part in parts if _is_outline(part)]
-    whole = [part for part in whole if len(part) and (np.ptp(part, 0) / (size.width, size.height) > 1e-6).all()]
-    if not whole:
-        return None, "the outline encloses nothing inside the image; the box is written"
-    return join_parts(whole), ""
-
-
-def _is_outline(part: np.ndarray) -> bool:
-    return len(part) >= 6 and len(part) % 2 == 0
-
-
-def _overlap(box: np.ndarray, outline: np.ndarray) -> float:
-    """IoU of a box (4,) with the extent of an outline (k, 2)."""
-    low, high = outline.min(0), outline.max(0)
-    sides = np.clip(np.minimum(box[2:], high) - np.maximum(box[:2], low), 0, None)
-    shared = sides.prod()
-    return float(shared / ((box[2:] - box[:2]).prod() + (high - low).prod() - shared))
-
-
-def join_parts(parts: list[np.ndarray]) -> np.ndarray:
-    """Several outlines as one closed line: each hangs on the nearest point of those before, by a seam without width.
-
-    Args:
-        parts: (k, 2) each.
-    Returns:
-        (k, 2), with the same extent, and the area of all parts together.
-
-    >>> square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
-    >>> join_parts([square, square + [2, 0]]).tolist()[:4]
-    [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]
-    """
-    line = parts[0]
-    for part in parts[1:]:
-        if _signed_area(part) * _signed_area(parts[0]) < 0:  # all the same way round, so that areas add up
-            part = part[::-1]
-        distances = np.linalg.norm(line[:, None] - part[None], axis=-1)  # (k, j)
-        at, start = np.unravel_index(distances.argmin(), distances.shape)
-        around = np.roll(part, -start, axis=0)
-        line = np.concatenate([line[: at + 1], around, around[:1], line[at:]])
-    return line
-
-
-def _signed_area(outline: np.ndarray) -> float:
-    following = np.roll(outline, -1, axis=0)
-    return float((outline[:, 0] * following[:, 1] - outline[:, 1] * following[:, 0]).sum()) / 2

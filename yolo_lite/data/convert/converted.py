@@ -11,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.boxes import xyxy_to_xywh
-from yolo_lite.data.images import ImageError, Size, image_size
-from yolo_lite.data.report import Problem, Report
+from yolo_lite.data.convert.frame import Frame
+from yolo_lite.data.images import Size
+from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.yolo_folder import label_row, write_data_yaml
 
 Placing = Literal["link", "copy", "none"]
@@ -36,6 +37,8 @@ def numbers(values: Any, what: str) -> np.ndarray:
         ValueError: it is no list, or not all of it finite numbers.
     """
     try:
+        if isinstance(values, str):
+            raise ValueError
         array = np.array([float(value) for value in values])
     except (TypeError, ValueError):
         raise ValueError(f"{what} {values!r} is not a list of numbers") from None
@@ -61,36 +64,22 @@ def clipped_box(xyxy: np.ndarray, size: Size) -> np.ndarray:
     return inside
 
 
+def check_pixels(values: np.ndarray) -> None:
+    """Raises ValueError for a box whose numbers lie from 0 to 1, and not all whole: they are shares, not pixels."""
+    if (values >= 0).all() and (values <= 1).all() and (values % 1).any():
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise ValueError(f"the box {listed} lies between 0 and 1: shares of the image, where pixels are expected")
+
+
 def reaches_over(xyxy: np.ndarray, size: Size) -> bool:
     """Whether a box lies partly outside its image, by more than rounding."""
     return bool((xyxy[:2] < -ROUNDING).any() or (xyxy[2:] > np.array([size.width, size.height]) + ROUNDING).any())
 
 
-def box_row(cls: int, xyxy: np.ndarray, size: Size) -> str:
+def box_row(cls: int, xyxy: np.ndarray, frame: Frame) -> str:
     """A box in pixels as a line of a label file."""
-    return label_row(cls, xyxy_to_xywh(xyxy) / ([size.width, size.height] * 2))
-
-
-def actual_size(path: Path | None, stated: Size | None, where: str) -> tuple[Size, list[Problem]]:
-    """The size that an image's annotations count in: the stated one, or the file's where none is stated.
-
-    Returns:
-        The size, and a note where the file has another one.
-    Raises:
-        ValueError: the file is no image, or there is neither a stated size nor a file.
-    """
-    if path is None:
-        if stated is None:
-            raise ValueError("neither width and height nor the image file are known")
-        return stated, []
-    try:
-        found = image_size(path)
-    except ImageError as error:
-        raise ValueError(str(error).removeprefix(f"{path}: ")) from None
-    if stated is None or stated == found:
-        return found, []
-    message = f"{path} is {found.width} x {found.height}, stated is {stated.width} x {stated.height}; boxes may be off"
-    return stated, [Problem(where, None, message, "images of another size than stated", note=True)]
+    corners = frame.shares(xyxy.reshape(2, 2))  # in any order: the picture may be turned
+    return label_row(cls, xyxy_to_xywh(np.concatenate([corners.min(0), corners.max(0)])))
 
 
 def check_output(out_dir: Path, placing: str) -> None:
@@ -108,11 +97,15 @@ def write_dataset(
     problems: list[Problem],
     placing: Placing,
     progress: bool = False,
+    annotated: int = 0,
 ) -> Report:
     """Writes the folder: images, labels, data.yaml. It appears when it is complete, or not at all.
 
     Args:
         splits: the images of each split; a generator may add to ``problems`` while it is consumed.
+        annotated: how many annotations there are to convert.
+    Raises:
+        DatasetError: a split without an image, or not one of the annotations could be written.
     """
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
@@ -122,7 +115,15 @@ def write_dataset(
         counts: list[int] = []
         for split, images in splits.items():
             bar = tqdm(images, f"converting {split}", unit="image", disable=None if progress else True)
-            counts += _write_split(content, split, bar, problems, placing)
+            written = _write_split(content, split, bar, problems, placing)
+            if not written:
+                report = Report.of(counts, problems)
+                raise DatasetError(f"not one image for the split {split}, so nothing is written\n{report}", report)
+            counts += written
+        if annotated and not sum(counts):
+            report = Report.of(counts, problems)
+            message = f"not one of {annotated} annotations could be converted, so nothing is written"
+            raise DatasetError(f"{message}\n{report}", report)
         write_data_yaml(content, names, {split: f"images/{split}" for split in splits}, final=out_dir)
         if out_dir.exists():
             out_dir.rmdir()
@@ -173,35 +174,3 @@ def positive_size(width: Any, height: Any) -> Size | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return size if min(size) > 0 else None
-
-
-def below(name: str) -> PurePosixPath:
-    """A file name from a dataset, as a path that stays below a folder; subfolders are kept.
-
-    >>> below("images/a.jpg"), below("C:\\\\data\\\\b.jpg"), below("../../c.jpg")
-    (PurePosixPath('images/a.jpg'), PurePosixPath('b.jpg'), PurePosixPath('c.jpg'))
-    """
-    path = PurePosixPath(name.replace("\\", "/"))
-    is_local = not path.is_absolute() and ".." not in path.parts and ":" not in name.partition("/")[0]
-    return path if is_local else PurePosixPath(path.name)
-
-
-class ImageFinder:
-    """Finds image files by the names that an annotation file gives them."""
-
-    def __init__(self, annotations: Path, split: str, folder: str | Path | None) -> None:
-        bases = [Path(folder)] if folder is not None else [annotations.parent, annotations.parent.parent]
-        year_split = annotations.stem.rsplit("_", 1)[-1]  # instances_val2017.json goes with a folder val2017
-        inner = dict.fromkeys(["", year_split, split, f"images/{year_split}", f"images/{split}", "images"])
-        self.roots = [base / name for base in bases for name in inner if (base / name).is_dir()]
-        self.places = " or ".join(str(base) for base in bases)
-
-    def find(self, name: str) -> Path | None:
-        """The file, or None; the folder that has it is asked first next time."""
-        spellings = dict.fromkeys([name, name.replace("\\", "/"), below(name).as_posix()])
-        for position, root in enumerate(self.roots):
-            for spelling in spellings:
-                if (root / spelling).is_file():
-                    self.roots.insert(0, self.roots.pop(position))
-                    return root / spelling
-        return None

@@ -1,0 +1,67 @@
+"""Outlines of COCO annotations: several parts, clipped to the image, as the one line that a label file can hold."""
+
+from typing import Any
+
+import numpy as np
+
+from yolo_lite.augment.polygons import clip_polygon
+from yolo_lite.data.convert.converted import numbers
+from yolo_lite.data.images import Size
+
+
+def outline_of(segmentation: Any, size: Size) -> tuple[np.ndarray | None, str]:
+    """The parts of an outline, clipped to the image and joined, (k, 2) pixels; or None, and why."""
+    if not segmentation:
+        return None, ""
+    if isinstance(segmentation, dict):
+        return None, "a mask (RLE); its box is written"
+    try:
+        flat = isinstance(segmentation[0], int | float)  # one part that is not wrapped in a list of its own
+        parts = [numbers(part, "outline") for part in ([segmentation] if flat else segmentation)]
+    except (ValueError, TypeError, KeyError) as reason:
+        return None, f"{reason}; the box is written"
+    whole = [clip_polygon(part.reshape(-1, 2), size.width, size.height) for part in parts if _is_outline(part)]
+    whole = [part for part in whole if len(part) and (np.ptp(part, 0) / (size.width, size.height) > 1e-6).all()]
+    if not whole:
+        return None, "the outline encloses nothing inside the image; the box is written"
+    return join_parts(whole), ""
+
+
+def _is_outline(part: np.ndarray) -> bool:
+    return len(part) >= 6 and len(part) % 2 == 0
+
+
+def extent_overlap(box: np.ndarray, outline: np.ndarray) -> float:
+    """IoU of a box (4,) with the extent of an outline (k, 2)."""
+    low, high = outline.min(0), outline.max(0)
+    sides = np.clip(np.minimum(box[2:], high) - np.maximum(box[:2], low), 0, None)
+    shared = sides.prod()
+    return float(shared / ((box[2:] - box[:2]).prod() + (high - low).prod() - shared))
+
+
+def join_parts(parts: list[np.ndarray]) -> np.ndarray:
+    """Several outlines as one closed line: each hangs on the nearest point of those before, by a seam without width.
+
+    Args:
+        parts: (k, 2) each.
+    Returns:
+        (k, 2), with the same extent, and the area of all parts together.
+
+    >>> square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    >>> join_parts([square, square + [2, 0]]).tolist()[:4]
+    [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]
+    """
+    line = parts[0]
+    for part in parts[1:]:
+        if _signed_area(part) * _signed_area(parts[0]) < 0:  # all the same way round, so that areas add up
+            part = part[::-1]
+        distances = np.linalg.norm(line[:, None] - part[None], axis=-1)  # (k, j)
+        at, start = np.unravel_index(distances.argmin(), distances.shape)
+        around = np.roll(part, -start, axis=0)
+        line = np.concatenate([line[: at + 1], around, around[:1], line[at:]])
+    return line
+
+
+def _signed_area(outline: np.ndarray) -> float:
+    following = np.roll(outline, -1, axis=0)
+    return float((outline[:, 0] * following[:, 1] - outline[:, 1] * following[:, 0]).sum()) / 2

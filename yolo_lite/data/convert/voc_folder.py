@@ -1,0 +1,199 @@
+"""Where things are in a Pascal VOC folder: annotation files, their images, and the splits they belong to."""
+
+import os
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
+from yolo_lite.data.images import IMAGE_SUFFIXES
+from yolo_lite.data.layout import SPLIT_NAMES, files_below
+from yolo_lite.data.report import DatasetError, Problem
+
+ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
+NEAR = 3  # levels below a folder that VOC's own may be
+
+
+class Annotation(NamedTuple):
+    """An annotation file and where it belongs."""
+
+    path: Path
+    split: str | None  # None: its folders do not say
+    below: str  # its folder below the one for its split and kind; '' in most datasets
+
+
+class VocFolder(NamedTuple):
+    """The annotation files of a folder and what was found beside them."""
+
+    root: Path
+    annotations: tuple[Annotation, ...]
+    listed: frozenset[str]  # the splits that ImageSets lists
+    indices: tuple[ImageIndex, ...]  # where images are, the likeliest place first
+    places: str  # the same in words
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def find(cls, folder: Path, images: Path | None) -> "VocFolder":
+        """Looks through a folder.
+
+        Raises:
+            FileNotFoundError: no XML file there, or no such folder. DatasetError: several VOC folders in one.
+        """
+        for place, what in ((folder, "folder"), (images, "folder of images")):
+            if place is not None and not place.is_dir():
+                raise FileNotFoundError(f"{place}: there is no such {what}")
+        if not (paths := [Path(path) for path in files_below(folder, (".xml",))]):
+            raise FileNotFoundError(f"{folder}: no .xml file there, nor in the folders below it")
+        root, main = _image_sets(folder)
+        listed = {} if main is None else _lists(main, {path.stem for path in paths})
+        annotations = _listed(listed, paths, root) if listed else _placed(paths, folder)
+        problems = _unlisted(paths, annotations) if listed else []
+        indices = _indices(folder if main is None else root, images)
+        places = " or ".join(str(index.folder) for index in indices)
+        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, tuple(problems))
+
+    def image_of(self, annotation: Annotation, names: Iterable[str]) -> Path | None:
+        """The image of an annotation file: of its own name, or of the one that it gives.
+
+        Raises:
+            ValueError: several files could be meant.
+        """
+        stem, given = annotation.path.stem, [reading for name in names for reading in readings(name)]
+        for index in self.indices:
+            found = index.with_stem(stem) or index.named(stem)  # a.jpg.xml
+            named = [path for path in found if any(folded(path.name) == folded(reading.name) for reading in given)]
+            found = nearest_to(named or found, annotation.path)
+            for reading in given:
+                found = found or nearest_to(nearest(index.named(reading.name), reading.parent), annotation.path)
+            found = distinct(found)
+            if len(found) > 1:
+                raise ValueError(f"several files may be its image: {', '.join(map(str, found[:4]))}")
+            if found:
+                return found[0]
+        return None
+
+    def split_of(self, annotation: Annotation, image: Path | None) -> str:
+        """The split of an annotation file, from its own folders or those of its image; otherwise "train"."""
+        if annotation.split is None and image is not None and not self.listed:
+            for index in self.indices:
+                if index.folder in image.parents:
+                    return split_of(image.relative_to(index.folder).parent.parts) or "train"
+        return annotation.split or "train"
+
+    def unused(self, used: set[Path]) -> list[Problem]:
+        """A note for each image that no annotation file belongs to."""
+        kind, message = "images without an annotation file", "no annotation file belongs to it; not converted"
+        files = [path for path in self.indices[0].files if path not in used]
+        return [Problem(str(path), None, message, kind, note=True) for path in files]
+
+
+def nearest_to(paths: list[Path], annotation: Path) -> list[Path]:
+    """Of several images, those in the annotation's folder, or else in folders that share most names with its own."""
+    if len(paths) < 2:
+        return paths
+    beside = [path for path in paths if path.parent == annotation.parent]
+    if beside:
+        return beside
+    own = {folded(part) for part in annotation.parent.parts}
+    shared = [len(own & {folded(part) for part in path.parent.parts}) for path in paths]
+    return [path for path, count in zip(paths, shared, strict=True) if count == max(shared)]
+
+
+# ---- splits ---------------------------------------------------------------------------------------------------------
+
+
+def _image_sets(folder: Path) -> tuple[Path, Path | None]:
+    """The folder that has ImageSets/Main, and that folder; (folder, None) where there is none."""
+    above = [folder.parent] if folder.name.lower() in ANNOTATION_FOLDERS else []
+    below = [Path(parent) for parent, folders, _ in os.walk(folder) if _depth(parent, folder, folders) < NEAR]
+    roots = [root for root in [*above, *below] if (root / "ImageSets" / "Main").is_dir()]
+    if len(roots) > 1:
+        raise DatasetError(f"{folder}: several VOC folders, give one of them: {', '.join(map(str, roots))}")
+    return (roots[0], roots[0] / "ImageSets" / "Main") if roots else (folder, None)
+
+
+def _depth(parent: str, folder: Path, folders: list[str]) -> int:
+    """How far below a folder another one is; cuts a walk short where it is far enough."""
+    depth = len(Path(parent).relative_to(folder).parts)
+    if depth + 1 >= NEAR:
+        folders.clear()
+    return depth
+
+
+def _lists(main: Path, known: Container[str]) -> dict[str, list[str]]:
+    """The stems of the files in each split."""
+    lists = {split: main / f"{split}.txt" for split in (*SPLIT_NAMES, "trainval")}
+    found = {split: _stems(path, known) for split, path in lists.items() if path.is_file()}
+    together = found.pop("trainval", None)
+    if together and not {"train", "val"} & set(found):
+        found = {"train": together, **found}
+    return {split: stems for split, stems in found.items() if stems}
+
+
+def _stems(path: Path, known: Container[str]) -> list[str]:
+    """What each line names, without an image suffix: all of it where a file is called so, otherwise its first word."""
+    stems = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8, save it as UTF-8 ({error})") from None
+    for line in lines:
+        if line.strip():
+            whole, first = _without_suffix(line.strip()), _without_suffix(line.split()[0])
+            stems.append(whole if whole in known else first)
+    return stems
+
+
+def _without_suffix(name: str) -> str:
+    suffix = Path(name).suffix
+    return name[: -len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _listed(lists: dict[str, list[str]], paths: list[Path], root: Path) -> list[Annotation]:
+    """An annotation for each line; the path of one that is missing is where VOC would have it."""
+    by_stem = {path.stem: path for path in reversed(paths)}
+    missing = next((path.parent for path in paths), root / "Annotations")
+    return [
+        Annotation(by_stem.get(Path(f"{stem}.xml").stem, missing / f"{stem}.xml"), split, "")
+        for split, stems in lists.items()
+        for stem in stems
+    ]
+
+
+def _unlisted(paths: list[Path], annotations: list[Annotation]) -> list[Problem]:
+    listed = {annotation.path for annotation in annotations}
+    kind, message = "annotation files in no list", "no list of ImageSets/Main names it; not converted"
+    return [Problem(str(path), None, message, kind, note=True) for path in paths if path not in listed]
+
+
+def _placed(paths: list[Path], folder: Path) -> list[Annotation]:
+    """The annotation files with the splits that their folders name."""
+    kinds = (*ANNOTATION_FOLDERS, *IMAGE_FOLDERS)
+    folders = [path.relative_to(folder).parent.parts for path in paths]
+    below = [[part for part in parts if split_of([part]) is None and part.lower() not in kinds] for parts in folders]
+    levels = enumerate(zip(*below, strict=False))  # folders that all of them are in say nothing
+    shared = next((level for level, names in levels if len(set(names)) > 1), min(map(len, below)))
+    return [
+        Annotation(path, split_of(reversed(parts)), "/".join(own[shared:]))
+        for path, parts, own in zip(paths, folders, below, strict=True)
+    ]
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+
+def _indices(folder: Path, images: Path | None) -> list[ImageIndex]:
+    """Where images may be: the folder that is given; the annotations' own; those of the usual names beside it."""
+    if images is not None:
+        return [ImageIndex(images)]
+    if files_below(folder, IMAGE_SUFFIXES):
+        return [
+            ImageIndex(place) for place in (*_usual(folder), folder)
+        ]  # VOC has masks, too, called as the images are
+    above = [folder.parent, *([folder.parent.parent] if folder.parent.name.lower() in ANNOTATION_FOLDERS else [])]
+    beside = [ImageIndex(place) for parent in above for place in _usual(parent)]
+    return beside or [ImageIndex(folder.parent, deep=False)]  # all that is below it may be of other datasets
+
+
+def _usual(folder: Path) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if entry.name.lower() in IMAGE_FOLDERS and entry.is_dir()]
