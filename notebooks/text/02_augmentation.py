@@ -686,8 +686,8 @@ def mosaic_by_hand(draw):
 
 canvas, boxes = mosaic_by_hand(draw)
 mosaic, _, warp, *_, last = dataset.stages(dataset.draw(0))
-print("canvas equal:", np.array_equal(canvas, mosaic.image))
-print("boxes equal: ", np.array_equal(boxes, mosaic.objects.boxes), f"({len(boxes)} boxes)")
+print(f"canvas: {(canvas != mosaic.image).sum()} of {canvas.size:,} numbers differ")
+print(f"{len(boxes)} boxes, largest difference: {np.abs(boxes - mosaic.objects.boxes).max()}")
 
 # %% [markdown]
 # Then the matrix, factor by factor, the pixels, the corners, the clipping, and the four rules.

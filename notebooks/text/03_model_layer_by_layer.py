@@ -296,9 +296,9 @@ for c in (0, 1):
         wide[:, :, r::2, c::2] = narrow[:, first : first + 3]
 stem = focus_to_stem(focus)
 with torch.no_grad():
-    print("weights by hand equal to focus_to_stem's:", torch.equal(wide, stem.conv.weight))
     unlike = difference(focus(image), stem(image))
 print(f"weights: Focus {narrow.numel():,}, 6x6 {wide.numel():,}")
+print("weights by hand and by focus_to_stem, largest difference:", difference(wide, stem.conv.weight))
 print("what the two stems say differs at most by", approx(unlike, ".0e"))
 assert unlike < 1e-5
 
@@ -326,7 +326,7 @@ show_block(block, torch.zeros(1, 64, 80, 80))
 # %%
 x = torch.randn(1, 64, 10, 10)
 with torch.no_grad():
-    print("by hand equal:", torch.equal(x + block.cv2(block.cv1(x)), block(x)))
+    print("by hand and by the block, largest difference:", difference(x + block.cv2(block.cv1(x)), block(x)))
     block.cv2.bn.weight.zero_()
     print("a silent block hands its input on unchanged:", torch.equal(block(x), x))
 x.requires_grad_()
@@ -356,7 +356,8 @@ x = torch.randn(1, 64, 10, 10)
 with torch.no_grad():
     deep = block.m[1](block.m[0](block.cv1(x)))  # (1, 32, 10, 10)
     past = block.cv2(x)  # (1, 32, 10, 10)
-    print("by hand equal:", torch.equal(block.cv3(torch.cat((deep, past), 1)), block(x)))
+    joined = block.cv3(torch.cat((deep, past), 1))  # (1, 64, 10, 10)
+    print("by hand and by the block, largest difference:", difference(joined, block(x)))
 chain = nn.Sequential(Bottleneck(64, 64, expansion=1.0), Bottleneck(64, 64, expansion=1.0))
 older = BottleneckCSP(64, 64, 2)
 print(f"parameters: C3 {count(block):,}, its older form {count(older):,}, the chain {count(chain):,}")
@@ -399,7 +400,7 @@ spp = SPP(256, 256).eval()
 spp.load_state_dict(sppf.state_dict())
 x = torch.randn(1, 256, 20, 20)
 with torch.no_grad():
-    print("SPPF equal to SPP with the same weights:", torch.equal(sppf(x), spp(x)))
+    print("SPPF and SPP with the same weights, largest difference:", difference(sppf(x), spp(x)))
 print("values looked at for each cell: SPP", 5**2 + 9**2 + 13**2, "and SPPF", 3 * 5**2)
 print("the widest window in pixels of the picture:", 13 * 32)
 
@@ -617,7 +618,7 @@ with torch.no_grad():
 cut = flat.view(1, 3, 85, 80, 80)  # the channels in three parts of 85
 turned = cut.permute(0, 1, 3, 4, 2)  # (1, 3, 80, 80, 85): the 85 numbers last
 print(tuple(flat.shape), "->", tuple(cut.shape), "->", tuple(turned.shape))
-print("equal to the head's:", torch.equal(turned, outputs[24][0]))
+print("by hand and by the head, largest difference:", difference(turned, outputs[24][0]))
 print("anchor 2, number 4 is channel", 2 * 85 + 4, torch.equal(turned[0, 2, :, :, 4], flat[0, 2 * 85 + 4]))
 
 # %%
