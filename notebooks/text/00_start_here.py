@@ -56,7 +56,8 @@ if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is i
 import torch
 
 import yolo_lite as yl
-from walkthrough import row, show_assignment, show_bars, show_batch, show_feature_maps, show_grid, show_image, show_table
+from walkthrough import approx, row
+from walkthrough import show_assignment, show_bars, show_batch, show_feature_maps, show_grid, show_image, show_table
 
 photos = yl.YoloDataset("photos")
 photo, objects = photos.image(0), photos.objects(0)
@@ -172,7 +173,8 @@ print(" + ".join(sizes), "=", boxes.shape[1], "boxes for each picture, each of",
 
 first = maps[0][0, 0, 0, 0]  # picture 0, level 0, anchor 0, row 0, column 0
 by_hand = (2 * first[0].sigmoid() - 0.5 + 0) * 8
-print("x of the very first box, by hand equal to decode:", torch.isclose(by_hand, boxes[0, 0, 0]).item())
+print(f"x of the very first box: by hand {approx(by_hand, '.3f')}, by decode {approx(boxes[0, 0, 0], '.3f')} pixels")
+assert torch.isclose(by_hand, boxes[0, 0, 0])
 
 # %% [markdown]
 # ## 9. Who answers for which object?
@@ -240,7 +242,9 @@ show_bars({"box": before.box, "obj": before.obj, "cls": before.cls}, title="the 
 # %%
 levels = criterion.levels(maps, batch.targets)
 parts = {name: sum(getattr(level, name) for level in levels) for name in ("box", "obj", "cls")}
-print("levels add up to the parts:", all(torch.isclose(parts[name], getattr(before, name)) for name in parts))
+for name, part in parts.items():
+    print(f"{name}: the three levels together {approx(part, '.4f')}, the loss {approx(getattr(before, name), '.4f')}")
+    assert torch.isclose(part, getattr(before, name))
 strides = [f"stride {stride}" for stride in model.strides]
 row(*(show_bars(dict(zip(strides, (getattr(level, name) for level in levels))), title=name) for name in parts))
 
@@ -254,6 +258,8 @@ row(*(show_bars(dict(zip(strides, (getattr(level, name) for level in levels))), 
 before.total.backward()
 weights = {str(layer.index): list(layer.parameters()) for layer in model.layers}
 norms = {name: torch.nn.utils.get_total_norm([w.grad for w in ws]) for name, ws in weights.items() if ws}
+print(f"length of the gradient: layer 0 {approx(norms['0'])}, layer 24 {approx(norms['24'])}")
+assert norms["0"] > 5 * norms["24"]
 show_bars(norms, title="length of the gradient, layer by layer", y_label="gradient norm")
 
 # %% [markdown]
@@ -274,7 +280,8 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 torch.optim.SGD(model.parameters(), lr=0.0003).step()
 with torch.no_grad():
     after = criterion(model(images), batch.targets)
-print("the loss is lower than before:", bool(after.total < before.total))
+print(f"total loss before {approx(before.total, '.4f')}, after one step {approx(after.total, '.4f')}")
+assert after.total < before.total - 0.002
 show_bars({"before": before.total, "after one step": after.total}, title="total loss", y_label="loss")
 
 # %% [markdown]
@@ -289,7 +296,8 @@ t = maps[1][match.image[0], match.anchor[0], match.row[0], match.col[0], :4].sig
 width, height = ((2 * t[2:]) ** 2 * match.anchor_wh[0]).tolist()
 x, y = (2 * t[:2] - 0.5).tolist()
 overlap = yl.bbox_iou(torch.tensor([[x, y, width, height]]), match.box[:1])
-print("by hand equal to the loss's own overlap:", torch.allclose(overlap, level.overlap[:1], atol=1e-6))
+print(f"the overlap (CIoU): by hand {approx(overlap, '.4f')}, in the loss {approx(level.overlap[0], '.4f')}")
+assert torch.allclose(overlap, level.overlap[:1], atol=1e-6)
 
 # %% [markdown]
 # ## Questions

@@ -35,7 +35,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import yolo_lite as yl
-from walkthrough import LayerExplorer, column, record_layers, row
+from walkthrough import LayerExplorer, approx, column, record_layers, row
 from walkthrough import show_bars, show_block, show_feature_maps, show_image, show_layers, show_series, show_table
 from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
 from yolo_lite.model.detect import Detect
@@ -45,6 +45,10 @@ from yolo_lite.model.spec import SPECS, read_rows, read_spec
 def count(module):
     """How many numbers a module may learn."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+def difference(a, b):
+    """The largest difference between two tensors of one shape."""
+    return (a - b).abs().max().item()
 
 torch.manual_seed(0)
 image = yl.tour_batch().images[2:3].float() / 255  # (1, 3, 640, 640): one picture of the tour's batch
@@ -153,11 +157,15 @@ with torch.no_grad():
     mean, var = raw.mean((0, 2, 3), keepdim=True), raw.var((0, 2, 3), correction=0, keepdim=True)
     normed = (raw - mean) / (var + stem.bn.eps).sqrt()  # times weight 1, plus bias 0: nothing is learnt yet
     by_hand = normed * torch.sigmoid(normed)
-    print("by hand equal to the brick:", torch.allclose(by_hand, output, atol=1e-5))
-    print("a bias of 5 in the convolution changes nothing:", torch.allclose(stem.bn(raw + 5), stem.bn(raw), atol=1e-4))
+    unlike, moved = difference(by_hand, output), difference(stem.bn(raw + 5), stem.bn(raw))
     before, after = raw.std((0, 2, 3)), normed.std((0, 2, 3))  # (16,) each: the spread of every channel
-    print("channels agree better in their spread:", bool(after.min() / after.max() > before.min() / before.max()))
-    print("the mean of each is 0:", torch.allclose(normed.mean((0, 2, 3)), torch.zeros(16), atol=1e-4))
+    farthest = normed.mean((0, 2, 3)).abs().max()
+print("by hand and the brick, largest difference:", approx(unlike, ".0e"))
+print("what a bias of 5 in the convolution changes, at most:", approx(moved, ".0e"))
+print(f"spread of the channels: {approx(before.min(), '.3f')} to {approx(before.max(), '.3f')} before,",
+      f"{approx(after.min(), '.3f')} to {approx(after.max(), '.3f')} after")  # fmt: skip
+print("mean of the channels after, farthest from 0:", approx(farthest, ".0e"))
+assert max(unlike, moved, farthest) < 1e-4 and after.min() / after.max() > 3 * before.min() / before.max()
 
 # %% [markdown]
 # **What to notice**
@@ -169,9 +177,12 @@ with torch.no_grad():
 # %%
 pair = torch.cat((image, torch.zeros_like(image)))  # the same picture, now together with a black one
 with torch.no_grad():
-    print("training, same output in other company:  ", torch.allclose(stem(pair)[:1], stem(image), atol=1e-3))
+    training = difference(stem(pair)[:1], stem(image))
     stem.eval()
-    print("evaluation, same output in other company:", torch.allclose(stem(pair)[:1], stem(image), atol=1e-5))
+    evaluation = difference(stem(pair)[:1], stem(image))
+print("training, what other company changes, at most:  ", approx(training))
+print("evaluation, what other company changes, at most:", approx(evaluation, ".0e"))
+assert training > 0.1 and evaluation < 1e-5
 
 # %% [markdown]
 # ## 4. SiLU, the curve in every brick
@@ -184,7 +195,8 @@ x = torch.randn(1, 8, 5, 5)
 first, second = torch.randn(16, 8, 1, 1), torch.randn(4, 16, 1, 1)
 product = (second[:, :, 0, 0] @ first[:, :, 0, 0])[:, :, None, None]  # (4, 8, 1, 1)
 both, single = F.conv2d(F.conv2d(x, first), second), F.conv2d(x, product)
-print("two without an activation are one:", torch.allclose(both, single, atol=1e-4))
+print(f"largest output {approx(both.abs().max(), '.0f')}, largest difference {approx(difference(both, single), '.0e')}")
+assert difference(both, single) < 1e-4
 
 # %% [markdown]
 # ReLU cuts negative numbers off: $\max(x, 0)$. YOLOv5 uses **SiLU** (also called Swish):
@@ -198,14 +210,15 @@ slopes = {name: torch.autograd.grad(curve(x).sum(), x)[0] for name, curve in (("
 values = x.detach()
 sigma = values.sigmoid()
 by_hand = sigma * (1 + values * (1 - sigma))
-print("slope by the formula equal to autograd's:", torch.allclose(by_hand, slopes["SiLU"], atol=1e-5))
+print("slope by the formula and autograd's, largest difference:", approx(difference(by_hand, slopes["SiLU"]), ".0e"))
+assert difference(by_hand, slopes["SiLU"]) < 1e-5
 row(show_series({"SiLU": F.silu(values), "ReLU": F.relu(values)}, values, "the curves", "x", "y"),
     show_series(slopes, values, "their slopes", "x", "dy / dx"))  # fmt: skip
 
 # %%
 fine = torch.linspace(-3, 0, 30_001, dtype=torch.float64)
 lowest = F.silu(fine).argmin()
-print(f"lowest point: x = {fine[lowest]:.3f}, y = {F.silu(fine[lowest]):.4f}")
+print(f"lowest point: x = {fine[lowest]:.4f}, y = {F.silu(fine[lowest]):.4f}")
 minus_one = torch.tensor(-1.0, requires_grad=True)
 F.silu(minus_one).backward()
 print(f"slope at -1: SiLU {minus_one.grad:.4f}, ReLU 0")
@@ -228,7 +241,9 @@ dense = nn.Linear(64, 32, bias=False)
 dense.weight.data = conv.weight.data[:, :, 0, 0]  # (32, 64, 1, 1) -> (32, 64)
 x = torch.randn(2, 64, 20, 20)
 pixels = x.permute(0, 2, 3, 1)  # (2, 20, 20, 64): the channels of a pixel side by side
-print("equal:", torch.allclose(conv(x), dense(pixels).permute(0, 3, 1, 2), atol=1e-5))
+unlike = difference(conv(x), dense(pixels).permute(0, 3, 1, 2))
+print("1x1 convolution and dense layer, largest difference:", approx(unlike, ".0e"))
+assert unlike < 1e-5
 
 # %% [markdown]
 # So it cannot find an edge, because it sees no neighbours. A proof: shuffle the pixels, and the outputs are shuffled in
@@ -239,9 +254,11 @@ print("equal:", torch.allclose(conv(x), dense(pixels).permute(0, 3, 1, 2), atol=
 order = torch.randperm(400)
 shuffled = x.flatten(2)[..., order].view_as(x)
 wide = nn.Conv2d(64, 32, 3, padding=1, bias=False)
+unlike = {}
 for name, layer in (("1x1", conv), ("3x3", wide)):
-    same = torch.allclose(layer(x).flatten(2)[..., order].view(2, 32, 20, 20), layer(shuffled), atol=1e-5)
-    print(f"{name}: {count(layer):6,} weights; shuffling first or afterwards is the same: {same}")
+    unlike[name] = difference(layer(x).flatten(2)[..., order].view(2, 32, 20, 20), layer(shuffled))
+    print(f"{name}: {count(layer):6,} weights; shuffling first or afterwards differs by {approx(unlike[name], '.0e')}")
+assert unlike["1x1"] < 1e-5 and unlike["3x3"] > 0.5
 
 # %% [markdown]
 # ## 6. The stem: a 6x6 window, or Focus
@@ -279,9 +296,11 @@ for c in (0, 1):
         wide[:, :, r::2, c::2] = narrow[:, first : first + 3]
 stem = focus_to_stem(focus)
 with torch.no_grad():
-    print("weights by hand equal to focus_to_stem's:", torch.equal(wide, stem.conv.weight))
-    print("the two stems say the same:", torch.allclose(focus(image), stem(image), atol=1e-5))
+    unlike = difference(focus(image), stem(image))
 print(f"weights: Focus {narrow.numel():,}, 6x6 {wide.numel():,}")
+print("weights by hand and by focus_to_stem, largest difference:", difference(wide, stem.conv.weight))
+print("what the two stems say differs at most by", approx(unlike, ".0e"))
+assert unlike < 1e-5
 
 # %% [markdown]
 # **What to notice**
@@ -307,7 +326,7 @@ show_block(block, torch.zeros(1, 64, 80, 80))
 # %%
 x = torch.randn(1, 64, 10, 10)
 with torch.no_grad():
-    print("by hand equal:", torch.equal(x + block.cv2(block.cv1(x)), block(x)))
+    print("by hand and by the block, largest difference:", difference(x + block.cv2(block.cv1(x)), block(x)))
     block.cv2.bn.weight.zero_()
     print("a silent block hands its input on unchanged:", torch.equal(block(x), x))
 x.requires_grad_()
@@ -337,7 +356,8 @@ x = torch.randn(1, 64, 10, 10)
 with torch.no_grad():
     deep = block.m[1](block.m[0](block.cv1(x)))  # (1, 32, 10, 10)
     past = block.cv2(x)  # (1, 32, 10, 10)
-    print("by hand equal:", torch.equal(block.cv3(torch.cat((deep, past), 1)), block(x)))
+    joined = block.cv3(torch.cat((deep, past), 1))  # (1, 64, 10, 10)
+    print("by hand and by the block, largest difference:", difference(joined, block(x)))
 chain = nn.Sequential(Bottleneck(64, 64, expansion=1.0), Bottleneck(64, 64, expansion=1.0))
 older = BottleneckCSP(64, 64, 2)
 print(f"parameters: C3 {count(block):,}, its older form {count(older):,}, the chain {count(chain):,}")
@@ -380,7 +400,7 @@ spp = SPP(256, 256).eval()
 spp.load_state_dict(sppf.state_dict())
 x = torch.randn(1, 256, 20, 20)
 with torch.no_grad():
-    print("SPPF equal to SPP with the same weights:", torch.equal(sppf(x), spp(x)))
+    print("SPPF and SPP with the same weights, largest difference:", difference(sppf(x), spp(x)))
 print("values looked at for each cell: SPP", 5**2 + 9**2 + 13**2, "and SPPF", 3 * 5**2)
 print("the widest window in pixels of the picture:", 13 * 32)
 
@@ -551,8 +571,10 @@ def detail(feature):
     means = F.avg_pool2d(feature, 2)
     return feature - F.interpolate(means, scale_factor=2)
 
-for k in (11, 6, 13):
-    print(f"layer {k:2}: any detail within 2x2 blocks:", bool(detail(seen[k]).abs().max() > 1e-4))
+most = {k: detail(seen[k]).abs().max().item() for k in (11, 6, 13)}
+for k, value in most.items():
+    print(f"layer {k:2}: the largest detail within 2x2 blocks is {approx(value)}")
+assert most[11] < 1e-4 and min(most[6], most[13]) > 0.5
 
 # %% [markdown]
 # **What to notice**
@@ -596,7 +618,7 @@ with torch.no_grad():
 cut = flat.view(1, 3, 85, 80, 80)  # the channels in three parts of 85
 turned = cut.permute(0, 1, 3, 4, 2)  # (1, 3, 80, 80, 85): the 85 numbers last
 print(tuple(flat.shape), "->", tuple(cut.shape), "->", tuple(turned.shape))
-print("equal to the head's:", torch.equal(turned, outputs[24][0]))
+print("by hand and by the head, largest difference:", difference(turned, outputs[24][0]))
 print("anchor 2, number 4 is channel", 2 * 85 + 4, torch.equal(turned[0, 2, :, :, 4], flat[0, 2 * 85 + 4]))
 
 # %%
@@ -638,7 +660,8 @@ print("anchors are learnt:", "layers.24.anchors" in dict(model.named_parameters(
 for stride in (8, 16, 32):
     print(f"stride {stride:2}: objectness starts {math.log(8 / (640 / stride) ** 2):.4f} lower")
 starts = [level.bias.view(3, 85)[:, 4].sigmoid().max() for level in model.detect.m]
-print("objectness starts below one in ten, at every level:", all(start < 0.1 for start in starts))
+print("so a cell starts by saying, at most:", *(approx(start, ".4f") for start in starts))
+assert max(starts) < 0.1
 
 # %% [markdown]
 # ## 16. Counting parameters and FLOPs by hand

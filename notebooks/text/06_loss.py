@@ -37,7 +37,7 @@ import torch
 from torch.nn import functional
 
 import yolo_lite as yl
-from walkthrough import IouPlayground, LossExplorer, row, show_bars
+from walkthrough import IouPlayground, LossExplorer, approx, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
 from yolo_lite.boxes import IOU_KINDS
 from yolo_lite.loss.focal import binary_loss, focal_weight, smooth_targets
@@ -68,8 +68,9 @@ show_bars({"box": parts.box, "obj": parts.obj, "cls": parts.cls}, title="the los
 levels = criterion.levels(maps, batch.targets)
 matches = [level.matches for level in levels]
 for name in ("box", "obj", "cls"):
-    added = sum(getattr(level, name) for level in levels)
-    print(f"{name}: the three grids add up to the loss: {torch.isclose(added, getattr(parts, name)).item()}")
+    added, whole = sum(getattr(level, name) for level in levels), getattr(parts, name)
+    print(f"{name}: the three grids together {approx(added, '.4f')}, the loss {approx(whole, '.4f')}")
+    assert torch.isclose(added, whole)
 print("what a level keeps:", ", ".join(levels[0]._fields))
 
 # %% [markdown]
@@ -97,7 +98,7 @@ leaves = [raw.clone().requires_grad_() for raw in maps]
 gradients = torch.autograd.grad(criterion(leaves, batch.targets).total, leaves)
 for stride, gradient in zip(model.strides, gradients):
     felt = [int((gradient[..., part] != 0).any(-1).sum()) for part in (slice(0, 4), slice(4, 5), slice(5, 85))]
-    print(f"stride {stride:2}: predictions that feel a pull on box {felt[0]}, objectness {felt[1]}, class {felt[2]}")
+    print(f"stride {stride:2}: predictions with a gradient on box {felt[0]}, objectness {felt[1]}, class {felt[2]}")
 
 # %% [markdown]
 # **What to notice**
@@ -133,9 +134,12 @@ print("the same 85 numbers:", torch.equal(picked[k], raw[tuple(place)]))
 boxes = decode_matches(picked, match.anchor_wh)  # (m, 4)
 s = picked[k, :4].sigmoid()
 by_hand = torch.cat((2 * s[:2] - 0.5, (2 * s[2:]) ** 2 * match.anchor_wh[k]))
-print("by hand equal to decode_matches:", torch.allclose(by_hand, boxes[k]))
+for way, box in {"by hand": by_hand, "by decode_matches": boxes[k]}.items():
+    print(f"{way}:", ", ".join(f"{side} {approx(value, '.4f')}" for side, value in zip("xywh", box)))
 pixels = yl.bbox_iou(boxes * 16, match.box * 16)
-print("the same overlap in pixels as in cells:", torch.allclose(pixels, levels[1].overlap, atol=1e-5))
+difference = (pixels - levels[1].overlap).abs().max()
+print("overlap in pixels and in cells, largest difference:", approx(difference, ".0e"))
+assert torch.allclose(by_hand, boxes[k]) and difference < 1e-5
 
 # %% [markdown]
 # Let us see some, on the picture. The largest object of picture 2 on the coarse grid, and what the prediction of each
@@ -256,7 +260,8 @@ playground
 
 # %%
 box = 0.05 * sum((1 - level.overlap).mean() for level in levels)
-print("box loss by hand equal to the library's:", torch.isclose(box, parts.box).item())
+print(f"box loss by hand {approx(box, '.4f')}, by the library {approx(parts.box, '.4f')}")
+assert torch.isclose(box, parts.box)
 show_histogram(torch.cat([level.overlap for level in levels]), title="CIoU of the matched predictions", x_label="CIoU")
 
 # %% [markdown]
@@ -277,7 +282,7 @@ for t in (1.0, 0.0):
     p = z.sigmoid()
     by_hand = -t * p.log() - (1 - t) * (1 - p).log()
     library = binary_loss(z, torch.full_like(z, t))
-    print(f"t = {t:.0f}:", [f"{x:.4f}" for x in by_hand.tolist()], "library:", torch.allclose(by_hand, library))
+    print(f"t = {t:.0f}:", *(f"{x:.4f}" for x in by_hand), " by the library:", *(f"{x:.4f}" for x in library))
 
 # %% [markdown]
 # Written like this it breaks. A computer's $\sigma(200)$ is exactly 1, so $\ln(1 - p)$ is $-\infty$. Put together on
@@ -295,8 +300,8 @@ def bce(z, t):
 z, t = torch.tensor([200.0, -200.0, 0.5]), torch.tensor([0.0, 0.0, 1.0])
 p = z.sigmoid()
 print("from probabilities:", (-t * p.log() - (1 - t) * (1 - p).log()).tolist()[:2])
-print("from logits:       ", bce(z, t).tolist()[:2])
-print("equal to the library's:", torch.allclose(bce(z, t), binary_loss(z, t)))
+print("from logits:       ", [round(x, 4) for x in bce(z, t).tolist()])
+print("by the library:    ", [round(x, 4) for x in binary_loss(z, t).tolist()])
 
 # %% [markdown]
 # ## 6. Objectness: how good is my box?
@@ -339,11 +344,13 @@ def learnt(target, rate=4.0, steps=300):
 
 # %%
 confidence = {"target: the overlap": learnt(overlap), "target: 1": learnt(torch.ones_like(overlap))}
+mine, spread, best = [answers_for == target for target in range(len(batch.targets))], [], []
 for name, p in confidence.items():
-    mine = [answers_for == target for target in range(len(batch.targets))]
-    best = all(overlap[m][p[m].argmax()] == overlap[m].max() for m in mine)
-    print(f"{name}: confidences differ by more than 0.01: {bool(p.max() - p.min() > 0.01)};",
-          f"the surest prediction of every object has its best box: {best}")
+    spread.append(p.max() - p.min())
+    best.append(sum(int(overlap[m][p[m].argmax()] == overlap[m].max()) for m in mine))
+    print(f"{name}: confidences differ by up to {approx(spread[-1])};",
+          f"the surest prediction has the best box for {approx(best[-1], 'd')} of {len(mine)} objects")
+assert spread[0] > 0.3 and spread[1] < 0.01 and best[0] > 20 and best[1] < 12
 order = overlap.argsort()
 show_series({name: p[order] for name, p in confidence.items()}, overlap[order], "what confidence means",
             "overlap of the prediction's box", "confidence learnt")
@@ -357,7 +364,10 @@ show_series({name: p[order] for name, p in confidence.items()}, overlap[order], 
 # target has no bottom:
 
 # %%
-print("some matched predictions have a negative CIoU:", bool((torch.cat([x.overlap for x in levels]) < 0).any()))
+all_overlaps = torch.cat([level.overlap for level in levels])  # (264,)
+negative = int((all_overlaps < 0).sum())
+print(f"matched predictions with a negative CIoU: {approx(negative, 'd')}, the lowest is {approx(all_overlaps.min())}")
+assert all_overlaps.min() < -0.03
 for z in (-10.0, -100.0, -1000.0):
     print(f"target -0.1, logit {z:6.0f}: loss {bce(torch.tensor(z), torch.tensor(-0.1)):.1f}")
 
@@ -369,8 +379,10 @@ for z in (-10.0, -100.0, -1000.0):
 # %%
 target = overlap.clone().requires_grad_()
 slope = torch.autograd.grad(functional.binary_cross_entropy_with_logits(start, target, reduction="sum"), target)[0]
-print("the slope in the target is -z:", torch.allclose(slope, -start, atol=1e-5))
-print("matched predictions for which a better box would cost objectness loss:", f"{(slope > 0).float().mean():.0%}")
+print("the slope in the target and -z, largest difference:", approx((slope + start).abs().max(), ".0e"))
+costly = (slope > 0).float().mean()
+print("matched predictions for which a better box would cost objectness loss:", approx(costly, ".0%"))
+assert torch.allclose(slope, -start, atol=1e-5) and costly > 0.95
 print("the library's objectness target carries a gradient:", levels[0].objectness.requires_grad)
 
 # %% [markdown]
@@ -383,7 +395,8 @@ print("the library's objectness target carries a gradient:", levels[0].objectnes
 positive = sum(int((level.objectness > 0).sum()) for level in levels)
 everything = sum(level.objectness.numel() for level in levels)
 print(f"{matched} matches, {everything - matched} predictions without one: {(everything - matched) / everything:.2%}")
-print("more matches than positive targets (negative overlaps are clamped to 0):", matched > positive)
+print(f"positive targets: {approx(positive, 'd')} (negative overlaps are clamped to 0)")
+assert 0.9 * matched < positive < matched
 show_feature_maps({"objectness targets of picture 2, stride 32": levels[2].objectness}, image_index=2)
 
 # %% [markdown]
@@ -393,7 +406,9 @@ show_feature_maps({"objectness targets of picture 2, stride 32": levels[2].objec
 # %%
 for stride, raw, level in zip(model.strides, maps, levels):
     mean, count = bce(raw[..., 4], level.objectness).mean(), raw[..., 4].numel()
-    print(f"stride {stride:2}: mean over {count:6} predictions by hand:", torch.isclose(mean, level.obj_mean).item())
+    print(f"stride {stride:2}: mean over {count:6} predictions", approx(mean, ".5f"), "by hand,",
+          approx(level.obj_mean, ".5f"), "by the library")  # fmt: skip
+    assert torch.isclose(mean, level.obj_mean)
 
 # %% [markdown]
 # What about a picture without any object? Then all targets are 0, and box and class loss are 0, because there is
@@ -402,7 +417,7 @@ for stride, raw, level in zip(model.strides, maps, levels):
 # %%
 zeros = [torch.zeros(1, 3, size, size, 85) for size in (80, 40, 20)]  # all logits 0
 empty = criterion(zeros, torch.zeros(0, 6))
-print(f"box {empty.box:.1f}, cls {empty.cls:.1f}, obj greater than 0: {bool(empty.obj > 0)}")
+print(f"box {empty.box:.1f}, cls {empty.cls:.1f}, obj {empty.obj:.2f}")
 
 # %% [markdown]
 # ### Two objects, one prediction
@@ -468,11 +483,11 @@ def trained(loss):
 wanted = torch.tensor([1.0, 1.0, 0.0])
 free, z_free = trained(lambda z: bce(z, wanted).sum())
 cake, z_cake = trained(lambda z: -(wanted * z.log_softmax(0)).sum())
-right = bool(((z_free.sigmoid() > 0.5) == wanted.bool()).all())
-shares = [round(x, 2) for x in z_cake.softmax(0)[:2].tolist()]
-print(f"sigmoid: all three answers right: {right}, loss below 0.05: {free < 0.05}")
-print(f"softmax: person and athlete stop at {shares}, and the loss at {cake:.2f}")
-print(f"that is 2 ln 2 = {2 * math.log(2):.4f}, which no softmax can go below")
+for name, p, cost in (("sigmoid", z_free.sigmoid(), free), ("softmax", z_cake.softmax(0), cake)):
+    shares = ", ".join(f"{label} {approx(x)}" for label, x in zip(classes, p))
+    print(f"{name}: {shares}; the loss is then {approx(cost, '.4f')}")
+print(f"2 ln 2 = {2 * math.log(2):.4f}, which no softmax can go below")
+assert free < 0.05 and 2 * math.log(2) < cake < 1.4
 
 # %% [markdown]
 # The label files of this tour name only one class for each object. Still the sigmoid is the safer choice: datasets
@@ -487,7 +502,8 @@ for raw, m in zip(maps, matches):
     logits = raw[m.image, m.anchor, m.row, m.col, 5:]  # (m, 80)
     wanted = functional.one_hot(m.cls, 80).float()  # (m, 80)
     total += bce(logits, wanted).mean()
-print("class loss by hand equal to the library's:", torch.isclose(0.5 * total, parts.cls).item())
+print(f"class loss by hand {approx(0.5 * total, '.4f')}, by the library {approx(parts.cls, '.4f')}")
+assert torch.isclose(0.5 * total, parts.cls)
 
 # %% [markdown]
 # With a single class there is nothing to choose: objectness says it all. Then the class loss is left out, and its
@@ -534,8 +550,8 @@ show_table(["stride", "predictions a picture", "balance", "weight of one, x 10,0
 adapting = model.criterion(yl.Hyperparameters(), autobalance=True)
 adapting(zeros, twins)
 b = [0.9999 * b + 0.0001 / math.log(2) for b in (4.0, 1.0, 0.4)]  # all logits 0: every mean is ln 2
-by_hand = torch.tensor([b[0] / b[1], 1.0, b[2] / b[1]])
-print("after one step, by hand equal to the library's:", torch.allclose(adapting.balance, by_hand, atol=1e-6))
+print("after one step, by hand:       ", [round(b[0] / b[1], 4), 1.0, round(b[2] / b[1], 4)])
+print("after one step, by the library:", [round(x, 4) for x in adapting.balance.tolist()])
 
 # %% [markdown]
 # ## 10. Gains: three losses in one sum
@@ -549,8 +565,8 @@ hyp = yl.Hyperparameters()
 without = {"box": parts.box / hyp.box, "obj": parts.obj / hyp.obj, "cls": parts.cls / hyp.cls}
 gained = {name: getattr(parts, name) for name in without}
 share = [float(p["box"] / sum(p.values())) for p in (without, gained)]
-print("without gains the box loss is more than three quarters of the sum:", share[0] > 0.75)
-print("with gains it is less than half of it:", share[1] < 0.5)
+print(f"without gains the box loss is {approx(share[0], '.0%')} of the sum, with gains {approx(share[1], '.0%')}")
+assert share[0] > 0.75 and share[1] < 0.5
 row(show_bars(without, title="without gains"), show_bars(gained, title="with gains"))
 
 # %% [markdown]
@@ -578,8 +594,8 @@ show_table(["grids", "classes", "pixels", "box", "obj", "cls", "predictions a pi
 
 # %%
 (_, _, _, _, obj_640, cls_80, at_640), (_, _, _, _, obj_320, _, at_320), (*_, cls_20, _) = rows[:3]
-print("objectness, weight of one prediction at 320 and 640 equal:", math.isclose(obj_320 / at_320, obj_640 / at_640))
-print("class, weight of one class of 20 and of 80 equal:", math.isclose(cls_20 / 20, cls_80 / 80))
+print(f"objectness, weight of one prediction: {obj_320 / at_320:.3e} at 320 pixels, {obj_640 / at_640:.3e} at 640")
+print(f"class, weight of one class: {cls_20 / 20:.3e} of 20, {cls_80 / 80:.3e} of 80")
 
 # %% [markdown]
 # One factor is left. Box, objectness and class are means over the batch. Their sum is multiplied by the **batch
@@ -595,7 +611,8 @@ print("class, weight of one class of 20 and of 80 equal:", math.isclose(cls_20 /
 one = torch.tensor([[0, 0, 0.5, 0.5, 0.1, 0.12]])
 two = torch.cat((one, one + torch.tensor([[1, 0, 0, 0, 0, 0]])))  # the same object in picture 1
 single, double = criterion(zeros, one), criterion([raw.repeat(2, 1, 1, 1, 1) for raw in zeros], two)
-print("the parts stay:", [torch.isclose(a, b).item() for a, b in zip(single[1:], double[1:])])
+for name, once, twice in zip(("box", "obj", "cls"), single[1:], double[1:]):
+    print(f"{name}: once {once:.3f}, twice {twice:.3f}")
 print(f"the total grows by a factor of {double.total / single.total:.1f}")
 
 # %% [markdown]
@@ -619,16 +636,20 @@ explorer
 
 # %%
 pulls = dict(zip(explorer.result.now.terms, explorer.result.now.norms.norm(dim=1).tolist()))
-print("who pulls, hardest first:", sorted(pulls, key=pulls.get, reverse=True))
-silent = torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid()
-print("confidence below 0.05 before any training:", f"{(silent < 0.05).float().mean():.0%}", "of the predictions")
-z, yes = torch.tensor([-1.0]), torch.ones(1)
-print("a weight of 2 doubles a yes:", torch.allclose(binary_loss(z, yes, pos_weight=2.0), 2 * bce(z, yes)))
+print("length of the gradient:", ", ".join(f"{name} {approx(pull, '.4f')}" for name, pull in pulls.items()))
+silent = (torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid() < 0.05).float().mean()
+print("confidence below 0.05 before any training:", approx(silent, ".1%"), "of the predictions")
+assert pulls["box"] > 2 * pulls["cls"] > 3 * pulls["obj"] and silent > 0.95
 explorer.box = 0.2
 now, usual = explorer.result.now.parts, explorer.result.default.parts
 print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
 print(explorer.as_code())
 explorer.reset()
+
+# %%
+z, yes = torch.tensor([-1.0]), torch.ones(1)
+for weight in (1.0, 2.0):
+    print(f"obj_pw or cls_pw {weight:.0f}: a yes at logit -1 costs {binary_loss(z, yes, pos_weight=weight).item():.3f}")
 
 # %% [markdown]
 # ## 11. The whole loss with pencil and paper
@@ -672,7 +693,7 @@ positive, negative = smooth_targets(0.1)
 print(f"label_smoothing 0.1: right class {positive}, others {negative}; the default is {hyp.label_smoothing}")
 z = torch.linspace(-2, 8, 1001).double()
 curves = {f"target {t}": binary_loss(z, torch.full_like(z, t)) for t in (1.0, positive)}
-print("target 1: lowest at the largest logit there is:", int(curves["target 1.0"].argmin()) == 1000)
+print(f"target 1: lowest at {z[curves['target 1.0'].argmin()]:.2f}, the largest logit there is")
 print(f"target 0.95: lowest at {z[curves['target 0.95'].argmin()]:.2f}, by hand ln(0.95 / 0.05) = {math.log(19):.2f}")
 show_series(curves, z, "class loss of the right class", "logit", "BCE")
 
@@ -719,7 +740,7 @@ for z, t in [(2.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
     p_t, alpha_t = (p, 0.25) if t else (1 - p, 0.75)
     by_hand = -alpha_t * (1 - p_t) ** 2 * math.log(p_t)
     library = binary_loss(torch.tensor(z).double(), torch.tensor(t).double(), gamma=2.0).item()
-    print(f"FL({z:.0f}, {t:.0f}) = {library:.5e}, by hand the same: {math.isclose(library, by_hand, rel_tol=1e-6)}")
+    print(f"FL({z:.0f}, {t:.0f}) = {library:.5e}, by hand {by_hand:.5e}")
 
 # %% [markdown]
 # Now the sum that started it: 100,000 silent predictions that say $p = 0.01$, and 100 objects that get only $p = 0.1$.
@@ -778,7 +799,8 @@ by_level = [level_by_hand(raw, match, b) for raw, match, b in zip(mine, matches,
 box, obj, cls = (sum(terms) for terms in zip(*by_level))
 total = 4 * (box + obj + cls)  # four pictures
 for name, value in {"box": box, "obj": obj, "cls": cls, "total": total}.items():
-    print(f"{name:5} by hand equal to the library's: {abs(value - getattr(parts, name)).item() < 1e-5}")
+    print(f"{name:5} by hand {approx(value, '.4f')}, by the library {approx(getattr(parts, name), '.4f')}")
+    assert abs(value - getattr(parts, name)) < 1e-5
 
 # %% [markdown]
 # The same value could be luck. The same *gradient*, in all 8.6 million numbers of the maps, is not: it is what
@@ -789,7 +811,8 @@ by_hand = torch.autograd.grad(total, mine)
 print("numbers in the maps:", sum(raw.numel() for raw in maps))
 for stride, ours, theirs in zip(model.strides, by_hand, gradients):
     error = (ours - theirs).norm() / theirs.norm()
-    print(f"stride {stride:2}: gradients equal to a hundred-thousandth of their length: {bool(error < 1e-5)}")
+    print(f"stride {stride:2}: the gradients differ by {approx(error, '.0e')} of their length")
+    assert error < 1e-5
 
 # %% [markdown]
 # ## Questions
