@@ -11,7 +11,7 @@ import torch
 
 from tests.train.runs import HYP, SIZE, WITHOUT_NORM, digest, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.train.distributed import World, mean_over_processes, started, wrapped
+from yolo_lite.train.distributed import World, distributed, mean_over_processes, wrapped
 
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -94,9 +94,9 @@ def test_as_many_processes_as_before(out):
 FAILING = """
 import torch
 from tests.train.runs import new_run
-from yolo_lite.train.distributed import started
+from yolo_lite.train.distributed import distributed
 torch.set_num_threads(1)
-with started() as world:
+with distributed() as world:
     trainer = new_run(epochs=1, val=0)
     if world.rank == 1:
         trainer.model.layers[0].register_forward_hook(lambda module, inputs, output: output * torch.nan)
@@ -113,7 +113,7 @@ def test_an_error_in_one_process_ends_both(tmp_path):
 
 def test_alone_everything_stays_as_it_is():
     model, values = tiny(), torch.ones(2)
-    with started() as world:
+    with distributed() as world:
         assert world == World() == World.current()
     assert wrapped(model, World()) is model
     assert mean_over_processes(values) is values

@@ -1,6 +1,7 @@
 """evaluate: how well a detector finds the objects of a labelled dataset."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from yolo_lite.augment.geometry import to_original
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
+from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
 from yolo_lite.detect.coco import coco_average_precision
 from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input
@@ -39,7 +41,9 @@ def evaluate(
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
-    Runs where the model's weights are, and leaves the model as it was.
+    Runs where the model's weights are, and leaves the model as it was. Images that cannot be read are left out, with
+    their labels: ``Metrics.left_out`` names them, and the figures are those of the others. A dataset with strict=True
+    raises instead.
 
     Args:
         loader: batches of unaugmented images, as ``create_dataloader`` gives them.
@@ -48,7 +52,8 @@ def evaluate(
         conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts.
         progress: draws a bar.
     Raises:
-        ValueError: no images, no labels, another number of classes than the model's, or mixed images.
+        ValueError: no images, no labels, another number of classes than the model's, or mixed images. DatasetError: an
+            image of a strict dataset that cannot be read.
 
     >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
@@ -62,9 +67,11 @@ def evaluate(
     _check_dataset(model, getattr(loader, "dataset", None))
     stopwatch = Stopwatch(model)
     results: list[ImageResult] = []
+    left_out: dict[str, Problem] = {}
     with inference(model):
         for batch in tqdm(loader, desc="evaluate", disable=not progress):
             _check_batch(model, batch)
+            left_out |= {problem.path: problem for problem in batch.unreadable}
             with stopwatch.measure("preprocess"):
                 images = network_input(batch.images, model)
             with stopwatch.measure("inference"):
@@ -72,10 +79,13 @@ def evaluate(
             with stopwatch.measure("nms"):
                 found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
             results += _in_original_pixels(batch, found)
+    left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone never came here
     if not results:
-        raise ValueError("the loader gave no images: check the dataset and its split")
+        why = f"not one can be read: {next(iter(left_out.values()))}" if left_out else "check the dataset and its split"
+        raise ValueError(f"the loader gave no images: {why}")
     seconds = Seconds(**{stage: total / len(results) for stage, total in stopwatch.seconds.items()})
-    return summarise(results, tuple(model.names), rule, seconds)
+    metrics = summarise(results, tuple(model.names), rule, seconds)
+    return replace(metrics, left_out=tuple(left_out.values()))
 
 
 def summarise(
