@@ -64,7 +64,7 @@ class World(NamedTuple):
 def distributed() -> Iterator[World]:
     """Joins the processes that ``torchrun`` started, inside the with statement; alone, does nothing.
 
-    A script that trains on several GPUs makes its Trainer in it, and runs by ``torchrun --nproc_per_node 2 script.py``::
+    A script for several GPUs makes its Trainer in it; ``torchrun --nproc_per_node 2 script.py`` runs it::
 
         with yl.distributed() as world:
             trainer = yl.Trainer(model, "data.yaml", out_dir="run", epochs=100).fit()
@@ -104,8 +104,8 @@ def require_joined() -> None:
     """Raises ValueError where every one of several processes would train by itself, into one folder."""
     if is_unjoined():
         raise ValueError(
-            f"this is one of {os.environ['WORLD_SIZE']} processes (WORLD_SIZE), and nobody joined them: each would train "
-            "a model of its own. Make the Trainer inside `with yl.distributed():`"
+            f"this is one of {os.environ['WORLD_SIZE']} processes (WORLD_SIZE), and nobody joined them: each would "
+            "train a model of its own. Make the Trainer inside `with yl.distributed():`"
         )
 
 
