@@ -94,8 +94,8 @@ def least_size(model: nn.Module, loader: YoloLoader, options: TrainOptions) -> i
         ways += [f"batch_size={batch_size}" for batch_size in _without_single_images(sampler)]
         raise ValueError(
             f"the smallest batch of an epoch has 1 image ({sampler.num_images} images, {sampler.batch_size} to a "
-            f"batch), and of {height} x {width} pixels the last layers see a map of one cell (stride {stride}): "
-            f"BatchNorm needs more than one value per channel. Use {' or '.join(ways) or 'more images'}"
+            f"batch), and of {height} x {width} pixels (stride {stride}) a BatchNorm layer gets one value per channel, "
+            f"which has no deviation to learn from. Use {' or '.join(ways) or 'more images'}"
         )
     if not options.multi_scale:
         return 0
