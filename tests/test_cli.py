@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.data.yolo_folders import write_folder
 from yolo_lite import __version__
 from yolo_lite.cli import GROUPS, main
 from yolo_lite.cli.drawing import PALETTE, draw_detections
@@ -423,6 +424,22 @@ def test_anchors_that_do_not_fit_are_replaced(run: Any, shapes: Path, tmp_path: 
     answer = run("anchors", "--data", shapes, *arguments)
     assert "best possible recall 0.0000" in answer.out
     assert "the suggested anchors miss fewer objects" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"), [(["0 .5 .5 .5 .01"] * 3, 1), (["0 .5 .5 .001 .001"], 0), (["0 .5 .5 .5 .01", ""], 1)]
+)
+def test_anchors_stay_where_few_shapes_are_known(run: Any, tmp_path: Path, rows: list[str], found: int) -> None:
+    write_folder(tmp_path, {f"{place}.png": row for place, row in enumerate(rows)})
+    answer = run("anchors", "--data", tmp_path)
+    assert answer.code == 0
+    assert "keep the anchors in use" in answer.out.splitlines()[-1]
+    assert f"found {found} among" in answer.out.splitlines()[-1]
+    assert "suggested" not in run("anchors", "--data", tmp_path, "--json").json
+    refused = run("anchors", "--data", tmp_path, "--fit", 2)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--fit 2: 6 anchors need as many" in refused.err
+    assert f"found {found} among" in refused.err
 
 
 def test_anchors_without_objects(run: Any, tmp_path: Path) -> None:
