@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.data.test_unreadable import damaged_jpeg
 from tests.data.yolo_folders import write_folder
 from yolo_lite import __version__
 from yolo_lite.cli import GROUPS, main
@@ -253,6 +254,23 @@ def test_val_bad_labels_are_left_out_or_strictly_refused(run: Any, weights: Path
     strict = run("val", "--weights", weights, "--data", folder, "--img-size", 96, "--strict")
     assert (strict.code, strict.out) == (1, "")
     assert "class 99" in strict.err
+
+
+def test_val_damaged_images_are_left_out_or_strictly_refused(run: Any, weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    export_shapes(folder, ("val",), size=96, count=3)
+    damaged = sorted((folder / "images" / "val").iterdir())[1]
+    damaged.write_bytes(damaged_jpeg(96, 96))  # its header is good
+    arguments = ("val", "--weights", weights, "--data", folder, "--img-size", 96, "--batch-size", 1)
+    lenient = run(*arguments)
+    assert (lenient.code, lenient.err.count(str(damaged))) == (0, 1)
+    assert "2 images, coco rule" in lenient.out
+    assert "1 images left out" in lenient.out
+    assert str(damaged) in lenient.out
+    assert [entry["path"] for entry in run(*arguments, "--json").json["left_out"]] == [str(damaged)]
+    strict = run(*arguments, "--strict")
+    assert (strict.code, strict.out) == (1, "")
+    assert str(damaged) in strict.err
 
 
 def test_val_image_size_that_cannot_be(run: Any, weights: Path, shapes: Path) -> None:

@@ -14,7 +14,7 @@ from yolo_lite.data.loader import create_dataloader
 from yolo_lite.data.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train import checks, prepare
+from yolo_lite.train import prepare
 from yolo_lite.train.distributed import World
 from yolo_lite.train.trainer import Trainer
 
@@ -382,7 +382,7 @@ def test_rectangles_keep_their_order():
         Trainer(tiny(), Shapes("train", SIZE, 8), image_weights=True, **rect)
     alone = Trainer(tiny(), Shapes("train", SIZE, 8), **rect)
     with pytest.raises(ValueError, match="which several processes"):
-        checks.check_datasets(alone.model, alone.train_set, None, alone.options, World(0, 2))
+        prepare.check_datasets(alone.model, alone.train_set, None, alone.options, World(0, 2))
 
 
 def test_a_finished_dataset_need_not_be_described_again():

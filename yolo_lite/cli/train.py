@@ -55,6 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """`yolo-lite train`; returns the exit code."""
+    from yolo_lite.data.report import DatasetError
     from yolo_lite.train.diagnose import TrainingError
     from yolo_lite.train.distributed import distributed
     from yolo_lite.train.state import run_folder
@@ -66,6 +67,11 @@ def run_train(options: argparse.Namespace) -> int:
     with distributed() as world, _speaking(world.is_main):
         try:
             return _train(options, world, out_dir)
+        except DatasetError as error:
+            if options.debug or not getattr(options, "strict", False):
+                raise
+            print(f"yolo-lite train: {error}", file=sys.stderr)
+            return 1
         except TrainingError as error:
             if options.debug:
                 raise

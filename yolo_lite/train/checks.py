@@ -1,7 +1,6 @@
-"""Before hours are spent: an error for what cannot be trained, with what to do, and messages for likely mistakes."""
+"""Before hours are spent: are there objects to learn from, and enough values for BatchNorm?"""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,52 +9,10 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import EpochSampler, YoloLoader
 from yolo_lite.detect.inference import inference
 from yolo_lite.loss.anchors import object_sizes
-from yolo_lite.train.distributed import World
 from yolo_lite.train.options import TrainOptions
 
 
-def check_datasets(
-    model: nn.Module, train: YoloDataset, val: YoloDataset | None, options: TrainOptions, world: World
-) -> list[str]:
-    """An error for data that cannot be trained on, messages for what may be a mistake."""
-    if model.num_classes != train.num_classes:
-        raise ValueError(
-            f"the model has {model.num_classes} classes, the dataset {train.num_classes}: "
-            f"create the model with num_classes={train.num_classes}"
-        )
-    _require_objects(train)
-    if train.rect and (options.image_weights or world.size > 1):
-        what = "image_weights" if options.image_weights else "several processes"
-        raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
-    messages = []
-    if tuple(model.names) != tuple(train.names):
-        messages.append(
-            f"names: the model calls its classes {_listed(model.names)}, the dataset {_listed(train.names)}: "
-            "detections will bear the model's names (create_model takes names=)"
-        )
-    if val is None:
-        return [*messages, "validation: none, as no data was given for it; every epoch counts as the best"]
-    if val.augment:
-        raise ValueError("the validation images must be as they are: make their dataset with augment=False")
-    if val.num_classes != train.num_classes:
-        raise ValueError(
-            f"the dataset for training has {train.num_classes} classes, that for validation {val.num_classes}"
-        )
-    if not val.labels.num_objects:
-        raise ValueError(f"none of the {len(val)} validation images has a label: there is nothing to compare with")
-    both = len(set(train.paths) & set(val.paths))
-    if both:
-        messages.append(
-            f"validation: {both} of its {len(val)} images are trained on too, so its figures say little: pass val="
-        )
-    return messages
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-
-
-def _require_objects(dataset: YoloDataset) -> None:
+def require_objects(dataset: YoloDataset) -> None:
     """Raises ValueError where there is nothing to learn from, with what was left out."""
     if (object_sizes(dataset, dataset.img_size) > 0).all(1).any():
         return

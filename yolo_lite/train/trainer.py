@@ -128,7 +128,7 @@ class Trainer:
         self.dtype = prepare.weights_dtype(model)
         self.sources = [prepare.source_name(source) for source in (train, val)]
         self.train_set, self.val_set = prepare.open_datasets(train, val, model, hyp, options)
-        self.messages = checks.check_datasets(model, self.train_set, self.val_set, options, self.world)
+        self.messages = prepare.check_datasets(model, self.train_set, self.val_set, options, self.world)
         if auto_anchors:
             self.messages += prepare.fit_anchors(model, self.train_set, hyp, options)
         self.layout = torch.channels_last if options.channels_last else torch.contiguous_format
