@@ -265,7 +265,7 @@ def test_val_damaged_images_are_left_out_or_strictly_refused(run: Any, weights: 
     lenient = run(*arguments)
     assert (lenient.code, lenient.err.count(str(damaged))) == (0, 1)
     assert "2 images, coco rule" in lenient.out
-    assert "1 images left out" in lenient.out
+    assert "1 left out" in lenient.out
     assert str(damaged) in lenient.out
     assert [entry["path"] for entry in run(*arguments, "--json").json["left_out"]] == [str(damaged)]
     strict = run(*arguments, "--strict")

@@ -303,7 +303,7 @@ def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, argument
     code, said, told = run(*arguments, "--epochs", 2, "--out", tmp_path / "out")
     assert code == 0
     assert told.count(str(trained)) == told.count(str(validated)) == 1
-    assert f"1 training images could not be read, others took their place: {trained}" in said
+    assert f"could not be read, others took their place: 1 ({trained})" in said
     document = json.loads(run("--resume", tmp_path / "out", "--json")[1])
     assert document["unreadable"] == [str(trained)]
     for number, path in enumerate((trained, validated)):

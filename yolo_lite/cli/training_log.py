@@ -138,8 +138,8 @@ def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: boo
         print(f"stopped early: nothing better for {trainer.options.patience} epochs")
     if said["unreadable"]:
         more = " ..." if len(said["unreadable"]) > SHOWN else ""
-        which = ", ".join(said["unreadable"][:SHOWN])
-        print(f"{len(said['unreadable'])} training images could not be read, others took their place: {which}{more}")
+        which = ", ".join(said["unreadable"][:SHOWN]) + more
+        print(f"images that could not be read, others took their place: {len(said['unreadable'])} ({which})")
     weights = shlex.quote(said["best_weights"])
     print(f"best weights: {weights}")
     print(f"use them: yolo-lite predict IMAGE --weights {weights} --img-size {trainer.options.img_size}")

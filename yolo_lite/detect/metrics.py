@@ -88,5 +88,5 @@ class Metrics:
         if self.left_out:
             more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
             which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
-            lines.append(f"{len(self.left_out)} images left out, as they cannot be read: {which}{more}")
+            lines.append(f"{len(self.left_out)} left out, as not every image can be read: {which}{more}")
         return "\n".join(lines)
