@@ -17,6 +17,8 @@ import pytest
 import torch
 import yaml
 
+from tests.data.test_unreadable import damaged_jpeg
+from tests.data.yolo_folders import write_folder
 from yolo_lite import __version__
 from yolo_lite.cli import GROUPS, main
 from yolo_lite.cli.drawing import PALETTE, draw_detections
@@ -342,6 +344,23 @@ def test_val_bad_labels_are_left_out_or_strictly_refused(run: Any, weights: Path
     assert "class 99" in strict.err
 
 
+def test_val_damaged_images_are_left_out_or_strictly_refused(run: Any, weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    export_shapes(folder, ("val",), size=96, count=3)
+    damaged = sorted((folder / "images" / "val").iterdir())[1]
+    damaged.write_bytes(damaged_jpeg(96, 96))  # its header is good
+    arguments = ("val", "--weights", weights, "--data", folder, "--img-size", 96, "--batch-size", 1)
+    lenient = run(*arguments)
+    assert (lenient.code, lenient.err.count(str(damaged))) == (0, 1)
+    assert "2 images, coco rule" in lenient.out
+    assert "1 left out" in lenient.out
+    assert str(damaged) in lenient.out
+    assert [entry["path"] for entry in run(*arguments, "--json").json["left_out"]] == [str(damaged)]
+    strict = run(*arguments, "--strict")
+    assert (strict.code, strict.out) == (1, "")
+    assert str(damaged) in strict.err
+
+
 def test_val_image_size_that_cannot_be(run: Any, weights: Path, shapes: Path) -> None:
     answer = run("val", "--weights", weights, "--data", shapes, "--img-size", 100)
     assert answer.code == 2
@@ -511,6 +530,22 @@ def test_anchors_that_do_not_fit_are_replaced(run: Any, shapes: Path, tmp_path: 
     answer = run("anchors", "--data", shapes, *arguments)
     assert "best possible recall 0.0000" in answer.out
     assert "the suggested anchors miss fewer objects" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"), [(["0 .5 .5 .5 .01"] * 3, 1), (["0 .5 .5 .001 .001"], 0), (["0 .5 .5 .5 .01", ""], 1)]
+)
+def test_anchors_stay_where_few_shapes_are_known(run: Any, tmp_path: Path, rows: list[str], found: int) -> None:
+    write_folder(tmp_path, {f"{place}.png": row for place, row in enumerate(rows)})
+    answer = run("anchors", "--data", tmp_path)
+    assert answer.code == 0
+    assert "keep the anchors in use" in answer.out.splitlines()[-1]
+    assert f"found {found} among" in answer.out.splitlines()[-1]
+    assert "suggested" not in run("anchors", "--data", tmp_path, "--json").json
+    refused = run("anchors", "--data", tmp_path, "--fit", 2)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--fit 2: 6 anchors need as many" in refused.err
+    assert f"found {found} among" in refused.err
 
 
 def test_anchors_without_objects(run: Any, tmp_path: Path) -> None:

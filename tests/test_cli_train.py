@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.data.test_unreadable import damaged_jpeg
+from tests.data.yolo_folders import write_image
 from yolo_lite.cli import main
 from yolo_lite.cli.options import Parser
 from yolo_lite.cli.train import add_fields, free_folder
@@ -281,3 +283,62 @@ def test_a_run_of_the_command_is_a_run_of_the_library(run: Any, arguments: list[
     assert run(*arguments, "--out", tmp_path / "out")[0] == 0
     trainer = Trainer.resume(tmp_path / "out")
     assert (trainer.epoch, trainer.history[0]["epoch"], trainer.options.img_size) == (1, 0, 64)
+
+
+# ---- data that people have -------------------------------------------------------------------------------------------
+
+
+def damage(folder: Path, split: str, index: int) -> Path:
+    """One picture of a copy whose header is good and whose body is not."""
+    path = sorted((folder / "images" / split).iterdir())[index]
+    path.write_bytes(damaged_jpeg(64, 64))
+    return path
+
+
+def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    export_shapes(data, ("train", "val"), size=64, count=16)
+    trained, validated = damage(data, "train", 2), damage(data, "val", 3)
+    arguments[1] = str(data)
+    code, said, told = run(*arguments, "--epochs", 2, "--out", tmp_path / "out")
+    assert code == 0
+    assert told.count(str(trained)) == told.count(str(validated)) == 1
+    assert f"could not be read, others took their place: 1 ({trained})" in said
+    document = json.loads(run("--resume", tmp_path / "out", "--json")[1])
+    assert document["unreadable"] == [str(trained)]
+    for number, path in enumerate((trained, validated)):
+        code, said, told = run(*arguments, "--strict", "--out", tmp_path / f"strict{number}")
+        assert (code, said) == (1, "")
+        assert str(path) in told.splitlines()[-1]
+        write_image(path, 64, 64)  # a good one
+
+
+def test_going_on_by_a_checkpoint_and_with_a_finished_run(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(*arguments, "--epochs", 2, "--stop-after", "1e-6", "--out", out)[0] == 0
+    code, said, told = run("--resume", out / "last.safetensors")
+    assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)
+    assert "going on in epoch 1, after 1 batches" in told
+    before = (out / "state.safetensors").read_bytes()
+    code, said, told = run("--resume", out)
+    assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)
+    assert "finished, after 2 of 2 epochs" in told
+    assert f"yolo-lite train --weights {out / 'last.safetensors'}" in told
+    assert "going on" not in told
+    assert (out / "state.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(["2"], 2), (["0", "1", "2"], [0, 1, 2]), (["1"], 1), (["2", "0"], [2, 0])]
+)
+def test_layers_to_freeze(run: Any, arguments: list[str], tmp_path: Path, given: list[str], kept: Any) -> None:
+    assert run(*arguments, "--freeze", *given, "--out", tmp_path / "out")[0] == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["freeze"] == kept
+
+
+@pytest.mark.parametrize("given", [["0", "3"], ["9"], ["0", "-1"], ["a"]])
+def test_layers_that_cannot_be_frozen(run: Any, arguments: list[str], tmp_path: Path, given: list[str]) -> None:
+    code, _, told = run(*arguments, "--freeze", *given, "--out", tmp_path / "out")
+    assert code == 2
+    assert "freeze" in told.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

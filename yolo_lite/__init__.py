@@ -26,6 +26,7 @@ from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.registry import register_layer
 from yolo_lite.model.unpickle import CheckpointError
 from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.train.distributed import distributed
 from yolo_lite.train.trainer import StepState, Trainer
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ __all__ = [
     "build_targets",
     "create_dataloader",
     "create_model",
+    "distributed",
     "evaluate",
     "iou_gradient",
     "iou_terms",

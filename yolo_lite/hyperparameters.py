@@ -118,6 +118,24 @@ class Hyperparameters:
             raise ValueError(f"{where}: {error}") from None
 
     @classmethod
+    def of(cls, given: "Hyperparameters | Mapping[str, Any] | str | Path | None") -> "Hyperparameters":
+        """From what a user gives: these, a dict of some of them, a YAML file's path; None = the defaults.
+
+        >>> Hyperparameters.of({"box": 0.1}).box
+        0.1
+        """
+        if isinstance(given, Hyperparameters):
+            return given
+        if given is None or isinstance(given, Mapping):
+            return cls.from_dict(given or {})
+        if isinstance(given, str | Path):
+            return cls.from_yaml(given)
+        raise ValueError(
+            f"hyp must be Hyperparameters, a dict of names and numbers, or the path of a YAML file, "
+            f"not {type(given).__name__}"
+        )
+
+    @classmethod
     def from_yaml(cls, path: str | Path) -> "Hyperparameters":
         """From a YAML file of ``name: number`` lines, an official ``hyp.*.yaml`` for example."""
         try:

@@ -476,7 +476,7 @@ def test_places(folder):
 
 
 def test_a_file_deleted_meanwhile_is_named(folder):
-    dataset = YoloDataset(folder, 64, augment=True)
+    dataset = YoloDataset(folder, 64, augment=True, strict=True)
     (folder / "images" / "train" / "b.png").unlink()
     (folder / "images" / "train" / "d.jpg").write_bytes(b"gone")
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.data.yolo_folders import write_folder, write_image
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import EpochSampler, collate, create_dataloader, safe_context
+from yolo_lite.data.report import DatasetError
 from yolo_lite.hyperparameters import Hyperparameters
 
 PROJECT = Path(__file__).parents[2]
@@ -116,12 +117,26 @@ def test_forking_is_not_the_default():
     assert safe_context() in ("forkserver", "spawn")
 
 
-def test_an_error_in_a_worker_names_the_file(tmp_path):
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_file_that_is_gone_is_named(tmp_path, strict):
+    """By the process that asks, not by the worker that met it."""
     write_folder(tmp_path, {"a.png": "", "b.png": ""})
-    loader = create_dataloader(tmp_path, 1, workers=1, img_size=32)
+    loader = create_dataloader(tmp_path, 1, workers=1, img_size=32, strict=strict)
     (tmp_path / "images" / "train" / "b.png").unlink()
 
-    with pytest.raises(FileNotFoundError, match=r"b\.png: no such image file"):
+    if strict:
+        with pytest.raises(DatasetError, match=r"b\.png: no such image file"):
+            list(loader)
+    else:
+        with pytest.warns(UserWarning, match=r"b\.png: no such image file"):
+            assert len(list(loader)) == 1
+
+
+def test_an_error_in_a_worker_is_raised(dataset):
+    loader = create_dataloader(dataset, 1, workers=1)
+    loader.batch_sampler.order = lambda epoch: np.array([99])
+
+    with pytest.raises(IndexError, match="image 99 of a dataset of 9"):
         list(loader)
 
 

@@ -195,7 +195,23 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"this is no picture")
     with pytest.raises(ValueError, match=r"broken\.jpg"):
-        predict(BrightSpot(), [picture(), path])
+        predict(BrightSpot(), path)
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        predict(BrightSpot(), [path, path])  # nothing is left
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        predict(BrightSpot(), [picture(), path], strict=True)
+
+
+def test_a_broken_file_of_several_is_left_out_and_named(tmp_path: Path) -> None:
+    broken, gone = tmp_path / "broken.jpg", tmp_path / "gone.png"
+    broken.write_bytes(b"this is no picture")
+    with pytest.warns(UserWarning, match=r"2 of 4 images .*broken\.jpg.*gone\.png"):
+        found = predict(BrightSpot(), [picture(), broken, gone, picture()], img_size=64)
+    assert [len(each) for each in found] == [1, 0, 0, 1]  # in the order of the images
+    assert [bool(each.unreadable) for each in found] == [False, True, True, False]
+    assert str(broken) in str(found[1])
+    assert found[1].named() == []
+    assert found[1].xyxy.shape == (0, 4)
 
 
 def test_a_folder_gets_a_sentence(tmp_path: Path) -> None:

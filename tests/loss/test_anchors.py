@@ -159,11 +159,57 @@ def test_anchors_that_cannot_be_beaten_stay_though_they_miss_objects() -> None:
 
 
 def test_suggestion_from_a_dataset() -> None:
-    with pytest.raises(ValueError, match="9 anchors need as many objects of different sizes, found 3"):
-        suggest_anchors(Images(), COCO_ANCHORS, keep_above=1)
+    kept = suggest_anchors(Images(), COCO_ANCHORS, keep_above=1)
+    assert "9 anchors need as many objects of different sizes, found 3 among 3" in kept.no_search
     suggestion = suggest_anchors(Images(), COCO_ANCHORS[:, :1] / 100, generations=10)
     assert suggestion.anchors.shape == (3, 1, 2)
     assert suggestion.replace
+
+
+@pytest.mark.parametrize(
+    ("wh", "too_small"),
+    [
+        ([[100, 3]], 0),  # one object
+        ([[100, 3]] * 50, 0),  # all the same
+        ([[100 + i, 3] for i in range(8)], 0),  # one less than anchors
+        ([[1.5, 1], [1, 1.9]], 2),
+        ([[100 + i, 3] for i in range(8)] + [[1 + i / 20, 1] for i in range(9)], 9),  # enough, but too small
+    ],
+)
+def test_anchors_stay_where_fewer_shapes_are_known(wh: list, too_small: int) -> None:
+    wh = np.array(wh, float)
+    suggestion = suggest_anchors(wh, COCO_ANCHORS)
+    assert not suggestion.replace
+    assert torch.equal(suggestion.anchors, COCO_ANCHORS)
+    assert suggestion.num_too_small == too_small
+    different = len({tuple(size) for size in wh.tolist() if max(size) >= MIN_SIDE})
+    assert "9 anchors need as many" in suggestion.no_search
+    assert f"found {different} among {len(wh)}" in str(suggestion)
+    with pytest.raises(ValueError, match=r"different sizes|at least 1"):
+        kmeans_anchors(wh[(wh >= MIN_SIDE).any(1)], 9)
+
+
+def test_as_many_shapes_as_anchors_are_searched() -> None:
+    suggestion = suggest_anchors(np.array([[100.0 + i, 3] for i in range(9)]), COCO_ANCHORS, generations=5)
+    assert suggestion.replace
+    assert suggestion.no_search == ""
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_other_numbers_of_anchors(levels: int) -> None:
+    wh = np.array([[100.0 + i, 3] for i in range(2 * levels - 1)])
+    suggestion = suggest_anchors(wh, np.full((levels, 2, 2), 7.0) + np.arange(2), generations=5)
+    assert f"{2 * levels} anchors need" in str(suggestion)
+
+
+def test_boxes_of_a_dataset_without_area_are_passed_over() -> None:
+    images = Images()
+    images.labels = LabelStore.build([images.labels.of(0), images.labels.of(1), images.labels.of(2)])
+    images.labels.boxes[0, 2] = 1e-46
+    images.labels.boxes[1, 3] = float("nan")
+    suggestion = suggest_anchors(images, COCO_ANCHORS / 100)
+    assert (suggestion.replace, suggestion.num_too_small) == (False, 2)
+    assert len(suggestion.before.best_ratio) == 1
 
 
 @pytest.mark.parametrize(

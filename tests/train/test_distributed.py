@@ -11,7 +11,7 @@ import torch
 
 from tests.train.runs import HYP, SIZE, WITHOUT_NORM, digest, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.train.distributed import World, mean_over_processes, started, wrapped
+from yolo_lite.train.distributed import World, distributed, mean_over_processes, wrapped
 
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -94,9 +94,9 @@ def test_as_many_processes_as_before(out):
 FAILING = """
 import torch
 from tests.train.runs import new_run
-from yolo_lite.train.distributed import started
+from yolo_lite.train.distributed import distributed
 torch.set_num_threads(1)
-with started() as world:
+with distributed() as world:
     trainer = new_run(epochs=1, val=0)
     if world.rank == 1:
         trainer.model.layers[0].register_forward_hook(lambda module, inputs, output: output * torch.nan)
@@ -113,7 +113,7 @@ def test_an_error_in_one_process_ends_both(tmp_path):
 
 def test_alone_everything_stays_as_it_is():
     model, values = tiny(), torch.ones(2)
-    with started() as world:
+    with distributed() as world:
         assert world == World() == World.current()
     assert wrapped(model, World()) is model
     assert mean_over_processes(values) is values
@@ -124,3 +124,84 @@ def test_alone_everything_stays_as_it_is():
 def test_sync_bn_needs_cuda():
     with pytest.raises(ValueError, match="sync_bn needs CUDA"):
         wrapped(tiny(), World(0, 2), sync_bn=True)
+
+
+# ------------------------------------------------------------------------------------------- a script of one's own
+
+OWN_SCRIPT = """
+import json, sys, warnings
+from pathlib import Path
+import torch
+import yolo_lite as yl
+from tests.train.runs import TINY
+from tests.train.test_inputs import OPTIONS
+torch.set_num_threads(1)
+out, data = Path(sys.argv[1]), sys.argv[2]
+
+def train():
+    options = {**OPTIONS, "epochs": 2, "batch_size": 1, "nominal_batch": 4}
+    trainer = yl.Trainer(yl.create_model(TINY, names=("a", "b"), seed=0), data, out_dir=out / "run", **options)
+    return trainer.fit()
+"""
+JOINED = """
+with yl.distributed() as world, warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    trainer = train()
+    loader = yl.create_dataloader(data, 2, split="val", img_size=64)
+    answer = {
+        "size": world.size,
+        "batches": len(trainer.loader),
+        "unreadable": sorted(problem.path for problem in trainer.unreadable),
+        "warned": sorted(str(each.message).split(": ")[0] for each in said if "takes its place" in str(each.message)),
+        "weights": sum(p.detach().double().sum().item() for p in trainer.model.parameters()),
+        "map": yl.evaluate(trainer.ema.model, loader).map,
+        "validated": trainer.validate().map if world.is_main else None,
+    }
+    (out / f"own-{world.rank}.json").write_text(json.dumps(answer))
+assert not torch.distributed.is_initialized()
+"""
+
+
+def own_script(tmp_path: Path, body: str) -> subprocess.CompletedProcess:
+    from tests.train.test_inputs import damaged_run
+
+    if not (tmp_path / "data").exists():
+        damaged_run(tmp_path / "data")  # two damaged images for training
+    (tmp_path / "own.py").write_text(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n{OWN_SCRIPT}{body}")
+    return torchrun(str(tmp_path / "own.py"), str(tmp_path), str(tmp_path / "data"))
+
+
+def test_a_script_that_joins_its_processes(tmp_path):
+    done = own_script(tmp_path, JOINED)
+    assert done.returncode == 0, done.stderr[-4000:]
+    main, other = said(tmp_path, "own")
+    assert main["size"] == other["size"] == 2
+    assert main["batches"] == other["batches"] == 4  # eight images, one of them in each process and batch
+    assert main["weights"] == other["weights"]
+    assert main["map"] == other["map"] == main["validated"]
+    damaged = [str(tmp_path / "data" / "images" / "train" / name) for name in ("2.jpg", "7.jpg")]
+    assert main["unreadable"] == other["unreadable"] == damaged  # whichever process met them
+    assert main["warned"] == other["warned"] == damaged
+
+
+def test_a_script_that_joins_nobody_is_stopped(tmp_path):
+    done = own_script(tmp_path, "train()")
+    assert done.returncode != 0
+    assert "this is one of 2 processes (WORLD_SIZE)" in done.stderr
+    assert "with yl.distributed():" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_going_on_with_a_run_needs_the_processes_joined_too(tmp_path, monkeypatch):
+    from tests.train.runs import new_run, resumed_run
+
+    new_run(tmp_path, epochs=1, val=0).save()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ValueError, match="one of 2 processes"):
+        resumed_run(tmp_path)
+    monkeypatch.delenv("RANK")  # a variable of a cluster's, not of a launcher
+    assert resumed_run(tmp_path, val=0).world == World()
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert resumed_run(tmp_path, val=0).world == World()

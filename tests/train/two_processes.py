@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import distributed
 
 from tests.train.runs import HYP, WITHOUT_NORM, new_run, resumed_run, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.train.distributed import World, started
+from yolo_lite.train.distributed import World, distributed
 from yolo_lite.train.trainer import Trainer
 
 
@@ -97,8 +96,8 @@ def frozen(world: World, out_dir: Path) -> None:
 
 def main(out_dir: Path) -> None:
     torch.set_num_threads(1)
-    with started() as world:
-        assert distributed.get_backend() in ("gloo", "undefined")
+    with distributed() as world:
+        assert torch.distributed.get_backend() in ("gloo", "undefined")
         for part in (gradients, shards, runs, frozen):
             part(world, out_dir)
 

@@ -45,6 +45,7 @@ def run_val(options: argparse.Namespace) -> int:
     """`yolo-lite val`; returns the exit code."""
     from yolo_lite.data.dataset import YoloDataset
     from yolo_lite.data.loader import create_dataloader
+    from yolo_lite.data.report import DatasetError
     from yolo_lite.detect.evaluate import evaluate
     from yolo_lite.detect.inference import input_size
 
@@ -63,9 +64,14 @@ def run_val(options: argparse.Namespace) -> int:
     if options.strict and dataset.report:
         print(dataset.report, file=sys.stderr)
         return 1
+    dataset.strict = options.strict  # of an image that turns out to be damaged when it is read
     loader = create_dataloader(dataset, options.batch_size, workers=pick_workers(options.workers, len(dataset)))
     thresholds = {name: getattr(options, name) for name in ("conf_thres", "iou_thres", "max_det")}
-    metrics = evaluate(model, loader, options.rule, **thresholds, progress=show_progress())
+    try:
+        metrics = evaluate(model, loader, options.rule, **thresholds, progress=show_progress())
+    except DatasetError as error:
+        print(f"yolo-lite val: {error}", file=sys.stderr)
+        return 1
     if options.json:
         settings = {
             name: getattr(options, name) for name in ("weights", "data", "split", "img_size", "batch_size", "rect")

@@ -156,6 +156,9 @@ def run_anchors(options: argparse.Namespace) -> int:
     model = open_model(options.weights or "yolov5n")
     options.img_size = options.img_size or input_size(model)
     wh = object_sizes(source, options.img_size)  # (n, 2)
+    wh = wh[(wh > 0).all(1)]
+    if not len(wh):
+        raise ValueError(f"{options.data}: not one object in {options.split} has an area: there is nothing to fit to")
     in_use, strides = model.anchors.float(), [int(stride) for stride in model.strides]
     found, verdict = _better(wh, in_use, options)
     fits = {"in use": (in_use, anchor_fit(wh, in_use, options.anchor_t))}
@@ -180,17 +183,21 @@ def run_anchors(options: argparse.Namespace) -> int:
 
 def _better(wh: "Tensor", in_use: "Tensor", options: argparse.Namespace) -> tuple["Tensor | None", str]:
     """Anchors to use instead, or None; and a sentence on why."""
-    from yolo_lite.loss.anchors import MIN_SIDE, evolve_anchors, kmeans_anchors, suggest_anchors
+    from yolo_lite.loss.anchors import evolve_anchors, kmeans_anchors, searchable, suggest_anchors, too_few_sizes
 
     if options.fit:
-        large_enough = wh[(wh >= MIN_SIDE).any(1)]
-        start = kmeans_anchors(large_enough, options.fit * len(in_use), options.seed)
-        evolved = evolve_anchors(large_enough, start, options.generations, options.seed, options.anchor_t)
+        count = options.fit * len(in_use)
+        no_search = too_few_sizes(wh, count)
+        if no_search:
+            raise ValueError(f"--fit {options.fit}: {no_search} ({options.fit} for each of {len(in_use)} strides)")
+        sizes = searchable(wh)
+        start = kmeans_anchors(sizes, count, options.seed)
+        evolved = evolve_anchors(sizes, start, options.generations, options.seed, options.anchor_t)
         return evolved.anchors.reshape(len(in_use), -1, 2), "fitted to these objects, for a model's .yaml:"
     suggestion = suggest_anchors(wh, in_use, options.img_size, options.anchor_t, options.generations, options.seed)
     if suggestion.replace:
         return suggestion.anchors, "the suggested anchors miss fewer objects; for a model's .yaml:"
-    return None, "keep the anchors in use (--fit 3 looks for others all the same)"
+    return None, f"keep the anchors in use ({suggestion.no_search or '--fit 3 looks for others all the same'})"
 
 
 def _fit_dict(anchors: "Tensor", fit: "AnchorFit") -> dict[str, Any]:

@@ -44,7 +44,8 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help=help_set)
     help_out = "folder of the run; left out: the next free runs/train-N"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help_out)
-    help_resume = "go on with the run in this folder, with its own settings; --data says where its data lie now"
+    help_resume = "go on with the run in this folder (or of this last.safetensors), with its own settings; --data says "
+    help_resume += "where its data lie now"
     parser.add_argument("--resume", type=Path, metavar="DIR", help=help_resume)
     help_stop = "stop after so much training (validation does not count), validate, save; --resume goes on later"
     parser.add_argument("--stop-after", type=positive, metavar="S", help=help_stop)
@@ -54,14 +55,23 @@ def add_commands(commands: Commands) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """`yolo-lite train`; returns the exit code."""
+    from yolo_lite.data.report import DatasetError
     from yolo_lite.train.diagnose import TrainingError
-    from yolo_lite.train.distributed import started
+    from yolo_lite.train.distributed import distributed
+    from yolo_lite.train.state import run_folder
 
     _check(options)
+    if options.resume:
+        options.resume = run_folder(options.resume)
     out_dir = options.resume or options.out or free_folder(RUNS)
-    with started() as world, _speaking(world.is_main):
+    with distributed() as world, _speaking(world.is_main):
         try:
             return _train(options, world, out_dir)
+        except DatasetError as error:
+            if options.debug or not getattr(options, "strict", False):
+                raise
+            print(f"yolo-lite train: {error}", file=sys.stderr)
+            return 1
         except TrainingError as error:
             if options.debug:
                 raise
@@ -135,12 +145,21 @@ def field_comments(cls: type) -> dict[str, str]:
 
 def _reading(kind: Any) -> dict[str, Any]:
     """How argparse reads a type: a Literal as choices, a bool as --name and --no-name."""
+    if kind == int | tuple[int, ...]:
+        return {"type": int, "metavar": "N", "nargs": "+", "action": _OneOrSeveral}
     kinds = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is Literal:
         return {"choices": kinds}
     if len(kinds) == 1:  # the other was None
         return _reading(kinds[0])
     return {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind, "metavar": _METAVARS[kind]}
+
+
+class _OneOrSeveral(argparse.Action):
+    """One number stays a number, several become a tuple."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else tuple(values))
 
 
 _METAVARS: dict[Callable, str] = {int: "N", float: "X", str: "NAME"}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yolo_lite.detect.metrics import Metrics
     from yolo_lite.train.trainer import EpochResult, StepState, Trainer
 
+SHOWN = 5  # images that could not be read
 FIGURES = {"mAP50": "map50", "mAP": "map", "precision": "precision", "recall": "recall"}  # as said, and in JSON
 
 
@@ -51,7 +52,7 @@ class LineLog(Callback):
     def on_start(self, trainer: "Trainer") -> None:
         for message in trainer.messages:
             self._say(message)
-        if trainer.iteration:
+        if trainer.iteration and not trainer.finished:
             self._say(f"going on in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
 
     def on_epoch_end(self, trainer: "Trainer", result: "EpochResult") -> None:
@@ -102,6 +103,7 @@ def outcome(trainer: "Trainer", clock: Clock, cut: "Metrics | None") -> dict[str
         "best_weights": str(trainer.out_dir / BEST),
         "last_weights": str(trainer.out_dir / LAST),
         "messages": list(trainer.messages),
+        "unreadable": [problem.path for problem in trainer.unreadable],
     }
 
 
@@ -134,6 +136,10 @@ def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: boo
         )
     if said["stopped_early"]:
         print(f"stopped early: nothing better for {trainer.options.patience} epochs")
+    if said["unreadable"]:
+        more = " ..." if len(said["unreadable"]) > SHOWN else ""
+        which = ", ".join(said["unreadable"][:SHOWN]) + more
+        print(f"images that could not be read, others took their place: {len(said['unreadable'])} ({which})")
     weights = shlex.quote(said["best_weights"])
     print(f"best weights: {weights}")
     print(f"use them: yolo-lite predict IMAGE --weights {weights} --img-size {trainer.options.img_size}")

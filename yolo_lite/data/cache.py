@@ -16,6 +16,8 @@ import torch
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
+from yolo_lite.data.images import ImageError
+from yolo_lite.data.report import DatasetError
 
 THREADS = min(8, os.cpu_count() or 1)  # OpenCV decodes and resizes without holding Python's lock
 MEMORY_SHARE = 0.9  # of what is available may be filled
@@ -46,8 +48,13 @@ class RamCache:
         self._shape = torch.zeros((len(sizes), 2), dtype=torch.int64).share_memory_()  # height, width
         self._pixels = torch.empty(int(room.sum()), dtype=torch.uint8).share_memory_()
 
+        self._load = load
+
         def fill(index: int) -> None:
-            image = load(index)
+            try:
+                image = load(index)
+            except (ImageError, OSError):  # load() below meets it again, and whoever asks for this image hears of it
+                return
             first = self._start[index].item()
             self._pixels[first : first + image.size] = torch.from_numpy(image.reshape(-1))
             self._shape[index] = torch.tensor(image.shape[:2])
@@ -61,8 +68,10 @@ class RamCache:
         return self._pixels.nbytes
 
     def load(self, index: int) -> Image:
-        """A copy of the image, (H, W, 3) uint8 RGB."""
+        """A copy of the image, (H, W, 3) uint8 RGB; the error of reading it where it could not be read."""
         height, width = self._shape[index].tolist()
+        if height == 0:
+            return self._load(index)
         first = self._start[index].item()
         return self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
 
@@ -120,7 +129,13 @@ class DiskCache:
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: (re)placed below
             return np.load(file, allow_pickle=False)
         image = self._load(index)
-        write_atomically(file, image)
+        try:
+            write_atomically(file, image)
+        except OSError as error:  # of the cache, not of the image
+            raise DatasetError(
+                f"{self.folder}: cannot keep images there ({error.strerror or error}): make room, give another "
+                "cache_dir, or use no cache"
+            ) from None
         return image
 
     def _file_name(self, path: str) -> str:

@@ -19,9 +19,10 @@ from yolo_lite.augment.geometry import Geometry, resize_longest
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.data.cache import DiskCache, ImageCache, RamCache
-from yolo_lite.data.report import DatasetError, Report
+from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, sample_stages
 from yolo_lite.data.source import ImageSource, PathStore, open_source
+from yolo_lite.data.unreadable import READ_ERRORS, Reader, describe, is_of_the_machine
 from yolo_lite.hyperparameters import Hyperparameters
 
 SOURCE_MEMBERS = ("names", "paths", "sizes", "labels", "report", "read", "__len__")  # of the protocol ImageSource
@@ -35,6 +36,7 @@ class Sample(NamedTuple):
     labels: Tensor  # (n, 6) float32: 0 (the image's place in its batch), class, xc, yc, w, h normalised to the image
     path: str
     geometry: Geometry | None  # None where the image was warped or mixed
+    unreadable: tuple[Problem, ...] = ()  # images whose place others took, this one's or a partner's
 
 
 class Batch(NamedTuple):
@@ -44,6 +46,7 @@ class Batch(NamedTuple):
     targets: Tensor  # (n, 6) float32: image index, class, xc, yc, w, h normalised
     paths: tuple[str, ...]
     geometry: tuple[Geometry | None, ...]
+    unreadable: tuple[Problem, ...] = ()  # images that were replaced or left out
 
 
 class YoloDataset(Dataset[Sample]):
@@ -62,6 +65,8 @@ class YoloDataset(Dataset[Sample]):
         cache: keep resized images in "ram" or on "disk" (in ``cache_dir``, or the user's cache folder).
         single_cls: all objects are of one class.
         strict: raise where anything had to be left out, instead of warning.
+        replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
+            it ``dataset[i]`` raises, and loaders leave the image out. Left out: as ``augment``.
         progress: draws a bar while files are checked and cached.
     Raises:
         FileNotFoundError, DatasetError: see open_source. ValueError: an option that cannot be.
@@ -89,12 +94,14 @@ class YoloDataset(Dataset[Sample]):
         cache_dir: str | Path | None = None,
         single_cls: bool = False,
         strict: bool = False,
+        replace_unreadable: bool | None = None,
         progress: bool = False,
     ) -> None:
         _require_options(img_size, stride, seed, batch_size, cache)
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp = hyp or Hyperparameters()
         self.epoch = 0  # of dataset[i]
+        self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
         if isinstance(source, ImageSource):
             self.source = source
         elif isinstance(source, str | Path | Sequence):
@@ -133,6 +140,18 @@ class YoloDataset(Dataset[Sample]):
         epoch, index = key if isinstance(key, tuple) else (self.epoch, key)
         return self.sample(index, epoch)
 
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Sample | Problem]:
+        """The samples of a batch, as PyTorch's DataLoader asks for them; a Problem for what cannot be read."""
+        return [self._sample_or_problem(key) for key in keys]
+
+    def _sample_or_problem(self, key: int | tuple[int, int]) -> Sample | Problem:
+        try:
+            return self[key]
+        except READ_ERRORS as error:
+            if is_of_the_machine(error):
+                raise
+            return describe(self.paths[key[1] if isinstance(key, tuple) else key], error)
+
     def sample(self, index: int, epoch: int = 0) -> Sample:
         """Image ``index`` as it is in that epoch."""
         return self.apply(self.draw(index, epoch))
@@ -163,15 +182,24 @@ class YoloDataset(Dataset[Sample]):
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
-        return sample_stages(draw, self._load, self.shape(draw.index))
+        return sample_stages(draw, self._reader(), self.shape(draw.index))
 
     def apply(self, draw: SampleDraw) -> Sample:
-        """The sample that was drawn; no chance left."""
-        *_, last = self.stages(draw)
+        """The sample that was drawn; no chance left.
+
+        Raises:
+            ImageError, OSError: an image cannot be read, and is not to be replaced.
+        """
+        reader = self._reader()
+        *_, last = sample_stages(draw, reader, self.shape(draw.index))
         image = np.ascontiguousarray(last.image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
         labels = _normalised(last.objects, last.image.shape[:2])
         geometry = last.result if last.name == "letterbox" else None
-        return Sample(torch.from_numpy(image), torch.from_numpy(labels), self.paths[draw.index], geometry)
+        path = self.paths[reader.indices[0]]
+        return Sample(torch.from_numpy(image), torch.from_numpy(labels), path, geometry, tuple(reader.problems))
+
+    def _reader(self) -> Reader:
+        return Reader(self._load, self.paths, self.replace_unreadable, self.strict)
 
     def _load(self, index: int) -> Loaded:
         """An image, resized, and its objects in the pixels of that."""

@@ -6,7 +6,8 @@ alive from epoch to epoch, and a run can be resumed in the middle of one.
 
 import multiprocessing
 import operator
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
+from yolo_lite.data.report import SHOWN_PER_KIND, DatasetError, Problem, Report
 from yolo_lite.data.source import ImageSource
 
 ORDER = 1  # sets the draws of the order apart from those of the samples, which share seed and epoch
@@ -82,6 +84,12 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         """The batches of this process in an epoch, as indices."""
         return self._share(self.order(epoch))
 
+    @property
+    def smallest_batch(self) -> int:
+        """Images in the smallest batch of an epoch, of all processes."""
+        every = np.arange(self.num_images)
+        return min(len(batch) for rank in range(self.world_size) for batch in self._share(every, rank))
+
     def __len__(self) -> int:
         """Batches in a whole epoch of this process."""
         return len(self._share(np.arange(self.num_images)))
@@ -92,15 +100,17 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         for batch in self.batches(epoch)[start_batch:]:
             yield [(epoch, index) for index in batch.tolist()]
 
-    def _share(self, order: np.ndarray) -> list[np.ndarray]:
+    def _share(self, order: np.ndarray, rank: int | None = None) -> list[np.ndarray]:
+        """The batches of a process, this one if none is given."""
+        rank = self.rank if rank is None else rank
         if not (self.shuffle or self.weights is not None):
-            return self._cut(order, self.batch_size)[self.rank :: self.world_size]
+            return self._cut(order, self.batch_size)[rank :: self.world_size]
         groups = self._cut(order, self.batch_size * self.world_size)
         if groups and len(groups[-1]) < self.world_size:
             if len(groups) == 1:
                 raise ValueError(f"{self.num_images} images cannot be shared by {self.world_size} processes")
             groups[-2:] = [np.concatenate(groups[-2:])]
-        return [np.array_split(group, self.world_size)[self.rank] for group in groups]
+        return [np.array_split(group, self.world_size)[rank] for group in groups]
 
     def _cut(self, order: np.ndarray, size: int) -> list[np.ndarray]:
         end = len(order) // size * size if self.drop_last else len(order)
@@ -108,10 +118,19 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 class YoloLoader(DataLoader[Batch]):
-    """A DataLoader of a YoloDataset whose errors say what to do. ``len``: batches in an epoch."""
+    """A DataLoader of a YoloDataset whose errors say what to do. ``len``: batches in an epoch.
+
+    ``unreadable`` holds the images, by path, that could not be read when their turn came. Each is named in a warning
+    when it is found; a dataset with strict=True raises DatasetError instead. A batch of which no image can be read is
+    left out.
+    """
 
     dataset: YoloDataset
     batch_sampler: EpochSampler
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unreadable: dict[str, Problem] = {}
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The next pass over the loader is this epoch, from this batch on; the passes after it follow."""
@@ -119,11 +138,30 @@ class YoloLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            yield from super().__iter__()
+            for batch in super().__iter__():
+                for path in batch.paths:
+                    self.unreadable.pop(path, None)  # somebody put it back
+                self.note_unreadable(batch.unreadable)
+                if batch.paths:
+                    yield batch
         except (RuntimeError, EOFError, ConnectionError) as error:
             if _is_death_of_worker(error):
                 raise RuntimeError(WORKER_DIED) from error
             raise
+
+    def note_unreadable(self, problems: Iterable[Problem]) -> None:
+        """Keeps these, and warns of those that are new."""
+        for problem in problems:
+            if self.dataset.strict:
+                raise DatasetError(str(problem), Report(problems=(problem,)))
+            if problem.path in self.unreadable:
+                continue
+            self.unreadable[problem.path] = problem
+            if len(self.unreadable) <= SHOWN_PER_KIND:
+                warnings.warn(f"{problem} ({len(self.unreadable)} so far)", stacklevel=3)
+            elif len(self.unreadable) == SHOWN_PER_KIND + 1:
+                more = "more images cannot be read; loader.unreadable has them all"
+                warnings.warn(f"{problem}. From here on {more}", stacklevel=3)
 
 
 def _is_death_of_worker(error: Exception) -> bool:
@@ -201,12 +239,20 @@ def _set_up_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # 0 = no thread of its own
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(found: Sequence[Sample | Problem]) -> Batch:
     """Samples -> a batch; column 0 of the targets becomes the place of the image in the batch.
 
+    Args:
+        found: a Problem is an image that could not be read: it is left out. Without any sample the images are
+            (0, 3, 0, 0).
     Raises:
         ValueError: images of different sizes, with the sizes.
     """
+    samples = [sample for sample in found if isinstance(sample, Sample)]
+    unreadable = [problem for problem in found if isinstance(problem, Problem)]
+    unreadable += [problem for sample in samples for problem in sample.unreadable]
+    if not samples:
+        return Batch(torch.zeros(0, 3, 0, 0, dtype=torch.uint8), torch.zeros(0, 6), (), (), tuple(unreadable))
     if len({sample.image.shape for sample in samples}) > 1:
         sizes = ", ".join(f"{sample.path} {tuple(sample.image.shape[1:])}" for sample in samples)
         raise ValueError(f"images of different sizes cannot form a batch: {sizes}; letterbox them to one size")
@@ -218,4 +264,5 @@ def collate(samples: Sequence[Sample]) -> Batch:
         targets,
         tuple(sample.path for sample in samples),
         tuple(sample.geometry for sample in samples),
+        tuple(unreadable),
     )

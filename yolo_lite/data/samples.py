@@ -186,7 +186,13 @@ def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int]) -> Ite
     loaded = [load(index) for index in (draws.index, *draws.mosaic.partners)]
     mosaic = apply_mosaic([part.image for part in loaded], [part.objects for part in loaded], draws.mosaic, size)
     yield Stage("mosaic", mosaic.image, mosaic.objects, mosaic)
-    image, objects = apply_copy_paste(mosaic.image, mosaic.objects, draws.copy_paste)
+    copy_paste = _for_all(draws.copy_paste, mosaic.objects.num_objects)
+    image, objects = apply_copy_paste(mosaic.image, mosaic.objects, copy_paste)
     yield Stage("copy_paste", image, objects)
     warped = apply_warp(image, objects, draws.warp, size)  # shows the middle of the canvas
     yield Stage("warp", warped.image, warped.objects, warped)
+
+
+def _for_all(drawn: CopyPasteDraw, num_objects: int) -> CopyPasteDraw:
+    """An image that took the place of another may bring more objects than were drawn for: the others come last."""
+    return drawn._replace(order=(*drawn.order, *range(len(drawn.order), num_objects)))

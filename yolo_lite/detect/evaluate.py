@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from yolo_lite.augment.geometry import to_original
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
+from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
 from yolo_lite.detect.coco import coco_average_precision, require_coco
 from yolo_lite.detect.inference import Detector, Stopwatch, inference, network_input, trained_size
@@ -43,7 +45,9 @@ def evaluate(
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
-    Runs where the model's weights are, and leaves the model as it was.
+    Runs where the model's weights are, and leaves the model as it was. Images that cannot be read are left out, with
+    their labels: ``Metrics.left_out`` names them, and the figures are those of the others. A dataset with strict=True
+    raises instead.
 
     Args:
         loader: batches of unaugmented images, as ``create_dataloader`` gives them.
@@ -56,8 +60,8 @@ def evaluate(
     Warns:
         Names that differ, and images of another size than the model was trained at (half as much again, or more).
     Raises:
-        ValueError: no images, no labels, other classes than the model's, or mixed images.
-        ModuleNotFoundError: the rule "coco" without faster-coco-eval.
+        ValueError: no images, no labels, other classes than the model's, or mixed images. DatasetError: an image of a
+            strict dataset that cannot be read. ModuleNotFoundError: the rule "coco" without faster-coco-eval.
 
     >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
@@ -76,9 +80,11 @@ def evaluate(
         class_order = _matched_classes(model, dataset)
     stopwatch = Stopwatch(model)
     results: list[ImageResult] = []
+    left_out: dict[str, Problem] = {}
     with inference(model):
         for batch in tqdm(loader, desc="evaluate", disable=not progress):
             _check_batch(model, batch)
+            left_out |= {problem.path: problem for problem in batch.unreadable}
             with stopwatch.measure("preprocess"):
                 images = network_input(batch.images, model)
             with stopwatch.measure("inference"):
@@ -86,10 +92,13 @@ def evaluate(
             with stopwatch.measure("nms"):
                 found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
             results += _in_original_pixels(_renumbered(batch, class_order), found)
+    left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone never came here
     if not results:
-        raise ValueError("the loader gave no images: check the dataset and its split")
+        why = f"not one can be read: {next(iter(left_out.values()))}" if left_out else "check the dataset and its split"
+        raise ValueError(f"the loader gave no images: {why}")
     seconds = Seconds(**{stage: total / len(results) for stage, total in stopwatch.seconds.items()})
-    return summarise(results, tuple(model.names), rule, seconds)
+    metrics = summarise(results, tuple(model.names), rule, seconds)
+    return replace(metrics, left_out=tuple(left_out.values()))
 
 
 def summarise(

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import Curves, Rule
+
+SHOWN = 5  # images left out that str() names
 
 
 class Seconds(NamedTuple):
@@ -44,9 +47,10 @@ class Metrics:
     confusion: np.ndarray  # (C + 1, C + 1) int64, row = detected, column = true, the last = background
     curves: Curves  # one row per entry of per_class
     names: tuple[str, ...]  # of all C classes
-    num_images: int
-    num_labels: int
+    num_images: int  # that were read
+    num_labels: int  # in these
     seconds: Seconds
+    left_out: tuple[Problem, ...] = ()  # images that could not be read; their labels are not counted as missed
 
     @property
     def fitness(self) -> float:
@@ -61,6 +65,7 @@ class Metrics:
             "confusion": self.confusion.tolist(),
             "names": list(self.names),
             "seconds": self.seconds._asdict(),
+            "left_out": [{"path": problem.path, "message": problem.message} for problem in self.left_out],
         }
         if with_curves:
             values["curves"] = {name: curve.tolist() for name, curve in self.curves._asdict().items()}
@@ -79,4 +84,9 @@ class Metrics:
             for row in rows
         ]
         stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
-        return "\n".join([*lines, f"{self.num_images} images, {self.rule} rule; ms per image: {stages}"])
+        lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
+        if self.left_out:
+            more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
+            which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
+            lines.append(f"{len(self.left_out)} left out, as not every image can be read: {which}{more}")
+        return "\n".join(lines)

@@ -4,6 +4,7 @@ Shape letters: H W height and width of an image, n detections.
 """
 
 import os
+import warnings
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 from yolo_lite.augment.geometry import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.detect.inference import Detector, inference, input_size, network_input
 from yolo_lite.detect.nms import non_max_suppression
 
@@ -42,11 +44,14 @@ class Detections:
     conf: Tensor  # (n,) float32
     cls: Tensor  # (n,) int64
     names: tuple[str, ...]  # of all classes of the model
+    unreadable: str = ""  # why the image could not be read: nothing was looked for
 
     def __len__(self) -> int:
         return len(self.cls)
 
     def __str__(self) -> str:
+        if self.unreadable:
+            return f"not read: {self.unreadable}"
         counts = torch.bincount(self.cls, minlength=len(self.names)).tolist()
         found = [
             f"{count} {_plural(name) if count > 1 else name}"
@@ -75,6 +80,7 @@ def predict(
     max_det: int = 1000,
     batch_size: int = 16,
     auto: bool = True,
+    strict: bool = False,
 ) -> list[Detections]:
     """Finds the objects in images of any sizes, where the model's weights are. The model is left as it was.
 
@@ -87,12 +93,13 @@ def predict(
             training, where the model's metadata say it, else 640 (``input_size(model)``).
         auto: fill the shorter side up to the next stride only; without it every input is square.
         batch_size: inputs of one shape that run together.
+        strict: raise for one of several files that cannot be read, instead of leaving it out with a warning.
         conf_thres, iou_thres, classes, agnostic, max_det: see ``non_max_suppression``.
     Returns:
-        One Detections per image, in the order of the images.
+        One Detections per image, in the order of the images; empty, with ``unreadable``, for a file left out.
     Raises:
-        ValueError, FileNotFoundError: an input that is not an image, with its name or place in the list; an address,
-            as nothing is fetched here.
+        ValueError, OSError: an input that is not an image, with its name or place in the list; an address, as nothing
+            is fetched here; a single file, or all of several, that cannot be read.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", num_classes=2)
@@ -106,10 +113,20 @@ def predict(
     nms_options = {"classes": classes, "agnostic": agnostic, "max_det": max_det}
 
     found: dict[int, Detections] = {}
+    errors: list[Exception] = []
+    several = list_images(images)
+    strict = strict or several is not images  # one image was given
     waiting: dict[tuple[int, ...], list[_Input]] = {}  # inputs by shape, until there is a batch of them
     with inference(model):
-        for place, source in enumerate(list_images(images)):
-            image = to_rgb(source, f"image {place}")
+        for place, source in enumerate(several):
+            try:
+                image = to_rgb(source, f"image {place}")
+            except READ_ERRORS as error:
+                if strict:
+                    raise
+                errors.append(error)
+                found[place] = _not_read(error, model)
+                continue
             boxed = letterbox(image, size, auto=auto, stride=stride)
             same_shape = waiting.setdefault(boxed.image.shape, [])
             same_shape.append(_Input(place, boxed.image, Geometry(image.shape[:2], boxed.ratio, boxed.pad)))
@@ -117,7 +134,20 @@ def predict(
                 found |= _detect(model, waiting.pop(boxed.image.shape), conf_thres, iou_thres, nms_options)
         for same_shape in waiting.values():
             found |= _detect(model, same_shape, conf_thres, iou_thres, nms_options)
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    if errors:
+        warnings.warn(f"{len(errors)} of {len(found)} images left out: {_listed(errors)}", stacklevel=2)
     return [found[place] for place in sorted(found)]
+
+
+def _listed(errors: list[Exception], shown: int = 20) -> str:
+    more = f"; and {len(errors) - shown} more" if len(errors) > shown else ""
+    return "; ".join(map(str, errors[:shown])) + more
+
+
+def _not_read(error: Exception, model: Detector) -> Detections:
+    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0).long(), tuple(model.names), str(error))
 
 
 class _Input(NamedTuple):

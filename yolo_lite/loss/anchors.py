@@ -55,11 +55,13 @@ class AnchorSuggestion(NamedTuple):
     after: AnchorFit  # of ``anchors``
     replace: bool  # whether ``anchors`` are new
     num_too_small: int  # objects of less than 2 x 2 pixels, which took no part in the search
+    no_search: str = ""  # why no other anchors could be looked for, where they should have been
 
     def __str__(self) -> str:
         verdict = f"replace: {self.after}" if self.replace else "keep the anchors in use"
-        tiny = f" ({self.num_too_small} objects are smaller than {MIN_SIDE:g} pixels)" if self.num_too_small else ""
-        return f"in use: {self.before}; {verdict}{tiny}"
+        reasons = [self.no_search] if self.no_search else []
+        reasons += [f"{self.num_too_small} objects are smaller than {MIN_SIDE:g} pixels"] if self.num_too_small else []
+        return f"in use: {self.before}; {verdict}" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 class LabelledSizes(Protocol):
@@ -105,6 +107,29 @@ def object_sizes(dataset: LabelledSizes, img_size: int) -> Tensor:
     image_size = torch.from_numpy(np.asarray(dataset.sizes)[:, ::-1].astype(np.float32))  # (images, 2) width, height
     image_size = image_size * (img_size / image_size.amax(1, keepdim=True))
     return labels.boxes[:, 2:4].float() * image_size.repeat_interleave(labels.image_start.diff(), 0)
+
+
+def searchable(wh: Tensor) -> Tensor:
+    """The sizes that anchors are looked for with, of (n, 2): those of at least 2 pixels one way and more than 0 both.
+
+    >>> searchable(torch.tensor([[1.0, 1], [1, 3], [0, 9]]))
+    tensor([[1., 3.]])
+    """
+    return wh[(wh >= MIN_SIDE).any(1) & (wh > 0).all(1) & wh.isfinite().all(1)]
+
+
+def too_few_sizes(wh: Tensor, count: int) -> str:
+    """Why ``count`` anchors cannot be found for these sizes, (n, 2); "" where they can be.
+
+    >>> too_few_sizes(torch.tensor([[10.0, 20], [10, 20]]), count=9)
+    '9 anchors need as many objects of different sizes, found 1 among 2'
+    """
+    sizes = searchable(wh)
+    different = len(sizes.unique(dim=0)) if len(sizes) else 0
+    if different >= count:
+        return ""
+    least = f" of {MIN_SIDE:g} pixels or more" if len(sizes) < len(wh) else ""
+    return f"{count} anchors need as many objects of different sizes{least}, found {different} among {len(wh)}"
 
 
 def kmeans_anchors(wh: Tensor | np.ndarray, count: int, seed: int = 0) -> Tensor:
@@ -187,8 +212,9 @@ def suggest_anchors(
         keep_above: a best possible recall above this is good enough, and no search is made; 1 = always search.
     Returns:
         AnchorSuggestion. Both fits are measured on sizes jittered by 10 %; new anchors come only with a higher recall.
+        The ones in use stay where there are fewer different sizes than anchors; ``no_search`` says so.
     Raises:
-        ValueError: no objects, or fewer different sizes than anchors.
+        ValueError: no objects, or sizes given that are not positive. A dataset's boxes without area are passed over.
 
     >>> wh = np.random.default_rng(0).uniform(200, 220, (50, 2))
     >>> suggestion = suggest_anchors(wh, np.array([[[10.0, 13]], [[33, 23]]]), generations=20)
@@ -198,18 +224,25 @@ def suggest_anchors(
     in_use = _checked(anchors, "anchors")
     if in_use.ndim != 3:
         raise ValueError(f"anchors must be (levels, anchors, 2), not {tuple(in_use.shape)}")
-    is_sizes = isinstance(dataset_or_wh, Tensor | np.ndarray)
-    wh = _checked(dataset_or_wh if is_sizes else object_sizes(dataset_or_wh, img_size), "wh")
-    large_enough = (wh >= MIN_SIDE).any(1)
-    num_too_small = int((~large_enough).sum())
+    if isinstance(dataset_or_wh, Tensor | np.ndarray):
+        given = _checked(dataset_or_wh, "wh")
+    else:
+        given = object_sizes(dataset_or_wh, img_size)
+    wh = _checked(given[(given > 0).all(1) & given.isfinite().all(1)], "wh")
+    large_enough = searchable(wh)
+    num_too_small = len(given) - len(large_enough)
 
     jitter = np.random.default_rng(seed).uniform(*JITTER, (len(wh), 1))
     jittered = wh * torch.from_numpy(jitter).float()
     before = anchor_fit(jittered, in_use, anchor_t)
     if before.best_possible_recall > keep_above:
         return AnchorSuggestion(in_use, before, before, False, num_too_small)
-    start = kmeans_anchors(wh[large_enough], in_use[..., 0].numel(), seed)
-    found = evolve_anchors(wh[large_enough], start, generations, seed, anchor_t).anchors.reshape(in_use.shape)
+    count = in_use[..., 0].numel()
+    no_search = too_few_sizes(wh, count)
+    if no_search:
+        return AnchorSuggestion(in_use, before, before, False, num_too_small, no_search)
+    start = kmeans_anchors(large_enough, count, seed)
+    found = evolve_anchors(large_enough, start, generations, seed, anchor_t).anchors.reshape(in_use.shape)
     after = anchor_fit(jittered, found, anchor_t)
     if after.best_possible_recall > before.best_possible_recall:
         return AnchorSuggestion(found, before, after, True, num_too_small)

@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch import distributed as processes
 
 Value = TypeVar("Value")
 # How long the others wait for the main process, which validates alone. One that died is noticed by torchrun at once.
@@ -27,10 +28,10 @@ class World(NamedTuple):
 
     @classmethod
     def current(cls) -> "World":
-        """The processes that ``started`` has brought together; without that, one."""
-        if not (distributed.is_available() and distributed.is_initialized()):
+        """The processes that ``distributed`` has joined; without that, one."""
+        if not (processes.is_available() and processes.is_initialized()):
             return cls()
-        return cls(distributed.get_rank(), distributed.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))
+        return cls(processes.get_rank(), processes.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))
 
     @property
     def is_main(self) -> bool:
@@ -42,39 +43,70 @@ class World(NamedTuple):
         if self.size == 1:
             return value
         said = [value]
-        distributed.broadcast_object_list(said)
+        processes.broadcast_object_list(said)
         return said[0]
+
+    def gathered(self, value: Value) -> list[Value]:
+        """What each process says, in the order of their ranks, everywhere; anything that can be pickled."""
+        if self.size == 1:
+            return [value]
+        said: list[Any] = [None] * self.size
+        processes.all_gather_object(said, value)
+        return said
 
     def wait(self) -> None:
         """Until all processes have come here."""
         if self.size > 1:
-            distributed.barrier()
+            processes.barrier()
 
 
 @contextmanager
-def started() -> Iterator[World]:
-    """Joins the processes that ``torchrun`` started; alone, does nothing.
+def distributed() -> Iterator[World]:
+    """Joins the processes that ``torchrun`` started, inside the with statement; alone, does nothing.
 
+    A script for several GPUs makes its Trainer in it; ``torchrun --nproc_per_node 2 script.py`` runs it::
+
+        with yl.distributed() as world:
+            trainer = yl.Trainer(model, "data.yaml", out_dir="run", epochs=100).fit()
+            if world.is_main:  # the process that validates and saves
+                print(trainer.validate())
+
+    Processes that were joined already, by ``torch.distributed.init_process_group``, stay as they are.
     NCCL between GPUs, gloo between CPUs.
 
-    >>> with started() as world:
+    >>> with distributed() as world:
     ...     world.is_main
     True
     """
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
-        yield World()
+    if not is_unjoined():
+        yield World.current()
         return
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    processes.init_process_group(backend, timeout=PATIENCE)
     try:
         yield World.current()
-        distributed.barrier()  # nobody hangs up while another still listens
+        processes.barrier()  # nobody hangs up while another still listens
     finally:
-        distributed.destroy_process_group()
+        processes.destroy_process_group()
         gc.collect()  # models that average hold its threads too, which must not outlive the interpreter
+
+
+def is_unjoined() -> bool:
+    """Whether a launcher such as ``torchrun`` started several processes that know nothing of each other yet."""
+    several = int(os.environ.get("WORLD_SIZE") or 1) > 1 and "RANK" in os.environ
+    return several and World.current().size == 1
+
+
+def require_joined() -> None:
+    """Raises ValueError where every one of several processes would train by itself, into one folder."""
+    if is_unjoined():
+        raise ValueError(
+            f"this is one of {os.environ['WORLD_SIZE']} processes (WORLD_SIZE), and nobody joined them: each would "
+            "train a model of its own. Make the Trainer inside `with yl.distributed():`"
+        )
 
 
 def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:
@@ -99,5 +131,5 @@ def mean_over_processes(values: Tensor) -> Tensor:
     if world.size == 1:
         return values
     values = values.clone()
-    distributed.all_reduce(values)
+    processes.all_reduce(values)
     return values / world.size

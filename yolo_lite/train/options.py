@@ -30,7 +30,7 @@ class TrainOptions:
     clip_norm: float = 10.0  # largest norm of the gradient of all weights together
     ema_decay: float = 0.9999  # share of the old in the moving average of the weights
     ema_tau: float = 2000.0  # updates after which the average has become slow
-    freeze: int = 0  # the first so many layers keep their weights
+    freeze: int | tuple[int, ...] = 0  # one number: the first so many layers keep their weights; several: these layers
     # Numbers and machine
     precision: Precision = "float32"  # of the forward pass; weights stay float32
     channels_last: bool = False  # memory layout that convolutions on GPUs like
@@ -45,6 +45,7 @@ class TrainOptions:
     image_weights: bool = False  # images of classes that do badly are drawn more often
     cache: Literal["ram", "disk"] | None = None  # keep resized images, so that each is decoded once
     auto_anchors: bool = True  # replace the anchors where they do not fit; reported
+    strict: bool = False  # an error where anything of the data would have to be left out or replaced
     # Validation and saving
     rule: Literal["coco", "yolov5"] = "yolov5"  # of average precision
     validate_every: int = 1  # epochs
@@ -57,6 +58,8 @@ class TrainOptions:
     autobalance: bool = False  # weights of the levels' objectness follow their losses
 
     def __post_init__(self) -> None:
+        if isinstance(self.freeze, list):  # as JSON and the shell give it
+            object.__setattr__(self, "freeze", tuple(self.freeze))
         for field in dataclasses.fields(self):
             _check(field.name, getattr(self, field.name), field.type)
         for name in ("epochs", "batch_size", "img_size", "nominal_batch", "validate_every"):
@@ -87,6 +90,9 @@ def _check(name: str, value: Any, kind: Any) -> None:
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kind))}")
+    elif kind == int | tuple[int, ...]:
+        for number in value if isinstance(value, tuple) else (value,):
+            _check(name, number, int)
     elif kind in (int, float):
         wrong_type = isinstance(value, bool) or not isinstance(value, int if kind is int else int | float)
         if wrong_type or not 0 <= value < math.inf:

@@ -12,11 +12,13 @@ from torch.nn import functional
 
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
 from yolo_lite.model.names import class_order, match_names
+from yolo_lite.train.checks import require_objects
 from yolo_lite.train.distributed import World, mean_over_processes
 from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions
@@ -48,18 +50,21 @@ def best_device(name: str | None, world: World) -> torch.device:
     return device
 
 
-def freeze_layers(model: nn.Module, count: int) -> None:
-    """The first ``count`` layers keep weights and BatchNorm statistics."""
-    if count == 0:
+def freeze_layers(model: nn.Module, freeze: int | tuple[int, ...]) -> None:
+    """The first so many layers, or those of these numbers, keep weights and BatchNorm statistics."""
+    if not freeze:
         return
     if not hasattr(model, "layers"):
-        raise ValueError(f"freeze={count} needs a model with .layers, which {type(model).__name__} has not")
-    if not 0 <= count < len(model.layers):
-        raise ValueError(
-            f"freeze must lie between 0 and {len(model.layers) - 1}, the layers before the head, not {count}"
-        )
-    for layer in model.layers[:count]:
-        layer.eval().requires_grad_(False)
+        raise ValueError(f"freeze={freeze} needs a model with .layers, which {type(model).__name__} has not")
+    before_head = len(model.layers) - 1
+    if isinstance(freeze, int) and freeze > before_head:
+        raise ValueError(f"freeze must lie between 0 and {before_head}, the layers before the head, not {freeze}")
+    numbers = range(freeze) if isinstance(freeze, int) else freeze
+    wrong = [number for number in numbers if number >= before_head]
+    if wrong:
+        raise ValueError(f"freeze: the layers before the head are 0 to {before_head - 1}, there is no {wrong[0]}")
+    for number in numbers:
+        model.layers[number].eval().requires_grad_(False)
 
 
 def weights_dtype(model: nn.Module) -> torch.dtype:
@@ -94,7 +99,7 @@ def set_decay(optimizer: torch.optim.Optimizer, hyp: Hyperparameters, schedule: 
 
 def fit_anchors(model: nn.Module, dataset: YoloDataset, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
     """Replaces anchors that miss objects, and says what it found; models without anchors are left alone."""
-    if not hasattr(model, "set_anchors") or dataset.labels.num_objects == 0:
+    if not hasattr(model, "set_anchors"):
         return []
     suggestion = suggest_anchors(dataset, model.anchors.cpu(), options.img_size, hyp.anchor_t, seed=options.seed)
     if suggestion.replace:
@@ -138,6 +143,7 @@ def open_datasets(
         "stride": int(max(model.strides)),
         "single_cls": options.single_cls,
         "cache": options.cache,
+        "strict": options.strict,
     }
     if val is None and isinstance(train, str | Path):
         val = train
@@ -145,7 +151,23 @@ def open_datasets(
         train = YoloDataset(train, augment=options.augment, rect=options.rect, batch_size=options.batch_size, **common)
     if val is not None and not isinstance(val, YoloDataset):
         val = YoloDataset(val, split="val", **common)
+    if options.strict:
+        train, val = _strict(train), val and _strict(val)
+    if not train.replace_unreadable:  # a batch must not get smaller: other processes wait for as many
+        train = copy.copy(train)
+        train.replace_unreadable = True
     return train, val
+
+
+def _strict(dataset: YoloDataset) -> YoloDataset:
+    """The same images, but what cannot be read is an error."""
+    if dataset.strict:
+        return dataset
+    if dataset.report:
+        raise DatasetError(str(dataset.report), dataset.report)
+    strict = copy.copy(dataset)
+    strict.strict = True
+    return strict
 
 
 def check_datasets(
@@ -157,6 +179,7 @@ def check_datasets(
             f"the model has {model.num_classes} classes, the dataset {train.num_classes}: "
             f"create the model with num_classes={train.num_classes}"
         )
+    require_objects(train)
     if train.rect and (options.image_weights or world.size > 1):
         what = "image_weights" if options.image_weights else "several processes"
         raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
@@ -221,15 +244,15 @@ def with_hyp(dataset: YoloDataset, changes: dict[str, float]) -> YoloDataset:
     return changed
 
 
-def random_size(img_size: int, stride: int, seed: int, epoch: int, batch: int) -> int:
-    """A multiple of the stride within +- 50 % of img_size; a function of (seed, epoch, batch).
+def random_size(img_size: int, stride: int, seed: int, epoch: int, batch: int, least: int = 0) -> int:
+    """A multiple of the stride within +- 50 % of img_size, and not below ``least``; a function of (seed, epoch, batch).
 
     >>> random_size(640, 32, seed=0, epoch=0, batch=0) % 32
     0
     """
     generator = np.random.default_rng(np.random.SeedSequence([seed, epoch, batch], spawn_key=(SIZE_DRAW,)))
     size = int(generator.integers(int(img_size * 0.5), int(img_size * 1.5) + stride))
-    return max(size // stride, 1) * stride
+    return max(size // stride * stride, stride, least)
 
 
 def resized(images: Tensor, longest: int, stride: int) -> Tensor:

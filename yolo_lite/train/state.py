@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from yolo_lite.data.report import Problem
 from yolo_lite.model.checkpoint import atomic_write, remove_leftovers, save
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.diagnose import NonFiniteLossError, TrainingError, require_finite
@@ -145,6 +146,7 @@ def _serialised(trainer: "Trainer") -> bytes:
         "ema_updates": trainer.ema.updates,
         "scaler": trainer.scaler.state_dict(),
         "optimizer_numbers": numbers,
+        "unreadable": trainer.unreadable,
     }
     return safetensors.torch.save(_stored(tensors), {"run": json.dumps(header)})
 
@@ -168,6 +170,16 @@ def write_changes(out_dir: Path, changes: dict[int, dict[str, float]]) -> None:
 
 
 # Going on
+
+
+def run_folder(place: str | Path) -> Path:
+    """The folder of a run, given as itself or as one of its checkpoints."""
+    path = Path(place)
+    if not path.is_file():
+        return path
+    if path.name not in (STATE, LAST, BEST):
+        raise ValueError(f"{path} is not the folder of a run, nor its {LAST}: give the folder, which holds {STATE}")
+    return path.parent
 
 
 def read_header(out_dir: str | Path) -> dict[str, Any]:
@@ -223,6 +235,8 @@ def restore(trainer: "Trainer", out_dir: Path) -> None:
     trainer.ema.updates = header["ema_updates"]
     for name in COUNTERS:
         setattr(trainer, name, header[name])
+    found = [Problem(*entry) for entry in header.get("unreadable", ())]  # named already, by the run that met them
+    trainer.loader.unreadable = {problem.path: problem for problem in found}
     trainer.changes = _read_changes(out_dir)
     if trainer.world.is_main:
         remove_leftovers(*(out_dir / name for name in (STATE, LAST, BEST, CHANGES, SETTINGS)))
@@ -292,6 +306,16 @@ def explained(trainer: "Trainer") -> Iterator[None]:
                 f"trainer = Trainer.resume({str(trainer.out_dir)!r}); trainer.change(lr0=...); trainer.fit()",
             )
         raise
+
+
+def how_it_ended(trainer: "Trainer") -> str:
+    """That a run is finished, and how to train its network further."""
+    early = f", as nothing improved for {trainer.options.patience}" if trainer.epoch < trainer.options.epochs else ""
+    ended = f"the run is finished, after {trainer.epoch} of {trainer.options.epochs} epochs{early}"
+    if not exists(trainer.out_dir):
+        return ended
+    last = str(trainer.out_dir / LAST)
+    return f"{ended}. A new run can start from its weights: yl.load({last!r}) or `yolo-lite train --weights {last}`"
 
 
 def _how_to_go_on(out_dir: Path) -> str:

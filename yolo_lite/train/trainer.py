@@ -12,6 +12,7 @@
 """
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isfinite
 from pathlib import Path
@@ -21,14 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch
+from yolo_lite.data.report import Problem
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.targets import sent
 from yolo_lite.model.names import class_order
-from yolo_lite.train import diagnose, prepare, state
+from yolo_lite.train import checks, diagnose, prepare, state
 from yolo_lite.train.callbacks import Callback
-from yolo_lite.train.distributed import World, wrapped
+from yolo_lite.train.distributed import World, require_joined, wrapped
 from yolo_lite.train.optim import ModelEma, Rates, Schedule, apply_rates, create_optimizer
 from yolo_lite.train.options import DTYPES, TrainOptions
 from yolo_lite.train.prepare import Source
@@ -43,7 +45,8 @@ class Trainer:
             number format of its weights.
         train, val: datasets, or sources of such (data.yaml, folder, "shapes" ...); val None = the split "val" of the
             source of train, and no validation where train is a dataset.
-        hyp: hyperparameters; ``model.criterion`` scales the gains to the model.
+        hyp: hyperparameters, a dict of some, or the path of a YAML file; ``model.criterion`` scales the gains to the
+            model.
         out_dir: where checkpoints go; None keeps nothing.
         callbacks: see ``callbacks.Callback``.
         metadata: what else the checkpoints say about the run, besides img_size, rule and date, which replace what the
@@ -53,6 +56,10 @@ class Trainer:
     Raises:
         ValueError: what cannot be trained together, before anything is. FileExistsError: a run lies in out_dir.
         TrainingError: a run that cannot go on: a full disk, a loss that is no number, a batch too large.
+
+    An image that turns out to be damaged when it is read gives its place to the next (a warning names it once, and
+    ``unreadable`` keeps it); one for validation is left out, and ``Metrics.left_out`` names it. With strict=True
+    either ends the run. Under ``torchrun``, make the trainer inside ``with yl.distributed():``.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", num_classes=6)
@@ -67,7 +74,7 @@ class Trainer:
         model: nn.Module,
         train: Source,
         val: Source | None = None,
-        hyp: Hyperparameters | None = None,
+        hyp: Hyperparameters | Mapping[str, Any] | str | Path | None = None,
         *,
         out_dir: str | Path | None = None,
         callbacks: Iterable[Callback] = (),
@@ -78,7 +85,7 @@ class Trainer:
         state.require_free(self.out_dir)
         settled = prepare.settle_options(TrainOptions.from_dict(options), train)
         self.metadata = state.describe(settled, metadata)
-        self._prepare(model, train, val, hyp or Hyperparameters(), settled, callbacks, settled.auto_anchors)
+        self._prepare(model, train, val, Hyperparameters.of(hyp), settled, callbacks, settled.auto_anchors)
         if self.out_dir is not None and self.world.is_main:
             state.start(self, self.out_dir)
 
@@ -92,13 +99,18 @@ class Trainer:
         val: Source | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> "Trainer":
-        """A run as its last checkpoint left it. What the run was given as objects must be given again."""
+        """A run as its last checkpoint left it. What the run was given as objects must be given again.
+
+        Args:
+            out_dir: the folder of the run, or one of the checkpoints in it.
+        """
+        out_dir = state.run_folder(out_dir)
         header = state.read_header(out_dir)
         train, val = state.sources(header, train, val)
         model = state.model(header) if model is None else model
         hyp, options = Hyperparameters.from_dict(header["hyp"]), TrainOptions.from_dict(header["options"])
         trainer = cls.__new__(cls)
-        trainer.out_dir = Path(out_dir)
+        trainer.out_dir = out_dir
         settled = prepare.settle_options(options, train, resumed=True)
         trainer.metadata = header.get("metadata") or state.describe(settled)  # 0.1.0 wrote none
         trainer._prepare(model, train, val, hyp, settled, callbacks, auto_anchors=False)
@@ -116,6 +128,7 @@ class Trainer:
         callbacks: Iterable[Callback],
         auto_anchors: bool,
     ) -> None:
+        require_joined()
         self.options, self.hyp, self.first_hyp, self.callbacks = options, hyp, hyp, list(callbacks)
         self.world = World.current()
         self.device = prepare.best_device(options.device, self.world)
@@ -129,11 +142,12 @@ class Trainer:
         self.model = model.to(self.device, memory_format=self.layout)
         if hasattr(self.model, "metadata"):
             self.model.metadata = dict(self.metadata)
-        prepare.freeze_layers(self.model, options.freeze)
+        prepare.freeze_layers(self.model.train(), options.freeze)
         self.network = wrapped(self.model, self.world, options.sync_bn)  # what the loop calls
         self.ema = ModelEma(self.model, options.ema_decay, options.ema_tau)
         self.loader = prepare.train_loader(self.train_set, options, self.world, self.device)
         self.val_loader = prepare.val_loader(self.val_set, options) if self.world.is_main else None
+        self.least_size = checks.least_size(self.model, self.loader, options)  # that multi_scale draws
         self.loss = prepare.criterion(self.model, hyp, options)
         self.schedule = self._schedule()
         self.optimizer = create_optimizer(self.model, hyp, options.optimizer, self.schedule.scaled_weight_decay)
@@ -170,12 +184,14 @@ class Trainer:
 
         After an error or Ctrl-C, a batch may be half done: go on with ``resume``, which knows none of it.
         """
+        if self.finished:
+            warnings.warn(f"nothing is left to train: {state.how_it_ended(self)}", stacklevel=2)
         with state.explained(self):
             self.tell("on_start")
             saved = time.monotonic()
             if self.iteration == 0 and not state.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
-            while self.epoch < self.options.epochs and not self.stopped:
+            while not self.finished:
                 started = self._begin_epoch()
                 for batch in self.loader:
                     step = self.train_batch(batch)
@@ -210,7 +226,8 @@ class Trainer:
         images = sent(images, self.device).to(self.dtype) / 255
         if self.options.multi_scale:
             stride = int(max(self.model.strides))
-            size = prepare.random_size(self.options.img_size, stride, self.options.seed, self.epoch, self.batch)
+            when = self.options.seed, self.epoch, self.batch
+            size = prepare.random_size(self.options.img_size, stride, *when, self.least_size)
             images = prepare.resized(images, size, stride)
         return images.contiguous(memory_format=self.layout)
 
@@ -259,7 +276,9 @@ class Trainer:
         changes = self.changed_by(self.epoch * len(self.loader))
         if changes != self._augmented_by:
             self.train_set, self._augmented_by = prepare.with_hyp(self._train_set, changes), changes
+            unreadable = self.loader.unreadable
             self.loader = prepare.train_loader(self.train_set, self.options, self.world, self.device)
+            self.loader.unreadable = unreadable
         if self.options.image_weights and self.class_maps is not None:
             self.loader.batch_sampler.weights = prepare.image_weights(self.train_set, self.class_maps)
         self.loader.set_epoch(self.epoch, start_batch=self.batch)
@@ -268,6 +287,8 @@ class Trainer:
 
     def _end_epoch(self, seconds: float) -> None:
         self.optimizer.zero_grad()  # gradients without a step are dropped, as the reference does
+        for found in self.world.gathered(self.loader.unreadable):
+            self.loader.note_unreadable(found.values())
         due = (self.epoch + 1) % self.options.validate_every == 0 or self.epoch + 1 == self.options.epochs
         metrics = self.validate() if self.val_loader is not None and due else None
         maps = prepare.class_maps(metrics) if metrics else self.class_maps
@@ -315,6 +336,16 @@ class Trainer:
         """Writes a checkpoint, if there is an out_dir: anything that is needed to go on from here."""
         if self.out_dir is not None and self.world.is_main:
             state.write(self, best)
+
+    @property
+    def unreadable(self) -> tuple[Problem, ...]:
+        """Training images that could not be read when their turn came; others took their places."""
+        return tuple(self.loader.unreadable.values())
+
+    @property
+    def finished(self) -> bool:
+        """True after the last epoch, or when the run has stopped early."""
+        return self.epoch >= self.options.epochs or self.stopped
 
     @property
     def stopped(self) -> bool:

@@ -1,0 +1,92 @@
+"""Before hours are spent: are there objects to learn from, and enough values for BatchNorm?"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.loader import EpochSampler, YoloLoader
+from yolo_lite.detect.inference import inference
+from yolo_lite.loss.anchors import object_sizes
+from yolo_lite.train.options import TrainOptions
+
+
+def require_objects(dataset: YoloDataset) -> None:
+    """Raises ValueError where there is nothing to learn from, with what was left out."""
+    if (object_sizes(dataset, dataset.img_size) > 0).all(1).any():
+        return
+    left_out = [problem for problem in dataset.report.problems if not problem.note]
+    why = f"; {len(left_out)} times something was left out, first {left_out[0]}" if left_out else ""
+    without = "an object" if not dataset.labels.num_objects else "an object with an area"
+    raise ValueError(
+        f"none of the {len(dataset)} training images has {without}, so there is nothing to learn{why}. "
+        "print(dataset.report), or `yolo-lite info --data`, shows what was found in each file"
+    )
+
+
+# BatchNorm
+
+
+def least_size(model: nn.Module, loader: YoloLoader, options: TrainOptions) -> int:
+    """The smallest longest side at which every BatchNorm sees two values per channel: one has no deviation.
+
+    Args:
+        model: on its device, its frozen layers in evaluation mode.
+    Returns:
+        Pixels, for the sizes that multi_scale draws; 0 = any.
+    Raises:
+        ValueError: batches without two values, with their sizes and others that would do.
+    """
+    sampler, stride = loader.batch_sampler, int(max(model.strides))
+    if sampler.smallest_batch > 1 or options.sync_bn:
+        return 0
+    single = {loader.dataset.shape(int(batch[0])) for batch in sampler.batches(0) if len(batch) == 1}
+    height, width = min(single, key=math.prod, default=(options.img_size, options.img_size))
+    if values_per_channel(model, (height, width)) < 2:
+        side = next(
+            (side for side in range(stride, 9 * stride, stride) if values_per_channel(model, (side, side)) > 1), None
+        )
+        ways = [f"img_size={max(side, options.img_size + stride)}"] if side else []
+        ways += [f"batch_size={batch_size}" for batch_size in _without_single_images(sampler)]
+        raise ValueError(
+            f"the smallest batch of an epoch has 1 image ({sampler.num_images} images, {sampler.batch_size} to a "
+            f"batch), and of {height} x {width} pixels (stride {stride}) a BatchNorm layer gets one value per channel, "
+            f"which has no deviation to learn from. Use {' or '.join(ways) or 'more images'}"
+        )
+    if not options.multi_scale:
+        return 0
+    sides = range(stride, options.img_size + stride, stride)
+    return next((side for side in sides if values_per_channel(model, (side, side)) > 1), options.img_size)
+
+
+def _without_single_images(sampler: EpochSampler) -> list[int]:
+    """The next larger batch size that leaves no single image, if there is one."""
+    for batch_size in range(sampler.batch_size + 1, sampler.num_images + 1):
+        other = EpochSampler(sampler.num_images, batch_size, sampler.shuffle, world_size=sampler.world_size)
+        if other.smallest_batch > 1:
+            return [batch_size]
+    return []
+
+
+def values_per_channel(model: nn.Module, size: tuple[int, int]) -> float:
+    """The fewest values of one channel and image that a BatchNorm in training sees; infinity where there is none.
+
+    Args:
+        size: (height, width) of the images.
+    """
+    trained = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    fewest = [float("inf")]
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        fewest.append(inputs[0].numel() / inputs[0].shape[0] / inputs[0].shape[1])
+
+    hooks = [module.register_forward_pre_hook(look) for module in trained]
+    weights = next(model.parameters())
+    try:
+        with inference(model):  # which leaves the statistics as they are
+            model(torch.zeros(2, 3, *size, dtype=weights.dtype, device=weights.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(fewest)
