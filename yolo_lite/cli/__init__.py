@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.filterwarnings("ignore", r".*print\(dataset\.report\)")  # commands say it as shells do: say_data
         warnings.showwarning = _show_warning
         try:
             code = options.run(options)
