@@ -10,6 +10,7 @@ from tests.data.yolo_folders import write_image, write_text
 from yolo_lite.cli import main
 from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.yolo import create_model
+from yolo_lite.train.options import TrainOptions
 
 TRAIN = ("--model", "yolov5n", "--img-size", 64, "--batch-size", 2, "--epochs", 1, "--no-auto-anchors")
 
@@ -81,6 +82,20 @@ def test_every_command_is_strict_where_asked(run: Any, misnamed: Path, weights: 
         answer = run(*command, "--data", misnamed, "--strict")
         assert answer.code == 1, command
         assert "label files without an image: 1" in answer.out + answer.err
+
+
+@pytest.mark.skipif("strict" not in TrainOptions.__annotations__, reason="TrainOptions has no strict here")
+def test_train_is_strict_where_asked(run: Any, misnamed: Path) -> None:
+    out = misnamed / "run"
+    answer = run("train", *TRAIN, "--data", misnamed, "--out", out, "--strict")
+    assert (answer.code, answer.out) == (1, "")
+    assert "label files without an image: 1" in answer.err
+    assert not out.exists()
+    for split in ("train", "val"):
+        (misnamed / "labels" / split / f"{split}_1.txt").unlink()
+    answer = run("train", *TRAIN, "--data", misnamed, "--out", out, "--strict")
+    assert answer.code == 0, answer.err
+    assert len(answer.lines("images without a label file: 1")) == 2
 
 
 def test_strict_takes_background_pictures_as_they_are(run: Any, misnamed: Path, weights: Path) -> None:
