@@ -445,7 +445,7 @@ def test_find_images(tmp_path: Path) -> None:
         (tmp_path / name).touch()
 
     def found(*patterns: str) -> dict[str, str]:
-        sources = find_images([str(tmp_path / pattern) for pattern in patterns])
+        sources = find_images([str(tmp_path / pattern) for pattern in patterns]).sources
         return {source.path.relative_to(tmp_path).as_posix(): source.name.as_posix() for source in sources}
 
     assert found("b") == {"b/1.jpg": "1", "b/deep/2.PNG": "deep/2"}

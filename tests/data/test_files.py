@@ -226,7 +226,7 @@ def test_an_image_that_a_list_names_in_vain_is_reported_with_its_line(folder):
 # ----------------------------------------------------------------------------------------------------------- checks
 
 
-def test_images_without_labels_and_labels_without_images_are_notes(folder):
+def test_images_without_labels_are_notes_and_labels_without_images_are_left_out(folder):
     write_image(folder / "images" / "train" / "unlabelled.png")
     write_text(folder / "labels" / "train" / "renamed.txt", ROW)
     source = FileSource.open(folder)
@@ -235,7 +235,25 @@ def test_images_without_labels_and_labels_without_images_are_notes(folder):
     assert kinds == {"images without a label file": "unlabelled.png", "label files without an image": "renamed.txt"}
     assert stems(source) == ["a", "b", "unlabelled"]
     assert source.report.counts["background"] == 1
-    assert not source.report  # notes only
+    assert [(problem.kind, problem.note) for problem in source.report.problems] == [
+        ("images without a label file", True),
+        ("label files without an image", False),
+    ]
+
+
+def test_keypoints_by_kpt_shape_are_said_once(folder):
+    write_text(folder / "labels" / "train" / "a.txt", "0 .5 .5 .4 .4 .45 .45 .55 .45 .55 .55 .45 .55\n" * 2)
+    content = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
+    write_text(folder / "data.yaml", content)
+    assert FileSource.open(folder).labels.of(0).polygons[0].shape == (6, 2)
+
+    path = write_text(folder / "data.yaml", f"{content}kpt_shape: [4, 2]\n")
+    source = FileSource.open(folder)
+    np.testing.assert_allclose(source.labels.of(0).boxes, [[0.5, 0.5, 0.4, 0.4]])
+    (note,) = source.report.by_kind()["keypoints not read"]
+    assert note.path == str(path)
+    assert "[4, 2]" in note.message
+    assert not source.report
 
 
 def test_no_labels_at_all_is_a_problem(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.fuzz import labels as fuzz
 from yolo_lite.data.labels import ImageLabels, LabelStore, image_to_label_path, parse_label_file
 from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
@@ -60,6 +61,97 @@ def test_a_bad_row_is_left_out_and_those_beside_it_stay(tmp_path, row, says):
     assert not problems[0].note
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("0 0,5 0,5 0,2 0,1", "0.5"),
+        ("0;0.5;0.5;0.2;0.1", "separated by blanks"),
+        ("0 1,000.5 0.5 0.2 0.1", "value 2 is '1,000.5', not a number"),
+        ("0 0.5 0.5 1e400 0.1", "value 4 is '1e400', not a finite number"),
+        ("0 0.5 0.5 -Infinity 0.1", "value 4 is -Infinity"),
+        ("0 0_5 0.5 0.2 0.1", "value 2 is '0_5', not a number"),
+        ("0 0x1p-1 0.5 0.2 0.1", "not a number"),
+        ("\uff10 0.5 0.5 0.2 0.1", "value 1 is"),
+        ("0 0.5 0.5 0.2 0.1 # cat", "not a number"),
+        ("cat 0.5 0.5 0.2 0.1", "value 1 is 'cat', not a number"),
+        ("0\0 0.5 0.5 0.2 0.1", "zero bytes"),
+        ("1e300 0.5 0.5 0.2 0.1", "there are 3 classes"),
+        ("0 0.5 0.5 1e-60 0.1", "without area"),
+        ("0 0.5 0.5\x0b0.2", "4 values"),
+        ("0 0.5 0.5 0.2\x850.1 1", "6 values"),
+        ("\u20280 0.5 0.5 0.2", "4 values"),
+        ("0", "1 values, expected 5"),
+        ("{", "not a number"),
+        ("0 " + "9" * 100_000 + " 0.5 0.5 0.5", "not a finite number"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", " \t\n", "\n\n"])
+def test_more_bad_rows_and_the_ends_of_lines(tmp_path, row, says, end):
+    labels, problems = parse(tmp_path, end.join([GOOD_ROW, row, "2 0.25 0.25 0.5 0.5", ""]))
+
+    assert labels.cls.tolist() == [1, 2]
+    assert [problem.line for problem in problems] == [3 if end == "\n\n" else 2]
+    assert says in problems[0].message
+    assert problems[0].message.isascii()
+
+
+@pytest.mark.parametrize(
+    "row", ["0 .5 .5 .2 .1", "0.0 5e-1 0.50000 +.2 1E-1", "00 0.5 0.5 0.2 0.1", "  0\t0.5   0.5 0.2 0.1  "]
+)
+def test_numbers_in_all_their_forms(tmp_path, row):
+    labels, problems = parse(tmp_path, row)
+
+    assert not problems
+    assert labels.cls.tolist() == [0]
+    np.testing.assert_array_equal(labels.boxes, np.array([[0.5, 0.5, 0.2, 0.1]], np.float32))
+
+
+def test_comment_lines_are_noted(tmp_path):
+    labels, problems = parse(tmp_path, f"# made by hand\n{GOOD_ROW}\n#0 .5 .5 .5 .5\n")
+
+    assert labels.cls.tolist() == [1]
+    assert [(problem.line, problem.kind, problem.note) for problem in problems] == [
+        (1, "comment lines", True),
+        (3, "comment lines", True),
+    ]
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (17, 3), (1, 2)])
+def test_keypoints_are_known_by_kpt_shape_alone(tmp_path, shape):
+    count, size = shape
+    points = " ".join(["0.45"] * (count * size))
+    pose, box = f"0 .5 .5 .4 .3 {points}", "1 .5 .5 .2 .2"
+    path = tmp_path / "a.txt"
+    path.write_text(f"{pose}\n{box}\n{pose} 0.1\n{pose} 0.1 0.2\n0 .1 .1 .2\n{pose}\n0 nan .5 .4 .3 {points}\n")
+    labels, problems = parse_label_file(path, 2, keypoints=shape)
+
+    np.testing.assert_allclose(labels.boxes, [[0.5, 0.5, 0.4, 0.3], [0.5, 0.5, 0.2, 0.2]], rtol=1e-6)
+    assert labels.polygons == (None, None)
+    assert [(problem.line, problem.note) for problem in problems] == [
+        (3, False),
+        (4, False),
+        (5, False),
+        (6, True),
+        (7, False),
+    ]
+    assert f"expected {5 + count * size}" in problems[0].message
+
+
+def test_a_keypoint_that_is_not_in_the_image_does_not_cost_the_box(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("0 .5 .5 .4 .3 0 0 0 -1 7 nan\n")
+    labels, problems = parse_label_file(path, 1, keypoints=(2, 3))
+
+    assert (len(labels.cls), problems) == (1, [])
+
+
+def test_without_kpt_shape_such_a_row_stays_a_polygon(tmp_path):
+    labels, problems = parse(tmp_path, "0 .5 .5 .4 .4 .45 .45 .55 .45 .55 .55 .45 .55")
+
+    assert not problems
+    assert labels.polygons[0].shape == (6, 2)
+
+
 def test_boxes_and_polygons_in_one_file(tmp_path):
     polygon = "0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.4"
     labels, problems = parse(tmp_path, f"{GOOD_ROW}\n{polygon}\n")
@@ -87,7 +179,7 @@ def test_rounding_beyond_the_edge_is_clipped_and_noted(tmp_path):
     assert [problem.note for problem in problems] == [True]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_files_saved_by_windows_editors(tmp_path, encoding):
     labels, problems = parse(tmp_path, f"{GOOD_ROW}\r\n{GOOD_ROW.replace('1 ', '2 ', 1)}\r\n".encode(encoding))
 
@@ -117,6 +209,28 @@ def test_no_content_whatsoever_crashes(tmp_path_factory, content):
 
     assert len(labels.cls) == len(labels.boxes) == len(labels.polygons)
     assert all(problem.line >= 1 for problem in problems)
+
+
+def test_mutated_rows_are_read_as_they_say_or_reported():
+    """A few of those that ``python -m tests.fuzz.labels`` tries."""
+    outcomes = fuzz.run(400, seed=7)
+
+    assert [outcome for outcome in outcomes if outcome.fault] == []
+    assert {"read", "reported"} <= {outcome.became for outcome in outcomes}
+
+
+def test_the_fuzz_command_notices_what_is_lost_wrong_or_blamed(tmp_path):
+    lines = [GOOD_ROW, "0 .5 .5 .5", "2 .25 .25 .5 .5"]
+    labels, problems = parse(tmp_path, "\n".join(lines), fuzz.NUM_CLASSES)
+
+    def fault(lines, labels, problems) -> str:
+        return fuzz.compare("", lines, 1, labels, problems).became
+
+    assert fault(lines, labels, problems) == "reported"
+    assert fault(lines, labels, []) == "lost"
+    assert fault([*lines, "5 .1 .1 .1 .1"], labels, problems) == "wrong"
+    assert fault(lines, labels._replace(boxes=labels.boxes + 0.01), problems) == "wrong"
+    assert fault(lines, labels, [*problems, Problem("a.txt", 1, "good, but blamed")]) == "wrong"
 
 
 SHARES = st.floats(1 / 1024, 1, width=32)

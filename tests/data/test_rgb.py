@@ -16,7 +16,7 @@ from PIL import Image
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.images import read_image
 from yolo_lite.data.loader import collate
-from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.data.rgb import each_image, to_rgb
 
 
 def scene(height: int = 24, width: int = 40) -> np.ndarray:
@@ -310,15 +310,15 @@ def test_one_picture_or_several(tmp_path: Path) -> None:
     path = saved(Image.fromarray(RGB), tmp_path / "a.png")
     one = [RGB, RGB[..., 0], PLANES, path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Wrapped()]
     for image in [*one, Image.fromarray(RGB)]:
-        assert len(list(list_images(image))) == 1
+        assert len(list(each_image(image))) == 1
     several = [np.stack([RGB, RGB]), torch.stack([PLANES, PLANES]), one[:2], tuple(one[:2]), iter(one[:2])]
     for images in several:
-        assert len(list(list_images(images))) == 2
-    assert list(list_images([])) == []
+        assert len(list(each_image(images))) == 2
+    assert list(each_image([])) == []
     dataset = YoloDataset("shapes", img_size=32)
     batch = collate([dataset[0], dataset[1]])
-    assert len(list(list_images(batch))) == 2
-    assert len(list(list_images(dataset[0]))) == 1
+    assert len(list(each_image(batch))) == 2
+    assert len(list(each_image(dataset[0]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -327,4 +327,4 @@ def test_one_picture_or_several(tmp_path: Path) -> None:
 )
 def test_what_does_not_list_pictures(images: object, facts: str) -> None:
     with pytest.raises(ValueError, match=facts):
-        list_images(images)
+        each_image(images)

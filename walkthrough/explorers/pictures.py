@@ -19,7 +19,7 @@ from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.photos import tour_batch
-from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.data.rgb import each_image, to_rgb
 from yolo_lite.model.names import class_order
 
 IMAGE_SIZE = 640
@@ -88,7 +88,7 @@ def annotate(
 
 def _listed(images: Any) -> list[Any]:
     """The single images of a batch, a list or one image."""
-    listed = list(list_images(images))
+    listed = list(each_image(images))
     if not listed:
         raise ValueError("there is no image: images is empty")
     return listed

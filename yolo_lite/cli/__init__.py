@@ -39,6 +39,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         return int(stop.code or 0)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.filterwarnings("ignore", r".*print\(dataset\.report\)")  # commands say it as shells do: say_data
         warnings.showwarning = _show_warning
         try:
             code = options.run(options)

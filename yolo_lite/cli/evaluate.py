@@ -8,6 +8,7 @@ from yolo_lite.cli.options import (
     add_command,
     add_data,
     add_device,
+    add_names,
     add_network_input,
     add_strict,
     add_weights,
@@ -16,7 +17,9 @@ from yolo_lite.cli.options import (
     pick_workers,
     positive_int,
     print_json,
+    report_dict,
     said_size,
+    say_data,
     show_progress,
 )
 
@@ -29,6 +32,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_weights(parser)
     add_data(parser, "val")
+    add_names(parser)
     add_network_input(parser, conf_thres=0.001, iou_thres=0.6, max_det=300)
     help_rule = "how average precision is computed: as pycocotools does, or as YOLOv5 prints it"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
@@ -46,6 +50,7 @@ def run_val(options: argparse.Namespace) -> int:
     from yolo_lite.data.dataset import YoloDataset
     from yolo_lite.data.loader import create_dataloader
     from yolo_lite.data.report import DatasetError
+    from yolo_lite.data.source import class_names
     from yolo_lite.detect.evaluate import evaluate
     from yolo_lite.detect.inference import input_size
 
@@ -56,6 +61,7 @@ def run_val(options: argparse.Namespace) -> int:
         options.data,
         options.img_size,
         split=options.split,
+        names=options.names or class_names(options.data, options.split) or model.names,
         rect=options.rect,
         batch_size=options.batch_size,
         stride=max(int(stride) for stride in model.strides),
@@ -64,6 +70,7 @@ def run_val(options: argparse.Namespace) -> int:
     if options.strict and dataset.report:
         print(dataset.report, file=sys.stderr)
         return 1
+    say_data(dataset.report, options.data, options.split)
     dataset.strict = options.strict  # of an image that turns out to be damaged when it is read
     loader = create_dataloader(dataset, options.batch_size, workers=pick_workers(options.workers, len(dataset)))
     thresholds = {name: getattr(options, name) for name in ("conf_thres", "iou_thres", "max_det")}
@@ -76,7 +83,7 @@ def run_val(options: argparse.Namespace) -> int:
         settings = {
             name: getattr(options, name) for name in ("weights", "data", "split", "img_size", "batch_size", "rect")
         }
-        print_json({**settings, **thresholds, **metrics.to_dict()})
+        print_json({**settings, **thresholds, **metrics.to_dict(), "report": report_dict(dataset.report)})
     else:
         shape = "rectangles" if options.rect else "squares"
         print(f"{options.weights} on {options.data} ({options.split}), {shape} of {size}")

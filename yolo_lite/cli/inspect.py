@@ -1,6 +1,7 @@
 """``yolo-lite info`` and ``yolo-lite anchors``: what a model is, what is in a dataset, and how they fit."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from yolo_lite.cli.options import (
@@ -8,6 +9,7 @@ from yolo_lite.cli.options import (
     add_command,
     add_data,
     add_img_size,
+    add_names,
     add_strict,
     add_weights,
     natural,
@@ -16,6 +18,7 @@ from yolo_lite.cli.options import (
     positive_int,
     print_json,
     report_dict,
+    say_data,
     show_progress,
     table,
 )
@@ -34,6 +37,7 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "info", run_info, "describe a model, a dataset, or both", example)
     add_weights(parser, required=False)
     add_data(parser, "train", required=False)
+    add_names(parser)
     add_img_size(parser, "for the costs of the layers")
     add_strict(parser)
 
@@ -50,6 +54,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--fit", type=positive_int, metavar="K", help=help_fit)
     parser.add_argument("--generations", type=natural, default=1000, metavar="N", help="length of the search")
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same anchors")
+    add_strict(parser)
 
 
 # ---- info -----------------------------------------------------------------------------------------------------------
@@ -72,7 +77,7 @@ def run_info(options: argparse.Namespace) -> int:
     if options.data:
         from yolo_lite.data.source import open_source
 
-        source = open_source(options.data, options.split, progress=show_progress())
+        source = open_source(options.data, options.split, options.names, progress=show_progress())
         document["data"] = _data_dict(source)
         texts.append(f"{options.data} ({options.split})\n{_data_text(document['data'])}\n{source.report}")
     if options.json:
@@ -151,6 +156,10 @@ def run_anchors(options: argparse.Namespace) -> int:
     from yolo_lite.loss.anchors import anchor_fit, object_sizes
 
     source = open_source(options.data, options.split, progress=show_progress())
+    if options.strict and source.report:
+        print(source.report, file=sys.stderr)
+        return 1
+    say_data(source.report, options.data, options.split)
     if not source.labels.num_objects:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
     model = open_model(options.weights or "yolov5n")
@@ -167,7 +176,14 @@ def run_anchors(options: argparse.Namespace) -> int:
     if options.json:
         entries = {name: _fit_dict(*fit) for name, fit in fits.items()}
         print_json(
-            {"objects": len(wh), "img_size": options.img_size, "strides": strides, **entries, "verdict": verdict}
+            {
+                "objects": len(wh),
+                "img_size": options.img_size,
+                "strides": strides,
+                **entries,
+                "verdict": verdict,
+                "report": report_dict(source.report),
+            }
         )
         return 0
     print(

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -106,9 +107,25 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 def add_data(parser: argparse.ArgumentParser, split: str, required: bool = True) -> None:
     """The options that name a dataset and its split."""
-    what = "data.yaml, a folder, a .txt list of images, or the name of a dataset that comes along: shapes, photos"
+    what = "data.yaml, obj.data, a folder, a .txt list of images, or a bundled dataset: shapes, photos"
     parser.add_argument("--data", required=required, metavar="DATA", help=what)
     parser.add_argument("--split", default=split, choices=("train", "val", "test"), help="which part of the data")
+
+
+class NamesAction(argparse.Action):
+    """``--names a b c`` and ``--names a,b,c`` are the same."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        names = [name.strip() for value in values for name in value.split(",")]
+        if not all(names):
+            raise argparse.ArgumentError(self, f"an empty name in {' '.join(values)!r}")
+        setattr(namespace, self.dest, tuple(names))
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """The option that names the classes."""
+    help_names = "class names in the order of the ids, in place of those of the data: dog,person,cat"
+    parser.add_argument("--names", nargs="+", action=NamesAction, metavar="NAME", help=help_names)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -306,3 +323,12 @@ def report_dict(report: "Report") -> dict[str, Any]:
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """The option that makes problems of the data an error."""
     parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be left out")
+
+
+def say_data(report: "Report", data: str, split: str) -> None:
+    """One line on stderr about all that was left out of a dataset or noted; nothing where there is nothing to say."""
+    if not report.problems:
+        return
+    warning = "warning: " if report.is_doubtful else ""
+    way = f"yolo-lite info --data {shlex.quote(data)} --split {split}"
+    print(f"{warning}{data} ({split}): {report.summary}; all of it: {way}", file=sys.stderr, flush=True)

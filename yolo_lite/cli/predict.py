@@ -4,6 +4,7 @@ import argparse
 import glob
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from yolo_lite.cli.options import (
     add_command,
     add_device,
     add_network_input,
+    add_strict,
     add_weights,
     load_trained,
     positive_int,
@@ -59,6 +61,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--save", type=Path, metavar="DIR", help="draw the boxes, and save PNG files in this new folder"
     )
+    add_strict(parser)
     parser.add_argument("--save-txt", type=Path, metavar="DIR", help="save YOLO label files in this new folder")
 
 
@@ -68,7 +71,11 @@ def run_predict(options: argparse.Namespace) -> int:
 
     for folder in (options.save, options.save_txt):
         _check_new(folder)
-    sources = find_images(options.images)
+    sources, passed_over = find_images(options.images)
+    if passed_over:
+        print(f"yolo-lite predict: {said_passed_over(passed_over)}", file=sys.stderr)
+        if options.strict:
+            return 1
     model = load_trained(options.weights, options.device)
     if options.img_size is None:
         print(f"images of {said_size(model, None)}", file=sys.stderr)
@@ -89,36 +96,68 @@ def run_predict(options: argparse.Namespace) -> int:
             print(f"{found.source.path!s:<{width}}  {milliseconds:>8}  {found.detections}", flush=True)
     if options.json:
         print_json(
-            {"weights": options.weights, "img_size": options.img_size, "images": results, "unreadable": unreadable}
+            {
+                "weights": options.weights,
+                "img_size": options.img_size,
+                "images": results,
+                "unreadable": unreadable,
+                "passed_over": passed_over,
+            }
         )
     return 1 if unreadable else 0
 
 
-def find_images(patterns: Sequence[str]) -> list[Source]:
+class Images(NamedTuple):
+    """What files, folders and patterns stand for."""
+
+    sources: list[Source]
+    passed_over: list[str]  # pictures of kinds that are not read
+
+
+def find_images(patterns: Sequence[str]) -> Images:
     """The images that files, folders and patterns stand for, in that order, each once.
 
     Raises:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
-    from yolo_lite.data.images import IMAGE_SUFFIXES
-    from yolo_lite.data.layout import files_below
+    from yolo_lite.data.folders import pictures_below
+    from yolo_lite.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
     sources: dict[Path, Source] = {}
+    passed_over: dict[str, None] = {}
     for pattern in patterns:
         matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         found: list[Source] = []
+        unread: list[str] = []
         for match in map(Path, matches):
             if match.is_dir():
-                inside = map(Path, files_below(match, IMAGE_SUFFIXES))
-                found += [Source(path, path.relative_to(match).with_suffix("")) for path in inside]
+                inside = pictures_below(match)
+                found += [Source(path, path.relative_to(match).with_suffix("")) for path in map(Path, inside.images)]
+                unread += inside.passed_over
             elif match == Path(pattern) or match.suffix.lower() in IMAGE_SUFFIXES:
                 found.append(Source(match, PurePath(match.stem)))
+            elif match.suffix.lower() in UNREAD_SUFFIXES:
+                unread.append(str(match))
         if not found:
             reason = "there are no images in it" if matches else "no such file or folder, and no file matches it"
-            raise FileNotFoundError(f"{pattern}: {reason}")
+            raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {said_passed_over(unread)}" if unread else ""))
         for source in found:
             sources.setdefault(source.path, source)
-    return _with_own_names(sources.values())
+        passed_over.update(dict.fromkeys(unread))
+    return Images(_with_own_names(sources.values()), list(passed_over))
+
+
+def said_passed_over(paths: Sequence[str], shown: int = 5) -> str:
+    """The sentence about pictures of kinds that are not read.
+
+    >>> said_passed_over(["a.HEIC", "b.heic"])
+    '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert them to JPEG'
+    """
+    kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    number = f"{len(paths)} picture{'s' * (len(paths) > 1)}"
+    named = ", ".join(paths[:shown]) + " ..." * (len(paths) > shown)
+    return f"{number} passed over ({counts}): {named}; convert them to JPEG"
 
 
 def _with_own_names(sources: Iterable[Source]) -> list[Source]:

@@ -9,7 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from yolo_lite.cli.options import FEW_IMAGES, Commands, Parser, add_command, pick_device, pick_workers, positive
+from yolo_lite.cli.options import (
+    FEW_IMAGES,
+    Commands,
+    NamesAction,
+    Parser,
+    add_command,
+    pick_device,
+    pick_workers,
+    positive,
+    say_data,
+)
 
 if TYPE_CHECKING:
     from yolo_lite.cli.training_log import Clock
@@ -90,6 +100,7 @@ def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result alone
         trainer = _resumed(options) if options.resume else _new(options, out_dir)
         if world.is_main:
+            _say_datasets(trainer, options)
             trainer.callbacks += [clock, *_callbacks(options, out_dir)]
         cut = _run(trainer, clock, options.stop_after, world)
         metrics = cut_here(trainer, clock) if cut and world.is_main else None
@@ -97,6 +108,17 @@ def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
         report(trainer, clock, metrics, options.json)
     world.wait()  # none leaves while another may still be in touch with it
     return 0
+
+
+def _say_datasets(trainer: "Trainer", options: argparse.Namespace) -> None:
+    """A line for each dataset of which something was left out."""
+    train, val = trainer.sources  # as text, where they are
+    for dataset, said, split in (
+        (trainer.train_set, options.data or train, "train"),
+        (trainer.val_set, options.val or options.data or val or train, "val"),
+    ):
+        if dataset is not None and said is not None:
+            say_data(dataset.report, said, split)
 
 
 def _run(trainer: "Trainer", clock: "Clock", limit: float | None, world: "World") -> bool:
@@ -150,6 +172,8 @@ def _reading(kind: Any) -> dict[str, Any]:
     kinds = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is Literal:
         return {"choices": kinds}
+    if get_origin(kind) is tuple:
+        return {"nargs": "+", "action": NamesAction, "metavar": "NAME"}
     if len(kinds) == 1:  # the other was None
         return _reading(kinds[0])
     return {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind, "metavar": _METAVARS[kind]}
@@ -230,7 +254,10 @@ def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
     from yolo_lite.train.trainer import Trainer
 
     hyp, train_options = settings(options)
-    names = ("object",) if train_options.single_cls else class_names(options.data)
+    names = ("object",) if train_options.single_cls else train_options.names or class_names(options.data, options.val)
+    if names is None:
+        names = numbered_classes(options.data, options.val)
+        train_options = train_options.replace(names=names)  # kept with the run, whichever of them come up in its data
     model = _start(options, names, train_options.seed)
     given = dataclasses.asdict(train_options)
     metadata = {"preset": preset_name(options)}
@@ -246,14 +273,19 @@ def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Y
     return load(options.weights, num_classes=len(names), names=names, seed=seed)
 
 
-def class_names(data: str) -> tuple[str, ...]:
-    """The classes of a dataset, without a look at its images where the source names them."""
-    from yolo_lite.data.layout import find_layout
+def class_names(data: str, val: str | None) -> tuple[str, ...] | None:
+    """The names that a dataset has for its classes, without a look at its images; else those of the validation's."""
+    from yolo_lite.data.source import class_names
+
+    return class_names(data) or (class_names(val, "val") if val is not None else None)
+
+
+def numbered_classes(data: str, val: str | None) -> tuple[str, ...]:
+    """ "0", "1" ... up to the highest class in the labels of both."""
     from yolo_lite.data.source import open_source
 
-    embedded = data in ("shapes", "photos")
-    named = None if embedded else find_layout(data, "train").names
-    return named or open_source(data, "train").names
+    opened = [open_source(data)] + ([open_source(val, "val")] if val is not None else [])
+    return max((source.names for source in opened), key=len)
 
 
 def _resumed(options: argparse.Namespace) -> "Trainer":

@@ -19,7 +19,7 @@ from yolo_lite.augment.geometry import Geometry, resize_longest
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.data.cache import DiskCache, ImageCache, RamCache
-from yolo_lite.data.report import DatasetError, Problem, Report
+from yolo_lite.data.report import DatasetError, DatasetWarning, Problem, Report
 from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, sample_stages
 from yolo_lite.data.source import ImageSource, PathStore, open_source
 from yolo_lite.data.unreadable import READ_ERRORS, Reader, describe, is_of_the_machine
@@ -110,7 +110,7 @@ class YoloDataset(Dataset[Sample]):
             lacking = [name for name in SOURCE_MEMBERS if not hasattr(source, name)]
             raise TypeError(f"{type(source).__name__} cannot be a source of images: it lacks {', '.join(lacking)}")
         self.report: Report = self.source.report
-        if self.report:
+        if self.report.is_doubtful:
             _complain(self.report, strict)
         self.names = _class_names(self.source.names, names, single_cls)
 
@@ -275,11 +275,9 @@ def _class_names(found: Sequence[str], given: Sequence[str] | None, single_cls: 
 
 
 def _complain(report: Report, strict: bool) -> None:
-    if strict:
+    if strict and report:
         raise DatasetError(str(report), report)
-    problems = [problem for problem in report.problems if not problem.note]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    warnings.warn(f"{problems[0]}{more}; print(dataset.report) shows all", stacklevel=3)
+    warnings.warn(f"{report.summary}; print(dataset.report) shows all", DatasetWarning, stacklevel=3)
 
 
 def _require_options(img_size: int, stride: int, seed: int, batch_size: int, cache: str | None) -> None:

@@ -1,5 +1,6 @@
 """Image files with label files beside them, as an ImageSource: found, checked and reported."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,18 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import IMAGE_SUFFIXES, ImageError, Size, image_size, read_image
+from yolo_lite.data.folders import contents, pictures_below
+from yolo_lite.data.image_lists import Images, ListedImage, list_images
+from yolo_lite.data.images import ImageError, Size, image_size, read_image
+from yolo_lite.data.label_files import label_files_without_an_image, match_label_files, shared_label_files
 from yolo_lite.data.labels import ImageLabels, LabelStore, image_to_label_path, parse_label_file
-from yolo_lite.data.layout import CLASS_FILES, ListedImage, files_below, find_layout, list_images
-from yolo_lite.data.report import DatasetError, Problem, Report
+from yolo_lite.data.layout import Layout, find_layout
+from yolo_lite.data.report import UNLABELLED, DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
-UNLABELLED = "images without a label file"
+LEFT_OUT = "images left out"
+PASSED_OVER = "pictures passed over"
 
 
 class CheckedImage(NamedTuple):
@@ -59,24 +64,26 @@ class FileSource:
     ) -> "FileSource":
         """Finds and checks all files; see open_source.
 
-        Without names, neither given nor in the source, the classes are "0", "1" ... up to the highest in the labels.
+        Without names, neither given nor in the source, the classes are "0", "1" ... up to the highest in the labels of
+        all splits.
         """
-        layout = find_layout(source, split)
-        names = tuple(names) if names else layout.names
-        images = [image for place in layout.places for image in list_images(place)]
-        checked = check_images(images, len(names) if names else None, progress)
-        problems = [problem for image in checked for problem in image.problems]
-        problems += _stray_label_files([place for place in layout.places if place.is_dir()], images)
+        layout = find_layout(source, split, names)
+        listed = [list_images(place) for place in layout.places]
+        images = [image for part in listed for image in part.images]
+        labels = match_label_files([image.path for image in images], _label_folders(layout.places))
+        num_classes = len(layout.names) if layout.names else None
+        checked = check_images(images, labels.paths, num_classes, layout.keypoints, progress)
         used = [image for image in checked if image.size is not None]
+        problems = [problem for image in checked for problem in image.problems]
+        problems += _left_aside(layout, listed, images, labels.unused)
+        problems += shared_label_files([image.path for image in images], labels.paths)
         problems += _no_labels_at_all(used)
-        report = Report.of([len(image.labels.cls) for image in used], problems)
+        report = Report.of([len(image.labels.cls) for image in used], [*layout.notes, *problems])
         if not used:
             raise DatasetError(f"{layout.places[0]}: not one of {len(images)} images can be used\n{report}", report)
-        labels = LabelStore.build([image.labels for image in used])
-        if names is None:
-            names = tuple(str(index) for index in range(int(labels.cls.max()) + 1 if labels.num_objects else 1))
+        store = LabelStore.build([image.labels for image in used])
         sizes = np.array([image.size for image in used], np.int64)
-        return cls([image.path for image in used], sizes, labels, names, report)
+        return cls([image.path for image in used], sizes, store, layout.names or _numbered(layout, store), report)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -97,40 +104,80 @@ class FileSource:
         return f"FileSource({len(self)} images, {self.labels.num_objects} objects, {len(self.names)} classes)"
 
 
-def check_images(images: Sequence[ListedImage], num_classes: int | None, progress: bool = False) -> list[CheckedImage]:
-    """Checks the header and the labels of each image, several at a time, in the order given."""
+def check_images(
+    images: Sequence[ListedImage],
+    labels: Sequence[str | None],
+    num_classes: int | None,
+    keypoints: tuple[int, int] | None = None,
+    progress: bool = False,
+) -> list[CheckedImage]:
+    """Checks the header and the labels of each image, several at a time, in the order given.
+
+    Args:
+        labels: the label file of each image, None where it has none.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda image: check_image(image, num_classes), images)
+        results = pool.map(lambda image, label: check_image(image, label, num_classes, keypoints), images, labels)
         return list(tqdm(results, "checking images", len(images), unit="image", disable=not progress))
 
 
-def check_image(image: ListedImage, num_classes: int | None) -> CheckedImage:
+def check_image(
+    image: ListedImage, label_path: str | None, num_classes: int | None, keypoints: tuple[int, int] | None = None
+) -> CheckedImage:
     """Size and labels of one image, or what is wrong with it."""
     try:
         size = image_size(image.path)
-    except (OSError, ImageError) as error:
+    except (OSError, ValueError) as error:  # ValueError: an ImageError, or a name that no file can have
         return CheckedImage(image.path, None, ImageLabels.empty(), (_unusable(image, error),))
-    label_path = image_to_label_path(image.path)
-    if not os.path.isfile(label_path):  # some tools save the labels beside the images, whatever the folder is called
-        beside = os.path.splitext(image.path)[0] + ".txt"
-        if not os.path.isfile(beside):
-            message = f"no label file {label_path}; a background image"
-            problem = Problem(image.path, None, message, UNLABELLED, note=True)
-            return CheckedImage(image.path, size, ImageLabels.empty(), (problem,))
-        label_path = beside
+    if label_path is None:
+        message = f"no label file {image_to_label_path(image.path)}; a background image"
+        problem = Problem(image.path, None, message, UNLABELLED, note=True)
+        return CheckedImage(image.path, size, ImageLabels.empty(), (problem,))
     try:
-        labels, problems = parse_label_file(label_path, num_classes)
+        labels, problems = parse_label_file(label_path, num_classes, keypoints)
     except OSError as error:
-        problem = Problem(label_path, None, f"{error.strerror}; image left out", "images left out")
+        problem = Problem(label_path, None, f"{error.strerror}; image left out", LEFT_OUT)
         return CheckedImage(image.path, None, ImageLabels.empty(), (problem,))
     return CheckedImage(image.path, size, labels, tuple(problems))
 
 
 def _unusable(image: ListedImage, error: Exception) -> Problem:
     if image.listed_in and isinstance(error, FileNotFoundError):
-        return Problem(image.listed_in, image.line, f"there is no {image.path}; left out", "images left out")
+        return Problem(image.listed_in, image.line, f"there is no {image.path}; left out", LEFT_OUT)
     reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{image.path}: ")
-    return Problem(image.path, None, f"{reason}; image left out", "images left out")
+    return Problem(image.path, None, f"{reason}; image left out", LEFT_OUT)
+
+
+def _label_folders(places: Iterable[Path]) -> list[Path]:
+    """The folders whose label files should each belong to an image: those of folders, which hold all their images."""
+    folders = [place for place in places if place.is_dir()]
+    return [Path(image_to_label_path(place / "any.jpg")).parent for place in folders] + folders
+
+
+def _left_aside(
+    layout: Layout, listed: Sequence[Images], images: Sequence[ListedImage], unused: Sequence[str]
+) -> list[Problem]:
+    """What lies beside the images and is not used: pictures of other kinds, label files; and images named twice."""
+    passed_over = [path for part in listed for path in part.passed_over]
+    problems = [note for part in listed for note in part.notes]
+    problems += [Problem(path, None, f"{_kind(path)}; not used", PASSED_OVER) for path in passed_over]
+    folders = [place for place in layout.others if place.is_dir()]
+    others = [path for place in folders for path in pictures_below(place).images] if unused else []
+    problems += label_files_without_an_image(unused, [image.path for image in images], [*passed_over, *others])
+    seen: set[str] = set()
+    for image in images:
+        if image.path in seen:
+            place = (image.listed_in, image.line) if image.listed_in else (image.path, None)
+            problems.append(
+                Problem(*place, f"{image.path} was named before; used again", "images named twice", note=True)
+            )
+        seen.add(image.path)
+    return problems
+
+
+def _kind(path: str) -> str:
+    suffix = os.path.splitext(path)[1]
+    return f"pictures in {suffix} files are not read: convert it to JPEG" if suffix else "a picture without a suffix"
 
 
 def _no_labels_at_all(images: Sequence[CheckedImage]) -> list[Problem]:
@@ -138,21 +185,20 @@ def _no_labels_at_all(images: Sequence[CheckedImage]) -> list[Problem]:
     unlabelled = sum(problem.kind == UNLABELLED for image in images for problem in image.problems)
     if unlabelled < max(len(images), 1):
         return []
-    example = images[0].path
+    example = Path(images[0].path)
     message = f"not one of {len(images)} images has a label file such as {image_to_label_path(example)}"
-    return [Problem(example, None, message, "labels not found")]
+    return [
+        Problem(str(example), None, f"{message}; {example.parent} has {contents(example.parent)}", "labels not found")
+    ]
 
 
-def _stray_label_files(folders: Iterable[Path], images: Sequence[ListedImage]) -> list[Problem]:
-    """Label files of these folders that belong to no image: a renamed picture, perhaps."""
-    expected = {image_to_label_path(image.path) for image in images}
-    expected |= {os.path.splitext(image.path)[0] + ".txt" for image in images}
-    problems = []
-    for folder in folders:
-        label_folder = Path(image_to_label_path(folder / "any.jpg")).parent
-        strays = files_below(label_folder, (".txt",)) if label_folder.is_dir() else []
-        for path in strays:
-            if path not in expected and os.path.basename(path) not in CLASS_FILES:
-                message = f"no image belongs to it (looked for {'|'.join(IMAGE_SUFFIXES[:7])} ...); not used"
-                problems.append(Problem(path, None, message, "label files without an image", note=True))
-    return problems
+def _numbered(layout: Layout, store: LabelStore) -> tuple[str, ...]:
+    """Class names where the source has none: "0" to the highest class in the labels of all its splits."""
+    highest = int(store.cls.max()) if store.num_objects else 0
+    for place in layout.others:
+        with contextlib.suppress(DatasetError, OSError):
+            images = [image.path for image in list_images(place).images]
+            for path in filter(None, match_label_files(images).paths):
+                classes = parse_label_file(path, None, layout.keypoints)[0].cls
+                highest = max(highest, int(classes.max(initial=0)))
+    return tuple(str(index) for index in range(highest + 1))

@@ -17,7 +17,14 @@ from yolo_lite.augment.objects import Image
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
-    *(".jpe", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
+    *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
+)
+# Pictures by their names that are not read: passed over, but counted and named.
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".tga", ".exr", ".hdr", ".dcm"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
+    *(".pef", ".srw", ".x3f", ".3fr", ".erf", ".kdc", ".mrw", ".rwl", ".iiq", ".j2k", ".jpx", ".jpf", ".ico"),
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
 )
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -111,6 +118,20 @@ def image_size(path: str | Path) -> Size:
         elif start == PNG_START:
             size = _png_size(file)
     return size or Size(*read_image(path).shape[:2])
+
+
+def looks_like_image(path: str | Path) -> bool:
+    """Whether a file begins as pictures do, whatever its name ends in; False where it cannot be opened."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return (
+        start.startswith((JPEG_START, PNG_START, b"GIF8", b"II*\0", b"MM\0*"))
+        or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+        or (start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"))
+    )
 
 
 def _jpeg_size(file: BinaryIO) -> Size | None:

@@ -2,6 +2,7 @@
 
 A label file has one row per object, ``class xc yc w h``, all but the class as shares of the image's width and height.
 A row of 7 or more values (an odd number) is a polygon, ``class x1 y1 x2 y2 ...``; its box is the polygon's extent.
+Where the data.yaml has ``kpt_shape: [n, d]``, a row of 5 + n d values is a box and its keypoints; the box is read.
 Each row is judged by itself: a bad one is left out and reported, and those beside it stay.
 
 n images, m objects, k polygon points.
@@ -9,6 +10,7 @@ n images, m objects, k polygon points.
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +20,14 @@ import torch
 from torch import Tensor
 
 from yolo_lite.data.report import Problem, Report
+from yolo_lite.data.text import decode_text, split_lines
 
 __all__ = ["ImageLabels", "LabelStore", "Problem", "Report", "image_to_label_path", "parse_label_file", "parse_row"]
 
 TOLERANCE = 1e-3  # a coordinate this far outside [0, 1] is rounding: it is clipped, anything further is a mistake
 MAX_CLASSES = 10_000  # where no names are given, a class beyond this is a slip of the pen
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)  # float() reads 0_5 and letters of any script
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 BOX_VALUES = ("x centre", "y centre", "width", "height")
 
 
@@ -130,14 +135,15 @@ def image_to_label_path(path: str | Path) -> str:
 
     >>> image_to_label_path("/data/images/coco/images/train/0001.jpg")
     '/data/images/coco/labels/train/0001.txt'
-    >>> image_to_label_path("pictures/0001.tar.png")
-    'pictures/0001.tar.txt'
+    >>> image_to_label_path("pictures/0001.tar.png"), image_to_label_path("Images/a.png")
+    ('pictures/0001.tar.txt', 'Labels/a.txt')
     """
     image = Path(path)
     folders = list(image.parent.parts)
-    if "images" in folders:
-        last = len(folders) - 1 - folders[::-1].index("images")
-        folders[last] = "labels"
+    places = [place for place, folder in enumerate(folders) if folder.lower() == "images"]
+    if places:
+        last = folders[places[-1]]
+        folders[places[-1]] = "labels" if last.islower() else "LABELS" if last.isupper() else "Labels"
     return str(Path(*folders) / f"{image.stem}.txt")
 
 
@@ -150,27 +156,33 @@ class LabelRow(NamedTuple):
     clipped: bool  # a coordinate lay outside the image by no more than rounding
 
 
-def parse_label_file(path: str | Path, num_classes: int | None = None) -> tuple[ImageLabels, list[Problem]]:
+def parse_label_file(
+    path: str | Path, num_classes: int | None = None, keypoints: tuple[int, int] | None = None
+) -> tuple[ImageLabels, list[Problem]]:
     """Reads one label file; an empty one is a background image.
 
     Args:
         num_classes: classes from here on are mistakes; None where the number is not known.
+        keypoints: data.yaml's ``kpt_shape``, see parse_row.
     Returns:
-        The good rows in the order of the file, and a Problem for each of the others.
+        The good rows in the order of the file, and a Problem for each of the others. A line that begins with # is a
+        comment, and noted.
     Raises:
         OSError: the file cannot be read.
     """
-    data = Path(path).read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # as Windows editors save text
-    lines = data.decode(encoding, errors="replace").splitlines()
+    lines = split_lines(decode_text(Path(path).read_bytes()))
     rows: list[LabelRow] = []
     problems: list[Problem] = []
     first_line: dict[tuple[float, ...], int] = {}  # the values of a row -> the line they were first seen on
     for line, text in enumerate(lines, start=1):
-        fields = text.split()
+        fields = text.lstrip("\ufeff").split()  # files that were joined have byte order marks inside
         if not fields:
             continue
+        if fields[0].startswith("#"):
+            problems.append(Problem(str(path), line, "begins with #; not read", "comment lines", note=True))
+            continue
         try:
+            fields = _box_fields(fields, keypoints)
             values = _numbers(fields)
             row = parse_row(values, num_classes)
         except ValueError as mistake:
@@ -188,8 +200,26 @@ def parse_label_file(path: str | Path, num_classes: int | None = None) -> tuple[
     return _stacked(rows), problems
 
 
+def _box_fields(fields: list[str], keypoints: tuple[int, int] | None) -> list[str]:
+    """The fields of a row that are read: all of them, or class and box where keypoints follow.
+
+    Raises:
+        ValueError: a row that is neither a box nor a box with this many keypoints.
+    """
+    if keypoints is None:
+        return fields
+    count, size = keypoints
+    expected = 5 + count * size
+    if len(fields) not in (5, expected):
+        raise ValueError(
+            f"{len(fields)} values, expected {expected} (class, box, {count} keypoints of {size} values, as kpt_shape "
+            "says) or 5 (class, box)"
+        )
+    return fields[:5]
+
+
 def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelRow:
-    """One row of a label file, as numbers.
+    """One row of a label file, as numbers: a box or a polygon.
 
     Raises:
         ValueError: what is wrong with the row, and what to do about it.
@@ -219,7 +249,7 @@ def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelR
         points = polygon.astype(np.float32)
     else:
         box, points = tuple(coordinates), None
-    if box[2] <= 0 or box[3] <= 0:
+    if min(np.float32(box[2]), np.float32(box[3])) <= 0:  # as they are stored
         raise ValueError(f"{'polygon' if is_polygon else 'box'} without area (width {box[2]:g}, height {box[3]:g})")
     return LabelRow(cls, box, points, clipped)
 
@@ -227,16 +257,29 @@ def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelR
 def _numbers(fields: Sequence[str]) -> list[float]:
     values = []
     for place, field in enumerate(fields, start=1):
-        shown = field if len(field) <= 40 else field[:37] + "..."
-        try:
-            value = float(field)
-        except ValueError:
-            hint = " (values are separated by blanks)" if "," in field or ";" in field else ""
-            raise ValueError(f"value {place} is {shown!r}, not a number{hint}") from None
+        shown = ascii(field if len(field) <= 40 else field[:37] + "...")
+        if not NUMBER.fullmatch(field):
+            if field.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+                raise ValueError(f"value {place} is {field}, not a finite number")
+            raise ValueError(f"value {place} is {shown}, not a number{_hint(field)}")
+        value = float(field)
         if not math.isfinite(value):
             raise ValueError(f"value {place} is {shown}, not a finite number")
+        if value == 0 and re.search("[1-9]", re.split("[eE]", field)[0]):  # 1e-400
+            raise ValueError(f"value {place} is {shown}, which is too close to 0 to be told from it")
         values.append(value)
     return values
+
+
+def _hint(field: str) -> str:
+    """What to do about a field that is no number."""
+    if DECIMAL_COMMA.fullmatch(field):
+        return f" (write the decimal comma as a point, {field.replace(',', '.')})"
+    if "," in field or ";" in field:
+        return " (values are separated by blanks)"
+    if "\0" in field:
+        return " (zero bytes: the file is damaged, or in another encoding than UTF-8 or UTF-16)"
+    return ""
 
 
 def _checked_class(value: float, num_classes: int | None) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+UNLABELLED = "images without a label file"
 SHOWN_PER_KIND = 20  # str(report) lists this many problems of one kind, then counts the rest
 
 
@@ -32,6 +33,7 @@ class Report:
     """All problems of a dataset, and how much of it is usable.
 
     ``bool(report)`` is True where something was left out; notes (a background image, a duplicate row) do not count.
+    ``report.summary`` says all of it in one line.
 
     >>> report = Report.of([2, 0], [Problem("a.txt", 1, "the same as line 3", "duplicate rows", note=True)])
     >>> print(report)
@@ -68,6 +70,29 @@ class Report:
             "objects": self.objects,
         } | {kind: len(problems) for kind, problems in self.by_kind().items()}
 
+    @property
+    def unlabelled(self) -> int:
+        """Images without a label file: background, unless the labels lie elsewhere."""
+        return sum(problem.kind == UNLABELLED for problem in self.problems)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether something was left out, or most images have no label file: worth a warning."""
+        return bool(self) or 2 * self.unlabelled > self.images
+
+    @property
+    def summary(self) -> str:
+        """One line: how much is usable, what was left out of it or noted, and the first of that.
+
+        >>> Report.of([1], [Problem("a.txt", 3, "class 7, but there are 3 classes (0 to 2); row left out")]).summary
+        '1 image (1 with objects, 0 background), 1 object; rows left out: 1; a.txt:3: class 7, but there are 3 classes \
+(0 to 2); row left out'
+        """
+        groups = self.by_kind()
+        kinds = [", ".join(f"{kind}: {len(problems)}" for kind, problems in groups.items())] if groups else []
+        first = [str(problem).replace("\n", " ") for problems in groups.values() for problem in problems[:1]]
+        return "; ".join([self._usable(), *kinds, *first[:1]])
+
     def by_kind(self) -> dict[str, list[Problem]]:
         """The problems under their headings: what was left out first, then the notes."""
         groups: dict[str, list[Problem]] = {}
@@ -79,10 +104,7 @@ class Report:
         return any(not problem.note for problem in self.problems)
 
     def __str__(self) -> str:
-        lines = [
-            f"{_counted(self.images, 'image')} ({self.labelled} with objects, {self.background} background), "
-            f"{_counted(self.objects, 'object')}"
-        ]
+        lines = [self._usable()]
         for kind, problems in self.by_kind().items():
             lines.append(f"{kind}: {len(problems)}")
             lines += [f"  {problem}" for problem in problems[:SHOWN_PER_KIND]]
@@ -90,9 +112,17 @@ class Report:
                 lines.append(f"  ... and {len(problems) - SHOWN_PER_KIND} more (all of them: report.problems)")
         return "\n".join(lines)
 
+    def _usable(self) -> str:
+        images = f"{_counted(self.images, 'image')} ({self.labelled} with objects, {self.background} background)"
+        return f"{images}, {_counted(self.objects, 'object')}"
+
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class DatasetWarning(UserWarning):
+    """Something was left out of a dataset, or most of it has no labels."""
 
 
 class DatasetError(ValueError):

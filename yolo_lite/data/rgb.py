@@ -59,7 +59,7 @@ def to_rgb(image: Any, name: str = "image") -> Image:
     raise ValueError(f"{name}: must be {KINDS}, not {type(image).__name__}{hint}")
 
 
-def list_images(images: Any) -> Iterable[Any]:
+def each_image(images: Any) -> Iterable[Any]:
     """One picture or several, as several: each is one that ``to_rgb`` takes.
 
     Args:
@@ -67,7 +67,7 @@ def list_images(images: Any) -> Iterable[Any]:
     Raises:
         ValueError: anything else, a dataset for example.
 
-    >>> len(list_images(np.zeros((2, 20, 30, 3))))
+    >>> len(each_image(np.zeros((2, 20, 30, 3))))
     2
     """
     if hasattr(images, "targets") and hasattr(images, "images"):  # a Batch

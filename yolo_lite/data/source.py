@@ -72,15 +72,16 @@ def open_source(
 
     Args:
         source: ``"shapes"`` (drawn scenes) or ``"photos"`` (free photographs), which need no files; the path of a
-            data.yaml, of a folder, or of a ``.txt`` list of images; or a list of such folders and lists. A folder of
-            your own called shapes is ``"./shapes"``.
+            data.yaml, of Darknet's obj.data, of a folder, or of a ``.txt`` list of images; or a list of such folders,
+            lists and images. A folder of your own called shapes is ``"./shapes"``.
         split: which part of it: "train", "val" or "test".
-        names: class names that replace those of the source.
+        names: class names that replace those of the source; left out: its data.yaml's, or those of the classes.txt,
+            obj.names ... that all its splits agree on.
         progress: draws a bar while the files are checked.
         draw_size: side of drawn scenes in pixels; drawn at the size of the network input they need no resizing.
     Raises:
         FileNotFoundError: a path that does not exist, with all the places that were tried.
-        DatasetError: no images, or a data.yaml that contradicts itself.
+        DatasetError: no images, or a data.yaml or lists of classes that contradict each other.
 
     >>> source = open_source("shapes", "val")
     >>> source.read(0).dtype
@@ -97,3 +98,19 @@ def open_source(
     from yolo_lite.data.files import FileSource  # likewise an implementation of the protocol
 
     return FileSource.open(source, split, names, progress)
+
+
+def class_names(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
+    """The names that a source has for its classes, without a look at its images; None where it has none.
+
+    >>> class_names("shapes")[:2]
+    ('ring', 'tile')
+
+    Raises:
+        FileNotFoundError, DatasetError: see open_source.
+    """
+    if source in ("shapes", "photos"):
+        return open_source(source, split).names
+    from yolo_lite.data.layout import find_layout  # as above
+
+    return find_layout(source, split).names

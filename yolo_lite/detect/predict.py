@@ -15,7 +15,7 @@ from torch import Tensor
 
 from yolo_lite.augment.geometry import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.rgb import list_images, to_rgb
+from yolo_lite.data.rgb import each_image, to_rgb
 from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.detect.inference import Detector, inference, input_size, network_input
 from yolo_lite.detect.nms import non_max_suppression
@@ -114,7 +114,7 @@ def predict(
 
     found: dict[int, Detections] = {}
     errors: list[Exception] = []
-    several = list_images(images)
+    several = each_image(images)
     strict = strict or several is not images  # one image was given
     waiting: dict[tuple[int, ...], list[_Input]] = {}  # inputs by shape, until there is a batch of them
     with inference(model):

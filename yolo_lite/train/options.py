@@ -42,6 +42,7 @@ class TrainOptions:
     rect: bool = False  # rectangles by shape of the images instead of squares; no mosaic
     multi_scale: bool = False  # each batch at a random size within +- 50 %
     single_cls: bool = False  # all objects are of one class
+    names: tuple[str, ...] | None = None  # class names in place of those of the data: dog,person,cat
     image_weights: bool = False  # images of classes that do badly are drawn more often
     cache: Literal["ram", "disk"] | None = None  # keep resized images, so that each is decoded once
     auto_anchors: bool = True  # replace the anchors where they do not fit; reported
@@ -73,6 +74,8 @@ class TrainOptions:
         for name in values:
             if name not in known:
                 raise ValueError(f"unknown training option {name!r}; the known ones are {', '.join(known)}")
+        if values.get("names") is not None:  # which JSON keeps as a list
+            values = {**values, "names": tuple(values["names"])}
         return cls(**values)
 
     def replace(self, **changes: Any) -> "TrainOptions":

@@ -13,7 +13,7 @@ from torch.nn import functional
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
-from yolo_lite.data.source import ImageSource
+from yolo_lite.data.source import ImageSource, class_names
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
@@ -147,10 +147,14 @@ def open_datasets(
     }
     if val is None and isinstance(train, str | Path):
         val = train
+    names = None if options.single_cls else options.names
     if not isinstance(train, YoloDataset):
-        train = YoloDataset(train, augment=options.augment, rect=options.rect, batch_size=options.batch_size, **common)
+        own = {"augment": options.augment, "rect": options.rect, "batch_size": options.batch_size}
+        train = YoloDataset(train, names=names, **own, **common)
     if val is not None and not isinstance(val, YoloDataset):
-        val = YoloDataset(val, split="val", **common)
+        if names is None and not options.single_cls and isinstance(val, str | Path) and not class_names(val, "val"):
+            names = train.names  # what has no names of its own has the classes that are trained
+        val = YoloDataset(val, split="val", names=names, **common)
     if options.strict:
         train, val = _strict(train), val and _strict(val)
     if not train.replace_unreadable:  # a batch must not get smaller: other processes wait for as many

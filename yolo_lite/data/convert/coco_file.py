@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yolo_lite.data.layout import SPLIT_NAMES
+from yolo_lite.data.elsewhere import SPLIT_NAMES
 from yolo_lite.data.report import DatasetError, Problem
 
 LISTS = ("images", "annotations", "categories")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
+from yolo_lite.data.elsewhere import SPLIT_NAMES
+from yolo_lite.data.folders import files_below
 from yolo_lite.data.images import IMAGE_SUFFIXES
-from yolo_lite.data.layout import SPLIT_NAMES, files_below
 from yolo_lite.data.report import DatasetError, Problem
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
