@@ -68,6 +68,7 @@ def drop_live_pages(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(LIVE_PAGE, None)
+            output.get("metadata", {}).pop(LIVE_PAGE, None)
 
 
 def paired(text: Path, path: Path) -> NotebookNode:

@@ -110,12 +110,15 @@ def test_refresh_runs_saves_and_keeps_the_ids_of_cells_that_stayed(tmp_path: Pat
     assert second.cells[2].outputs[0].data["text/plain"] == "5"
 
 
-def test_refresh_saves_the_picture_of_an_explorer_and_not_its_live_page(tmp_path: Path, refresh: ModuleType) -> None:
+def test_refresh_saves_picture_and_words_of_an_explorer_and_no_live_page(tmp_path: Path, refresh: ModuleType) -> None:
     text, path = tmp_path / "00_try.py", tmp_path / "00_try.ipynb"
     text.write_text("# %%\nfrom walkthrough import ScheduleExplorer\nScheduleExplorer()\n")
     assert refresh.refresh(text, path) == 0
-    (output,) = nbformat.read(path, as_version=4).cells[0].outputs
-    assert set(output.data) == {"text/plain", "image/png"}
+    picture, words = nbformat.read(path, as_version=4).cells[0].outputs
+    assert set(picture.data) == {"text/plain", "image/png"}
+    assert set(picture.metadata) == {"image/png"}  # and not the key of a view, which is another in each run
+    assert set(words.data) == {"text/html"}
+    assert "Schedule: iteration 0" in words.data["text/html"]
 
 
 def test_a_failing_cell_leaves_the_notebook_as_it_was(

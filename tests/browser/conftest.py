@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -76,12 +77,12 @@ def open_cell(start_cell: Callable[[str], OpenExplorer]) -> Iterator[Callable[[s
 
 
 @pytest.fixture
-def open_notebook(chromium: Browser, lab: str) -> Iterator[Callable[[str], OpenNotebook]]:
+def open_notebook(chromium: Browser, lab: str) -> Iterator[Callable[..., OpenNotebook]]:
     """open_notebook(name) opens a notebook of lab_folder in a tab, closed after the test."""
     opened: list[OpenNotebook] = []
 
-    def open_one(name: str) -> OpenNotebook:
-        opened.append(OpenNotebook(chromium, lab, name))
+    def open_one(name: str, **how: Any) -> OpenNotebook:
+        opened.append(OpenNotebook(chromium, lab, name, **how))
         return opened[-1]
 
     yield open_one

@@ -14,7 +14,6 @@ the page has painted the answer; the variable of the explorer in the kernel is w
 """
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -33,10 +32,6 @@ Place = tuple[float, float]
 PANEL_AT = """(canvas, [x, y]) => {
     const frame = canvas.getBoundingClientRect(), [left, top, width] = canvas.dataset.window.split(" ").map(Number)
     return [frame.left + (x - left) * frame.width / width, frame.top + (y - top) * frame.width / width]
-}"""
-END_KERNEL = """address => {
-    const token = document.cookie.match(/_xsrf=([^;]+)/)[1]
-    return fetch(address, { method: "DELETE", headers: { "X-XSRFToken": token } }).then(() => null)
 }"""
 DRAWN = """panels => panels.map(panel => [
     [...panel.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()),
@@ -57,7 +52,7 @@ class OpenExplorer:
 
     def __init__(self, browser: Browser, lab: str, folder: Path, home: Path, code: str, name: str) -> None:
         write_notebook(folder / name, code)
-        self._lab, self._home, self._name = lab, home, name
+        self._home = home
         self.notebook = OpenNotebook(browser, lab, name)
         self.page = self.notebook.page
         self._client: BlockingKernelClient | None = None
@@ -233,22 +228,16 @@ class OpenExplorer:
     @property
     def client(self) -> BlockingKernelClient:
         if self._client is None:
-            connection = self._home / "runtime" / f"kernel-{self.kernel_id}.json"
+            connection = self._home / "runtime" / f"kernel-{self.notebook.kernel_id}.json"
             self._client = BlockingKernelClient(connection_file=str(connection))
             self._client.load_connection_file()
             self._client.start_channels()
             self._client.wait_for_ready(30)
         return self._client
 
-    @property
-    def kernel_id(self) -> str:
-        with urllib.request.urlopen(f"{self._lab}/api/sessions", timeout=10) as reply:
-            sessions = json.load(reply)
-        return next(session["kernel"]["id"] for session in sessions if session["path"] == self._name)
-
     def close(self) -> None:
         """Close the tab and its kernel."""
         if self._client is not None:
             self._client.stop_channels()
-        self.page.evaluate(END_KERNEL, f"{self._lab}/api/kernels/{self.kernel_id}")
+        self.notebook.end_kernel()
         self.notebook.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -36,6 +37,15 @@ FINISHED = f"""() => {{
     const waiting = prompts.some(text => text.includes("[*]") || (text.includes("[ ]") && !failed))
     return document.querySelector(".jp-Dialog") || (!waiting && document.querySelector("{IDLE}"))
 }}"""
+
+# Two errors of Notebook 7.6 itself, on the page of an empty notebook too: its shortcuts, and a command that it lacks.
+OF_NOTEBOOK_7 = re.compile(
+    r"(reading 'schema'\)|'filebrowser:open-path' not registered\.)\n.*/static/notebook/notebook_core"
+)
+END_KERNEL = """address => {
+    const token = document.cookie.match(/_xsrf=([^;]+)/)[1]
+    return fetch(address, { method: "DELETE", headers: { "X-XSRFToken": token } }).then(() => null)
+}"""
 
 
 def find_chromium() -> str | None:
@@ -91,26 +101,44 @@ def _wait_for(lab: subprocess.Popen, address: str, log: Path, seconds: float = 9
 
 
 class OpenNotebook:
-    """A notebook in a tab of the browser. errors collects what the page's console complains about."""
+    """A notebook in a tab of the browser. errors collects what the page's console complains about.
 
-    def __init__(self, browser: Browser, lab: str, name: str) -> None:
+    app is "lab/tree", or "notebooks" for Notebook 7, which the same server offers where it is installed.
+    """
+
+    def __init__(self, browser: Browser, lab: str, name: str, app: str = "lab/tree", kernel: bool = True) -> None:
+        self._lab, self._name = lab, name
         self.errors: list[str] = []
         self.page: Page = browser.new_page(viewport={"width": 1300, "height": 1000})
         self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
-        self.page.goto(f"{lab}/lab/tree/{name}?reset", wait_until="domcontentloaded")
+        self.page.on("pageerror", self._listen_to_error)
+        reset = "?reset" if app == "lab/tree" else ""  # of the tabs that were open
+        self.page.goto(f"{lab}/{app}/{name}{reset}", wait_until="domcontentloaded")
         self.page.wait_for_selector(f"{NOTEBOOK} .jp-Cell", timeout=90_000)
-        self.page.wait_for_function(READY, timeout=90_000)
+        if kernel:
+            self.page.wait_for_function(READY, timeout=90_000)
+        else:  # it is asked which one to start
+            self.page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
 
     def _listen(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
+
+    def _listen_to_error(self, error: Error) -> None:
+        if not OF_NOTEBOOK_7.search(error.stack or ""):
+            self.errors.append(error.stack or str(error))
 
     def run_all(self, seconds: float = 180) -> None:
         """Run all cells and wait for the last one, or for the one that fails."""
         self.page.click("#jp-MainMenu >> text=Run")
         self.page.click(".lm-Menu-item[data-command='runmenu:run-all']")
         self.page.wait_for_function(FINISHED, timeout=seconds * 1000)
+
+    def save(self) -> None:
+        """Save, and wait until it is done."""
+        with self.page.expect_response(lambda reply: reply.request.method == "PUT" and "/api/contents/" in reply.url):
+            self.page.keyboard.press("Control+s")
+        self.page.wait_for_timeout(200)
 
     def wait_for_explorers(self, seconds: float = 60) -> int:
         """Wait until every explorer of the notebook has painted; how many there are."""
@@ -131,6 +159,17 @@ class OpenNotebook:
         """How many pictures are there that the browser could not draw."""
         broken = "all => all.filter(image => image.complete && image.naturalWidth === 0).length"
         return self.page.eval_on_selector_all(f"{NOTEBOOK} .jp-OutputArea img", broken)
+
+    @property
+    def kernel_id(self) -> str:
+        """What the server calls the kernel of this notebook."""
+        with urllib.request.urlopen(f"{self._lab}/api/sessions", timeout=10) as reply:
+            sessions = json.load(reply)
+        return next(session["kernel"]["id"] for session in sessions if session["path"] == self._name)
+
+    def end_kernel(self) -> None:
+        """Shut the kernel down, as the end of the server does."""
+        self.page.evaluate(END_KERNEL, f"{self._lab}/api/kernels/{self.kernel_id}")
 
     def close(self) -> None:
         """Close the tab."""

@@ -21,7 +21,10 @@ from walkthrough.explorers.controls import (
     slider,
     toggle,
 )
+from walkthrough.render.still import words_html
 from walkthrough.scene import Scene, Table
+
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
@@ -247,9 +250,28 @@ def test_the_page_speaks_without_a_kernel():
     png = base64.b64decode(data["image/png"])
     assert png[:4] == b"\x89PNG"
     assert metadata["image/png"]["width"] > 0
-    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data[VIEW] == metadata[VIEW]  # where it is not saved, the page knows which it was
     refused, _ = Toy(values=[])._repr_mimebundle_()
     assert "values holds nothing" in refused["text/plain"]
+
+
+def test_the_widget_shows_the_same_as_the_explorer():
+    w = Toy(gain=2)
+    assert w.widget._repr_mimebundle_(include=None, exclude=None) == w._repr_mimebundle_()
+
+
+def test_in_a_notebook_the_words_are_an_output_of_their_own(monkeypatch):
+    published = []
+    monkeypatch.setattr("IPython.display.publish_display_data", lambda *output: published.append(output))
+    w = Toy(values=[])
+    w._ipython_display_()
+    (picture, metadata), (words,) = published
+    assert (picture, metadata) == w._repr_mimebundle_()
+    assert words == {"text/html": words_html(repr(w))}
+
+
+def test_words_are_no_markup():
+    assert words_html("a < b & c\n  d").endswith(">a &lt; b &amp; c<br>&emsp;d</div>")
 
 
 def test_controls_are_declared_once_with_bounds_that_may_depend_on_the_state():

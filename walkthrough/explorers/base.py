@@ -237,10 +237,19 @@ class Explorer:
         raise TypeError(f"{type(self).__name__} takes no pictures")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The live view, its picture for where it cannot be, its words. The metadata name the view: see still.js."""
         data, metadata = self.as_scene()._repr_mimebundle_()
-        view = self.widget._repr_mimebundle_()
-        view = view[0] if isinstance(view, tuple) else view or {}
-        return view | data | {"text/plain": repr(self)}, metadata
+        view = self.widget.view()
+        return view | data | {"text/plain": repr(self)}, metadata | view
+
+    def _ipython_display_(self) -> None:
+        """In a notebook: the live view or its picture, and the words in an output of their own: see still.py."""
+        from IPython.display import publish_display_data
+
+        from walkthrough.render.still import words_html
+
+        publish_display_data(*self._repr_mimebundle_())
+        publish_display_data({"text/html": words_html(repr(self))})
 
 
 def link(*explorers: Explorer, names: tuple[str, ...] = ()) -> Callable[[], None]:

@@ -154,4 +154,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

@@ -37,6 +37,7 @@ PARTS = (
     "tables",
     "page",
     "layout",
+    "still",
     "live",
 )  # one module in the browser
 LOSSLESS = 160 * 160  # pixels up to which an image goes as PNG, as maps do; photographs as JPEG, 12 times faster
@@ -71,6 +72,15 @@ class Live(anywidget.AnyWidget):
         super().__init__(_esm=script("js"), _css=script("css"), look=look(), **told)
         self.on_msg(self._on_message)
         self.observe(self._on_moved, "moved")
+
+    def view(self) -> dict[str, Any]:
+        """What a notebook needs to show the live page: a mime type and the key of this widget."""
+        bundle = super()._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle or {}
+        return {kind: value for kind, value in data.items() if kind != "text/plain"}
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._explorer._repr_mimebundle_()
 
     def show(self, explorer: Any) -> None:
         """Bring the page up to date: at once, but for what an explorer leaves out of its draft."""
