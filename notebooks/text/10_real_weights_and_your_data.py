@@ -143,7 +143,7 @@ photos = yl.YoloDataset("photos" if official else Shapes("val", 320, 6))
 pictures = [photos.image(i) for i in range(6)]
 found = yl.predict(model, pictures)
 for path, boxes in zip(photos.paths, found):
-    said = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]
+    said = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]  # name and confidence
     print(f"{path}: {', '.join(said) or 'nothing found'}")
     assert all(conf > 0.25 for conf in boxes.conf)
 
@@ -200,9 +200,9 @@ show_table(["input", "mAP50", "mAP"], [[name, f"{m.map50:.2f}", f"{m.map:.2f}"] 
            (("one rectangular batch of 4", rectangle), ("a square of 640", square))])
 
 # %%
-for name, ours, map50, map in (("rectangular", rectangle, 0.701, 0.468), ("square", square, 0.629, 0.351)):
-    print(f"{name}: YOLOv5 prints {map50} and {map}, here it is", approx(ours.map50, ".3f"), "and", approx(ours.map, ".3f"))
-    assert not coco8 or (abs(ours.map50 - map50) < 0.001 and abs(ours.map - map) < 0.001)
+for name, ours, theirs in (("rectangular", rectangle, (0.701, 0.468)), ("square", square, (0.629, 0.351))):
+    print(f"{name}: YOLOv5 prints {theirs}, here it is", approx(ours.map50, ".3f"), "and", approx(ours.map, ".3f"))
+    assert not coco8 or max(abs(ours.map50 - theirs[0]), abs(ours.map - theirs[1])) < 0.001
 
 # %% [markdown]
 # Same weights, same photographs, and 0.70 against 0.63. Why? Compare how one photograph lies in both batches.
