@@ -315,9 +315,9 @@ w
 history, losses = w.trainer.history, w.result.smoothed
 for name in ("box", "cls"):
     print(f"{name} loss: at the start", approx(losses[name][0], ".3f"), "and now", approx(losses[name][-1], ".3f"))
-    assert losses[name][-1] < losses[name][0]
+    assert losses[name][-1] < 0.9 * losses[name][0]
 print("mAP50: after the first epoch", approx(history[0]["mAP50"]), "and now", approx(history[-1]["mAP50"]))
-assert history[-1]["mAP50"] > history[0]["mAP50"]
+assert history[-1]["mAP50"] > history[0]["mAP50"] + 0.1
 
 # %% [markdown]
 # **Reading curves.** Four pictures come again and again:
@@ -362,7 +362,7 @@ print("class loss: at the start", approx(start), "and in the end", approx(end))
 slow_map50, fast_map50 = (run.trainer.history[3]["mAP50"] for run in (good, too_fast))
 print("mAP50 after 16 iterations:", approx(fast_map50), "and in the good run", approx(slow_map50))
 print("no number ran away; iterations done:", too_fast.trainer.iteration)
-assert end > start and fast_map50 < slow_map50
+assert end > 1.1 * start and fast_map50 < slow_map50 / 2
 show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high a rate", x_label="iteration")
 
 # %% [markdown]
@@ -377,7 +377,7 @@ show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high
 with_warmup, without = short_run(lr0=0.1), short_run(lr0=0.1, warmup_epochs=0)
 lower, higher = total(with_warmup)[-1], total(without)[-1]
 print("loss in the end: with warm-up", approx(lower), "and without", approx(higher))
-assert lower < higher
+assert lower < 0.95 * higher
 named = {"with warm-up": total(with_warmup), "without": total(without)}
 show_series(named, title="lr0 0.1, with and without warm-up", x_label="iteration")
 
@@ -398,8 +398,8 @@ parts_of, narrow = good.result.smoothed, boxes_only.result.smoothed
 rows = {"total": (total(boxes_only), total(good))} | {k: (narrow[k], parts_of[k]) for k in ("box", "cls")}
 for name, (ours, others) in rows.items():
     print(f"{name} loss fell by", approx(learnt(ours), ".0%"), "and in the good run by", approx(learnt(others), ".0%"))
-assert learnt(total(boxes_only)) > learnt(total(good)) and learnt(narrow["box"]) > 0.1
-assert learnt(narrow["cls"]) < learnt(parts_of["cls"])
+assert learnt(total(boxes_only)) > 2 * learnt(total(good)) and learnt(narrow["box"]) > 0.1
+assert learnt(narrow["cls"]) < learnt(parts_of["cls"]) / 2
 both = {"good": parts_of, "box times 200": narrow}
 bars = [show_bars({n: learnt(of[part]) for n, of in both.items()}, f"{part}: share learnt") for part in ("box", "cls")]
 row(*bars)
