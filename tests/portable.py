@@ -60,6 +60,7 @@ HELD_BACK = {  # NumPy and OpenCV have to be told what is off instead: see envir
 OFF = {"NumPy": "NPY_DISABLE_CPU_FEATURES", "OpenCV": "OPENCV_CPU_DISABLE"}
 BEYOND_AVX2 = ("AVX512", "X86_V4")  # how the names of what is off under avx2 begin
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}  # two threads that spin for each other on busy cores take four times as long
 ALOUD = {"ONEDNN_VERBOSE": "1", "MKL_VERBOSE": "1", "OPENBLAS_VERBOSE": "2"}
 SAYS = {"oneDNN": ",cpu,isa:", "MKL": " for Intel(R) 64 architecture ", "OpenBLAS": "Core: "}  # then comes the answer
 
@@ -113,7 +114,7 @@ def environment(setting: Setting, can_be_off: Mapping[str, Sequence[str]], base:
     """The variables of a process under a setting. What base itself says about instructions or threads is dropped."""
     ours = {*HELD_BACK["none"], *OFF.values(), *THREADS}
     variables = {name: value for name, value in base.items() if name not in ours}
-    variables |= HELD_BACK[setting.isa] | dict.fromkeys(THREADS, str(setting.threads))
+    variables |= PATIENT | HELD_BACK[setting.isa] | dict.fromkeys(THREADS, str(setting.threads))
     if setting.isa == "own":
         return variables
     for library, variable in OFF.items():

@@ -20,6 +20,9 @@
 # that real tutorials break theirs.
 #
 # Every gradient is computed twice: by hand, and by PyTorch's **autograd**. They must agree.
+#
+# A number behind ≈ may end in other digits on your computer: processors do not all add up in the same order. The
+# `assert` below such a number stops the notebook where it is not what the text says.
 
 # %% [markdown]
 # ## 1. One weight, one step
@@ -41,7 +44,7 @@ from torch import nn
 from torch.nn import functional
 
 import yolo_lite as yl
-from walkthrough import GradientExplorer, IouPlayground, row, show_bars, show_batch
+from walkthrough import GradientExplorer, IouPlayground, approx, row, show_bars, show_batch
 from walkthrough import show_grid, show_image, show_series, show_table
 
 weight = torch.tensor(1.0, requires_grad=True)
@@ -103,7 +106,8 @@ show_table(["link", "its slope", "product so far"], [[k, v, q] for (k, v), q in 
 
 # %%
 loss.backward()
-print("by hand equal to autograd:", torch.isclose(product[-1], w.grad).item())
+print("the slope by hand minus that of autograd:", approx(product[-1] - w.grad, ".1g"))
+assert torch.isclose(product[-1], w.grad)
 link, names = loss.grad_fn, []
 while link is not None and len(names) < 5:
     names.append(type(link).__name__)
@@ -121,7 +125,9 @@ print("what autograd remembered, from the loss backwards:", ", ".join(names))
 # %%
 nudge = 1e-3
 up, down = ((torch.sigmoid((w.detach() + step) * x + b.detach()) - t) ** 2 for step in (nudge, -nudge))
-print("slope by nudging agrees:", math.isclose((up - down).item() / (2 * nudge), w.grad.item(), rel_tol=1e-3))
+slope = (up - down).item() / (2 * nudge)
+print("slope by nudging", approx(slope, ".3f"), "and by autograd", approx(w.grad, ".3f"))
+assert math.isclose(slope, w.grad.item(), rel_tol=1e-3)
 
 # %% [markdown]
 # ## 3. The loss decides how hard it pulls
@@ -143,8 +149,10 @@ wanted = torch.ones_like(z)
 squared = torch.autograd.grad(((z.sigmoid() - wanted) ** 2).sum(), z)[0]
 bce = torch.autograd.grad(functional.binary_cross_entropy_with_logits(z, wanted, reduction="sum"), z)[0]
 s = z.detach().sigmoid()
-print("squared error by hand:", torch.allclose(squared, 2 * (s - 1) * s * (1 - s), atol=1e-6))
-print("BCE by hand:", torch.allclose(bce, s - 1, atol=1e-6))
+gaps = {"squared error": squared - 2 * (s - 1) * s * (1 - s), "BCE": bce - (s - 1)}
+for name, gap in gaps.items():
+    print(f"{name}: largest difference between autograd and by hand", approx(gap.abs().max(), ".1g"))
+    assert gap.abs().max() < 1e-6
 print(f"pull at z = -6, where the network is sure and wrong: squared {squared[20]:.4f}, BCE {bce[20]:.4f}")
 show_series(
     {"squared error": squared, "BCE": bce}, z, "pull on the logit when the answer is yes", "logit z", "gradient"
@@ -252,9 +260,11 @@ def descend(overlap, steps=300):
 
 kinds = ("iou", "giou", "diou", "ciou")
 slides = {kind: descend(lambda a, b, kind=kind: yl.bbox_iou(a, b, kind, "xyxy")) for kind in kinds}
-print("overlap above 0.9 in the end:", {kind: seen[-1] > 0.9 for kind, (seen, _) in slides.items()})
+ends = {kind: seen[-1] for kind, (seen, _) in slides.items()}
 _, top, _, bottom = slides["giou"][1][0].tolist()
-print("the GIoU box ends more than three times as high as the object:", bottom - top > 3 * (9 - 6))
+print("overlap in the end:", ", ".join(f"{kind} {approx(end)}" for kind, end in ends.items()))
+print("the GIoU box ends", approx((bottom - top) / (9 - 6), ".1f"), "times as high as the object")
+assert ends["iou"] == 0 and ends["giou"] < 0.5 and min(ends["diou"], ends["ciou"]) > 0.9 and bottom - top > 3 * (9 - 6)
 show_series(
     {kind: seen for kind, (seen, _) in slides.items()},
     title="from (0, 0, 3, 2) to (6, 6, 8, 9)",
@@ -312,7 +322,8 @@ centred = yl.xyxy_to_xywh(pred).requires_grad_()
 _, _, auto_w, auto_h = torch.autograd.grad(yl.iou_terms(centred, yl.xyxy_to_xywh(truth)).v.sum(), centred)[0][0]
 print(f"d v / d w by hand {dv_dw:.6f}, by autograd {auto_w:.6f}")
 print(f"d v / d h by hand {dv_dh:.6f}, by autograd {auto_h:.6f}")
-print("growing both sides alike leaves v as it is:", abs(100 * dv_dw + 60 * dv_dh) < 1e-12)
+print("growing both sides alike changes v by", approx(100 * dv_dw + 60 * dv_dh, ".1g"))
+assert abs(100 * dv_dw + 60 * dv_dh) < 1e-12
 
 # %% [markdown]
 # **What to notice**
@@ -326,7 +337,10 @@ print("growing both sides alike leaves v as it is:", abs(100 * dv_dw + 60 * dv_d
 # %%
 box = pred.clone().requires_grad_()
 (1 - yl.bbox_iou(box, truth, "ciou", "xyxy")).sum().backward()
-rows = [["yl.iou_gradient", *-yl.iou_gradient(pred, truth, "ciou", "xyxy")[0]], ["autograd", *box.grad[0]]]
+formula = -yl.iou_gradient(pred, truth, "ciou", "xyxy")
+print("largest difference:", approx((formula - box.grad).abs().max(), ".1g"))
+assert torch.allclose(formula, box.grad, rtol=1e-4, atol=1e-8)
+rows = [["yl.iou_gradient", *formula[0]], ["autograd", *box.grad[0]]]
 show_table(["d (1 - CIoU) / d edge", "left", "top", "right", "bottom"], rows)
 
 # %% [markdown]
@@ -370,8 +384,10 @@ raw.requires_grad_()
 boxes = decode_level(raw, torch.tensor([[10.0, 13.0]]), stride=8)  # (161, 1, 6): one cell, anchor 10 x 13
 slopes = torch.autograd.grad(boxes[..., :4].sum(), raw)[0].reshape(161, 6)
 s = t.sigmoid()
-print("dx/dt by hand:", torch.allclose(slopes[:, 0], 2 * s * (1 - s) * 8, atol=1e-5))
-print("dw/dt by hand:", torch.allclose(slopes[:, 2], 8 * s**2 * (1 - s) * 10, atol=1e-5))
+gaps = {"dx/dt": slopes[:, 0] - 2 * s * (1 - s) * 8, "dw/dt": slopes[:, 2] - 8 * s**2 * (1 - s) * 10}
+for name, gap in gaps.items():
+    print(f"{name}: largest difference between autograd and by hand", approx(gap.abs().max(), ".1g"))
+    assert gap.abs().max() < 1e-5
 show_series({"x, in cells": slopes[:, 0] / 8, "width, in anchors": slopes[:, 2] / 10}, t, "slope of the decoding", "t")
 
 # %% [markdown]
@@ -391,7 +407,9 @@ sides = torch.tensor([8.0, 16, 32, 64, 128, 256])
 objects = torch.stack((torch.zeros(6), torch.zeros(6), sides, sides), 1)  # x, y, w, h
 shifted = objects + torch.tensor([2.0, 0, 0, 0])
 overlap = yl.bbox_iou(shifted, objects, "iou")
-print("IoU by hand, (side - 2) / (side + 2):", torch.allclose(overlap, (sides - 2) / (sides + 2)))
+by_hand = (sides - 2) / (sides + 2)
+print("largest difference from (side - 2) / (side + 2):", approx((overlap - by_hand).abs().max(), ".1g"))
+assert torch.allclose(overlap, by_hand)
 show_bars(dict(zip([f"{side:.0f} px" for side in sides], overlap)), title="IoU after a shift of 2 pixels")
 
 # %% [markdown]
@@ -443,7 +461,9 @@ groups = {"under 32 px": side < 32, "32 to 96 px": (side >= 32) & (side < 96), "
 print("objects:", {name: int(group.sum()) for name, group in groups.items()})
 print("matches on strides 8, 16, 32:", [len(m.cls) for m in pulls.matches])
 per_match = {name: (pull[group] / count[group]).mean() for name, group in groups.items()}
-print("small objects pull hardest:", bool(per_match["under 32 px"] > per_match["96 px and more"]))
+small, large = per_match["under 32 px"], per_match["96 px and more"]
+print("small objects pull", approx(small / large, ".1f"), "times as hard as large ones")
+assert small > 1.1 * large
 show_bars(per_match, title="length of the gradient at one match, by size of the object")
 
 # %% [markdown]
@@ -472,7 +492,9 @@ indices = [int(name.split()[0]) for name in by_layer.names]  # layers that have 
 criterion(model(batch.images / 255), batch.targets).total.backward()
 norms = [torch.nn.utils.get_total_norm([w.grad for w in model.layers[index].parameters()]) for index in indices]
 model.zero_grad()
-print("together they are what backward gives:", torch.allclose(torch.stack(norms).double(), by_layer.total, rtol=1e-3))
+ratio = torch.stack(norms).double() / by_layer.total
+print("together they are what backward gives; largest relative difference:", approx((ratio - 1).abs().max(), ".1g"))
+assert (ratio - 1).abs().max() < 1e-3
 lines = dict(zip(by_layer.terms, by_layer.norms))
 show_series(lines, indices, "length of the gradient, by loss", "layer (0 is the first, 24 the head)", log=True)
 
@@ -496,8 +518,8 @@ GradientExplorer(images=batch.images, targets=batch.targets, model=model)
 
 # %%
 for term in pulls.terms:
-    quiet = all((pulls.cells(term, level)[~pulls.positives(level)] == 0).all() for level in range(3))
-    print(f"{term} leaves cells without an object alone: {quiet}")
+    others = torch.cat([pulls.cells(term, level)[~pulls.positives(level)] for level in range(3)])
+    print(f"{term} pulls on {int((others != 0).sum())} of the {len(others)} cells without an object")
 
 # %% [markdown]
 # ## 10. Vanishing gradients, and what a shortcut changes
@@ -547,8 +569,10 @@ def arriving(kind, norm):
 # %%
 kinds = ("plain", "residual", "C3, plain", "C3, residual")
 without = {kind: arriving(kind, norm=False) for kind in kinds}
-print("less than a billionth is left at the input:", {k: bool(g[0] < 1e-9) for k, g in without.items()})
-print(f"plain: each Bottleneck passes on {(without['plain'][0] / without['plain'][-1]) ** (1 / 12):.2f} of it")
+passed_on = (without["plain"][0] / without["plain"][-1]) ** (1 / 12)
+print("left at the input:", "; ".join(f"{kind} {approx(g[0], '.1g')}" for kind, g in without.items()))
+print("plain: each Bottleneck passes on", approx(passed_on), "of it")
+assert without["plain"][0] < 1e-9 < min(g[0] for kind, g in without.items() if kind != "plain") and passed_on < 0.1
 labels = "input, then each Bottleneck"
 show_series(without, title="gradient that arrives, no BatchNorm", x_label=labels, y_label="length", log=True)
 
@@ -563,7 +587,8 @@ show_series(without, title="gradient that arrives, no BatchNorm", x_label=labels
 # %%
 with_norm = {kind: arriving(kind, norm=True) for kind in kinds}
 growth = {kind: gradient[0] / gradient[-1] for kind, gradient in with_norm.items()}
-print("the plain chain grows more than the residual one:", bool(growth["plain"] > growth["residual"]))
+print("at the input, times what it was at the end:", "; ".join(f"{k} {approx(g, '.1f')}" for k, g in growth.items()))
+assert growth["plain"] > 1.3 * growth["residual"] and growth["plain"] > 2
 show_series(with_norm, title="the same with BatchNorm", x_label=labels, y_label="length", log=True)
 
 # %% [markdown]
@@ -713,11 +738,14 @@ def train(detector, steps=150):
 
 
 history = train(detector)
-print("each loss fell to less than half:", {name: h[-1] < h[0] / 2 for name, h in history.items()})
+print("of each loss is left:", ", ".join(f"{name} {approx(h[-1] / h[0], '.0%')}" for name, h in history.items()))
+assert all(h[-1] < h[0] / 2 for h in history.values())
 show_series(history, title="150 steps on eight scenes", x_label="step", y_label="loss")
 
 # %%
-print("mean average precision at IoU 0.5, above 0.8:", yl.evaluate(detector, [scenes]).map50 > 0.8)
+map50 = yl.evaluate(detector, [scenes]).map50
+print("mean average precision at IoU 0.5, mAP50:", approx(map50))
+assert map50 > 0.6
 found = yl.predict(detector, list(scenes.images.permute(0, 2, 3, 1).numpy()), img_size=96)
 pictures = row(*(show_image(scenes.images[index], found[index]) for index in (1, 3, 4, 5)))
 replace(pictures, words="four of the scenes, with what the detector finds")
@@ -744,22 +772,25 @@ raw = detector(images)[0].detach()
 centres = decode(raw, stride=32)[..., :2]
 inside = ((centres > 0) & (centres < 96)).all(-1).float().mean()
 matches = assign(scenes.targets, stride=32)
-print(f"decoded centres inside the picture: {inside:.0%}")
+print("decoded centres inside the picture:", approx(inside, ".0%"))
+assert inside < 0.2
 print("rows and columns that training speaks to:", sorted(set(matches.row.tolist() + matches.col.tolist())), "of 12")
 of_scene = yl.xywh_to_xyxy(scenes.targets[scenes.targets[:, 0] == 4, 2:]) * 96
 show_grid(scenes.images[4], [8, 32], of_scene)
 
 # %% [markdown]
 # The cells of the right picture, 0 to 2, are written into the *corner* of the real map. Nothing complains: all indices
-# exist. Worse: the network even learns like this, because it sees enough of the picture from the corner to learn some
-# of eight scenes by heart.
+# exist. Worse: two of the three losses fall as if all were well, because the network sees enough of the picture from the
+# corner to learn something of eight scenes by heart. Only mAP50 shows that the boxes are wrong.
 
 # %%
 with seeded(0):
     declared = Detector(names, stride=32)
 history = train(declared)
-print("fell to less than half:", {name: h[-1] < h[0] / 2 for name, h in history.items()})
-print("mean average precision above 0.8:", yl.evaluate(declared, [scenes]).map50 > 0.8)
+map50 = yl.evaluate(declared, [scenes]).map50
+print("of each loss is left:", ", ".join(f"{name} {approx(h[-1] / h[0], '.0%')}" for name, h in history.items()))
+print("mAP50:", approx(map50))
+assert history["obj"][-1] < history["obj"][0] / 2 and history["cls"][-1] < history["cls"][0] / 2 and map50 < 0.5
 
 # %% [markdown]
 # **Repair**: never write the stride down, measure it, as the library does when it builds a model.
@@ -784,14 +815,15 @@ print("the library measures too:", yl.create_model("yolov5n").strides)
 generator = torch.Generator().manual_seed(0)
 boxes = torch.randn(10_000, 4, generator=generator)  # "targets": x, y, w, h
 fits = yl.bbox_iou(boxes, boxes, "iou") > 0.99
-print(f"boxes that overlap with themselves: {fits.float().mean():.0%}")
+print("boxes that overlap with themselves:", approx(fits.float().mean(), ".0%"))
+assert abs(fits.float().mean() - 1 / 4) < 0.03
 z = torch.tensor([0.0, 10, 100, 1000])
 bce = binary_loss(z, torch.full((4,), 1.7))
 print("BCE with target 1.7 at logits 0, 10, 100, 1000:", [round(v, 2) for v in bce.tolist()])
 try:
     yl.build_targets(torch.randn(5, 6, generator=generator), [(12, 12)], torch.ones(1, 1, 2), [8])
 except ValueError as problem:
-    print("the library says:", problem)
+    print("the library says: ...", str(problem).partition("]: ")[2])
 
 # %% [markdown]
 # **Repair**: `torch.rand` lies in [0, 1); and a loss that checks its targets, as above, tells you before you have
@@ -841,8 +873,10 @@ class Viewed(Detector):
 with seeded(0):
     viewed = Viewed(names)
 history = train(viewed)
-print("fell to less than half:", {name: h[-1] < h[0] / 2 for name, h in history.items()})
-print("mean average precision above 0.5:", yl.evaluate(viewed, [scenes]).map50 > 0.5)
+map50 = yl.evaluate(viewed, [scenes]).map50
+print("of each loss is left:", ", ".join(f"{name} {approx(h[-1] / h[0], '.0%')}" for name, h in history.items()))
+print("mAP50:", approx(map50))
+assert history["obj"][-1] < history["obj"][0] / 2 and history["cls"][-1] < history["cls"][0] / 2 and map50 < 0.5
 
 # %% [markdown]
 # **Repair**: `permute`; and test with marked channels, as above, whenever axes change places.
@@ -877,7 +911,8 @@ for k in (1, 2):
     same = z0.expand_as(wanted)
     loss = binary_loss(same, wanted).sum() + (k - 1) * binary_loss(same[empty], wanted[empty]).sum()
     pull = torch.autograd.grad(loss, z0)[0].abs().item()
-    print(f"counted {k} times: it rests at {rest:.3f}, pull there is zero: {pull < 1e-2}")
+    print(f"counted {k} times: it rests at {rest:.3f}, the pull there is", approx(pull, ".1g"))
+    assert pull < 1e-2
 
 # %% [markdown]
 # **Repair**: one BCE over all cells, as in `free_loss` above. If empty cells shall weigh more or less, give them a
@@ -898,9 +933,13 @@ def wrong_diou(a, b):
 wrong_path, wrong_end = descend(wrong_diou)
 right_path, right_end = descend(lambda a, b: yl.bbox_iou(a, b, "diou", "xyxy"))
 start, goal = torch.tensor([[0.0, 0, 3, 2]]), torch.tensor([[6.0, 6, 8, 9]])
-print("the wrong loss fell:", bool(wrong_diou(wrong_end, goal) > wrong_diou(start, goal)))
+losses = [1 - wrong_diou(box, goal).item() for box in (start, wrong_end)]
+print("the wrong loss, at the start", approx(losses[0]), "and in the end", approx(losses[1]))
 for name, end in {"wrong": wrong_end, "right": right_end}.items():
-    print(f"{name} hull: width and height positive in the end:", bool((end[0, 2:] > end[0, :2]).all()))
+    width, height = (end[0, 2:] - end[0, :2]).tolist()
+    print(f"{name} hull: in the end width", approx(width, ".1f"), "and height", approx(height, ".1f"))
+    assert (min(width, height) < 0) == (name == "wrong")
+assert losses[1] < losses[0]
 show_series({"wrong hull": wrong_path, "right hull": right_path}, title="IoU with the object", x_label="step")
 
 # %% [markdown]
@@ -953,6 +992,7 @@ with torch.no_grad():
 pictures = []
 for strides in (trained.strides, [2 * stride for stride in trained.strides]):
     (found,) = yl.non_max_suppression(decode_maps(maps, trained.anchors, strides), 0.5)
+    found = found[found[:, 0].argsort()]  # from left to right
     pictures.append(show_image(picture, found, names=trained.names, title=f"strides {list(strides)}"))
 row(*pictures)
 
@@ -1032,7 +1072,8 @@ clamped = -torch.log((1 - z.sigmoid()).clamp(min=1e-7))
 clamped.backward()
 print("clamped:         loss", round(clamped.item(), 2), "gradient", z.grad.item())
 by_hand = max(20.0, 0) - 0 * 20 + math.log1p(math.exp(-20))
-print("the stable formula by hand:", math.isclose(by_hand, stable.item(), rel_tol=1e-6))
+print("the stable formula: by hand", approx(by_hand), "and by PyTorch", approx(stable))
+assert math.isclose(by_hand, stable.item(), rel_tol=1e-6)
 
 # %% [markdown]
 # ## 13. Check: the whole gradient of YOLOv5's loss, by hand
@@ -1072,8 +1113,10 @@ autograd = torch.autograd.grad(criterion(maps, batch.targets).total, maps)
 levels = criterion.levels(maps, batch.targets)
 for raw, level, balance, expected in zip(maps, levels, criterion.balance, autograd):
     by_hand = gradient_by_hand(raw.detach(), level, balance, criterion.hyp).detach()
-    agrees = torch.allclose(by_hand, expected, rtol=1e-3, atol=1e-7)
-    print(f"grid {raw.shape[2]} x {raw.shape[3]}: {by_hand.numel():7} gradients, by hand equal to autograd: {agrees}")
+    words = f"grid {raw.shape[2]} x {raw.shape[3]}: {by_hand.numel():7} gradients, the largest"
+    gap = (by_hand - expected).abs().max()
+    print(words, approx(expected.abs().max(), ".1g"), "and the largest difference", approx(gap, ".1g"))
+    assert torch.allclose(by_hand, expected, rtol=1e-3, atol=1e-7)
 
 # %% [markdown]
 # ## Questions

@@ -95,7 +95,7 @@ losses
 # %%
 unlink = wt.link(anchors, losses)
 anchors.anchor_t = 2.0
-print("the loss follows:", losses.anchor_t == 2.0)
+print("the loss follows, its anchor_t is", losses.anchor_t)
 anchors.anchor_t = 4.0
 
 # %% [markdown]
