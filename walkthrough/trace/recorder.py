@@ -4,7 +4,6 @@ So a line's changes are seen when the next one begins, or when the function retu
 while recording costs steps of the recording, never the function.
 """
 
-import dis
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ from walkthrough.trace.watch import Watched
 SHARED_FRAMES = 4
 RETURNS = {"RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR"}
 YIELD = "YIELD_VALUE"
-ENDED_BY_STOP = {"FOR_ITER", "SEND"}  # a loop, an await, a "yield from": nothing failed
 
 
 class Recorder:
@@ -185,10 +183,10 @@ class Recorder:
             record.visits[frame.f_lineno] += 1
             self._begin(record, "line", frame.f_lineno)
         elif event == "exception":
-            ends = issubclass(arg[0], StopIteration) and self._instruction(record, frame) in ENDED_BY_STOP
+            ends = record.kind.ends_by_stop(frame.f_lasti, arg[0])
             record.pending = record.pending if ends else arg[1]
         elif event == "return":
-            last = self._instruction(record, frame)
+            last = record.kind.left_by(frame.f_lasti)
             leaves = last in RETURNS or (last == YIELD and record.pending is None)  # and is not thrown out
             if arg is None and not leaves:
                 self._finish(record, frame)  # it raises
@@ -199,10 +197,6 @@ class Recorder:
             if last != YIELD or not leaves:
                 self._open.pop(frame, None)
                 record.let_go()
-
-    @staticmethod
-    def _instruction(record: Frame, frame: FrameType) -> str:
-        return dis.opname[record.kind.instructions[frame.f_lasti]]
 
     def _begin(self, record: Frame, kind: str, line: int) -> Draft:
         record.step = Draft(len(self.drafts), kind, record.call.index, line, max(record.visits[line], 1))
