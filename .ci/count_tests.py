@@ -13,6 +13,9 @@ def main(least: int, reports: list[Path]) -> int:
     """The exit code."""
     passed, failed, skipped = 0, [], Counter[str]()
     for report in reports:
+        if not report.is_file():
+            failed.append(f"{report.name}: its tests did not come to an end")
+            continue
         for case in ElementTree.parse(report).iter("testcase"):
             left_out = case.find("skipped")
             if case.find("failure") is not None or case.find("error") is not None:
