@@ -117,11 +117,12 @@ def test_alone_everything_stays_as_it_is():
 def test_a_pytorch_without_libuv_says_which_variable_to_set(monkeypatch):
     words = "use_libuv was requested but PyTorch was build without libuv support"  # PyTorch's own
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: fail(words))
-    with pytest.raises(ConnectionError, match="USE_LIBUV=0"), started():
+    with pytest.raises(ConnectionError, match="USE_LIBUV=0"), distributed():
         pass
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: fail("no such host"))
-    with pytest.raises(RuntimeError, match="no such host"), started():
+    with pytest.raises(RuntimeError, match="no such host"), distributed():
         pass
 
 
