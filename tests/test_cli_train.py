@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import torch
 
 from tests.data.test_unreadable import damaged_jpeg
 from tests.data.yolo_folders import write_image
+from tests.train.runs import torchrun
 from yolo_lite.cli import main
 from yolo_lite.cli.options import Parser
 from yolo_lite.cli.train import add_fields, free_folder
@@ -270,10 +270,7 @@ def test_ctrl_c_says_how_to_go_on(run: Any, arguments: list[str], tmp_path: Path
 
 
 def test_two_processes_speak_with_one_voice(arguments: list[str], tmp_path: Path) -> None:
-    command = shell(*arguments, "--json", "--out", tmp_path / "out")
-    command[1:3] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "yolo_lite"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    answer = torchrun(*shell(*arguments, "--json", "--out", tmp_path / "out")[1:], timeout=120)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["iterations"] == 2  # 16 images, 4 a process and batch
     assert len(re.findall(r"^epoch 1/1", answer.stderr, re.M)) == 1

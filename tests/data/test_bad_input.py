@@ -26,6 +26,17 @@ def png_of(width: int, height: int, data: bytes, depth: int = 8, colour: int = 2
     return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """As cameras write it: a small JPEG inside an APP1 segment."""
+    body = b"Exif\0\0MM\0*\0\0\0\x08" + bytes(6) + encoded(picture(8, 8), ".jpg")
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def with_restarts() -> bytes:
+    """A JPEG of picture() with a restart marker after each block row."""
+    return cv2.imencode(".jpg", picture()[..., ::-1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2])[1].tobytes()
+
+
 def gray_alpha_png() -> bytes:
     rows = b"".join(b"\0" + bytes([90, 128]) * 5 for _ in range(4))
     return png_of(5, 4, rows, colour=4)
@@ -41,6 +52,8 @@ CORRUPT_PNG[len(PNG) // 2] ^= 0xFF
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp", ".ppm", ".gif"])
 def test_formats(tmp_path, suffix):
     image = picture(33, 47)
+    if not cv2.haveImageWriter(suffix):
+        pytest.skip(f"OpenCV {cv2.__version__} does not write {suffix}")
     if suffix == ".gif":  # has 256 colours at most, and the encoder's own choice of them
         image = np.full((33, 47, 3), (255, 0, 0), np.uint8)
     path = tmp_path / f"picture{suffix}"
@@ -49,6 +62,20 @@ def test_formats(tmp_path, suffix):
     assert image_size(path) == (33, 47)
     difference = np.abs(read_image(path).astype(int) - image)  # channels in the right order
     assert difference.mean() < 4
+
+
+def test_a_gif_is_read_or_refused_with_a_way_out(tmp_path):
+    red_dot = "474946383961 01000100 800000 ff0000 000000 2c00000000 0100010000 02024401003b"
+    path = tmp_path / "dot.gif"
+    path.write_bytes(bytes.fromhex(red_dot))
+    if cv2.haveImageWriter(".gif"):
+        assert (read_image(path) == [[[255, 0, 0]]]).all()
+        path.write_bytes(bytes.fromhex(red_dot[:38]))
+        with pytest.raises(ImageError, match=r"dot\.gif: .*damaged"):
+            read_image(path)
+    else:
+        with pytest.raises(ImageError, match=rf"dot\.gif: .*GIF.* {cv2.__version__} .*PNG"):
+            read_image(path)
 
 
 def test_gray_becomes_three_equal_channels():
@@ -138,6 +165,9 @@ def test_names(tmp_path, name):
         pytest.param(JPEG[:-2], id="no end marker, but every pixel"),
         pytest.param(JPEG[:-2] + bytes(500), id="no end marker, zeros instead"),
         pytest.param(PROGRESSIVE, id="progressive"),
+        pytest.param(with_thumbnail(JPEG), id="a preview with an end marker of its own"),
+        pytest.param(JPEG[:2] + b"\xff\xff\xff" + JPEG[3:], id="fill bytes before a marker"),
+        pytest.param(with_restarts(), id="restart markers"),
         pytest.param(PROGRESSIVE[:-2], id="progressive, no end marker"),
         pytest.param(PNG + b"TRAILER" * 2000, id="PNG with data behind the end"),
         pytest.param(
@@ -205,11 +235,21 @@ def test_broken_images_are_left_out_of_a_dataset_and_the_good_ones_stay(tmp_path
 
 def test_every_cut_of_a_jpeg_or_png_is_noticed(tmp_path):
     path = tmp_path / "cut"
-    for data in (JPEG, PNG, PROGRESSIVE):
+    for data in (JPEG, PNG, PROGRESSIVE, with_restarts()):
         for end in np.linspace(1, len(data) - 30, 40).astype(int):
             path.write_bytes(data[:end])
             with pytest.raises(ImageError):
                 image_size(path)
+
+
+def test_a_cut_jpeg_is_noticed_although_its_preview_is_whole(tmp_path):
+    path = tmp_path / "camera.jpg"
+    data = with_thumbnail(JPEG)
+    for end in (len(data) - 40, len(data) - len(JPEG) // 2, len(data) - len(JPEG) + 10):
+        path.write_bytes(data[:end])
+        for check in (image_size, read_image):
+            with pytest.raises(ImageError, match=r"camera\.jpg: .*breaks off"):
+                check(path)
 
 
 def test_a_file_that_breaks_or_changes_later_is_named(tmp_path):

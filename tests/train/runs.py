@@ -2,10 +2,16 @@
 
 import copy
 import hashlib
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from torch import distributed
 
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.shapes import Shapes
@@ -13,6 +19,7 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.trainer import Trainer
 
+PROJECT = Path(__file__).parents[2]
 SIZE = 64
 ANCHORS = [[8, 8, 16, 12], [24, 24, 40, 40]]
 HYP = Hyperparameters(mixup=0.2, degrees=5)
@@ -78,3 +85,51 @@ def digest(out_dir: Path) -> str:
     for name in sorted(tensors):
         summed.update(name.encode() + tensors[name].numpy().tobytes())
     return summed.hexdigest()
+
+
+def torchrun(*command: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script, or a module after "-m", in two processes of one thread each, from the project's root."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    if not has_libuv():
+        return _started_by_hand(command, timeout, environment)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *command]
+    return subprocess.run(run, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def _started_by_hand(
+    command: tuple[str, ...], timeout: float, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """What torchrun does, which does not start where PyTorch was built without libuv."""
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "USE_LIBUV": "0"}
+    places = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    pipe, run = subprocess.PIPE, [sys.executable, *command]
+    processes = [
+        subprocess.Popen(run, cwd=PROJECT, env=environment | shared | place, stdout=pipe, stderr=pipe, text=True)
+        for place in places
+    ]
+    try:
+        with ThreadPoolExecutor() as pool:  # a process whose output nobody reads stops when the pipe is full
+            said = list(pool.map(lambda process: process.communicate(timeout=timeout), processes))
+    finally:
+        for process in processes:
+            process.kill()
+    code = max(abs(process.returncode) for process in processes)
+    return subprocess.CompletedProcess(run, code, *("".join(streams) for streams in zip(*said, strict=True)))
+
+
+def has_libuv() -> bool:
+    """Whether this PyTorch was built with libuv, without which torchrun does not start."""
+    try:
+        distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, use_libuv=True)
+    except RuntimeError as error:
+        if "libuv" not in str(error):
+            raise
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

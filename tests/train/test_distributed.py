@@ -9,26 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.runs import HYP, SIZE, WITHOUT_NORM, digest, scenes, tiny
+from tests.train.runs import HYP, PROJECT, SIZE, WITHOUT_NORM, digest, free_port, has_libuv, scenes, tiny, torchrun
 from yolo_lite.data.loader import create_dataloader
 from yolo_lite.train.distributed import World, distributed, mean_over_processes, wrapped
 
-PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or sys.platform == "win32", reason="needs torch.distributed with gloo"
 )
 
 
-def torchrun(*command: str) -> subprocess.CompletedProcess:
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *command]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(run, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module")
 def out(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    done = torchrun("-m", "tests.train.two_processes", str(folder))
+    done = torchrun("-m", "tests.train.two_processes", str(folder), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -106,7 +99,7 @@ with distributed() as world:
 
 def test_an_error_in_one_process_ends_both(tmp_path):
     (tmp_path / "failing.py").write_text(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n{FAILING}")
-    done = torchrun(str(tmp_path / "failing.py"))
+    done = torchrun(str(tmp_path / "failing.py"), CUDA_VISIBLE_DEVICES="")
     assert done.returncode != 0
     assert "NonFiniteLossError: the loss is no finite number" in done.stderr
 
@@ -119,6 +112,44 @@ def test_alone_everything_stays_as_it_is():
     assert mean_over_processes(values) is values
     assert World().from_main("word") == "word"
     World().wait()
+
+
+def test_a_pytorch_without_libuv_says_which_variable_to_set(monkeypatch):
+    words = "use_libuv was requested but PyTorch was build without libuv support"  # PyTorch's own
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: fail(words))
+    with pytest.raises(ConnectionError, match="USE_LIBUV=0"), distributed():
+        pass
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: fail("no such host"))
+    with pytest.raises(RuntimeError, match="no such host"), distributed():
+        pass
+
+
+def fail(words: str) -> None:
+    raise RuntimeError(words)
+
+
+@pytest.mark.skipif(has_libuv(), reason="this PyTorch has libuv: the first process would wait for the second")
+def test_without_libuv_a_process_that_was_started_by_hand_says_so_in_a_sentence(tmp_path):
+    run = [
+        sys.executable,
+        "-m",
+        "yolo_lite",
+        "train",
+        "--data",
+        "shapes",
+        "--model",
+        "yolov5n",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    places = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    environment = os.environ | {"WORLD_SIZE": "2"} | places
+    done = subprocess.run(run, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "USE_LIBUV=0" in done.stderr
 
 
 def test_sync_bn_needs_cuda():

@@ -76,6 +76,67 @@ def test_awaiting_and_yielding_from_others_raise_nothing():
     assert [value.text for value in recording.at("got").values] == ["2"]
 
 
+def test_an_async_for_that_ends_raises_nothing_but_a_missing_next_one_does():
+    async def numbers(count):
+        for number in range(count):
+            await asyncio.sleep(0)
+            yield number
+
+    def run():
+        async def work():
+            found = []
+            async for number in numbers(2):
+                found.append(number)
+            found += [number async for number in numbers(2)]
+            try:
+                await anext(numbers(0))
+            except StopAsyncIteration:
+                found.append("none")
+            return found
+
+        return asyncio.run(work())
+
+    recording = trace(run)()
+    assert recording.result == [0, 1, 0, 1, "none"]
+    assert [step.error for step in recording if step.error] == ["StopAsyncIteration"]
+
+
+def test_iterators_written_in_python_end_loops_without_an_error():
+    class Countdown:
+        def __init__(self, start):
+            self.left = start
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.left == 0:
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+    def use():
+        looped = []
+        for number in Countdown(2):
+            looped.append(number)
+        one, two = Countdown(2)
+        return looped, [number + 0 for number in Countdown(2)], one + two, sum(Countdown(3))
+
+    recording = trace(use)()
+    assert recording.result == ([1, 0], [1, 0], 1, 3)
+    assert [step.error for step in recording if step.error] == []
+
+
+def test_a_stop_that_a_line_asked_for_is_an_error_of_that_line():
+    def first(values):
+        return next(iter(values))
+
+    recording = trace(first)([])
+    assert isinstance(recording.error, StopIteration)
+    assert recording.failed.line == first.__code__.co_firstlineno + 1
+    assert recording.failed.error == "StopIteration"
+
+
 def test_a_call_that_fails_before_its_first_line_says_what_it_raised():
     recording = trace(lambda a, b: a)(1)
     assert "missing 1 required positional argument: 'b'" in recording.notes[0]

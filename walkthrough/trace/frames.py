@@ -1,5 +1,6 @@
 """The variables of one call while it runs, and what each line changed in them."""
 
+import dis
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
@@ -17,6 +18,7 @@ from walkthrough.trace.values import bounded
 from walkthrough.trace.watch import Watched
 
 MOST_ATTRIBUTES, MOST_WORDS = 64, 240
+ENDED_BY_STOP = {"FOR_ITER", "SEND", "END_SEND"}  # the last from Python 3.12 on
 SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 See = Callable[[Any, Watched | None], Watched]
 
@@ -41,6 +43,22 @@ class Kind:
         self.instructions = code.co_code  # made anew at each access
         stars = bool(code.co_flags & 4) + bool(code.co_flags & 8)  # *args, **kwargs
         self.arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + stars]
+
+    def left_by(self, place: int) -> str:
+        """The instruction by which a call was left at this place, "YIELD_VALUE" for example."""
+        name = self._instruction(place)
+        # Python 3.13 has gone on by then to what follows a yield.
+        return "YIELD_VALUE" if name == "RESUME" and self._instruction(place - 2) == "YIELD_VALUE" else name
+
+    def ends_by_stop(self, place: int, error: type[BaseException]) -> bool:
+        """Whether an error at this place is how Python says that a loop, an await or a "yield from" has ended."""
+        name = self._instruction(place)
+        if issubclass(error, StopAsyncIteration):  # of an "async for", which waits for the next one by SEND
+            return name == "SEND" and self._instruction(place - 4) == "GET_ANEXT"
+        return issubclass(error, StopIteration) and name in ENDED_BY_STOP
+
+    def _instruction(self, place: int) -> str:
+        return dis.opname[self.instructions[place]] if place >= 0 else ""
 
     def named_in(self, line: int) -> set[str]:
         """The variables that a line names."""

@@ -4,7 +4,6 @@ So a line's changes are seen when the next one begins, or when the function retu
 while recording costs steps of the recording, never the function.
 """
 
-import dis
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ from walkthrough.trace.watch import Watched
 SHARED_FRAMES = 4
 RETURNS = {"RETURN_VALUE", "RETURN_CONST", "RETURN_GENERATOR"}
 YIELD = "YIELD_VALUE"
-ENDED_BY_STOP = {"FOR_ITER", "SEND"}  # a loop, an await, a "yield from": nothing failed
 
 
 class Recorder:
@@ -46,6 +44,7 @@ class Recorder:
         self._source_index: dict[int, int] = {}
         self._call_of: dict[int, tuple[int, CodeType]] = {}  # by id of the frame
         self._open: dict[FrameType, Frame] = {}
+        self._suspended: dict[Any, Frame | None] = {object(): None}  # generators; the first key is ours alone
         self._stack: list[Frame] = []
         self._returned: Watched | None = None  # until the line that called ends
 
@@ -140,19 +139,23 @@ class Recorder:
 
     def _let_go(self) -> None:
         """Hold no object of the function any more."""
-        for record in (*self._open.values(), *self._stack):
-            record.let_go()
+        for record in (*self._open.values(), *self._suspended.values(), *self._stack):
+            if record is not None:
+                record.let_go()
         self._open.clear()
+        self._suspended = {object(): None}
         self._stack.clear()
         self._observer.known = nothing_known
 
     def _entered(self, frame: FrameType) -> Frame:
-        record = self._open.get(frame)
+        self._forget_closed()
+        record = self._suspended.pop(frame, None)
         if record is None:
             record = self._new_frame(frame)
             self._begin(record, "call", frame.f_lineno)
             record.step.changes += record.arguments(frame.f_locals)
         else:
+            self._open[frame] = record
             self._begin(record, "resume", frame.f_lineno)
         self._stack.append(record)
         return record
@@ -178,6 +181,7 @@ class Recorder:
         return record
 
     def _happened(self, record: Frame, frame: FrameType, event: str, arg: Any) -> None:
+        self._forget_closed()
         if record.kind.shares and threading.active_count() > self._threads:
             self.threads_share = True
         if event == "line":
@@ -185,10 +189,10 @@ class Recorder:
             record.visits[frame.f_lineno] += 1
             self._begin(record, "line", frame.f_lineno)
         elif event == "exception":
-            ends = issubclass(arg[0], StopIteration) and self._instruction(record, frame) in ENDED_BY_STOP
+            ends = record.kind.ends_by_stop(frame.f_lasti, arg[0])
             record.pending = record.pending if ends else arg[1]
         elif event == "return":
-            last = self._instruction(record, frame)
+            last = record.kind.left_by(frame.f_lasti)
             leaves = last in RETURNS or (last == YIELD and record.pending is None)  # and is not thrown out
             if arg is None and not leaves:
                 self._finish(record, frame)  # it raises
@@ -196,13 +200,23 @@ class Recorder:
                 self._finish(record, frame, YIELDED if last == YIELD else RETURNED, arg)
             if record in self._stack:
                 del self._stack[self._stack.index(record) :]
-            if last != YIELD or not leaves:
-                self._open.pop(frame, None)
+            self._open.pop(frame, None)
+            if last == YIELD and leaves:
+                self._suspended[frame] = record
+            else:
                 record.let_go()
 
-    @staticmethod
-    def _instruction(record: Frame, frame: FrameType) -> str:
-        return dis.opname[record.kind.instructions[frame.f_lasti]]
+    def _forget_closed(self) -> None:
+        """Let go of generators that were closed. From Python 3.12 on no event says so, but then their frames have as
+        few references as the first key, which nobody else holds.
+        """
+        if len(self._suspended) == 1:
+            return
+        references = [sys.getrefcount(frame) for frame in self._suspended]
+        for frame in [
+            frame for frame, count in zip(self._suspended, references, strict=True) if count <= references[0]
+        ][1:]:
+            self._suspended.pop(frame).let_go()
 
     def _begin(self, record: Frame, kind: str, line: int) -> Draft:
         record.step = Draft(len(self.drafts), kind, record.call.index, line, max(record.visits[line], 1))

@@ -237,8 +237,10 @@ def pick_device(name: str | None) -> "torch.device":
     """
     import torch
 
+    from yolo_lite.devices import default_device
+
     if name is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        return default_device()
     try:
         device = torch.device(f"cuda:{name}" if name.isdecimal() else name)
         torch.zeros(1, device=device)

@@ -5,6 +5,7 @@ dropped, 16 bits are scaled to 8, CMYK is converted, the EXIF rotation is applie
 in a file is taken.
 """
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -27,7 +28,10 @@ UNREAD_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
 )
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead
+JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
 PNG_START = b"\x89PNG\r\n\x1a\n"
+GIF_STARTS = (b"GIF87a", b"GIF89a")
 
 
 class ImageError(ValueError):
@@ -54,7 +58,8 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     if not data.strip(b"\0"):
         raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
     image = _decode(data)
-    if image is None and data.startswith(JPEG_START):
+    # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
+    if data.startswith(JPEG_START) and (image is None or not _has_end_marker(data)):
         image = _decode_without_end(data)
     if image is None:
         raise ImageError(f"{name}: {_why_unreadable(data)}")
@@ -67,6 +72,21 @@ def _decode(data: bytes) -> Image | None:
     except cv2.error:  # more pixels than OpenCV allows, for example
         return None
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _has_end_marker(data: bytes) -> bool:
+    """Whether a JPEG goes on to its end marker, those of previews inside its headers aside.
+
+    Source: ITU-T T.81, B.1.1.
+    """
+    place = len(JPEG_END)
+    while found := JPEG_MARKER.search(data, place):
+        kind, place = found[1][0], found.end()
+        if kind == JPEG_END[1]:
+            return True
+        if kind not in JPEG_NO_LENGTH:
+            place += int.from_bytes(data[place : place + 2], "big")
+    return False
 
 
 def _decode_without_end(data: bytes) -> Image | None:
@@ -87,6 +107,10 @@ def _decode_without_end(data: bytes) -> Image | None:
 def _why_unreadable(data: bytes) -> str:
     if data.startswith((JPEG_START, PNG_START)):
         return "the image is damaged or breaks off before its end: fetch or export it again"
+    if data.startswith(GIF_STARTS):
+        if cv2.haveImageWriter(".gif"):  # OpenCV reads and writes GIF since 4.11, where it was built with it
+            return "the GIF is damaged: export it again"
+        return f"a GIF, which OpenCV {cv2.__version__} does not read: convert it to PNG, or install a newer OpenCV"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "a HEIC photograph, which OpenCV does not read: convert it to JPEG"
     if data[:2] in (b"II", b"MM"):

@@ -1,6 +1,10 @@
 """Several processes on one run, started by ``torchrun``: each trains on its share of every batch.
 
 Gradients are averaged over the processes before each step, so all of them hold the same weights all the time.
+
+Some builds of PyTorch have no libuv (Debian's, for example), and torchrun stops there with "use_libuv was requested".
+Such processes are started without it, each with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and USE_LIBUV=0
+in its environment (README.md shows how).
 """
 
 import gc
@@ -17,6 +21,10 @@ from torch import distributed as processes
 Value = TypeVar("Value")
 # How long the others wait for the main process, which validates alone. One that died is noticed by torchrun at once.
 PATIENCE = timedelta(hours=4)
+NO_LIBUV = (
+    "this PyTorch was built without libuv, by which processes find each other unless told otherwise: "
+    "set USE_LIBUV=0 in the environment of each of them"
+)
 
 
 class World(NamedTuple):
@@ -74,6 +82,9 @@ def distributed() -> Iterator[World]:
     Processes that were joined already, by ``torch.distributed.init_process_group``, stay as they are.
     NCCL between GPUs, gloo between CPUs.
 
+    Raises:
+        ConnectionError: this PyTorch has no libuv, and USE_LIBUV is not 0.
+
     >>> with distributed() as world:
     ...     world.is_main
     True
@@ -85,7 +96,10 @@ def distributed() -> Iterator[World]:
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    processes.init_process_group(backend, timeout=PATIENCE)
+    try:
+        processes.init_process_group(backend, timeout=PATIENCE)
+    except RuntimeError as error:
+        raise (ConnectionError(NO_LIBUV) if "libuv" in str(error) else error) from None
     try:
         yield World.current()
         processes.barrier()  # nobody hangs up while another still listens

@@ -15,6 +15,7 @@ from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource, class_names
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.devices import default_device
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
 from yolo_lite.model.names import class_order, match_names
@@ -33,9 +34,9 @@ OF_THE_DATASET = ("img_size", "augment", "rect", "seed")  # options that a finis
 
 
 def best_device(name: str | None, world: World) -> torch.device:
-    """The device asked for; else this process's GPU, else Apple's, else the CPU."""
+    """The device asked for; else this process's GPU, else another accelerator, else the CPU."""
     if name is None and not torch.cuda.is_available():
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return default_device()
     device = torch.device(name or "cuda")
     if device.type != "cuda":
         return device
