@@ -107,9 +107,17 @@ def _started_by_hand(
         subprocess.Popen(run, cwd=PROJECT, env=environment | shared | place, stdout=pipe, stderr=pipe, text=True)
         for place in places
     ]
+
+    def output_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+        said = process.communicate(timeout=timeout)
+        if process.returncode:  # the other one may wait for it
+            for each in processes:
+                each.terminate()
+        return said
+
     try:
         with ThreadPoolExecutor() as pool:  # a process whose output nobody reads stops when the pipe is full
-            said = list(pool.map(lambda process: process.communicate(timeout=timeout), processes))
+            said = list(pool.map(output_of, processes))
     finally:
         for process in processes:
             process.kill()
