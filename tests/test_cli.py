@@ -146,6 +146,8 @@ def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], sentence: s
     ("arguments", "sentence"),
     [
         (["val", "--weights", "none.pt", "--data", "shapes"], "none.pt: no such file"),
+        (["val", "--weights", "yolov5s.pt", "--data", "shapes"], "yolov5s.pt: .*`yolo-lite fetch yolov5s`"),
+        (["info", "--weights", "some/yolov5s.pt"], "some/yolov5s.pt: .*`yolo-lite fetch yolov5s`"),
         (["val", "--weights", "yolov5n", "--data", "shapes"], "`yolo-lite fetch yolov5n` gets yolov5n.pt"),
         (["val", "--weights", "yolov3", "--data", "shapes"], "yolov3 is a network without weights: give a .pt"),
         (["val", "--weights", "my.yaml", "--data", "shapes"], "a network without weights"),

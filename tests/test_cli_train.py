@@ -301,6 +301,8 @@ def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, argument
     assert code == 0
     assert told.count(str(trained)) == told.count(str(validated)) == 1
     assert f"could not be read, others took their place: 1 ({trained})" in said
+    assert f"could not be read, left out of the figures: 1 ({validated})" in said
+    assert "without 1 unreadable" in told
     document = json.loads(run("--resume", tmp_path / "out", "--json")[1])
     assert document["unreadable"] == [str(trained)]
     for number, path in enumerate((trained, validated)):
@@ -308,6 +310,16 @@ def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, argument
         assert (code, said) == (1, "")
         assert str(path) in told.splitlines()[-1]
         write_image(path, 64, 64)  # a good one
+
+
+def test_data_without_a_split_to_validate_on_names_the_option(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    export_shapes(tmp_path / "data", ("train",), size=64, count=16)
+    arguments[1] = str(tmp_path / "data" / "data.yaml")
+    code, said, told = run(*arguments, "--out", tmp_path / "out")
+    assert (code, said, (tmp_path / "out").exists()) == (2, "", False)
+    assert "val" in told
+    assert "--val" in told
+    assert run(*arguments, "--val", tmp_path / "data" / "images" / "train", "--out", tmp_path / "out")[0] == 0
 
 
 def test_going_on_by_a_checkpoint_and_with_a_finished_run(run: Any, arguments: list[str], tmp_path: Path) -> None:

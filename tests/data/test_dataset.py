@@ -366,6 +366,11 @@ def test_the_disk_cache_notices_changed_damaged_and_deleted_files(folder, tmp_pa
     for file in files:
         file.write_bytes(b"")
     assert all(same(first[index], expected[index]) for index in range(4))
+    for file, array in zip(
+        files, (np.ones((64, 64, 3)), np.ones((64, 64), np.uint8), np.ones(3), np.ones(0)), strict=True
+    ):
+        np.save(file, array)  # an array, but not an image
+    assert all(same(first[index], expected[index]) for index in range(4))
 
     write_image(folder / "images" / "train" / "b.png", 96, 128, seed=77)
     changed = YoloDataset(folder, 64, **options)[1]

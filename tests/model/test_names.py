@@ -123,7 +123,12 @@ def test_names_of_which_some_are_known_keep_those_and_name_the_others(saved: Pat
 
 
 def test_other_names_altogether_rename_in_order(saved: Path) -> None:
-    assert torch.equal(decoded(saved, ["x", "y", "z"]), decoded(saved))
+    with pytest.warns(UserWarning, match=r"cat, dog.*x, y, z.*by its number"):
+        assert torch.equal(decoded(saved, ["x", "y", "z"]), decoded(saved))
+    save(create_model(SPEC, names=["class0", "1", "Class 2"]), saved)  # nobody named them
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(saved, names=["x", "y", "z"]).names == ("x", "y", "z")
 
 
 def test_a_fused_head_is_put_in_order_too(saved: Path, tmp_path: Path) -> None:

@@ -79,7 +79,10 @@ def run_info(options: argparse.Namespace) -> int:
 
         source = open_source(options.data, options.split, options.names, progress=show_progress())
         document["data"] = _data_dict(source)
-        texts.append(f"{options.data} ({options.split})\n{_data_text(document['data'])}\n{source.report}")
+        others = " and ".join(split for split in ("train", "val", "test") if split != options.split)
+        texts.append(
+            f"{options.data} ({options.split}; --split shows {others})\n{_data_text(document['data'])}\n{source.report}"
+        )
     if options.json:
         print_json(document)
     else:

@@ -213,10 +213,20 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     from yolo_lite.model.spec import MODELS
 
     chosen = pick_device(device)
+    _require_fetched(weights)
     if weights.endswith((".yaml", ".yml")) or (weights in MODELS and not Path(weights).exists()):
         hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in KNOWN else "give a .pt or .safetensors"
         raise ValueError(f"{weights} is a network without weights: {hint}")
     return load(weights).fuse().to(chosen)
+
+
+def _require_fetched(weights: str) -> None:
+    """Raises ValueError for an official file that is not here yet, with the command that gets it."""
+    from yolo_lite.data.fetch.resources import KNOWN
+
+    file = Path(weights)
+    if file.suffix == ".pt" and file.stem in KNOWN and not file.exists():
+        raise ValueError(f"{weights}: no such file; `yolo-lite fetch {file.stem}` gets it")
 
 
 def open_model(source: str) -> "Yolo":
@@ -225,6 +235,7 @@ def open_model(source: str) -> "Yolo":
     from yolo_lite.model.spec import MODELS
     from yolo_lite.model.yolo import create_model
 
+    _require_fetched(source)
     is_spec = source in MODELS or source.endswith((".yaml", ".yml"))
     return create_model(source) if is_spec and not (source in MODELS and Path(source).is_file()) else load(source)
 

@@ -60,6 +60,8 @@ class LineLog(Callback):
         words += [f"{name} {value:.4f}" for name, value in result.losses.items()]
         if result.metrics is not None:
             words += [f"mAP50 {result.metrics.map50:.3f}", f"mAP {result.metrics.map:.3f}"]
+            if result.metrics.left_out:
+                words.append(f"without {len(result.metrics.left_out)} unreadable")
         words += [f"{result.seconds:.1f} s", *(["(best)"] if result.best else [])]
         self._say("  ".join(words))
 
@@ -104,7 +106,12 @@ def outcome(trainer: "Trainer", clock: Clock, cut: "Metrics | None") -> dict[str
         "last_weights": str(trainer.out_dir / LAST),
         "messages": list(trainer.messages),
         "unreadable": [problem.path for problem in trainer.unreadable],
+        "left_out": list(getattr(trainer.val_loader, "unreadable", {})),  # of the validation images
     }
+
+
+def _listed(paths: list[str]) -> str:
+    return f"{len(paths)} ({', '.join(paths[:SHOWN])}{' ...' if len(paths) > SHOWN else ''})"
 
 
 def _figures(row: dict[str, float]) -> dict[str, float]:
@@ -137,9 +144,9 @@ def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: boo
     if said["stopped_early"]:
         print(f"stopped early: nothing better for {trainer.options.patience} epochs")
     if said["unreadable"]:
-        more = " ..." if len(said["unreadable"]) > SHOWN else ""
-        which = ", ".join(said["unreadable"][:SHOWN]) + more
-        print(f"images that could not be read, others took their place: {len(said['unreadable'])} ({which})")
+        print(f"images that could not be read, others took their place: {_listed(said['unreadable'])}")
+    if said["left_out"]:
+        print(f"validation images that could not be read, left out of the figures: {_listed(said['left_out'])}")
     weights = shlex.quote(said["best_weights"])
     print(f"best weights: {weights}")
     print(f"use them: yolo-lite predict IMAGE --weights {weights} --img-size {trainer.options.img_size}")

@@ -127,7 +127,9 @@ class DiskCache:
         """The image, (H, W, 3) uint8 RGB; FileNotFoundError where the original is gone."""
         file = self.folder / self._file_name(self._paths[index])
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: (re)placed below
-            return np.load(file, allow_pickle=False)
+            cached = np.load(file, allow_pickle=False)
+            if cached.dtype == np.uint8 and cached.ndim == 3 and cached.shape[2] == 3:
+                return cached
         image = self._load(index)
         try:
             write_atomically(file, image)

@@ -8,6 +8,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.model.blocks import Conv
-from yolo_lite.model.names import match_names
+from yolo_lite.model.names import listed, match_names
 from yolo_lite.model.official import Contents, read_official
 from yolo_lite.model.spec import MODELS, SpecError
 from yolo_lite.model.unpickle import CheckpointError
@@ -29,6 +30,7 @@ from yolo_lite.model.yolo import Yolo, create_model, seeded
 FORMAT_VERSION = 1
 HEADER_KEY = "yolo_lite"
 WEIGHTS = Path(__file__).parent / "weights"
+PLACEHOLDER = re.compile(r"(class[ _-]?)?\d+", re.IGNORECASE)  # a class that nobody gave a name
 
 
 def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = None, half: bool = False) -> None:
@@ -280,6 +282,12 @@ def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
     """Puts the head's outputs, which were trained for other names or another order, where the model's names stand."""
     matched = match_names(trained_names, model.names)
     if matched.order is None:
+        if not matched.same and not all(PLACEHOLDER.fullmatch(name) for name in trained_names):
+            warnings.warn(
+                f"names: none of the file's classes ({listed(trained_names)}) has a name that was asked for "
+                f"({listed(model.names)}): the outputs keep their order, so each class is renamed by its number",
+                stacklevel=4,
+            )
         return
     order = list(matched.order)
     spare = iter([index for index in range(len(order)) if index not in order])  # of names that are not wanted

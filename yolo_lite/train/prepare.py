@@ -146,16 +146,22 @@ def open_datasets(
         "cache": options.cache,
         "strict": options.strict,
     }
-    if val is None and isinstance(train, str | Path):
+    of_train = val is None and isinstance(train, str | Path)
+    if of_train:
         val = train
     names = None if options.single_cls else options.names
     if not isinstance(train, YoloDataset):
         own = {"augment": options.augment, "rect": options.rect, "batch_size": options.batch_size}
         train = YoloDataset(train, names=names, **own, **common)
     if val is not None and not isinstance(val, YoloDataset):
-        if names is None and not options.single_cls and isinstance(val, str | Path) and not class_names(val, "val"):
-            names = train.names  # what has no names of its own has the classes that are trained
-        val = YoloDataset(val, split="val", names=names, **common)
+        try:
+            if names is None and not options.single_cls and isinstance(val, str | Path) and not class_names(val, "val"):
+                names = train.names  # what has no names of its own has the classes that are trained
+            val = YoloDataset(val, split="val", names=names, **common)
+        except (DatasetError, FileNotFoundError) as error:
+            if not of_train or getattr(error, "report", None):
+                raise
+            raise DatasetError(f"{error}. Give images to validate on as val=, in the shell as --val") from None
     if options.strict:
         train, val = _strict(train), val and _strict(val)
     if not train.replace_unreadable:  # a batch must not get smaller: other processes wait for as many
@@ -215,7 +221,8 @@ def check_datasets(
     both = len(set(train.paths) & set(val.paths))
     if both:
         messages.append(
-            f"validation: {both} of its {len(val)} images are trained on too, so its figures say little: pass val="
+            f"validation: {both} of its {len(val)} images are trained on too, so its figures say little: "
+            "give others as val=, in the shell as --val"
         )
     return messages
 
