@@ -312,6 +312,15 @@ def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, argument
         write_image(path, 64, 64)  # a good one
 
 
+def test_weights_of_another_image_size_are_said(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    assert "trained at" not in run(*arguments, "--out", tmp_path / "first")[2]
+    begin = ["--data", arguments[1], "--weights", tmp_path / "first" / "last.safetensors", "--epochs", 1]
+    told = run(*begin, "--img-size", 96, "--batch-size", 4, "--out", tmp_path / "second")[2]
+    assert "trained at 64 px, this run is at 96" in told
+    assert "--img-size 64" in told
+    assert "trained at" not in run(*begin, "--img-size", 64, "--batch-size", 4, "--out", tmp_path / "third")[2]
+
+
 def test_data_without_a_split_to_validate_on_names_the_option(run: Any, arguments: list[str], tmp_path: Path) -> None:
     export_shapes(tmp_path / "data", ("train",), size=64, count=16)
     arguments[1] = str(tmp_path / "data" / "data.yaml")

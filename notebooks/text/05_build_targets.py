@@ -71,7 +71,7 @@ show_table(columns, [[int(getattr(first, name)[k]) for name in columns] for k in
 # %%
 record = trace(yl.build_targets, into=[assign_level])(batch.targets, grids, model.anchors, model.strides)
 same = all(torch.equal(a, b) for ours, theirs in zip(record.result, matches) for a, b in zip(ours, theirs))
-print(f"{len(record.steps)} steps; the result is the same: {same}")
+print(f"{len(record.steps)} steps of the recording; the result is the same: {same}")
 
 # %%
 stepper = Stepper(record, images=batch.images)

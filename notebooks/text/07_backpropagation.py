@@ -799,7 +799,8 @@ assert history["obj"][-1] < history["obj"][0] / 2 and history["cls"][-1] < histo
 measured = 96 // detector(torch.zeros(1, 3, 96, 96))[0].shape[2]
 centres = decode(raw, stride=measured)[..., :2]
 inside = ((centres > -4) & (centres < 100)).all(-1).float().mean()
-print(f"measured stride {measured}, centres inside: {inside:.0%}")
+print(f"measured stride {measured}, centres inside:", approx(inside, ".0%"))
+assert inside > 0.99
 print("the library measures too:", yl.create_model("yolov5n").strides)
 
 # %% [markdown]

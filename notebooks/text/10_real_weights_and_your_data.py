@@ -145,7 +145,7 @@ found = yl.predict(model, pictures)
 for path, boxes in zip(photos.paths, found):
     said = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]  # name and confidence
     print(f"{path}: {', '.join(said) or 'nothing found'}")
-    assert all(conf > 0.25 for conf in boxes.conf)
+assert sum(map(len, found)) >= 4  # most of the six pictures hold something that it knows
 
 # %%
 row(*(show_image(pictures[i], found[i]) for i in (0, 2, 5)), titles=[photos.paths[i] for i in (0, 2, 5)])
@@ -224,7 +224,9 @@ few = sum(cls.labels <= 2 for cls in rectangle.per_class)
 print(len(names), "classes, of which with one or two objects:", few)
 gaps = [(a.map50 - b.map50) / len(names) for a, b in zip(rectangle.per_class, square.per_class)]
 worst = max(range(len(names)), key=lambda k: abs(gaps[k]))
-print("mAP50 differs by", approx(sum(gaps)), f"- the {names[worst]} alone makes", approx(gaps[worst]), "of it")
+others = sum(gaps) - gaps[worst]
+print("mAP50 differs by", approx(sum(gaps)), f"- {names[worst]} alone", approx(gaps[worst], "+.2f"), "- others",
+      approx(others, "+.2f"))
 assert not coco8 or gaps[worst] > sum(gaps) > 0
 show_table(["class", "objects", "AP50 rectangular", "AP50 square"], rows)
 

@@ -43,7 +43,7 @@ batch = yl.tour_batch()
 model = yl.create_model("yolov5n")
 grids = [(80, 80), (40, 40), (20, 20)]
 record = wt.trace(yl.build_targets)(batch.targets, grids, model.anchors, model.strides)
-print("the result is what the function returns:", len(record.result), "levels;", len(record.steps), "steps")
+print("the result is what the function returns:", len(record.result), "levels;", f"{len(record.steps)} steps of the recording")
 
 # %% [markdown]
 # **Stepper** walks through such a record, forward and back.

@@ -259,9 +259,19 @@ def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
         names = numbered_classes(options.data, options.val)
         train_options = train_options.replace(names=names)  # kept with the run, whichever of them come up in its data
     model = _start(options, names, train_options.seed)
+    _say_size(model, train_options.img_size)
     given = dataclasses.asdict(train_options)
     metadata = {"preset": preset_name(options)}
     return Trainer(model, options.data, options.val, hyp, out_dir=out_dir, metadata=metadata, **given)
+
+
+def _say_size(model: "Yolo", img_size: int) -> None:
+    """A word where weights go on with at another image size than they were trained at."""
+    from yolo_lite.detect.inference import trained_size
+
+    if (trained := trained_size(model)) not in (None, img_size):
+        words = f"the weights were trained at {trained} px, this run is at {img_size}: --img-size {trained} keeps to it"
+        warnings.warn(words, stacklevel=2)
 
 
 def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Yolo":

@@ -177,7 +177,7 @@ def _check_dataset(model: Detector, dataset: Any) -> None:
     if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
         warnings.warn(
             f"images of {size} px for a model that was trained at {trained}: objects are of another size than it "
-            f"knows. YoloDataset(..., img_size={trained}) makes them as large as they were",
+            f"knows. A dataset of img_size={trained}, in the shell --img-size {trained}, has them as they were",
             stacklevel=3,
         )
     if getattr(getattr(dataset, "labels", None), "num_objects", 1) == 0:
