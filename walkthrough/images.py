@@ -20,16 +20,30 @@ def to_numpy(values: Any) -> np.ndarray:
 def to_rgb(image: Any) -> np.ndarray:
     """Anything as a picture to be shown: RGB (H, W, 3) uint8. See ``yolo_lite.data.rgb``.
 
-    It takes more than prediction does: floats that an operation left outside of their range are clipped, NaN is black.
+    It takes more than prediction does: nested lists of numbers too, and floats that an operation left outside of their
+    range are clipped, NaN is black.
 
     Raises ValueError for other shapes, FileNotFoundError for a missing file.
 
     >>> to_rgb(np.zeros((3, 20, 30), np.float32)).shape
     (20, 30, 3)
     """
+    if isinstance(image, list | tuple):
+        image = _numbers(image)
     if isinstance(image, torch.Tensor | np.ndarray):
         image = _tidy(image)
     return rgb.to_rgb(image)
+
+
+def _numbers(nested: list | tuple) -> np.ndarray:
+    try:
+        array = np.asarray(nested)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(nested, dtype=object)
+    if array.dtype.kind not in "buif":
+        raise ValueError("an image as nested lists has numbers in rows of one length, (H, W) or (H, W, 3)")
+    is_8_bit = array.dtype.kind in "iu" and array.size and 0 <= array.min() <= array.max() < 256
+    return array.astype(np.uint8) if is_8_bit else array
 
 
 def _tidy(values: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:

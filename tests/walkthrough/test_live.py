@@ -277,7 +277,7 @@ def test_plotly_is_sent_on_request_and_compressed(live: Live, sent: Sent) -> Non
 
 
 def test_the_script_is_one_module_with_one_export() -> None:
-    assert script("js").count("export default { render }") == 1
+    assert script("js").count("export default { initialize, render }") == 1
     assert "\nimport " not in script("js")
 
 

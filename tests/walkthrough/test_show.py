@@ -108,3 +108,11 @@ def test_feature_maps_of_several_layers_and_of_detection_maps() -> None:
     assert raw.caption.startswith("objectness of anchor 0 to 2 of 3")
     with pytest.raises(ValueError, match=r"got \(4,\)"):
         show_feature_maps(torch.zeros(4))
+
+
+def test_nested_lists_are_pictures_and_what_is_none_is_a_sentence() -> None:
+    (picture,) = of_kind(show_image([[0, 128], [128, 255]]).rows[0][0], Picture)
+    assert picture.pixels[..., 0].tolist() == [[0, 128], [128, 255]]
+    for wrong in ([[1, 2], [3]], [["a", "b"]]):
+        with pytest.raises(ValueError, match=r"rows of one length"):
+            show_image(wrong)
