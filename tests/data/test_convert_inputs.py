@@ -229,6 +229,45 @@ def test_entries_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
     ]
 
 
+SQUARE = [10, 10, 54, 10, 54, 50, 10, 50]
+
+
+@pytest.mark.parametrize(
+    "bbox",
+    [(10, 10, 80, 40), (10, 10, 44, 45), (7, 10, 47, 40), (10, 6, 44, 44), (10, 10, 20, 40), (12, 12, 2, 2)],
+    ids=str,
+)
+def test_a_box_is_kept_where_its_outline_says_otherwise(tmp_path: Path, bbox: tuple[float, ...]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, bbox, segmentation=[SQUARE])]))
+    x, y, width, height = bbox
+    expected = [0, (x + width / 2) / WIDTH, (y + height / 2) / HEIGHT, width / WIDTH, height / HEIGHT]
+    assert rows(out) == [pytest.approx(expected, abs=1e-6)]
+    (message,) = messages(report, "annotations changed")
+    assert message.startswith("annotation 1: ")
+    assert "from 10, 10 to 54, 50" in message
+
+
+@pytest.mark.parametrize("bbox", [(10, 10, 44, 40), (9.5, 10, 45.5, 41), (10, 10, 42.1, 38.5), (10, 10, 45, 41)])
+def test_an_outline_that_agrees_up_to_rounding_is_written(tmp_path: Path, bbox: tuple[float, ...]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, bbox, segmentation=[SQUARE])]))
+    assert rows(out) == [pytest.approx([0, *(np.reshape(SQUARE, (-1, 2)) / (WIDTH, HEIGHT)).ravel()], abs=1e-6)]
+    assert not report.problems
+
+
+def test_an_outline_over_the_border_agrees_with_its_box_inside(tmp_path: Path) -> None:
+    outline = [-20, 10, 30, 10, 30, 80, -20, 80]
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, (-20, 10, 50, 70), segmentation=[outline])]))
+    assert len(rows(out)[0]) > 5
+    assert "clipped" in messages(report, "annotations changed")[0]
+
+
+def test_a_tiny_box_is_not_replaced_by_an_outline_half_its_size(tmp_path: Path) -> None:
+    outline = [10, 10, 12, 10, 12, 12, 10, 12]
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, (10, 10, 4, 4), segmentation=[outline])]))
+    assert rows(out) == [pytest.approx([0, 0.12, 0.2, 0.04, 4 / 60], abs=1e-6)]
+    assert report.counts["annotations changed"] == 1
+
+
 # ---- images that are listed twice or not at all ---------------------------------------------------------------------
 
 

@@ -27,12 +27,11 @@ from yolo_lite.data.convert.converted import (
 )
 from yolo_lite.data.convert.finding import ImageFinder, Match, below, readings
 from yolo_lite.data.convert.frame import Frame, annotated_frame
-from yolo_lite.data.convert.outlines import extent_overlap, outline_of
+from yolo_lite.data.convert.outlines import agrees, outline_of
 from yolo_lite.data.images import Size
 from yolo_lite.data.report import Problem, Report
 from yolo_lite.data.yolo_folder import label_row
 
-AGREEMENT = 0.5  # IoU of an annotation's box with its outline's extent; below that the box is believed
 LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
 CROWDS = "crowd regions left out"
 Crowd = Literal["keep", "drop"]
@@ -290,8 +289,11 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
     inside = clipped_box(box, size)
     if reaches_over(box, size):
         note = note or "it reached over the border; clipped to the image"
-    if outline is not None and extent_overlap(inside, outline) < AGREEMENT:
-        outline, note = None, "the outline lies elsewhere than the box; the box is written"
+    if outline is not None and not agrees(inside, outline):
+        (left, top), (right, bottom) = outline.min(0), outline.max(0)
+        spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
+        given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
+        outline, note = None, f"its outline goes {spans}, its box {given}; the box is written"
     if outline is None or not polygons:
         return box_row(cls, inside, frame), note if polygons else ""
     return label_row(cls, frame.shares(outline).ravel()), note
