@@ -841,6 +841,77 @@ def test_voc_filenames_of_another_machine(tmp_path: Path, filename: str) -> None
     assert placed(tmp_path / "out") == ["other.png"]
 
 
+def test_a_file_called_as_one_image_that_names_another(tmp_path: Path) -> None:
+    """Nothing tells which of them is meant."""
+    for name in ("1.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / "in" / name, width=WIDTH + (name == "b.jpg"))
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg", size=False)
+    write_xml(tmp_path / "in" / "c.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["c.jpg"]
+    (message,) = messages(report, "images left out")
+    assert "1.jpg" in message
+    assert "b.jpg" in message
+    assert "with its 1 objects" in message
+
+
+@pytest.mark.parametrize("right", ["1.jpg", "b.jpg"])
+def test_of_the_image_of_its_name_and_the_one_it_names_that_of_the_recorded_size_is_taken(
+    tmp_path: Path, right: str
+) -> None:
+    for name in ("1.jpg", "b.jpg"):
+        write_image(tmp_path / "in" / name, width=WIDTH if name == right else 50)
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == [right]
+    assert right in messages(report, "annotation files that name another image")[0]
+    assert not report
+
+
+def test_a_stale_filename_that_another_file_is_called_as(tmp_path: Path) -> None:
+    """All files were renamed by one; what is written in them stayed."""
+    for number in (1, 2, 3):
+        cv2.imwrite(str(write_image(tmp_path / "in" / f"{number}.jpg")), np.full((HEIGHT, WIDTH, 3), number * 50))
+        box = voc_object("dog", (number, 11, 30, 40))
+        write_xml(tmp_path / "in" / f"{number}.xml", box, filename=f"{number + 1}.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert not report
+    assert report.counts["annotation files that name another image"] == 2
+    for number in (1, 2, 3):
+        assert rows(tmp_path / "out", str(number))[0][3] == pytest.approx((31 - number) / WIDTH)
+
+
+def test_an_image_that_is_named_is_not_taken_from_the_file_called_as_it(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "b.jpg")
+    write_xml(tmp_path / "in" / "1.xml", voc_object("cat", (1, 1, 9, 9)), filename="b.jpg")
+    write_xml(tmp_path / "in" / "b.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out", ["dog", "cat"])
+    assert rows(tmp_path / "out", "b") == [pytest.approx(DOG_ROW, abs=1e-6)]
+    (problem,) = [problem for problem in report.problems if not problem.note]
+    assert Path(problem.path).name == "1.xml"
+    assert "b.xml" in problem.message
+
+
+@pytest.mark.parametrize("filename", ["IMG_2022.jpg", "C:\\photos\\IMG_2022.png", "IMG_2022_jpg.rf.0123456789.jpg"])
+def test_a_stale_filename_that_is_nowhere_changes_nothing(tmp_path: Path, filename: str) -> None:
+    write_image(tmp_path / "in" / "1.jpg")
+    write_xml(tmp_path / "in" / "1.xml", filename=filename)
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["1.jpg"]
+    assert not report.problems
+
+
+def test_copies_of_one_picture_under_both_names(tmp_path: Path) -> None:
+    for name in ("1.jpg", "b.jpg"):
+        write_image(tmp_path / "in" / name)
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg")
+    assert not convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["b.jpg"]
+    write_xml(tmp_path / "in" / "b.xml")
+    assert not convert_voc(tmp_path / "in", tmp_path / "two")
+    assert placed(tmp_path / "two") == ["1.jpg", "b.jpg"]
+
+
 def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
     folder = voc(tmp_path, {"day 1": DOG, "b": DOG})
     main_dir = folder / "ImageSets" / "Main"

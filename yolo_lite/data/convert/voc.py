@@ -152,8 +152,8 @@ class _Conversion(NamedTuple):
         used: set[Path] = set()
         for file in files:
             try:
-                source = self.place.image_of(file.annotation, file.content.image_names)
-                if source is None and self.placing != "none":
+                choice = self.place.image_of(file.annotation, file.content)
+                if choice is None and self.placing != "none":
                     looked_for = " or ".join(
                         dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
                     )
@@ -161,8 +161,12 @@ class _Conversion(NamedTuple):
             except ValueError as reason:
                 self._leave_out(file.content, str(reason))
                 continue
+            source = choice.path if choice else None
             if source is not None:
                 used.add(source)
+            if choice and choice.note:
+                kind = "annotation files that name another image"
+                self.problems.append(Problem(str(file.content.path), None, choice.note, kind, note=True))
             grouped.setdefault(self.place.split_of(file.annotation, source), []).append((file, source))
         self.problems.extend(self.place.unused(used))
         for split in sorted(self.place.listed - set(grouped)):

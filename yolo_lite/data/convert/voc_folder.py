@@ -1,14 +1,16 @@
 """Where things are in a Pascal VOC folder: annotation files, their images, and the splits they belong to."""
 
 import os
-from collections.abc import Container, Iterable
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
+from yolo_lite.data.convert.voc_file import VocFile
 from yolo_lite.data.elsewhere import SPLIT_NAMES
 from yolo_lite.data.folders import files_below
-from yolo_lite.data.images import IMAGE_SUFFIXES
+from yolo_lite.data.images import IMAGE_SUFFIXES, ImageError, Size, image_size
 from yolo_lite.data.report import DatasetError, Problem
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
@@ -23,6 +25,13 @@ class Annotation(NamedTuple):
     below: str  # its folder below the one for its split and kind; '' in most datasets
 
 
+class Choice(NamedTuple):
+    """The image of an annotation file."""
+
+    path: Path
+    note: str = ""  # what was decided, where there was something to decide
+
+
 class VocFolder(NamedTuple):
     """The annotation files of a folder and what was found beside them."""
 
@@ -31,6 +40,7 @@ class VocFolder(NamedTuple):
     listed: frozenset[str]  # the splits that ImageSets lists
     indices: tuple[ImageIndex, ...]  # where images are, the likeliest place first
     places: str  # the same in words
+    claims: Mapping[Path, tuple[Path, ...]]  # of each image, the annotation files that are called as it is
     problems: tuple[Problem, ...]
 
     @classmethod
@@ -51,27 +61,54 @@ class VocFolder(NamedTuple):
         problems = _unlisted(paths, annotations) if listed else []
         indices = _indices(folder if main is None else root, images)
         places = " or ".join(str(index.folder) for index in indices)
-        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, tuple(problems))
+        claims = _claims(indices, paths)
+        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, claims, tuple(problems))
 
-    def image_of(self, annotation: Annotation, names: Iterable[str]) -> Path | None:
+    def image_of(self, annotation: Annotation, content: VocFile) -> Choice | None:
         """The image of an annotation file: of its own name, or of the one that it gives.
 
+        Where there are both, and they differ, the recorded size decides, or another annotation file that is called as
+        the one that is named: then the name was left behind when the files were renamed.
+
         Raises:
-            ValueError: several files could be meant.
+            ValueError: several files could be meant, or the file that is named belongs to another annotation file.
         """
-        stem, given = annotation.path.stem, [reading for name in names for reading in readings(name)]
-        for index in self.indices:
-            found = index.with_stem(stem) or index.named(stem)  # a.jpg.xml
-            named = [path for path in found if any(folded(path.name) == folded(reading.name) for reading in given)]
-            found = nearest_to(named or found, annotation.path)
-            for reading in given:
-                found = found or nearest_to(nearest(index.named(reading.name), reading.parent), annotation.path)
-            found = distinct(found)
-            if len(found) > 1:
-                raise ValueError(f"several files may be its image: {', '.join(map(str, found[:4]))}")
-            if found:
-                return found[0]
+        given = [reading for name in content.image_names for reading in readings(name)]
+        for number, index in enumerate(self.indices):
+            own = _called_as(index, annotation.path)
+            agreeing = [path for path in own if any(folded(path.name) == folded(reading.name) for reading in given)]
+            own = distinct(agreeing or own)
+            if agreeing and len(own) == 1:
+                return Choice(own[0])
+            later = self.indices[number:] if own else (index,)
+            named = next((found for place in later if (found := _named(place, given, annotation.path))), [])
+            if own and named:
+                return self._of_both(annotation, content.size, own, named)
+            if len(own or named) > 1:
+                raise ValueError(f"several files may be its image: {', '.join(map(str, (own or named)[:4]))}")
+            if named and (other := self._claimed(named[0], annotation)):
+                raise ValueError(f"it names {named[0]}, which {other} belongs to by its own name")
+            if own or named:
+                return Choice((own or named)[0])
         return None
+
+    def _of_both(self, annotation: Annotation, size: Size | None, own: list[Path], named: list[Path]) -> Choice:
+        """Of the files called as the annotation file and those that it names, the one that is meant."""
+        files = distinct([*own, *named])
+        words = f"it is called as {own[0]}, and names {named[0]}"
+        fitting = [path for path in files if _has_size(path, size)]
+        other = self._claimed(named[0], annotation)
+        if len(files) == 1:  # copies
+            return Choice(own[0] if other else named[0])
+        if len(fitting) == 1:
+            return Choice(fitting[0], f"{words}; taken is {fitting[0].name}, which alone has the recorded size")
+        if len(own) == 1 and other:
+            return Choice(own[0], f"{words}, which {other.name} belongs to; taken is {own[0].name}")
+        raise ValueError(f"which image is meant? {words}: rename one of the files, or correct the <filename>")
+
+    def _claimed(self, image: Path, annotation: Annotation) -> Path | None:
+        """Another annotation file that is called as an image."""
+        return next((path for path in self.claims.get(image, ()) if path != annotation.path), None)
 
     def split_of(self, annotation: Annotation, image: Path | None) -> str:
         """The split of an annotation file, from its own folders or those of its image; otherwise "train"."""
@@ -98,6 +135,34 @@ def nearest_to(paths: list[Path], annotation: Path) -> list[Path]:
     own = {folded(part) for part in annotation.parent.parts}
     shared = [len(own & {folded(part) for part in path.parent.parts}) for path in paths]
     return [path for path, count in zip(paths, shared, strict=True) if count == max(shared)]
+
+
+def _called_as(index: ImageIndex, annotation: Path) -> list[Path]:
+    """The images that have an annotation file's own name."""
+    return nearest_to(index.with_stem(annotation.stem) or index.named(annotation.stem), annotation)  # a.jpg.xml
+
+
+def _named(index: ImageIndex, given: Iterable[PurePosixPath], annotation: Path) -> list[Path]:
+    """The images that an annotation file names, by the first of its names that there is."""
+    found = (nearest_to(nearest(index.named(reading.name), reading.parent), annotation) for reading in given)
+    return distinct(next(filter(None, found), []))
+
+
+def _claims(indices: Iterable[ImageIndex], annotations: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
+    claims: dict[Path, tuple[Path, ...]] = defaultdict(tuple)
+    for annotation in annotations:
+        found = next(filter(None, (_called_as(index, annotation) for index in indices)), [])
+        for image in found:
+            claims[image] += (annotation,)
+    return dict(claims)
+
+
+def _has_size(image: Path, size: Size | None) -> bool:
+    """Whether an image has a size, as it is or turned by its EXIF data; True for an unknown one."""
+    try:
+        return size is None or sorted(image_size(image)) == sorted(size)
+    except (ImageError, OSError):
+        return False
 
 
 # ---- splits ---------------------------------------------------------------------------------------------------------
