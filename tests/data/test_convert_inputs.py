@@ -17,6 +17,7 @@ from tests.data.annotated import (
     annotation,
     coco,
     converted,
+    image_sets,
     messages,
     rows,
     voc,
@@ -928,6 +929,60 @@ def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
         convert_voc(folder, tmp_path / "three")
     (main_dir / "train.txt").write_text("b\n")
     assert convert_voc(folder, tmp_path / "two").counts["annotation files in no list"] == 1
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "Val", "val2012", "VALID"])
+def test_lists_in_other_spellings(tmp_path: Path, name: str) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abcd", DOG))
+    image_sets(folder, training="a\nb\n", **{name: "c\nd\nc\n"}, dog_train="a -1\n")
+    report = convert_voc(folder, tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"]]
+    assert not report.problems
+
+
+def test_two_lists_of_one_split_are_taken_together(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abc", DOG))
+    image_sets(folder, train="a\n", val="b\n", valid="b\nc\n")
+    assert not convert_voc(folder, tmp_path / "out").problems
+    assert placed(tmp_path / "out", "val") == ["b.jpg", "c.jpg"]
+
+
+def test_annotation_files_in_no_list_are_a_problem(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abcd", DOG))
+    image_sets(folder, train="a\n", val="b\n", trainval="a\nb\nc\n")
+    assert main(["convert", "voc", str(folder), str(tmp_path / "one")]) == 0
+    assert main(["convert", "voc", str(folder), str(tmp_path / "two"), "--strict"]) == 1
+    report = convert_voc(folder, tmp_path / "three")
+    left_out = [Path(problem.path).name for problem in report.problems if not problem.note]
+    assert left_out == ["c.xml", "d.xml"]
+    assert all("is in no list" in message for message in messages(report, "images of annotation files in no list"))
+    assert report.counts["images of annotation files in no list"] == 2
+    assert "images without an annotation file" not in report.counts
+    (folder / "ImageSets" / "Segmentation").mkdir()
+    (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("c\nd\n")
+    report = convert_voc(folder, tmp_path / "four")
+    assert not report
+    assert report.counts["annotation files in no list"] == 2
+
+
+def test_the_image_of_a_damaged_annotation_file(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    (folder / "Annotations" / "b.xml").write_text("<annotation>")
+    write_image(folder / "JPEGImages" / "c.jpg")
+    report = convert_voc(folder, tmp_path / "out")
+    assert "b.xml" in messages(report, "images of annotation files left out")[0]
+    assert report.counts["images without an annotation file"] == 1
+
+
+def test_an_image_in_the_lists_of_two_splits(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    image_sets(folder, train="a\n", val="a\nb\n")
+    report = convert_voc(folder, tmp_path / "out")
+    assert placed(tmp_path / "out", "val") == ["a.jpg", "b.jpg"]
+    assert not report
+    (problem,) = report.problems
+    assert Path(problem.path).name == "a.xml"
+    assert "train and val" in problem.message
 
 
 def test_several_voc_folders_in_one(tmp_path: Path) -> None:

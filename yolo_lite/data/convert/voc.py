@@ -45,11 +45,12 @@ def convert_voc(
 ) -> Report:
     """Converts Pascal VOC annotations into a YOLO folder: images/, labels/, data.yaml.
 
-    Read are VOC's own folder (Annotations, JPEGImages, and ImageSets/Main/train.txt, val.txt, test.txt, or trainval.txt
-    where the first two are missing), its variants (annotations and images, in small letters), XML files beside their
-    images, and each of them inside train, valid and test, as Roboflow writes it; also a folder of XML files whose
-    images are beside it. What belongs to no split is "train". A bad object is left out and reported with its file and
-    line.
+    Read are VOC's own folder (Annotations, JPEGImages, and ImageSets/Main/train.txt, val.txt, test.txt, or what else
+    splits are called, or trainval.txt where the first two are missing), its variants (annotations and images, in
+    small letters), XML files beside their images, and each of them inside train, valid and test, as Roboflow writes
+    it; also a folder of XML files whose images are beside it. What belongs to no split is "train"; where there are
+    lists, an annotation file in none of them is left out as a problem (as a note where ImageSets lists it for another
+    task). A bad object is left out and reported with its file and line.
 
     Args:
         folder: the folder that all of it is in, or the one of the XML files.
@@ -170,7 +171,7 @@ class _Conversion(NamedTuple):
             grouped.setdefault(self.place.split_of(file.annotation, source), []).append((file, source))
         self.problems.extend(self.place.unused(used))
         for split in sorted(self.place.listed - set(grouped)):
-            message = f"not one image of the list {split}.txt can be used; there is no split {split}"
+            message = f"not one image of the list for {split} can be used; there is no split {split}"
             self.problems.append(Problem(str(self.place.root), None, message, "splits left out"))
         return {split: self._images(grouped.get(split, [])) for split in SPLITS if split in grouped or not grouped}
 

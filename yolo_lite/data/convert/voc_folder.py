@@ -58,7 +58,7 @@ class VocFolder(NamedTuple):
         root, main = _image_sets(folder)
         listed = {} if main is None else _lists(main, {path.stem for path in paths})
         annotations = _listed(listed, paths, root) if listed else _placed(paths, folder)
-        problems = _unlisted(paths, annotations) if listed else []
+        problems = [*_unlisted(paths, annotations, main), *_listed_twice(annotations)] if main and listed else []
         indices = _indices(folder if main is None else root, images)
         places = " or ".join(str(index.folder) for index in indices)
         claims = _claims(indices, paths)
@@ -119,10 +119,17 @@ class VocFolder(NamedTuple):
         return annotation.split or "train"
 
     def unused(self, used: set[Path]) -> list[Problem]:
-        """A note for each image that no annotation file belongs to."""
-        kind, message = "images without an annotation file", "no annotation file belongs to it; not converted"
-        files = [path for path in self.indices[0].files if path not in used]
-        return [Problem(str(path), None, message, kind, note=True) for path in files]
+        """A note for each image that is not converted: no annotation file belongs to it, or one that is left out."""
+        return [self._unused(path) for path in self.indices[0].files if path not in used]
+
+    def _unused(self, image: Path) -> Problem:
+        if not (claims := self.claims.get(image)):
+            kind, message = "images without an annotation file", "no annotation file belongs to it; not converted"
+        elif any(annotation.path in claims for annotation in self.annotations):
+            kind, message = "images of annotation files left out", f"{claims[0]} is left out or has another image"
+        else:
+            kind, message = "images of annotation files in no list", f"{claims[0]} is in no list; not converted"
+        return Problem(str(image), None, message, kind, note=True)
 
 
 def nearest_to(paths: list[Path], annotation: Path) -> list[Path]:
@@ -187,13 +194,16 @@ def _depth(parent: str, folder: Path, folders: list[str]) -> int:
 
 
 def _lists(main: Path, known: Container[str]) -> dict[str, list[str]]:
-    """The stems of the files in each split."""
-    lists = {split: main / f"{split}.txt" for split in (*SPLIT_NAMES, "trainval")}
-    found = {split: _stems(path, known) for split, path in lists.items() if path.is_file()}
+    """The stems of the files in each split, whose list may be spelled as its folder may: val.txt, valid.txt ..."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)  # an ordered set
+    for path in sorted(main.iterdir()):
+        if path.suffix.lower() == ".txt" and path.is_file():
+            split = "trainval" if path.stem.lower() == "trainval" else split_of([path.stem])
+            found[split or ""].update(dict.fromkeys(_stems(path, known) if split else ()))
     together = found.pop("trainval", None)
-    if together and not {"train", "val"} & set(found):
-        found = {"train": together, **found}
-    return {split: stems for split, stems in found.items() if stems}
+    if together and not (found["train"] or found["val"]):
+        found["train"] = together
+    return {split: list(found[split]) for split in SPLIT_NAMES if found[split]}
 
 
 def _stems(path: Path, known: Container[str]) -> list[str]:
@@ -226,10 +236,25 @@ def _listed(lists: dict[str, list[str]], paths: list[Path], root: Path) -> list[
     ]
 
 
-def _unlisted(paths: list[Path], annotations: list[Annotation]) -> list[Problem]:
+def _unlisted(paths: list[Path], annotations: list[Annotation], main: Path) -> list[Problem]:
+    """A problem for each file in no list; a note where it is in one for another task, as many of VOC's own are."""
     listed = {annotation.path for annotation in annotations}
-    kind, message = "annotation files in no list", "no list of ImageSets/Main names it; not converted"
-    return [Problem(str(path), None, message, kind, note=True) for path in paths if path not in listed]
+    left = [path for path in paths if path not in listed]
+    known = {path.stem for path in left}
+    lists = main.parent.glob("*/*.txt") if left else ()
+    elsewhere = {stem for path in lists if path.parent != main for stem in _stems(path, known)}
+    kind, message = "annotation files in no list", f"no list for train, val or test in {main} names it; not converted"
+    return [Problem(str(path), None, message, kind, note=path.stem in elsewhere) for path in left]
+
+
+def _listed_twice(annotations: list[Annotation]) -> list[Problem]:
+    """A note for each file in the lists of several splits."""
+    splits: dict[Path, list[str]] = defaultdict(list)
+    for annotation in annotations:
+        splits[annotation.path].append(annotation.split or "train")
+    kind, message = "images in several splits", "in the lists of {}: converted for each of them"
+    several = [(path, " and ".join(names)) for path, names in splits.items() if len(names) > 1]
+    return [Problem(str(path), None, message.format(names), kind, note=True) for path, names in several]
 
 
 def _placed(paths: list[Path], folder: Path) -> list[Annotation]:
