@@ -4,6 +4,7 @@ Each is read right, or left out and counted, or refused with a sentence; never i
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,56 @@ def test_a_tiny_box_is_not_replaced_by_an_outline_half_its_size(tmp_path: Path) 
     assert report.counts["annotations changed"] == 1
 
 
+@pytest.mark.parametrize("angle", [30, "30", 30.0, 330, -30, 150, 390])
+def test_a_turned_box_becomes_its_extent(tmp_path: Path, angle: Any) -> None:
+    content = coco(annotations=[annotation(1, (40, 20, 20, 10), attributes={"rotation": angle})])
+    report, out = converted(tmp_path, content)
+    width, height = 20 * 3**0.5 / 2 + 5, 10 + 10 * 3**0.5 / 2
+    assert rows(out) == [pytest.approx([0, 0.5, 25 / HEIGHT, width / WIDTH, height / HEIGHT], abs=1e-6)]
+    assert messages(report, "rotated boxes became their extent")[0].startswith("annotation 1: ")
+    assert not report
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"attributes": {"rotation": value}} for value in (0, 0.0, 180, "left", None, True, math.nan)),
+        {"attributes": []},
+        {"attributes": {"rotation": 30}, "segmentation": [[10, 10, 30, 10, 30, 40]]},
+        {"attributes": {"rotation": 30}, "segmentation": MASK},
+    ],
+    ids=str,
+)
+def test_a_box_that_is_not_turned_stays(tmp_path: Path, fields: dict[str, Any]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, **fields)]), polygons=False)
+    assert rows(out) == [pytest.approx(BOX, abs=1e-6)]
+    assert "rotated boxes became their extent" not in report.counts
+
+
+def test_a_turned_box_without_area_is_left_out(tmp_path: Path) -> None:
+    bad = annotation(1, (40, 20, -20, 10), attributes={"rotation": 30})
+    report, _ = converted(tmp_path, coco(annotations=[bad, annotation(2)]))
+    assert "without area" in messages(report, "annotations left out")[0]
+    assert "rotated boxes became their extent" not in report.counts
+
+
+def test_keypoints_are_counted(tmp_path: Path) -> None:
+    keypoints = [annotation(1, keypoints=[9, 9, 2]), annotation(2, keypoints=[0, 0, 0]), annotation(3, keypoints=5)]
+    report, _ = converted(tmp_path, coco(annotations=[*keypoints, annotation(4, keypoints=[1, 2, 1, 0, 0, 0])]))
+    (message,) = messages(report, "keypoints dropped")
+    assert "2 annotations" in message
+    assert not report
+
+
+def test_a_mask_without_a_box_is_called_a_mask(tmp_path: Path) -> None:
+    entries = [annotation(1, None, segmentation=MASK), annotation(2, None, segmentation="text"), annotation(3)]
+    report, _ = converted(tmp_path, coco(annotations=entries))
+    mask, text = messages(report, "annotations left out")
+    assert "no bbox" in mask
+    assert "a mask (RLE)" in mask
+    assert "is written" not in mask + text
+
+
 # ---- images that are listed twice or not at all ---------------------------------------------------------------------
 
 
@@ -340,6 +391,44 @@ def test_a_split_without_an_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not one image for the split val"):
         convert_coco({"train": train, "val": val}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_the_file_does_not_list_are_counted(tmp_path: Path) -> None:
+    for name in ("b.jpg", "day/c.jpg"):
+        write_image(tmp_path / "in" / name)
+    report, out = converted(tmp_path, coco(annotations=[annotation(1)]))
+    assert placed(out) == ["a.jpg"]
+    (problem,) = report.problems
+    assert (Path(problem.path).name, problem.kind, problem.note) == (
+        "b.jpg",
+        "images that no annotation file lists",
+        True,
+    )
+    report = convert_coco(tmp_path / "in" / "a.json", tmp_path / "two", tmp_path / "in")
+    assert report.counts["images that no annotation file lists"] == 2
+
+
+def test_pictures_of_other_splits_and_those_left_out_are_listed(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "1/x.jpg", "2/x.jpg"):
+        write_image(tmp_path / "photos" / name, width=WIDTH + (name[0] == "2"))
+    images = [entry(), entry(id=8, file_name="elsewhere/x.jpg")]
+    files = {
+        "train": written(tmp_path / "train.json", coco(images=images, annotations=[annotation(1)])),
+        "val": written(tmp_path / "val.json", coco(images=[entry(file_name="b.jpg")], annotations=[annotation(1)])),
+    }
+    report = convert_coco(files, tmp_path / "out", tmp_path / "photos")
+    assert "images that no annotation file lists" not in report.counts
+    assert report.counts["images left out"] == 1
+    assert "images in several splits" not in report.counts
+
+
+def test_a_picture_in_two_splits_is_noted(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    content = coco(annotations=[annotation(1)])
+    files = {split: written(tmp_path / f"{split}.json", content) for split in ("train", "val")}
+    report = convert_coco(files, tmp_path / "out")
+    assert not report
+    assert "train and val" in messages(report, "images in several splits")[0]
 
 
 # ---- names of other machines ----------------------------------------------------------------------------------------
@@ -1060,6 +1149,11 @@ def test_xml_in_other_encodings(tmp_path: Path, encoding: str) -> None:
         (b"<annotations><image/></annotations>", "<annotations>"),
         (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "klingon"),
         (b'<?xml version="1.0" encoding="ascii"?><annotation>\xff</annotation>', "ascii"),
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        ("<annotation><folder>Größe</folder></annotation>".encode("latin-1"), "save it as UTF-8"),
+        ("<?xml version='1.0'?><annotation>Größe</annotation>".encode("cp1252"), "save it as UTF-8"),
+        ('<?xml version="1.0" encoding="UTF-8"?><annotation>安全</annotation>'.encode("gbk"), "save it as UTF-8"),
     ],
 )
 def test_xml_that_is_not_an_annotation(tmp_path: Path, data: bytes, match: str) -> None:
@@ -1069,6 +1163,16 @@ def test_xml_that_is_not_an_annotation(tmp_path: Path, data: bytes, match: str) 
     assert report.images == 1
     (message,) = messages(report, "images left out")
     assert match in message
+
+
+@pytest.mark.parametrize(("value", "sides"), [("90", (10, 20)), ("0.0", (20, 10)), ("", (20, 10)), ("left", (20, 10))])
+def test_a_turned_voc_box(tmp_path: Path, value: str, sides: tuple[int, int]) -> None:
+    attributes = f"<attributes><attribute><name>rotation</name><value>{value}</value></attribute></attributes>"
+    report = convert_voc(voc(tmp_path, {"a": voc_object("dog", (41, 21, 60, 30), attributes)}), tmp_path / "out")
+    expected = [0, 0.5, 25 / HEIGHT, sides[0] / WIDTH, sides[1] / HEIGHT]
+    assert rows(tmp_path / "out") == [pytest.approx(expected, abs=1e-6)]
+    assert ("rotated boxes became their extent" in report.counts) == (sides == (10, 20))
+    assert not report
 
 
 def test_voc_class_names_twice(tmp_path: Path) -> None:

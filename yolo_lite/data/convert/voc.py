@@ -13,6 +13,7 @@ from xml.parsers import expat
 import numpy as np
 
 from yolo_lite.data.convert.converted import (
+    ROTATED,
     SPLITS,
     ConvertedImage,
     Placing,
@@ -22,6 +23,7 @@ from yolo_lite.data.convert.converted import (
     clipped_box,
     numbers,
     reaches_over,
+    turned_extent,
     write_dataset,
 )
 from yolo_lite.data.convert.frame import Frame, annotated_frame
@@ -207,6 +209,8 @@ class _Conversion(NamedTuple):
             except ValueError as reason:
                 self.problems.append(Problem(str(file.path), found.line, f"{reason}; left out", LEFT_OUT))
                 continue
+            if found.turn:
+                self._note(file, found, f"turned by {found.turn:g} degrees; the extent of it is written", ROTATED)
             if reaches_over(box, frame.size):
                 self._note(file, found, "reached over the border; clipped to the image", "objects changed")
             yield row
@@ -218,7 +222,7 @@ class _Conversion(NamedTuple):
         corners = numbers(found.box, "bndbox")
         check_pixels(corners)
         first = 1.0 if self.one_based else 0.0
-        return corners - (first, first, 0.0, 0.0)
+        return turned_extent(corners - (first, first, 0.0, 0.0), found.turn)
 
     def _note(self, file: VocFile, found: VocObject, message: str, kind: str) -> None:
         self.problems.append(Problem(str(file.path), found.line, message, kind, note=True))
