@@ -982,6 +982,28 @@ def test_an_image_that_is_named_is_not_taken_from_the_file_called_as_it(tmp_path
     assert "b.xml" in problem.message
 
 
+def test_a_size_does_not_take_an_image_from_the_file_called_as_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_image(tmp_path / "in" / f"{number}.jpg", width=WIDTH + number - 1)
+        write_xml(tmp_path / "in" / f"{number}.xml", filename=f"{3 - number}.jpg")  # as wide as 1.jpg
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["1.jpg"]
+    (problem,) = [problem for problem in report.problems if not problem.note]
+    assert Path(problem.path).name == "2.xml"
+    assert "which image is meant" in problem.message
+
+
+def test_one_image_that_two_files_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "b.jpg")
+    for name in ("1", "2"):
+        write_xml(tmp_path / "in" / f"{name}.xml", filename="b.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert report.objects == 1
+    (problem,) = report.problems
+    assert Path(problem.path).name == "2.xml"
+    assert "1.xml" in problem.message
+
+
 @pytest.mark.parametrize("filename", ["IMG_2022.jpg", "C:\\photos\\IMG_2022.png", "IMG_2022_jpg.rf.0123456789.jpg"])
 def test_a_stale_filename_that_is_nowhere_changes_nothing(tmp_path: Path, filename: str) -> None:
     write_image(tmp_path / "in" / "1.jpg")
@@ -1027,6 +1049,26 @@ def test_lists_in_other_spellings(tmp_path: Path, name: str) -> None:
     report = convert_voc(folder, tmp_path / "out")
     assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"]]
     assert not report.problems
+
+
+def test_lists_in_imagesets_itself(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abc", DOG))
+    for name, lines in (("train.txt", "a\n"), ("valid.txt", "b\n")):
+        path = folder / "ImageSets" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(lines)
+    report = convert_voc(folder, tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg"], ["b.jpg"]]
+    assert [Path(problem.path).name for problem in report.problems if not problem.note] == ["c.xml"]
+
+
+def test_a_damaged_list_of_another_task_does_not_matter(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    image_sets(folder, train="a\n")
+    (folder / "ImageSets" / "Layout").mkdir()
+    (folder / "ImageSets" / "Layout" / "train.txt").write_bytes(b"\xff\n")
+    assert bool(convert_voc(folder, tmp_path / "out"))
+    assert placed(tmp_path / "out") == ["a.jpg"]
 
 
 def test_two_lists_of_one_split_are_taken_together(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ class _Conversion(NamedTuple):
     def splits(self, files: Sequence[_Read]) -> dict[str, Iterator[ConvertedImage]]:
         """The images of each split, one after the other."""
         grouped: dict[str, list[tuple[_Read, Path | None]]] = {}
-        used: set[Path] = set()
+        used: dict[Path, Path] = {}  # images, and the annotation file of each
         for file in files:
             try:
                 choice = self.place.image_of(file.annotation, file.content)
@@ -161,17 +161,17 @@ class _Conversion(NamedTuple):
                         dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
                     )
                     raise ValueError(f"no image {looked_for} in {self.place.places}; give the folder of the images")
+                if choice and used.setdefault(choice.path, file.content.path) != file.content.path:
+                    raise ValueError(f"its image {choice.path} has the annotations of {used[choice.path]} already")
             except ValueError as reason:
                 self._leave_out(file.content, str(reason))
                 continue
             source = choice.path if choice else None
-            if source is not None:
-                used.add(source)
             if choice and choice.note:
                 kind = "annotation files that name another image"
                 self.problems.append(Problem(str(file.content.path), None, choice.note, kind, note=True))
             grouped.setdefault(self.place.split_of(file.annotation, source), []).append((file, source))
-        self.problems.extend(self.place.unused(used))
+        self.problems.extend(self.place.unused(set(used)))
         for split in sorted(self.place.listed - set(grouped)):
             message = f"not one image of the list for {split} can be used; there is no split {split}"
             self.problems.append(Problem(str(self.place.root), None, message, "splits left out"))

@@ -1,5 +1,6 @@
 """Where things are in a Pascal VOC folder: annotation files, their images, and the splits they belong to."""
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
@@ -100,9 +101,9 @@ class VocFolder(NamedTuple):
         other = self._claimed(named[0], annotation)
         if len(files) == 1:  # copies
             return Choice(own[0] if other else named[0])
-        if len(fitting) == 1:
+        if len(fitting) == 1 and not (other and fitting[0] in named):
             return Choice(fitting[0], f"{words}; taken is {fitting[0].name}, which alone has the recorded size")
-        if len(own) == 1 and other:
+        if len(own) == 1 and other and fitting != named:
             return Choice(own[0], f"{words}, which {other.name} belongs to; taken is {own[0].name}")
         raise ValueError(f"which image is meant? {words}: rename one of the files, or correct the <filename>")
 
@@ -176,13 +177,20 @@ def _has_size(image: Path, size: Size | None) -> bool:
 
 
 def _image_sets(folder: Path) -> tuple[Path, Path | None]:
-    """The folder that has ImageSets/Main, and that folder; (folder, None) where there is none."""
+    """The folder that has ImageSets, and the folder of its lists; (folder, None) where there is none."""
     above = [folder.parent] if folder.name.lower() in ANNOTATION_FOLDERS else []
     below = [Path(parent) for parent, folders, _ in os.walk(folder) if _depth(parent, folder, folders) < NEAR]
-    roots = [root for root in [*above, *below] if (root / "ImageSets" / "Main").is_dir()]
-    if len(roots) > 1:
-        raise DatasetError(f"{folder}: several VOC folders, give one of them: {', '.join(map(str, roots))}")
-    return (roots[0], roots[0] / "ImageSets" / "Main") if roots else (folder, None)
+    found = {root: main for root in [*above, *below] if (main := _lists_in(root / "ImageSets"))}
+    if len(found) > 1:
+        raise DatasetError(f"{folder}: several VOC folders, give one of them: {', '.join(map(str, found))}")
+    return next(iter(found.items()), (folder, None))
+
+
+def _lists_in(image_sets: Path) -> Path | None:
+    """The folder with the lists: Main, or where there is none ImageSets itself."""
+    if (image_sets / "Main").is_dir():
+        return image_sets / "Main"
+    return image_sets if any(image_sets.glob("*.txt")) else None
 
 
 def _depth(parent: str, folder: Path, folders: list[str]) -> int:
@@ -241,8 +249,11 @@ def _unlisted(paths: list[Path], annotations: list[Annotation], main: Path) -> l
     listed = {annotation.path for annotation in annotations}
     left = [path for path in paths if path not in listed]
     known = {path.stem for path in left}
-    lists = main.parent.glob("*/*.txt") if left else ()
-    elsewhere = {stem for path in lists if path.parent != main for stem in _stems(path, known)}
+    others = (main if main.name == "ImageSets" else main.parent).glob("*/*.txt") if left else ()
+    elsewhere: set[str] = set()
+    for path in others:
+        with contextlib.suppress(DatasetError):  # not UTF-8: nothing is converted by it
+            elsewhere.update(_stems(path, known) if path.parent != main else ())
     kind, message = "annotation files in no list", f"no list for train, val or test in {main} names it; not converted"
     return [Problem(str(path), None, message, kind, note=path.stem in elsewhere) for path in left]
 
