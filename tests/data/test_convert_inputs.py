@@ -1112,8 +1112,18 @@ def test_an_image_in_the_lists_of_two_splits(tmp_path: Path) -> None:
     assert placed(tmp_path / "out", "val") == ["a.jpg", "b.jpg"]
     assert not report
     (problem,) = report.problems
-    assert Path(problem.path).name == "a.xml"
+    assert Path(problem.path).name == "a.jpg"
     assert "train and val" in problem.message
+
+
+def test_an_image_with_an_annotation_file_in_two_splits(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "images" / "a.jpg")
+    for split in ("train", "val"):
+        write_xml(tmp_path / "in" / "annotations" / split / "a.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg"], ["a.jpg"]]
+    assert not report
+    assert report.counts["images in several splits"] == 1
 
 
 def test_several_voc_folders_in_one(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. One XML file per im
 pixel, counted from 1: in coordinates that count from 0 at the pixel's edge it spans xmin - 1 to xmax.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.parsers import expat
@@ -28,7 +28,7 @@ from yolo_lite.data.convert.converted import (
 )
 from yolo_lite.data.convert.frame import Frame, annotated_frame
 from yolo_lite.data.convert.voc_file import VocFile, VocObject, read_voc_file
-from yolo_lite.data.convert.voc_folder import Annotation, VocFolder
+from yolo_lite.data.convert.voc_folder import Annotation, Choice, VocFolder
 from yolo_lite.data.report import DatasetError, Problem, Report
 
 LEFT_OUT, IMAGES_OUT = "objects left out", "images left out"
@@ -152,30 +152,37 @@ class _Conversion(NamedTuple):
     def splits(self, files: Sequence[_Read]) -> dict[str, Iterator[ConvertedImage]]:
         """The images of each split, one after the other."""
         grouped: dict[str, list[tuple[_Read, Path | None]]] = {}
-        used: dict[Path, Path] = {}  # images, and the annotation file of each
+        used: dict[Path, dict[str, Path]] = defaultdict(dict)  # of images, the annotation file in each split
         for file in files:
             try:
-                choice = self.place.image_of(file.annotation, file.content)
-                if choice is None and self.placing != "none":
-                    looked_for = " or ".join(
-                        dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
-                    )
-                    raise ValueError(f"no image {looked_for} in {self.place.places}; give the folder of the images")
-                if choice and used.setdefault(choice.path, file.content.path) != file.content.path:
-                    raise ValueError(f"its image {choice.path} has the annotations of {used[choice.path]} already")
+                choice = self._choice(file)
+                source = choice.path if choice else None
+                split = self.place.split_of(file.annotation, source)
+                first = used[source or file.content.path].setdefault(split, file.content.path)
+                if first != file.content.path:
+                    raise ValueError(f"its image {source} has the annotations of {first} already")
             except ValueError as reason:
                 self._leave_out(file.content, str(reason))
                 continue
-            source = choice.path if choice else None
             if choice and choice.note:
                 kind = "annotation files that name another image"
                 self.problems.append(Problem(str(file.content.path), None, choice.note, kind, note=True))
-            grouped.setdefault(self.place.split_of(file.annotation, source), []).append((file, source))
+            grouped.setdefault(split, []).append((file, source))
+        self.problems.extend(_repeated(used))
         self.problems.extend(self.place.unused(set(used)))
         for split in sorted(self.place.listed - set(grouped)):
             message = f"not one image of the list for {split} can be used; there is no split {split}"
             self.problems.append(Problem(str(self.place.root), None, message, "splits left out"))
         return {split: self._images(grouped.get(split, [])) for split in SPLITS if split in grouped or not grouped}
+
+    def _choice(self, file: _Read) -> Choice | None:
+        """The image of a file; None where none is needed, and none is there."""
+        choice = self.place.image_of(file.annotation, file.content)
+        if choice is None and self.placing != "none":
+            names = dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
+            where = f"in {self.place.places}; give the folder of the images"
+            raise ValueError(f"no image {' or '.join(names)} {where}")
+        return choice
 
     def _images(self, files: Sequence[tuple[_Read, Path | None]]) -> Iterator[ConvertedImage]:
         for file, source in files:
@@ -226,6 +233,16 @@ class _Conversion(NamedTuple):
 
     def _note(self, file: VocFile, found: VocObject, message: str, kind: str) -> None:
         self.problems.append(Problem(str(file.path), found.line, message, kind, note=True))
+
+
+def _repeated(used: Mapping[Path, Mapping[str, Path]]) -> list[Problem]:
+    """A note for each image in several splits."""
+    kind = "images in several splits"
+    several = [(path, files) for path, files in used.items() if len(files) > 1]
+    return [
+        Problem(str(path), None, f"it belongs to {' and '.join(files)}: written to each of them", kind, note=True)
+        for path, files in several
+    ]
 
 
 def _extent(objects: Sequence[VocObject]) -> tuple[float, float]:

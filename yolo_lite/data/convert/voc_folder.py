@@ -59,7 +59,7 @@ class VocFolder(NamedTuple):
         root, main = _image_sets(folder)
         listed = {} if main is None else _lists(main, {path.stem for path in paths})
         annotations = _listed(listed, paths, root) if listed else _placed(paths, folder)
-        problems = [*_unlisted(paths, annotations, main), *_listed_twice(annotations)] if main and listed else []
+        problems = _unlisted(paths, annotations, main) if main and listed else []
         indices = _indices(folder if main is None else root, images)
         places = " or ".join(str(index.folder) for index in indices)
         claims = _claims(indices, paths)
@@ -256,16 +256,6 @@ def _unlisted(paths: list[Path], annotations: list[Annotation], main: Path) -> l
             elsewhere.update(_stems(path, known) if path.parent != main else ())
     kind, message = "annotation files in no list", f"no list for train, val or test in {main} names it; not converted"
     return [Problem(str(path), None, message, kind, note=path.stem in elsewhere) for path in left]
-
-
-def _listed_twice(annotations: list[Annotation]) -> list[Problem]:
-    """A note for each file in the lists of several splits."""
-    splits: dict[Path, list[str]] = defaultdict(list)
-    for annotation in annotations:
-        splits[annotation.path].append(annotation.split or "train")
-    kind, message = "images in several splits", "in the lists of {}: converted for each of them"
-    several = [(path, " and ".join(names)) for path, names in splits.items() if len(names) > 1]
-    return [Problem(str(path), None, message.format(names), kind, note=True) for path, names in several]
 
 
 def _placed(paths: list[Path], folder: Path) -> list[Annotation]:
