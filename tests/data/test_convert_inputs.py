@@ -4,6 +4,7 @@ Each is read right, or left out and counted, or refused with a sentence; never i
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.data.annotated import (
     annotation,
     coco,
     converted,
+    image_sets,
     messages,
     rows,
     voc,
@@ -229,6 +231,95 @@ def test_entries_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
     ]
 
 
+SQUARE = [10, 10, 54, 10, 54, 50, 10, 50]
+
+
+@pytest.mark.parametrize(
+    "bbox",
+    [(10, 10, 80, 40), (10, 10, 44, 45), (7, 10, 47, 40), (10, 6, 44, 44), (10, 10, 20, 40), (12, 12, 2, 2)],
+    ids=str,
+)
+def test_a_box_is_kept_where_its_outline_says_otherwise(tmp_path: Path, bbox: tuple[float, ...]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, bbox, segmentation=[SQUARE])]))
+    x, y, width, height = bbox
+    expected = [0, (x + width / 2) / WIDTH, (y + height / 2) / HEIGHT, width / WIDTH, height / HEIGHT]
+    assert rows(out) == [pytest.approx(expected, abs=1e-6)]
+    (message,) = messages(report, "annotations changed")
+    assert message.startswith("annotation 1: ")
+    assert "from 10, 10 to 54, 50" in message
+
+
+@pytest.mark.parametrize("bbox", [(10, 10, 44, 40), (9.5, 10, 45.5, 41), (10, 10, 42.1, 38.5), (10, 10, 45, 41)])
+def test_an_outline_that_agrees_up_to_rounding_is_written(tmp_path: Path, bbox: tuple[float, ...]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, bbox, segmentation=[SQUARE])]))
+    assert rows(out) == [pytest.approx([0, *(np.reshape(SQUARE, (-1, 2)) / (WIDTH, HEIGHT)).ravel()], abs=1e-6)]
+    assert not report.problems
+
+
+def test_an_outline_over_the_border_agrees_with_its_box_inside(tmp_path: Path) -> None:
+    outline = [-20, 10, 30, 10, 30, 80, -20, 80]
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, (-20, 10, 50, 70), segmentation=[outline])]))
+    assert len(rows(out)[0]) > 5
+    assert "clipped" in messages(report, "annotations changed")[0]
+
+
+def test_a_tiny_box_is_not_replaced_by_an_outline_half_its_size(tmp_path: Path) -> None:
+    outline = [10, 10, 12, 10, 12, 12, 10, 12]
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, (10, 10, 4, 4), segmentation=[outline])]))
+    assert rows(out) == [pytest.approx([0, 0.12, 0.2, 0.04, 4 / 60], abs=1e-6)]
+    assert report.counts["annotations changed"] == 1
+
+
+@pytest.mark.parametrize("angle", [30, "30", 30.0, 330, -30, 150, 390])
+def test_a_turned_box_becomes_its_extent(tmp_path: Path, angle: Any) -> None:
+    content = coco(annotations=[annotation(1, (40, 20, 20, 10), attributes={"rotation": angle})])
+    report, out = converted(tmp_path, content)
+    width, height = 20 * 3**0.5 / 2 + 5, 10 + 10 * 3**0.5 / 2
+    assert rows(out) == [pytest.approx([0, 0.5, 25 / HEIGHT, width / WIDTH, height / HEIGHT], abs=1e-6)]
+    assert messages(report, "rotated boxes became their extent")[0].startswith("annotation 1: ")
+    assert not report
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"attributes": {"rotation": value}} for value in (0, 0.0, 180, "left", None, True, math.nan)),
+        {"attributes": []},
+        {"attributes": {"rotation": 30}, "segmentation": [[10, 10, 30, 10, 30, 40]]},
+        {"attributes": {"rotation": 30}, "segmentation": MASK},
+    ],
+    ids=str,
+)
+def test_a_box_that_is_not_turned_stays(tmp_path: Path, fields: dict[str, Any]) -> None:
+    report, out = converted(tmp_path, coco(annotations=[annotation(1, **fields)]), polygons=False)
+    assert rows(out) == [pytest.approx(BOX, abs=1e-6)]
+    assert "rotated boxes became their extent" not in report.counts
+
+
+def test_a_turned_box_without_area_is_left_out(tmp_path: Path) -> None:
+    bad = annotation(1, (40, 20, -20, 10), attributes={"rotation": 30})
+    report, _ = converted(tmp_path, coco(annotations=[bad, annotation(2)]))
+    assert "without area" in messages(report, "annotations left out")[0]
+    assert "rotated boxes became their extent" not in report.counts
+
+
+def test_keypoints_are_counted(tmp_path: Path) -> None:
+    keypoints = [annotation(1, keypoints=[9, 9, 2]), annotation(2, keypoints=[0, 0, 0]), annotation(3, keypoints=5)]
+    report, _ = converted(tmp_path, coco(annotations=[*keypoints, annotation(4, keypoints=[1, 2, 1, 0, 0, 0])]))
+    (message,) = messages(report, "keypoints dropped")
+    assert "2 annotations" in message
+    assert not report
+
+
+def test_a_mask_without_a_box_is_called_a_mask(tmp_path: Path) -> None:
+    entries = [annotation(1, None, segmentation=MASK), annotation(2, None, segmentation="text"), annotation(3)]
+    report, _ = converted(tmp_path, coco(annotations=entries))
+    mask, text = messages(report, "annotations left out")
+    assert "no bbox" in mask
+    assert "a mask (RLE)" in mask
+    assert "is written" not in mask + text
+
+
 # ---- images that are listed twice or not at all ---------------------------------------------------------------------
 
 
@@ -300,6 +391,44 @@ def test_a_split_without_an_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not one image for the split val"):
         convert_coco({"train": train, "val": val}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_the_file_does_not_list_are_counted(tmp_path: Path) -> None:
+    for name in ("b.jpg", "day/c.jpg"):
+        write_image(tmp_path / "in" / name)
+    report, out = converted(tmp_path, coco(annotations=[annotation(1)]))
+    assert placed(out) == ["a.jpg"]
+    (problem,) = report.problems
+    assert (Path(problem.path).name, problem.kind, problem.note) == (
+        "b.jpg",
+        "images that no annotation file lists",
+        True,
+    )
+    report = convert_coco(tmp_path / "in" / "a.json", tmp_path / "two", tmp_path / "in")
+    assert report.counts["images that no annotation file lists"] == 2
+
+
+def test_pictures_of_other_splits_and_those_left_out_are_listed(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "1/x.jpg", "2/x.jpg"):
+        write_image(tmp_path / "photos" / name, width=WIDTH + (name[0] == "2"))
+    images = [entry(), entry(id=8, file_name="elsewhere/x.jpg")]
+    files = {
+        "train": written(tmp_path / "train.json", coco(images=images, annotations=[annotation(1)])),
+        "val": written(tmp_path / "val.json", coco(images=[entry(file_name="b.jpg")], annotations=[annotation(1)])),
+    }
+    report = convert_coco(files, tmp_path / "out", tmp_path / "photos")
+    assert "images that no annotation file lists" not in report.counts
+    assert report.counts["images left out"] == 1
+    assert "images in several splits" not in report.counts
+
+
+def test_a_picture_in_two_splits_is_noted(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    content = coco(annotations=[annotation(1)])
+    files = {split: written(tmp_path / f"{split}.json", content) for split in ("train", "val")}
+    report = convert_coco(files, tmp_path / "out")
+    assert not report
+    assert "train and val" in messages(report, "images in several splits")[0]
 
 
 # ---- names of other machines ----------------------------------------------------------------------------------------
@@ -802,6 +931,99 @@ def test_voc_filenames_of_another_machine(tmp_path: Path, filename: str) -> None
     assert placed(tmp_path / "out") == ["other.png"]
 
 
+def test_a_file_called_as_one_image_that_names_another(tmp_path: Path) -> None:
+    """Nothing tells which of them is meant."""
+    for name in ("1.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / "in" / name, width=WIDTH + (name == "b.jpg"))
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg", size=False)
+    write_xml(tmp_path / "in" / "c.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["c.jpg"]
+    (message,) = messages(report, "images left out")
+    assert "1.jpg" in message
+    assert "b.jpg" in message
+    assert "with its 1 objects" in message
+
+
+@pytest.mark.parametrize("right", ["1.jpg", "b.jpg"])
+def test_of_the_image_of_its_name_and_the_one_it_names_that_of_the_recorded_size_is_taken(
+    tmp_path: Path, right: str
+) -> None:
+    for name in ("1.jpg", "b.jpg"):
+        write_image(tmp_path / "in" / name, width=WIDTH if name == right else 50)
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == [right]
+    assert right in messages(report, "annotation files that name another image")[0]
+    assert not report
+
+
+def test_a_stale_filename_that_another_file_is_called_as(tmp_path: Path) -> None:
+    """All files were renamed by one; what is written in them stayed."""
+    for number in (1, 2, 3):
+        cv2.imwrite(str(write_image(tmp_path / "in" / f"{number}.jpg")), np.full((HEIGHT, WIDTH, 3), number * 50))
+        box = voc_object("dog", (number, 11, 30, 40))
+        write_xml(tmp_path / "in" / f"{number}.xml", box, filename=f"{number + 1}.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert not report
+    assert report.counts["annotation files that name another image"] == 2
+    for number in (1, 2, 3):
+        assert rows(tmp_path / "out", str(number))[0][3] == pytest.approx((31 - number) / WIDTH)
+
+
+def test_an_image_that_is_named_is_not_taken_from_the_file_called_as_it(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "b.jpg")
+    write_xml(tmp_path / "in" / "1.xml", voc_object("cat", (1, 1, 9, 9)), filename="b.jpg")
+    write_xml(tmp_path / "in" / "b.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out", ["dog", "cat"])
+    assert rows(tmp_path / "out", "b") == [pytest.approx(DOG_ROW, abs=1e-6)]
+    (problem,) = [problem for problem in report.problems if not problem.note]
+    assert Path(problem.path).name == "1.xml"
+    assert "b.xml" in problem.message
+
+
+def test_a_size_does_not_take_an_image_from_the_file_called_as_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_image(tmp_path / "in" / f"{number}.jpg", width=WIDTH + number - 1)
+        write_xml(tmp_path / "in" / f"{number}.xml", filename=f"{3 - number}.jpg")  # as wide as 1.jpg
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["1.jpg"]
+    (problem,) = [problem for problem in report.problems if not problem.note]
+    assert Path(problem.path).name == "2.xml"
+    assert "which image is meant" in problem.message
+
+
+def test_one_image_that_two_files_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "b.jpg")
+    for name in ("1", "2"):
+        write_xml(tmp_path / "in" / f"{name}.xml", filename="b.jpg")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert report.objects == 1
+    (problem,) = report.problems
+    assert Path(problem.path).name == "2.xml"
+    assert "1.xml" in problem.message
+
+
+@pytest.mark.parametrize("filename", ["IMG_2022.jpg", "C:\\photos\\IMG_2022.png", "IMG_2022_jpg.rf.0123456789.jpg"])
+def test_a_stale_filename_that_is_nowhere_changes_nothing(tmp_path: Path, filename: str) -> None:
+    write_image(tmp_path / "in" / "1.jpg")
+    write_xml(tmp_path / "in" / "1.xml", filename=filename)
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["1.jpg"]
+    assert not report.problems
+
+
+def test_copies_of_one_picture_under_both_names(tmp_path: Path) -> None:
+    for name in ("1.jpg", "b.jpg"):
+        write_image(tmp_path / "in" / name)
+    write_xml(tmp_path / "in" / "1.xml", filename="b.jpg")
+    assert not convert_voc(tmp_path / "in", tmp_path / "out")
+    assert placed(tmp_path / "out") == ["b.jpg"]
+    write_xml(tmp_path / "in" / "b.xml")
+    assert not convert_voc(tmp_path / "in", tmp_path / "two")
+    assert placed(tmp_path / "two") == ["1.jpg", "b.jpg"]
+
+
 def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
     folder = voc(tmp_path, {"day 1": DOG, "b": DOG})
     main_dir = folder / "ImageSets" / "Main"
@@ -818,6 +1040,90 @@ def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
         convert_voc(folder, tmp_path / "three")
     (main_dir / "train.txt").write_text("b\n")
     assert convert_voc(folder, tmp_path / "two").counts["annotation files in no list"] == 1
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "Val", "val2012", "VALID"])
+def test_lists_in_other_spellings(tmp_path: Path, name: str) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abcd", DOG))
+    image_sets(folder, training="a\nb\n", **{name: "c\nd\nc\n"}, dog_train="a -1\n")
+    report = convert_voc(folder, tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"]]
+    assert not report.problems
+
+
+def test_lists_in_imagesets_itself(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abc", DOG))
+    for name, lines in (("train.txt", "a\n"), ("valid.txt", "b\n")):
+        path = folder / "ImageSets" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(lines)
+    report = convert_voc(folder, tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg"], ["b.jpg"]]
+    assert [Path(problem.path).name for problem in report.problems if not problem.note] == ["c.xml"]
+
+
+def test_a_damaged_list_of_another_task_does_not_matter(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    image_sets(folder, train="a\n")
+    (folder / "ImageSets" / "Layout").mkdir()
+    (folder / "ImageSets" / "Layout" / "train.txt").write_bytes(b"\xff\n")
+    assert bool(convert_voc(folder, tmp_path / "out"))
+    assert placed(tmp_path / "out") == ["a.jpg"]
+
+
+def test_two_lists_of_one_split_are_taken_together(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abc", DOG))
+    image_sets(folder, train="a\n", val="b\n", valid="b\nc\n")
+    assert not convert_voc(folder, tmp_path / "out").problems
+    assert placed(tmp_path / "out", "val") == ["b.jpg", "c.jpg"]
+
+
+def test_annotation_files_in_no_list_are_a_problem(tmp_path: Path) -> None:
+    folder = voc(tmp_path, dict.fromkeys("abcd", DOG))
+    image_sets(folder, train="a\n", val="b\n", trainval="a\nb\nc\n")
+    assert main(["convert", "voc", str(folder), str(tmp_path / "one")]) == 0
+    assert main(["convert", "voc", str(folder), str(tmp_path / "two"), "--strict"]) == 1
+    report = convert_voc(folder, tmp_path / "three")
+    left_out = [Path(problem.path).name for problem in report.problems if not problem.note]
+    assert left_out == ["c.xml", "d.xml"]
+    assert all("is in no list" in message for message in messages(report, "images of annotation files in no list"))
+    assert report.counts["images of annotation files in no list"] == 2
+    assert "images without an annotation file" not in report.counts
+    (folder / "ImageSets" / "Segmentation").mkdir()
+    (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("c\nd\n")
+    report = convert_voc(folder, tmp_path / "four")
+    assert not report
+    assert report.counts["annotation files in no list"] == 2
+
+
+def test_the_image_of_a_damaged_annotation_file(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    (folder / "Annotations" / "b.xml").write_text("<annotation>")
+    write_image(folder / "JPEGImages" / "c.jpg")
+    report = convert_voc(folder, tmp_path / "out")
+    assert "b.xml" in messages(report, "images of annotation files left out")[0]
+    assert report.counts["images without an annotation file"] == 1
+
+
+def test_an_image_in_the_lists_of_two_splits(tmp_path: Path) -> None:
+    folder = voc(tmp_path, {"a": DOG, "b": DOG})
+    image_sets(folder, train="a\n", val="a\nb\n")
+    report = convert_voc(folder, tmp_path / "out")
+    assert placed(tmp_path / "out", "val") == ["a.jpg", "b.jpg"]
+    assert not report
+    (problem,) = report.problems
+    assert Path(problem.path).name == "a.jpg"
+    assert "train and val" in problem.message
+
+
+def test_an_image_with_an_annotation_file_in_two_splits(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "images" / "a.jpg")
+    for split in ("train", "val"):
+        write_xml(tmp_path / "in" / "annotations" / split / "a.xml")
+    report = convert_voc(tmp_path / "in", tmp_path / "out")
+    assert [placed(tmp_path / "out", split) for split in ("train", "val")] == [["a.jpg"], ["a.jpg"]]
+    assert not report
+    assert report.counts["images in several splits"] == 1
 
 
 def test_several_voc_folders_in_one(tmp_path: Path) -> None:
@@ -895,6 +1201,11 @@ def test_xml_in_other_encodings(tmp_path: Path, encoding: str) -> None:
         (b"<annotations><image/></annotations>", "<annotations>"),
         (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "klingon"),
         (b'<?xml version="1.0" encoding="ascii"?><annotation>\xff</annotation>', "ascii"),
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        ("<annotation><folder>Größe</folder></annotation>".encode("latin-1"), "save it as UTF-8"),
+        ("<?xml version='1.0'?><annotation>Größe</annotation>".encode("cp1252"), "save it as UTF-8"),
+        ('<?xml version="1.0" encoding="UTF-8"?><annotation>安全</annotation>'.encode("gbk"), "save it as UTF-8"),
     ],
 )
 def test_xml_that_is_not_an_annotation(tmp_path: Path, data: bytes, match: str) -> None:
@@ -904,6 +1215,16 @@ def test_xml_that_is_not_an_annotation(tmp_path: Path, data: bytes, match: str) 
     assert report.images == 1
     (message,) = messages(report, "images left out")
     assert match in message
+
+
+@pytest.mark.parametrize(("value", "sides"), [("90", (10, 20)), ("0.0", (20, 10)), ("", (20, 10)), ("left", (20, 10))])
+def test_a_turned_voc_box(tmp_path: Path, value: str, sides: tuple[int, int]) -> None:
+    attributes = f"<attributes><attribute><name>rotation</name><value>{value}</value></attribute></attributes>"
+    report = convert_voc(voc(tmp_path, {"a": voc_object("dog", (41, 21, 60, 30), attributes)}), tmp_path / "out")
+    expected = [0, 0.5, 25 / HEIGHT, sides[0] / WIDTH, sides[1] / HEIGHT]
+    assert rows(tmp_path / "out") == [pytest.approx(expected, abs=1e-6)]
+    assert ("rotated boxes became their extent" in report.counts) == (sides == (10, 20))
+    assert not report
 
 
 def test_voc_class_names_twice(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ outlines are lists of x, y.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from yolo_lite.data.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
 from yolo_lite.data.convert.converted import (
+    ROTATED,
     SPLITS,
     ConvertedImage,
     Placing,
@@ -23,16 +24,17 @@ from yolo_lite.data.convert.converted import (
     numbers,
     positive_size,
     reaches_over,
+    turn_of,
+    turned_extent,
     write_dataset,
 )
-from yolo_lite.data.convert.finding import ImageFinder, Match, below, readings
+from yolo_lite.data.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
 from yolo_lite.data.convert.frame import Frame, annotated_frame
-from yolo_lite.data.convert.outlines import extent_overlap, outline_of
+from yolo_lite.data.convert.outlines import agrees, outline_of
 from yolo_lite.data.images import Size
 from yolo_lite.data.report import Problem, Report
 from yolo_lite.data.yolo_folder import label_row
 
-AGREEMENT = 0.5  # IoU of an annotation's box with its outline's extent; below that the box is believed
 LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
 CROWDS = "crowd regions left out"
 Crowd = Literal["keep", "drop"]
@@ -53,8 +55,10 @@ def convert_coco(
 
     Classes are the categories in the order of their ids, numbered from 0; a category that only groups others
     (Roboflow's number 0) is dropped. An outline of several parts is joined into one line by seams without width, so
-    that its extent is that of all parts; masks (RLE) become boxes. A bad annotation is left out and reported with its
-    id. Where no image has the name that the file gives it, its last part is looked for. All of it is counted.
+    that its extent is that of all parts; of a mask (RLE) the bbox is written, and without a bbox it is left out. A
+    turned box (CVAT's ``attributes.rotation``) becomes its extent. Keypoints are dropped. A bad annotation is left
+    out and reported with its id. Where no image has the name that the file gives it, its last part is looked for. All
+    of it is counted.
 
     Args:
         json_path: one file, which becomes the split "train"; a folder with a file for each split; or a mapping of
@@ -91,7 +95,10 @@ def convert_coco(
         split: _Conversion(file, index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems)
         for split, file in files.items()
     }
-    splits = {split: conversion.images() for split, conversion in conversions.items()}
+    found = {split: conversion.found() for split, conversion in conversions.items()}
+    splits = {split: conversion.images(found[split]) for split, conversion in conversions.items()}
+    problems += _repeated(found)
+    problems += _unnamed([each for pairs in found.values() for each in pairs], images)
     annotated = sum(len(file.annotations) for file in files.values())
     return write_dataset(out_dir, names, splits, problems, placing, progress, annotated)
 
@@ -129,11 +136,16 @@ class _Conversion(NamedTuple):
     finder: ImageFinder
     problems: list[Problem]
 
-    def images(self) -> Iterator[ConvertedImage]:
-        """One image after the other."""
+    def found(self) -> list[tuple[_Image, Match | None]]:
+        """The images that the file lists, and where they are."""
         for key, reason in self.file.malformed:
             self._problem(f"{reason}; left out", IMAGES_OUT if key == "images" else LEFT_OUT)
-        found = [(image, self._found(image)) for image in self._listed()]
+        if count := sum(_has_keypoints(annotation) for annotation in self.file.annotations):
+            self._note(f"keypoints of {count} annotations are dropped; their boxes are written", "keypoints dropped")
+        return [(image, self._found(image)) for image in self._listed()]
+
+    def images(self, found: Sequence[tuple[_Image, Match | None]]) -> Iterator[ConvertedImage]:
+        """One image after the other."""
         by_chance = Counter(match.path for _, match in found if match)
         named = {match.path for _, match in found if match and match.exact}
         for image, match in found:
@@ -237,9 +249,37 @@ class _Conversion(NamedTuple):
             except ValueError as reason:
                 self._problem(f"{label}: {reason}; left out", LEFT_OUT)
                 continue
+            if angle := _rotation(annotation):
+                self._note(f"{label}: turned by {angle:g} degrees; the extent of the turned box is written", ROTATED)
             if is_crowd or note:
                 self._note(f"{label}: {'a crowd; its box is written' if is_crowd else note}", "annotations changed")
             yield row
+
+
+def _repeated(found: Mapping[str, Sequence[tuple[_Image, Match | None]]]) -> list[Problem]:
+    """A note for each picture that files of several splits list."""
+    splits: dict[Path, list[str]] = defaultdict(list)
+    for split, pairs in found.items():
+        for path in dict.fromkeys(match.path.resolve() for _, match in pairs if match):
+            splits[path].append(split)
+    kind = "images in several splits"
+    several = [(path, " and ".join(names)) for path, names in splits.items() if len(names) > 1]
+    return [
+        Problem(str(path), None, f"listed for {names}: written to each of them", kind, True) for path, names in several
+    ]
+
+
+def _unnamed(found: Sequence[tuple[_Image, Match | None]], folder: str | Path | None) -> list[Problem]:
+    """A note for each picture in the folder of the images, or beside those that were found, that no file names."""
+    used = {match.path.resolve() for _, match in found if match}
+    lost = {folded(reading.name) for image, match in found if not match for reading in readings(image.name)}
+    indices = [ImageIndex(place, deep=False) for place in sorted({match.path.parent for _, match in found if match})]
+    if folder is not None:
+        indices = [ImageIndex(Path(folder))]
+    paths = [path for index in indices for path in index.files]
+    kind, message = "images that no annotation file lists", "no annotation file lists it; not converted"
+    left = [path for path in paths if path.resolve() not in used and folded(path.name) not in lost]
+    return [Problem(str(path), None, message, kind, note=True) for path in left]
 
 
 def _file_name(entry: Mapping[str, Any]) -> str | None:
@@ -251,6 +291,12 @@ def _file_name(entry: Mapping[str, Any]) -> str | None:
 def _without_query(name: str) -> str:
     """The name of an image that is not at hand: as it is written, or the file that an address leads to."""
     return str(readings(name)[0]) if "?" in name and readings(name) else name
+
+
+def _has_keypoints(annotation: Mapping[str, Any]) -> bool:
+    """Whether there are any; COCO writes zeros where none is visible."""
+    keypoints = annotation.get("keypoints")
+    return isinstance(keypoints, list) and any(keypoints)
 
 
 def _is_set(flag: Any) -> bool:
@@ -283,26 +329,42 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
     box = _box(annotation)
     outline, note = outline_of(annotation.get("segmentation"), size)
     if box is None and outline is None:
-        raise ValueError("it has neither a bbox nor an outline")
+        reason = note.removesuffix("; its box is written").removesuffix("; the box is written")
+        raise ValueError(f"it has no bbox, and {reason}" if reason else "it has neither a bbox nor an outline")
     if box is None:
         box = np.concatenate([outline.min(0), outline.max(0)])
         check_pixels(box)
     inside = clipped_box(box, size)
     if reaches_over(box, size):
         note = note or "it reached over the border; clipped to the image"
-    if outline is not None and extent_overlap(inside, outline) < AGREEMENT:
-        outline, note = None, "the outline lies elsewhere than the box; the box is written"
+    if outline is not None and not agrees(inside, outline):
+        (left, top), (right, bottom) = outline.min(0), outline.max(0)
+        spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
+        given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
+        outline, note = None, f"its outline goes {spans}, its box {given}; the box is written"
     if outline is None or not polygons:
         return box_row(cls, inside, frame), note if polygons else ""
     return label_row(cls, frame.shares(outline).ravel()), note
 
 
+def _rotation(annotation: dict[str, Any]) -> float:
+    """The angle in degrees by which a box is turned about its centre, as CVAT exports it; 0 for one that is not.
+
+    An annotation with an outline or a mask has the box of these already.
+    """
+    attributes = annotation.get("attributes")
+    if not isinstance(attributes, dict) or not annotation.get("bbox") or annotation.get("segmentation"):
+        return 0.0
+    return turn_of(attributes.get("rotation"))
+
+
 def _box(annotation: dict[str, Any]) -> np.ndarray | None:
-    """(4,) xyxy pixels; None where there is none."""
+    """(4,) xyxy pixels, of a turned box its extent; None where there is none."""
     if not annotation.get("bbox"):
         return None
     xywh = numbers(annotation["bbox"], "bbox")
     if len(xywh) != 4:
         raise ValueError(f"bbox {annotation['bbox']!r} is not x, y, width, height")
     check_pixels(xywh)
-    return np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
+    xyxy = np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
+    return turned_extent(xyxy, _rotation(annotation))

@@ -129,12 +129,13 @@ def classes_of(files: Sequence[CocoFile], merge_names: bool, problems: list[Prob
         DatasetError: one id with two names, or two ids with one name.
     """
     merged: dict[str, Category] = {}
+    origin: dict[str, Path] = {}
     for file in files:
         for category in file.categories:
-            known = merged.setdefault(category.key, category)
+            known, first = merged.setdefault(category.key, category), origin.setdefault(category.key, file.path)
             if known.name != category.name:
-                message = f"category {category.key} is {category.name!r} here and {known.name!r} elsewhere"
-                raise DatasetError(f"{file.path}: {message}")
+                message = f"category {category.key} is {category.name!r} here and {known.name!r} "
+                raise DatasetError(f"{file.path}: {message}{_way_out(file.path, first)}")
     numeric = all(key.lstrip("-").isdecimal() for key in merged)
     categories = sorted(merged.values(), key=lambda category: int(category.key)) if numeric else list(merged.values())
     kept = _without_groups(files, categories, problems)
@@ -147,6 +148,16 @@ def classes_of(files: Sequence[CocoFile], merge_names: bool, problems: list[Prob
             f"one class: merge_names=True (in a shell: --merge-names); otherwise rename one of them in the file"
         )
     return Classes(names, {category.key: names.index(category.name) for category in kept})
+
+
+def _way_out(path: Path, first: Path) -> str:
+    """Where the other of two categories with one id is, and what to do about it."""
+    if path == first:
+        return "elsewhere: give one of them another id, in categories and in the annotations of it"
+    return (
+        f"in {first}: number the categories of both files alike (a name has one id in all of them, in categories and "
+        "annotations), or convert each file into a dataset of its own"
+    )
 
 
 def _without_groups(files: Sequence[CocoFile], categories: list[Category], problems: list[Problem]) -> list[Category]:

@@ -1,5 +1,6 @@
 """What every conversion into a YOLO folder needs: boxes checked against their image, and a folder written in one go."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.yolo_folder import label_row, write_data_yaml
 
 Placing = Literal["link", "copy", "none"]
+ROTATED = "rotated boxes became their extent"
 SPLITS = ("train", "val", "test")
 SMALLEST = 1e-6  # share of the image; a thinner box would be written as 0
 ROUNDING = 1.0  # pixels that a box may reach over the border without a word
@@ -74,6 +76,29 @@ def check_pixels(values: np.ndarray) -> None:
 def reaches_over(xyxy: np.ndarray, size: Size) -> bool:
     """Whether a box lies partly outside its image, by more than rounding."""
     return bool((xyxy[:2] < -ROUNDING).any() or (xyxy[2:] > np.array([size.width, size.height]) + ROUNDING).any())
+
+
+def turn_of(given: Any) -> float:
+    """An angle in degrees as a labelling tool writes it; 0 where it leaves a box as it is, or means something else."""
+    try:
+        angle = 0.0 if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        return 0.0
+    return angle if math.isfinite(angle) and angle % 180 else 0.0
+
+
+def turned_extent(xyxy: np.ndarray, angle: float) -> np.ndarray:
+    """The extent of a box that is turned about its centre by an angle in degrees, (4,) xyxy.
+
+    >>> turned_extent(np.array([0.0, 0, 20, 10]), 90).round(9).tolist()
+    [5.0, -5.0, 15.0, 15.0]
+    """
+    width, height = sides = xyxy[2:] - xyxy[:2]
+    if not angle or (sides <= 0).any():
+        return xyxy
+    turn = np.abs([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
+    half, centre = np.array([[width, height], [height, width]]) @ turn / 2, (xyxy[:2] + xyxy[2:]) / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def box_row(cls: int, xyxy: np.ndarray, frame: Frame) -> str:

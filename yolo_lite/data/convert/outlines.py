@@ -8,6 +8,11 @@ from yolo_lite.augment.polygons import clip_polygon
 from yolo_lite.data.convert.converted import numbers
 from yolo_lite.data.images import Size
 
+# How far an outline's extent may be from the box. A side may be off by two pixels: whole numbers for x and width take
+# up to two away, pixel centres in place of edges one; or by a share of a large box, as simplified outlines are.
+ROUNDED, SHARE = 2.0, 0.02
+OVERLAP = 0.5  # IoU; for boxes of a few pixels, where two are much
+
 
 def outline_of(segmentation: Any, size: Size) -> tuple[np.ndarray | None, str]:
     """The parts of an outline, clipped to the image and joined, (k, 2) pixels; or None, and why."""
@@ -31,12 +36,19 @@ def _is_outline(part: np.ndarray) -> bool:
     return len(part) >= 6 and len(part) % 2 == 0
 
 
-def extent_overlap(box: np.ndarray, outline: np.ndarray) -> float:
-    """IoU of a box (4,) with the extent of an outline (k, 2)."""
+def agrees(box: np.ndarray, outline: np.ndarray) -> bool:
+    """Whether an outline (k, 2) has the extent of its box (4,), up to rounding.
+
+    >>> square = np.array([[0.0, 0], [50, 0], [50, 50], [0, 50]])
+    >>> agrees(np.array([0, 0, 51, 50.5]), square), agrees(np.array([0.0, 0, 60, 50]), square)
+    (True, False)
+    """
     low, high = outline.min(0), outline.max(0)
-    sides = np.clip(np.minimum(box[2:], high) - np.maximum(box[:2], low), 0, None)
-    shared = sides.prod()
-    return float(shared / ((box[2:] - box[:2]).prod() + (high - low).prod() - shared))
+    sides = box[2:] - box[:2]
+    allowed = np.tile(np.maximum(ROUNDED, SHARE * sides), 2)
+    shared = np.clip(np.minimum(box[2:], high) - np.maximum(box[:2], low), 0, None).prod()
+    overlap = shared / (sides.prod() + (high - low).prod() - shared)
+    return bool((np.abs(np.concatenate([low, high]) - box) <= allowed).all() and overlap >= OVERLAP)
 
 
 def join_parts(parts: list[np.ndarray]) -> np.ndarray:

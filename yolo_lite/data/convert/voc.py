@@ -4,8 +4,8 @@ The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. One XML file per im
 pixel, counted from 1: in coordinates that count from 0 at the pixel's edge it spans xmin - 1 to xmax.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.parsers import expat
@@ -13,6 +13,7 @@ from xml.parsers import expat
 import numpy as np
 
 from yolo_lite.data.convert.converted import (
+    ROTATED,
     SPLITS,
     ConvertedImage,
     Placing,
@@ -22,11 +23,12 @@ from yolo_lite.data.convert.converted import (
     clipped_box,
     numbers,
     reaches_over,
+    turned_extent,
     write_dataset,
 )
 from yolo_lite.data.convert.frame import Frame, annotated_frame
 from yolo_lite.data.convert.voc_file import VocFile, VocObject, read_voc_file
-from yolo_lite.data.convert.voc_folder import Annotation, VocFolder
+from yolo_lite.data.convert.voc_folder import Annotation, Choice, VocFolder
 from yolo_lite.data.report import DatasetError, Problem, Report
 
 LEFT_OUT, IMAGES_OUT = "objects left out", "images left out"
@@ -45,11 +47,12 @@ def convert_voc(
 ) -> Report:
     """Converts Pascal VOC annotations into a YOLO folder: images/, labels/, data.yaml.
 
-    Read are VOC's own folder (Annotations, JPEGImages, and ImageSets/Main/train.txt, val.txt, test.txt, or trainval.txt
-    where the first two are missing), its variants (annotations and images, in small letters), XML files beside their
-    images, and each of them inside train, valid and test, as Roboflow writes it; also a folder of XML files whose
-    images are beside it. What belongs to no split is "train". A bad object is left out and reported with its file and
-    line.
+    Read are VOC's own folder (Annotations, JPEGImages, and ImageSets/Main/train.txt, val.txt, test.txt, or what else
+    splits are called, or trainval.txt where the first two are missing), its variants (annotations and images, in
+    small letters), XML files beside their images, and each of them inside train, valid and test, as Roboflow writes
+    it; also a folder of XML files whose images are beside it. What belongs to no split is "train"; where there are
+    lists, an annotation file in none of them is left out as a problem (as a note where ImageSets lists it for another
+    task). A bad object is left out and reported with its file and line.
 
     Args:
         folder: the folder that all of it is in, or the one of the XML files.
@@ -149,26 +152,37 @@ class _Conversion(NamedTuple):
     def splits(self, files: Sequence[_Read]) -> dict[str, Iterator[ConvertedImage]]:
         """The images of each split, one after the other."""
         grouped: dict[str, list[tuple[_Read, Path | None]]] = {}
-        used: set[Path] = set()
+        used: dict[Path, dict[str, Path]] = defaultdict(dict)  # of images, the annotation file in each split
         for file in files:
             try:
-                source = self.place.image_of(file.annotation, file.content.image_names)
-                if source is None and self.placing != "none":
-                    looked_for = " or ".join(
-                        dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
-                    )
-                    raise ValueError(f"no image {looked_for} in {self.place.places}; give the folder of the images")
+                choice = self._choice(file)
+                source = choice.path if choice else None
+                split = self.place.split_of(file.annotation, source)
+                first = used[source or file.content.path].setdefault(split, file.content.path)
+                if first != file.content.path:
+                    raise ValueError(f"its image {source} has the annotations of {first} already")
             except ValueError as reason:
                 self._leave_out(file.content, str(reason))
                 continue
-            if source is not None:
-                used.add(source)
-            grouped.setdefault(self.place.split_of(file.annotation, source), []).append((file, source))
-        self.problems.extend(self.place.unused(used))
+            if choice and choice.note:
+                kind = "annotation files that name another image"
+                self.problems.append(Problem(str(file.content.path), None, choice.note, kind, note=True))
+            grouped.setdefault(split, []).append((file, source))
+        self.problems.extend(_repeated(used))
+        self.problems.extend(self.place.unused(set(used)))
         for split in sorted(self.place.listed - set(grouped)):
-            message = f"not one image of the list {split}.txt can be used; there is no split {split}"
+            message = f"not one image of the list for {split} can be used; there is no split {split}"
             self.problems.append(Problem(str(self.place.root), None, message, "splits left out"))
         return {split: self._images(grouped.get(split, [])) for split in SPLITS if split in grouped or not grouped}
+
+    def _choice(self, file: _Read) -> Choice | None:
+        """The image of a file; None where none is needed, and none is there."""
+        choice = self.place.image_of(file.annotation, file.content)
+        if choice is None and self.placing != "none":
+            names = dict.fromkeys([f"{file.annotation.path.stem}.jpg", *file.content.image_names])
+            where = f"in {self.place.places}; give the folder of the images"
+            raise ValueError(f"no image {' or '.join(names)} {where}")
+        return choice
 
     def _images(self, files: Sequence[tuple[_Read, Path | None]]) -> Iterator[ConvertedImage]:
         for file, source in files:
@@ -202,6 +216,8 @@ class _Conversion(NamedTuple):
             except ValueError as reason:
                 self.problems.append(Problem(str(file.path), found.line, f"{reason}; left out", LEFT_OUT))
                 continue
+            if found.turn:
+                self._note(file, found, f"turned by {found.turn:g} degrees; the extent of it is written", ROTATED)
             if reaches_over(box, frame.size):
                 self._note(file, found, "reached over the border; clipped to the image", "objects changed")
             yield row
@@ -213,10 +229,20 @@ class _Conversion(NamedTuple):
         corners = numbers(found.box, "bndbox")
         check_pixels(corners)
         first = 1.0 if self.one_based else 0.0
-        return corners - (first, first, 0.0, 0.0)
+        return turned_extent(corners - (first, first, 0.0, 0.0), found.turn)
 
     def _note(self, file: VocFile, found: VocObject, message: str, kind: str) -> None:
         self.problems.append(Problem(str(file.path), found.line, message, kind, note=True))
+
+
+def _repeated(used: Mapping[Path, Mapping[str, Path]]) -> list[Problem]:
+    """A note for each image in several splits."""
+    kind = "images in several splits"
+    several = [(path, files) for path, files in used.items() if len(files) > 1]
+    return [
+        Problem(str(path), None, f"it belongs to {' and '.join(files)}: written to each of them", kind, note=True)
+        for path, files in several
+    ]
 
 
 def _extent(objects: Sequence[VocObject]) -> tuple[float, float]:

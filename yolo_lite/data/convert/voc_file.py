@@ -6,7 +6,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from yolo_lite.data.convert.converted import positive_size
+from yolo_lite.data.convert.converted import positive_size, turn_of
 from yolo_lite.data.images import Size
 
 
@@ -17,6 +17,7 @@ class VocObject(NamedTuple):
     box: tuple[str | None, ...] | None  # xmin, ymin, xmax, ymax as they are written; None: it has no bndbox
     difficult: bool
     line: int
+    turn: float  # in degrees about the box's centre, as CVAT exports it among the attributes
 
 
 class VocFile(NamedTuple):
@@ -46,7 +47,11 @@ def _object(entry: Element) -> VocObject:
     box = entry.find("bndbox")
     corners = None if box is None else tuple(box.findtext(key) for key in ("xmin", "ymin", "xmax", "ymax"))
     is_difficult = _text(entry, "difficult").lower() in ("1", "true", "yes")
-    return VocObject(_text(entry, "name"), corners, is_difficult, int(entry.get(LINE, 0)))
+    given = [
+        _text(each, "value") for each in entry.iterfind("attributes/attribute") if _text(each, "name") == "rotation"
+    ]
+    turn = turn_of(given[0]) if given else 0.0
+    return VocObject(_text(entry, "name"), corners, is_difficult, int(entry.get(LINE, 0)), turn)
 
 
 def _text(element: Element, tag: str) -> str:
@@ -81,9 +86,21 @@ def parse_xml(data: bytes) -> Element:
 
 
 def _decoded(data: bytes) -> bytes | str:
-    """The text of a file in an encoding that expat does not know (GBK, Big5, Shift JIS ...); otherwise its bytes."""
+    """The text of a file in an encoding that expat does not know (GBK, Big5, Shift JIS ...); otherwise its bytes.
+
+    Raises:
+        ValueError: the file is empty, or not in the encoding that it declares.
+    """
+    if not data.strip(b"\0 \r\n\t\xef\xbb\xbf\xfe\xff"):
+        raise ValueError(f"the file is empty ({len(data)} bytes)")
     declared = re.match(rb"""<\?xml[^>]*?encoding=["']([\w.-]+)["']""", data)
     encoding = declared[1].decode() if declared else "utf-8"
+    if encoding.lower() in ("utf-8", "utf8") and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            said = "" if declared else ", and declares no other encoding"
+            raise ValueError(f"it is not in UTF-8{said}: save it as UTF-8 ({error})") from None
     if encoding.lower().startswith(("utf", "iso-8859-1", "us-ascii")):
         return data
     try:

@@ -1,14 +1,17 @@
 """Where things are in a Pascal VOC folder: annotation files, their images, and the splits they belong to."""
 
+import contextlib
 import os
-from collections.abc import Container, Iterable
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo_lite.data.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
+from yolo_lite.data.convert.voc_file import VocFile
 from yolo_lite.data.elsewhere import SPLIT_NAMES
 from yolo_lite.data.folders import files_below
-from yolo_lite.data.images import IMAGE_SUFFIXES
+from yolo_lite.data.images import IMAGE_SUFFIXES, ImageError, Size, image_size
 from yolo_lite.data.report import DatasetError, Problem
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
@@ -23,6 +26,13 @@ class Annotation(NamedTuple):
     below: str  # its folder below the one for its split and kind; '' in most datasets
 
 
+class Choice(NamedTuple):
+    """The image of an annotation file."""
+
+    path: Path
+    note: str = ""  # what was decided, where there was something to decide
+
+
 class VocFolder(NamedTuple):
     """The annotation files of a folder and what was found beside them."""
 
@@ -31,6 +41,7 @@ class VocFolder(NamedTuple):
     listed: frozenset[str]  # the splits that ImageSets lists
     indices: tuple[ImageIndex, ...]  # where images are, the likeliest place first
     places: str  # the same in words
+    claims: Mapping[Path, tuple[Path, ...]]  # of each image, the annotation files that are called as it is
     problems: tuple[Problem, ...]
 
     @classmethod
@@ -48,30 +59,57 @@ class VocFolder(NamedTuple):
         root, main = _image_sets(folder)
         listed = {} if main is None else _lists(main, {path.stem for path in paths})
         annotations = _listed(listed, paths, root) if listed else _placed(paths, folder)
-        problems = _unlisted(paths, annotations) if listed else []
+        problems = _unlisted(paths, annotations, main) if main and listed else []
         indices = _indices(folder if main is None else root, images)
         places = " or ".join(str(index.folder) for index in indices)
-        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, tuple(problems))
+        claims = _claims(indices, paths)
+        return cls(root, tuple(annotations), frozenset(listed), tuple(indices), places, claims, tuple(problems))
 
-    def image_of(self, annotation: Annotation, names: Iterable[str]) -> Path | None:
+    def image_of(self, annotation: Annotation, content: VocFile) -> Choice | None:
         """The image of an annotation file: of its own name, or of the one that it gives.
 
+        Where there are both, and they differ, the recorded size decides, or another annotation file that is called as
+        the one that is named: then the name was left behind when the files were renamed.
+
         Raises:
-            ValueError: several files could be meant.
+            ValueError: several files could be meant, or the file that is named belongs to another annotation file.
         """
-        stem, given = annotation.path.stem, [reading for name in names for reading in readings(name)]
-        for index in self.indices:
-            found = index.with_stem(stem) or index.named(stem)  # a.jpg.xml
-            named = [path for path in found if any(folded(path.name) == folded(reading.name) for reading in given)]
-            found = nearest_to(named or found, annotation.path)
-            for reading in given:
-                found = found or nearest_to(nearest(index.named(reading.name), reading.parent), annotation.path)
-            found = distinct(found)
-            if len(found) > 1:
-                raise ValueError(f"several files may be its image: {', '.join(map(str, found[:4]))}")
-            if found:
-                return found[0]
+        given = [reading for name in content.image_names for reading in readings(name)]
+        for number, index in enumerate(self.indices):
+            own = _called_as(index, annotation.path)
+            agreeing = [path for path in own if any(folded(path.name) == folded(reading.name) for reading in given)]
+            own = distinct(agreeing or own)
+            if agreeing and len(own) == 1:
+                return Choice(own[0])
+            later = self.indices[number:] if own else (index,)
+            named = next((found for place in later if (found := _named(place, given, annotation.path))), [])
+            if own and named:
+                return self._of_both(annotation, content.size, own, named)
+            if len(own or named) > 1:
+                raise ValueError(f"several files may be its image: {', '.join(map(str, (own or named)[:4]))}")
+            if named and (other := self._claimed(named[0], annotation)):
+                raise ValueError(f"it names {named[0]}, which {other} belongs to by its own name")
+            if own or named:
+                return Choice((own or named)[0])
         return None
+
+    def _of_both(self, annotation: Annotation, size: Size | None, own: list[Path], named: list[Path]) -> Choice:
+        """Of the files called as the annotation file and those that it names, the one that is meant."""
+        files = distinct([*own, *named])
+        words = f"it is called as {own[0]}, and names {named[0]}"
+        fitting = [path for path in files if _has_size(path, size)]
+        other = self._claimed(named[0], annotation)
+        if len(files) == 1:  # copies
+            return Choice(own[0] if other else named[0])
+        if len(fitting) == 1 and not (other and fitting[0] in named):
+            return Choice(fitting[0], f"{words}; taken is {fitting[0].name}, which alone has the recorded size")
+        if len(own) == 1 and other and fitting != named:
+            return Choice(own[0], f"{words}, which {other.name} belongs to; taken is {own[0].name}")
+        raise ValueError(f"which image is meant? {words}: rename one of the files, or correct the <filename>")
+
+    def _claimed(self, image: Path, annotation: Annotation) -> Path | None:
+        """Another annotation file that is called as an image."""
+        return next((path for path in self.claims.get(image, ()) if path != annotation.path), None)
 
     def split_of(self, annotation: Annotation, image: Path | None) -> str:
         """The split of an annotation file, from its own folders or those of its image; otherwise "train"."""
@@ -82,10 +120,17 @@ class VocFolder(NamedTuple):
         return annotation.split or "train"
 
     def unused(self, used: set[Path]) -> list[Problem]:
-        """A note for each image that no annotation file belongs to."""
-        kind, message = "images without an annotation file", "no annotation file belongs to it; not converted"
-        files = [path for path in self.indices[0].files if path not in used]
-        return [Problem(str(path), None, message, kind, note=True) for path in files]
+        """A note for each image that is not converted: no annotation file belongs to it, or one that is left out."""
+        return [self._unused(path) for path in self.indices[0].files if path not in used]
+
+    def _unused(self, image: Path) -> Problem:
+        if not (claims := self.claims.get(image)):
+            kind, message = "images without an annotation file", "no annotation file belongs to it; not converted"
+        elif any(annotation.path in claims for annotation in self.annotations):
+            kind, message = "images of annotation files left out", f"{claims[0]} is left out or has another image"
+        else:
+            kind, message = "images of annotation files in no list", f"{claims[0]} is in no list; not converted"
+        return Problem(str(image), None, message, kind, note=True)
 
 
 def nearest_to(paths: list[Path], annotation: Path) -> list[Path]:
@@ -100,17 +145,52 @@ def nearest_to(paths: list[Path], annotation: Path) -> list[Path]:
     return [path for path, count in zip(paths, shared, strict=True) if count == max(shared)]
 
 
+def _called_as(index: ImageIndex, annotation: Path) -> list[Path]:
+    """The images that have an annotation file's own name."""
+    return nearest_to(index.with_stem(annotation.stem) or index.named(annotation.stem), annotation)  # a.jpg.xml
+
+
+def _named(index: ImageIndex, given: Iterable[PurePosixPath], annotation: Path) -> list[Path]:
+    """The images that an annotation file names, by the first of its names that there is."""
+    found = (nearest_to(nearest(index.named(reading.name), reading.parent), annotation) for reading in given)
+    return distinct(next(filter(None, found), []))
+
+
+def _claims(indices: Iterable[ImageIndex], annotations: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
+    claims: dict[Path, tuple[Path, ...]] = defaultdict(tuple)
+    for annotation in annotations:
+        found = next(filter(None, (_called_as(index, annotation) for index in indices)), [])
+        for image in found:
+            claims[image] += (annotation,)
+    return dict(claims)
+
+
+def _has_size(image: Path, size: Size | None) -> bool:
+    """Whether an image has a size, as it is or turned by its EXIF data; True for an unknown one."""
+    try:
+        return size is None or sorted(image_size(image)) == sorted(size)
+    except (ImageError, OSError):
+        return False
+
+
 # ---- splits ---------------------------------------------------------------------------------------------------------
 
 
 def _image_sets(folder: Path) -> tuple[Path, Path | None]:
-    """The folder that has ImageSets/Main, and that folder; (folder, None) where there is none."""
+    """The folder that has ImageSets, and the folder of its lists; (folder, None) where there is none."""
     above = [folder.parent] if folder.name.lower() in ANNOTATION_FOLDERS else []
     below = [Path(parent) for parent, folders, _ in os.walk(folder) if _depth(parent, folder, folders) < NEAR]
-    roots = [root for root in [*above, *below] if (root / "ImageSets" / "Main").is_dir()]
-    if len(roots) > 1:
-        raise DatasetError(f"{folder}: several VOC folders, give one of them: {', '.join(map(str, roots))}")
-    return (roots[0], roots[0] / "ImageSets" / "Main") if roots else (folder, None)
+    found = {root: main for root in [*above, *below] if (main := _lists_in(root / "ImageSets"))}
+    if len(found) > 1:
+        raise DatasetError(f"{folder}: several VOC folders, give one of them: {', '.join(map(str, found))}")
+    return next(iter(found.items()), (folder, None))
+
+
+def _lists_in(image_sets: Path) -> Path | None:
+    """The folder with the lists: Main, or where there is none ImageSets itself."""
+    if (image_sets / "Main").is_dir():
+        return image_sets / "Main"
+    return image_sets if any(image_sets.glob("*.txt")) else None
 
 
 def _depth(parent: str, folder: Path, folders: list[str]) -> int:
@@ -122,13 +202,16 @@ def _depth(parent: str, folder: Path, folders: list[str]) -> int:
 
 
 def _lists(main: Path, known: Container[str]) -> dict[str, list[str]]:
-    """The stems of the files in each split."""
-    lists = {split: main / f"{split}.txt" for split in (*SPLIT_NAMES, "trainval")}
-    found = {split: _stems(path, known) for split, path in lists.items() if path.is_file()}
+    """The stems of the files in each split, whose list may be spelled as its folder may: val.txt, valid.txt ..."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)  # an ordered set
+    for path in sorted(main.iterdir()):
+        if path.suffix.lower() == ".txt" and path.is_file():
+            split = "trainval" if path.stem.lower() == "trainval" else split_of([path.stem])
+            found[split or ""].update(dict.fromkeys(_stems(path, known) if split else ()))
     together = found.pop("trainval", None)
-    if together and not {"train", "val"} & set(found):
-        found = {"train": together, **found}
-    return {split: stems for split, stems in found.items() if stems}
+    if together and not (found["train"] or found["val"]):
+        found["train"] = together
+    return {split: list(found[split]) for split in SPLIT_NAMES if found[split]}
 
 
 def _stems(path: Path, known: Container[str]) -> list[str]:
@@ -161,10 +244,18 @@ def _listed(lists: dict[str, list[str]], paths: list[Path], root: Path) -> list[
     ]
 
 
-def _unlisted(paths: list[Path], annotations: list[Annotation]) -> list[Problem]:
+def _unlisted(paths: list[Path], annotations: list[Annotation], main: Path) -> list[Problem]:
+    """A problem for each file in no list; a note where it is in one for another task, as many of VOC's own are."""
     listed = {annotation.path for annotation in annotations}
-    kind, message = "annotation files in no list", "no list of ImageSets/Main names it; not converted"
-    return [Problem(str(path), None, message, kind, note=True) for path in paths if path not in listed]
+    left = [path for path in paths if path not in listed]
+    known = {path.stem for path in left}
+    others = (main if main.name == "ImageSets" else main.parent).glob("*/*.txt") if left else ()
+    elsewhere: set[str] = set()
+    for path in others:
+        with contextlib.suppress(DatasetError):  # not UTF-8: nothing is converted by it
+            elsewhere.update(_stems(path, known) if path.parent != main else ())
+    kind, message = "annotation files in no list", f"no list for train, val or test in {main} names it; not converted"
+    return [Problem(str(path), None, message, kind, note=path.stem in elsewhere) for path in left]
 
 
 def _placed(paths: list[Path], folder: Path) -> list[Annotation]:
