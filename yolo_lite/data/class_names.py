@@ -26,6 +26,7 @@ class ClassList(NamedTuple):
 
     names: tuple[str, ...]
     path: Path
+    notes: tuple[Problem, ...] = ()  # lines that are not read as they are written
 
 
 def folders_above(place: Path) -> list[Path]:
