@@ -139,14 +139,15 @@ def _class_names(
             lists = class_lists(folders)
         if all(re.fullmatch(r"class\d+", name) for name in declared.names):  # only their number was given
             same = [entry for entry in lists if len(entry.names) == len(declared.names)]
-            return (same[0].names if same else declared.names), []
+            return (same[0].names if same else declared.names), list(same[0].notes if same else ())
         return declared.names, disagreement(declared.names, declared.path, lists)
-    one = agreed(class_lists(folders))
+    lists = class_lists(folders)
+    one = agreed(lists)
     if one is None and declared and declared.path.suffix.lower() in (".yaml", ".yml") and declared.splits:
         raise DatasetError(
             f"{declared.path}: no class names; add a line such as `names: [cat, dog]`, in the order of the ids"
         )
-    return (one.names if one else None), []
+    return (one.names if one else None), [note for entry in lists for note in entry.notes]
 
 
 def _class_folders(path: Path, places: Sequence[Path]) -> list[Path]:
