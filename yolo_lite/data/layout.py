@@ -196,6 +196,10 @@ def _in_folder(folder: Path, split: str) -> _Found:
         rest.append(place.parent)
     unused = [Problem(str(other), None, message, "folders left out") for other in rest]
     every = [each for places in given.values() for each in places]
+    ignored = split_list(folder, split)
+    if ignored:
+        message = f"a list that is not used: the folder {place} is the split {split}; name the list itself to use it"
+        unused.append(Problem(str(ignored), None, message, "lists not used", note=True))
     return _Found((place,), (*unused, *_outside(folder, every)), declared)
 
 
