@@ -233,3 +233,49 @@ def test_lists_are_looked_for_up_to_the_folder_of_the_dataset_and_no_further(tmp
     assert FileSource.open(tmp_path / "pets").names == ("0",)
     assert agreed([]) is None
     assert class_lists([tmp_path / "nowhere"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("# classes\ndog\nperson\ncat\n", {"comment lines": [1]}),
+        ("dog\n  # two more\nperson\n\n# end\ncat\n", {"comment lines": [2, 5]}),
+        ("0: dog\n1: person\n2: cat\n", {"class lists read another way": [None]}),
+        ("0 dog\n1 person\n2\tcat\n", {"class lists read another way": [None]}),
+        ("0,dog\n1,person\n2,cat\n", {"class lists read another way": [None]}),
+        ("# id name\n0:'dog'\n1:'person'\n2:'cat'\n", {"comment lines": [1], "class lists read another way": [None]}),
+        ("dog, person,cat", {"class lists read another way": [None]}),
+        ("['dog', 'person', 'cat']\n", {"class lists read another way": [None]}),
+        ("\"dog\"\n'person'\ncat\n", {}),
+        ("'dog',\n'person',\n'cat'\n", {}),
+    ],
+)
+@pytest.mark.parametrize("declared", [False, True])
+def test_other_ways_to_write_a_list(tmp_path, text, kinds, declared):
+    path = write_text(write_splits(tmp_path) / "classes.txt", text)
+    if declared:
+        write_text(tmp_path / "data.yaml", "train: images/train\nval: images/val\nnames: classes.txt\n")
+    source = FileSource.open(tmp_path)
+    assert source.names == NAMES
+    assert {kind: [each.line for each in found] for kind, found in source.report.by_kind().items()} == kinds
+    assert all(problem.path == str(path) and problem.note for problem in source.report.problems)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1: dog", "2: cat"),
+        ("3 wheeler", "4 wheeler"),
+        ("dog's", "'n"),
+        ("salt, pepper", "cat"),
+        ("C#", "F#"),
+        ("0", "1"),
+        ("traffic light",),
+    ],
+)
+def test_names_that_only_look_like_another_way(tmp_path, names):
+    write_image(tmp_path / "images" / "a.jpg")
+    write_text(tmp_path / "labels" / "a.txt", row(0))
+    write_text(tmp_path / "classes.txt", "\n".join(names))
+    source = FileSource.open(tmp_path)
+    assert (source.names, source.report.problems) == (names, ())

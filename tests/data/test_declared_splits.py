@@ -466,3 +466,121 @@ def test_a_folder_without_splits_is_all_of_them_and_says_so(tmp_path):
     assert [(problem.kind, problem.note) for problem in report.problems] == [("no splits", True)]
     (tmp_path / "pets").rename(tmp_path / "val")
     assert not FileSource.open(tmp_path / "val", "val").report.problems  # it is the split itself
+
+
+# ------------------------------------------------------------------------- the working folder, and two of one meaning
+
+
+@pytest.mark.parametrize("place", ["", "pets"])
+@pytest.mark.parametrize(
+    "text", ["path: pets\ntrain: images/train", "train: pets/images/train", "path: /x/pets\ntrain: images/train"]
+)
+def test_what_lies_beside_the_data_yaml_comes_before_the_working_folder(tmp_path, monkeypatch, text, place):
+    root = dataset(tmp_path / "here")
+    dataset(tmp_path / "working" / place)
+    monkeypatch.chdir(tmp_path / "working")
+    write_text(root / "data.yaml", f"{text}\nnames: [cat]\n")
+    source = FileSource.open(root)
+    assert {Path(path).parent for path in source.paths} == {root / "images" / "train"}
+    (note,) = source.report.by_kind()["paths found elsewhere"]
+    assert str(root) in note.message
+
+
+@pytest.mark.parametrize(
+    "text", ["path: pets\ntrain: images/train", "train: pets/images/train", "train: pets/images/t*"]
+)
+def test_the_working_folder_comes_last_and_is_said(tmp_path, monkeypatch, text):
+    (tmp_path / "configs").mkdir()
+    path = write_text(tmp_path / "configs" / "pets.yaml", f"{text}\nnames: [cat]\n")
+    root = dataset(tmp_path / "working" / "pets")
+    monkeypatch.chdir(root.parent)
+    source = FileSource.open(path)
+    assert {Path(each).parent for each in source.paths} == {root / "images" / "train"}
+    (note,) = source.report.by_kind()["paths found elsewhere"]
+    assert (note.path, note.note) == (str(path), True)
+    assert "working folder" in note.message
+    assert str(root / "images" / "train") in note.message
+
+
+def test_a_names_file_of_the_working_folder_comes_last_and_is_said(tmp_path, monkeypatch):
+    root = cvat_yolo(tmp_path / "here")
+    write_text(tmp_path / "working" / "data" / "obj.names", "dog\n")
+    monkeypatch.chdir(tmp_path / "working")
+    assert FileSource.open(root).names == ("cat",)
+    (root / "obj.names").unlink()
+    source = FileSource.open(root)
+    assert source.names == ("dog",)
+    notes = source.report.by_kind()["paths found elsewhere"]
+    (note,) = [note for note in notes if "names: data/obj.names" in note.message]
+    assert "working folder" in note.message
+    assert str(tmp_path / "working" / "data" / "obj.names") in note.message
+
+
+@pytest.mark.parametrize(("path", "taken"), [("", "inside"), ("path: .\n", "inside"), ("path: sub\n", "outside")])
+def test_two_exports_side_by_side(tmp_path, path, taken):
+    """../train/images of an export: the folder of its data.yaml, unless path: says where to begin."""
+    root = tmp_path / "inside"
+    base = root / "sub" if "sub" in path else root
+    inside, outside = base / "train" / "images", base.parent / "train" / "images"
+    for number, place in enumerate((inside, outside)):
+        pair(place / f"{number}.jpg", place.parent / "labels" / f"{number}.txt")
+    write_text(root / "data.yaml", f"{path}train: ../train/images\nnames: [cat]\n")
+    source = FileSource.open(root)
+    place, other = (inside, outside) if taken == "inside" else (outside, inside)
+    assert Path(source.paths[0]).resolve().parent == place
+    (note,) = source.report.by_kind()["paths with two meanings"]
+    assert (note.path, note.note) == (str(root / "data.yaml"), True)
+    assert f"{place} is taken" in note.message
+    assert str(other) in note.message
+
+
+def test_what_is_not_there_is_told_with_what_lies_beside_the_data_yaml(tmp_path):
+    pair(tmp_path / "pictures" / "a.jpg")
+    path = write_text(tmp_path / "data.yaml", "train: /content/pets/train\nval: /content/pets/val\nnames: [cat]\n")
+    with pytest.raises(FileNotFoundError) as error:
+        FileSource.open(path)
+    assert f"{tmp_path} has 1 .yaml file, the folders pictures" in str(error.value)
+    with pytest.raises(FileNotFoundError) as error:
+        FileSource.open("/no-such-folder/pets")
+    assert "; / has" not in str(error.value)
+
+
+# --------------------------------------------------------------------------------------------------- said twice
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("train: images\nnames: {0: cat, 0: dog}\n", "0", 2),
+        ("train: images\nnames:\n  0: cat\n  1: dog\n  '1': cow\n", "1", 5),
+        ("train: images\nnames: [cat]\ntrain: images\n", "train", 3),
+        ("train: images\nnames: [cat]\nnames: [dog]\n", "names", 3),
+        ("train: images\nnc: 1\nnames: [cat]\nnc: 2\n", "nc", 4),
+    ],
+)
+def test_a_key_that_is_there_twice_names_the_line(tmp_path, text, key, line):
+    pair(tmp_path / "images" / "a.jpg", tmp_path / "labels" / "a.txt")
+    path = write_text(tmp_path / "data.yaml", text)
+    for source in (tmp_path, path):
+        with pytest.raises(DatasetError) as error:
+            FileSource.open(source)
+        assert str(error.value).startswith(f"{path}:{line}: ")
+        assert f"`{key}:`" in str(error.value)
+
+
+def test_a_foreign_yaml_with_a_key_twice_changes_nothing(tmp_path):
+    pair(tmp_path / "images" / "a.jpg", tmp_path / "labels" / "a.txt")
+    write_text(tmp_path / "params.yaml", "train: {epochs: 3}\ntrain: {epochs: 4}\n")
+    assert not FileSource.open(tmp_path).report.problems
+
+
+def test_an_obj_data_that_contradicts_itself(tmp_path):
+    folder = cvat_yolo(tmp_path)
+    text = (folder / "obj.data").read_text()
+    path = write_text(folder / "obj.data", text.replace("classes = 1", "classes = 3"))
+    with pytest.raises(DatasetError) as error:
+        FileSource.open(folder)
+    assert f"{path}: `classes = 3` but 1 name in {folder / 'obj.names'}" in str(error.value)
+    write_text(path, f"{text}train = data/valid.txt\n")
+    with pytest.raises(DatasetError, match=r"obj\.data:6: `train = data/valid\.txt`"):
+        FileSource.open(folder)

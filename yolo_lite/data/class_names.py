@@ -6,7 +6,7 @@ obj.names, Roboflow a _darknet.labels into each split. All of one dataset must a
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from yolo_lite.data.text import UNREADABLE, decode_text, not_utf8, read_lines
 
 CLASS_FILES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "names.txt")
 LATER_FILES = ("labels.txt", "predefined_classes.txt", "notes.json")  # called so for other reasons too
+NUMBERED = re.compile(r"(\d+)(?:\s*[:=]\s*|\s*,\s*|\s+)(\S.*)", re.ASCII)  # `0: cat`, `0 cat`
 STRUCTURE = re.compile(  # folders that every dataset has, whose parents belong to it too
     rf"images?|labels?|obj_\w+_data|{SPLIT_WORD.pattern}"
 )
@@ -26,6 +27,7 @@ class ClassList(NamedTuple):
 
     names: tuple[str, ...]
     path: Path
+    notes: tuple[Problem, ...] = ()  # lines that are not read as they are written
 
 
 def folders_above(place: Path) -> list[Path]:
@@ -79,10 +81,35 @@ def read_class_list(path: Path) -> ClassList | None:
     for line, text in enumerate(lines, start=1):
         if UNREADABLE in text:
             raise DatasetError(f"{not_utf8(path, line, text)}, or give the names: names=, in the shell --names")
-    names = [text.strip() for text in lines if text.strip()]
+    names = [text.strip() for text in lines if text.strip() and not text.strip().startswith("#")]
     if not names or all(_is_row(name) for name in names):  # labels.txt may belong to labels.jpg
         return None
-    return ClassList(tuple(names), path)
+    comments = [line for line, text in enumerate(lines, start=1) if text.strip().startswith("#")]
+    notes = [Problem(str(path), line, "begins with #; not read", "comment lines", note=True) for line in comments]
+    bare, said = _bare_names(names)
+    if said:
+        notes.append(Problem(str(path), None, said, "class lists read another way", note=True))
+    return ClassList(tuple(bare), path, tuple(notes))
+
+
+def _bare_names(lines: Sequence[str]) -> tuple[list[str], str]:
+    """The names of a list that has them numbered, in quotes or all in one line; and what was made of it.
+
+    >>> _bare_names(["0: cat", "1: traffic light"])[0], _bare_names(["cat, dog"])[0], _bare_names(["'cat'", "'dog'"])[0]
+    (['cat', 'traffic light'], ['cat', 'dog'], ['cat', 'dog'])
+    """
+    numbered = [NUMBERED.fullmatch(text) for text in lines]
+    if all(numbered) and [int(match[1]) for match in numbered if match] == list(range(len(lines))):
+        return [_unquoted(match[2]) for match in numbered if match], "each line is read as a number and a name"
+    parts = re.split(r"[,;]", lines[0].strip("[]")) if len(lines) == 1 else []
+    if len(parts) > 1 and all(part.strip() for part in parts):
+        return [_unquoted(part.strip()) for part in parts], f"its only line is read as {len(parts)} names, one a line"
+    return [_unquoted(text) for text in lines], ""
+
+
+def _unquoted(name: str) -> str:
+    quoted = re.fullmatch(r"""(["'])(.+)\1,?""", name)
+    return quoted[2].strip() if quoted else name
 
 
 def _is_row(text: str) -> bool:

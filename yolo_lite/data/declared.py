@@ -3,6 +3,7 @@
 Every value stays the text it is: a class called ``no`` or ``1.0`` keeps its name.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from yolo_lite.data.class_names import read_class_list
-from yolo_lite.data.elsewhere import SPLIT_NAMES, Finder, existing, is_there, may_drop, not_found, path_parts, spellings
+from yolo_lite.data.class_names import ClassList, read_class_list
+from yolo_lite.data.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, not_found, path_parts, spellings
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.data.text import UNREADABLE, decode_text, not_utf8, split_lines
 
 FOUND_ELSEWHERE = "paths found elsewhere"
+TWO_PLACES = "paths with two meanings"
 USUAL_STEMS = ("data", "dataset", "obj")  # of a data.yaml or obj.data that is looked for in a folder
+DATA_KEYS = ("classes", "train", "val", "valid", "validation", "test", "names")  # of an obj.data, that are read
 LARGEST = 1_000_000  # bytes of a .data file: larger ones are something else
 NO_PATH = re.compile(
     r"true|false|yes|no|on|off|[-+.\d]+", re.IGNORECASE
@@ -68,22 +71,49 @@ def from_yaml(path: Path) -> Declared:
         DatasetError: it contradicts itself.
     """
     content = read_yaml(path)
+    _require_each_key_once(path)
     hint = " (it names a download; nothing is fetched unasked)" if "download" in content else ""
-    names = _names(path, content)
-    return Declared(path, _splits(path, content), names, _keypoints(path, content), str(content.get("path", ".")), hint)
+    named, listed = content.get("names"), None
+    if isinstance(named, str):
+        listed = _names_file(path, named)
+        content["names"] = list(listed.names) if listed else named
+    names, root = _names(path, content), str(content.get("path", "."))
+    notes = listed.notes if listed else ()
+    return Declared(path, _splits(path, content), names, _keypoints(path, content), root, hint, notes)
+
+
+def _require_each_key_once(path: Path) -> None:
+    """Raises where YAML would silently take the last of two values: of the entries, and of the numbered names."""
+    document = yaml.compose(decode_text(path.read_bytes()), Loader=yaml.BaseLoader)
+    names = [value for key, value in document.value if key.value == "names" and isinstance(value, yaml.MappingNode)]
+    for node in (document, *names):
+        first: dict[str, int] = {}  # key -> the line it was first seen on
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.value in first and key.value != "<<":
+                where = "`names` has the class" if node is not document else "has"
+                raise DatasetError(f"{path}:{line}: {where} `{key.value}:` twice, first on line {first[key.value]}")
+            first[str(key.value)] = line
 
 
 def from_data_file(path: Path) -> Declared:
     """What Darknet's obj.data says: ``train = data/train.txt``, ``valid = ...``, ``names = data/obj.names``."""
     content = {}
-    for text in split_lines(decode_text(path.read_bytes())):
-        key, equals, value = text.partition("#")[0].partition("=")
-        if equals and value.strip():
-            content[key.strip().lower()] = value.strip()
-    names = _names_file(path, content["names"]) if "names" in content else None
+    for line, text in enumerate(split_lines(decode_text(path.read_bytes())), start=1):
+        key, equals, value = (part.strip() for part in text.partition("#")[0].partition("="))
+        key = key.lower()
+        if key in DATA_KEYS and content.get(key, value) != value:
+            raise DatasetError(f"{path}:{line}: `{key} = {value}`, but `{content[key]}` above: leave one of them")
+        if equals and value:
+            content[key] = value
+    listed = _names_file(path, content["names"]) if "names" in content else None
     message = f"`names = {content.get('names')}` is not there, or has no names in it"
-    missing = [Problem(str(path), None, message, "class names not found")] if "names" in content and not names else []
-    return Declared(path, _splits(path, content), names, notes=tuple(missing))
+    missing = [Problem(str(path), None, message, "class names not found")] if "names" in content and not listed else []
+    names, count = listed.names if listed else None, content.get("classes", "")
+    if names and count.isdigit() and int(count) != len(names):
+        where = f"{len(names)} {'name' if len(names) == 1 else 'names'} in {listed.path}"
+        raise DatasetError(f"{path}: `classes = {count}` but {where}: correct one of them")
+    return Declared(path, _splits(path, content), names, notes=(*missing, *(listed.notes if listed else ())))
 
 
 def looks_declared(path: Path) -> bool:
@@ -143,8 +173,6 @@ def _names(path: Path, content: dict[str, Any]) -> tuple[str, ...] | None:
     names, count = content.get("names"), content.get("nc")
     if count is not None and not (str(count).isdigit() and int(count) > 0):
         raise DatasetError(f"{path}: `nc: {count}` must be the number of classes")
-    if isinstance(names, str):
-        names = list(_names_file(path, names) or ()) or names
     if not names:
         return None if count is None else tuple(f"class{index}" for index in range(int(count)))
     if isinstance(names, dict):
@@ -170,13 +198,18 @@ def _require_utf8(path: Path, names: Sequence[str]) -> None:
     raise DatasetError(not_utf8(path, line, text))
 
 
-def _names_file(path: Path, text: str) -> tuple[str, ...] | None:
-    """The names in a file that another one refers to, ``data/obj.names``; None where there is no such file."""
-    candidates = [place for base in (path.parent, Path.cwd()) for place in spellings(base, text)]
-    found = Finder([path.parent]).tail(path_parts(text), len(path_parts(text)))
-    file = next((place for place in [candidates[0], *([found] if found else []), *candidates] if _is_file(place)), None)
-    entry = read_class_list(file) if file else None
-    return entry.names if entry else None
+def _names_file(path: Path, text: str) -> ClassList | None:
+    """The names in a file that another one refers to, ``data/obj.names``; None where there is no such file.
+
+    It is looked for beside the file that refers to it, also by its end, and last in the working folder.
+    """
+    beside = [*spellings(path.parent, text), Finder([path.parent]).tail(path_parts(text), len(path_parts(text)))]
+    file = next((place for place in beside if place and _is_file(place)), None)
+    away = next((place for place in spellings(Path.cwd(), text) if _is_file(place)), None)
+    entry = read_class_list(file or away) if file or away else None
+    if entry and not file:
+        entry = entry._replace(notes=(_working_folder_note(path, f"names: {text}", entry.path), *entry.notes))
+    return entry
 
 
 def _is_file(path: Path) -> bool:
@@ -215,27 +248,60 @@ def declared_places(declared: Declared, split: str) -> Places:
 
 
 def _find(declared: Declared, split: str, text: str) -> tuple[list[Path], list[Problem]]:
-    """What a path stands for: as it is written, as a pattern, or its end, beside the file; and a note for the last."""
+    """What a path stands for: as it is written, as a pattern, or its end, beside the file; last in the working folder.
+
+    A note says where something else than what is written was taken.
+    """
     folder = declared.path.parent
-    roots = [place for base in (folder, Path.cwd()) for place in spellings(base, declared.root)]
-    root = next((place for place in roots if is_there(place)), None)
+    roots = spellings(folder, declared.root)
+    root = next(filter(is_there, roots), None)
     base = folder if root is None else root  # a folder that was moved, and its data.yaml with it
-    here, working = spellings(base, text), spellings(Path.cwd(), text)
-    if text.startswith(("../", "..\\")):  # exported with paths that leave the folder of the data.yaml by mistake
-        here += spellings(base, text[3:])
-    is_darknet = declared.path.suffix.lower() == ".data"  # where data/ means the dataset, whatever lies in ./data
-    written = next(filter(is_there, here if is_darknet else here + working), None)
-    if written is not None:
-        return [written], [] if root is not None else [_note(declared, f"path: {declared.root}", folder)]
+    here = [place for place in _written(declared, base, text) if is_there(place)]
+    if here:
+        moved = root is None and not Path(text).is_absolute()
+        notes = [_note(declared, f"path: {declared.root}", folder)] if moved else []
+        return here[:1], notes + _two_places(declared, f"{split}: {text}", here)
     matches = _matches(base, text)
     if matches:
         return matches, []
     tail = _tail(declared, split, text, root)
+    working = [Path.cwd(), *(() if root else filter(is_there, spellings(Path.cwd(), declared.root)))][::-1]
+    away = [place for each in working for place in spellings(each, text) if is_there(place)]
     if tail is not None:
-        return [tail], [_note(declared, f"{split}: {text}", tail)]
+        other = f", not {away[0]} of the working folder" if away and not _same(tail, away[0]) else ""
+        return [tail], [_note(declared, f"{split}: {text}", tail, other)]
+    away = away[:1] or next(filter(None, (_matches(each, text) for each in working)), [])
+    if away:
+        return away, [_working_folder_note(declared.path, f"{split}: {text}", away[0])]
     if root is None:
-        raise not_found(roots, f"{declared.path}: `path: {declared.root}`", declared.hint)
-    return [existing(here + working, f"{declared.path}: `{split}: {text}`", declared.hint)], []
+        tried = [*roots, *spellings(Path.cwd(), declared.root)]
+        raise not_found(tried, f"{declared.path}: `path: {declared.root}`", declared.hint, folder)
+    tried = [*_written(declared, base, text), *spellings(Path.cwd(), text)]
+    raise not_found(tried, f"{declared.path}: `{split}: {text}`", declared.hint, folder)
+
+
+def _written(declared: Declared, base: Path, text: str) -> list[Path]:
+    """What a path may mean as it is written, the likeliest first."""
+    outside = spellings(base, text)
+    if not text.startswith(("../", "..\\")):
+        return outside
+    # Roboflow writes ../train/images, and means the folder of its data.yaml: beside it may lie another export
+    inside = spellings(base, text[3:])
+    return inside + outside if declared.root in (".", "./") else outside + inside
+
+
+def _two_places(declared: Declared, written: str, found: Sequence[Path]) -> list[Problem]:
+    """A note where a path can mean two folders that are both there."""
+    others = [place for place in found[1:] if not _same(place, found[0])]
+    if not others:
+        return []
+    taken, other = (os.path.normpath(place) for place in (found[0], others[0]))
+    message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is taken"
+    return [Problem(str(declared.path), None, message, TWO_PLACES, note=True)]
+
+
+def _same(first: Path, second: Path) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _tail(declared: Declared, split: str, text: str, root: Path | None) -> Path | None:
@@ -260,6 +326,11 @@ def _matches(root: Path, text: str) -> list[Path]:
     return sorted(root.glob(pattern))
 
 
-def _note(declared: Declared, written: str, found: Path) -> Problem:
-    message = f"`{written}` is not on this machine; {found} is taken for it"
+def _note(declared: Declared, written: str, found: Path, other: str = "") -> Problem:
+    message = f"`{written}` is not on this machine; {found} is taken for it{other}"
     return Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True)
+
+
+def _working_folder_note(path: Path, written: str, found: Path) -> Problem:
+    message = f"`{written}` is not beside this file; {found} was taken from the working folder"
+    return Problem(str(path), None, message, FOUND_ELSEWHERE, note=True)

@@ -111,11 +111,16 @@ def existing(candidates: Iterable[Path], what: str, hint: str = "") -> Path:
     raise not_found(candidates, what, hint)
 
 
-def not_found(candidates: Sequence[Path], what: str, hint: str = "") -> FileNotFoundError:
-    """The error that names all places that were tried."""
+def not_found(candidates: Sequence[Path], what: str, hint: str = "", beside: Path | None = None) -> FileNotFoundError:
+    """The error that names all places that were tried, and what is there instead.
+
+    Args:
+        beside: the folder whose contents are told; left out: the nearest one above the first place, if not ``/``.
+    """
     tried = list(dict.fromkeys(os.path.normpath(path) for path in candidates))
-    above = next(parent for parent in Path(tried[0]).absolute().parents if parent.is_dir())
-    return FileNotFoundError(f"{what}: there is no {' and no '.join(tried)}; {above} has {contents(above)}{hint}")
+    above = beside or next(parent for parent in Path(tried[0]).absolute().parents if parent.is_dir())
+    has = f"; {above} has {contents(above)}" if beside or above != above.parent else ""
+    return FileNotFoundError(f"{what}: there is no {' and no '.join(tried)}{has}{hint}")
 
 
 def is_there(path: Path) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,20 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
+from yolo_lite.data.class_names import folders_above
+from yolo_lite.data.doubts import (
+    label_files_elsewhere,
+    labels_of_two_splits,
+    other_annotations,
+    pictures_in_no_list,
+    rare_highest_class,
+)
 from yolo_lite.data.folders import contents, pictures_below
 from yolo_lite.data.image_lists import Images, ListedImage, list_images
 from yolo_lite.data.images import ImageError, Size, image_size, read_image
-from yolo_lite.data.label_files import label_files_without_an_image, match_label_files, shared_label_files
+from yolo_lite.data.label_files import Matched, label_files_without_an_image, match_label_files, shared_label_files
 from yolo_lite.data.labels import ImageLabels, LabelStore, image_to_label_path, parse_label_file
-from yolo_lite.data.layout import Layout, find_layout
+from yolo_lite.data.layout import NOT_SEARCHED, Layout, find_layout
 from yolo_lite.data.report import UNLABELLED, DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
 
@@ -70,20 +79,33 @@ class FileSource:
         layout = find_layout(source, split, names)
         listed = [list_images(place) for place in layout.places]
         images = [image for part in listed for image in part.images]
-        labels = match_label_files([image.path for image in images], _label_folders(layout.places))
+        paths = [image.path for image in images]
+        roots = _roots(source, layout.places)
+        labels = match_label_files(paths, _label_folders(layout.places), roots)
         num_classes = len(layout.names) if layout.names else None
         checked = check_images(images, labels.paths, num_classes, layout.keypoints, progress)
         used = [image for image in checked if image.size is not None]
         problems = [problem for image in checked for problem in image.problems]
-        problems += _left_aside(layout, listed, images, labels.unused)
-        problems += shared_label_files([image.path for image in images], labels.paths)
+        problems += _left_aside(layout, listed, images, labels)
+        problems += shared_label_files(paths, labels.paths)
+        problems += labels_of_two_splits(paths, labels.paths, layout.others)
         problems += _no_labels_at_all(used)
+        problems += other_annotations([image.path for image in used if _is_unlabelled(image)], len(used))
+        if isinstance(source, str | Path) and Path(source).is_dir() and all(map(_is_list, layout.places)):
+            lists = [*layout.places, *filter(_is_list, layout.others)]
+            problems += pictures_in_no_list(Path(source), lists, NOT_SEARCHED)
         report = Report.of([len(image.labels.cls) for image in used], [*layout.notes, *problems])
         if not used:
             raise DatasetError(f"{layout.places[0]}: not one of {len(images)} images can be used\n{report}", report)
         store = LabelStore.build([image.labels for image in used])
+        if layout.names is None:
+            classes = {label: image.labels.cls for image, label in zip(checked, labels.paths, strict=True) if label}
+            classes |= _classes_of_others(layout, roots)
+            highest = max((int(found.max(initial=0)) for found in classes.values()), default=0)
+            layout = layout._replace(names=tuple(str(index) for index in range(highest + 1)))
+            report = replace(report, problems=(*report.problems, *rare_highest_class(classes)))
         sizes = np.array([image.size for image in used], np.int64)
-        return cls([image.path for image in used], sizes, store, layout.names or _numbered(layout, store), report)
+        return cls([image.path for image in used], sizes, store, layout.names or (), report)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -148,6 +170,17 @@ def _unusable(image: ListedImage, error: Exception) -> Problem:
     return Problem(image.path, None, f"{reason}; image left out", LEFT_OUT)
 
 
+def _roots(source: str | Path | Sequence[str | Path], places: Iterable[Path]) -> list[Path]:
+    """The dataset's own folders: what the user named, and where its images lie."""
+    sources = [source] if isinstance(source, str | Path) else source
+    named = [Path(each).expanduser() for each in (*sources, *places)]
+    return [folders_above(path if path.is_dir() else path.parent)[-1] for path in named]
+
+
+def _is_list(place: Path) -> bool:
+    return place.suffix.lower() == ".txt" and place.is_file()
+
+
 def _label_folders(places: Iterable[Path]) -> list[Path]:
     """The folders whose label files should each belong to an image: those of folders, which hold all their images."""
     folders = [place for place in places if place.is_dir()]
@@ -155,15 +188,16 @@ def _label_folders(places: Iterable[Path]) -> list[Path]:
 
 
 def _left_aside(
-    layout: Layout, listed: Sequence[Images], images: Sequence[ListedImage], unused: Sequence[str]
+    layout: Layout, listed: Sequence[Images], images: Sequence[ListedImage], labels: Matched
 ) -> list[Problem]:
     """What lies beside the images and is not used: pictures of other kinds, label files; and images named twice."""
     passed_over = [path for part in listed for path in part.passed_over]
     problems = [note for part in listed for note in part.notes]
     problems += [Problem(path, None, f"{_kind(path)}; not used", PASSED_OVER) for path in passed_over]
     folders = [place for place in layout.others if place.is_dir()]
-    others = [path for place in folders for path in pictures_below(place).images] if unused else []
-    problems += label_files_without_an_image(unused, [image.path for image in images], [*passed_over, *others])
+    others = [path for place in folders for path in pictures_below(place).images] if labels.unused else []
+    matched = dict(zip((image.path for image in images), labels.paths, strict=True))
+    problems += label_files_without_an_image(labels.unused, matched, [*passed_over, *others])
     seen: set[str] = set()
     for image in images:
         if image.path in seen:
@@ -180,25 +214,27 @@ def _kind(path: str) -> str:
     return f"pictures in {suffix} files are not read: convert it to JPEG" if suffix else "a picture without a suffix"
 
 
+def _is_unlabelled(image: CheckedImage) -> bool:
+    return any(problem.kind == UNLABELLED for problem in image.problems)
+
+
 def _no_labels_at_all(images: Sequence[CheckedImage]) -> list[Problem]:
     """A few images without a label file are background; all of them are more likely a folder in the wrong place."""
-    unlabelled = sum(problem.kind == UNLABELLED for image in images for problem in image.problems)
-    if unlabelled < max(len(images), 1):
+    if sum(map(_is_unlabelled, images)) < max(len(images), 1):
         return []
     example = Path(images[0].path)
     message = f"not one of {len(images)} images has a label file such as {image_to_label_path(example)}"
-    return [
-        Problem(str(example), None, f"{message}; {example.parent} has {contents(example.parent)}", "labels not found")
-    ]
+    elsewhere = label_files_elsewhere([image.path for image in images])
+    there = elsewhere or f"; {example.parent} has {contents(example.parent)}"
+    return [Problem(str(example), None, f"{message}{there}", "labels not found")]
 
 
-def _numbered(layout: Layout, store: LabelStore) -> tuple[str, ...]:
-    """Class names where the source has none: "0" to the highest class in the labels of all its splits."""
-    highest = int(store.cls.max()) if store.num_objects else 0
+def _classes_of_others(layout: Layout, roots: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The classes (n,) in each label file of the other splits."""
+    classes = {}
     for place in layout.others:
         with contextlib.suppress(DatasetError, OSError):
             images = [image.path for image in list_images(place).images]
-            for path in filter(None, match_label_files(images).paths):
-                classes = parse_label_file(path, None, layout.keypoints)[0].cls
-                highest = max(highest, int(classes.max(initial=0)))
-    return tuple(str(index) for index in range(highest + 1))
+            for path in filter(None, match_label_files(images, roots=roots).paths):
+                classes[path] = parse_label_file(path, None, layout.keypoints)[0].cls
+    return classes

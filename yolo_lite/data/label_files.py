@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,9 @@ class Matched(NamedTuple):
     unused: list[str]  # label files in the same folders that belong to none of them
 
 
-def match_label_files(images: Sequence[str], folders: Iterable[str | Path] = ()) -> Matched:
+def match_label_files(
+    images: Sequence[str], folders: Iterable[str | Path] = (), roots: Iterable[str | Path] = ()
+) -> Matched:
     """Finds the label file of each image: where image_to_label_path says, else beside the image, else in places nearby.
 
     Names are compared as they are; images that are left over then take files whose names differ in capital letters or
@@ -34,15 +36,17 @@ def match_label_files(images: Sequence[str], folders: Iterable[str | Path] = ())
 
     Args:
         folders: where label files would lie that belong to none of the images, besides the folders of those that do.
+        roots: the dataset's own folders: label files outside them come last, and are not missed where they belong to
+            none.
     """
-    places = _Places()
+    places = _Places(roots)
     exact = [places.exact(image) for image in images]
     taken = {path for path in exact if path}
     paths = [path or places.alike(image, taken) for path, image in zip(exact, images, strict=True)]
     taken.update(path for path in paths if path)
     there = {path for folder in {os.path.dirname(path) for path in taken} for path in places.files(folder)}
-    for folder in folders:
-        actual = places.actual(str(folder))
+    for folder in filter(places.is_inside, map(str, folders)):
+        actual = places.actual(folder)
         there.update(files_below(actual, (".txt",)) if actual else [])
     return Matched(paths, sorted(there - taken))
 
@@ -50,7 +54,8 @@ def match_label_files(images: Sequence[str], folders: Iterable[str | Path] = ())
 class _Places:
     """Folders of label files, each listed once."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Iterable[str | Path] = ()) -> None:
+        self._roots = [Path(os.path.abspath(root)) for root in roots]
         self._files: dict[str, list[str]] = {}  # folder -> names of its label files
         self._stems: dict[str, dict[str, str]] = {}  # folder -> stem -> path; .txt before .TXT
         self._alike: dict[str, dict[str, list[str]]] = {}  # folder -> same_letters of the stem -> paths
@@ -91,8 +96,15 @@ class _Places:
         if parent not in self._folders:
             mirrored, *others = (self.actual(folder) for folder in label_folders(parent))
             flat = self.actual(flat_label_folder(parent)) if mirrored is None else None
-            self._folders[parent] = list(dict.fromkeys(folder for folder in (mirrored, *others, flat) if folder))
+            found = dict.fromkeys(folder for folder in (mirrored, *others, flat) if folder)
+            # below /home/me/images/pets, labels lie beside the pictures rather than in /home/me/labels/pets
+            self._folders[parent] = sorted(found, key=lambda folder: self.is_inside(parent) > self.is_inside(folder))
         return self._folders[parent]
+
+    def is_inside(self, folder: str) -> bool:
+        """Whether a folder belongs to the dataset; True where nothing is known of that."""
+        path = Path(os.path.abspath(folder))
+        return not self._roots or any(path.is_relative_to(root) for root in self._roots)
 
     def actual(self, folder: str) -> str | None:
         """The folder, in whatever letters its name is written; None where there is none."""
@@ -140,15 +152,18 @@ def label_folders(folder: str) -> list[str]:
     return list(dict.fromkeys(map(str, found)))
 
 
-def label_files_without_an_image(unused: Iterable[str], images: Iterable[str], known: Iterable[str]) -> list[Problem]:
+def label_files_without_an_image(
+    unused: Iterable[str], labels: Mapping[str, str | None], known: Iterable[str]
+) -> list[Problem]:
     """A problem for each unused label file: an image that was renamed or removed, perhaps.
 
     Left alone are lists, class names and other texts, and label files of pictures that are there all the same.
 
     Args:
-        images: those of the dataset. known: other pictures: of other splits, or of kinds that are not read.
+        labels: the label file of each image of the dataset.
+        known: other pictures: of other splits, or of kinds that are not read.
     """
-    used = {os.path.abspath(image) for image in images}
+    used = {os.path.abspath(image): label for image, label in labels.items()}
     others = {same_letters(Path(path).stem) for path in known}
     folders: dict[str, dict[str, list[str]]] = {}
     problems = []
@@ -157,9 +172,11 @@ def label_files_without_an_image(unused: Iterable[str], images: Iterable[str], k
         if rows is None or same_letters(Path(path).stem) in others:
             continue
         pictures = _pictures_of(path, folders)
-        if pictures and not used.intersection(pictures):
+        here = [picture for picture in pictures if picture in used]
+        if pictures and not here:
             continue  # the label file of a picture that this list does not name
-        reason = "its image has another label file" if pictures else "no image belongs to it"
+        another = next((f", {used[picture]}" for picture in here if used[picture]), "")
+        reason = f"its image has another label file{another}" if here else "no image belongs to it"
         message = f"{reason}; not used ({rows} {'row' if rows == 1 else 'rows'})"
         problems.append(Problem(path, None, message, STRAY, note=not rows))
     return problems

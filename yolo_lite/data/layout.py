@@ -139,14 +139,15 @@ def _class_names(
             lists = class_lists(folders)
         if all(re.fullmatch(r"class\d+", name) for name in declared.names):  # only their number was given
             same = [entry for entry in lists if len(entry.names) == len(declared.names)]
-            return (same[0].names if same else declared.names), []
+            return (same[0].names if same else declared.names), list(same[0].notes if same else ())
         return declared.names, disagreement(declared.names, declared.path, lists)
-    one = agreed(class_lists(folders))
+    lists = class_lists(folders)
+    one = agreed(lists)
     if one is None and declared and declared.path.suffix.lower() in (".yaml", ".yml") and declared.splits:
         raise DatasetError(
             f"{declared.path}: no class names; add a line such as `names: [cat, dog]`, in the order of the ids"
         )
-    return (one.names if one else None), []
+    return (one.names if one else None), [note for entry in lists for note in entry.notes]
 
 
 def _class_folders(path: Path, places: Sequence[Path]) -> list[Path]:
@@ -195,6 +196,10 @@ def _in_folder(folder: Path, split: str) -> _Found:
         rest.append(place.parent)
     unused = [Problem(str(other), None, message, "folders left out") for other in rest]
     every = [each for places in given.values() for each in places]
+    ignored = split_list(folder, split)
+    if ignored:
+        message = f"a list that is not used: the folder {place} is the split {split}; name the list itself to use it"
+        unused.append(Problem(str(ignored), None, message, "lists not used", note=True))
     return _Found((place,), (*unused, *_outside(folder, every)), declared)
 
 
