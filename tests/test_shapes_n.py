@@ -1,4 +1,4 @@
-"""The weights that come along: a trained network on the embedded dataset."""
+"""The bundled weights: a trained network on the embedded dataset."""
 
 import yolo_lite as yl
 

@@ -13,7 +13,7 @@ from yolo_lite.model import checkpoint
 from yolo_lite.model.checkpoint import CheckpointError, load, read_header, save
 from yolo_lite.model.yolo import create_model
 
-from .official_files import SPEC, small_model
+from .official_files import SPEC, save_official, small_model
 
 
 @pytest.fixture
@@ -218,6 +218,39 @@ def test_truncated(saved: Path, share: float) -> None:
 def test_a_header_that_disagrees(saved: Path, changes: dict, words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         load(rewritten(saved, **changes))
+
+
+@pytest.mark.parametrize(
+    "row", [[-1, 1000, "C3", [8]], [-1, 1000, "Conv", [8, 1]], [-1, 1000, "nn.Upsample", [None, 1]]]
+)
+def test_a_small_file_cannot_describe_a_huge_network(
+    saved: Path, row: list, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """1 KB used to keep the reader busy for minutes: nothing of it is built now."""
+    changes = {"spec": SPEC | {"backbone": [*SPEC["backbone"], *[row] * 1000]}}
+    monkeypatch.setattr(checkpoint, "_network", lambda contents: pytest.fail("it is built"))
+    with pytest.raises(CheckpointError, match=r"1,000,\d{3} blocks.*tensors") as error:
+        load(rewritten(saved, **changes))
+    assert str(saved) in str(error.value)
+    official = tmp_path / "best.pt"
+
+    def inflated(network: torch.nn.Module) -> dict:
+        network.yaml |= changes["spec"]
+        return {"model": network}
+
+    save_official(small_model(), official, monkeypatch, content=inflated)
+    with pytest.raises(CheckpointError, match=r"1,000,\d{3} blocks.*tensors"):
+        load(official)
+
+
+def test_a_large_network_of_ones_own_is_built_saved_and_loaded(tmp_path: Path) -> None:
+    deep = [[-1, 130, "C3", [8]], *[[-1, 1, "nn.Upsample", [None, 1]]] * 40]
+    model = create_model(
+        SPEC | {"backbone": [*deep, *SPEC["backbone"]], "head": [[[-1], 1, "Detect", []]], "anchors": 3}
+    )
+    for half_built in (model, model.fuse()):
+        save(half_built, tmp_path / "deep.safetensors")
+        assert len(load(tmp_path / "deep.safetensors").layers) == len(model.layers)
 
 
 def test_flipped_bits_load_or_are_refused(saved: Path) -> None:

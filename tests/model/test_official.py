@@ -29,7 +29,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from yolo_lite.model import archive
 from yolo_lite.model.checkpoint import CheckpointError, load, save
+from yolo_lite.model.unpickle import HOSTILE
 from yolo_lite.model.yolo import Yolo, create_model
 
 from .official_files import SPEC, save_official, small_model, with_extra, write_pt
@@ -560,6 +562,59 @@ def test_a_small_pickle_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     names = b"".join(b"cm\nN%d\n0" % number for number in range(5000))  # a class each
     refused(tmp_path, names + b"N.", "names more than 2000")
     refused(tmp_path, b"\x80\x02}N" + b"\x85" * 1_000_000 + b"K\x01s.", "tuples inside each other")
+
+
+def test_a_large_pickle_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its check takes seconds per MB; the limit is eight times the largest official file's 0.5 MB."""
+    monkeypatch.setattr(archive, "check_opcodes", lambda data: pytest.fail("it is read"))
+    refused(tmp_path, b"\x80\x02" + b"]" * 2**22 + b"a" * (2**22 - 1) + b".", "larger than 4 MB")
+
+
+def test_opcodes_that_take_more_than_there_is() -> None:
+    for data in (b"a.", b"]a.", b"0.", b"e.", b"\x86.", b"N\x86.", b"(00].", b"h\x00.", b"]q\x00h\x01.", b"Nb."):
+        with pytest.raises(CheckpointError, match="damaged"):
+            archive.check_opcodes(data)
+    for data in (
+        b"(].",
+        b"(]N\x86.",
+        b"]N\x86.",
+        b"](NNe.",
+        b"}NNs.",
+        b"}(NNu.",
+        b"(NNt.",
+        b"N0N.",
+        b"(0N.",
+        b"]q\x00h\x00a.",
+    ):
+        archive.check_opcodes(data)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("socket", "AF_INET"),
+        ("socket", "AddressFamily"),
+        ("ctypes", "c_float"),
+        ("subprocess", "CalledProcessError"),
+        ("shutil", "SameFileError"),
+        ("pickle", "PicklingError"),
+    ],
+)
+def test_harmless_names_of_dangerous_modules_are_inert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str
+) -> None:
+    assert not HOSTILE.search(f"{module}.{name}")
+    refused(tmp_path, call(module, name), "expected a YOLOv5 model|no model")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["subprocess.Popen", "subprocess.run", "subprocess._args_from_interpreter_flags", "socket.socket", "ctypes.CDLL",
+     "ctypes.cdll", "ctypes.memmove", "shutil.rmtree", "importlib.import_module", "pickle.loads", "_pickle.Unpickler",
+     "marshal.loads", "pty.spawn", "webbrowser.open", "runpy.run_path", "pdb.set_trace"],
+)  # fmt: skip
+def test_names_that_only_an_attack_uses(tmp_path: Path, name: str) -> None:
+    refused(tmp_path, call(*name.rsplit(".", 1)), "an attack does")
 
 
 @pytest.mark.parametrize("call", [b"cbuiltins\nset\n", b"ctorch\nSize\n", b"cpathlib\nPosixPath\n", b"cm\nN\n"])

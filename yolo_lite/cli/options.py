@@ -100,7 +100,7 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "--model",
         required=required,
         metavar="FILE",
-        help="a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of weights that come along (shapes-n)"
+        help="a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of bundled weights (shapes-n)"
         + ("" if required else "; or an untrained network: its name (yolov5n) or .yaml"),
     )
 

@@ -4,18 +4,47 @@ import io
 import pickletools
 import zipfile
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from yolo_lite.model.unpickle import CheckpointError, TensorRecord, Unpickler
 
-MAX_PICKLE_BYTES = 64 * 2**20  # of the largest official file: 0.5 MB
+MAX_PICKLE_BYTES = 4 * 2**20  # of the largest official file: 0.5 MB; checking takes up to two seconds per MB
 MAX_NESTING = 10_000  # of tuples; Python computes the hash of one by recursion, and 1 MB of them ended the process
 # opcodes that reserve memory for as much as they claim, or bypass the table of names
 REFUSED_OPCODES = ("BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4")
+
+
+class _Effect(NamedTuple):
+    """What an opcode does to a pickle's stack."""
+
+    to_mark: bool  # whether it pops all that lies above the last mark
+    pops: int  # entries, besides those
+    pushes: int
+
+
+EFFECTS: Mapping[str, _Effect] = MappingProxyType(
+    {
+        opcode.name: _Effect(
+            pickletools.markobject in opcode.stack_before,
+            [*opcode.stack_before, pickletools.markobject].index(pickletools.markobject),
+            len(opcode.stack_after),
+        )
+        for opcode in pickletools.opcodes
+    }
+)
+# they push a value, and do nothing else: most of a pickle
+CONSTANTS = frozenset(name for name, effect in EFFECTS.items() if effect == (False, 0, 1)) - {
+    "MARK",
+    "GET",
+    "BINGET",
+    "LONG_BINGET",
+}
 
 
 class Archive:
@@ -103,9 +132,11 @@ class _Nesting:
         self.kept = 0  # entries of the memo
 
     def follow(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
-        name, before = opcode.name, opcode.stack_before
+        name = opcode.name
         try:
-            if name == "MARK":
+            if name in CONSTANTS:
+                self.stack.append(0)
+            elif name == "MARK":
                 self.marks.append(len(self.stack))
             elif name == "POP" and self.marks and self.marks[-1] == len(self.stack):
                 self.marks.pop()
@@ -118,7 +149,7 @@ class _Nesting:
             elif name == "DUP":
                 self.stack.append(self.stack[-1])
             else:
-                self._replace(name, before, len(opcode.stack_after))
+                self._replace(name)
         except IndexError:
             raise CheckpointError("its pickle is damaged: it takes more than there is") from None
 
@@ -128,17 +159,15 @@ class _Nesting:
         self.kept += self.memo[index] == 0
         self.memo[index] = self.stack[-1] + 1
 
-    def _replace(self, name: str, before: list[pickletools.StackObject], pushed: int) -> None:
+    def _replace(self, name: str) -> None:
         """Pops what the opcode takes and pushes what it leaves."""
-        taken: list[int] = []
-        if pickletools.markobject in before:
-            start = self.marks.pop()
-            taken = list(self.stack[start:])
-            del self.stack[start:]
-            before = before[: before.index(pickletools.markobject)]
-        for _ in before:
-            taken.append(self.stack.pop())
-        depth = 1 + max(taken, default=0) if name.startswith("TUPLE") else 0
+        to_mark, pops, pushes = EFFECTS[name]
+        length = len(self.stack)
+        start = (min(self.marks.pop(), length) if to_mark else length) - pops
+        if start < 0:
+            raise IndexError
+        depth = 1 + max(self.stack[start:], default=0) if name.startswith("TUPLE") else 0
         if depth > MAX_NESTING:
             raise CheckpointError(f"its pickle holds more than {MAX_NESTING} tuples inside each other")
-        self.stack.extend([depth] * pushed)
+        del self.stack[start:]
+        self.stack.extend([depth] * pushes)

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.names import listed, match_names
 from yolo_lite.model.official import Contents, read_official
-from yolo_lite.model.spec import MODELS, SpecError
+from yolo_lite.model.spec import MODELS, SpecError, read_rows
 from yolo_lite.model.unpickle import CheckpointError
 from yolo_lite.model.yolo import Yolo, create_model, seeded
 
 FORMAT_VERSION = 1
 HEADER_KEY = "yolo_lite"
 WEIGHTS = Path(__file__).parent / "weights"
+SPARE_BLOCKS = 100  # that a file may describe beyond its tensors: Concat, Upsample and pooling have no weights
 PLACEHOLDER = re.compile(r"(class[ _-]?)?\d+", re.IGNORECASE)  # a class that nobody gave a name
 
 
@@ -103,8 +104,7 @@ def load(
     """A model with its weights, in float32 and evaluation mode, on the CPU.
 
     Args:
-        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of weights that come along
-            ("shapes-n").
+        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of bundled weights ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is taken over, and the head
             starts anew from ``seed``. The same number keeps the head: classes that the file knows by the same name
             keep their outputs, wherever they stand in ``names``; the outputs of the others get the other names, in
@@ -143,7 +143,7 @@ def _find(path: str | Path) -> Path:
         raise CheckpointError(f"{file}: a folder, not a checkpoint file")
     hint = f"; create_model({str(path)!r}) makes that model, untrained" if str(path) in MODELS else ""
     known = ", ".join(sorted(entry.stem for entry in WEIGHTS.glob("*.safetensors"))) or "none"
-    raise CheckpointError(f"{file}: no such file, and no weights of that name come along (there are: {known}){hint}")
+    raise CheckpointError(f"{file}: no such file, and no bundled weights of that name (there are: {known}){hint}")
 
 
 def _read(file: Path) -> Contents:
@@ -198,13 +198,14 @@ def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
         )
     for key, kind in (("spec", dict), ("names", list), ("metadata", dict)):
         if not isinstance(header.get(key), kind):
-            raise CheckpointError(f"{file}: a damaged header: {key} is missing or no {kind.__name__}")
+            raise CheckpointError(f"{file}: a damaged header: {key} is missing or not a {kind.__name__}")
     return header
 
 
 def _assembled(contents: Contents, file: Path) -> Yolo:
     """The network that the spec describes, holding these tensors."""
     try:
+        _check_size(contents, file)
         with torch.device("meta"):  # shapes without memory: a damaged file may describe anything
             _check_tensors(_network(contents), contents, file)
         with seeded(0):
@@ -224,6 +225,19 @@ def _assembled(contents: Contents, file: Path) -> Yolo:
 def _network(contents: Contents) -> Yolo:
     model = Yolo(contents.spec, contents.names)
     return model.fuse() if contents.fused else model
+
+
+def _check_size(contents: Contents, file: Path) -> None:
+    """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
+
+    A block with weights has two tensors or more.
+    """
+    blocks = sum(row.number for row in read_rows(contents.spec))
+    if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
+        raise CheckpointError(
+            f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "
+            f"{len(contents.tensors):,} tensors"
+        )
 
 
 def _check_tensors(model: Yolo, contents: Contents, file: Path) -> None:

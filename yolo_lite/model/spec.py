@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
-MAX_NUMBER = 1000  # of repetitions of one row; far above any network, far below a hung machine
+MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoint.py limits a file's sum
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}

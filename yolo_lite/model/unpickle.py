@@ -28,10 +28,12 @@ OTHER_TASKS = ("Segment", "SegmentationModel", "ClassificationModel", "Classify"
 HOSTILE = re.compile(
     r"(?:^|\.)(?:(?:os|posix|nt)\.(?:system|popen|exec\w*|spawn\w*|posix_spawn\w*|fork\w*|startfile|kill\w*|remove\w*"
     r"|unlink|rmdir|rename\w*|putenv)|builtins\.(?:eval|exec|compile|__import__|open|input|breakpoint))$"
-    r"|^(?:subprocess|importlib|runpy|pty|pdb|socket|ctypes|webbrowser|shutil|marshal|_?pickle)\.\w+$"
+    # functions, and classes that act when they are made: socket.AF_INET and ctypes.c_float are harmless
+    r"|^(?:subprocess|importlib|runpy|pty|pdb|socket|ctypes|webbrowser|shutil|marshal|_?pickle)\.(?:(?!c_)[a-z_]\w*"
+    r"|Popen|CDLL|PyDLL|OleDLL|WinDLL|LibraryLoader|CFUNCTYPE|PYFUNCTYPE|WINFUNCTYPE|Unpickler|Pdb|SocketType)$"
     r"|^(?:types\.(?:FunctionType|CodeType)|torch(?:\.serialization|\.jit)?\.load|torch\.hub\.\w+|numpy\.load)$"
 )
-NO_STATE: Mapping[str, Any] = MappingProxyType({})  # shared: a pickle of 64 MB may make millions of records
+NO_STATE: Mapping[str, Any] = MappingProxyType({})  # shared: a pickle of 4 MB may make millions of records
 
 
 class CheckpointError(ValueError):
@@ -260,7 +262,7 @@ class Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> StorageRecord:
         """("storage", type, key, device, numel): where PyTorch keeps the numbers of a tensor."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage" and isinstance(pid[1], StorageType)):
-            raise CheckpointError("it refers to something that is no storage")
+            raise CheckpointError("it refers to something that is not a storage")
         _, storage_type, key, _, numel = pid
         if not isinstance(key, str) or type(numel) is not int or numel < 0:
             raise CheckpointError("it refers to a storage without a key or a size")
