@@ -43,6 +43,7 @@ model = yl.create_model("yolov5n", names=scenes.names)
 hyp = yl.Hyperparameters()
 loss = model.criterion(hyp, SIZE)
 
+# %%
 optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
 for batch in loader:
     maps = model(batch.images / 255)  # what does the network say?
