@@ -228,3 +228,31 @@ def test_detections_in_words() -> None:
     assert repr(found) == "Detections(1 person, 1 bus, 2 boxes)"
     assert found.named()[0] == ("box", 0.75, (1, 2, 3, 4))
     assert [each.name for each in found.named()] == ["box", "person", "box", "bus"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("img_size", value) for value in ((256, 256), "256", -3, 0, 64.5, float("nan"), float("inf"), True)),
+        *(("classes", value) for value in (["spot"], 0, "spot", [9], [0.5], [None])),
+        *(("max_det", value) for value in ("9", 1.5, None)),
+        *(("conf_thres", value) for value in ("0.5", None, (0.1, 0.2))),
+        *(("iou_thres", "0.5"), ("batch_size", "8"), ("batch_size", 0), ("batch_size", None)),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_named(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=option) as refused:
+        predict(BrightSpot(), picture(), **({"img_size": 64} | {option: value}))
+    assert repr(value) in str(refused.value)
+
+
+def test_whole_numbers_of_other_kinds_are_sizes_and_classes() -> None:
+    plain = predict(BrightSpot(), picture(), img_size=64, classes=[0])[0]
+    for size, classes in ((np.int64(64), np.array([0])), (64.0, torch.tensor([0])), (64, {0}), (64, (0.0,))):
+        assert torch.equal(predict(BrightSpot(), picture(), img_size=size, classes=classes)[0].xyxy, plain.xyxy)
+
+
+@pytest.mark.parametrize("model", ["yolov5n", Path("best.pt")])
+def test_a_model_given_as_text_is_to_be_loaded(model: object) -> None:
+    with pytest.raises(TypeError, match=rf"model.*{model}.*yl\.load"):
+        predict(model, picture())

@@ -120,7 +120,32 @@ def test_what_stands_in_the_wrong_place_is_answered_by_a_sentence(explorer: type
     assert all(fact in message for fact in facts), message
 
 
-def test_a_dataset_of_other_classes_is_answered_by_a_sentence(folder: Path) -> None:
-    message = NmsExplorer(images=folder, model=yl.create_model("yolov5n", num_classes=2)).message
-    assert "2 classes" in message
-    assert Shapes.names[0] in message
+@pytest.mark.parametrize("explorer", [NmsExplorer, LayerExplorer])
+def test_a_dataset_of_other_classes_is_shown_without_its_labels(explorer: type, folder: Path) -> None:
+    shown = explorer(images=folder, model=yl.create_model("yolov5n", num_classes=2))
+    assert shown.result is not None
+    assert len(shown.state.pictures) == 2
+    assert not any(picture.boxes for picture in shown.state.pictures)
+    dataset = yl.YoloDataset(folder, SIZE, split="val")
+    labels = sum(len(dataset.objects(index).cls) for index in range(2))
+    for fact in (f"{labels} labels", "left out", "2 classes", Shapes.names[0]):
+        assert fact in shown.message
+    shown.set(picture=1)
+    assert "left out" in shown.message
+
+
+def test_a_loss_needs_labels_of_the_models_classes(folder: Path) -> None:
+    shown = LossExplorer(images=folder, model=yl.create_model("yolov5n", num_classes=2))
+    assert shown.result is None
+    assert "2 classes" in shown.message
+    assert Shapes.names[0] in shown.message
+
+
+@pytest.mark.parametrize("explorer", [NmsExplorer, LossExplorer, LayerExplorer])
+def test_a_folder_of_photographs_without_labels_is_shown(explorer: type, folder: Path, tmp_path: Path) -> None:
+    picture = next((folder / "images").rglob("*.jpg"))
+    (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    shown = explorer(images=str(tmp_path))
+    assert shown.result is not None
+    assert shown.message == ""
+    assert [picture.boxes for picture in shown.state.pictures] == [()]

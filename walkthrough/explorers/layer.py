@@ -152,7 +152,8 @@ class LayerExplorer(PictureExplorer):
             raise ValueError(
                 f"a model is a torch.nn.Module, or the name or path of weights, not {type(model).__name__}"
             )
-        pictures = _pictures(model, images, targets, img_size)
+        left_out: list[str] = []
+        pictures = _pictures(model, images, targets, img_size, left_out)
         recordings = Recordings(model)
         records = tuple(recordings.records(pictures[0]))
         layer = max((k for k, record in enumerate(records) if len(record.inputs) > 1 and joined(records, k)), default=0)
@@ -162,6 +163,7 @@ class LayerExplorer(PictureExplorer):
             "records": records,
             "layer": layer,
             "place": _first_place(pictures[0]),
+            "left_out": " ".join(left_out),
         }
 
     def settle(self, before: State, after: State) -> State:
@@ -278,7 +280,7 @@ def _first_place(picture: Annotated) -> tuple[float, float]:
     return (x1 + x2) / 2, (y1 + y2) / 2
 
 
-def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None) -> Annotations:
+def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None, left_out: list[str]) -> Annotations:
     trained = trained_size(model) or IMAGE_SIZE
     stride = max((int(stride) for stride in getattr(model, "strides", ())), default=1)
     size = img_size or -(-trained // stride) * stride
@@ -286,7 +288,7 @@ def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None)
         dataset = YoloDataset(Shapes("val", size, max(SCENES) + 1), size)
         pictures = annotate(collate([dataset[index] for index in SCENES]))
         return pictures if targets is None else annotate(images_of(pictures), targets)
-    return annotate(images, targets, size, getattr(model, "names", None) or ())
+    return annotate(images, targets, size, getattr(model, "names", None) or (), left_out)
 
 
 def load_names() -> tuple[str, ...]:

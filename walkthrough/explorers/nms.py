@@ -131,16 +131,18 @@ class NmsExplorer(PictureExplorer):
         if model is not None:
             _check_model(model)
             size, known = input_size(model), getattr(model, "names", None) or ()
+        left_out: list[str] = []
         if images is None and targets is None:
             pictures = _default_pictures(model)
         else:
-            pictures = annotate(images, targets, size, known)
+            pictures = annotate(images, targets, size, known, left_out)
         decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
         _check_classes(pictures, decoded)
         names = _names(getattr(model, "names", None) if names is None else names, decoded)
         first = decide(decoded[0][1], Rule()).largest
         chosen = None if first is None else (float(first),)
-        return pictured(pictures, names) | {"model": model, "decoded": decoded, "chosen": chosen}
+        looked_at = {"model": model, "decoded": decoded, "chosen": chosen, "left_out": " ".join(left_out)}
+        return pictured(pictures, names) | looked_at
 
     def settle(self, before: State, after: State) -> State:
         """New pictures get their predictions; a click on a kept box chooses its candidate."""

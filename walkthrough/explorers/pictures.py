@@ -14,6 +14,7 @@ from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
 from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes
 from walkthrough.images import to_numpy
+from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
@@ -45,7 +46,11 @@ Annotations = tuple[Annotated, ...]
 
 
 def annotate(
-    images: Any = None, targets: Any = None, size: int | None = IMAGE_SIZE, names: Sequence[str] = ()
+    images: Any = None,
+    targets: Any = None,
+    size: int | None = IMAGE_SIZE,
+    names: Sequence[str] = (),
+    left_out: list[str] | None = None,
 ) -> Annotations:
     """Whatever the reader has, as pictures of one size.
 
@@ -55,8 +60,11 @@ def annotate(
             (data.yaml, a folder), whose first 16 pictures and targets are taken; None: the tour batch.
         names: of a model's classes: those of a dataset are matched with them by name.
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
+        left_out: where given, a dataset whose classes are not the model's comes without its labels, and a sentence
+            that says so is added here.
     Raises:
-        ValueError: targets that are not of that form, or that name an image that is not there.
+        ValueError: a dataset whose classes are not the model's, where there is no left_out; targets that are not of
+            that form, or that name an image that is not there.
 
     >>> [picture.size for picture in annotate(np.zeros((48, 64, 3), np.uint8), [[0, 1, .5, .5, .2, .2]], size=32)]
     [(32, 32)]
@@ -69,7 +77,7 @@ def annotate(
         dataset = opened_dataset(images)
         images, own, titles = first_pictures(dataset)
         if targets is None:
-            targets, order = own, class_order(names, dataset.names).order if names else None
+            targets, order = _matched(own, names, dataset.names, left_out)
     if hasattr(images, "images"):  # a Batch
         targets = images.targets if targets is None else targets
         titles = [Path(str(path)).stem for path in images.paths]
@@ -84,6 +92,21 @@ def annotate(
         for index, (image, name) in enumerate(zip(listed, titles, strict=True))
     ]
     return tuple(replace(picture, boxes=with_classes(picture.boxes, order)) for picture in pictures)
+
+
+def _matched(
+    rows: np.ndarray, names: Sequence[str], own_names: Sequence[str], left_out: list[str] | None
+) -> tuple[np.ndarray, tuple[int, ...] | None]:
+    """A dataset's targets and the model's class for each class of them; none of them where classes do not agree."""
+    if not names or not len(rows):
+        return rows, None
+    try:
+        return rows, class_order(names, own_names).order
+    except ValueError as problem:
+        if left_out is None:
+            raise
+        left_out.append(f"left out: {counted(len(rows), 'label')} of these pictures; {problem}")
+        return rows[:0], None
 
 
 def _listed(images: Any) -> list[Any]:
@@ -170,6 +193,7 @@ class PictureState:
         linked=False,
     )
     objects: Boxes = boxes(help=HOW_TO_DRAW)
+    left_out: str = given("")  # what the message says of labels that are not shown
 
     @property
     def shown(self) -> Annotated:
@@ -212,6 +236,10 @@ class PictureExplorer(Explorer):
             pictures = (*after.pictures[: after.picture], changed, *after.pictures[after.picture + 1 :])
             return replace(after, pictures=pictures, objects=changed.boxes)
         return after
+
+    def _compute(self, state: PictureState) -> None:
+        super()._compute(state)
+        self.message = " ".join(filter(None, (self.message, state.left_out)))
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""

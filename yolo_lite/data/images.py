@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from yolo_lite.augment.objects import Image
+from yolo_lite.data.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
@@ -57,6 +58,8 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     """Decodes the bytes of an image file; ``name`` is what errors call it. See read_image."""
     if not data.strip(b"\0"):
         raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
+    if is_lab(data):
+        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours are not read rightly: convert it to RGB")
     image = _decode(data)
     # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
     if data.startswith(JPEG_START) and (image is None or not _has_end_marker(data)):
@@ -67,10 +70,14 @@ def decode_image(data: bytes, name: str = "image") -> Image:
 
 
 def _decode(data: bytes) -> Image | None:
+    is_multiplied = is_premultiplied(data)
+    how = cv2.IMREAD_UNCHANGED if is_multiplied else cv2.IMREAD_COLOR
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        bgr = cv2.imdecode(np.frombuffer(without_alpha(data), np.uint8), how)
     except cv2.error:  # more pixels than OpenCV allows, for example
         return None
+    if is_multiplied and bgr is not None and bgr.ndim == 3 and bgr.shape[2] == 4:
+        bgr = undo_premultiplied(bgr)
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 

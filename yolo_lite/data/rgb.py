@@ -123,6 +123,8 @@ def _is_pil(image: Any) -> bool:
 
 def _from_pil(image: Any, name: str) -> Image:
     name = getattr(image, "filename", None) or name
+    if image.mode == "LAB":
+        raise ImageError(f"{name}: a PIL image of mode LAB, whose colours are not read rightly: convert it to RGB")
     try:
         image.load()
         if image.mode.startswith(("I", "F")):

@@ -4,8 +4,10 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,11 +75,17 @@ def trained_size(model: Any) -> int | None:
 def input_size(model: Any, img_size: int | None = None) -> int:
     """The side of the network input: as asked for, else as in training, else 640; a multiple of the largest stride.
 
+    Raises:
+        ValueError: img_size is not a whole number from 1 on.
+
     >>> from yolo_lite.model.yolo import create_model
     >>> input_size(create_model("yolov5n")), input_size(create_model("yolov5n"), 100)
     (640, 128)
     """
-    size = (trained_size(model) or DEFAULT_SIZE) if img_size is None else img_size
+    is_whole = isinstance(img_size, Integral | float | np.floating) and not isinstance(img_size, bool)
+    if img_size is not None and not (is_whole and img_size >= 1 and img_size % 1 == 0):
+        raise ValueError(f"img_size must be one whole number of pixels from 1 on, 640 for example, not {img_size!r}")
+    size = (trained_size(model) or DEFAULT_SIZE) if img_size is None else int(img_size)
     stride = max(int(stride) for stride in model.strides)
     return math.ceil(size / stride) * stride
 

@@ -8,6 +8,7 @@ Shape letters: N images, n boxes of one image, C classes, c candidates, k kept b
 """
 
 from collections.abc import Collection
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -212,10 +213,9 @@ def non_max_suppression(
     if boxes.ndim != 3 or boxes.shape[2] < 6:
         raise ValueError(f"boxes must be (N, n, 5 + C), as model.decode gives them, not {tuple(boxes.shape)}")
     num_classes = boxes.shape[2] - 5
-    if classes is not None and not all(0 <= cls < num_classes for cls in classes):
-        raise ValueError(f"classes must lie between 0 and {num_classes - 1}, got {sorted(classes)}")
-    if max_det < 0 or max_candidates < 0:
-        raise ValueError(f"max_det and max_candidates must not be negative, got {max_det} and {max_candidates}")
+    classes = None if classes is None else _checked_classes(classes, num_classes)
+    _check_limit("max_det", max_det)
+    _check_limit("max_candidates", max_candidates)
     detections = []
     for image_boxes in boxes.detach():
         found = find_candidates(image_boxes, conf_thres, classes, multi_label, max_candidates)
@@ -226,5 +226,27 @@ def non_max_suppression(
 
 
 def _check_threshold(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
+    try:
+        is_share = bool(0 <= value <= 1)
+    except (TypeError, ValueError, RuntimeError):  # a text, a pair, a tensor of several
+        is_share = False
+    if not is_share:
         raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
+
+
+def _checked_classes(classes: Collection[int], num_classes: int) -> list[int]:
+    """Class numbers as a list; a ValueError for names, for one number by itself, and for classes that are not there."""
+    right = f"classes is a list of class numbers from 0 to {num_classes - 1}, [0] for example"
+    try:
+        numbers = [int(cls) for cls in classes]
+        known = all(number == cls and 0 <= number < num_classes for number, cls in zip(numbers, classes, strict=True))
+    except (TypeError, ValueError):
+        known = False
+    if not known or isinstance(classes, str | bytes):
+        raise ValueError(f"{right}, not {classes!r}; of names, the number is model.names.index(name)")
+    return numbers
+
+
+def _check_limit(name: str, value: int) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be a whole number, not negative, got {value!r}")

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -98,6 +99,7 @@ def predict(
     Returns:
         One Detections per image, in the order of the images; empty, with ``unreadable``, for a file left out.
     Raises:
+        TypeError: the model is a name or path. ValueError: an option that is not of its kind, with its name.
         ValueError, OSError: an input that is not an image, with its name or place in the list; an address, as nothing
             is fetched here; a single file, or all of several, that cannot be read.
 
@@ -106,8 +108,10 @@ def predict(
     >>> predict(model, [np.zeros((50, 100, 3), np.uint8), torch.zeros(3, 64, 64)], img_size=64)
     [Detections(nothing found), Detections(nothing found)]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number, at least 1, not {batch_size!r}")
     stride = max(int(stride) for stride in model.strides)
     size = input_size(model, img_size)
     nms_options = {"classes": classes, "agnostic": agnostic, "max_det": max_det}
