@@ -6,14 +6,16 @@ usage: python benchmarks/gpu.py                    all checks on the GPU, ten mi
        python benchmarks/gpu.py --json gpu.json    all figures in a file, too
 
 Needs PyTorch, NumPy, OpenCV, PyYAML, tqdm and safetensors; no network and no other package. The exit code is 1 where
-something differs, 2 where there is no such device. A check that cannot run says why, and counts neither way.
+something differs, 2 where there is no such device or no check ran. A check that cannot run says why, and counts
+neither way.
 
 What is compared with what, and how far apart it may be:
   loss     recorded losses and gradients (tests/golden): losses 1e-5 of their size, gradients 1e-6, as on the CPU
   iou      recorded overlaps and their gradients 1e-5, focal losses 1e-5 of their size
   train    50 steps on shapes in float32, float16, bfloat16: all losses are finite, the last ten lie a tenth below
            the first ten; the first loss in float32 (no TF32) is the CPU's within 1e-4, in half precision within 5 %
-  resume   a run that was stopped and gone on with, and one that was not: no further apart than two equal runs
+  resume   a run that was stopped and gone on with, and one that was not: at most ten times as far
+           apart as two equal runs are, and 0.1 of the largest weight at most
   nms      boxes of whole pixels, whose overlaps are exact: the same boxes in the same order as on the CPU
   ap       shapes-n on shapes: mAP50 and mAP within 0.002 of the CPU's
   waits    how often a training step waits for the GPU: once for the loss, once for the norm of the gradient, and in
@@ -65,9 +67,10 @@ VERDICTS = {True: "the same", False: "DIFFERS", None: "not run"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the checks; returns the exit code."""
     options = _parser().parse_args(arguments)
-    device = torch.device(options.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        print("No GPU: PyTorch finds no CUDA device here. --device cpu runs what a CPU can.", file=sys.stderr)
+    try:
+        device = find_device(options.device)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     machine = Machine(device, time.monotonic() + options.seconds)
     print(describe(device), flush=True)
@@ -82,7 +85,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = {"machine": describe(device), **{name: found._asdict() for name, found in findings.items()}}
         options.json.write_text(json.dumps(document, indent=1), encoding="utf-8")
     print("\n" + ", ".join(f"{name} {_verdict(name, found)}" for name, found in findings.items()))
-    return int(any(found.same is False for found in findings.values()))
+    if any(found.same is False for found in findings.values()):
+        return 1
+    return 2 if all(found.same is None for found in findings.values()) else 0
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ValueError: these checks do not run on such a device, or there is none here; says what to do.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device {name}: not a device; write cuda, cuda:1 or cpu") from None
+    if device.type not in ("cuda", "cpu"):
+        raise ValueError(f"--device {name}: the checks run on cuda and cpu alone")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ValueError("No GPU: PyTorch finds no CUDA device here. --device cpu runs what a CPU can.")
+    count = torch.cuda.device_count()
+    if (device.index or 0) >= count:
+        raise ValueError(f"--device {name}: there is no such GPU here, only {count}: cuda:0 to cuda:{count - 1}")
+    return device
 
 
 def _run(check: Callable[[Machine], Finding], machine: Machine) -> Finding:

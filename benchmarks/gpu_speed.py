@@ -15,7 +15,7 @@ from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.options import DTYPES
 from yolo_lite.train.trainer import Trainer
 
-WARM_UP, REPEATS, ROUNDS = 3, 5, 3  # the median of so many rounds of so many repeats
+WARM_UP, REPEATS, ROUNDS = 3, 5, 3  # the median of 3 rounds of 5 calls each, after 3 calls that do not count
 SECONDS_EACH = 12.0  # what one line may take at most; with less time left it is not begun
 
 

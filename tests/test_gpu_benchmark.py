@@ -49,14 +49,36 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     for check, code, word in (
         (lambda machine: Finding(True, "fine"), 0, "iou the same"),
         (lambda machine: Finding(False, "off by 3"), 1, "iou DIFFERS"),
-        (lambda machine: Finding(None, "cannot"), 0, "iou not run"),
+        (lambda machine: Finding(None, "cannot"), 2, "iou not run"),
         (broken, 1, "RuntimeError: no kernel image"),
     ):
         monkeypatch.setitem(gpu.CHECKS, "iou", check)
         assert gpu.main(["--device", "cpu", "--only", "iou"]) == code
         assert word in capsys.readouterr().out
-    assert gpu.main(["--device", "cpu", "--only", "iou", "--seconds", "0"]) == 0
+    assert gpu.main(["--device", "cpu", "--only", "iou", "--seconds", "0"]) == 2
     assert "iou not run" in capsys.readouterr().out
+    monkeypatch.setitem(gpu.CHECKS, "iou", lambda machine: Finding(True, "fine"))
+    monkeypatch.setitem(gpu.CHECKS, "waits", lambda machine: Finding(None, "cannot"))
+    assert gpu.main(["--device", "cpu", "--only", "iou", "waits"]) == 0  # one that cannot run counts neither way
+
+
+@pytest.mark.parametrize("name", ["foo", "", "cuda:x", "meta", "mps", "xpu", "cuda:1", "cuda:7"])
+def test_a_device_that_cannot_be_used_is_said(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert gpu.main(["--device", name, "--only", "iou"]) == 2
+    printed = capsys.readouterr()
+    assert f"--device {name}: " in printed.err
+    assert printed.out == ""
+
+
+def test_devices_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu.find_device("cpu") == gpu.find_device("cpu:0") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [str(gpu.find_device(name)) for name in ("cuda", "cuda:0", "cuda:1")] == ["cuda", "cuda:0", "cuda:1"]
 
 
 # ---- each check can fail --------------------------------------------------------------------------------------------
@@ -90,6 +112,34 @@ def test_a_first_loss_that_is_off_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_resumed_run_that_lost_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda trainer, numbers, tensors: None)
     assert gpu_checks.check_resume(HERE).same is False
+
+
+@pytest.mark.parametrize(("noise", "lost", "same"), [(1e-7, False, True), (1e-3, False, True), (0.2, True, False)])
+def test_equal_runs_that_differ_do_not_hide_a_lost_state(
+    monkeypatch: pytest.MonkeyPatch, noise: float, lost: bool, same: bool
+) -> None:
+    """On a GPU two equal runs are some distance apart: here noise stands for it."""
+    weights, generator = gpu_checks._weights, torch.Generator().manual_seed(0)
+
+    def noisy(trainer: Any) -> dict[str, torch.Tensor]:
+        exact = weights(trainer)
+        return {
+            name: value + noise * value.abs().max() * torch.rand(value.shape, generator=generator)
+            for name, value in exact.items()
+        }
+
+    monkeypatch.setattr(gpu_checks, "_weights", noisy)
+    if lost:
+        monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda trainer, numbers, tensors: None)
+    found = gpu_checks.check_resume(HERE)
+    assert float(found.rows[1][1]) > 0
+    assert found.same is same
+
+
+def test_how_far_a_resumed_run_may_be() -> None:
+    assert gpu_checks._allowed(0) == gpu_checks.RESUME_FLOOR  # a last bit is no difference
+    assert gpu_checks._allowed(1e-3) == pytest.approx(1e-2)
+    assert gpu_checks._allowed(1) == gpu_checks.RESUME_CAP
 
 
 def test_other_boxes_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

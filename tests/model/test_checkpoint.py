@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import warnings
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_another_number_of_classes_starts_the_head_anew(saved: Path) -> None:
         load(saved, num_classes=0)
 
 
+@pytest.mark.parametrize("names", [["white", "red"], ["red", "white", "platelet", "other"], {0: "a", 1: "Platelet"}])
+def test_a_new_head_for_names_of_the_file_is_said(saved: Path, names: list[str] | dict[int, str]) -> None:
+    with pytest.warns(UserWarning, match=r"of the \d names.*red, white, platelet.*num_classes") as said:
+        other = load(saved, names=names)
+    assert said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # where it is asked for, or no name is shared, nobody expects the old head
+        again = load(saved, num_classes=len(names), names=names)
+        load(saved, names=["a", "b"])
+        load(saved, names=["red", "white", "platelet"])
+        load(saved, num_classes=2)
+    assert torch.equal(again.detect.m[0].weight, other.detect.m[0].weight)
+
+
 def test_loading_leaves_the_global_random_state(saved: Path) -> None:
     before = torch.get_rng_state()
     load(saved)
@@ -152,7 +167,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_of_weights_that_come_along(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_bundled_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "WEIGHTS", saved.parent)
     assert load("model").names == ("red", "white", "platelet")
     with pytest.raises(CheckpointError, match=r"shapes-q: no such file.*there are: model"):
@@ -244,7 +259,7 @@ def test_a_small_file_cannot_describe_a_huge_network(
 
 
 def test_a_large_network_of_ones_own_is_built_saved_and_loaded(tmp_path: Path) -> None:
-    deep = [[-1, 130, "C3", [8]], *[[-1, 1, "nn.Upsample", [None, 1]]] * 40]
+    deep = [[-1, 50, "C3", [8]], *[[-1, 1, "nn.Upsample", [None, 1]]] * 40]
     model = create_model(
         SPEC | {"backbone": [*deep, *SPEC["backbone"]], "head": [[[-1], 1, "Detect", []]], "anchors": 3}
     )

@@ -50,7 +50,7 @@ def add_commands(commands: Commands) -> None:
     add_img_size(parser, "longest side of the input")
     help_anchor_t = "an anchor matches an object up to this many times larger or smaller"
     parser.add_argument("--anchor-t", type=positive, default=4.0, metavar="T", help=help_anchor_t)
-    help_fit = "look for so many anchors per level, even where those in use fit"
+    help_fit = "look for this many anchors per level, even where those in use fit"
     parser.add_argument("--fit", type=positive_int, metavar="K", help=help_fit)
     parser.add_argument("--generations", type=natural, default=1000, metavar="N", help="length of the search")
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same anchors")
@@ -225,7 +225,7 @@ def _fit_dict(anchors: "Tensor", fit: "AnchorFit") -> dict[str, Any]:
 
 
 def _levels(wh: "Tensor", anchors: "Tensor", fit: "AnchorFit", strides: list[int], anchor_t: float) -> str:
-    """What each level answers for: share of objects that one of its anchors matches, matches, best fits."""
+    """A row for each level: fraction of the objects that its anchors match, matches per object, best fits."""
     from yolo_lite.loss.anchors import anchor_fit
 
     per_level = anchors.shape[1]

@@ -18,7 +18,7 @@ KEEP_ABOVE = 0.98  # anchors that reach this recall are good enough to stay
 JITTER = (0.9, 1.1)  # training scales its images: anchors must fit sizes near those of the labels too
 MIN_SIDE = 2.0  # pixels; no anchor gets smaller, and objects smaller both ways are left out of the search
 MUTATION_SHARE = 0.9  # of the sides that a mutation changes
-MUTATION_STRENGTH = 0.1  # standard deviation of a change, before its random share of it
+MUTATION_STRENGTH = 0.1  # standard deviation of a change, before its random fraction of it
 MUTATION_RANGE = (0.3, 3.0)  # factor by which a side may change at once
 KMEANS_ROUNDS = 300  # at most; it settles long before
 
@@ -26,7 +26,7 @@ KMEANS_ROUNDS = 300  # at most; it settles long before
 class AnchorFit(NamedTuple):
     """How well K anchors fit n objects."""
 
-    best_possible_recall: float  # share of the objects that at least one anchor matches
+    best_possible_recall: float  # fraction of the objects that at least one anchor matches
     matches_per_object: float  # anchors that match an object, mean over the objects
     mean_best_ratio: float  # best_ratio, mean over the objects
     fitness: float  # the same, with 0 for objects that no anchor matches: what evolution raises

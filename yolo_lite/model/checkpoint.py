@@ -106,20 +106,25 @@ def load(
     Args:
         path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of bundled weights ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is taken over, and the head
-            starts anew from ``seed``. The same number keeps the head: classes that the file knows by the same name
-            keep their outputs, wherever they stand in ``names``; the outputs of the others get the other names, in
-            order, with a warning where only a part of the names is known.
+            starts anew from ``seed``, with a warning where ``names`` alone is given and some of them are the file's.
+            The same number keeps the head: classes that the file knows by the same name keep their outputs, wherever
+            they stand in ``names``; the outputs of the others get the other names, in order, with a warning where
+            only a part of the names is known.
     Raises:
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
     """
     file = _find(path)
     contents = _read(file)
     model = _assembled(contents, file)
+    is_asked_for = num_classes is not None
     if num_classes is None:
         num_classes = model.num_classes if names is None else len(names)
     if num_classes == model.num_classes and names is None:
         return model
-    return _with_classes(model, num_classes, names, seed)
+    other = _with_classes(model, num_classes, names, seed)
+    if not is_asked_for:
+        _warn_of_a_new_head(model.names, other.names)
+    return other
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
@@ -290,6 +295,17 @@ def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[
     other.set_anchors(model.anchors)
     other.metadata = model.metadata
     return other.eval()
+
+
+def _warn_of_a_new_head(trained_names: Sequence[str], names: Sequence[str]) -> None:
+    """Names of the file among another number of names: whoever wrote them may expect their outputs to be kept."""
+    shared = match_names(trained_names, names).shared
+    if len(names) != len(trained_names) and shared:
+        warnings.warn(
+            f"names: {shared} of the {len(names)} names are the file's ({listed(trained_names)}), but the number of "
+            "classes is another, so the head starts anew, untrained; give num_classes too if that is intended",
+            stacklevel=3,
+        )
 
 
 def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
