@@ -210,3 +210,32 @@ def test_predict_counts_and_names_what_it_passes_over(run: Any, weights: Path, t
     nothing = run("predict", folder, "--weights", weights)
     assert nothing.code == 2
     assert "IMG_0.HEIC" in nothing.err
+
+
+def test_predict_counts_files_without_a_suffix_by_pattern_as_in_a_folder(
+    run: Any, weights: Path, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "a.jpg", 64, 96)
+    (tmp_path / "b").write_bytes((tmp_path / "a.jpg").read_bytes())
+    write_text(tmp_path / "c", "a text")
+    for pattern in (tmp_path, tmp_path / "*"):
+        answer = run("predict", pattern, "--weights", weights, "--img-size", 64)
+        assert (answer.code, answer.out.count("nothing found")) == (0, 1)
+        assert len(answer.lines("1 picture passed over (1 no suffix)")) == 1
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_predict_refuses_an_empty_name(run: Any, weights: Path, tmp_path: Path, monkeypatch: Any, empty: str) -> None:
+    write_image(tmp_path / "a.jpg", 64, 96)
+    monkeypatch.chdir(tmp_path)
+    answer = run("predict", empty, "--weights", weights)
+    assert (answer.code, answer.out) == (2, "")
+    assert repr(empty) in answer.err
+
+
+def test_predict_says_that_an_argument_is_there_twice(run: Any, weights: Path, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.jpg", 64, 96)
+    answer = run("predict", path, path, "--weights", weights, "--img-size", 64)
+    assert (answer.code, answer.out.count("nothing found")) == (0, 1)
+    assert len(answer.lines("given twice")) == 1
+    assert str(path) in answer.lines("given twice")[0]

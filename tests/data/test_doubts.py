@@ -6,6 +6,7 @@ import pytest
 
 from tests.data.yolo_folders import write_image, write_text
 from yolo_lite.data.files import FileSource
+from yolo_lite.data.report import DatasetError
 
 ROW = "0 .5 .5 .5 .5\n"
 
@@ -123,3 +124,52 @@ def test_pictures_in_no_list_are_counted(tmp_path):
         assert str(tmp_path / "pictures" / "c.jpg") in note.message
     write_text(tmp_path / "val.txt", "pictures/b.jpg\npictures/c.jpg\n./pictures/d.jpg\n")
     assert not FileSource.open(tmp_path).report.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.HEIC", "convert it to JPEG"),
+        ("b.mp4", "a video: save its frames"),
+        ("b.jpg.crdownload", "a download that was not finished"),
+        ("b.png.part", "a download that was not finished"),
+    ],
+)
+def test_each_kind_that_is_passed_over_has_its_own_advice(tmp_path, name, said):
+    pair(tmp_path / "images" / "0.jpg", tmp_path / "labels" / "0.txt")
+    write_text(tmp_path / "images" / name, "xyz")
+    write_text(tmp_path / "images" / "setup.crdownload", "xyz")  # of whatever
+    (problem,) = FileSource.open(tmp_path).report.problems
+    assert (problem.kind, problem.path) == ("pictures passed over", str(tmp_path / "images" / name))
+    assert said in problem.message
+    (tmp_path / "images" / "0.jpg").unlink()
+    with pytest.raises(DatasetError, match=said):
+        FileSource.open(tmp_path)
+
+
+def test_a_git_lfs_pointer_is_named_as_such(tmp_path):
+    pair(tmp_path / "images" / "0.jpg", tmp_path / "labels" / "0.txt")
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    path = write_text(tmp_path / "images" / "1.jpg", text)
+    problem = FileSource.open(tmp_path).report.by_kind()["images left out"][0]
+    assert problem.path == str(path)
+    assert "Git LFS" in problem.message
+
+
+@pytest.mark.parametrize(("count", "visible"), [(17, 2), (4, 2), (1, 2), (5, 1), (3, 0)])
+def test_rows_with_keypoints_but_no_kpt_shape(tmp_path, count, visible):
+    pair(tmp_path / "images" / "0.jpg", tmp_path / "labels" / "0.txt", f"0 .5 .5 .5 .5{f' .4 .6 {visible}' * count}\n")
+    (problem,) = FileSource.open(tmp_path).report.problems
+    assert (problem.path, problem.line) == (str(tmp_path / "labels" / "0.txt"), 1)
+    assert f"`kpt_shape: [{count}, 3]`" in problem.message
+
+
+def test_rows_without_keypoints_do_not_speak_of_them(tmp_path):
+    pair(
+        tmp_path / "images" / "0.jpg",
+        tmp_path / "labels" / "0.txt",
+        "0 1 2 3\n0 9 9 8 8 7 7 .5 .5 .3 .3\n0 1 2 3 4 5\n",
+    )
+    problems = FileSource.open(tmp_path).report.problems
+    assert len(problems) == 3
+    assert not any("kpt_shape" in problem.message for problem in problems)

@@ -120,12 +120,19 @@ def find_images(patterns: Sequence[str]) -> Images:
     Raises:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
-    from yolo_lite.data.folders import pictures_below
-    from yolo_lite.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+    from yolo_lite.data.folders import is_passed_over, pictures_below
+    from yolo_lite.data.images import IMAGE_SUFFIXES
 
     sources: dict[Path, Source] = {}
     passed_over: dict[str, None] = {}
-    for pattern in patterns:
+    twice = [pattern for pattern, count in Counter(patterns).items() if count > 1]
+    if twice:
+        print(f"yolo-lite predict: given twice, and looked at once: {', '.join(twice)}", file=sys.stderr)
+    for pattern in dict.fromkeys(patterns):
+        if not pattern.strip():  # Path("") would be the working folder
+            raise FileNotFoundError(
+                f"{pattern!r} is the name of no file: give a file, a folder (. for this one) or a pattern"
+            )
         matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         found: list[Source] = []
         unread: list[str] = []
@@ -136,7 +143,7 @@ def find_images(patterns: Sequence[str]) -> Images:
                 unread += inside.passed_over
             elif match == Path(pattern) or match.suffix.lower() in IMAGE_SUFFIXES:
                 found.append(Source(match, PurePath(match.stem)))
-            elif match.suffix.lower() in UNREAD_SUFFIXES:
+            elif is_passed_over(match):
                 unread.append(str(match))
         if not found:
             reason = "there are no images in it" if matches else "no such file or folder, and no file matches it"
@@ -151,13 +158,15 @@ def said_passed_over(paths: Sequence[str], shown: int = 5) -> str:
     """The sentence about pictures of kinds that are not read.
 
     >>> said_passed_over(["a.HEIC", "b.heic"])
-    '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert them to JPEG'
+    '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
     """
+    from yolo_lite.data.images import advice
+
     kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     number = f"{len(paths)} picture{'s' * (len(paths) > 1)}"
     named = ", ".join(paths[:shown]) + " ..." * (len(paths) > shown)
-    return f"{number} passed over ({counts}): {named}; convert them to JPEG"
+    return f"{number} passed over ({counts}): {named}; {', '.join(dict.fromkeys(map(advice, paths)))}"
 
 
 def _with_own_names(sources: Iterable[Source]) -> list[Source]:

@@ -22,7 +22,7 @@ from yolo_lite.data.doubts import (
 )
 from yolo_lite.data.folders import contents, pictures_below
 from yolo_lite.data.image_lists import Images, ListedImage, list_images
-from yolo_lite.data.images import ImageError, Size, image_size, read_image
+from yolo_lite.data.images import ImageError, Size, advice, image_size, read_image
 from yolo_lite.data.label_files import Matched, label_files_without_an_image, match_label_files, shared_label_files
 from yolo_lite.data.labels import ImageLabels, LabelStore, image_to_label_path, parse_label_file
 from yolo_lite.data.layout import NOT_SEARCHED, Layout, find_layout
@@ -211,7 +211,7 @@ def _left_aside(
 
 def _kind(path: str) -> str:
     suffix = os.path.splitext(path)[1]
-    return f"pictures in {suffix} files are not read: convert it to JPEG" if suffix else "a picture without a suffix"
+    return f"{suffix} files are not read ({advice(path)})" if suffix else advice(path)
 
 
 def _is_unlabelled(image: CheckedImage) -> bool:

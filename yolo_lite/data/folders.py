@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, looks_like_image
+from yolo_lite.data.images import IMAGE_SUFFIXES, UNFINISHED_SUFFIXES, UNREAD_SUFFIXES, looks_like_image
 
 # Files that lie beside pictures and are none: not opened to find out.
 OTHER_SUFFIXES = (
@@ -30,9 +30,20 @@ def pictures_below(folder: str | Path) -> Pictures:
         suffix = os.path.splitext(path)[1].lower()
         if suffix in IMAGE_SUFFIXES:
             images.append(path)
-        elif suffix in UNREAD_SUFFIXES or (suffix not in OTHER_SUFFIXES and looks_like_image(path)):
+        elif is_passed_over(path):
             passed_over.append(path)
     return Pictures(_sorted(images), _sorted(passed_over))
+
+
+def is_passed_over(path: str | Path) -> bool:
+    """Whether a file is a picture of a kind that is not read, by its name or its first bytes."""
+    stem, suffix = os.path.splitext(str(path).lower())
+    is_unfinished = suffix in UNFINISHED_SUFFIXES and stem.endswith(IMAGE_SUFFIXES)
+    return (
+        suffix in UNREAD_SUFFIXES
+        or is_unfinished
+        or (suffix not in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES) and looks_like_image(path))
+    )
 
 
 def files_below(folder: str | Path, suffixes: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from yolo_lite.data.declared import FOUND_ELSEWHERE
 from yolo_lite.data.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, path_parts, spellings
 from yolo_lite.data.folders import contents, pictures_below
-from yolo_lite.data.images import IMAGE_SUFFIXES
+from yolo_lite.data.images import IMAGE_SUFFIXES, advice
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.data.text import UNREADABLE, decode_text, read_lines, split_lines
 
@@ -47,7 +47,8 @@ def list_images(place: Path) -> Images:
     else:
         found = listed_images(place)
     if not found.images:
-        unread = f"; {len(found.passed_over)} of them pictures that are not read: convert them to JPEG"
+        kinds = ", ".join(sorted(set(map(advice, found.passed_over))))
+        unread = f"; {len(found.passed_over)} of them pictures that are not read: {kinds}"
         raise DatasetError(f"{place}: no images there, but {contents(place)}{unread if found.passed_over else ''}")
     return found
 

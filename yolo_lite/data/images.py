@@ -21,17 +21,22 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
     *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
 )
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
+)
+UNFINISHED_SUFFIXES = (".crdownload", ".part", ".partial", ".download", ".opdownload")  # of browsers' downloads
 # Pictures by their names that are not read: passed over, but counted and named.
 UNREAD_SUFFIXES = (
     *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".tga", ".exr", ".hdr", ".dcm"),
     *(".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
     *(".pef", ".srw", ".x3f", ".3fr", ".erf", ".kdc", ".mrw", ".rwl", ".iiq", ".j2k", ".jpx", ".jpf", ".ico"),
-    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
+    *VIDEO_SUFFIXES,
 )
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead
 JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
 PNG_START = b"\x89PNG\r\n\x1a\n"
+LFS_START = b"version https://git-lfs.github.com/spec/"
 GIF_STARTS = (b"GIF87a", b"GIF89a")
 
 
@@ -120,6 +125,8 @@ def _why_unreadable(data: bytes) -> str:
         return f"a GIF, which OpenCV {cv2.__version__} does not read: convert it to PNG, or install a newer OpenCV"
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "a HEIC photograph, which OpenCV does not read: convert it to JPEG"
+    if data.startswith(LFS_START):
+        return "a Git LFS pointer, not the picture itself: fetch it with `git lfs pull`"
     if data[:2] in (b"II", b"MM"):
         return "this kind of TIFF or raw photograph is not read: save it with 8 or 16 bits a channel"
     start = data[:16].decode("ascii", "replace").replace("\ufffd", "?")
@@ -149,6 +156,20 @@ def image_size(path: str | Path) -> Size:
         elif start == PNG_START:
             size = _png_size(file)
     return size or Size(*read_image(path).shape[:2])
+
+
+def advice(path: str | Path) -> str:
+    """What to do with a file of a kind that is not read, by its name.
+
+    >>> advice("a.heic"), advice("a.MP4"), advice("a.jpg.crdownload")
+    ('convert it to JPEG', 'a video: save its frames as pictures', 'a download that was not finished: fetch it again')
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "a video: save its frames as pictures"
+    if suffix in UNFINISHED_SUFFIXES:
+        return "a download that was not finished: fetch it again"
+    return "convert it to JPEG" if suffix else "a picture without a suffix: give it one"
 
 
 def looks_like_image(path: str | Path) -> bool:

@@ -237,7 +237,7 @@ def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelR
         hint = "; a confidence in sixth place does not belong into labels" if len(values) == 6 else ""
         raise ValueError(
             f"{len(values)} values, expected 5 (class, x centre, y centre, width, height), "
-            f"or for a polygon an odd number from 7 on (class, x1, y1, x2, y2, ...){hint}"
+            f"or for a polygon an odd number from 7 on (class, x1, y1, x2, y2, ...){hint}{_keypoint_hint(values)}"
         )
     cls = _checked_class(values[0], num_classes)
     coordinates = [_checked_coordinate(values, place, is_polygon) for place in range(1, len(values))]
@@ -282,6 +282,14 @@ def _hint(field: str) -> str:
     return ""
 
 
+def _keypoint_hint(values: Sequence[float]) -> str:
+    """What to do about a box with keypoints x, y and visibility (0, 1 or 2), where no kpt_shape announces them."""
+    count, rest = divmod(len(values) - 5, 3)
+    if count < 1 or rest or not set(values[7::3]) <= {0, 1, 2}:
+        return ""
+    return f"; a box and {count} keypoints? then give `kpt_shape: [{count}, 3]` in the data.yaml, and the box is read"
+
+
 def _checked_class(value: float, num_classes: int | None) -> int:
     if value != int(value) or value < 0:
         raise ValueError(f"class {value:g} is not a whole number from 0 on")
@@ -304,6 +312,7 @@ def _checked_coordinate(values: Sequence[float], place: int, is_polygon: bool) -
         return min(max(value, 0.0), 1.0)
     name = f"{'xy'[(place - 1) % 2]}{(place + 1) // 2}" if is_polygon else BOX_VALUES[place - 1]
     hint = ", so divide pixels by that" if value > 1 + TOLERANCE else ""
+    hint = _keypoint_hint(values) if is_polygon and _keypoint_hint(values) else hint
     raise ValueError(
         f"{name} {value:g} is outside 0 to 1: coordinates are shares of the image's width and height{hint}"
     )
