@@ -76,14 +76,30 @@ def decode_image(data: bytes, name: str = "image") -> Image:
 
 def _decode(data: bytes) -> Image | None:
     is_multiplied = is_premultiplied(data)
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"  # whose rotation OpenCV 4 passes over
     how = cv2.IMREAD_UNCHANGED if is_multiplied else cv2.IMREAD_COLOR
+    how = how | cv2.IMREAD_IGNORE_ORIENTATION if is_webp else how
     try:
         bgr = cv2.imdecode(np.frombuffer(without_alpha(data), np.uint8), how)
     except cv2.error:  # more pixels than OpenCV allows, for example
         return None
-    if is_multiplied and bgr is not None and bgr.ndim == 3 and bgr.shape[2] == 4:
+    if bgr is None:
+        return None
+    if is_multiplied and bgr.ndim == 3 and bgr.shape[2] == 4:
         bgr = undo_premultiplied(bgr)
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(upright(image, _webp_orientation(data) or 1)) if is_webp else image
+
+
+def _webp_orientation(data: bytes) -> int | None:
+    """The EXIF orientation of a WebP image; see _orientation. Source: RFC 9649, chunks of kind, size and body."""
+    place = 12
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, place)
+        if kind == b"EXIF":
+            return _orientation(data[place + 8 : place + 8 + size].removeprefix(b"Exif\0\0"))
+        place += 8 + size + size % 2
+    return 1
 
 
 def _has_end_marker(data: bytes) -> bool:
@@ -236,6 +252,15 @@ def _orientation(tiff: bytes) -> int | None:
     except struct.error:  # a directory that breaks off: let the decoder judge
         return None
     return 1
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, 3) as it is meant to be seen. Source: EXIF 2.3, tag 0x0112."""
+    if orientation in (5, 6, 7, 8):  # the sides change places
+        pixels = pixels.transpose(1, 0, 2)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::down, ::across]
 
 
 def _png_size(file: BinaryIO) -> Size | None:

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError, decode_image, read_image
+from yolo_lite.data.images import ImageError, decode_image, read_image, upright
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 EXIF_ORIENTATION = 0x0112
@@ -143,7 +143,7 @@ def _from_pil(image: Any, name: str) -> Image:
         raise ImageError(f"{name}: a PIL image of mode {image.mode} ({error}): pass image.convert('RGB')") from None
     if 0 in pixels.shape:
         raise ImageError(f"{name}: an image without pixels, {pixels.shape}")
-    return np.ascontiguousarray(_upright(pixels, _orientation(image)))
+    return np.ascontiguousarray(upright(pixels, _orientation(image)))
 
 
 def _orientation(image: Any) -> int:
@@ -151,15 +151,6 @@ def _orientation(image: Any) -> int:
     with contextlib.suppress(Exception):  # a damaged EXIF block: OpenCV passes it over as well
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     return 1
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, 3) as it is meant to be seen. Source: EXIF 2.3, tag 0x0112."""
-    if orientation in (5, 6, 7, 8):  # the sides change places
-        pixels = pixels.transpose(1, 0, 2)
-    down = -1 if orientation in (3, 4, 7, 8) else 1
-    across = -1 if orientation in (2, 3, 6, 7) else 1
-    return pixels[::down, ::across]
 
 
 # ---- arrays ---------------------------------------------------------------------------------------------------------
