@@ -37,7 +37,7 @@ def test_only_what_a_build_can_switch_off_is_switched_off(isa: str, numpy: str, 
 def test_without_avx_nothing_wide_is_left() -> None:
     _, can_be_off = probe(environment(Setting("own", 1), {}, portable.os.environ))
     chosen, _ = probe(environment(Setting("none", 1), can_be_off, portable.os.environ))
-    assert chosen["PyTorch"] == "DEFAULT"
+    assert chosen.pop("PyTorch") in ("DEFAULT", "NO AVX")  # the second is PyTorch 2.6's word
     assert "AVX" not in " ".join(chosen.values())
     assert chosen["NumPy"] == chosen["OpenCV"] == ""
     assert chosen["threads"] == "1 in PyTorch, 1 in OpenCV"
