@@ -52,8 +52,8 @@ def test_pip_is_told_the_same_index_but_no_folder_of_this_machine(tmp_path: Path
     (tmp_path / "pip.conf").write_text(
         "[global]\n"
         "index-url = https://packages.example/simple\n"
-        "extra-index-url = file:///opt/simple https://more.example/simple\n"
-        "find-links = /opt/wheels\n"
+        "extra-index-url = file:///mnt/simple https://more.example/simple\n"
+        "find-links = /mnt/wheels\n"
         "constraint = /etc/constraints.txt\n"
         "timeout = 20\n"
     )

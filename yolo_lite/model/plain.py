@@ -18,6 +18,7 @@ def as_int(value: Any) -> int:
 
 
 def is_simple(value: Any) -> bool:
+    """A text or a number of Python's own."""
     return isinstance(value, str | int | float)
 
 
