@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from yolo_lite.boxes import IOU_KINDS, bbox_iou
+from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import suppress
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.focal import binary_loss
 from yolo_lite.loss.loss import ComputeLoss
-from yolo_lite.model.checkpoint import load
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.options import DTYPES, preset
 from yolo_lite.train.results import StepState

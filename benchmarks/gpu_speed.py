@@ -9,7 +9,7 @@ import torch
 from gpu_checks import Finding, Machine, first_batch, new_trainer, small_model
 
 from yolo_lite.data.dataset import Batch
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.options import DTYPES

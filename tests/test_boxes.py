@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_lite.boxes import IOU_KINDS, bbox_iou, box_iou, iou_gradient, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.boxes import IOU_KINDS, bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.overlap_gradients import iou_gradient
 
 PRED, TRUTH = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
 

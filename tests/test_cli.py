@@ -18,16 +18,16 @@ import torch
 import yaml
 
 from tests.data.test_unreadable import damaged_jpeg
-from tests.data.yolo_folders import write_folder
+from tests.datasets.yolo_folders import write_folder
 from yolo_lite import __version__
+from yolo_lite.checkpoints.own import load, save
 from yolo_lite.cli import GROUPS, main
 from yolo_lite.cli.drawing import PALETTE, draw_detections
 from yolo_lite.cli.options import Parser, pick_workers
 from yolo_lite.cli.predict import find_images
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.shapes import export_shapes
+from yolo_lite.datasets.shapes import export_shapes
 from yolo_lite.detect.predict import Detections, predict
-from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.yolo import create_model
 
 COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "export"]
@@ -180,7 +180,7 @@ def test_debug_shows_the_traceback(run: Any) -> None:
 
 
 def test_a_mistake_of_ours_is_not_hidden(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolo_lite.data.shapes.export_shapes", lambda *_: {}["nothing"])
+    monkeypatch.setattr("yolo_lite.datasets.shapes.export_shapes", lambda *_: {}["nothing"])
     with pytest.raises(KeyError):
         run("export", "shapes", "out")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.data.yolo_folders import write_image, write_text
+from tests.datasets.yolo_folders import write_image, write_text
+from yolo_lite.checkpoints.own import load, save
 from yolo_lite.cli import main
-from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.yolo import create_model
 
 TRAIN = ("--model", "yolov5n", "--img-size", 64, "--batch-size", 2, "--epochs", 1, "--no-auto-anchors")

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from tests.data.test_unreadable import damaged_jpeg
-from tests.data.yolo_folders import write_image
+from tests.datasets.yolo_folders import write_image
 from tests.train.runs import torchrun
+from yolo_lite.checkpoints.own import load, save
 from yolo_lite.cli import main
 from yolo_lite.cli.options import Parser
 from yolo_lite.cli.train import add_fields, free_folder
-from yolo_lite.data.shapes import KINDS, export_shapes
+from yolo_lite.datasets.shapes import KINDS, export_shapes
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.options import TrainOptions, preset
 from yolo_lite.train.trainer import Trainer

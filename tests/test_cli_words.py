@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.annotated import annotation, coco, voc, voc_object, write_image
+from tests.datasets.annotated import annotation, coco, voc, voc_object, write_image
+from yolo_lite.checkpoints.own import save
 from yolo_lite.cli import main
 from yolo_lite.cli.options import Parser, any_letter, print_json
 from yolo_lite.cli.predict import add_commands as add_predict
-from yolo_lite.model.checkpoint import save
 from yolo_lite.model.yolo import create_model
 
 NAMES = ("安全帽", "Größe")

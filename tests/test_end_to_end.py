@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import yolo_lite as yl
-from tests.data.yolo_folders import write_folder, write_image
-from tests.model.official_files import save_official, small_model
+from tests.checkpoints.official_files import save_official, small_model
+from tests.datasets.yolo_folders import write_folder, write_image
 from yolo_lite.cli import main
 
 LABELS = {

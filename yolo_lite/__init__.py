@@ -8,12 +8,15 @@
 [(2, 3, 8, 8, 8), (2, 3, 4, 4, 8), (2, 3, 2, 2, 8)]
 """
 
+from yolo_lite._moved import find_moved_modules
 from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_original
-from yolo_lite.boxes import bbox_iou, box_iou, iou_gradient, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.boxes import bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.checkpoints.own import load, save
+from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.data.photos import tour_batch
 from yolo_lite.data.report import DatasetError
+from yolo_lite.datasets.photos import tour_batch
 from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import non_max_suppression
@@ -22,14 +25,13 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import anchor_fit, suggest_anchors
 from yolo_lite.loss.loss import ComputeLoss, LossParts
 from yolo_lite.loss.targets import Assignment, build_targets
-from yolo_lite.model.checkpoint import load, save
 from yolo_lite.model.registry import register_layer
-from yolo_lite.model.unpickle import CheckpointError
 from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.overlap_gradients import iou_gradient
 from yolo_lite.train.distributed import distributed
 from yolo_lite.train.trainer import StepState, Trainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Assignment",
@@ -70,3 +72,5 @@ __all__ = [
     "xywh_to_xyxy",
     "xyxy_to_xywh",
 ]
+
+find_moved_modules()

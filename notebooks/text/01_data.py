@@ -94,7 +94,7 @@ show_image(photo, corners, ["cup", "spoon"])
 # itself, so both kinds may stand in one file.
 
 # %%
-from yolo_lite.data.labels import parse_row
+from yolo_lite.datasets.files.label_rows import parse_row
 
 outline = parse_row([1, 0.2, 0.3, 0.6, 0.3, 0.4, 0.9])  # class 1, three corners
 print("box of the outline, xc yc w h:", [round(float(value), 3) for value in outline.box])

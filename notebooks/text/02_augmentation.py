@@ -652,7 +652,7 @@ print("the same epoch, the same sample:", torch.equal(first.image, again.image))
 
 # %%
 from yolo_lite.data.labels import LabelStore
-from yolo_lite.data.photos import Photos
+from yolo_lite.datasets.photos import Photos
 
 source = Photos()
 labels = [source.labels.of(index) for index in range(len(source))]

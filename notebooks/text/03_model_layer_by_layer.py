@@ -38,8 +38,8 @@ import yolo_lite as yl
 from walkthrough import LayerExplorer, approx, column, record_layers, row
 from walkthrough import show_bars, show_block, show_feature_maps, show_image, show_layers, show_series, show_table
 from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
-from yolo_lite.model.detect import Detect
-from yolo_lite.model.more_blocks import BottleneckCSP
+from yolo_lite.model.head import Detect
+from yolo_lite.model.block_variants import BottleneckCSP
 from yolo_lite.model.spec import SPECS, read_rows, read_spec
 
 def count(module):

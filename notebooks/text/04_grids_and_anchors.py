@@ -82,7 +82,7 @@ show_image(batch.images[2], boxes, labels)
 # Both start with the same box: in the middle of its cell, as large as its anchor. First the gradients there.
 
 # %%
-from yolo_lite.loss.loss import decode_matches
+from yolo_lite.coding import decode_matches
 
 sides, strides = torch.tensor([8.0, 64, 512]), torch.tensor([8.0, 16, 32])
 anchors = sides[:, None].repeat(1, 2)  # (3, 2) pixels
@@ -433,7 +433,7 @@ print("by hand:", by_hand, "and by yl.anchor_fit:", fit.best_possible_recall)
 # check that training runs before it starts:
 
 # %%
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.loss.anchors import kmeans_anchors, object_sizes
 
 shapes = Shapes(size=320, count=300)

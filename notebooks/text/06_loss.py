@@ -41,7 +41,8 @@ from walkthrough import IouPlayground, LossExplorer, approx, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
 from yolo_lite.boxes import IOU_KINDS
 from yolo_lite.loss.focal import binary_loss, focal_weight, smooth_targets
-from yolo_lite.loss.loss import BALANCE, decode_matches
+from yolo_lite.coding import decode_matches
+from yolo_lite.loss.loss import BALANCE
 
 # %% [markdown]
 # ## 1. What goes in, what comes out

@@ -375,7 +375,7 @@ for kind in kinds:
 # \frac{dw}{dt_w} = 8\,\sigma^2(1 - \sigma) \cdot \text{anchor} $$
 
 # %%
-from yolo_lite.model.detect import decode_level
+from yolo_lite.coding import decode_level
 
 t = torch.linspace(-8, 8, 161)
 raw = torch.zeros(161, 1, 1, 1, 6)
@@ -610,7 +610,7 @@ for kind in kinds:
 # are no box shapes given in advance, each cell says its box directly. The data: eight drawn scenes of 96 pixels.
 
 # %%
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 
 scenes = next(iter(yl.create_dataloader(Shapes(size=96, count=8), batch_size=8, img_size=96)))
 names = Shapes.names
@@ -984,7 +984,7 @@ print("repaired:", tuple(SPPF(64, 64)(torch.zeros(2, 64, 12, 12)).shape), "joins
 # Here is a trained network that comes with the library, decoded with both.
 
 # %%
-from yolo_lite.model.detect import decode as decode_maps
+from yolo_lite.coding import decode as decode_maps
 
 trained = yl.load("shapes-n").eval()
 picture = Shapes("test", size=256, count=3).read(2)  # (256, 256, 3)
@@ -1088,7 +1088,7 @@ assert math.isclose(by_hand, stable.item(), rel_tol=1e-6)
 # Where two objects claim the same cell and anchor, both pulls are added. No autograd is used in it.
 
 # %%
-from yolo_lite.loss.loss import decode_matches
+from yolo_lite.coding import decode_matches
 
 
 def gradient_by_hand(raw, level, balance, hyp):

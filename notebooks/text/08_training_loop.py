@@ -34,7 +34,7 @@ from torch import nn
 
 import yolo_lite as yl
 from walkthrough import LiveTraining, ScheduleExplorer, approx, row, show_bars, show_series, show_table
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 
 SIZE = 96
 scenes = yl.YoloDataset(Shapes("train", SIZE, count=16), SIZE, augment=True)

@@ -40,7 +40,7 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import approx, column, row, show_history, show_image, show_predictions, show_table
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 
 # %% [markdown]
 # ## 1. Three things to fetch
@@ -88,7 +88,7 @@ anchors = [[stride, *map(str, level.int().tolist())] for stride, level in zip(mo
 show_table(["stride", "anchor 1: w, h", "anchor 2", "anchor 3"], anchors)
 
 # %%
-from yolo_lite.data.fetch import KNOWN
+from yolo_lite.datasets.fetch import KNOWN
 
 print("trained on:     ", KNOWN["coco-train-images"].what)
 print("validated on:   ", KNOWN["coco-val-images"].what)
@@ -411,7 +411,7 @@ show_table(["class", "objects", "median side, pixels", "AP50 after"], rows)
 # 151 to 450 are 300 pixels.
 
 # %%
-from yolo_lite.data.convert import convert_voc
+from yolo_lite.datasets.convert import convert_voc
 
 voc = folder / "voc"
 for name in ("Annotations", "JPEGImages"):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.data.yolo_folders import picture, write_folder, write_image, write_text
+from tests.datasets.yolo_folders import picture, write_folder, write_image, write_text
 from yolo_lite.augment.geometry import resize_longest, to_original
 from yolo_lite.augment.objects import FILL
 from yolo_lite.boxes import xywh_to_xyxy

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tests.fuzz import labels as fuzz
-from yolo_lite.data.labels import ImageLabels, LabelStore, image_to_label_path, parse_label_file
+from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
+from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
 
 GOOD_ROW = "1 0.5 0.5 0.25 0.125"
 

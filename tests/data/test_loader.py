@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.yolo_folders import write_folder, write_image
+from tests.datasets.yolo_folders import write_folder, write_image
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import EpochSampler, collate, create_dataloader, safe_context
 from yolo_lite.data.report import DatasetError

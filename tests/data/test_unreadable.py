@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.yolo_folders import encoded, picture, write_folder, write_image
+from tests.datasets.yolo_folders import encoded, picture, write_folder, write_image
 from tests.detect.detectors import BrightSpot
 from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.images import ImageError, image_size
@@ -185,7 +185,7 @@ def test_a_cache_that_cannot_be_written_is_not_the_images_fault(folder, tmp_path
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("yolo_lite.data.cache.write_atomically", full)
+    monkeypatch.setattr("yolo_lite.data.cache.atomic_write", full)
     with pytest.raises(DatasetError, match=r"cache: cannot keep images there \(No space left"):
         dataset[0]
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.detect.test_nms import SETTINGS
+from yolo_lite.checkpoints.own import load
 from yolo_lite.data.loader import create_dataloader
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.predict import predict
-from yolo_lite.model.checkpoint import load
 from yolo_lite.model.yolo import Yolo
 
 IMAGES = {0: {"img_size": 640, "auto": False}, 1: {"img_size": 320}, 2: {"img_size": 320}}  # as they were recorded

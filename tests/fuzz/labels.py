@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo_lite.data.labels import parse_label_file
+from yolo_lite.datasets.files.label_rows import parse_label_file
 
 NUM_CLASSES = 80
 TOLERANCE = Decimal("0.001")

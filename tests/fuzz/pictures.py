@@ -18,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from tests.data.yolo_folders import picture
+from tests.datasets.yolo_folders import picture
 from tests.train.runs import HYP, TINY
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.images import ImageError, read_image

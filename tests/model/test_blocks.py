@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
-from yolo_lite.model.more_blocks import (
+from yolo_lite.model.block_variants import (
     C3SPP,
     C3TR,
     BottleneckCSP,
@@ -17,6 +16,7 @@ from yolo_lite.model.more_blocks import (
     GhostBottleneck,
     GhostConv,
 )
+from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
 
 
 def lived_in(module: nn.Module) -> nn.Module:

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_lite.model.detect import Detect, decode
+from yolo_lite.coding import decode
+from yolo_lite.model.head import Detect
 
 
 def test_decode_by_hand() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolo_lite.model.checkpoint import load, save
+from yolo_lite.checkpoints.own import load, save
 from yolo_lite.model.names import class_order, match_names
 from yolo_lite.model.yolo import create_model
 

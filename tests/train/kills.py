@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tests.train.runs import new_run, resumed_run
-from yolo_lite.model import checkpoint
+from yolo_lite.checkpoints import own as checkpoint
 
 SERVER = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 

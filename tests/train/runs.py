@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import distributed
 
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.trainer import Trainer

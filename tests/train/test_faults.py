@@ -13,7 +13,7 @@ import torch
 
 from tests.train.kills import SERVER
 from tests.train.runs import digest, new_run, resumed_run
-from yolo_lite.model import checkpoint
+from yolo_lite.checkpoints import own as checkpoint
 from yolo_lite.train import diagnose
 from yolo_lite.train.diagnose import BatchTooLargeError, Memory, NonFiniteLossError, TrainingError, batch_that_fits
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from tests.data.test_unreadable import damaged_jpeg
-from tests.data.yolo_folders import write_folder, write_text
+from tests.datasets.yolo_folders import write_folder, write_text
 from tests.train.runs import HYP, TINY, digest, new_run, scenes, tiny
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import DatasetError
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.checks import values_per_channel

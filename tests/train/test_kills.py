@@ -10,7 +10,7 @@ import torch
 
 from tests.train.kills import Fault, in_a_process
 from tests.train.runs import digest, resumed_run
-from yolo_lite.model.checkpoint import load
+from yolo_lite.checkpoints.own import load
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 

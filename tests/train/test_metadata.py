@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.train.runs import RICH, SIZE, new_run, resumed_run, scenes, tiny
+from yolo_lite.checkpoints.own import load, save
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import input_size
-from yolo_lite.model.checkpoint import load, save
 from yolo_lite.train.trainer import Trainer
 
 FAST = RICH | {"epochs": 1, "multi_scale": False, "image_weights": False, "autobalance": False}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.data.yolo_folders import write_folder
+from tests.datasets.yolo_folders import write_folder
 from tests.train.runs import HYP, RICH, SIZE, TINY, digest, new_run, resumed_run, scenes, tiny
+from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.shapes import Shapes
-from yolo_lite.model.checkpoint import load
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.diagnose import TrainingError
 from yolo_lite.train.trainer import Trainer

@@ -1,6 +1,6 @@
 """Run folders and checkpoints that version 0.1.0 wrote: they load, and the runs go on to what 0.1.0 went on to.
 
-tests/golden/runs_of_0.1.0: ``datasets`` was given data sets, and lr0 changed on its way; ``shapes`` was given names only;
+tests/golden/runs_of_0.1.0: ``datasets`` was given data sets, and lr0 changed on its way; ``shapes`` was given names;
 expected.json says what the same version computed after resuming.
 """
 

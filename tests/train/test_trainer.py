@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.train.runs import HYP, SIZE, TINY, new_run, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train import prepare

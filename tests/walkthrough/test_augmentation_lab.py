@@ -13,7 +13,7 @@ from walkthrough.explorers.album import Album
 from walkthrough.explorers.base import link
 from walkthrough.scene import Boxes, Line, Panel, Table
 from yolo_lite.augment.warp import map_points
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 
 EVERYTHING = {
     "degrees": 20, "shear": 8, "perspective": 0.0005, "mixup": 1.0, "copy_paste": 0.7, "flipud": 0.5,

@@ -7,8 +7,8 @@ from torch import nn
 from walkthrough import show_block
 from walkthrough.blocks import steps_of
 from walkthrough.scene import Arrows, Boxes
+from yolo_lite.model.block_variants import GhostBottleneck
 from yolo_lite.model.blocks import C3, SPPF, Bottleneck, Conv, Focus
-from yolo_lite.model.more_blocks import GhostBottleneck
 
 
 def inputs_by_what(block: nn.Module, x: torch.Tensor) -> list[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.pictures import annotate, targets_of
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
-from yolo_lite.data.shapes import Shapes, export_shapes
+from yolo_lite.datasets.shapes import Shapes, export_shapes
 
 SIZE = 64
 

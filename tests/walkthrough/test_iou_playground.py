@@ -8,7 +8,8 @@ import torch
 from walkthrough import IouPlayground
 from walkthrough.explorers.iou import HEIGHT, SMALLEST, WIDTH
 from walkthrough.scene import Arrows, Boxes, Line, Panel, Table
-from yolo_lite.boxes import IOU_KINDS, bbox_iou, iou_gradient, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.boxes import IOU_KINDS, bbox_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.overlap_gradients import iou_gradient
 
 OVERLAPPING = ((50, 80, 150, 140), (90, 70, 160, 160))  # reference.md, section 5
 SITUATIONS = {

@@ -15,7 +15,7 @@ from walkthrough import LiveTraining
 from walkthrough.explorers.live_run import shapes_recipe
 from walkthrough.explorers.training import moving_mean
 from walkthrough.scene import Boxes, Chart, Panel
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 
 SIZE = 64
 NO_ANCHORS = {"img_size": SIZE, "auto_anchors": False}  # five images are too few to fit any

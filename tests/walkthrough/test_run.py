@@ -27,7 +27,7 @@ from walkthrough.serialise import from_json, to_json
 from walkthrough.style import THEMES
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.evaluate import ImageResult, summarise
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.detect.predict import Detections

@@ -13,7 +13,8 @@ from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.pictures import Annotations
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.labels import ImageLabels, LabelStore, Report
+from yolo_lite.data.labels import ImageLabels, LabelStore
+from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
 
 REMEMBERED = 24  # images of a dataset that are kept in memory

@@ -16,8 +16,8 @@ from walkthrough.explorers.inputs import is_dataset
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.scene import Scene, counted
 from walkthrough.show import class_name
+from yolo_lite.augment.box_filter import Survival
 from yolo_lite.augment.geometry import resize_longest
-from yolo_lite.augment.survival import Survival
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.rgb import to_rgb

@@ -8,9 +8,9 @@ import numpy as np
 
 from walkthrough.scene import Boxes, Key, Layer, Line, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
+from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, MIN_SIDE
 from yolo_lite.augment.colour import PhotometricDraw
 from yolo_lite.augment.objects import Objects
-from yolo_lite.augment.survival import MIN_AREA_BOX, MIN_AREA_POLYGON, MIN_SIDE
 from yolo_lite.augment.warp import Warped, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
 

@@ -16,9 +16,9 @@ from walkthrough.explorers.pictures import (
     listed_names,
     pictured,
 )
-from yolo_lite.data.coco_names import coco_names
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
+from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -116,7 +116,7 @@ def default_pictures(model: Any, size: int) -> Annotations:
     it, but every object stays one.
     """
     if model.num_classes == 80:
-        from yolo_lite.data.photos import tour_batch
+        from yolo_lite.datasets.photos import tour_batch
 
         return annotate(tour_batch(size))
     dataset = YoloDataset("shapes", img_size=size, split="val", stride=max(int(s) for s in model.strides))

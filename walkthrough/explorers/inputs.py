@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from yolo_lite.boxes import xyxy_to_xywh
+from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource
-from yolo_lite.model.checkpoint import load
 
 BUNDLED = ("shapes", "photos")
 DATA_SUFFIXES = (".yaml", ".yml", ".txt", ".data")

@@ -11,7 +11,8 @@ from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, slider
 from walkthrough.scene import Chart, Key, Line, Panel, Picture, Scene, Series, Table
 from walkthrough.style import DASHES, THEMES
-from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_gradient, iou_gradients, iou_terms, xyxy_to_xywh
+from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_terms, xyxy_to_xywh
+from yolo_lite.overlap_gradients import iou_gradient, iou_gradients
 
 WIDTH, HEIGHT = 240, 170  # pixels of the plane
 GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white boxes show

@@ -31,7 +31,7 @@ from walkthrough.layers.table import came_from, shape_in_words
 from walkthrough.scene import Scene
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import trained_size
 
 SCENES = (0, 2, 10, 15)  # of the validation images

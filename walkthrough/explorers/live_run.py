@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from walkthrough.explorers.pictures import Annotations
+from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.checkpoint import load
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.diagnose import TrainingError
 from yolo_lite.train.optim import Schedule

@@ -28,7 +28,7 @@ from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
-from yolo_lite.data.shapes import Shapes
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import Detector, inference, input_size, network_input
 from yolo_lite.detect.matching import match_detections
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
 from yolo_lite.augment.letterbox import (
     Geometry,
     Letterboxed,
@@ -15,7 +16,6 @@ from yolo_lite.augment.letterbox import (
     to_original,
 )
 from yolo_lite.augment.objects import FILL, Augmented, Image, Objects, height_width, require_image
-from yolo_lite.augment.survival import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
 from yolo_lite.augment.warp import (
     WarpDraw,
     Warped,

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
 from yolo_lite.augment.objects import FILL, Image, Objects, height_width, require_image
 from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
-from yolo_lite.augment.survival import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
 from yolo_lite.hyperparameters import Hyperparameters
 
 HORIZON = 1e-3  # what a perspective divides by less than this is behind the viewer, and not seen

@@ -85,7 +85,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run_coco(options: argparse.Namespace) -> int:
     """`yolo-lite convert coco`; returns the exit code."""
-    from yolo_lite.data.convert import convert_coco
+    from yolo_lite.datasets.convert import convert_coco
 
     others = {split: getattr(options, split) for split in SPLITS if getattr(options, split)}
     if options.json_path.is_dir() and (others or options.split != "train"):
@@ -107,7 +107,7 @@ def run_coco(options: argparse.Namespace) -> int:
 
 def run_voc(options: argparse.Namespace) -> int:
     """`yolo-lite convert voc`; returns the exit code."""
-    from yolo_lite.data.convert import convert_voc
+    from yolo_lite.datasets.convert import convert_voc
 
     report = convert_voc(
         options.folder,
@@ -136,7 +136,7 @@ def _finish(report: "Report", options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """`yolo-lite export`; returns the exit code."""
-    from yolo_lite.data.shapes import export_shapes
+    from yolo_lite.datasets.shapes import export_shapes
 
     count = export_shapes(options.out, options.splits, options.size, options.count, options.seed)
     if options.json:

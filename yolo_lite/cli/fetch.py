@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_fetch(options: argparse.Namespace) -> int:
     """`yolo-lite fetch`; returns the exit code."""
-    from yolo_lite.data.fetch import fetch
+    from yolo_lite.datasets.fetch import fetch
 
     if options.list:
         _list(options.json)
@@ -54,7 +54,7 @@ def run_fetch(options: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> None:
-    from yolo_lite.data.fetch.resources import COLLECTIONS, KNOWN
+    from yolo_lite.datasets.fetch.resources import COLLECTIONS, KNOWN
 
     if as_json:
         known = {name: {**resource._asdict(), "splits": dict(resource.splits)} for name, resource in KNOWN.items()}

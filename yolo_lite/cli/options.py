@@ -208,8 +208,8 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     Raises:
         ValueError: no such file, no checkpoint, a network without weights, or no such device.
     """
-    from yolo_lite.data.fetch.resources import KNOWN
-    from yolo_lite.model.checkpoint import load
+    from yolo_lite.checkpoints.own import load
+    from yolo_lite.datasets.fetch.resources import KNOWN
     from yolo_lite.model.spec import MODELS
 
     chosen = pick_device(device)
@@ -222,7 +222,7 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
 
 def _require_fetched(weights: str) -> None:
     """Raises ValueError for an official file that is not here yet, with the command that gets it."""
-    from yolo_lite.data.fetch.resources import KNOWN
+    from yolo_lite.datasets.fetch.resources import KNOWN
 
     file = Path(weights)
     if file.suffix == ".pt" and file.stem in KNOWN and not file.exists():
@@ -231,7 +231,7 @@ def _require_fetched(weights: str) -> None:
 
 def open_model(source: str) -> "Yolo":
     """The model in a checkpoint, or a new one by its name or .yaml."""
-    from yolo_lite.model.checkpoint import load
+    from yolo_lite.checkpoints.own import load
     from yolo_lite.model.spec import MODELS
     from yolo_lite.model.yolo import create_model
 
@@ -248,7 +248,7 @@ def pick_device(name: str | None) -> "torch.device":
     """
     import torch
 
-    from yolo_lite.devices import default_device
+    from yolo_lite.train.devices import default_device
 
     if name is None:
         return default_device()

@@ -120,8 +120,8 @@ def find_images(patterns: Sequence[str]) -> Images:
     Raises:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
-    from yolo_lite.data.folders import is_passed_over, pictures_below
     from yolo_lite.data.images import IMAGE_SUFFIXES
+    from yolo_lite.datasets.files.folders import is_passed_over, pictures_below
 
     sources: dict[Path, Source] = {}
     passed_over: dict[str, None] = {}
@@ -265,7 +265,7 @@ def save_drawing(found: Found, folder: Path) -> None:
 def save_labels(found: Found, folder: Path) -> None:
     """The boxes as a YOLO label file, ``folder/<name>.txt``; empty where nothing was found."""
     from yolo_lite.boxes import xyxy_to_xywh
-    from yolo_lite.data.yolo_folder import label_row
+    from yolo_lite.datasets.yolo_folder import label_row
 
     height, width = found.image.shape[:2]
     boxes = xyxy_to_xywh(found.detections.xyxy.double().numpy()) / (width, height, width, height)  # (n, 4)

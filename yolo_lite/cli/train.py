@@ -275,7 +275,7 @@ def _say_size(model: "Yolo", img_size: int) -> None:
 
 
 def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Yolo":
-    from yolo_lite.model.checkpoint import load
+    from yolo_lite.checkpoints.own import load
     from yolo_lite.model.yolo import create_model
 
     if options.model:

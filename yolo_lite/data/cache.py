@@ -2,22 +2,23 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import platformdirs
 import torch
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import DatasetError
+from yolo_lite.writing import atomic_write
 
 THREADS = min(8, os.cpu_count() or 1)  # OpenCV decodes and resizes without holding Python's lock
 MEMORY_SHARE = 0.9  # of what is available may be filled
@@ -132,7 +133,7 @@ class DiskCache:
                 return cached
         image = self._load(index)
         try:
-            write_atomically(file, image)
+            atomic_write(file, _as_npy(image), flush=False)
         except OSError as error:  # of the cache, not of the image
             raise DatasetError(
                 f"{self.folder}: cannot keep images there ({error.strerror or error}): make room, give another "
@@ -152,24 +153,12 @@ class DiskCache:
         return f"DiskCache({str(self.folder)!r})"
 
 
-def write_atomically(path: Path, array: np.ndarray) -> None:
-    """Saves an array so that no reader ever sees half of it, whatever happens meanwhile."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _as_npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def user_cache_dir() -> Path:
     """The folder for what can be made again, in the place that the system has for such things."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    elif sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "yolo-lite"
+    return platformdirs.user_cache_path("yolo-lite", appauthor=False, opinion=False)

@@ -1,13 +1,20 @@
 """Where images and labels come from: files, or a generator of scenes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
 
-from yolo_lite.data.labels import LabelStore, Report
+from yolo_lite.data.labels import LabelStore
+from yolo_lite.data.report import Report
+
+# Names of sources -> "module:function" with the signature of open_source; another source is files.
+SOURCES = {"shapes": "yolo_lite.datasets.shapes:open_shapes", "photos": "yolo_lite.datasets.photos:open_photos"}
+FILES = "yolo_lite.datasets.files.source:open_files"
+NAMES_OF_FILES = "yolo_lite.datasets.files.source:class_names_of_files"
 
 
 class PathStore(Sequence[str]):
@@ -87,17 +94,8 @@ def open_source(
     >>> source.read(0).dtype
     dtype('uint8')
     """
-    if source == "shapes":
-        from yolo_lite.data.shapes import Shapes  # not before it is asked for: it implements the protocol above
-
-        return Shapes(split, draw_size)
-    if source == "photos":
-        from yolo_lite.data.photos import Photos  # scikit-image, which it reads from, need not be installed
-
-        return Photos()
-    from yolo_lite.data.files import FileSource  # likewise an implementation of the protocol
-
-    return FileSource.open(source, split, names, progress)
+    target = SOURCES.get(source, FILES) if isinstance(source, str) else FILES
+    return _resolved(target)(source, split, names, progress, draw_size)
 
 
 def class_names(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
@@ -109,8 +107,12 @@ def class_names(source: str | Path | Sequence[str | Path], split: str = "train")
     Raises:
         FileNotFoundError, DatasetError: see open_source.
     """
-    if source in ("shapes", "photos"):
+    if isinstance(source, str) and source in SOURCES:
         return open_source(source, split).names
-    from yolo_lite.data.layout import find_layout  # as above
+    return _resolved(NAMES_OF_FILES)(source, split)
 
-    return find_layout(source, split).names
+
+def _resolved(target: str) -> Callable[..., Any]:
+    """The function of "module:function", imported when it is asked for: data sets stand below this chapter."""
+    module, _, function = target.partition(":")
+    return getattr(import_module(module), function)

@@ -63,7 +63,7 @@ def network_input(images: Tensor, model: Detector) -> Tensor:
 def trained_size(model: Any) -> int | None:
     """The image size in pixels that a model's metadata say it was trained at; None where they do not.
 
-    >>> from yolo_lite.model.checkpoint import load
+    >>> from yolo_lite.checkpoints.own import load
     >>> trained_size(load("shapes-n"))
     256
     """

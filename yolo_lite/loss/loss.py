@@ -4,12 +4,15 @@ Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
+from yolo_lite._moved import moved_name
 from yolo_lite.boxes import IOU_KINDS, IouKind, bbox_iou
+from yolo_lite.coding import decode_matches
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.focal import FocalKind, binary_loss, smooth_targets
 from yolo_lite.loss.targets import Assignment, build_targets, sent
@@ -48,19 +51,6 @@ def add_levels(levels: Sequence[LevelLoss], batch_size: int) -> LossParts:
     obj = torch.stack([level.obj for level in levels]).sum()
     cls = torch.stack([level.cls for level in levels]).sum()
     return LossParts((box + obj + cls) * batch_size, box, obj, cls)
-
-
-def decode_matches(matched: Tensor, anchor_wh: Tensor) -> Tensor:
-    """Raw predictions of matched cells -> boxes: xy = 2 sigmoid(t) - 0.5, wh = (2 sigmoid(t))^2 * anchor.
-
-    Args:
-        matched: (m, 4 or more) raw. anchor_wh: (m, 2) in cells.
-    Returns:
-        (m, 4) x, y from the cell's corner, w, h; in cells, as ``Assignment.box``.
-    """
-    xy = matched[:, 0:2].sigmoid() * 2 - 0.5
-    wh = (matched[:, 2:4].sigmoid() * 2) ** 2 * anchor_wh
-    return torch.cat((xy, wh), 1)
 
 
 def objectness_targets(
@@ -234,3 +224,6 @@ class ComputeLoss(nn.Module):
                 row = int(bad[0])
                 what = "the model has classes" if column else "the batch has images"
                 raise ValueError(f"targets row {row} has {name} {values[row]:g}, but {what} 0 to {limit - 1}")
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

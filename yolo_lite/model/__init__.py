@@ -1,7 +1,13 @@
-"""The network: blocks, the detection head, specs, checkpoints."""
+"""The network: blocks, the detection head, specs.
 
-from yolo_lite.model.checkpoint import CheckpointError, load, read_header, save
-from yolo_lite.model.detect import Detect, decode
+>>> create_model("yolov5n").num_classes
+80
+"""
+
+from functools import partial
+
+from yolo_lite._moved import moved_name
+from yolo_lite.model.head import Detect
 from yolo_lite.model.registry import known_layers, register_layer
 from yolo_lite.model.spec import MODELS, SpecError
 from yolo_lite.model.summary import LayerSummary, Summary
@@ -9,17 +15,15 @@ from yolo_lite.model.yolo import Yolo, create_model
 
 __all__ = [
     "MODELS",
-    "CheckpointError",
     "Detect",
     "LayerSummary",
     "SpecError",
     "Summary",
     "Yolo",
     "create_model",
-    "decode",
     "known_layers",
-    "load",
-    "read_header",
     "register_layer",
-    "save",
 ]
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from torch import nn
 
-from yolo_lite.model.blocks import BN_EPS, BN_MOMENTUM, C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus
-from yolo_lite.model.more_blocks import (
+from yolo_lite.model.block_variants import (
     C3SPP,
     C3TR,
     BottleneckCSP,
@@ -19,6 +18,7 @@ from yolo_lite.model.more_blocks import (
     GhostBottleneck,
     GhostConv,
 )
+from yolo_lite.model.blocks import BN_EPS, BN_MOMENTUM, C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus
 
 Takes = Literal["in_out", "in", "none"]
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])

@@ -5,18 +5,26 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 
 import copy
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-if TYPE_CHECKING:
-    from yolo_lite.model.yolo import Yolo
-
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
+
+
+class LayeredModel(Protocol):
+    """What ``summarise`` asks of a model: a ``Yolo``, for example."""
+
+    channels: int
+
+    @property
+    def anchors(self) -> Tensor: ...
+
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[Any, Tensor | list[Tensor]]]: ...
 
 
 class LayerSummary(NamedTuple):
@@ -68,7 +76,7 @@ class Summary(NamedTuple):
         return "\n".join([*lines, f"{totals} at {height} x {width}"])
 
 
-def summarise(model: "Yolo", img_size: int | tuple[int, int] = 640) -> Summary:
+def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Summary:
     """The summary of a model for one image; see ``Yolo.summary``."""
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
     probe = copy.deepcopy(model).to("meta").eval()

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from yolo_lite.coding import decode
 from yolo_lite.model.blocks import Conv
-from yolo_lite.model.detect import Detect, decode
+from yolo_lite.model.head import Detect
 from yolo_lite.model.registry import find_layer
 from yolo_lite.model.spec import (
     IMAGE,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from yolo_lite.model.checkpoint import atomic_write
 from yolo_lite.train.diagnose import TrainingError
 from yolo_lite.train.results import EpochResult, StepState
+from yolo_lite.writing import atomic_write
 
 if TYPE_CHECKING:
     from yolo_lite.train.trainer import Trainer

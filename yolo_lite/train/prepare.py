@@ -15,11 +15,11 @@ from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource, class_names
 from yolo_lite.detect.metrics import Metrics
-from yolo_lite.devices import default_device
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import suggest_anchors
 from yolo_lite.model.names import class_order, match_names
 from yolo_lite.train.checks import require_objects
+from yolo_lite.train.devices import default_device
 from yolo_lite.train.distributed import World, mean_over_processes
 from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions

@@ -21,12 +21,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from yolo_lite.checkpoints.own import save
 from yolo_lite.data.report import Problem
-from yolo_lite.model.checkpoint import atomic_write, remove_leftovers, save
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.diagnose import NonFiniteLossError, TrainingError, require_finite
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.prepare import Source
+from yolo_lite.writing import atomic_write, remove_leftovers
 
 if TYPE_CHECKING:
     from yolo_lite.train.trainer import Trainer

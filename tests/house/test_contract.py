@@ -1,0 +1,68 @@
+"""A folder is a chapter: no import points upward and there is no circle, counting those inside functions and for types.
+
+Names that readers give ("shapes") are resolved through strings of the form "module:function"; they are the only way
+from an upper chapter to a lower one, and listed here.
+"""
+
+import importlib
+import re
+
+import pytest
+
+from tests.house.imports import chapter, circles, imports, modules
+
+# From top to bottom; an upper chapter knows nothing of those below it.
+ORDER = {
+    "yolo_lite": (
+        *("_moved", "writing", "boxes", "overlap_gradients", "coding", "hyperparameters"),
+        *("augment", "data", "loss", "model", "family", "checkpoints", "detect", "train", "datasets"),
+        *("", "cli", "__main__"),  # "": the package's own __init__
+    ),
+}
+# Where strings stand for functions of chapters below, and where they lead.
+BY_NAME = {
+    "yolo_lite.data.source": {
+        "yolo_lite.datasets.shapes",
+        "yolo_lite.datasets.photos",
+        "yolo_lite.datasets.files.source",
+    },
+}
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_there_is_no_circle(package: str) -> None:
+    assert circles(imports(package)) == []
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_no_import_points_upward(package: str) -> None:
+    order = ORDER[package]
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in imports(package).items()
+        for target in targets
+        if order.index(chapter(target)) > order.index(chapter(name))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_chapter_has_its_place(package: str) -> None:
+    assert {chapter(name) for name in modules(package)} <= set(ORDER[package])
+
+
+def test_only_the_registries_lead_downward_by_name() -> None:
+    found: dict[str, set[str]] = {}
+    for package in ORDER:
+        for name, file in modules(package).items():
+            targets = re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):\w+"', file.read_text(encoding="utf-8"))
+            if targets:
+                found[name] = set(targets)
+    assert found == BY_NAME
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_the_registries_name_exists(name: str) -> None:
+    source = modules(name.split(".")[0])[name].read_text(encoding="utf-8")
+    for module, function in re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):(\w+)"', source):
+        assert callable(getattr(importlib.import_module(module), function))

@@ -1,0 +1,38 @@
+"""Names of 0.1.0 that moved: they still work, and say where they are now."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from yolo_lite._moved import MOVED
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_module_is_the_new_one(old: str) -> None:
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} is {MOVED[old]} now"):
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+
+
+def test_old_names_of_functions_that_went_elsewhere() -> None:
+    with pytest.warns(DeprecationWarning, match=r"yolo_lite\.coding"):
+        from yolo_lite.model.detect import decode
+    with pytest.warns(DeprecationWarning, match=r"yolo_lite\.overlap_gradients"):
+        from yolo_lite.boxes import iou_gradient
+    import yolo_lite as yl
+    from yolo_lite import coding
+
+    assert decode is coding.decode
+    assert iou_gradient is yl.iou_gradient
+
+
+def test_a_module_that_never_was_is_still_an_error() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("yolo_lite.data.nothing")
+
+
+def test_importing_the_library_warns_of_nothing() -> None:
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning:yolo_lite", "-c", "import yolo_lite"], check=True)

@@ -1,0 +1,94 @@
+"""Names of 0.1.0 that moved: importing one warns and gives what is elsewhere now. They go in 0.3.0."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+MOVED = {
+    "yolo_lite.augment.survival": "yolo_lite.augment.box_filter",
+    "yolo_lite.data.class_names": "yolo_lite.datasets.files.class_lists",
+    "yolo_lite.data.coco_names": "yolo_lite.datasets.coco_names",
+    "yolo_lite.data.convert": "yolo_lite.datasets.convert",
+    "yolo_lite.data.declared": "yolo_lite.datasets.files.declared",
+    "yolo_lite.data.doubts": "yolo_lite.datasets.files.doubts",
+    "yolo_lite.data.elsewhere": "yolo_lite.datasets.files.elsewhere",
+    "yolo_lite.data.fetch": "yolo_lite.datasets.fetch",
+    "yolo_lite.data.files": "yolo_lite.datasets.files.source",
+    "yolo_lite.data.folders": "yolo_lite.datasets.files.folders",
+    "yolo_lite.data.image_lists": "yolo_lite.datasets.files.image_lists",
+    "yolo_lite.data.label_files": "yolo_lite.datasets.files.label_files",
+    "yolo_lite.data.layout": "yolo_lite.datasets.files.layout",
+    "yolo_lite.data.photos": "yolo_lite.datasets.photos",
+    "yolo_lite.data.shapes": "yolo_lite.datasets.shapes",
+    "yolo_lite.data.text": "yolo_lite.datasets.files.text",
+    "yolo_lite.data.yolo_folder": "yolo_lite.datasets.yolo_folder",
+    "yolo_lite.devices": "yolo_lite.train.devices",
+    "yolo_lite.model.archive": "yolo_lite.checkpoints.archive",
+    "yolo_lite.model.checkpoint": "yolo_lite.checkpoints.own",
+    "yolo_lite.model.detect": "yolo_lite.model.head",
+    "yolo_lite.model.more_blocks": "yolo_lite.model.block_variants",
+    "yolo_lite.model.official": "yolo_lite.checkpoints.official",
+    "yolo_lite.model.plain": "yolo_lite.checkpoints.plain",
+    "yolo_lite.model.unpickle": "yolo_lite.checkpoints.unpickle",
+}
+MOVED_NAMES = {  # module -> name in it -> the module that has it now
+    "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
+    "yolo_lite.data.labels": {
+        **dict.fromkeys(
+            ("LabelRow", "image_to_label_path", "parse_label_file", "parse_row"), "yolo_lite.datasets.files.label_rows"
+        ),
+        **dict.fromkeys(("Problem", "Report"), "yolo_lite.data.report"),
+    },
+    "yolo_lite.loss.loss": {"decode_matches": "yolo_lite.coding"},
+    "yolo_lite.model": {
+        **dict.fromkeys(("CheckpointError", "load", "read_header", "save"), "yolo_lite.checkpoints.own"),
+        "decode": "yolo_lite.coding",
+    },
+    "yolo_lite.model.head": dict.fromkeys(("decode", "decode_level"), "yolo_lite.coding"),
+}
+
+
+def new_name(name: str) -> str | None:
+    """Where a module of 0.1.0 is now; None where it is not one that moved.
+
+    >>> new_name("yolo_lite.data.shapes.drawing")
+    'yolo_lite.datasets.shapes.drawing'
+    """
+    for old, new in MOVED.items():
+        if name == old or name.startswith(f"{old}."):
+            return new + name.removeprefix(old)
+    return None
+
+
+def moved_name(module: str, name: str) -> Any:
+    """The ``__getattr__`` of a module whose names moved: warns, and gives what has the name now."""
+    new = MOVED_NAMES[module].get(name)
+    if new is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    warnings.warn(f"{module}.{name} is in {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+    return getattr(importlib.import_module(new), name)
+
+
+class _MovedFinder(MetaPathFinder, Loader):
+    """Finds the old names, after all other finders have not."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if new_name(name) else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        new = new_name(module.__name__)
+        warnings.warn(f"{module.__name__} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+        sys.modules[module.__name__] = importlib.import_module(str(new))  # which the import statement then returns
+
+
+def find_moved_modules() -> None:
+    """Makes the old names importable."""
+    if not any(isinstance(finder, _MovedFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_MovedFinder())

@@ -1,0 +1,370 @@
+"""COCO JSON -> a YOLO folder.
+
+The format: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels from the top left corner;
+outlines are lists of x, y.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from yolo_lite.data.images import Size
+from yolo_lite.data.report import Problem, Report
+from yolo_lite.datasets.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
+from yolo_lite.datasets.convert.converted import (
+    ROTATED,
+    SPLITS,
+    ConvertedImage,
+    Placing,
+    box_row,
+    check_output,
+    check_pixels,
+    clipped_box,
+    numbers,
+    positive_size,
+    reaches_over,
+    turn_of,
+    turned_extent,
+    write_dataset,
+)
+from yolo_lite.datasets.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
+from yolo_lite.datasets.convert.frame import Frame, annotated_frame
+from yolo_lite.datasets.convert.outlines import agrees, outline_of
+from yolo_lite.datasets.yolo_folder import label_row
+
+LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
+CROWDS = "crowd regions left out"
+Crowd = Literal["keep", "drop"]
+
+
+def convert_coco(
+    json_path: str | Path | Mapping[str, str | Path],
+    out_dir: str | Path,
+    images: str | Path | None = None,
+    *,
+    placing: Placing = "link",
+    polygons: bool = True,
+    crowd: Crowd | None = None,
+    merge_names: bool = False,
+    progress: bool = False,
+) -> Report:
+    """Converts COCO annotations into a YOLO folder: images/, labels/, data.yaml.
+
+    Classes are the categories in the order of their ids, numbered from 0; a category that only groups others
+    (Roboflow's number 0) is dropped. An outline of several parts is joined into one line by seams without width, so
+    that its extent is that of all parts; of a mask (RLE) the bbox is written, and without a bbox it is left out. A
+    turned box (CVAT's ``attributes.rotation``) becomes its extent. Keypoints are dropped. A bad annotation is left
+    out and reported with its id. Where no image has the name that the file gives it, its last part is looked for. All
+    of it is counted.
+
+    Args:
+        json_path: one file, which becomes the split "train"; a folder with a file for each split; or a mapping of
+            train, val, test to files.
+        out_dir: a new or empty folder.
+        images: the folder that the JSON's file names start at; None looks at the usual places around the JSON file.
+        placing: "link" (hard links, or copies where the disk cannot link), "copy", or "none" (labels only).
+        polygons: write outlines where there are any; otherwise boxes only.
+        crowd: regions marked ``iscrowd`` stand for many objects. None leaves them out as a problem, "drop" as a note;
+            "keep" writes them as boxes, for tools that mark every mask in this way.
+        merge_names: several categories of one name become one class, instead of an error.
+        progress: a bar on stderr, where that is a terminal.
+    Returns:
+        What was written, and all problems.
+    Raises:
+        FileExistsError: out_dir is not empty. FileNotFoundError: no such file or folder.
+        DatasetError: not a COCO file, categories that contradict each other, a split of which no image can be used,
+            or not one annotation that can be.
+
+    Example::
+
+        report = convert_coco({"train": "train.json", "val": "val.json"}, "my-dataset", images="photos")
+    """
+    out_dir = Path(out_dir)
+    check_output(out_dir, placing)
+    if crowd is not None and crowd not in get_args(Crowd):
+        raise ValueError(f"crowd is {', '.join(get_args(Crowd))} or None, not {crowd!r}")
+    if images is not None and not Path(images).is_dir():
+        raise FileNotFoundError(f"{images}: there is no such folder of images")
+    files = {split: CocoFile.read(path) for split, path in _paths(json_path).items()}
+    problems: list[Problem] = []
+    names, index = classes_of(list(files.values()), merge_names, problems)
+    conversions = {
+        split: _Conversion(file, index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems)
+        for split, file in files.items()
+    }
+    found = {split: conversion.found() for split, conversion in conversions.items()}
+    splits = {split: conversion.images(found[split]) for split, conversion in conversions.items()}
+    problems += _repeated(found)
+    problems += _unnamed([each for pairs in found.values() for each in pairs], images)
+    annotated = sum(len(file.annotations) for file in files.values())
+    return write_dataset(out_dir, names, splits, problems, placing, progress, annotated)
+
+
+def _paths(given: str | Path | Mapping[str, str | Path]) -> dict[str, Path]:
+    """The annotation file of each split."""
+    if isinstance(given, str | Path):
+        path = Path(given)
+        return find_coco_files(path) if path.is_dir() else {"train": path}
+    if not given or set(given) - set(SPLITS):
+        raise ValueError(f"the splits are {', '.join(SPLITS)}, not {', '.join(map(repr, given)) or 'none at all'}")
+    return {split: Path(path) for split, path in given.items()}
+
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+
+class _Image(NamedTuple):
+    """An entry of the list of images, with what belongs to it."""
+
+    label: str  # what messages call it
+    name: str  # its file_name
+    size: Size | None  # as it is stated
+    annotations: list[dict[str, Any]]
+
+
+class _Conversion(NamedTuple):
+    """The conversion of one file; adds what is wrong to ``problems``."""
+
+    file: CocoFile
+    classes: Mapping[str, int]
+    polygons: bool
+    crowd: Crowd | None
+    placing: Placing
+    finder: ImageFinder
+    problems: list[Problem]
+
+    def found(self) -> list[tuple[_Image, Match | None]]:
+        """The images that the file lists, and where they are."""
+        for key, reason in self.file.malformed:
+            self._problem(f"{reason}; left out", IMAGES_OUT if key == "images" else LEFT_OUT)
+        if count := sum(_has_keypoints(annotation) for annotation in self.file.annotations):
+            self._note(f"keypoints of {count} annotations are dropped; their boxes are written", "keypoints dropped")
+        return [(image, self._found(image)) for image in self._listed()]
+
+    def images(self, found: Sequence[tuple[_Image, Match | None]]) -> Iterator[ConvertedImage]:
+        """One image after the other."""
+        by_chance = Counter(match.path for _, match in found if match)
+        named = {match.path for _, match in found if match and match.exact}
+        for image, match in found:
+            if match is None and self.placing != "none":
+                continue
+            if match and not match.exact and (by_chance[match.path] > 1):
+                others = "another image" if match.path in named else "several images"
+                self._leave_out(image, f"only {match.path} has the last part of its name, as {others} would have")
+                continue
+            if match and not match.exact:
+                message = f"{image.label}: found as {match.path}"
+                self._note(message, "images found by the last part of their name")
+            yield from self._converted(image, match)
+
+    def _converted(self, image: _Image, match: Match | None) -> Iterator[ConvertedImage]:
+        path = match.path if match else None
+        try:
+            frame, notes = annotated_frame(path, image.size, _extent(image.annotations), str(self.file.path))
+        except ValueError as reason:
+            self._leave_out(image, str(reason))
+            return
+        self.problems.extend(notes)
+        name = match.name if match else below(_without_query(image.name))
+        yield ConvertedImage(path, name, tuple(self._rows(image.annotations, frame)))
+
+    def _found(self, image: _Image) -> Match | None:
+        try:
+            match = self.finder.find(image.name)
+        except ValueError as reason:  # several
+            self._leave_out(image, f"{reason}; give the folder of the images")
+            return None
+        if match is None and self.placing != "none":
+            self._leave_out(image, f"no such file in {self.finder.places}; give the folder of the images")
+        return match
+
+    def _listed(self) -> list[_Image]:
+        """The images with their annotations. One that is listed several times counts once."""
+        grouped = self._by_image()
+        names: dict[str, dict[str, Size | None]] = defaultdict(dict)  # of each id: usually one
+        for entry in self.file.images:
+            key, name = id_key(entry.get("id")), _file_name(entry)
+            if key is not None and name:
+                names[key].setdefault(name, positive_size(entry.get("width"), entry.get("height")))
+        listed: dict[str, _Image] = {}
+        seen: set[str] = set()
+        for entry in self.file.images:
+            key, name = id_key(entry.get("id")), _file_name(entry)
+            repeated, label = key in seen, f"image {entry.get('id')!r} ({name})"
+            annotations = [] if key is None or repeated else grouped.pop(key, [])
+            size = positive_size(entry.get("width"), entry.get("height"))
+            image = _Image(label, name or "", size, annotations)
+            if key is None or not name:
+                self._leave_out(image, "it has no id" if key is None else "it has no file_name")
+                continue
+            seen.add(key)
+            if len(names[key]) > 1:
+                self._leave_out(image, f"its id belongs to {len(names[key])} images, so its annotations are unknown")
+            elif name not in listed:
+                listed[name] = image
+            elif size != listed[name].size:
+                self._leave_out(image, "it is listed before with another size")
+            else:
+                listed[name].annotations.extend(annotations)
+                self._note(f"{label}: listed more than once; taken together", "images listed more than once")
+        return list(listed.values())
+
+    def _by_image(self) -> dict[str, list[dict[str, Any]]]:
+        known = {id_key(entry.get("id")) for entry in self.file.images} - {None}
+        grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in self.file.annotations:
+            key = id_key(annotation.get("image_id"))
+            if key in known:
+                grouped[key].append(annotation)
+            else:
+                reason = f"there is no image {annotation.get('image_id')!r}"
+                self._problem(f"annotation {annotation.get('id')!r}: {reason}; left out", LEFT_OUT)
+        return grouped
+
+    def _leave_out(self, image: _Image, reason: str) -> None:
+        count = f" with its {len(image.annotations)} annotations" if image.annotations else ""
+        self._problem(f"{image.label}: {reason}; left out{count}", IMAGES_OUT)
+
+    def _problem(self, message: str, kind: str) -> None:
+        self.problems.append(Problem(str(self.file.path), None, message, kind))
+
+    def _note(self, message: str, kind: str) -> None:
+        self.problems.append(Problem(str(self.file.path), None, message, kind, note=True))
+
+    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[str]:
+        """The label rows of one image."""
+        for annotation in annotations:
+            label = f"annotation {annotation.get('id')!r}"
+            is_crowd = _is_set(annotation.get("iscrowd"))
+            if is_crowd and self.crowd != "keep":
+                keep = "" if self.crowd else ", which crowd='keep' (in a shell: --crowd keep) writes as a box"
+                message = f"{label}: a crowd{keep}; left out"
+                self.problems.append(Problem(str(self.file.path), None, message, CROWDS, note=self.crowd == "drop"))
+                continue
+            try:
+                row, note = _row(annotation, frame, self.classes, self.polygons and not is_crowd)
+            except ValueError as reason:
+                self._problem(f"{label}: {reason}; left out", LEFT_OUT)
+                continue
+            if angle := _rotation(annotation):
+                self._note(f"{label}: turned by {angle:g} degrees; the extent of the turned box is written", ROTATED)
+            if is_crowd or note:
+                self._note(f"{label}: {'a crowd; its box is written' if is_crowd else note}", "annotations changed")
+            yield row
+
+
+def _repeated(found: Mapping[str, Sequence[tuple[_Image, Match | None]]]) -> list[Problem]:
+    """A note for each picture that files of several splits list."""
+    splits: dict[Path, list[str]] = defaultdict(list)
+    for split, pairs in found.items():
+        for path in dict.fromkeys(match.path.resolve() for _, match in pairs if match):
+            splits[path].append(split)
+    kind = "images in several splits"
+    several = [(path, " and ".join(names)) for path, names in splits.items() if len(names) > 1]
+    return [
+        Problem(str(path), None, f"listed for {names}: written to each of them", kind, True) for path, names in several
+    ]
+
+
+def _unnamed(found: Sequence[tuple[_Image, Match | None]], folder: str | Path | None) -> list[Problem]:
+    """A note for each picture in the folder of the images, or beside those that were found, that no file names."""
+    used = {match.path.resolve() for _, match in found if match}
+    lost = {folded(reading.name) for image, match in found if not match for reading in readings(image.name)}
+    indices = [ImageIndex(place, deep=False) for place in sorted({match.path.parent for _, match in found if match})]
+    if folder is not None:
+        indices = [ImageIndex(Path(folder))]
+    paths = [path for index in indices for path in index.files]
+    kind, message = "images that no annotation file lists", "no annotation file lists it; not converted"
+    left = [path for path in paths if path.resolve() not in used and folded(path.name) not in lost]
+    return [Problem(str(path), None, message, kind, note=True) for path in left]
+
+
+def _file_name(entry: Mapping[str, Any]) -> str | None:
+    """The name of an image; LVIS gives its address alone."""
+    name = entry.get("file_name") or entry.get("coco_url")
+    return str(name) if name else None
+
+
+def _without_query(name: str) -> str:
+    """The name of an image that is not at hand: as it is written, or the file that an address leads to."""
+    return str(readings(name)[0]) if "?" in name and readings(name) else name
+
+
+def _has_keypoints(annotation: Mapping[str, Any]) -> bool:
+    """Whether there are any; COCO writes zeros where none is visible."""
+    keypoints = annotation.get("keypoints")
+    return isinstance(keypoints, list) and any(keypoints)
+
+
+def _is_set(flag: Any) -> bool:
+    """Whether a flag is raised: 1, true, or either of them as text."""
+    return str(flag).strip().lower() in ("1", "1.0", "true")
+
+
+def _extent(annotations: list[dict[str, Any]]) -> tuple[float, float]:
+    """How far to the right and down the boxes reach, in pixels; 0 without any."""
+    corners = [np.zeros(4)]
+    for annotation in annotations:
+        try:
+            box = _box(annotation)
+        except ValueError:  # reported where it is left out
+            continue
+        if box is not None:
+            corners.append(box)
+    return tuple(np.max(corners, axis=0)[2:].tolist())
+
+
+# ---- annotations ----------------------------------------------------------------------------------------------------
+
+
+def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> tuple[str, str]:
+    """One annotation as a label row, and what was done to it ('' = nothing worth a word)."""
+    category, size = annotation.get("category_id"), frame.size
+    cls = classes.get(id_key(category) or "")
+    if cls is None:
+        raise ValueError(f"there is no category {category!r}")
+    box = _box(annotation)
+    outline, note = outline_of(annotation.get("segmentation"), size)
+    if box is None and outline is None:
+        reason = note.removesuffix("; its box is written").removesuffix("; the box is written")
+        raise ValueError(f"it has no bbox, and {reason}" if reason else "it has neither a bbox nor an outline")
+    if box is None:
+        box = np.concatenate([outline.min(0), outline.max(0)])
+        check_pixels(box)
+    inside = clipped_box(box, size)
+    if reaches_over(box, size):
+        note = note or "it reached over the border; clipped to the image"
+    if outline is not None and not agrees(inside, outline):
+        (left, top), (right, bottom) = outline.min(0), outline.max(0)
+        spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
+        given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
+        outline, note = None, f"its outline goes {spans}, its box {given}; the box is written"
+    if outline is None or not polygons:
+        return box_row(cls, inside, frame), note if polygons else ""
+    return label_row(cls, frame.shares(outline).ravel()), note
+
+
+def _rotation(annotation: dict[str, Any]) -> float:
+    """The angle in degrees by which a box is turned about its centre, as CVAT exports it; 0 for one that is not.
+
+    An annotation with an outline or a mask has the box of these already.
+    """
+    attributes = annotation.get("attributes")
+    if not isinstance(attributes, dict) or not annotation.get("bbox") or annotation.get("segmentation"):
+        return 0.0
+    return turn_of(attributes.get("rotation"))
+
+
+def _box(annotation: dict[str, Any]) -> np.ndarray | None:
+    """(4,) xyxy pixels, of a turned box its extent; None where there is none."""
+    if not annotation.get("bbox"):
+        return None
+    xywh = numbers(annotation["bbox"], "bbox")
+    if len(xywh) != 4:
+        raise ValueError(f"bbox {annotation['bbox']!r} is not x, y, width, height")
+    check_pixels(xywh)
+    xyxy = np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
+    return turned_extent(xyxy, _rotation(annotation))

@@ -1,0 +1,1 @@
+"""Image files with label files beside them: found, named, checked and reported."""
