@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.checkpoints.official_files import SPEC
 from yolo_lite.checkpoints.own import load, save
 from yolo_lite.model.names import class_order, match_names
 from yolo_lite.model.yolo import create_model
-
-from .official_files import SPEC
 
 NAMES = ("cat", "dog", "bird")
 

@@ -10,11 +10,10 @@ import torch
 import yaml
 from torch import nn
 
+from tests.checkpoints.official_files import SPEC
 from yolo_lite.model.registry import known_layers, register_layer
 from yolo_lite.model.spec import SpecError, read_names
 from yolo_lite.model.yolo import create_model
-
-from .official_files import SPEC
 
 
 def changed(part: str, row: int, value: Any) -> dict[str, Any]:
