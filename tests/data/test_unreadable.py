@@ -182,7 +182,7 @@ def test_a_machine_without_room_is_not_the_files_fault(folder, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_not_the_images_fault(folder, tmp_path, monkeypatch):
     dataset = YoloDataset(folder, 64, augment=True, cache="disk", cache_dir=tmp_path / "cache")
 
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("yolo_lite.data.cache.atomic_write", full)
