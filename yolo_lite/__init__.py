@@ -23,8 +23,10 @@ from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import anchor_fit, suggest_anchors
+from yolo_lite.loss.criterion import AssignedPredictions, Criterion
 from yolo_lite.loss.loss import ComputeLoss, LossParts
 from yolo_lite.loss.targets import Assignment, build_targets
+from yolo_lite.model.protocol import Detector
 from yolo_lite.model.registry import register_layer
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.overlap_gradients import iou_gradient
@@ -34,12 +36,15 @@ from yolo_lite.train.trainer import StepState, Trainer
 __version__ = "0.2.0"
 
 __all__ = [
+    "AssignedPredictions",
     "Assignment",
     "Batch",
     "CheckpointError",
     "ComputeLoss",
+    "Criterion",
     "DatasetError",
     "Detections",
+    "Detector",
     "Geometry",
     "Hyperparameters",
     "Letterboxed",

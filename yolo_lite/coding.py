@@ -83,3 +83,21 @@ def decode_level(raw: Tensor, anchors: Tensor, stride: float | Tensor) -> Tensor
     cells = torch.stack((x, y), -1)  # (H, W, 2)
     centre, size = _centre_and_size(s, anchors.to(s)[:, None, None])  # each (N, A, H, W, 2)
     return torch.cat(((centre + cells) * stride, size, s[..., 4:]), -1).flatten(1, 3)  # (N, A * H * W, 5 + C)
+
+
+def prediction_cells(shapes: Sequence[Sequence[int]]) -> Tensor:
+    """Where each prediction of an image is, in the order of ``decode``.
+
+    Args:
+        shapes: (A, H, W) of each level.
+    Returns:
+        (n, 4) int64 with n = sum of A * H * W: level, anchor, row, column.
+
+    >>> prediction_cells([(1, 1, 2), (1, 1, 1)]).tolist()
+    [[0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
+    """
+    levels = [
+        torch.cartesian_prod(torch.tensor([level]), *(torch.arange(size) for size in shape))  # (A * H * W, 4)
+        for level, shape in enumerate(shapes)
+    ]
+    return torch.cat(levels)

@@ -29,8 +29,9 @@ from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
-from yolo_lite.detect.inference import Detector, inference, input_size, network_input
+from yolo_lite.detect.inference import inference, input_size, network_input
 from yolo_lite.detect.matching import match_detections
+from yolo_lite.model.protocol import Detector
 
 SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
 

@@ -5,29 +5,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from yolo_lite.model.protocol import Detector
+
 DEFAULT_SIZE = 640  # pixels, the reference's
-
-
-class Detector(Protocol):
-    """All that predict and evaluate ask of a model: any generation of YOLO, and any module of your own, will do."""
-
-    names: tuple[str, ...]  # of the classes
-    num_classes: int
-    strides: Any  # (L,) pixels per cell of each level; numbers or a tensor
-
-    def __call__(self, images: Tensor) -> Any:
-        """(N, 3, H, W) in [0, 1] -> raw maps, of whatever kind ``decode`` takes."""
-        ...
-
-    def decode(self, maps: Any) -> Tensor:
-        """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, objectness, class scores."""
-        ...
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m matches of a level.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -12,8 +14,9 @@ from torch import Tensor, nn
 
 from yolo_lite._moved import moved_name
 from yolo_lite.boxes import IOU_KINDS, IouKind, bbox_iou
-from yolo_lite.coding import decode_matches
+from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.focal import FocalKind, binary_loss, smooth_targets
 from yolo_lite.loss.targets import Assignment, build_targets, sent
 
@@ -25,7 +28,7 @@ BALANCE = (4.0, 1.0, 0.25, 0.06, 0.02)
 
 
 class LossParts(NamedTuple):
-    """One loss, taken apart; every field a scalar that carries gradient."""
+    """One loss, taken apart; every field a scalar that carries gradient. In ``assign``: (N, n), of each prediction."""
 
     total: Tensor  # (box + obj + cls) * batch size
     box: Tensor  # hyp.box * sum over levels of mean(1 - overlap)
@@ -43,6 +46,9 @@ class LevelLoss(NamedTuple):
     overlap: Tensor  # (m,) overlap of each matched prediction with its object, carries gradient
     objectness: Tensor  # (N, A, H, W) what every cell's objectness is trained towards, no gradient
     obj_mean: Tensor  # mean BCE over all cells before balance and gain
+    obj_bce: Tensor  # (N, A, H, W) of which that is the mean
+    cls_bce: Tensor  # (m, C) before gain; (0, 1) with one class
+    divisor: Tensor | float  # what sums over matches were divided by
 
 
 def add_levels(levels: Sequence[LevelLoss], batch_size: int) -> LossParts:
@@ -53,32 +59,49 @@ def add_levels(levels: Sequence[LevelLoss], batch_size: int) -> LossParts:
     return LossParts((box + obj + cls) * batch_size, box, obj, cls)
 
 
+def cell_index(matches: Assignment, shape: Sequence[int]) -> Tensor:
+    """(m,) int64: the place of each match's prediction in a level's (N, A, H, W), flattened."""
+    _, num_anchors, rows, cols = shape
+    return ((matches.image * num_anchors + matches.anchor) * rows + matches.row) * cols + matches.col
+
+
+def deciding_matches(
+    shape: Sequence[int], matches: Assignment, overlap: Tensor, collisions: Collisions = "last"
+) -> Tensor:
+    """Which match sets the objectness target of each prediction, as several objects may be matched to one.
+
+    "last": the last one in the reference's order; "best": the one with the largest overlap. Both are the same on every
+    run and device: they are maxima, not races between writes.
+
+    Args:
+        shape: (N, A, H, W). overlap: (m,).
+    Returns:
+        (N, A, H, W) int64, an index into the matches; -1 where nothing is matched.
+    """
+    if collisions not in get_args(Collisions):
+        raise ValueError(f"unknown answer to collisions {collisions!r}: choose 'last' or 'best'")
+    rank = torch.arange(len(overlap), device=overlap.device)  # (m,) of several on one prediction, the highest decides
+    order = overlap.argsort(stable=True) if collisions == "best" else rank
+    none = rank.new_full((math.prod(shape),), -1)
+    highest = none.scatter_reduce(0, cell_index(matches, shape)[order], rank, "amax")  # (N * A * H * W,)
+    return torch.cat((order, order.new_tensor([-1])))[highest].view(*shape)  # index -1 finds the -1 at the end
+
+
 def objectness_targets(
     shape: Sequence[int], matches: Assignment, overlap: Tensor, collisions: Collisions = "last"
 ) -> Tensor:
-    """Each matched cell shall say how well its box fits; all others 0.
+    """What the objectness of each prediction is trained towards: how well its box fits; 0 without a match.
 
-    Several objects may claim one (image, anchor, cell). "last" gives the cell to the last match in the reference's
-    order, "best" to the one with the largest overlap. Both answers are the same on every run and device: they are
-    maxima, not races between writes.
+    YOLOv5: ``tobj``. Where several objects are matched to one prediction, see ``deciding_matches``.
 
     Args:
         shape: (N, A, H, W). overlap: (m,), taken as 0 where negative.
     Returns:
         (N, A, H, W), no gradient.
     """
-    _, num_anchors, rows, cols = shape
     overlap = overlap.detach().clamp(min=0)
-    cell = ((matches.image * num_anchors + matches.anchor) * rows + matches.row) * cols + matches.col  # (m,)
-    targets = overlap.new_zeros(shape).flatten()
-    if collisions == "best":
-        return targets.scatter_reduce(0, cell, overlap, "amax").view(*shape)
-    if collisions != "last":
-        raise ValueError(f"unknown answer to collisions {collisions!r}: choose 'last' or 'best'")
-    place = torch.arange(len(cell), device=cell.device)
-    last = torch.full_like(targets, -1, dtype=torch.long).scatter_reduce(0, cell, place, "amax")  # -1: no match
-    padded = torch.cat((overlap, overlap.new_zeros(1)))  # index -1 finds the zero at the end
-    return padded[last].view(*shape)
+    padded = torch.cat((overlap, overlap.new_zeros(1)))  # index -1, no match, finds the zero at the end
+    return padded[deciding_matches(shape, matches, overlap, collisions)]
 
 
 class ComputeLoss(nn.Module):
@@ -99,6 +122,8 @@ class ComputeLoss(nn.Module):
     >>> [round(part.item(), 4) for part in parts]
     [3.1501, 0.0309, 2.7726, 0.3466]
     """
+
+    balance: Tensor  # (L,), a buffer
 
     def __init__(
         self,
@@ -152,19 +177,74 @@ class ComputeLoss(nn.Module):
 
     def levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
         """The contribution of each level, before they are added up."""
+        levels = self._levels(maps, targets)
+        if self.autobalance and self.training:
+            self._rebalance(self.over_processes(torch.stack([level.obj_mean.detach() for level in levels])))
+        return levels
+
+    def assign(self, maps: Sequence[Tensor], targets: Tensor) -> AssignedPredictions:
+        """What this loss asks of every prediction, and what each costs: the terms of ``levels``, not added up.
+
+        No prediction is ignored. Changes nothing: autobalance takes no step.
+
+        Args:
+            maps, targets: as for the loss itself.
+
+        >>> loss = ComputeLoss(torch.tensor([[[10.0, 13], [16, 30], [33, 23]]]), [8], 2)
+        >>> maps, targets = [torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.4]])
+        >>> assigned = loss.assign(maps, targets)
+        >>> assigned.role.sum().item(), len(assigned.matches.prediction)  # one cell is its object's own and "right" one
+        (9, 15)
+        >>> torch.allclose(assigned.losses.total.sum(), loss(maps, targets).total)
+        True
+        """
+        levels = self._levels(maps, targets)
+        shapes = [level.objectness.shape for level in levels]  # (N, A, H, W) each
+        starts = [0, *accumulate(math.prod(shape[1:]) for shape in shapes)]  # of each level among the n predictions
+        matches = PredictionMatches(
+            torch.cat([level.matches.image for level in levels]),
+            torch.cat(
+                [
+                    start + cell_index(level.matches, shape) % math.prod(shape[1:])
+                    for level, shape, start in zip(levels, shapes, starts, strict=False)
+                ]
+            ),
+            torch.cat([level.matches.target for level in levels]),
+        )
+        target = torch.cat([self._objects(level) for level in levels], 1)  # (N, n)
+        role = torch.where(target >= 0, POSITIVE, NEGATIVE).to(torch.int8)
+        terms = [self._prediction_losses(*level) for level in zip(levels, self.balance, strict=True)]
+        box, obj, cls = (torch.cat(term, 1) for term in zip(*terms, strict=True))  # (N, n) each
+        losses = LossParts((box + obj + cls) * len(box), box, obj, cls)
+        cells = prediction_cells([shape[1:] for shape in shapes]).to(target.device)
+        return AssignedPredictions(role, target, losses, matches, cells)
+
+    def _objects(self, level: LevelLoss) -> Tensor:
+        """(N, A * H * W) int64: the row of targets that sets each prediction's objectness target, -1 for none."""
+        matches = level.matches
+        deciding = deciding_matches(level.objectness.shape, matches, level.overlap, self.collisions)
+        return torch.cat((matches.target, matches.target.new_tensor([-1])))[deciding].flatten(1)
+
+    def _prediction_losses(self, level: LevelLoss, balance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Box, objectness and class loss of each prediction of a level, (N, A * H * W) each."""
+        hyp, cell = self.hyp, cell_index(level.matches, level.objectness.shape)  # (m,)
+        obj = hyp.obj * balance * (level.obj_bce / level.obj_bce.numel())  # (N, A, H, W)
+        box = hyp.box / level.divisor * (1 - level.overlap)  # (m,)
+        cls = hyp.cls / (level.divisor * self.num_classes) * level.cls_bce.sum(1)  # (m,), or none with one class
+        box, cls = (torch.zeros_like(obj).flatten().index_add(0, cell[: len(each)], each) for each in (box, cls))
+        return box.view_as(obj).flatten(1), obj.flatten(1), cls.view_as(obj).flatten(1)
+
+    def _levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
             self.to(maps[0].device)
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
         assignments = build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
         counts = self._counts(assignments, maps[0])
-        levels = [
+        return [
             self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance, count)
             for raw, matches, balance, count in zip(maps, assignments, self.balance, counts, strict=True)
         ]
-        if self.autobalance and self.training:
-            self._rebalance(self.over_processes(torch.stack([level.obj_mean.detach() for level in levels])))
-        return levels
 
     def level(self, raw: Tensor, matches: Assignment, balance: Tensor | float, count: Tensor | float) -> LevelLoss:
         """One level: raw (N, A, H, W, 5 + C). count: what sums over matches are divided by, mostly m."""
@@ -172,19 +252,23 @@ class ComputeLoss(nn.Module):
         matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
         objectness = objectness_targets(raw.shape[:4], matches, overlap, self.collisions)  # (N, A, H, W)
-        obj_mean = binary_loss(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal).mean()
+        obj_bce = binary_loss(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
+        cls_bce = self._class_bce(matched[:, 5:], matches.cls)  # (m, C)
 
         box = (1 - overlap).sum() / count
-        cls = matched[:0].sum()  # 0 that carries gradient
-        if self.num_classes > 1:  # one class: objectness says it all
-            positive, negative = smooth_targets(hyp.label_smoothing)
-            wanted = torch.full_like(matched[:, 5:], negative)  # (m, C)
-            wanted.scatter_(1, matches.cls[:, None], positive)
-            cls = binary_loss(matched[:, 5:], wanted, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
-            cls = cls.sum() / (count * self.num_classes)
-        return LevelLoss(
-            hyp.box * box, hyp.obj * balance * obj_mean, hyp.cls * cls, matches, overlap, objectness, obj_mean
-        )
+        obj_mean = obj_bce.mean()
+        cls = cls_bce.sum() / (count * self.num_classes)
+        parts = hyp.box * box, hyp.obj * balance * obj_mean, hyp.cls * cls
+        return LevelLoss(*parts, matches, overlap, objectness, obj_mean, obj_bce, cls_bce, count)
+
+    def _class_bce(self, logits: Tensor, cls: Tensor) -> Tensor:
+        """(m, C) logits and (m,) classes -> (m, C); (0, 1) for one class, as objectness says it all."""
+        if self.num_classes == 1:
+            return logits[:0]  # whose sum is 0 and carries gradient
+        hyp = self.hyp
+        positive, negative = smooth_targets(hyp.label_smoothing)
+        class_targets = torch.full_like(logits, negative).scatter_(1, cls[:, None], positive)  # (m, C)
+        return binary_loss(logits, class_targets, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
 
     def _counts(self, assignments: Sequence[Assignment], raw: Tensor) -> Tensor:
         """(L,) what each level's sums over matches are divided by: its number of matches.
