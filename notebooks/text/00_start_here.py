@@ -256,7 +256,7 @@ row(*(show_bars(dict(zip(strides, (getattr(level, name) for level in levels))), 
 
 # %%
 before.total.backward()
-weights = {str(layer.index): list(layer.parameters()) for layer in model.layers}
+weights = {str(k): list(layer.parameters()) for k, layer in enumerate(model.layers)}
 norms = {name: torch.nn.utils.get_total_norm([w.grad for w in ws]) for name, ws in weights.items() if ws}
 print(f"length of the gradient: layer 0 {approx(norms['0'])}, layer 24 {approx(norms['24'])}")
 assert norms["0"] > 5 * norms["24"]

@@ -44,8 +44,8 @@ def test_layers_are_the_recorded_ones(name: str, facts: dict) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == recorded["parameters"]
     assert len(model.layers) == recorded["layers"]
     assert list(model.strides) == recorded["stride"]
-    assert [layer.kind for layer in model.layers] == recorded["types"]
-    assert [layer.inputs for layer in model.layers] == [absolute(*pair) for pair in enumerate(recorded["from_"])]
+    assert [row.kind for row in model.rows] == recorded["types"]
+    assert [row.inputs for row in model.rows] == [absolute(*pair) for pair in enumerate(recorded["from_"])]
     assert [sum(p.numel() for p in layer.parameters()) for layer in model.layers] == recorded["layer_parameters"]
 
 
@@ -106,20 +106,20 @@ def test_forward_runs_through_forward_layers(nano: Yolo) -> None:
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         outputs = dict(enumerate(output for _, output in nano.forward_layers(images)))
-        for layer in nano.layers[:-1]:  # each layer again, from the recorded outputs of the layers that it names
-            inputs = [images if source == -1 else outputs[source] for source in layer.inputs]
-            assert torch.equal(layer(inputs if layer.takes_list else inputs[0]), outputs[layer.index])
+        for row in nano.rows[:-1]:  # each layer again, from the recorded outputs of the layers that its row names
+            inputs = [images if source == -1 else outputs[source] for source in row.inputs]
+            assert torch.equal(nano.layers[row.index](inputs if row.takes_list else inputs[0]), outputs[row.index])
         assert all(torch.equal(a, b) for a, b in zip(nano(images), outputs[24], strict=True))
 
 
 def test_only_what_later_layers_read_is_kept(nano: Yolo) -> None:
     alive: dict[int, weakref.ref] = {}
     with torch.no_grad():
-        for layer, output in nano.forward_layers(torch.zeros(1, 3, 64, 64)):
-            if layer.index < 24:
-                alive[layer.index] = weakref.ref(output)
+        for row, output in nano.forward_layers(torch.zeros(1, 3, 64, 64)):
+            if row.index < 24:
+                alive[row.index] = weakref.ref(output)
             del output
-            if layer.index == 13:
+            if row.index == 13:
                 kept = [index for index, reference in alive.items() if reference() is not None]
     assert kept == [4, 10, 13]  # 4 for layer 16, 10 for layer 22; 6 was last read by layer 12
 

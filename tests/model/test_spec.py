@@ -183,9 +183,14 @@ def test_the_registry_guards_its_names() -> None:
     with pytest.raises(ValueError, match="takes"):
         register_layer("Mine", takes="out")
 
+
+def test_modules_are_left_as_they_are_and_described_by_the_rows() -> None:
     @register_layer("Labelled", takes="none")
     class Labelled(nn.Identity):
-        index = 7
+        index, kind = 7, "mine"
 
-    with pytest.raises(SpecError, match="has an attribute 'index'"):
-        create_model(changed("backbone", 2, [-1, 1, "Labelled", []]))
+    model = create_model(changed("backbone", 2, [-1, 1, "Labelled", []]))
+    assert (model.layers[2].index, model.layers[2].kind) == (7, "mine")
+    assert (model.rows[2].index, model.rows[2].kind, model.rows[2].inputs) == (2, "Labelled", (1,))
+    names = {"index", "inputs", "kind", "arguments", "takes_list"}
+    assert [row.index for row in model.rows if names & vars(model.layers[row.index]).keys()] == []

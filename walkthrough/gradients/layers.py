@@ -122,16 +122,15 @@ def _run(model: nn.Module, images: Tensor, parameters: dict[str, Tensor]) -> lis
 def layers_of(model: nn.Module) -> dict[str, list[str]]:
     """The names of the parameters of each layer that has any.
 
-    A Yolo has layers, named by index and kind; of any other module they are its named children, of a module around
+    A Yolo has layers, which its rows name by index and kind; of any other module they are its named children, of a module around
     a single other one (DataParallel, a compiled model) that one's.
 
     >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
     {'0 Linear': ['0.weight', '0.bias']}
     """
     prefix, inner = "", model
-    layers = getattr(model, "layers", None)
-    if isinstance(layers, nn.ModuleList) and all(hasattr(layer, "kind") for layer in layers):
-        places = {f"layers.{k}.": f"{layer.index} {layer.kind}" for k, layer in enumerate(layers)}
+    if isinstance(getattr(model, "layers", None), nn.ModuleList) and hasattr(model, "rows"):
+        places = {f"layers.{row.index}.": f"{row.index} {row.kind}" for row in model.rows}
     else:
         while only := _only_child(inner):
             prefix, inner = f"{prefix}{only[0]}.", only[1]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from yolo_lite.model.spec import Row
+
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
 
@@ -20,11 +22,12 @@ class LayeredModel(Protocol):
     """What ``summarise`` asks of a model: a ``Yolo``, for example."""
 
     channels: int
+    layers: nn.ModuleList
 
     @property
     def anchors(self) -> Tensor: ...
 
-    def forward_layers(self, images: Tensor) -> Iterator[tuple[Any, Tensor | list[Tensor]]]: ...
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]: ...
 
 
 class LayerSummary(NamedTuple):
@@ -84,19 +87,16 @@ def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Sum
     shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
     rows, counted = [], 0
     with torch.no_grad(), flop_counter() as counter:
-        for layer, output in probe.forward_layers(image):
-            shapes[layer.index] = _shapes(output)
+        for row, output in probe.forward_layers(image):
+            shapes[row.index] = _shapes(output)
             total = counter.get_total_flops()
             rows.append(
                 LayerSummary(
-                    layer.index,
-                    layer.inputs,
-                    layer.kind,
-                    layer.arguments,
-                    _count(layer),
-                    tuple(shape for source in layer.inputs for shape in shapes[source]),
-                    shapes[layer.index],
-                    total - counted,
+                    *(row.index, row.inputs, row.kind, row.arguments),
+                    parameters=_count(probe.layers[row.index]),
+                    input_shapes=tuple(shape for source in row.inputs for shape in shapes[source]),
+                    output_shapes=shapes[row.index],
+                    flops=total - counted,
                 )
             )
             counted = total

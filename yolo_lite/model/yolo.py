@@ -42,8 +42,8 @@ class Yolo(nn.Module):
     """A network built from a spec. Make one with ``create_model``.
 
     Attributes:
-        layers: one module per row, each with ``.index``, ``.inputs`` (indices; -1 is the image), ``.kind`` (its name)
-            and ``.arguments``.
+        layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is
+            the image), kind (its name), arguments.
         strides: L, pixels per cell of each level. anchors: (L, A, 2) pixels, a buffer.
         names: one per class. num_classes: C. channels: of the image, mostly 3.
         spec: the rows it was built from, as a dict that ``create_model`` takes again.
@@ -56,11 +56,12 @@ class Yolo(nn.Module):
         self.channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
         self.names = read_names(names, self.num_classes)
         self.metadata: dict[str, Any] = {}
-        rows = read_rows(spec, where)
-        self.layers, self.strides = _build_layers(rows, spec, self.num_classes, self.channels, where)
+        *rows, detect = read_rows(spec, where)
+        self.rows = (*rows, detect._replace(arguments=()))  # classes and anchors are given apart from the rows
+        self.layers, self.strides = _build_layers(self.rows, spec, self.num_classes, self.channels, where)
         if "activation" in spec:
             _replace_activations(self.layers, read_activation(spec["activation"], where))
-        self._last_use = {source: layer.index for layer in self.layers for source in layer.inputs}
+        self._last_use = {source: row.index for row in self.rows for source in row.inputs}
         self.spec = {**spec, "nc": self.num_classes, "ch": self.channels, "anchors": self.anchors.flatten(1).tolist()}
 
     @property
@@ -91,13 +92,13 @@ class Yolo(nn.Module):
             pass
         return output
 
-    def forward_layers(self, images: Tensor) -> Iterator[tuple[nn.Module, Tensor | list[Tensor]]]:
-        """The same pass, one layer at a time: yields each layer and what it made. ``forward`` runs through this.
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]:
+        """The same pass, one layer at a time: yields its row and its output. ``forward`` runs through this.
 
         >>> model = create_model("yolov5n")
-        >>> for layer, output in model.forward_layers(torch.zeros(1, 3, 64, 64)):
-        ...     if layer.kind == "Concat":
-        ...         print(layer.index, layer.inputs, tuple(output.shape))
+        >>> for row, output in model.forward_layers(torch.zeros(1, 3, 64, 64)):
+        ...     if row.kind == "Concat":
+        ...         print(row.index, row.inputs, tuple(output.shape))
         12 (11, 6) (1, 256, 4, 4)
         16 (15, 4) (1, 128, 8, 8)
         19 (18, 14) (1, 128, 4, 4)
@@ -105,14 +106,14 @@ class Yolo(nn.Module):
         """
         self.check_images(images)
         kept: dict[int, Tensor] = {IMAGE: images}
-        for layer in self.layers:
-            inputs = [kept[source] for source in layer.inputs]
-            output = layer(inputs if layer.takes_list else inputs[0])
-            kept[layer.index] = output
-            for index in [index for index in kept if self._last_use.get(index, -1) <= layer.index]:
+        for row, layer in zip(self.rows, self.layers, strict=True):
+            inputs = [kept[source] for source in row.inputs]
+            output = layer(inputs if row.takes_list else inputs[0])
+            kept[row.index] = output
+            for index in [index for index in kept if self._last_use.get(index, -1) <= row.index]:
                 del kept[index]  # no later layer reads it
             del inputs
-            yield layer, output
+            yield row, output
 
     def check_images(self, images: Tensor) -> None:
         """Raises a ValueError, in one sentence, for images that the network cannot take."""
@@ -219,19 +220,17 @@ def _build_layers(
     layers = nn.ModuleList()
     for row in rows[:-1]:
         inputs = [outputs[source] for source in row.inputs]
-        layer = _labelled(_build(row, [feature.shape[1] for feature in inputs]), row)
+        layer = _build(row, [feature.shape[1] for feature in inputs])
         outputs[row.index] = _traced(layer, inputs, row)
         layers.append(layer)
 
     features = [outputs[source] for source in rows[-1].inputs]
     strides = tuple(_stride(feature, rows[-1]) for feature in features)
-    detect_row = rows[-1]._replace(arguments=())
     anchors = spec.get("anchors")
     if anchors is None:
         raise SpecError(f"{where}: no anchors: give a list of sizes per level, or how many anchors a level has")
     anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
-    head = Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features])
-    layers.append(_labelled(head, detect_row))
+    layers.append(Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features]))
     return layers, strides
 
 
@@ -253,15 +252,6 @@ def _build(row: Row, in_channels: list[int]) -> nn.Module:
         arguments = ", ".join(map(str, row.arguments))
         raise SpecError(f"{row.where}: cannot be built with the arguments ({arguments}): {error}") from error
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _labelled(layer: nn.Module, row: Row) -> nn.Module:
-    labels = {"index": row.index, "inputs": row.inputs, "kind": row.kind}
-    for name, value in {**labels, "arguments": row.arguments, "takes_list": row.takes_list}.items():
-        if hasattr(layer, name):
-            raise SpecError(f"{row.where}: its class has an attribute {name!r}, which the network needs: rename it")
-        setattr(layer, name, value)
-    return layer
 
 
 def _traced(layer: nn.Module, inputs: list[Tensor], row: Row) -> Tensor:
