@@ -3,7 +3,7 @@
 # make test-portable   notebooks, and tests that compare floats, under three instruction sets, with one and two threads
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
 # make site    the notebooks and the API reference as pages for a browser, in build/site
-# make lint    style alone;  make sizes   lines of code, chapter by chapter;  make clean   remove .venv and caches
+# make lint    style, types and the page alone;  make sizes   lines of code, chapter by chapter;  make clean   remove .venv and caches
 # The same in plain commands, for machines without make: README.md.
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -16,7 +16,7 @@ NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-notebooks test-portable test-without-avx lint sizes notebooks site clean
+.PHONY: lab test test-tools test-library test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -31,10 +31,7 @@ test-tools: $(STAMP)
 test-library: $(STAMP)
 	$(BIN)/python -m pytest tests yolo_lite --ignore=tests/browser --ignore=tests/walkthrough
 
-test-sizes: $(STAMP)
-	$(BIN)/python -m tests.house.sizes
-
-notebooks: $(STAMP)
+test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 
 test-portable: $(STAMP)
@@ -46,6 +43,13 @@ test-without-avx: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	@$(MAKE) --no-print-directory lint-page
+
+lint-page:  # the checks of the page's JavaScript
+
+sizes: $(STAMP)
+	@$(BIN)/python -m tests.house.sizes
 
 notebooks: $(STAMP)
 	$(BIN)/python notebooks/refresh.py
@@ -55,7 +59,7 @@ site: $(STAMP)
 	@echo "Open build/site/index.html in a browser."
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is newer than both files once everything they ask for is installed: the second time costs nothing.
