@@ -8,6 +8,7 @@ downwards), a Chart or a Table. Everything is frozen and plain: numbers, words, 
 import base64
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from walkthrough.images import to_numpy
 
 Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
 Rows = tuple[tuple[float, ...], ...]
+# What makes a Scene a PNG. The painters know scenes, a scene knows of them this name alone: it is pure data, and
+# matplotlib is loaded with the first picture.
+PAINTER = "walkthrough.render.matplotlib:render_png"
 
 
 def table_of(values: Any, columns: int, what: str) -> Rows:
@@ -301,18 +305,14 @@ class Scene:
 
     def png(self, theme: str = "any", width: int = 880) -> bytes:
         """The scene as a PNG, width pixels wide at most on the page (the file has more where that stays small)."""
-        from walkthrough.render.matplotlib import render_png
-
-        return render_png(self, theme, width).data
+        return resolve_name(PAINTER)(self, theme, width).data
 
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the scene as a PNG file."""
         Path(path).write_bytes(self.png(theme, width))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        from walkthrough.render.matplotlib import render_png
-
-        drawn = render_png(self)
+        drawn = resolve_name(PAINTER)(self)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(drawn.data).decode()}
         return data, {"image/png": {"width": drawn.width, "height": drawn.height}}
 

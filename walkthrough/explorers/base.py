@@ -5,13 +5,15 @@ compute(state) -> result, pure, calling yolo_lite; and scene(result) -> Scene. I
 browser to be used from Python: w.anchor_t = 2 computes at once, w.result is what came out.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from inspect import getattr_static, signature
 from textwrap import wrap
 from typing import Any, ClassVar
 
 from walkthrough.explorers.controls import Control, checked, controls_of
+from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
+from walkthrough.render.page import PageState
 from walkthrough.scene import Scene, Table
 
 LINE = 110  # characters of a sentence that stands in place of a picture
@@ -216,7 +218,7 @@ class Explorer:
     def refresh(self) -> None:
         """Draw again on the page, if there is one."""
         if self._live is not None:
-            self._live.show(self)
+            self._live.show()
 
     @property
     def widget(self) -> Any:
@@ -227,9 +229,45 @@ class Explorer:
             self._live = Live(self)
         return self._live
 
+    def page_state(self) -> PageState:
+        """What is on the page besides the scene: see walkthrough.render.page."""
+        controls, is_refused = used_controls(self.state), bool(self.__dict__.get("_refused"))
+        return {
+            "title": self.title or type(self).__name__,
+            "controls": [] if is_refused else [control_on_page(n, c, self.state) for n, c in controls.items()],
+            "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
+            "actions": [] if is_refused else [asdict(action) for action in self.actions],
+            "uploads": self.uploads and not is_refused,
+            "message": self.message,
+            "words": self.words() if self.result is not None else "",
+            "code": self.as_code(),
+        }
+
+    def page_scene(self) -> Scene:
+        """The picture; without panels where there is no result."""
+        return self.as_scene() if self.result is not None else Scene(())
+
+    def page_draft(self) -> Scene | None:
+        """What is shown at once where the picture takes long; None where it does not."""
+        return self.draft(self.result) if self.result is not None else None
+
+    def page_moved(self, values: Mapping[str, Any]) -> None:
+        """The reader changed controls on the page."""
+        if changed := moved_settings(values, self.state):
+            self.set(**changed)
+
+    def page_pressed(self, method: str) -> None:
+        """The reader pressed a button: only what the explorer offers is called."""
+        if method in {"reset", *(action.method for action in self.actions)}:
+            getattr(self, method)()
+
+    def report(self, problem: Exception) -> None:
+        """Set message to what the reader is told of a problem."""
+        self.message = sentence(problem)
+
     def tell(self, problem: Exception) -> None:
         """Say on the page what is wrong with something that was brought; all stays as it is."""
-        self.message = sentence(problem)
+        self.report(problem)
         self.refresh()
 
     def add_picture(self, pixels: Any, name: str) -> None:

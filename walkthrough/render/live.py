@@ -10,7 +10,7 @@ import asyncio
 import gzip
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
@@ -21,9 +21,8 @@ import numpy as np
 import traitlets
 
 from walkthrough import style
-from walkthrough.explorers.base import sentence
-from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
 from walkthrough.images import heat
+from walkthrough.render.page import Shown
 from walkthrough.scene import Scene
 from walkthrough.serialise import to_json
 
@@ -63,13 +62,13 @@ class Live(anywidget.AnyWidget):
     moved = traitlets.Dict().tag(sync=True, echo_update=False)  # from the page: {page, number, values}
     seen = traitlets.Dict().tag(sync=True)  # {page, number} of what was last dealt with
 
-    def __init__(self, explorer: Any) -> None:
+    def __init__(self, explorer: Shown) -> None:
         self._explorer = explorer
         self._encoded: OrderedDict[str, bytes] = OrderedDict()
         self._sent: set[str] = set()
         self._rest: asyncio.TimerHandle | None = None  # what is still to be drawn
-        told, _ = self._told(explorer)
-        super().__init__(_esm=script("js"), _css=script("css"), look=look(), **told)
+        traits, _ = self._state_and_keys(explorer.page_scene())
+        super().__init__(_esm=script("js"), _css=script("css"), look=look(), **traits)
         self.on_msg(self._on_message)
         self.observe(self._on_moved, "moved")
 
@@ -82,25 +81,25 @@ class Live(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return self._explorer._repr_mimebundle_()
 
-    def show(self, explorer: Any) -> None:
+    def show(self) -> None:
         """Bring the page up to date: at once, but for what an explorer leaves out of its draft."""
         if self._rest is not None:
             self._rest.cancel()
-        draft = explorer.draft(explorer.result) if explorer.result is not None else None
+        draft = self._explorer.page_draft()
         loop = _running_loop() if draft is not None else None
-        self._rest = loop and loop.call_later(REST, self._guarded, partial(self._show, explorer))
-        self._show(explorer, draft if loop else None)
+        self._rest = loop.call_later(REST, self._guarded, self.show_scene) if loop else None
+        self.show_scene(draft if loop else None)
 
-    def _show(self, explorer: Any, draft: Scene | None = None) -> None:
-        told, keys = self._told(explorer, draft)
+    def show_scene(self, draft: Scene | None = None) -> None:
+        """Put a draft, or else the explorer's scene, and its settings on the page."""
+        traits, keys = self._state_and_keys(draft or self._explorer.page_scene())
         self._send_pictures([key for key in keys if key not in self._sent])
         with self.hold_sync():
-            for name, value in told.items():
+            for name, value in traits.items():
                 setattr(self, name, value)
 
-    def _told(self, explorer: Any, draft: Scene | None = None) -> tuple[dict[str, Any], list[str]]:
+    def _state_and_keys(self, scene: Scene) -> tuple[dict[str, Any], list[str]]:
         """The traits, and the keys of the images in the scene."""
-        scene = draft or (explorer.as_scene() if explorer.result is not None else Scene(()))
         keys: dict[str, None] = {}
 
         def key_of(pixels: np.ndarray) -> str:
@@ -108,21 +107,7 @@ class Live(anywidget.AnyWidget):
             keys[key] = None
             return key
 
-        controls = {n: c for n, c in controls_of(explorer.State).items() if c.kind != "given"}
-        controls = {n: c for n, c in controls.items() if c.of_use(explorer.state)}
-        refused = bool(explorer.__dict__.get("_refused"))  # there is nothing that settings could be about
-        told_of = {
-            "scene": to_json(scene, key_of),
-            "title": explorer.title or type(explorer).__name__,
-            "controls": [told(name, control, explorer.state) for name, control in controls.items() if not refused],
-            "values": {name: value_of(name, control, explorer.state) for name, control in controls.items()},
-            "actions": [vars(action) for action in explorer.actions if not refused],
-            "uploads": explorer.uploads and not refused,
-            "message": explorer.message,
-            "words": explorer.words() if explorer.result is not None else "",
-            "code": explorer.as_code(),
-        }
-        return told_of, list(keys)
+        return {"scene": to_json(scene, key_of), **self._explorer.page_state()}, list(keys)
 
     def _key(self, pixels: np.ndarray) -> str:
         """A name for an image's content, under which its bytes are kept and sent."""
@@ -143,12 +128,9 @@ class Live(anywidget.AnyWidget):
 
     def _on_moved(self, change: dict[str, Any]) -> None:
         """The reader changed settings: the answer to it and the new scene go back in one message."""
-        moved, state, controls = change["new"], self._explorer.state, controls_of(self._explorer.State)
-        known = {n: v for n, v in moved["values"].items() if n in controls and controls[n].kind != "given"}
-        changed = {n: v for n, v in known.items() if v != value_of(n, controls[n], state)}
+        moved = change["new"]
         with self.hold_sync():
-            if changed:
-                self._guarded(lambda: self._explorer.set(**changed))
+            self._guarded(lambda: self._explorer.page_moved(moved["values"]))
             self.seen = {"page": moved["page"], "number": moved["number"]}
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
@@ -159,21 +141,20 @@ class Live(anywidget.AnyWidget):
                 case "need":
                     self._send_pictures(message["keys"])
                 case "action":
-                    names = {"reset", *(action.method for action in self._explorer.actions)}
-                    if message["method"] in names:
-                        self._guarded(getattr(self._explorer, message["method"]))
+                    self._guarded(lambda: self._explorer.page_pressed(message["method"]))
                 case "picture":
                     name = message["name"]
                     self._guarded(lambda: self._explorer.add_picture(decoded(name, buffers), name))
             if "number" in message:
                 self.seen = {"page": message["page"], "number": message["number"]}
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], object]) -> None:
         """Run what the reader asked for; what goes wrong becomes a sentence on the page, never a traceback."""
         try:
             work()
         except Exception as problem:
-            self._explorer.message = self.message = sentence(problem)
+            self._explorer.report(problem)
+            self.message = self._explorer.message
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -182,27 +163,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def told(name: str, control: Control, state: Any) -> dict[str, Any]:
-    """A control as the page needs it."""
-    low, high = bounds_of(control, state)
-    options = list(options_of(control, state)) if control.kind == "choice" else []
-    named = {n: getattr(control, n) for n in ("kind", "help", "step", "unit", "log", "heavy", "group")}
-    return {"name": name, "label": control.label or name, "low": low, "high": high, "options": options, **named}
-
-
-def value_of(name: str, control: Control, state: Any) -> Any:
-    """A setting as the page holds it: the words of a choice, lists for boxes and points."""
-    value = getattr(state, name)
-    match control.kind:
-        case "choice":
-            return next((word for word, option in options_of(control, state).items() if option == value), "")
-        case "boxes":
-            return [list(box) for box in value]
-        case "point":
-            return None if value is None else list(value)
-    return value
 
 
 def encode(pixels: np.ndarray) -> bytes:

@@ -1,0 +1,50 @@
+"""The controls of a state as the live page holds them, in JSON, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
+from walkthrough.render.page import ControlOnPage
+
+
+def used_controls(state: Any) -> dict[str, Control]:
+    """The controls that the page has for a state."""
+    return {name: c for name, c in controls_of(state).items() if c.kind != "given" and c.of_use(state)}
+
+
+def control_on_page(name: str, control: Control, state: Any) -> ControlOnPage:
+    """A control as the page needs it."""
+    low, high = bounds_of(control, state)
+    return {
+        "name": name,
+        "kind": control.kind,
+        "label": control.label or name,
+        "help": control.help,
+        "group": control.group,
+        "low": low,
+        "high": high,
+        "step": control.step,
+        "unit": control.unit,
+        "log": control.log,
+        "heavy": control.heavy,
+        "options": list(options_of(control, state)) if control.kind == "choice" else [],
+    }
+
+
+def value_on_page(name: str, control: Control, state: Any) -> Any:
+    """A setting as the page holds it: the words of a choice, lists for boxes and points."""
+    value = getattr(state, name)
+    match control.kind:
+        case "choice":
+            return next((word for word, option in options_of(control, state).items() if option == value), "")
+        case "boxes":
+            return [list(box) for box in value]
+        case "point":
+            return None if value is None else list(value)
+    return value
+
+
+def moved_settings(values: Mapping[str, Any], state: Any) -> dict[str, Any]:
+    """Of what the page sends, the settings that differ from a state; what is not a control of the page is left out."""
+    controls = {name: control for name, control in controls_of(state).items() if control.kind != "given"}
+    return {n: v for n, v in values.items() if n in controls and v != value_on_page(n, controls[n], state)}

@@ -1,0 +1,77 @@
+"""What an explorer gives to its live page and does for it: all that walkthrough.render.live knows of explorers."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+
+from walkthrough.scene import Scene
+
+
+class ControlOnPage(TypedDict):
+    """A control in JSON: what walkthrough/render/controls.js builds a slider, a choice ... from."""
+
+    name: str
+    kind: str  # "slider", "number", "choice", "toggle", "boxes" or "point"
+    label: str
+    help: str
+    group: str
+    low: float
+    high: float
+    step: float
+    unit: str
+    log: bool
+    heavy: bool
+    options: list[str]
+
+
+class ActionOnPage(TypedDict):
+    """A button in JSON."""
+
+    method: str
+    label: str
+    key: str
+    help: str
+
+
+class PageState(TypedDict):
+    """All that the page shows of an explorer but its scene; each entry is a trait of the widget."""
+
+    title: str
+    controls: list[ControlOnPage]
+    values: dict[str, Any]  # of each control: a number, a word, True or False, or lists of numbers
+    actions: list[ActionOnPage]
+    uploads: bool
+    message: str
+    words: str
+    code: str
+
+
+class Shown(Protocol):
+    """An explorer as its page sees it; walkthrough.explorers.base.Explorer is one."""
+
+    message: str
+
+    def page_state(self) -> PageState:
+        """What is on the page besides the scene."""
+
+    def page_scene(self) -> Scene:
+        """The picture; without panels where there is no result."""
+
+    def page_draft(self) -> Scene | None:
+        """What is shown at once where the picture takes long; None where it does not."""
+
+    def page_moved(self, values: Mapping[str, Any]) -> None:
+        """The reader changed controls: set what differs, in the form that page_state gives."""
+
+    def page_pressed(self, method: str) -> None:
+        """The reader pressed a button."""
+
+    def add_picture(self, pixels: np.ndarray, name: str) -> None:
+        """The reader brought a picture, RGB (H, W, 3) uint8."""
+
+    def report(self, problem: Exception) -> None:
+        """Set message to what the reader is told of a problem."""
+
+    def _repr_mimebundle_(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How the explorer shows itself in a notebook."""
