@@ -1,12 +1,17 @@
 """Names of 0.1.0 that moved: they still work, and say where they are now."""
 
 import importlib
+import re
 import subprocess
 import sys
 
 import pytest
 
-from yolo_lite._moved import MOVED
+from walkthrough import _moved as of_walkthrough
+from yolo_lite import _moved as of_the_library
+
+MOVED = of_the_library.MOVED | of_walkthrough.MOVED
+RENAMED = [(m, old, new) for m, names in of_walkthrough.MOVED_NAMES.items() for old, new in names.items()]
 
 
 @pytest.mark.parametrize("old", MOVED)
@@ -29,10 +34,18 @@ def test_old_names_of_functions_that_went_elsewhere() -> None:
     assert iou_gradient is yl.iou_gradient
 
 
+@pytest.mark.parametrize(("module", "old", "new"), RENAMED, ids=lambda value: value.rpartition(".")[2])
+def test_every_old_name_of_walkthrough_gives_what_has_it_now(module: str, old: str, new: str) -> None:
+    home, _, name = new.partition(":")
+    with pytest.warns(DeprecationWarning, match=re.escape(home)):
+        found = getattr(importlib.import_module(module), old)
+    assert found is getattr(importlib.import_module(home), name or old)
+
+
 def test_a_module_that_never_was_is_still_an_error() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("yolo_lite.data.nothing")
 
 
-def test_importing_the_library_warns_of_nothing() -> None:
-    subprocess.run([sys.executable, "-W", "error::DeprecationWarning:yolo_lite", "-c", "import yolo_lite"], check=True)
+def test_importing_both_packages_warns_of_nothing() -> None:
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", "import yolo_lite, walkthrough"], check=True)

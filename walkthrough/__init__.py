@@ -5,6 +5,7 @@
 picture 2 x 2, 1 box: left half
 """
 
+from walkthrough._moved import find_moved_modules
 from walkthrough.blocks import show_block
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
@@ -74,3 +75,5 @@ __all__ = [
     "show_table",
     "trace",
 ]
+
+find_moved_modules()

@@ -3,7 +3,7 @@
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -53,42 +53,49 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now
 }
 
 
-def new_name(name: str) -> str | None:
+def new_name(name: str, moved: Mapping[str, str] = MOVED) -> str | None:
     """Where a module of 0.1.0 is now; None where it is not one that moved.
 
     >>> new_name("yolo_lite.data.shapes.drawing")
     'yolo_lite.datasets.shapes.drawing'
     """
-    for old, new in MOVED.items():
+    for old, new in moved.items():
         if name == old or name.startswith(f"{old}."):
             return new + name.removeprefix(old)
     return None
 
 
-def moved_name(module: str, name: str) -> Any:
-    """The ``__getattr__`` of a module whose names moved: warns, and gives what has the name now."""
-    new = MOVED_NAMES[module].get(name)
-    if new is None:
+def moved_name(module: str, name: str, moved: Mapping[str, Mapping[str, str]] = MOVED_NAMES) -> Any:
+    """The ``__getattr__`` of a module whose names moved: warns, and gives what has the name now.
+
+    moved: module -> name in it -> the module that has it now, or "module:name" where it has another name there.
+    """
+    new, _, renamed = moved[module].get(name, "").partition(":")
+    if not new:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    warnings.warn(f"{module}.{name} is in {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
-    return getattr(importlib.import_module(new), name)
+    found = f"{new}.{renamed}" if renamed else f"in {new}"
+    warnings.warn(f"{module}.{name} is {found} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+    return getattr(importlib.import_module(new), renamed or name)
 
 
 class _MovedFinder(MetaPathFinder, Loader):
     """Finds the old names, after all other finders have not."""
 
+    def __init__(self, moved: Mapping[str, str]) -> None:
+        self.moved = moved
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if new_name(name) else None
+        return ModuleSpec(name, self) if new_name(name, self.moved) else None
 
     def exec_module(self, module: ModuleType) -> None:
-        new = new_name(module.__name__)
+        new = new_name(module.__name__, self.moved)
         warnings.warn(f"{module.__name__} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
         sys.modules[module.__name__] = importlib.import_module(str(new))  # which the import statement then returns
 
 
-def find_moved_modules() -> None:
+def find_moved_modules(moved: Mapping[str, str] = MOVED) -> None:
     """Makes the old names importable."""
-    if not any(isinstance(finder, _MovedFinder) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedFinder())
+    if not any(isinstance(finder, _MovedFinder) and finder.moved == moved for finder in sys.meta_path):
+        sys.meta_path.append(_MovedFinder(moved))

@@ -10,8 +10,8 @@ import yaml
 
 import yolo_lite as yl
 from walkthrough import AnchorExplorer, link
-from walkthrough.explorers.anchors_data import THRESHOLDS, Sizes
-from walkthrough.explorers.anchors_scene import reason_of, verdict
+from walkthrough.explorers.anchors.fit import THRESHOLDS, Sizes
+from walkthrough.explorers.anchors.scene import reason_of, verdict
 from walkthrough.scene import Boxes, Cells, Chart, Panel, Table, Text
 from yolo_lite.data.source import open_source
 from yolo_lite.loss.anchors import anchor_fit, object_sizes

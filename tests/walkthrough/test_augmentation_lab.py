@@ -9,7 +9,7 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import AugmentationLab
-from walkthrough.explorers.album import Album
+from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.base import link
 from walkthrough.scene import Boxes, Line, Panel, Table
 from yolo_lite.augment.warp import map_points

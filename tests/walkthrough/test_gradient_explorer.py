@@ -11,7 +11,7 @@ import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
 from walkthrough import GradientExplorer, LossExplorer
 from walkthrough.explorers.base import link
-from walkthrough.explorers.gradient_scene import cell_strengths, shades
+from walkthrough.explorers.gradient.scene import cell_strengths, shades
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.gradients import pull_on_layers, pull_on_maps
 from walkthrough.scene import Arrows, Boxes, Chart, Panel, Table

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from walkthrough import IouPlayground
-from walkthrough.explorers.iou import HEIGHT, SMALLEST, WIDTH
+from walkthrough.explorers.iou.state import HEIGHT, SMALLEST, WIDTH
 from walkthrough.scene import Arrows, Boxes, Line, Panel, Table
 from yolo_lite.boxes import IOU_KINDS, bbox_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.overlap_gradients import iou_gradient

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 import yolo_lite as yl
 from walkthrough import LayerExplorer, effective_field, record_layers
-from walkthrough.explorers.layer_detail import joined, within_blocks
-from walkthrough.explorers.layer_graph import graph_panel
+from walkthrough.explorers.layer.detail import joined, within_blocks
+from walkthrough.explorers.layer.graph import graph_panel
 from walkthrough.explorers.pictures import images_of
 from walkthrough.scene import Boxes, Panel, Scene, Table
 from walkthrough.serialise import to_json

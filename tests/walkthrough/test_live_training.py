@@ -12,8 +12,8 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import LiveTraining
-from walkthrough.explorers.live_run import shapes_recipe
-from walkthrough.explorers.training import moving_mean
+from walkthrough.explorers.training.live_run import shapes_recipe
+from walkthrough.explorers.training.state import moving_mean
 from walkthrough.scene import Boxes, Chart, Panel
 from yolo_lite.datasets.shapes import Shapes
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 import yolo_lite as yl
 from walkthrough import NmsExplorer
-from walkthrough.explorers.nms_scene import MOST_DRAWN
-from walkthrough.explorers.suppression import iou_word
+from walkthrough.explorers.nms.scene import MOST_DRAWN
+from walkthrough.explorers.nms.suppression import iou_word
 from walkthrough.scene import Boxes, Chart, Table
 from walkthrough.serialise import to_json
 from yolo_lite.detect.evaluate import evaluate

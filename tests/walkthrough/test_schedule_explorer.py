@@ -9,7 +9,7 @@ from torch import nn
 import yolo_lite as yl
 from walkthrough import ScheduleExplorer
 from walkthrough.explorers.base import link
-from walkthrough.explorers.schedule import LONGEST_COUNT, count_steps
+from walkthrough.explorers.schedule.state import LONGEST_COUNT, count_steps
 from walkthrough.scene import Chart, Table
 from yolo_lite.train.optim import Schedule, apply_rates, create_optimizer
 from yolo_lite.train.options import preset

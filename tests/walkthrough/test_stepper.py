@@ -13,7 +13,7 @@ from tests.walkthrough.test_trace import ANCHORS, GRIDS, STRIDES, some_targets
 from walkthrough.explorers.controls import controls_of, options_of
 from walkthrough.explorers.pictures import targets_of
 from walkthrough.explorers.stepper import Stepper
-from walkthrough.explorers.stepper_reading import (
+from walkthrough.explorers.stepper.reading import (
     BOX_CELLS,
     COL_ROW,
     MATCHES,
@@ -28,7 +28,7 @@ from walkthrough.explorers.stepper_reading import (
     guess,
     overlay,
 )
-from walkthrough.explorers.stepper_scene import LONGEST_VALUE
+from walkthrough.explorers.stepper.scene import LONGEST_VALUE
 from walkthrough.render.live import Live
 from walkthrough.scene import Cells, Chart, Code, Panel, Points, Table
 from walkthrough.serialise import to_json

@@ -1,21 +1,17 @@
 """The picture of AnchorExplorer: cells, boxes and anchors; ratios with their verdicts; the fit to a dataset."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from walkthrough import scene as draw
-from walkthrough.explorers.anchors_data import THRESHOLDS
+from walkthrough.explorers.anchors.fit import THRESHOLDS
+from walkthrough.explorers.anchors.state import Result
 from walkthrough.images import faded
 from walkthrough.scene import Cells, Chart, Grid, Key, Line, Panel, Picture, Points, Scene, Series, Table, Text, counted
 from walkthrough.show import anchors_of, cell_layers, class_name, of_image
 from walkthrough.style import THEMES
 from yolo_lite.loss.targets import Assignment, ratio_test
-
-if TYPE_CHECKING:
-    from walkthrough.explorers.anchors import AnchorResult
 
 OFFSETS = ("own", "left", "up", "right", "down")  # as in yolo_lite.loss.targets.NEIGHBOURS
 CELLS_SHOWN = 5  # side of the close-up
@@ -34,7 +30,7 @@ class Verdict(NamedTuple):
     sentence: str  # the reason with all names
 
 
-def verdict(result: AnchorResult, level: int, anchor: int, index: int) -> Verdict:
+def verdict(result: Result, level: int, anchor: int, index: int) -> Verdict:
     """What the ratio test says of one anchor of a level and one object, in words."""
     state, test = result.state, result.tests[level]
     ratios, worst = test.ratio[anchor, index].tolist(), test.worst[anchor, index].item()
@@ -79,12 +75,12 @@ def size_of(wh: tuple[float, float]) -> str:
     return f"{wh[0]:.3g} x {wh[1]:.3g}"
 
 
-def name_of(result: AnchorResult, index: int) -> str:
+def name_of(result: Result, index: int) -> str:
     """The class of an object."""
     return class_name(int(result.state.objects[index][4]), result.state.names)
 
 
-def anchor_scene(result: AnchorResult) -> Scene:
+def scene_of(result: Result) -> Scene:
     """Picture and close-up; the chosen object's verdicts; all objects of the picture; the curves; who is left out."""
     background = Picture(faded(result.state.shown.pixels))
     rows = [(_picture(result, background),)]
@@ -103,7 +99,7 @@ def anchor_scene(result: AnchorResult) -> Scene:
     return Scene(tuple(rows), legend)
 
 
-def _picture(result: AnchorResult, background: Picture) -> Panel:
+def _picture(result: Result, background: Picture) -> Panel:
     """All objects, and the cells that answer for them on the chosen level."""
     state, shown = result.state, result.state.shown
     height, width = shown.size
@@ -130,7 +126,7 @@ def _picture(result: AnchorResult, background: Picture) -> Panel:
     return Panel(layers, width, height, title, f"matches by stride: {counts}", **draws)
 
 
-def _chosen(result: AnchorResult) -> tuple[draw.Boxes | Points, ...]:
+def _chosen(result: Result) -> tuple[draw.Boxes | Points, ...]:
     """The chosen object in thicker lines, with a mark in its centre."""
     if result.claimed is None:
         return ()
@@ -145,7 +141,7 @@ def _inset(box: tuple[float, ...], by: float) -> tuple[float, ...]:
     return x1 + by, y1 + by, x2 - by, y2 - by
 
 
-def _anchor_boxes(result: AnchorResult, named: bool) -> tuple[draw.Boxes, ...]:
+def _anchor_boxes(result: Result, named: bool) -> tuple[draw.Boxes, ...]:
     """The chosen anchor in the own cell of the chosen object, where it lies when all logits are 0."""
     if result.claimed is None:
         return ()
@@ -157,7 +153,7 @@ def _anchor_boxes(result: AnchorResult, named: bool) -> tuple[draw.Boxes, ...]:
     return (draw.Boxes(anchors_of(claimed, stride), labels, colours=("anchor",), dash="dashed"),)
 
 
-def _close_up(result: AnchorResult, background: Picture) -> Panel:
+def _close_up(result: Result, background: Picture) -> Panel:
     """The cells around the centre of the chosen object: its own, the neighbours it claims, the halves that decide."""
     state, claimed = result.state, result.claimed
     height, width = state.shown.size
@@ -212,7 +208,7 @@ def _cell_names(claimed: Assignment, stride: float) -> list[Text]:
     ]
 
 
-def _verdicts(result: AnchorResult) -> Table:
+def _verdicts(result: Result) -> Table:
     """Every anchor of every level on the chosen object."""
     state, rows, marked = result.state, [], ()
     for level, stride in enumerate(state.strides):
@@ -228,7 +224,7 @@ def _verdicts(result: AnchorResult) -> Table:
     return Table(columns, tuple(rows), title, marked=marked)
 
 
-def _objects(result: AnchorResult) -> Table:
+def _objects(result: Result) -> Table:
     """Every object of the picture by the anchors of the chosen level."""
     state, test = result.state, result.tests[result.state.level]
     counts = torch.stack([torch.bincount(m.target, minlength=len(state.objects)) for m in result.matches])  # (L, n)
@@ -246,7 +242,7 @@ def _objects(result: AnchorResult) -> Table:
     return Table(columns, tuple(rows), title, marked=(state.object,), pick="object")
 
 
-def _charts(result: AnchorResult) -> tuple[Chart, Chart]:
+def _charts(result: Result) -> tuple[Chart, Chart]:
     """Best possible recall and matches over anchor_t, with the present one marked."""
     recall, matches = result.fit.best_possible_recall, result.fit.matches_per_object
     t, limit, most = tuple(THRESHOLDS.tolist()), result.state.anchor_t, float(result.curves.matches[-1])
@@ -267,7 +263,7 @@ def _charts(result: AnchorResult) -> tuple[Chart, Chart]:
     )
 
 
-def _missed(result: AnchorResult) -> Table:
+def _missed(result: Result) -> Table:
     """The objects of the dataset that no anchor takes, the furthest first."""
     state, sizes, rows = result.state, result.sizes, []
     anchors = [anchor for level in state.anchors for anchor in level]

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.pictures import PictureState
-from walkthrough.explorers.stepper_moves import Stops
-from walkthrough.explorers.stepper_reading import AUTOMATIC, READINGS
-from walkthrough.explorers.stepper_value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, printable, rows_of
+from walkthrough.explorers.stepper.moves import Stops
+from walkthrough.explorers.stepper.reading import AUTOMATIC, NOTHING, READINGS, Overlay, Place, overlay
+from walkthrough.explorers.stepper.value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, printable, rows_of
 from walkthrough.show import class_name
-from walkthrough.trace import Trace, Value
+from walkthrough.trace import Change, Step, Trace, Value
 
 MOST_OPTIONS, ON_PICTURE = 200, "on the picture"
 
@@ -32,10 +32,6 @@ def _has_pictures(state: "State") -> bool:
 
 def _is_live(state: "State") -> bool:
     return state.live is not None
-
-
-# The page makes its controls anew where their number or kind changes, which ends a drag of the slider: so the options
-# of choices, and which sliders there are, stay the same from step to step.
 
 
 def _calls(state: "State") -> dict[str, int]:
@@ -210,3 +206,38 @@ def within(before: State, after: State) -> State:
         return replace(after, plane=0, first_row=0)
     plane, row = min(after.plane, planes(opened) - 1), min(after.first_row, max(rows_of(opened) - MOST_ROWS, 0))
     return replace(after, plane=plane, first_row=row) if (plane, row) != (after.plane, after.first_row) else after
+
+
+class Result(NamedTuple):
+    """One moment of a recording, and what is looked at."""
+
+    recording: Trace
+    step: Step
+    call: int  # the call whose variables are shown
+    variables: dict[str, Value]
+    changed: dict[str, Change]  # of these variables, by this step
+    name: str  # of the opened value; "": none is open
+    opened: Value | None
+    before: Value | None  # what the name held before this step
+    overlay: Overlay
+    state: Any
+
+
+def compute(state: State) -> Result:
+    """The recording at a step."""
+    if state.recording is None:
+        raise ValueError("there is nothing to step through")
+    recording, step = state.recording, state.recording.steps[state.step]
+    call, opened = call_of(state), opened_of(state)
+    variables = variables_of(state)
+    changed = {change.name: change for change in step.changes} if call == step.call else {}
+    before, path = None, f"{state.name}."
+    related = any(path.startswith(f"{name}.") or name.startswith(path) for name in changed)
+    if state.step and opened is not None and related:
+        before = value_in(recording.state(state.step - 1, call), state.name)
+    drawn = Overlay(NOTHING)
+    if state.pictures and opened is not None:
+        stack = [recording.state(state.step, c.index) for c in reversed(recording.stack(state.step)) if c.index <= call]
+        place = Place(state.name.split(".")[-1], tuple(stack), state.shown.size, state.picture, state.stride)
+        drawn = overlay(opened, state.read_as, place, state.shown.pixels)
+    return Result(recording, step, call, variables, changed, state.name, opened, before, drawn, state)

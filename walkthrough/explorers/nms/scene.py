@@ -1,16 +1,13 @@
 """The picture of NmsExplorer: boxes before and after, the relation as a table, precision against recall."""
 
-from typing import TYPE_CHECKING
-
 from walkthrough.charts import numbers
+from walkthrough.explorers.nms.state import Result
+from walkthrough.explorers.nms.suppression import Figures
 from walkthrough.images import faded
 from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted
 from walkthrough.show import class_name
 from walkthrough.style import colour
 from yolo_lite.detect.average_precision import RECALLS
-
-if TYPE_CHECKING:
-    from walkthrough.explorers.nms import Figures, Result
 
 MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
 PALE = "60"  # opacity of candidates that have nothing to do with the chosen one

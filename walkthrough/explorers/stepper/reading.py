@@ -32,7 +32,6 @@ XYWH, XYXY = "boxes xywh, pixels", "boxes xyxy, pixels"
 ROW_COL, COL_ROW, POINTS = "cells row, col", "cells col, row", "points xy, cells"
 READINGS = (AUTOMATIC, NOTHING, TARGETS, MATCHES, XYXY, XYWH, SHARES, BOX_CELLS, ROW_COL, COL_ROW, POINTS)
 MOST_DRAWN, MOST_NUMBERED = 400, 24
-
 Variables = dict[str, Value]
 
 

@@ -1,11 +1,11 @@
 """The picture of AugmentationLab: stages or samples, dropped boxes with the reason, the matrix of the warp."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from walkthrough.explorers.augmentation.state import Made, Result
 from walkthrough.scene import Boxes, Key, Layer, Line, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, MIN_SIDE
@@ -13,9 +13,6 @@ from yolo_lite.augment.colour import PhotometricDraw
 from yolo_lite.augment.objects import Objects
 from yolo_lite.augment.warp import Warped, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
-
-if TYPE_CHECKING:
-    from walkthrough.explorers.augmentation import Made, Result
 
 A_ROW, MOST_ROWS = 4, 8
 SHOWN = 480  # pixels of the longest side that go to the page; more would not be seen

@@ -1,99 +1,39 @@
 """NmsExplorer: of many boxes around one object, which stay, who removed whom, and what that does to the figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.controls import given, point, slider, toggle
+from walkthrough._moved import moved_name
 from walkthrough.explorers.inputs import opened_model
-from walkthrough.explorers.nms_scene import scene_of
+from walkthrough.explorers.nms.scene import scene_of
+from walkthrough.explorers.nms.state import Result, State, compute
+from walkthrough.explorers.nms.suppression import Rule, decide
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
-    Annotated,
     Annotations,
     PictureExplorer,
-    PictureState,
     annotate,
     listed_names,
     pictured,
     taking,
 )
-from walkthrough.explorers.suppression import AT_IOU, Choice, Decided, Figures, Rule, choose, decide, figures
 from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import inference, input_size, network_input
-from yolo_lite.detect.matching import match_detections
 from yolo_lite.model.protocol import Detector
 
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
 SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
-
-
-@dataclass(frozen=True)
-class State(PictureState):
-    """The arguments of non_max_suppression, and the box that is asked about."""
-
-    conf_thres: float = slider(0.25, 0, 1, 0.005, help="a box counts when objectness and score are above it")
-    iou_thres: float = slider(0.45, 0, 1, 0.005, help="a box goes when it overlaps a better one by more")
-    agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
-    multi_label: bool = toggle(False, label="several classes per box", help="what validation uses")
-    max_det: int = slider(300, 1, 1000, help="boxes kept at most")
-    chosen: tuple[float, float] | None = point(help="click a candidate: who suppressed it, or whom it did")
-    detection: tuple[float, float] | None = point(help="click a kept box: whom it suppressed")
-    model: Any = given()
-    decoded: tuple[tuple[np.ndarray, Tensor], ...] = given(())  # pixels and boxes (n, 5 + C) of each picture
-
-    @property
-    def rule(self) -> Rule:
-        """The arguments of non_max_suppression."""
-        return Rule(self.conf_thres, self.iou_thres, self.agnostic, self.multi_label, self.max_det)
-
-    def boxes_of(self, picture: Annotated) -> Tensor | None:
-        """The predictions (n, 5 + C) for a picture; None where there are none."""
-        return next((boxes for pixels, boxes in self.decoded if pixels is picture.pixels), None)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """The shown picture, what was decided there, and the figures over all pictures before and after."""
-
-    picture: Annotated
-    names: tuple[str, ...]
-    decided: Decided
-    correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
-    choice: Choice | None
-    best: float  # highest score of all predictions, where there is no candidate
-    others: tuple[tuple[Tensor, np.ndarray], ...]  # predictions (n, 5 + C) and labels (m, 5) of the other pictures
-    new_class: int
-
-    @property
-    def pictures(self) -> int:
-        """How many the figures are about."""
-        return 1 + len(self.others)
-
-    @cached_property
-    def figures(self) -> tuple[Figures, Figures]:
-        """Of all candidates and of the kept boxes; computed when first asked for: pictures may be many."""
-        every = [self.decided, *(decide(boxes, self.decided.rule) for boxes, _ in self.others)]
-        labels = [labels_of(self.picture), *(labels for _, labels in self.others)]
-        return figures([of.rows for of in every], labels), figures([of.detections for of in every], labels)
-
-    @property
-    def before(self) -> Figures:
-        """How well all candidates find the objects."""
-        return self.figures[0]
-
-    @property
-    def after(self) -> Figures:
-        """How well the kept boxes find the objects."""
-        return self.figures[1]
 
 
 class NmsExplorer(PictureExplorer):
@@ -113,6 +53,8 @@ class NmsExplorer(PictureExplorer):
     """
 
     State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
     title = "Non-maximum suppression"
 
     @classmethod
@@ -171,34 +113,6 @@ class NmsExplorer(PictureExplorer):
         return after
 
     @staticmethod
-    def compute(state: State) -> Result:
-        """The steps of non_max_suppression for each picture, and the figures that follow."""
-        if not state.pictures:
-            raise ValueError("there is no picture")
-        boxes = state.boxes_of(state.shown)
-        if boxes is None:
-            raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
-        shown, labels = decide(boxes, state.rule), labels_of(state.shown)
-        others = [picture for picture in state.pictures if picture is not state.shown]
-        pairs = [(state.boxes_of(picture), labels_of(picture)) for picture in others]
-        chosen = -1 if state.chosen is None else int(state.chosen[0])
-        return Result(
-            state.shown,
-            state.names,
-            shown,
-            match_detections(shown.detections, labels, AT_IOU)[:, 0],
-            choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
-            float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
-            tuple(pair for pair in pairs if pair[0] is not None),
-            state.new_class,
-        )
-
-    @staticmethod
-    def scene(result: Result) -> Scene:
-        """Before, after, the relation as a table, and precision against recall."""
-        return scene_of(result)
-
-    @staticmethod
     def draft(result: Result) -> Scene | None:
         """The shown picture at once; precision and recall over all pictures a moment later."""
         return None if "figures" in vars(result) else scene_of(result, late=True)
@@ -240,11 +154,6 @@ def _names(names: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[st
     known = () if names is None else listed_names(names)
     classes = decoded[0][1].shape[1] - 5
     return (*known, *(f"class {cls}" for cls in range(len(known), classes)))
-
-
-def labels_of(picture: Annotated) -> np.ndarray:
-    """The objects of a picture as match_detections takes them, (m, 5): class, xyxy."""
-    return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
 
 
 def _default_pictures(model: Any) -> Annotations:

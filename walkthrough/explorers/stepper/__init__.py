@@ -7,26 +7,23 @@ from typing import Any
 
 import torch
 
-from walkthrough.explorers import stepper_moves as moves
 from walkthrough.explorers.base import Action, differs
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotated, PictureExplorer, targets_of
-from walkthrough.explorers.stepper_reading import NOTHING, Overlay, Place, overlay
-from walkthrough.explorers.stepper_scene import Stepped, step_in_words, stepper_scene
-from walkthrough.explorers.stepper_state import (
+from walkthrough.explorers.stepper import moves
+from walkthrough.explorers.stepper.scene import scene_of, step_in_words
+from walkthrough.explorers.stepper.state import (
     Heads,
     State,
-    call_of,
+    compute,
     name_to_open,
     openable,
     opened_of,
-    value_in,
     variables_of,
     with_stops,
     within,
 )
-from walkthrough.explorers.stepper_value import shortened
-from walkthrough.scene import Scene
+from walkthrough.explorers.stepper.value import shortened
 from walkthrough.trace import Trace, load_trace, trace
 from yolo_lite.loss import targets as steps_of_matching
 from yolo_lite.loss.targets import build_targets
@@ -62,6 +59,8 @@ class Stepper(PictureExplorer):
     """
 
     State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
     title = "Stepper"
     actions = (
         Action("first", "|<", "f", "to the first step"),
@@ -140,33 +139,6 @@ class Stepper(PictureExplorer):
         elif opened_of(after) is None and after.frame != before.frame:
             after = replace(after, name=name_to_open(replace(after, name="")))
         return within(before, after)
-
-    @staticmethod
-    def compute(state: State) -> Stepped:
-        """The recording at a step."""
-        if state.recording is None:
-            raise ValueError("there is nothing to step through")
-        recording, step = state.recording, state.recording.steps[state.step]
-        call, opened = call_of(state), opened_of(state)
-        variables = variables_of(state)
-        changed = {change.name: change for change in step.changes} if call == step.call else {}
-        before, path = None, f"{state.name}."
-        related = any(path.startswith(f"{name}.") or name.startswith(path) for name in changed)
-        if state.step and opened is not None and related:
-            before = value_in(recording.state(state.step - 1, call), state.name)
-        drawn = Overlay(NOTHING)
-        if state.pictures and opened is not None:
-            stack = [
-                recording.state(state.step, c.index) for c in reversed(recording.stack(state.step)) if c.index <= call
-            ]
-            place = Place(state.name.split(".")[-1], tuple(stack), state.shown.size, state.picture, state.stride)
-            drawn = overlay(opened, state.read_as, place, state.shown.pixels)
-        return Stepped(recording, step, call, variables, changed, state.name, opened, before, drawn, state)
-
-    @staticmethod
-    def scene(result: Stepped) -> Scene:
-        """See stepper_scene."""
-        return stepper_scene(result)
 
     def words(self) -> str:
         """Where the function is and what changed."""

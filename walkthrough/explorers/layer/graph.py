@@ -143,9 +143,6 @@ def _cut(words: str, letters: int) -> str:
     return words if len(words) <= letters else words[: max(letters - 1, 1)] + "…"
 
 
-# ---- edges -----------------------------------------------------------------------------------------------------------
-
-
 def _edge(source: int, target: int, places: Sequence[Place], lit: bool) -> list[Layer]:
     """A line of two or three parts that crosses no layer, where there is one; an arrow at its end."""
     skip = target != source + 1

@@ -3,20 +3,17 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from walkthrough.explorers.layer_graph import LEGEND, graph_panel
+from walkthrough.explorers.layer.graph import LEGEND, graph_panel
+from walkthrough.explorers.layer.state import Result
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
 from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table
 from walkthrough.show import class_name, show_feature_maps
-
-if TYPE_CHECKING:
-    from walkthrough.explorers.layer import Result
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
 MOST_MODULES = 30
@@ -41,9 +38,6 @@ def scene_of(result: "Result") -> Scene:
         *((Key("object", "object", dash="solid"),) if result.reach else ()),
     )
     return Scene(tuple(rows), legend)
-
-
-# ---- what the cell sees ----------------------------------------------------------------------------------------------
 
 
 def _photograph(result: "Result") -> Panel:
@@ -99,9 +93,6 @@ def _cell(result: "Result") -> Boxes:
 
 def _grid(result: "Result") -> tuple[int, int]:
     return result.field.grid if result.field.dims is not None else (1, 1)
-
-
-# ---- feature maps ----------------------------------------------------------------------------------------------------
 
 
 def _maps(result: "Result") -> Panel | None:
@@ -181,9 +172,6 @@ def _values(result: "Result") -> Chart:
     return Chart((mark,), f"layer {result.record.index}: its values", "", "channel", "value")
 
 
-# ---- what upsampling lost --------------------------------------------------------------------------------------------
-
-
 def _joined(result: "Result") -> tuple[Panel, ...]:
     """Before and after the upsampling, the skip's map, and what only that one knows."""
     found = result.joined
@@ -206,9 +194,6 @@ def _strength(result: "Result", maps: Tensor, title: str, caption: str) -> Panel
     return Panel(
         (Picture(heat(maps), (0, 0, width, height)), _cell(result)), width, height, title, caption, pick="place"
     )
-
-
-# ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def _numbers(result: "Result") -> Table:

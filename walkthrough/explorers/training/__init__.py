@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,56 +11,28 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Action, Explorer
-from walkthrough.explorers.controls import Boxes, boxes, choice, controls_of, given, slider
+from walkthrough.explorers.controls import controls_of
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
 from walkthrough.explorers.inputs import opened_model
-from walkthrough.explorers.live_run import LEAST_CONF, SHAPES_HYP, LiveRun, Progress, Recipe, recipe_of
-from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotations, annotate, fitted, with_objects
-from walkthrough.explorers.training_scene import Seen, scene_of
-from walkthrough.scene import Scene, counted
-from walkthrough.show import class_name
+from walkthrough.explorers.pictures import Annotations, annotate, fitted, with_objects
+from walkthrough.explorers.training.live_run import LiveRun, recipe_of
+from walkthrough.explorers.training.scene import scene_of
+from walkthrough.explorers.training.state import State, compute
+from walkthrough.scene import counted
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.detect.predict import Detections
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.prepare import Source
 from yolo_lite.train.trainer import Trainer
 
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
 BREATH = 0.01  # seconds between two iterations in which the kernel hears the page, and runs other cells
 READABLE = 8.0  # seconds that a sentence about a refused setting stays while the run goes on
 MOST_PICTURES, DEFAULT_PICTURES = 4, 3
-MOST_PLANNED = 200  # iterations to come whose rates are asked for
-MEMORY = 0.8  # of the smoothed line: the share of what was before
-
-
-@dataclass(frozen=True)
-class State:
-    """The settings that a run can be told while it runs, and what is looked at."""
-
-    box: float = slider(SHAPES_HYP.box, 0, lambda s: max(20.0, s.hyp.box), 0.01, group="loss", help="gain of box loss")
-    obj: float = slider(SHAPES_HYP.obj, 0, lambda s: max(50.0, s.hyp.obj), 0.01, group="loss", help="of objectness")
-    cls: float = slider(SHAPES_HYP.cls, 0, lambda s: max(50.0, s.hyp.cls), 0.01, group="loss", help="of the class loss")
-    lr0: float = slider(SHAPES_HYP.lr0, 1e-5, 10, 1e-5, log=True, group="steps", help="rate after warm-up")
-    momentum: float = slider(SHAPES_HYP.momentum, 0, 0.999, 0.001, group="steps")
-    warmup_epochs: float = slider(SHAPES_HYP.warmup_epochs, 0, 20, 0.5, group="steps", help="0: none")
-    conf_thres: float = slider(0.25, LEAST_CONF, 0.95, 0.01, group="look", help="least confidence of a drawn box")
-    redraw_every: int = slider(5, 1, 50, group="look", help="iterations between two pictures")
-    new_class: int = choice(
-        0,
-        lambda s: {class_name(cls, s.names): cls for cls in range(max(len(s.names), 1))},
-        label="class of a drawn box",
-        group="look",
-        linked=False,
-    )
-    objects: Boxes = boxes(help=f"labels of the last image: {HOW_TO_DRAW}")
-    hyp: Hyperparameters = given(SHAPES_HYP)  # of the start; what no slider stands for stays as it is
-    pictures: Annotations = given(())
-    names: tuple[str, ...] = given(())
-    recipe: Recipe | None = given()
-    run: LiveRun | None = given()
-    progress: Progress | None = given()
 
 
 class LiveTraining(Explorer):
@@ -89,6 +62,8 @@ class LiveTraining(Explorer):
     """
 
     State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
     title = "Live training"
     uploads = True
     actions = (
@@ -258,25 +233,6 @@ class LiveTraining(Explorer):
         super()._compute(state)
         self.message = " ".join(filter(None, [self.message, state.progress.trouble]))
 
-    @staticmethod
-    def compute(state: State) -> Seen:
-        """What is drawn of a run's progress. Pure: the run itself is not asked."""
-        progress = state.progress
-        rows = np.array([step.parts[1:] for step in progress.steps]).reshape(len(progress.steps), len(progress.parts))
-        losses = dict(zip(progress.parts, rows.T, strict=True))
-        smoothed = {name: moving_mean(values) for name, values in losses.items()}
-        schedule = replace(progress.schedule, hyp=hyp_of(state, progress.schedule.hyp))
-        places = np.linspace(len(progress.steps), schedule.iterations - 1, MOST_PLANNED)
-        coming = sorted({int(place) for place in places if place >= len(progress.steps)})
-        ahead = tuple((place, schedule.at(place)) for place in coming)
-        found = tuple(above(detections, state.conf_thres) for detections in progress.found)
-        return Seen(progress, losses, smoothed, ahead, state.pictures, found, state.names, state.new_class)
-
-    @staticmethod
-    def scene(result: Seen) -> Scene:
-        """Losses, rates and figures in one row, the fixed images in the next."""
-        return scene_of(result)
-
     def words(self) -> str:
         """How far the run has come; no number that training made."""
         progress = self.result.progress
@@ -317,22 +273,3 @@ def fixed_images(trainer: Trainer, count: int = DEFAULT_PICTURES) -> Annotations
         images.append(image)
         rows += [(index, cls, *box) for cls, box in zip(objects.cls, xyxy_to_xywh(objects.boxes / size), strict=True)]
     return annotate(images, np.array(rows).reshape(-1, 6), trainer.options.img_size)
-
-
-def moving_mean(values: np.ndarray, memory: float = MEMORY) -> np.ndarray:
-    """Exponential moving mean, each value with the same weight at the start (bias-corrected as in Adam).
-
-    >>> moving_mean(np.array([2.0, 2.0, 2.0]))
-    array([2., 2., 2.])
-    """
-    mean, weight, means = 0.0, 0.0, np.empty(len(values))
-    for place, value in enumerate(values):
-        mean, weight = memory * mean + (1 - memory) * value, memory * weight + (1 - memory)
-        means[place] = mean / weight
-    return means
-
-
-def above(detections: Detections, conf_thres: float) -> Detections:
-    """What predict would have returned with this threshold: boxes below it have suppressed none above it."""
-    kept = detections.conf > conf_thres
-    return Detections(detections.xyxy[kept], detections.conf[kept], detections.cls[kept], detections.names)

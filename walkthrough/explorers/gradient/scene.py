@@ -1,21 +1,18 @@
 """What GradientExplorer shows: cells shaded by who pulls on them, norms by layer, the strongest cells in a table."""
 
 import math
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 
 from walkthrough.charts import numbers
+from walkthrough.explorers.gradient.state import Result
 from walkthrough.gradients import LayerPulls
 from walkthrough.images import faded, to_numpy
 from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
-
-if TYPE_CHECKING:
-    from walkthrough.explorers.gradient import Pulled
 
 DECADES = 3  # from the hardest pull down, of a logarithmic scale
 ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a share of the picture's side
@@ -24,7 +21,7 @@ YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
 
 
-def scene_of(result: "Pulled", layers: LayerPulls, late: bool = False) -> Scene:
+def scene_of(result: "Result", layers: LayerPulls, late: bool = False) -> Scene:
     """A panel for each level, the layers (late: those of settings before), the strongest cells."""
     levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
@@ -38,7 +35,7 @@ def scene_of(result: "Pulled", layers: LayerPulls, late: bool = False) -> Scene:
     )
 
 
-def cell_strengths(result: "Pulled", level: int) -> np.ndarray:
+def cell_strengths(result: "Result", level: int) -> np.ndarray:
     """(H, W) how hard the chosen term pulls on each cell: the norm over its anchors."""
     term, part = result.state.term_and_part
     return to_numpy(result.maps.cells(term, level, part)[0].norm(dim=0))
@@ -65,7 +62,7 @@ def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
     return cv2.blendLinear(pixels, heat, 1 - opacity, opacity)
 
 
-def _level_panel(result: "Pulled", level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
+def _level_panel(result: "Result", level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
     state, (height, width) = result.state, result.state.shown.size
     layers = [Picture(shaded(ground, shades(strength, hardest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
@@ -77,7 +74,7 @@ def _level_panel(result: "Pulled", level: int, strength: np.ndarray, hardest: fl
     return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
 
 
-def _moves(result: "Pulled", level: int) -> list[Arrows | Boxes]:
+def _moves(result: "Result", level: int) -> list[Arrows | Boxes]:
     """Arrows for the level's strongest cells, and the chosen cell's box with where it is pulled to."""
     if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
         return []
@@ -94,7 +91,7 @@ def _moves(result: "Pulled", level: int) -> list[Arrows | Boxes]:
     return layers
 
 
-def _legend(result: "Pulled") -> tuple[Key, ...]:
+def _legend(result: "Result") -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
@@ -118,7 +115,7 @@ def _layers_chart(layers: LayerPulls, log: bool, late: bool) -> Chart:
     return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=late)
 
 
-def _cells_table(result: "Pulled") -> Table:
+def _cells_table(result: "Result") -> Table:
     terms = ("total", *result.maps.terms)
     rows = []
     for cell in result.strongest:
@@ -131,7 +128,7 @@ def _cells_table(result: "Pulled") -> Table:
     return Table(columns, tuple(rows), title, caption, marked, pick="chosen")
 
 
-def _answers_for(result: "Pulled", target: int | None) -> str:
+def _answers_for(result: "Result", target: int | None) -> str:
     if result.maps.matches is None:
         return "not said"
     if target is None:
@@ -139,7 +136,7 @@ def _answers_for(result: "Pulled", target: int | None) -> str:
     return f"{target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
 
 
-def words_of(result: "Pulled") -> str:
+def words_of(result: "Result") -> str:
     """What is pulled, without figures that differ from machine to machine."""
     state, maps = result.state, result.maps
     lines = [f"{state.shown.name}: {counted(len(state.objects), 'object')}; cells shaded by the pull of {state.term}"]

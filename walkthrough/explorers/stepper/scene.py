@@ -1,37 +1,22 @@
 """What a Stepper shows: source and variables, below them the opened value and the picture."""
 
 import textwrap
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from walkthrough.explorers.stepper_reading import NOTHING, Overlay
-from walkthrough.explorers.stepper_value import open_value, printable, shortened
+from walkthrough.explorers.stepper.reading import NOTHING
+from walkthrough.explorers.stepper.state import Result
+from walkthrough.explorers.stepper.value import open_value, printable, shortened
 from walkthrough.images import faded
 from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
-from walkthrough.trace import Change, Step, Trace, Value
+from walkthrough.trace import Value
 from walkthrough.trace.recording import ordinal
 
 LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 14, 19, 20  # so that the table fits beside the source
 
 
-class Stepped(NamedTuple):
-    """One moment of a recording, and what is looked at."""
-
-    recording: Trace
-    step: Step
-    call: int  # the call whose variables are shown
-    variables: dict[str, Value]
-    changed: dict[str, Change]  # of these variables, by this step
-    name: str  # of the opened value; "": none is open
-    opened: Value | None
-    before: Value | None  # what the name held before this step
-    overlay: Overlay
-    state: Any
-
-
-def stepper_scene(result: Stepped) -> Scene:
+def scene_of(result: Result) -> Scene:
     """Two rows: where the function is and what it knows; one value in full, and where it lies on the picture."""
     below: list[AnyPanel] = []
     if result.opened is not None:
@@ -45,7 +30,7 @@ def stepper_scene(result: Stepped) -> Scene:
     return Scene(tuple(row for row in rows if row), words=step_in_words(result))
 
 
-def _source(result: Stepped) -> Code:
+def _source(result: Result) -> Code:
     recording, step = result.recording, result.step
     call = recording.calls[result.call]
     source = recording.sources[call.source]
@@ -64,13 +49,13 @@ def _source(result: Stepped) -> Code:
     return Code(lines, first, line, stops, title, caption, bool(step.error), pick="picked")
 
 
-def _calling_line(result: Stepped) -> int:
+def _calling_line(result: Result) -> int:
     """The line at which a calling function stands."""
     mine = [step.line for step in result.recording.steps[: result.step.index] if step.call == result.call]
     return mine[-1]
 
 
-def _variables(result: Stepped) -> Table:
+def _variables(result: Result) -> Table:
     names = [*result.variables, *(name for name, change in result.changed.items() if change.value is None)]
     rows = [(shortened(name, LONGEST_NAME), *_value_words(result.variables.get(name))) for name in names]
     marked = tuple(row for row, name in enumerate(names) if name in result.changed)
@@ -99,7 +84,7 @@ def _value_words(value: Value | None) -> tuple[str, str]:
     return what, f"{stats.low:.3g}, {stats.mean:.3g}, {stats.high:.3g}{missing}"
 
 
-def _picture(result: Stepped) -> Panel:
+def _picture(result: Result) -> Panel:
     state, overlay = result.state, result.overlay
     shown = state.shown
     height, width = shown.size
@@ -116,7 +101,7 @@ def _picture(result: Stepped) -> Panel:
     return Panel((Picture(pixels), objects, *layers), width, height, shown.name, words, **editing)
 
 
-def step_in_words(result: Stepped) -> str:
+def step_in_words(result: Result) -> str:
     """Where the function is and what changed, without numbers that differ from machine to machine."""
     recording, step = result.recording, result.step
     call = recording.calls[step.call]

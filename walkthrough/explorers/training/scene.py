@@ -1,17 +1,15 @@
 """What LiveTraining draws: losses, rates, figures, and predictions on fixed images."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from walkthrough.charts import numbers
-from walkthrough.explorers.live_run import Progress
-from walkthrough.explorers.pictures import Annotated, Annotations
+from walkthrough.explorers.pictures import Annotated
+from walkthrough.explorers.training.live_run import Progress
+from walkthrough.explorers.training.state import Result
 from walkthrough.scene import Boxes, Chart, Key, Panel, Picture, Scene, Series
 from walkthrough.show import labelled_boxes
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.predict import Detections
-from yolo_lite.train.optim import Rates
 
 MOST_POINTS = 300  # of a line
 WHOLE_RUN = 500  # iterations up to which the axis shows all of the run from the beginning
@@ -25,27 +23,14 @@ LEGEND = (
 )
 
 
-class Seen(NamedTuple):
-    """A run so far, as it is drawn."""
-
-    progress: Progress
-    losses: dict[str, np.ndarray]  # (iterations,) each part
-    smoothed: dict[str, np.ndarray]  # the same as a moving mean
-    ahead: tuple[tuple[int, Rates], ...]  # what the schedule plans for iterations to come
-    pictures: Annotations
-    found: tuple[Detections, ...]  # in each picture, from conf_thres on
-    names: tuple[str, ...]
-    new_class: int  # of a box that is drawn on the last picture
-
-
-def scene_of(seen: Seen) -> Scene:
+def scene_of(seen: Result) -> Scene:
     """Losses, rates and figures in one row, the fixed images in the next."""
     charts = (_losses(seen), _rates(seen), _figures(seen.progress))
     panels = tuple(_panel(seen, place) for place in range(len(seen.pictures)))
     return Scene((charts, panels) if panels else (charts,), LEGEND)
 
 
-def _losses(seen: Seen) -> Chart:
+def _losses(seen: Result) -> Chart:
     """Each part raw and faint, and smoothed over it; a dotted line where a setting was changed."""
     done = len(seen.progress.steps)
     kept = np.unique(np.linspace(0, max(done - 1, 0), MOST_POINTS).astype(int)) if done else np.zeros(0, int)
@@ -65,7 +50,7 @@ def _losses(seen: Seen) -> Chart:
     return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress), upright=upright)
 
 
-def _rates(seen: Seen) -> Chart:
+def _rates(seen: Result) -> Chart:
     """The rates that were used, and those that are planned."""
     marks = []
     past = [(step.iteration, step.bias_lr, step.lr) for step in seen.progress.steps]
@@ -100,7 +85,7 @@ def _span(progress: Progress) -> tuple[float, float]:
     return 0.0, float(max(min(whole, WHOLE_RUN), 1.05 * done))
 
 
-def _panel(seen: Seen, place: int) -> Panel:
+def _panel(seen: Result, place: int) -> Panel:
     """A fixed image with its objects, and what is found in it."""
     picture = seen.pictures[place]
     height, width = picture.size

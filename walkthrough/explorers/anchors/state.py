@@ -1,0 +1,125 @@
+"""What AnchorExplorer computes: the steps of build_targets on the shown picture, and how well anchors fit a dataset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from walkthrough.explorers.anchors.fit import Anchor, Curves, Sizes
+from walkthrough.explorers.controls import choice, given, slider
+from walkthrough.explorers.pictures import PictureState, targets_of
+from walkthrough.show import class_name
+from yolo_lite.loss.anchors import AnchorFit
+from yolo_lite.loss.targets import (
+    Assignment,
+    RatioTest,
+    build_targets,
+    encode,
+    neighbour_cells,
+    ratio_test,
+    to_grid_units,
+)
+
+LARGEST = 2048.0  # pixels, of an anchor's side
+Anchors = tuple[tuple[Anchor, ...], ...]  # (L, A, 2) in pixels
+
+
+def _objects(state: "State") -> dict[str, int]:
+    """The objects by number and class; of a picture that is chosen together with its object too."""
+    boxes = state.objects
+    if state.pictures and len(state.shown.boxes) > len(boxes):
+        boxes = state.shown.boxes
+    return {f"{k} {class_name(int(box[4]), state.names)}": k for k, box in enumerate(boxes)} or {"none": 0}
+
+
+@dataclass(frozen=True)
+class State(PictureState):
+    """Settings of the explorer."""
+
+    anchors: Anchors = given(())
+    strides: tuple[int, ...] = given(())
+    first_anchors: Anchors = given(())  # those of the beginning, to tell what the reader changed
+    dataset: Sizes | None = given()  # None: the objects of the pictures
+    anchor_t: float = slider(4.0, 1.1, 10, 0.1, help="an anchor takes an object when no side differs by this factor")
+    object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
+    level: int = choice(0, lambda state: {f"stride {stride}": k for k, stride in enumerate(state.strides)})
+    anchor: int = choice(
+        0, lambda state: {f"anchor {k}": k for k in range(len(state.anchors[0]) if len(state.anchors) else 0)}
+    )
+    anchor_w: float = slider(10.0, 1, LARGEST, 1.0, log=True, unit="px", help="width of this anchor", linked=False)
+    anchor_h: float = slider(13.0, 1, LARGEST, 1.0, log=True, unit="px", help="height of this anchor", linked=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What build_targets makes of the shown picture, and its steps. L levels, A anchors each, n objects."""
+
+    state: State
+    targets: Tensor  # (n, 6) of the shown picture
+    grids: tuple[tuple[int, int], ...]  # (rows, cols) of each level
+    boxes: list[Tensor]  # of each level: (n, 4) xc yc w h in its cells
+    tests: list[RatioTest]  # of each level: (A, n)
+    matches: list[Assignment]  # of each level: what training uses
+    claimed: Assignment | None  # cells that the chosen object claims on the chosen level where an anchor takes it
+    sizes: Sizes | None  # the objects that the fit is about; None: there are none
+    fit: AnchorFit | None
+    curves: Curves | None
+    missed: Tensor | None  # (m,) those of sizes that no anchor takes, the furthest first
+
+    @property
+    def untaken(self) -> Tensor:
+        """(n,) bool: no anchor of any level takes the object."""
+        return ~sum(test.passed.any(0) for test in self.tests).bool()
+
+
+def compute(state: State) -> Result:
+    """The steps of build_targets on every level, the matches, and the fit to the dataset."""
+    targets = targets_of((state.shown,))  # (n, 6)
+    grids = _grids(state.shown.size, state.strides)
+    anchors = targets.new_tensor(state.anchors)  # (L, A, 2)
+    matches = build_targets(targets, grids, anchors, state.strides, state.anchor_t)
+    boxes = [to_grid_units(targets, grid) for grid in grids]  # (n, 4) each
+    anchors_in_cells = anchors / targets.new_tensor(state.strides)[:, None, None]
+    tests = [ratio_test(box[:, 2:], wh, state.anchor_t) for box, wh in zip(boxes, anchors_in_cells, strict=True)]
+    sizes = state.dataset or _sizes_of_pictures(state)
+    every_anchor = tuple(anchor for level in state.anchors for anchor in level)
+    return Result(
+        state=state,
+        targets=targets,
+        grids=grids,
+        boxes=boxes,
+        tests=tests,
+        matches=matches,
+        claimed=_claimed(targets, boxes[state.level], grids[state.level], state.object),
+        sizes=sizes,
+        fit=sizes and sizes.fit(every_anchor, state.anchor_t),
+        curves=sizes and sizes.curves(every_anchor),
+        missed=sizes and sizes.missed(every_anchor, state.anchor_t),
+    )
+
+
+def _grids(size: tuple[int, int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(rows, cols) of each level."""
+    height, width = size
+    if any(height % stride or width % stride for stride in strides):
+        raise ValueError(
+            f"a picture of {width} x {height} has no whole number of cells at the strides {list(strides)}: "
+            "letterbox it to multiples of the largest"
+        )
+    return tuple((height // stride, width // stride) for stride in strides)
+
+
+def _claimed(targets: Tensor, boxes: Tensor, grid: tuple[int, int], index: int) -> Assignment | None:
+    """The cells that one object claims, by the steps of build_targets after the ratio test, as if an anchor took it."""
+    if not len(targets):
+        return None
+    one = slice(index, index + 1)
+    passed = boxes.new_ones(1, 1).bool()  # one anchor, which takes it
+    claims = neighbour_cells(boxes[one, :2], grid)  # (5, 1)
+    return encode(targets[one], boxes[one], passed, claims, boxes[one, 2:], grid)
+
+
+def _sizes_of_pictures(state: State) -> Sizes | None:
+    sides = [(x2 - x1, y2 - y1) for picture in state.pictures for x1, y1, x2, y2, *_ in picture.boxes]
+    images = [picture.name for picture in state.pictures for _ in picture.boxes]
+    return Sizes(sides, "these pictures", images.__getitem__) if sides else None

@@ -1,0 +1,147 @@
+"""AugmentationLab: what training makes of images, step by step, by the settings of their augmentation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from walkthrough._moved import moved_name
+from walkthrough.explorers.augmentation.album import Album
+from walkthrough.explorers.augmentation.scene import scene_of
+from walkthrough.explorers.augmentation.state import Made, State, compute
+from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.controls import Boxes
+from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
+from walkthrough.explorers.inputs import is_dataset
+from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
+from walkthrough.scene import counted
+from walkthrough.show import class_name
+from yolo_lite.augment.geometry import resize_longest
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.rgb import to_rgb
+from yolo_lite.data.source import ImageSource
+from yolo_lite.hyperparameters import Hyperparameters
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+LARGEST = 1600  # pixels of the longest side of an uploaded picture, so that dragging stays quick
+
+
+class AugmentationLab(Explorer):
+    """Every augmentation with its settings, on photographs: stages, boxes that follow, boxes that are dropped and why.
+
+    Args:
+        images, targets: pictures of any sizes with targets (n, 6), image class xc yc w h normalised; left out: the
+            dataset "photos", whose objects have outlines.
+        dataset: a YoloDataset, whose hyperparameters, size and seed are taken too; or whatever it takes as a source.
+        hyp: hyperparameters to start from. size: of the network input, a multiple of 32. names: class names.
+
+    >>> lab = AugmentationLab(size=160, degrees=30)
+    >>> lab.result.image.shape
+    (160, 160, 3)
+    >>> print(lab.as_code().splitlines()[0])
+    hyp = yl.Hyperparameters(degrees=30)
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
+    title = "Augmentation lab"
+    uploads = True
+
+    @classmethod
+    def prepare(
+        cls,
+        images: Any = None,
+        targets: Any = None,
+        dataset: Any = None,
+        hyp: Hyperparameters | None = None,
+        names: Sequence[str] | Mapping[int, str] | None = None,
+    ) -> dict[str, Any]:
+        """See the class."""
+        if dataset is None and is_dataset(images):
+            dataset, images = images, None
+        hyp = checked_hyp(hyp if hyp is not None else getattr(dataset, "hyp", None))
+        start = {"hyp": hyp, **hyp_settings(hyp, State), "source": "source"}
+        if images is not None and dataset is not None:
+            raise ValueError("give images= or dataset=, not both")
+        if images is not None:
+            pictures = annotate(images, targets, size=None)
+            album = Album(names=listed_names(names or ())).with_pictures(pictures)
+        else:
+            album = _opened(dataset, names)
+            named = "photos" if dataset is None else dataset
+            start |= {"source": repr(named)} if isinstance(named, str) else {}
+            start |= {"size": dataset.img_size, "seed": dataset.seed} if isinstance(dataset, YoloDataset) else {}
+        return {**start, "album": album, "objects": album.objects(0)}
+
+    def settle(self, before: State, after: State) -> State:
+        """Another image brings its own objects; moved objects change the album."""
+        if not after.album:
+            return after
+        if after.hyp is not before.hyp:
+            after = with_hyp(before, after)
+        index, is_given = min(after.index, len(after.album) - 1), after.objects != before.objects
+        if not is_given and (after.album is not before.album or index != before.index):
+            return replace(after, index=index, objects=after.album.objects(index))
+        after = replace(after, index=index)
+        if is_given:
+            objects = _inside(checked_classes(after.objects), after.album.sizes[index])
+            album = after.album.with_objects(index, objects)
+            return replace(after, album=album, objects=album.objects(index), source="source")
+        return after
+
+    def add_picture(self, pixels: Any, name: str = "my picture") -> None:
+        """Add a picture, without objects, and show it: boxes can then be drawn on it. A huge one is made smaller."""
+        try:
+            pixels = to_rgb(pixels)
+        except (ValueError, OSError) as problem:
+            return self.tell(problem)
+        if max(pixels.shape[:2]) > LARGEST:
+            pixels = resize_longest(pixels, LARGEST, augment=False).image
+        album = (self.state.album or Album()).with_pictures((Annotated(pixels, (), Path(name).name),))
+        return self.set(album=album, index=len(album) - 1, source="source")
+
+    def words(self) -> str:
+        """The steps, and what became of the boxes."""
+        made: Made = self.result.samples[0]
+        steps = ", ".join(stage.name for stage in made.stages)
+        kept = counted(made.stages[-1].objects.num_objects, "box", "boxes")
+        drops = [f"{class_name(drop.cls, self.result.names)} {drop.reason}" for drop in made.drops]
+        return f"{self.result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
+            f"\n  dropped: {drop}" for drop in drops
+        )
+
+    def as_code(self) -> str:
+        """The hyperparameters, and how to get the same sample from a dataset."""
+        state: State = self.state
+        made = f"yl.YoloDataset({state.source}, img_size={state.size}, hyp=hyp, augment=True, seed={state.seed})"
+        sample = f"dataset.sample({state.index}, epoch={state.epoch})"
+        return f"{hyp_code(hyp_of(state, state.hyp))}\ndataset = {made}\nsample = {sample}"
+
+
+def _opened(dataset: Any, names: Sequence[str] | None) -> Album:
+    """An album of what the reader gave as dataset=."""
+    if isinstance(dataset, YoloDataset):
+        if dataset.rect:
+            raise ValueError("a dataset of rectangles makes no mosaics: give one with rect=False")
+        return Album(dataset)
+    if not isinstance(dataset, str | Path | Sequence | ImageSource | None):
+        raise ValueError(f"dataset is a YoloDataset or its source: a path, 'shapes' ..., not {type(dataset).__name__}")
+    try:
+        return Album(YoloDataset("photos" if dataset is None else dataset, names=names))
+    except (FileNotFoundError, ModuleNotFoundError) as problem:
+        raise ValueError(str(problem)) from None
+
+
+def _inside(objects: Boxes, size: np.ndarray) -> Boxes:
+    """Boxes clipped to an image (height, width), without those of which nothing is left; each with a class."""
+    height, width = (float(side) for side in size)
+    clipped = [
+        (max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height), int(rest[0]) if rest else 0)
+        for x1, y1, x2, y2, *rest in objects
+    ]
+    return tuple(box for box in clipped if box[2] - box[0] >= 1 and box[3] - box[1] >= 1)

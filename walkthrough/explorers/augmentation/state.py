@@ -1,0 +1,159 @@
+"""What AugmentationLab computes: samples of a dataset with all their stages, and the boxes dropped on the way."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from walkthrough.explorers.augmentation.album import Album
+from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
+from walkthrough.explorers.hyp import hyp_of
+from walkthrough.explorers.pictures import Annotated
+from walkthrough.show import class_name
+from yolo_lite.augment.box_filter import Survival
+from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.samples import SampleDraw, Stage
+from yolo_lite.hyperparameters import Hyperparameters
+
+GRID = 8  # samples in a grid
+SEED = 375  # one that shows four photographs and drops two boxes, for different reasons
+VIEWS = {"stages": "stages", "one sample": "sample", "grid of samples": "grid"}
+
+
+def _chance(name: str, group: str, help: str = "") -> Any:
+    return slider(getattr(Hyperparameters, name), 0, 1, help=help or "probability", group=group)
+
+
+def _range(name: str, high: float, step: float, group: str, help: str) -> Any:
+    return slider(getattr(Hyperparameters, name), 0, high, step, help=help, group=group)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a sample depends on: image, seed, epoch, and the augmentation's hyperparameters under their own names."""
+
+    view: str = choice("stages", VIEWS, linked=False)
+    index: int = number(0, 0, lambda state: len(state.album) - 1 if state.album else 0, label="image")
+    seed: int = number(SEED, help="with the epoch and the image, all that chance depends on")
+    epoch: int = number(0, 0, 10_000)
+    size: int = slider(384, 64, 1280, 32, unit="px", label="network input")
+    mosaic: float = _chance("mosaic", "mixing")
+    mixup: float = _chance("mixup", "mixing", "probability, where there is a mosaic")
+    copy_paste: float = _chance("copy_paste", "mixing", "share of the outlined objects that are tried")
+    degrees: float = _range("degrees", 180, 1, "geometry", "rotation, +- degrees")
+    translate: float = _range("translate", 0.9, 0.01, "geometry", "shift, +- share of the side")
+    scale: float = _range("scale", 0.95, 0.01, "geometry", "zoom, 1 +- share")
+    shear: float = _range("shear", 45, 0.5, "geometry", "+- degrees")
+    perspective: float = _range("perspective", 0.002, 0.00005, "geometry", "+- share, usually up to 0.001")
+    flipud: float = _chance("flipud", "geometry")
+    fliplr: float = _chance("fliplr", "geometry")
+    random_resized_crop: float = _chance("random_resized_crop", "geometry")
+    hsv_h: float = _range("hsv_h", 0.5, 0.005, "colour", "largest change of hue, a share")
+    hsv_s: float = _range("hsv_s", 1, 0.01, "colour", "largest change of saturation, a share")
+    hsv_v: float = _range("hsv_v", 1, 0.01, "colour", "largest change of brightness, a share")
+    blur: float = _chance("blur", "colour")
+    median_blur: float = _chance("median_blur", "colour")
+    to_gray: float = _chance("to_gray", "colour")
+    clahe: float = _chance("clahe", "colour")
+    brightness_contrast: float = _chance("brightness_contrast", "colour")
+    gamma: float = _chance("gamma", "colour")
+    jpeg: float = _chance("jpeg", "colour")
+    new_class: int = choice(
+        0,
+        lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
+        label="class of a drawn box",
+        linked=False,
+    )
+    objects: Boxes = boxes(help="of the image itself: drag a box or its corners, draw a new one, delete with Del")
+    album: Album | None = given()
+    hyp: Hyperparameters = given(Hyperparameters())  # what no slider stands for
+    source: str = given("source")  # how code names the images: "source" where they are none that code can open
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes."""
+        return self.album.names if self.album else ()
+
+    @property
+    def dataset(self) -> YoloDataset:
+        """The dataset that makes these samples."""
+        return YoloDataset(self.album, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
+
+
+class Drop(NamedTuple):
+    """An object of which a step left too little."""
+
+    step: str  # warp, second mosaic or crop
+    cls: int
+    reason: str
+
+
+class Made(NamedTuple):
+    """A sample: what chance decided, and what followed, step by step."""
+
+    seed: int
+    draw: SampleDraw
+    stages: tuple[Stage, ...]  # the last is the finished sample
+
+    @property
+    def drops(self) -> tuple[Drop, ...]:
+        """The objects that were lost on the way, with the reason."""
+        found = []
+        for stage in self.stages:
+            step, result = stage.name, stage.result
+            if isinstance(result, Stage):  # of mixup: the other mosaic
+                step, result = "second mosaic", result.result
+            survival = getattr(result, "survival", None)
+            if isinstance(survival, Survival):
+                found += [
+                    Drop(step, int(cls), reason)
+                    for cls, reason in zip(result.before.cls, survival.reasons, strict=True)
+                    if reason
+                ]
+        return tuple(found)
+
+    @property
+    def warp(self) -> WarpDraw | None:
+        """What was drawn for the warp."""
+        return self.draw.warp if self.draw.mosaic is None else self.draw.mosaic.warp
+
+    @property
+    def matrices(self) -> WarpMatrices | None:
+        """The factors of the warp's matrix."""
+        warped = next((number for number, stage in enumerate(self.stages) if stage.name == "warp"), None)
+        if warped is None or self.warp is None:
+            return None
+        size = self.stages[warped].image.shape[:2]
+        return warp_matrices(self.warp, self.stages[warped - 1].image.shape[:2], size)
+
+
+class Result(NamedTuple):
+    """The samples, of which the first is the one that is looked at; a grid has more."""
+
+    samples: tuple[Made, ...]
+    names: tuple[str, ...]
+    original: Annotated
+    new_class: int
+    view: str
+
+    @property
+    def image(self) -> np.ndarray:
+        """The finished sample, (H, W, 3) uint8 RGB."""
+        return self.samples[0].stages[-1].image
+
+
+def compute(state: State) -> Result:
+    """dataset.draw and dataset.stages, for one seed or for a grid of them."""
+    if not state.album:
+        raise ValueError("there is no image")
+    seeds = range(state.seed, state.seed + (GRID if state.view == "grid" else 1))
+    samples = []
+    for seed in seeds:
+        dataset = replace(state, seed=seed).dataset
+        draw = dataset.draw(state.index, state.epoch)
+        samples.append(Made(seed, draw, tuple(dataset.stages(draw))))
+    name = Path(state.album.paths[state.index]).stem
+    original = Annotated(state.album.read(state.index), state.objects, name)
+    return Result(tuple(samples), state.album.names, original, state.new_class, state.view)

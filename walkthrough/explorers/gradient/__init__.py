@@ -1,0 +1,96 @@
+"""GradientExplorer: after one backward pass, who pulls on which layer and on which cell, and how hard."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from walkthrough._moved import moved_name
+from walkthrough.explorers.detector import DetectorExplorer, training_size
+from walkthrough.explorers.gradient.scene import scene_of, words_of
+from walkthrough.explorers.gradient.state import ALL_LEVELS, Backward, Result, State, compute, shown_levels, shown_terms
+from walkthrough.explorers.hyp import hyp_code, hyp_of
+from walkthrough.explorers.pictures import images_of, taking, targets_of
+from walkthrough.gradients import Pass, pull_on_maps
+from walkthrough.scene import Scene
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+class GradientExplorer(DetectorExplorer):
+    """Gradient norms by layer and loss term, and on the picture: which cells are pulled, by which term, how hard.
+
+    The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in; one backward pass
+    for each term follows another picture, moved objects, and changed settings of the loss.
+
+    Args:
+        images, targets, names, img_size, hyp: see DetectorExplorer.
+        model: a detector that is a torch module; left out: the weights "shapes-n".
+
+    >>> w = GradientExplorer()  # doctest: +SKIP
+    >>> w.term, w.level = "box", 1  # doctest: +SKIP
+    >>> w.result.strongest[0].norms["box"] == w.result.maps.cells("box", 1).max()  # doctest: +SKIP
+    tensor(True)
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
+    title = "Gradients"
+
+    @classmethod
+    def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        """One pass through the network and back."""
+        return {"backward": _backward(State(**inputs))}
+
+    def settle(self, before: State, after: State) -> State:
+        """Passes through the model where the picture, its objects or the loss changed."""
+        after = super().settle(before, after)
+        if not after.pictures:
+            return after
+        if after.level not in shown_levels(after).values():
+            after = replace(after, level=ALL_LEVELS)
+        backward = _backward(after)
+        if backward is not after.backward:
+            after = replace(after, backward=backward)
+            after = replace(after, term=after.term if after.term in shown_terms(after) else "total")
+        shown = ("term", "level", "picture")
+        if any(getattr(before, name) != getattr(after, name) for name in shown) and after.chosen == before.chosen:
+            after = replace(after, chosen=None)  # the rows are others now
+        return after
+
+    @staticmethod
+    def draft(result: Result) -> Scene | None:
+        """The cells at once; the layers, a backward pass for each term, a moment later."""
+        backward = result.state.backward
+        if backward.last_known is None or "layers" in vars(backward):
+            return None
+        return scene_of(result, backward.last_known, late=True)
+
+    def words(self) -> str:
+        """Who is pulled, as far as it is the same on every machine."""
+        return words_of(self.result)
+
+    def as_code(self) -> str:
+        """The same gradients, for any images and targets."""
+        size = training_size(self.state.pictures) if self.state.pictures else 640
+        return (
+            "from walkthrough.gradients import maps_of, pull_on_layers, pull_on_maps\n"
+            f"{hyp_code(hyp_of(self.state, self.state.hyp))}\n"
+            f"loss = model.criterion(hyp, img_size={size})\n"
+            "layers = pull_on_layers(model, loss, images, targets)\n"
+            "cells = pull_on_maps(loss, maps_of(model, images), targets)"
+        )
+
+
+def _backward(state: State) -> Backward:
+    """The passes that belong to a state; those it has already, where they still do."""
+    known, hyp, shown = state.backward, hyp_of(state, state.hyp), state.shown
+    same_pass = known is not None and known.model is state.model and known.pixels is shown.pixels
+    if same_pass and known.hyp == hyp and known.objects == shown.boxes:
+        return known
+    with taking(shown):
+        through = known.through if same_pass else Pass(state.model, images_of((shown,)))
+    loss = state.model.criterion(hyp, training_size((shown,)))
+    maps = pull_on_maps(loss, through.maps, targets_of((shown,)))
+    earlier = known.last_known if known is not None and known.model is state.model else None
+    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, earlier)

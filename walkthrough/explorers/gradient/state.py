@@ -1,0 +1,139 @@
+"""What GradientExplorer computes: the cells with the largest gradients, and where a step moves their boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from walkthrough.explorers.controls import choice, given, point, slider, toggle
+from walkthrough.explorers.detector import DetectorState, up_to
+from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, strongest_cells
+from yolo_lite.hyperparameters import Hyperparameters
+
+ALL_LEVELS = -1
+LISTED = 8  # cells in the table
+STEP = 0.1  # of gradient descent on the maps: the most that any of their numbers changes by
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """One picture through the model, and back from each term of its loss."""
+
+    model: Any
+    pixels: Any  # of the picture
+    through: Pass
+    hyp: Hyperparameters
+    objects: tuple
+    maps: MapPulls
+    earlier: LayerPulls | None  # of the settings before, as far as they were looked at
+
+    @cached_property
+    def layers(self) -> LayerPulls:
+        """The pulls carried back through the network; computed when first asked for, as it takes long."""
+        return self.through.pull_on_layers(self.maps)
+
+    @property
+    def last_known(self) -> LayerPulls | None:
+        """The layers as far as they are computed: these, or those of the settings before."""
+        return vars(self).get("layers", self.earlier)
+
+
+def shown_terms(state: "State") -> list[str]:
+    """What may be shown: a term, all together, or where the loss knows its positives, objectness of them and others."""
+    if state.backward is None:
+        return ["total"]
+    terms = state.backward.maps.terms
+    parts = ["obj positive", "obj background"] if state.backward.maps.matches is not None else []
+    return ["total", *terms, *parts]
+
+
+def shown_levels(state: "State") -> dict[str, int]:
+    strides = state.model.strides if state.model is not None else ()
+    return {"all": ALL_LEVELS} | {f"stride {int(stride)}": level for level, stride in enumerate(strides)}
+
+
+@dataclass(frozen=True)
+class State(DetectorState):
+    """What is looked at, and the settings of the loss."""
+
+    term: str = choice("total", shown_terms, help="the pull that the cells are coloured by", linked=False)
+    level: int = choice(ALL_LEVELS, shown_levels)
+    log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
+    chosen: tuple[float, float] | None = point(help="click a row of the table: that cell's box, and where it is pulled")
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="loss", help="gain of the box loss")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of objectness")
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="loss", help="gain of the class loss")
+    anchor_t: float = slider(Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="loss", help="for a match")
+    backward: Backward | None = given()
+
+    @property
+    def term_and_part(self) -> tuple[str, Any]:
+        """The term, and which of the cells: "" for all of them."""
+        term, _, part = self.term.partition(" ")
+        return term, part
+
+
+class Moved(NamedTuple):
+    """Boxes that a cell predicts, in pixels, before and after a step of gradient descent on the raw maps."""
+
+    before: Tensor  # (n, 4) xywh
+    after: Tensor
+
+
+class Result(NamedTuple):
+    """What is known after one backward pass."""
+
+    maps: MapPulls
+    strongest: tuple[CellPull, ...]  # of the chosen term and level, hardest first
+    moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
+    state: State
+
+    @property
+    def layers(self) -> LayerPulls:
+        """Who pulls on the parameters of each layer."""
+        return self.state.backward.layers
+
+    @property
+    def chosen(self) -> int:
+        """The row of strongest that is looked at."""
+        row = int(self.state.chosen[0]) if self.state.chosen else 0
+        return row if 0 <= row < len(self.strongest) else 0
+
+
+def compute(state: State) -> Result:
+    """The cells that are pulled hardest, and where their boxes are pulled to."""
+    if state.backward is None:
+        raise ValueError("there is no picture, so there is no gradient")
+    term, part = state.term_and_part
+    level = None if state.level == ALL_LEVELS else state.level
+    maps = state.backward.maps
+    if not maps.norms.isfinite().all():
+        raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
+    strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
+    return Result(maps, strongest, move_boxes(state.backward, strongest), state)
+
+
+def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
+    """Decode the maps before and after a small step against the gradient of the total.
+
+    The step changes no number of the maps by more than STEP. None where the boxes are not the maps' cells in order.
+    """
+    maps, gradients = [raw.detach() for raw in backward.through.maps], backward.maps.of("total")
+    if any(raw.ndim != 5 for raw in maps):
+        return None
+    counts = [raw[0, ..., 0].numel() for raw in maps]
+    steepest = max(gradient.abs().max() for gradient in gradients).clamp(min=torch.finfo(torch.float32).tiny)
+    with torch.no_grad():
+        before = backward.model.decode(maps)[0]  # (n, 5 + C)
+        after = backward.model.decode([raw - STEP / steepest * g for raw, g in zip(maps, gradients, strict=True)])[0]
+    if len(before) != sum(counts):
+        return None
+    places = [
+        sum(counts[: cell.level]) + (cell.anchor * maps[cell.level].shape[2] + cell.row) * maps[cell.level].shape[3]
+        + cell.col
+        for cell in cells
+    ]  # fmt: skip
+    return Moved(before[places, :4].cpu(), after[places, :4].cpu())

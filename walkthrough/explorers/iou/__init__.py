@@ -1,0 +1,56 @@
+"""IouPlayground: two boxes, four ways to say how well they agree, and where each way pulls the prediction."""
+
+from functools import partial
+
+import torch
+
+from walkthrough._moved import moved_name
+from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.iou.scene import scene_of
+from walkthrough.explorers.iou.state import HEIGHT, WIDTH, State, compute
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+class IouPlayground(Explorer):
+    """Two boxes to drag; IoU, GIoU, DIoU and CIoU with every term, their gradients and the way down from here.
+
+    Args:
+        boxes: the prediction and the truth, (x1, y1, x2, y2) each, on a plane of 240 x 170 pixels.
+        box_loss: "iou", "giou", "diou" or "ciou". rate, steps: of the gradient descent.
+
+    >>> w = IouPlayground()
+    >>> w.boxes = [(50, 80, 150, 140), (90, 70, 160, 160)]
+    >>> round(w.result.overlap["ciou"], 4), w.result.by_formula
+    (0.3769, tensor([-0.0119, -0.0005, -0.0021, -0.0052]))
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
+    title = "IoU playground"
+
+    def settle(self, before: State, after: State) -> State:
+        """There are always two boxes, within the plane."""
+        if len(after.boxes) != 2:
+            raise ValueError(f"boxes holds two boxes, the prediction and the truth, not {len(after.boxes)}")
+        for x1, y1, x2, y2, *_ in after.boxes:
+            if not (x1 >= 0 and y1 >= 0 and x2 <= WIDTH and y2 <= HEIGHT):
+                raise ValueError(
+                    f"boxes lie between (0, 0) and ({WIDTH}, {HEIGHT}), not at {x1:g} {y1:g} {x2:g} {y2:g}"
+                )
+        return after
+
+    def words(self) -> str:
+        """The four overlaps, and whether the formula agrees with autograd."""
+        overlaps = ", ".join(f"{kind} {value:.3f}" for kind, value in self.result.overlap.items())
+        agree = torch.allclose(self.result.by_formula, self.result.by_autograd, atol=1e-5)
+        return f"{overlaps}; the gradient by formula {'equals' if agree else 'differs from'} autograd's"
+
+    def as_code(self) -> str:
+        """The same overlap by the library."""
+        pred, truth = (list(box[:4]) for box in self.state.boxes)
+        return (
+            f"pred, truth = torch.tensor([{pred}]), torch.tensor([{truth}])\n"
+            f'yl.bbox_iou(pred, truth, "{self.state.box_loss}", "xyxy")'
+        )

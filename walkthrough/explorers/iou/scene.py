@@ -1,0 +1,131 @@
+"""The picture of IouPlayground: the plane with both boxes, the terms, the gradients, and the way down."""
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from walkthrough import scene as draw
+from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result
+from walkthrough.scene import Chart, Key, Line, Panel, Picture, Scene, Series, Table
+from walkthrough.style import DASHES, THEMES
+from yolo_lite.boxes import IOU_KINDS
+
+GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white boxes show
+HULL = "#9AA4AE"
+LONGEST_ARROW, SHORTEST_ARROW = 30.0, 3.0  # pixels
+PARAMETERS = ("x", "y", "w", "h")
+LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), strict=True))  # middle tones: any ground
+
+
+def scene_of(result: Result) -> Scene:
+    """Plane and terms; overlaps and gradients; losses and IoU along the way down."""
+    down, rate = result.descent, f"lines as on the left; rate {result.state.rate:g} px², to 0"
+    reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
+    legend = (
+        Key("enclosing box, its diagonal", HULL, dash="dashed"),
+        Key("centre distance", "own", dash="solid"),
+        Key("down the gradient", "anchor", dash="solid"),
+    )
+    return Scene(
+        (
+            (_plane(result), _terms(result)),
+            (_overlaps(result), _gradients(result)),
+            (
+                _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above"),
+                replace(reached, legend="none"),
+            ),
+        ),
+        legend,
+    )
+
+
+def _plane(result: Result) -> Panel:
+    pred, truth = (np.array(box[:4]) for box in result.state.boxes)
+    hull = (*np.minimum(pred, truth)[:2], *np.maximum(pred, truth)[2:])
+    centres = [tuple((box[:2] + box[2:]) / 2) for box in (pred, truth)]
+    ways = list(zip(result.descent.boxes[..., :2], LOOKS.values(), strict=True))  # (s + 1, 2) each
+    arrows, names, longest = _arrows(result.by_autograd, pred)
+    loss = f"the {result.state.box_loss} loss"
+    slope = f"arrows: where {loss} falls in x, y, w, h; the longest by {longest:.2g} a pixel"
+    layers = (
+        Picture(GROUND, (0, 0, WIDTH, HEIGHT)),
+        draw.Boxes((hull,), colours=(HULL,), dash="dashed", width=1.2),
+        Line((hull[:2], hull[2:]), HULL, "dotted", 1.2),
+        draw.Boxes((pred, truth), ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
+        Line(centres, "own", width=1.2),
+        *(Line(way, colour, dash, 2) for way, (colour, dash) in ways),
+        *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
+        draw.Points(centres, "own"),
+        draw.Arrows(arrows, "anchor"),
+        *names,
+    )
+    caption = slope if longest > 0 else f"{loss} has no gradient here: no arrows"
+    return Panel(layers, WIDTH, HEIGHT, "Drag the boxes", caption)
+
+
+def _arrows(gradient: Tensor, pred: np.ndarray) -> tuple[list[tuple[float, ...]], list[draw.Text], float]:
+    """The way down: in x and y from the centre, in w and h from the sides that they move; names; largest component."""
+    longest = gradient.abs().max().item()
+    if not longest > 0:
+        return [], [], 0.0
+    dx, dy, dw, dh = (-gradient * LONGEST_ARROW / longest).tolist()
+    x1, y1, x2, y2 = pred.tolist()
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    all_of_them = (
+        ("x", (x, y, x + dx, y)),
+        ("y", (x, y, x, y + dy)),
+        ("w", (x2, y, x2 + dw, y)),
+        ("w", (x1, y, x1 - dw, y)),
+        ("h", (x, y2, x, y2 + dh)),
+        ("h", (x, y1, x, y1 - dh)),
+    )
+    shown = [(name, e) for name, e in all_of_them if abs(e[2] - e[0]) + abs(e[3] - e[1]) >= SHORTEST_ARROW]
+    names = [draw.Text(e[2] + 2, e[3] + 1, name, "anchor") for name, e in shown]
+    return [ends for _, ends in shown], names, longest
+
+
+def _terms(result: Result) -> Table:
+    terms = {name: value.item() for name, value in result.terms._asdict().items()}
+    rows = (
+        ("intersection", f"{terms['intersection']:,.1f} px²"),
+        ("union", f"{terms['union']:,.1f} px²"),
+        ("enclosing box C", f"{terms['hull']:,.1f} px²"),
+        ("centre distance ρ", f"{terms['distance2'] ** 0.5:.2f} px"),
+        ("diagonal c of C", f"{terms['diagonal2'] ** 0.5:.2f} px"),
+        ("v, difference of aspect", f"{terms['v']:.5f}"),
+        ("α = v / (1 - IoU + v)", f"{terms['alpha']:.5f}"),
+    )
+    return Table(("term", "value"), rows, "What they are made of")
+
+
+def _overlaps(result: Result) -> Table:
+    terms, overlap = result.terms, result.overlap
+    hull = ((terms.hull - terms.union) / terms.hull).item()
+    distance, aspect = (terms.distance2 / terms.diagonal2).item(), (terms.alpha * terms.v).item()
+    iou = f"{overlap['iou']:.4f}"
+    made = {
+        "iou": ("intersection / union", iou),
+        "giou": ("IoU - (C - union) / C", f"{iou} - {hull:.4f}"),
+        "diou": ("IoU - ρ² / c²", f"{iou} - {distance:.4f}"),
+        "ciou": ("IoU - ρ² / c² - α v", f"{iou} - {distance:.4f} - {aspect:.4f}"),
+    }
+    rows = tuple((kind, *made[kind], f"{overlap[kind]:.4f}", f"{1 - overlap[kind]:.4f}") for kind in IOU_KINDS)
+    chosen = (IOU_KINDS.index(result.state.box_loss),)
+    return Table(("kind", "formula", "here", "overlap", "loss"), rows, "Four overlaps", marked=chosen)
+
+
+def _gradients(result: Result) -> Table:
+    pairs = zip(PARAMETERS, result.by_formula.tolist(), result.by_autograd.tolist(), strict=True)
+    rows = tuple((name, f"{formula:+.6f}", f"{autograd:+.6f}") for name, formula, autograd in pairs)
+    most = (result.by_formula - result.by_autograd).abs().max().item()
+    title = f"d {result.state.box_loss} loss / d x, y, w, h"
+    return Table(("of", "by formula", "by autograd"), rows, title, f"largest difference {most:.1g}")
+
+
+def _chart(values: Tensor, title: str, y_label: str, caption: str) -> Chart:
+    """One line for each kind; values: (K, s + 1)."""
+    steps = tuple(float(step) for step in range(values.shape[1]))
+    lines = zip(LOOKS.items(), values.tolist(), strict=True)
+    marks = tuple(Series(kind, steps, tuple(row), colour, dash) for (kind, (colour, dash)), row in lines)
+    return Chart(marks, title, caption, "step", y_label)

@@ -1,0 +1,80 @@
+"""What IouPlayground computes: the terms of four overlaps, their gradients, and gradient descent under each."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from walkthrough.explorers.controls import Boxes, boxes, choice, slider
+from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_terms, xyxy_to_xywh
+from yolo_lite.overlap_gradients import iou_gradient, iou_gradients
+
+WIDTH, HEIGHT = 240, 170  # pixels of the plane
+SMALLEST = 1.0  # pixels: descent lets no side get shorter, as the head's (2 sigmoid)^2 * anchor does not
+
+
+@dataclass(frozen=True)
+class State:
+    """Settings of the playground."""
+
+    boxes: Boxes = boxes(
+        ((40.0, 90.0, 130.0, 140.0), (115.0, 25.0, 195.0, 125.0)),
+        label="prediction, truth",
+        help="the prediction, then the truth: drag the inside, a side or a corner",
+    )
+    box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
+    rate: float = slider(800.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
+    steps: int = slider(20, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the two boxes lead to. K kinds in the order of IOU_KINDS."""
+
+    state: State
+    terms: IouTerms  # each (1,)
+    overlap: dict[str, float]  # of each kind; the loss is 1 - overlap
+    by_formula: Tensor  # (4,) d loss / d (x, y, w, h) of the prediction
+    by_autograd: Tensor  # (4,) the same, as training gets it
+    descent: "Descent"
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Gradient descent under each loss, s steps."""
+
+    boxes: Tensor  # (K, s + 1, 4) xywh of the prediction
+    losses: Tensor  # (K, s + 1) each in its own measure
+    ious: Tensor  # (K, s + 1) plain IoU, to compare them by
+
+
+def compute(state: State) -> Result:
+    """The terms, both gradients and the descent under each loss."""
+    pred, truth = (xyxy_to_xywh(torch.tensor([box[:4]])) for box in state.boxes)  # (1, 4) each
+    terms = iou_terms(pred, truth)
+    moving = pred.clone().requires_grad_()
+    loss = 1 - iou_terms(moving, truth).value(state.box_loss)  # (1,)
+    return Result(
+        state=state,
+        terms=terms,
+        overlap={kind: terms.value(kind).item() for kind in IOU_KINDS},
+        by_formula=-iou_gradient(pred, truth, state.box_loss)[0],
+        by_autograd=torch.autograd.grad(loss.sum(), moving)[0][0],
+        descent=descend(pred, truth, state.rate, state.steps),
+    )
+
+
+def descend(pred: Tensor, truth: Tensor, rate: float, steps: int) -> Descent:
+    """Gradient descent on x, y, w, h from pred (1, 4) to truth (1, 4), under the K losses side by side."""
+    box, way = pred.repeat(len(IOU_KINDS), 1), []  # (K, 4)
+    with torch.inference_mode():  # a fifth faster than no_grad: this follows the reader's hand
+        for step in range(steps + 1):
+            box = torch.cat((box[:, :2], box[:, 2:].clamp(min=SMALLEST)), 1)
+            way.append(box)
+            every = torch.stack(tuple(iou_gradients(box, truth).values()))  # (K, K, 4) of each kind, at each box
+            uphill = every.diagonal().T  # (K, 4) each by its own
+            box = box + rate * (1 - step / steps) * uphill
+    boxes = torch.stack(way, 1)  # (K, s + 1, 4)
+    terms = iou_terms(boxes, truth)  # each (K, s + 1)
+    losses = torch.stack([1 - terms.value(kind)[row] for row, kind in enumerate(IOU_KINDS)])
+    return Descent(boxes, losses, terms.iou)

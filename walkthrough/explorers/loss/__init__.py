@@ -1,0 +1,96 @@
+"""LossExplorer: what each setting of the loss does to its three terms and to their pull on the maps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+from torch import Tensor
+
+from walkthrough._moved import moved_name
+from walkthrough.explorers.detector import DetectorExplorer, same_pixels, training_size
+from walkthrough.explorers.hyp import hyp_code, hyp_of
+from walkthrough.explorers.loss.scene import scene_of, words_of
+from walkthrough.explorers.loss.state import State, compute
+from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
+from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.loss import BALANCE
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+class LossExplorer(DetectorExplorer):
+    """The three losses on a batch, their shares of the total and of the gradient, beside the default settings.
+
+    The batch is all pictures; the objects of the shown one can be dragged. The model runs once for the pictures, in
+    the mode it is in; its loss is ``model.criterion``, the one that training calls.
+
+    Args:
+        images, targets, names, img_size: see DetectorExplorer. model: any detector; left out: the weights "shapes-n".
+        hyp: settings to start from, and to go back to with reset(); they are compared with yl.Hyperparameters().
+
+    >>> w = LossExplorer()  # doctest: +SKIP
+    >>> w.box = 0.2  # doctest: +SKIP
+    >>> w.result.now.parts.box / w.result.default.parts.box  # doctest: +SKIP
+    tensor(4.)
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
+    title = "Loss"
+
+    @classmethod
+    def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The maps, computed once, what the default settings make of them, and a balance for each level."""
+        model, pictures = inputs["model"], inputs["pictures"]
+        maps = _maps(model, pictures)
+        return {"maps": maps, "default": default_pulls(model, maps, pictures)} | _balance_settings(model)
+
+    def settle(self, before: State, after: State) -> State:
+        """Other pictures or another model: other maps."""
+        after = super().settle(before, after)
+        if not after.pictures:
+            return after
+        if after.model is not before.model:
+            after = replace(after, **_balance_settings(after.model))
+        if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
+            after = replace(after, maps=_maps(after.model, after.pictures))
+        if after.maps is not before.maps or after.pictures is not before.pictures:
+            after = replace(after, default=default_pulls(after.model, after.maps, after.pictures))
+        return after
+
+    def words(self) -> str:
+        """Who answers for the objects, and which term is clearly the largest."""
+        return words_of(self.result)
+
+    def as_code(self) -> str:
+        """The loss with these settings."""
+        state = self.state
+        size = training_size(state.pictures) if state.pictures else 640
+        balance = f", balance={state.balance}" if state.balance != state.default_balance else ""
+        return f"{hyp_code(hyp_of(state, state.hyp))}\nloss = model.criterion(hyp, img_size={size}{balance})"
+
+
+def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
+    with taking(pictures[0]):
+        return tuple(maps_of(model, images_of(pictures)))
+
+
+def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:
+    """Who pulls on the maps under the default settings."""
+    loss = model.criterion(Hyperparameters(), training_size(pictures))
+    return pull_on_maps(loss, maps, targets_of(pictures))
+
+
+def _balance_settings(model: Any) -> dict[str, Any]:
+    """The balance of the model's loss, level by level, where it has one that criterion takes."""
+    balance = getattr(model.criterion(Hyperparameters(), 640), "balance", None)
+    options = signature(model.criterion).parameters
+    settable = "balance" in options or any(option.kind is Parameter.VAR_KEYWORD for option in options.values())
+    if not settable or not isinstance(balance, Tensor) or balance.ndim != 1 or len(balance) > len(BALANCE):
+        return {"default_balance": ()}
+    values = tuple(round(value, 6) for value in balance.tolist())
+    return {"default_balance": values} | {f"balance_{level}": value for level, value in enumerate(values)}

@@ -1,0 +1,120 @@
+"""The picture of LossExplorer: the losses, the gradient by term and level, the numbers in a table."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from walkthrough.charts import numbers
+from walkthrough.explorers.loss.state import Result
+from walkthrough.gradients import MapPulls
+from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
+from walkthrough.show import class_name
+
+CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
+NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
+
+
+def scene_of(result: Result) -> Scene:
+    """The picture and the losses; the shares of the gradient by term and level; the numbers."""
+    rows = ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (_table(result),))
+    return Scene(rows, words=words_of(result))
+
+
+def shares_of_terms(pulls: MapPulls) -> Tensor:
+    """(T,) each term's share of the terms' sum; 0 where all are 0."""
+    values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
+    return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, Bars]:
+    """What values(pulls) gives for these settings, and beside it for the default ones."""
+    names = names or result.now.terms
+    return (
+        Bars(names, values(result.now), name=NOW),
+        Bars(names, values(result.default), DEFAULT_COLOUR, DEFAULT, "/"),
+    )
+
+
+def _panel(result: Result) -> Panel:
+    state = result.state
+    shown, (height, width) = state.shown, state.shown.size
+    classes = tuple(int(box[4]) for box in state.objects)
+    labels = tuple(class_name(cls, state.names) for cls in classes)
+    boxes = Boxes(tuple(box[:4] for box in state.objects), labels, (), classes or (0,), drag="objects")
+    title = f"{shown.name}, one of {counted(len(state.pictures), 'picture')}"
+    drawn = (float(state.new_class),)
+    return Panel((Picture(shown.pixels), boxes), width, height, title, _empty(result), draw="objects", drawn=drawn)
+
+
+def _losses_chart(result: Result) -> Chart:
+    marks = _beside(result, lambda pulls: numbers([getattr(pulls.parts, term) for term in pulls.terms]))
+    return Chart(marks, "losses, gains included", _clearly(result), y_label="loss")
+
+
+def _pulls_chart(result: Result) -> Chart:
+    strides = [int(stride) for stride in result.state.model.strides]
+    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in strides)
+    marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
+    caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
+    return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
+
+
+def _table(result: Result) -> Table:
+    rows, shares, usual_shares = [], shares_of_terms(result.now), shares_of_terms(result.default)
+    for index, term in enumerate(result.now.terms):
+        gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
+        loss, usual = (getattr(pulls.parts, term).item() for pulls in (result.now, result.default))
+        pull = result.now.norms[index].norm().item()
+        share, usual_share = (f"{of[index]:.1%}" for of in (shares, usual_shares))
+        losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
+        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
+    total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
+    columns = ("", "gain", "scaled", "loss", "share", "default", "share", "pull")
+    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain as criterion fits it; pull: on the raw maps"
+    return Table(columns, tuple(rows), "losses and their shares of the total", caption)
+
+
+def _percent(shares: Tensor) -> tuple[float, ...]:
+    return tuple(round(100 * share, 1) for share in numbers(shares))
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _empty(result: Result) -> str:
+    """What is special about this batch; "" where nothing is."""
+    matches = result.now.matches
+    if not bool(result.now.parts[0].isfinite()):
+        return "The loss is not finite: the model's maps hold values that are not."
+    if not any(picture.boxes for picture in result.state.pictures):
+        return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
+    if matches is not None and not sum(len(match.image) for match in matches):
+        return f"No anchor takes any object at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
+    return "One class: there is no class loss." if result.state.model.num_classes == 1 else ""
+
+
+def _clearly(result: Result) -> str:
+    """The term with the largest loss and the one that pulls hardest, where they stand out."""
+    losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
+    pulls = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
+    largest, hardest = _outstanding(losses), _outstanding(pulls)
+    first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
+    return f"{first}; {f'hardest pull: {hardest}' if hardest else 'no pull is clearly the hardest'}"
+
+
+def _outstanding(values: dict[str, float]) -> str | None:
+    (name, most), *others = sorted(values.items(), key=lambda item: -item[1])
+    return name if most > CLEARLY * max((value for _, value in others), default=0.0) else None
+
+
+def words_of(result: Result) -> str:
+    pictures, matches = result.state.pictures, result.now.matches
+    objects = sum(len(picture.boxes) for picture in pictures)
+    words = f"{counted(len(pictures), 'picture')}, {counted(objects, 'object')}"
+    if matches is not None:
+        strides = [int(stride) for stride in result.state.model.strides]
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(matches, strides, strict=True))
+        words += f", matches: {', '.join(each)}"
+    return "\n".join(filter(None, (words, _clearly(result), _empty(result))))

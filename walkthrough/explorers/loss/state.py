@@ -1,0 +1,82 @@
+"""What LossExplorer computes: the terms of the loss and their gradients, beside those of the default settings."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from walkthrough.explorers.controls import given, slider
+from walkthrough.explorers.detector import DetectorState, training_size, up_to
+from walkthrough.explorers.hyp import hyp_of
+from walkthrough.explorers.pictures import targets_of
+from walkthrough.gradients import MapPulls, pull_on_maps
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.loss import BALANCE
+
+
+def _balance(level: int) -> Any:
+    return slider(
+        BALANCE[level],
+        0,
+        lambda state: max((8.0, *(2 * value for value in state.default_balance))),
+        group="balance of objectness",
+        label=f"level {level}",
+        help="weight of this level's objectness: finer levels have more cells, and fewer objects in each",
+        shown=lambda state: level < len(state.default_balance),
+    )
+
+
+@dataclass(frozen=True)
+class State(DetectorState):
+    """The settings of the loss, by their names in Hyperparameters, and the maps they are applied to."""
+
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="of the box loss")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="of objectness")
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="of the class loss")
+    balance_0: float = _balance(0)
+    balance_1: float = _balance(1)
+    balance_2: float = _balance(2)
+    balance_3: float = _balance(3)
+    balance_4: float = _balance(4)
+    anchor_t: float = slider(
+        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="terms", help="largest ratio of sides for a match"
+    )
+    fl_gamma: float = slider(
+        Hyperparameters.fl_gamma, 0, up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
+    )
+    label_smoothing: float = slider(Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="of the classes")
+    obj_pw: float = slider(
+        Hyperparameters.obj_pw, 0, up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
+    )
+    cls_pw: float = slider(
+        Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
+    )
+    maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
+    default: MapPulls | None = given()  # who pulls on them under the default settings
+    default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
+
+    @property
+    def balance(self) -> tuple[float, ...]:
+        """One weight for each level of the model."""
+        return tuple(getattr(self, f"balance_{level}") for level in range(len(self.default_balance)))
+
+
+class Result(NamedTuple):
+    """The loss of the batch and who pulls, under these settings and under the default ones."""
+
+    now: MapPulls  # now.parts: what the loss returned
+    default: MapPulls
+    hyp: Hyperparameters  # the settings, gains as given
+    scaled: Hyperparameters | None  # gains as the loss uses them; None where the loss does not say
+    state: State
+
+
+def compute(state: State) -> Result:
+    """The loss and its gradients with respect to the maps, beside those of the default settings."""
+    if not state.pictures:
+        raise ValueError("there is no picture, so there is no loss")
+    hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
+    changed = {} if state.balance == state.default_balance else {"balance": state.balance}
+    loss = state.model.criterion(hyp, size, **changed)
+    now = pull_on_maps(loss, state.maps, targets)
+    return Result(now, state.default, hyp, getattr(loss, "hyp", None), state)

@@ -1,0 +1,101 @@
+"""What NmsExplorer computes: the steps of non_max_suppression for the shown picture, and the figures of all."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from walkthrough.explorers.controls import given, point, slider, toggle
+from walkthrough.explorers.nms.suppression import AT_IOU, Choice, Decided, Figures, Rule, choose, decide, figures
+from walkthrough.explorers.pictures import Annotated, PictureState
+from yolo_lite.detect.matching import match_detections
+
+
+@dataclass(frozen=True)
+class State(PictureState):
+    """The arguments of non_max_suppression, and the box that is asked about."""
+
+    conf_thres: float = slider(0.25, 0, 1, 0.005, help="a box counts when objectness and score are above it")
+    iou_thres: float = slider(0.45, 0, 1, 0.005, help="a box goes when it overlaps a better one by more")
+    agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
+    multi_label: bool = toggle(False, label="several classes per box", help="what validation uses")
+    max_det: int = slider(300, 1, 1000, help="boxes kept at most")
+    chosen: tuple[float, float] | None = point(help="click a candidate: who suppressed it, or whom it did")
+    detection: tuple[float, float] | None = point(help="click a kept box: whom it suppressed")
+    model: Any = given()
+    decoded: tuple[tuple[np.ndarray, Tensor], ...] = given(())  # pixels and boxes (n, 5 + C) of each picture
+
+    @property
+    def rule(self) -> Rule:
+        """The arguments of non_max_suppression."""
+        return Rule(self.conf_thres, self.iou_thres, self.agnostic, self.multi_label, self.max_det)
+
+    def boxes_of(self, picture: Annotated) -> Tensor | None:
+        """The predictions (n, 5 + C) for a picture; None where there are none."""
+        return next((boxes for pixels, boxes in self.decoded if pixels is picture.pixels), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The shown picture, what was decided there, and the figures over all pictures before and after."""
+
+    picture: Annotated
+    names: tuple[str, ...]
+    decided: Decided
+    correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
+    choice: Choice | None
+    best: float  # highest score of all predictions, where there is no candidate
+    others: tuple[tuple[Tensor, np.ndarray], ...]  # predictions (n, 5 + C) and labels (m, 5) of the other pictures
+    new_class: int
+
+    @property
+    def pictures(self) -> int:
+        """How many the figures are about."""
+        return 1 + len(self.others)
+
+    @cached_property
+    def figures(self) -> tuple[Figures, Figures]:
+        """Of all candidates and of the kept boxes; computed when first asked for: pictures may be many."""
+        every = [self.decided, *(decide(boxes, self.decided.rule) for boxes, _ in self.others)]
+        labels = [labels_of(self.picture), *(labels for _, labels in self.others)]
+        return figures([of.rows for of in every], labels), figures([of.detections for of in every], labels)
+
+    @property
+    def before(self) -> Figures:
+        """How well all candidates find the objects."""
+        return self.figures[0]
+
+    @property
+    def after(self) -> Figures:
+        """How well the kept boxes find the objects."""
+        return self.figures[1]
+
+
+def compute(state: State) -> Result:
+    """The steps of non_max_suppression for each picture, and the figures that follow."""
+    if not state.pictures:
+        raise ValueError("there is no picture")
+    boxes = state.boxes_of(state.shown)
+    if boxes is None:
+        raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
+    shown, labels = decide(boxes, state.rule), labels_of(state.shown)
+    others = [picture for picture in state.pictures if picture is not state.shown]
+    pairs = [(state.boxes_of(picture), labels_of(picture)) for picture in others]
+    chosen = -1 if state.chosen is None else int(state.chosen[0])
+    return Result(
+        state.shown,
+        state.names,
+        shown,
+        match_detections(shown.detections, labels, AT_IOU)[:, 0],
+        choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
+        float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
+        tuple(pair for pair in pairs if pair[0] is not None),
+        state.new_class,
+    )
+
+
+def labels_of(picture: Annotated) -> np.ndarray:
+    """The objects of a picture as match_detections takes them, (m, 5): class, xyxy."""
+    return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)

@@ -1,0 +1,82 @@
+"""ScheduleExplorer: what the optimiser is told over a run, and what each setting of the schedule does to it."""
+
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from walkthrough._moved import moved_name
+from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_settings, with_hyp
+from walkthrough.explorers.inputs import opened_model
+from walkthrough.explorers.schedule.scene import moment_in_words, scene_of, steps_in_words, warmup_in_words
+from walkthrough.explorers.schedule.state import Result, State, compute
+from walkthrough.scene import counted
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.yolo import create_model
+from yolo_lite.train.optim import Schedule
+from yolo_lite.train.options import TrainOptions
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+class ScheduleExplorer(Explorer):
+    """Rates, momentum and accumulation of each parameter group over a run.
+
+    Args:
+        hyp: hyperparameters to start from. schedule: a run's, ``trainer.schedule``.
+        num_images: of the training set. model: whose parameters are grouped; left out: yolov5n.
+
+    >>> w = ScheduleExplorer(num_images=400, epochs=10)
+    >>> w.iteration = 101
+    >>> w.result.rates
+    Rates(bias_lr=0.00604, other_lr=0.00604, momentum=0.937, accumulate=4)
+    """
+
+    State = State
+    compute = staticmethod(compute)
+    scene = staticmethod(scene_of)
+    title = "Schedule"
+
+    @classmethod
+    def prepare(
+        cls, hyp: Hyperparameters | None = None, schedule: Schedule | None = None, model: Any = None
+    ) -> dict[str, Any]:
+        """See the class."""
+        model = opened_model(model) if model is not None else create_model("yolov5n")
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model is a torch module, not {type(model).__name__}")
+        if schedule is None:
+            hyp = checked_hyp(hyp)
+            return {"hyp": hyp, "model": model, **hyp_settings(hyp, State)}
+        if not isinstance(schedule, Schedule):
+            raise ValueError(f"schedule is a Schedule, as trainer.schedule is, not {type(schedule).__name__}")
+        hyp = checked_hyp(hyp or schedule.hyp)
+        named = {field.name for field in fields(State)} - {"hyp"}
+        options = {name: value for name, value in vars(schedule).items() if name in named}
+        run = {"num_images": schedule.batches * schedule.batch_size, **options}
+        return {"hyp": hyp, "model": model, **run, **hyp_settings(hyp, State)}
+
+    def settle(self, before: State, after: State) -> State:
+        """A shorter run ends before the chosen iteration: its last one is shown."""
+        if after.hyp is not before.hyp:
+            after = with_hyp(before, after)
+        return replace(after, iteration=min(after.iteration, after.schedule.iterations - 1))
+
+    def words(self) -> str:
+        """The moment and the whole, in words."""
+        told: Result = self.result
+        rates = ", ".join(f"{group.name} {group.lr:.4g}" for group in told.groups)
+        moment = f"{moment_in_words(told)}: rates {rates}; momentum {told.groups[0].momentum:.4g}"
+        batches = counted(told.rates.accumulate, "batch", "batches")
+        return f"{moment}; a step after {batches}.\n{warmup_in_words(told.schedule)}; {steps_in_words(told)}"
+
+    def as_code(self) -> str:
+        """The hyperparameters, and the options of the Trainer."""
+        options = {name: getattr(self.state, name) for name in ("epochs", "batch_size")}
+        for name in ("optimizer", "cosine", "nominal_batch", "least_warmup"):
+            if getattr(self.state, name) != getattr(TrainOptions, name):
+                options[name] = getattr(self.state, name)
+        told = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"{hyp_code(self.state.schedule.hyp)}\ntrainer = yl.Trainer(model, train, val, hyp, {told})"

@@ -1,0 +1,75 @@
+"""The picture of ScheduleExplorer: three charts with the chosen iteration marked, and a table of it."""
+
+from dataclasses import replace
+
+from walkthrough.explorers.schedule.state import Result
+from walkthrough.run import show_schedule
+from walkthrough.scene import Chart, Scene, Table, counted
+from yolo_lite.train.optim import Schedule
+
+BEYOND = 1.25  # the zoom shows the warm-up and a quarter of it more
+
+
+def scene_of(result: Result) -> Scene:
+    """The three charts of show_schedule with the chosen iteration marked, and a table of that moment."""
+    schedule = result.schedule
+    until = round(BEYOND * schedule.warmup_iterations) + 2 if result.zoom else None
+    (lr,), (momentum, accumulation) = show_schedule(schedule, until).rows
+    lr = replace(lr, title=f"learning rate, {result.optimizer}", caption=warmup_in_words(schedule))
+    accumulation = replace(accumulation, title="batches per step", caption=steps_in_words(result))
+    if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
+        momentum = _beta(momentum, result.groups[0].momentum)
+    charts = [_marked(chart, result.iteration) for chart in (lr, momentum, accumulation)]
+    return Scene((tuple(charts[:2]), (charts[2], _table(result))))
+
+
+def warmup_in_words(schedule: Schedule) -> str:
+    warm, batches = schedule.warmup_iterations, schedule.batches
+    if not warm:
+        return "no warm-up"
+    if warm >= schedule.iterations:
+        return f"warm-up takes {warm:,} iterations: the run is over after {schedule.iterations:,}, before it ends"
+    return f"warm-up ends at iteration {warm:,} of {schedule.iterations:,}, in epoch {warm // batches + 1}"
+
+
+def steps_in_words(result: Result) -> str:
+    schedule = result.schedule
+    after = " after warm-up" if schedule.warmup_iterations else ""
+    images = f"{schedule.batch_size * schedule.accumulate} images a step{after}"
+    if result.steps is None:
+        return f"{images}; the warm-up is too long to count the steps"
+    return f"{result.steps:,} {'step' if result.steps == 1 else 'steps'} in all; {images}"
+
+
+def moment_in_words(result: Result) -> str:
+    schedule = result.schedule
+    epoch = result.iteration // schedule.batches + 1
+    return f"iteration {result.iteration} of {schedule.iterations}, epoch {epoch} of {schedule.epochs}"
+
+
+def _marked(chart: Chart, iteration: int) -> Chart:
+    """The chart with an upright line at the iteration, if it lies within."""
+    first, last = chart.marks[0].x[0], chart.marks[0].x[-1]
+    chart = replace(chart, x_range=(first, last) if last > first else None)
+    if not first <= iteration <= last:
+        return chart
+    caption = "; ".join(filter(None, (chart.caption, f"dotted: iteration {iteration}")))
+    return replace(chart, upright=(float(iteration),), caption=caption)
+
+
+def _beta(chart: Chart, beta: float) -> Chart:
+    """Adam has no momentum to warm up: its beta1 stays."""
+    (mark,) = chart.marks
+    flat = replace(mark, name="beta1", y=(beta,) * len(mark.x))
+    return replace(chart, marks=(flat,), title="beta1", caption="Adam's momentum: no warm-up", y_range=(0.0, 1.0))
+
+
+def _table(result: Result) -> Table:
+    momentum = "beta1" if result.optimizer.startswith("Adam") else "momentum"
+    rows = tuple(
+        (g.name, f"{g.parameters:,}", f"{g.lr:.4g}", f"{g.momentum:.4g}", f"{g.weight_decay:.3g}")
+        for g in result.groups
+    )
+    batches = counted(result.rates.accumulate, "batch", "batches")
+    columns = ("group", "parameters", "rate", momentum, "decay")
+    return Table(columns, rows, moment_in_words(result), f"a step after {batches}")
