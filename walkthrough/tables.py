@@ -16,7 +16,7 @@ LONGEST = 60  # letters of a cell that others are aligned with; longer ones stan
 ROOM = 9  # letters for an approximate number or a time, however long it is
 APPROXIMATE = re.compile(r"≈ *([-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?%?)")  # as tests/nbval_sanitize.cfg has them
 TIME = re.compile(r"\b\d+(\.\d+)?(e-?\d+)? ?(ns|µs|us|ms|s)\b")
-NUMBER = re.compile(r"(≈ *)?[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?%?|[-+]?(inf|nan)")
+NUMBER = re.compile(r"(≈ *)?[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?%?|[-+]?(inf|nan)|None|[-–—]")
 UNIT = re.compile(r" (ns|µs|us|ms|s|px|B|kB|MB|GB)$")
 STYLE = """<style>
 .wt-tables { display: flex; flex-wrap: wrap; gap: 0 2.5em; align-items: flex-start; overflow-x: auto }
