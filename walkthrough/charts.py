@@ -54,17 +54,33 @@ def show_histogram(values: Any, bins: int = 30, title: str = "", x_label: str = 
     return Scene(((Chart((Histogram(numbers(edges), numbers(counts)),), title, "", x_label, "count"),),))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> Scene:
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", marked: Sequence[int] = ()
+) -> Scene:
     """Rows of anything under column names; floats with four significant digits.
 
-    >>> show_table(["layer", "parameters"], [[0, 1760]])
-    table of 1 row: layer, parameters
+    In a notebook it is an HTML table, whose words can be selected and searched; beside pictures it is drawn with them.
+
+    Args:
+        columns: their names. rows: as many values each. title: above them.
+        marked: indices of rows that stand out.
+    Raises:
+        ValueError: a row of another length, or a marked row that is not there.
+
+    >>> show_table(["layer", "parameters"], [[0, 1760], [1, 4672]], marked=[1])
+      layer  parameters
+      -----  ----------
+          0        1760
+    >     1        4672
     """
     words = tuple(tuple(_word(value) for value in row) for row in rows)
     for number, row in enumerate(words):
         if len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} values, but there are {len(columns)} columns")
-    return Scene(((Table(tuple(map(str, columns)), words, title),),))
+    for number in marked:
+        if not 0 <= number < len(words):
+            raise ValueError(f"row {number} cannot be marked: there are {len(words)} rows, counted from 0")
+    return Scene(((Table(tuple(map(str, columns)), words, title, marked=tuple(marked)),),))
 
 
 def numbers(values: Any) -> tuple[float, ...]:

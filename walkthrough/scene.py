@@ -15,6 +15,7 @@ import numpy as np
 
 from walkthrough.heatmap import HeatMap
 from walkthrough.images import to_numpy
+from walkthrough.tables import Words, table_text, tables_html
 
 Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
 Rows = tuple[tuple[float, ...], ...]
@@ -290,7 +291,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Scene:
-    """Rows of panels, a legend, and the whole of it in words. Shows itself in a notebook."""
+    """Rows of panels, a legend, and the whole of it in words.
+
+    Shows itself in a notebook: tables without a picture among them as HTML and aligned text, all else as a PNG.
+    """
 
     rows: tuple[tuple[AnyPanel, ...], ...]
     legend: tuple[Key, ...] = ()
@@ -299,9 +303,19 @@ class Scene:
     def __repr__(self) -> str:
         if self.words:
             return self.words
+        if self.tables:
+            return "\n\n".join(table_text(table) for row in self.tables for table in row)
         panels = [panel for panels in self.rows for panel in panels]
         lines = [f"{panel.title}: {panel.describe()}" if panel.title else panel.describe() for panel in panels]
         return "\n".join(lines) or "an empty scene"
+
+    @property
+    def tables(self) -> list[list[Words]]:
+        """The tables of a scene that holds nothing else, by rows; of others none."""
+        rows = [[panel for panel in row if isinstance(panel, Table) and panel.columns] for row in self.rows]
+        if self.legend or not any(rows) or any(len(own) < len(row) for own, row in zip(rows, self.rows, strict=True)):
+            return []
+        return [[Words(p.columns, p.rows, p.title, p.caption, p.marked) for p in row] for row in rows]
 
     def png(self, theme: str = "any", width: int = 880) -> bytes:
         """The scene as a PNG, width pixels wide at most on the page (the file has more where that stays small)."""
@@ -312,6 +326,8 @@ class Scene:
         Path(path).write_bytes(self.png(theme, width))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        if self.tables:
+            return {"text/plain": repr(self), "text/html": tables_html(self.tables)}, {}
         drawn = resolve_name(PAINTER)(self)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(drawn.data).decode()}
         return data, {"image/png": {"width": drawn.width, "height": drawn.height}}

@@ -504,7 +504,7 @@ rows = [[column, difference(column, "constant"), difference(column, "circular")]
 assert all(zeros < 1e-4 if column >= 8 else zeros > 0.03 for column, zeros, _ in rows)
 assert all(circular < 1e-4 for *_, circular in rows)
 show_table(["column of the dot", "difference, zeros around", "difference, no border"],
-           [[column, f"{zeros:.3f}", f"{circular:.3f}"] for column, zeros, circular in rows])  # fmt: skip
+           [[column, approx(zeros, ".3f"), approx(circular, ".3f")] for column, zeros, circular in rows])  # fmt: skip
 
 # %% [markdown]
 # **What to notice**

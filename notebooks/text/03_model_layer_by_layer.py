@@ -728,7 +728,7 @@ for part in ("backbone", "neck", "head"):
 #   other way round.
 # - The head, where the predictions are made, is a small part. Nearly all of the work is looking.
 #
-# `show_layers` puts all of it into one table. (The column "ms" is the time on the computer that ran this page last.)
+# `show_layers` puts all of it into one table. (The column "time" is that of the computer that ran this page last.)
 
 # %%
 show_layers(records)

@@ -253,7 +253,8 @@ with torch.no_grad():
 raw = maps[1][2, 0, 20, 20]  # level 1: picture 2, anchor 0, row 20, column 20
 print("map of stride 16:", tuple(maps[1].shape), "| one cell and anchor:", tuple(raw.shape))
 meaning = ["x", "y", "w", "h", "is there an object?", *(f"is it a {name}?" for name in names[:3])]
-rows = [[k, meaning[k], raw[k], raw[k].sigmoid()] for k in range(8)]
+rows = [[k, meaning[k], approx(raw[k], ".4f"), approx(raw[k].sigmoid(), ".4f")] for k in range(8)]
+assert raw[:4].abs().max() < 0.5 and 0.003 < raw[4].sigmoid() < 0.008
 show_table(["number", "about", "raw", "after the sigmoid"], rows)
 
 # %% [markdown]

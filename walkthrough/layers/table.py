@@ -7,7 +7,7 @@ from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.record import LayerRecord, Shape
 from walkthrough.scene import Scene
 
-COLUMNS = ("layer", "from", "module", "output", "parameters", "MFLOPs", "ms", "sees")
+COLUMNS = ("layer", "from", "module", "output", "parameters", "MFLOPs", "sees", "time")
 
 
 def show_layers(records: Sequence[LayerRecord], inside: bool = False, title: str = "") -> Scene:
@@ -15,8 +15,10 @@ def show_layers(records: Sequence[LayerRecord], inside: bool = False, title: str
 
     >>> from torch import nn, zeros
     >>> from walkthrough import record_layers
-    >>> show_layers(record_layers(nn.Sequential(nn.Conv2d(3, 8, 3)), zeros(1, 3, 8, 8)))
-    table of 1 row: layer, from, module, output, parameters, MFLOPs, ms, sees
+    >>> show_layers(record_layers(nn.Sequential(nn.Conv2d(3, 8, 3)), zeros(1, 3, 8, 8)))  # doctest: +ELLIPSIS
+    layer  from   module  output     parameters  MFLOPs  sees   time
+    -----  -----  ------  ---------  ----------  ------  -----  ...
+        0  image  Conv2d  8 x 6 x 6         224     0.0  3 x 3  ... ms
     """
     rows = [row for record in records for row in _rows(record, inside, 0)]
     return show_table(COLUMNS, rows, title)
@@ -30,8 +32,8 @@ def _rows(record: LayerRecord, inside: bool, depth: int) -> Iterator[tuple[str, 
         "  ".join(map(shape_in_words, record.output_shapes)),
         f"{record.parameters:,}",
         f"{record.flops / 1e6:,.1f}",
-        f"{record.seconds * 1e3:.2f}",
         field_in_words(record.receptive_field) if record.receptive_fields else "",
+        f"{record.seconds * 1e3:.2f} ms",
     )
     for module in record.inside if inside else ():
         yield from _rows(module, inside, depth + 1)
