@@ -32,8 +32,8 @@
 # | [02_augmentation](02_augmentation.ipynb) | What happens to a picture before the network sees it, and which boxes are lost? | 40 min |
 # | [03_model_layer_by_layer](03_model_layer_by_layer.ipynb) | What do the 25 layers do, and what does each cost? | 60 min |
 # | [04_grids_and_anchors](04_grids_and_anchors.ipynb) | What is an anchor, and where do 25,200 boxes come from? | 40 min |
-# | [05_build_targets](05_build_targets.ipynb) | Which prediction answers for which object, and why is this anchor rejected? | 40 min |
-# | [06_loss](06_loss.ipynb) | What is each prediction told, and what do the loss weights do? | 50 min |
+# | [05_build_targets](05_build_targets.ipynb) | Which prediction is responsible for which object, and why is this anchor rejected? | 40 min |
+# | [06_loss](06_loss.ipynb) | What is each prediction trained towards, and what do the loss weights do? | 50 min |
 # | [07_backpropagation](07_backpropagation.ipynb) | How does one number become a change of every weight, and how do people get it wrong? | 60 min |
 # | [08_training_loop](08_training_loop.ipynb) | Why warm-up, accumulation, averages? What goes wrong without? | 40 min |
 # | [09_inference_and_map](09_inference_and_map.ipynb) | How do thousands of boxes become a few, and what is mAP? | 40 min |
@@ -47,7 +47,7 @@ if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is i
     # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
 
 # %% [markdown]
-# ## 1. A photograph, and what we want to hear about it
+# ## 1. A photograph, and what is in it
 #
 # A detection dataset is pictures and, for each, a list of objects: a **class** and a **box**. The box is the smallest
 # upright rectangle around what can be seen of the object.
@@ -103,7 +103,7 @@ show_batch(batch, photos.names, columns=2)
 # ## 4. Targets: every object is six numbers
 #
 # The boxes of all four pictures lie in one table, because tables of different lengths do not stack. The first column
-# says which picture a row belongs to. The box is given by its centre and its size, as a share of the picture's sides:
+# says which picture a row belongs to. The box is given by its centre and its size, as fractions of the picture's sides:
 # the same row is right for a picture of 640 pixels and for one of 320.
 
 # %%
@@ -145,9 +145,10 @@ show_feature_maps(kept, count=8)
 # %% [markdown]
 # ## 7. Three grids of predictions
 #
-# Three levels of the neck go into the head. On each, the picture is divided into square **cells** of 8, 16 or 32
-# pixels, and each cell makes three predictions, one for each of its **anchors** (a typical box size). A prediction is
-# 85 numbers: four for the box, one for "is there an object at all?", and one for each of the 80 classes.
+# The neck hands three maps to the head: P3, P4 and P5. On each, the picture is divided into square **cells** of 8, 16
+# or 32 pixels (the map's **stride**), and each cell makes three predictions, one for each of its **anchors** (a typical
+# box size). A prediction is 85 numbers: four for the box, one for "is there an object at all?" (the **objectness**), and
+# one for each of the 80 classes.
 
 # %%
 with torch.no_grad():
@@ -171,17 +172,17 @@ boxes = model.decode(maps)
 sizes = [f"3 x {raw.shape[2]} x {raw.shape[3]}" for raw in maps]
 print(" + ".join(sizes), "=", boxes.shape[1], "boxes for each picture, each of", boxes.shape[2], "numbers")
 
-first = maps[0][0, 0, 0, 0]  # picture 0, level 0, anchor 0, row 0, column 0
+first = maps[0][0, 0, 0, 0]  # stride 8 (P3): picture 0, anchor 0, row 0, column 0
 by_hand = (2 * first[0].sigmoid() - 0.5 + 0) * 8
 print(f"x of the very first box: by hand {approx(by_hand, '.3f')}, by decode {approx(boxes[0, 0, 0], '.3f')} pixels")
 assert torch.isclose(by_hand, boxes[0, 0, 0])
 
 # %% [markdown]
-# ## 9. Who answers for which object?
+# ## 9. Which anchor is responsible for which object?
 #
 # Of the 25,200 predictions of a picture, a handful must learn to say "here". YOLOv5 asks each anchor: is the object at
-# most **four times** wider, narrower, higher or lower than you? The anchors that say yes take it. Here is that test
-# for one object.
+# most **four times** wider, narrower, higher or lower than you? It is matched to the anchors that say yes. Here is that
+# test for one object.
 
 # %%
 from yolo_lite.loss.targets import ratio_test
@@ -191,7 +192,7 @@ wh = torch.tensor([size]) * 640  # pixels
 print(f"a {photos.names[int(cls)]} of picture {image:.0f}, {wh[0, 0]:.0f} pixels wide and {wh[0, 1]:.0f} high")
 test = ratio_test(wh, model.anchors.flatten(0, 1))
 rows = zip(model.anchors.flatten(0, 1).tolist(), test.worst[:, 0].tolist(), test.passed[:, 0].tolist())
-show_table(["anchor: width, height", "largest factor", "takes it"], [[str(a), f"{w:.2f}", yes] for a, w, yes in rows])
+show_table(["anchor: width, height", "largest factor", "matched"], [[str(a), f"{w:.2f}", yes] for a, w, yes in rows])
 
 # %% [markdown]
 # **What to notice**
@@ -199,10 +200,10 @@ show_table(["anchor: width, height", "largest factor", "takes it"], [[str(a), f"
 # - One side that is off by more than four is enough to say no.
 
 # %% [markdown]
-# ## 10. Cells that must answer
+# ## 10. Cells that are responsible
 #
-# The cell that holds the object's centre answers, and so do up to two neighbours that the centre is close to: three
-# chances to learn instead of one.
+# The cell that holds the object's centre is responsible for it, and so are up to two neighbours that the centre is
+# close to: three chances to learn instead of one. These predictions are the **positives**; all others are negatives.
 
 # %%
 matches = yl.build_targets(batch.targets, [raw.shape[2:4] for raw in maps], model.anchors, model.strides)
@@ -212,9 +213,9 @@ show_assignment(batch, matches, model.strides, image_index=2)
 
 # %% [markdown]
 # **What to notice**
-# - Small objects are taken by the fine grid (stride 8), large ones by the coarse one.
-# - Neighbours are hatched: the cell beside the centre answers for the object as well.
-# - Almost all predictions answer for nothing. They only have to learn to be silent.
+# - Small objects are matched on the fine grid (stride 8, P3), large ones on the coarse one (stride 32, P5).
+# - Neighbours are hatched: the cell beside the centre is responsible for the object as well.
+# - Almost all predictions are negatives: they only have to learn to be silent.
 
 # %% [markdown]
 # ## 11. Three losses
@@ -267,14 +268,14 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 # - Every layer that has weights gets a gradient. Layers 11, 12, 15, 16, 19 and 22 are missing: upsampling and
 #   concatenation have nothing to change.
 # - The early layers have the longest gradients here. Each of their weights is used at every place of a large map, and
-#   what all places want adds up.
+#   the gradients of all places are added up.
 
 # %% [markdown]
 # ## 14. One step
 #
-# Each weight moves a little against its gradient: $w \leftarrow w - \text{rate} \cdot \text{gradient}$. Then the same
-# pictures again. The loss must be lower; that is the whole idea. The step is small because a gradient only tells the
-# slope where we stand, not what comes behind the next hill.
+# Each weight moves a little against its gradient: $w \leftarrow w - \text{learning rate} \cdot \text{gradient}$. Then
+# the same pictures again. The loss must be lower; that is the whole idea. The step is small because a gradient only
+# tells the slope where we stand, not what comes behind the next hill.
 
 # %%
 torch.optim.SGD(model.parameters(), lr=0.0003).step()
@@ -302,13 +303,13 @@ assert torch.allclose(overlap, level.overlap[:1], atol=1e-6)
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>A picture is 960 x 480 pixels and the network wants 640 x 640. What are ratio and padding?</summary>
+# <details><summary>A picture is 960 x 480 pixels and the network takes 640 x 640. What are ratio and padding?</summary>
 #
 # The ratio is 640 / 960 = 0.667, so the picture becomes 640 x 320, and 160 rows of gray go above and below it.
 # `yl.letterbox` with `auto=False` says the same: try it with `numpy.zeros((480, 960, 3), "uint8")`.
 # </details>
 #
-# <details><summary>An object is 100 pixels wide and 5 high. Does an anchor of 30 x 61 take it?</summary>
+# <details><summary>An object is 100 pixels wide and 5 high. Is an anchor of 30 x 61 matched to it?</summary>
 #
 # No: the width is only 3.3 times the anchor's, but the height is 12.2 times smaller. One side too far off is enough.
 # </details>

@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 1. Data: from a folder of pictures to a batch
 #
-# A network cannot open a folder. It wants one block of numbers for the pictures and one table for the objects, again
+# A network cannot open a folder. It takes one block of numbers for the pictures and one table for the objects, again
 # and again, quickly, and in a different order each time. This notebook builds that, step by step: a label file, a
 # dataset, a loader. At the end you put a batch together with your own hands, and compare it with the library's.
 #
@@ -47,7 +47,7 @@ from walkthrough import approx, row, show_bars, show_batch, show_image, show_tab
 #
 # `class  x-centre  y-centre  width  height`
 #
-# The four numbers are *shares* of the picture's width and height, between 0 and 1. Why not pixels? Because then the
+# The four numbers are *fractions* of the picture's width and height, between 0 and 1. Why not pixels? Because then the
 # same file is right for the picture at any size. Let us write such a pair, a photograph and its label file.
 
 # %%
@@ -71,7 +71,7 @@ print(*sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")), se
 # The label file is found by its name: the folder `images` becomes `labels`, the ending becomes `.txt`. `data.yaml` says
 # where the pictures are and what the classes are called. Class 0 is the first name.
 #
-# From shares to pixels it is one multiplication, and from a centre to corners one subtraction and one addition:
+# From fractions to pixels it is one multiplication, and from a centre to corners one subtraction and one addition:
 #
 # $$ x_1 = (x_c - w / 2) \cdot W \qquad x_2 = (x_c + w / 2) \cdot W $$
 
@@ -115,9 +115,9 @@ print("labels ", tuple(sample.labels.shape), sample.labels.dtype)
 # %% [markdown]
 # Three things changed on the way from the file to the sample:
 #
-# - **the axes**: a picture file is height x width x colour, PyTorch's convolutions want colour x height x width;
+# - **the axes**: a picture file is height x width x colour, PyTorch's convolutions take colour x height x width;
 # - **the size**: the photograph was not square, the sample is;
-# - **the labels**: the box is the same object in a larger picture, so its shares are different now.
+# - **the labels**: the box is the same object in a larger picture, so its fractions are different now.
 #
 # The values are still whole numbers from 0 to 255. Dividing by 255 happens later, on the device that trains: bytes are
 # four times smaller to move than floats.
@@ -136,8 +136,8 @@ print(f"{photo.shape[:2]} becomes {(round(height * ratio), round(width * ratio))
 row(show_image(photo), show_image(boxed.image), titles=["as it was", "letterboxed"])
 
 # %% [markdown]
-# The box goes the same way: its shares of the picture become shares of the 640 x 427 pixels, and the padding is added.
-# Divided by 640 it must be the sample's label.
+# The box goes the same way: its fractions of the picture become fractions of the 640 x 427 pixels, and the padding is
+# added. Divided by 640 it must be the sample's label.
 
 # %%
 fitted = np.array([640, 427, 640, 427])
@@ -151,16 +151,16 @@ show_image(sample.image, yl.xywh_to_xyxy(sample.labels[:, 2:]) * 640, ["cup", "s
 # ## 4. Why gray, and why 114?
 #
 # A convolution sees an edge wherever neighbouring numbers differ. The border between picture and padding is such an
-# edge, and it means nothing. So the fill should be as close to an average picture as possible. How large is the jump at
-# the border, for black, gray and white, over the six photographs?
+# edge, and it means nothing. So the **padding value** should be as close to an average picture as possible. How large
+# is the jump at the border, for black, gray and white, over the six photographs?
 
 # %%
-def jump(fill):
-    """The average difference between a fill and the outermost rows and columns of the photographs."""
+def jump(value):
+    """The average difference between a padding value and the outermost rows and columns of the photographs."""
     edges = [photos.image(i)[[0, -1]].ravel() for i in range(6)] + [photos.image(i)[:, [0, -1]].ravel() for i in range(6)]
-    return float(np.mean([np.abs(edge.astype(float) - fill).mean() for edge in edges]))
+    return float(np.mean([np.abs(edge.astype(float) - value).mean() for edge in edges]))
 
-show_bars({f"fill {fill}": jump(fill) for fill in (0, 57, 114, 171, 255)}, title="jump at the border", y_label="levels")
+show_bars({f"value {value}": jump(value) for value in (0, 57, 114, 171, 255)}, title="jump at the border", y_label="gray levels")
 
 # %%
 imagenet_mean = np.array([0.485, 0.456, 0.406])  # the average colour of 1.2 million photographs
@@ -175,7 +175,7 @@ print(f"as one gray: {imagenet_mean.mean():.3f}, of 255: {255 * imagenet_mean.me
 # %% [markdown]
 # ## 5. A loader: from samples to batches
 #
-# The dataset gives one sample at a time. Training wants several at once: the device is busy with many sums side by
+# The dataset gives one sample at a time. Training takes several at once: the device is busy with many sums side by
 # side, and a gradient averaged over several pictures is less shaky than that of one.
 #
 # Pictures stack easily: four of (3, 640, 640) become (4, 3, 640, 640). Labels do not, because each picture has another
@@ -308,7 +308,7 @@ show_table(["image", "class", "x centre", "y centre", "width", "height"], names[
 # $2^5 = 32$).
 
 # %%
-def gray_share(**options):
+def gray_fraction(**options):
     loader = yl.create_dataloader("photos", batch_size=2, **options)
     sizes = [tuple(batch.images.shape[2:]) for batch in loader]
     pixels = sum(2 * height * width for height, width in sizes)
@@ -316,8 +316,8 @@ def gray_share(**options):
     return sizes, 1 - used / pixels
 
 for rect in (False, True):
-    sizes, share = gray_share(rect=rect)
-    print(f"rect={rect!s:5}: inputs {sizes}, of which gray {share:.0%}")
+    sizes, gray = gray_fraction(rect=rect)
+    print(f"rect={rect!s:5}: inputs {sizes}, of which gray {gray:.0%}")
 
 # %% [markdown]
 # **What to notice**
@@ -408,7 +408,7 @@ assert difference < 1e-6
 #
 # <details><summary>Why does the order of an epoch not depend on the number of workers?</summary>
 #
-# The sampler decides it, in the main process, from seed and epoch. Workers are told which sample to make, never asked.
+# The sampler decides it, in the main process, from seed and epoch. Workers are given the indices of the samples to make.
 # </details>
 #
 # **On to [02_augmentation](02_augmentation.ipynb)**: how four photographs become a thousand.

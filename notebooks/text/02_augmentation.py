@@ -16,7 +16,7 @@
 #
 # A network that sees the same 100 photographs 300 times learns them by heart: *this* cup, at *this* place, in *this*
 # light. Asked about another cup, it is lost. **Augmentation** changes a picture a little each time it is shown, in ways
-# that leave the answer right: a cup moved, mirrored or darkened is still a cup.
+# that leave the label right: a cup moved, mirrored or darkened is still a cup.
 #
 # This notebook shows every change that YOLOv5 makes, one picture each, and what becomes of the boxes. Half a dozen
 # things that are often said about them are measured. At the end you make a training sample with your own hands.
@@ -125,12 +125,12 @@ column(row(*panels[:4]), row(*panels[4:]))
 
 # %% [markdown]
 # **What to notice**
-# - Blur takes the whiskers and the edges, median blur only the whiskers: an outline stays a jump.
+# - Blur removes the whiskers and the edges, median blur only the whiskers: an outline stays a jump.
 # - CLAHE changes most: each tile gets its own bright and dark.
 # - JPEG at 75 is the strongest that is ever drawn, and hardly to be seen. It is meant to be mild.
 #
-# How often does that happen? By default four of them have a chance of 0.01 and three have none, so a picture is spared
-# by all with $0.99^4$.
+# How often does that happen? By default four of them have a probability of 0.01 and three of 0, so a picture is spared
+# by all with probability $0.99^4$.
 
 # %%
 generator = np.random.default_rng(0)
@@ -141,7 +141,7 @@ print(f"expected {1 - 0.99**4:.3f}, of 10,000 draws {sum(touched) / 10_000:.3f}"
 # %% [markdown]
 # ## 4. Flips
 #
-# A mirrored cup is a cup. The picture is mirrored, and its boxes must be mirrored with it, or the network is told that
+# A mirrored cup is a cup. The picture is mirrored, and its boxes must be mirrored with it, or the network learns that
 # the cup is where it is not. In a picture $W$ pixels wide, $x$ becomes $W - x$; left and right edge change places.
 
 # %%
@@ -346,10 +346,10 @@ row(picture, chart, titles=["mixup, half and half", "10,000 ratios"])
 # - A ratio near 0 or 1, where one picture would vanish and its labels be wrong, is not to be found in 10,000 draws.
 
 # %% [markdown]
-# ## 10. Copy-paste: an object moves house
+# ## 10. Copy-paste: an object at a second place
 #
-# Take an object by its outline, mirror it, and put it down on the other side of the canvas. It needs outlines: with
-# boxes, background would come along. It is only pasted where it hides less than 30 % of every box that is there.
+# Cut an object out along its outline, mirror it, and paste it on the other side of the canvas. It needs outlines: with
+# boxes, background would be copied too. It is only pasted where it hides less than 30 % of every box that is there.
 
 # %%
 paste = yl.YoloDataset("photos", img_size=224, hyp=hyp.replace(copy_paste=1), augment=True, seed=10)
@@ -369,8 +369,8 @@ show_image(after.image, marked, names=photos.names, title="the pasted objects")
 # ## 11. Which boxes are dropped, and why
 #
 # After a warp, part of an object may be outside. Should its box stay? A box with three pixels of a person's sleeve
-# asks the network for the impossible, and it would learn to see persons in sleeves. So a box stays only if all four
-# are true:
+# asks the network for the impossible, and it would learn to see persons in sleeves. So a **box filter** (YOLOv5:
+# `box_candidates`) keeps a box only if all four are true:
 #
 # | rule | number | what it keeps out |
 # |---|---|---|
@@ -399,10 +399,10 @@ row(left, show_image(view.image, view.after.boxes, reasons), titles=["before", "
 before, after = (objects.boxes.astype(float) for objects in (view.before, view.after))
 sizes, old = after[:, 2:] - after[:, :2], before[:, 2:] - before[:, :2]
 w, h = sizes.T
-share, aspect = sizes.prod(1) / old.prod(1), np.maximum(w / h, h / w)
-stays = (w > 2) & (h > 2) & (aspect < 100) & (share > 0.10)
+fraction, aspect = sizes.prod(1) / old.prod(1), np.maximum(w / h, h / w)
+stays = (w > 2) & (h > 2) & (aspect < 100) & (fraction > 0.10)
 print("by hand as in the library:", np.array_equal(stays, view.survival.kept))
-show_table(["box", "w", "h", "aspect", "share of its area", "stays"], list(zip(five, w, h, aspect, share, stays)))
+show_table(["box", "w", "h", "aspect", "fraction of its area", "stays"], list(zip(five, w, h, aspect, fraction, stays)))
 
 # %% [markdown]
 # **What to notice**
@@ -416,9 +416,9 @@ show_table(["box", "w", "h", "aspect", "share of its area", "stays"], list(zip(f
 # %%
 box = Objects.build([0], [[80, 80, 150, 150]])
 small = geometry.apply_warp(image, box, geometry.WarpDraw(scale=0.3))
-shares = [geometry.box_candidates(box.boxes * zoom, small.after.boxes).kept.item() for zoom in (0.3, 1)]
+kept = [geometry.box_candidates(box.boxes * zoom, small.after.boxes).kept.item() for zoom in (0.3, 1)]
 print(f"area left: {area(small.after, 0) / area(box, 0):.2f} of what it was")
-print("kept, with the zoom taken into account:", shares[0], "- without:", shares[1])
+print("kept, with the zoom taken into account:", kept[0], "- without:", kept[1])
 
 # %% [markdown]
 # With outlines the last rule is milder, 0.01, because a box around the visible part of an outline hugs what is really
@@ -451,8 +451,9 @@ lab
 # A convolution uses the same weights at every place. Move the object, and the response moves along. So what is there to
 # learn from a moved picture?
 #
-# The catch is the border. A 3 x 3 convolution at the edge needs pixels that do not exist, and takes zeros for them:
-# **padding**. Zeros are unlike anything in the picture. The edge looks special, and that tells the network where it is.
+# The catch is the border. A 3 x 3 convolution at the edge needs pixels that do not exist, and uses zeros for them:
+# **padding**. Zeros are unlike anything in the picture. The edge looks special, and the network can see from it where
+# it is.
 #
 # Let us see it. The picture is all gray: one number, 114 / 255, nothing else. Weights are random but fixed. For
 # comparison the same stack *without* a border: there the left neighbour of the first column is the last one
@@ -482,7 +483,7 @@ show_feature_maps({"zeros around": stack(gray, "constant", 4), "no border": stac
 # %% [markdown]
 # **What to notice**
 # - The input has no content at all. Yet with zeros around it a frame appears, and it grows by one cell per layer.
-# - A cell in the frame can tell: "I am at the left", "I am in a corner". Its response depends on its place.
+# - A cell in the frame can know: "I am at the left", "I am in a corner". Its response depends on its place.
 # - Without a border all cells are equal: these are the shared weights one has in mind.
 #
 # Does it matter for objects? Put one bright dot into the gray, move it, move the response back, and compare with the
@@ -514,22 +515,22 @@ show_table(["column of the dot", "difference, zeros around", "difference, no bor
 
 # %%
 model = yl.create_model("yolov5n").eval()
-shares = {}
+unlike = {}
 with torch.no_grad():
     for layer, maps in model.forward_layers(torch.full((1, 3, 320, 320), 114 / 255)):
         if layer.index in (0, 2, 4, 6, 9):
             middle = maps.shape[-1] // 2
-            unlike = (maps - maps[..., middle, middle][..., None, None]).abs().amax(1) / maps.abs().max()
-            shares[f"layer {layer.index}"] = (unlike > 0.001).float().mean().item()
-print("cells unlike the middle one:", ", ".join(f"{name} {approx(share, '.0%')}" for name, share in shares.items()))
-assert all(later > 1.3 * earlier for earlier, later in itertools.pairwise(shares.values()))
-assert shares["layer 9"] > 0.9
-show_bars(shares, title="cells unlike the middle one, gray picture of 320 px", y_label="share")
+            difference = (maps - maps[..., middle, middle][..., None, None]).abs().amax(1) / maps.abs().max()
+            unlike[f"layer {layer.index}"] = (difference > 0.001).float().mean().item()
+print("cells unlike the middle one:", ", ".join(f"{name} {approx(part, '.0%')}" for name, part in unlike.items()))
+assert all(later > 1.3 * earlier for earlier, later in itertools.pairwise(unlike.values()))
+assert unlike["layer 9"] > 0.9
+show_bars(unlike, title="cells unlike the middle one, gray picture of 320 px", y_label="fraction")
 
 # %% [markdown]
 # **What to notice**
 # - Deep cells look at much of the picture, so more and more of them see the zeros beside it.
-# - In layer 9 a cell is 32 pixels wide, and nearly all of its 10 x 10 cells can tell where they are.
+# - In layer 9 a cell is 32 pixels wide, and nearly all of its 10 x 10 cells can know where they are.
 #
 # So a network *can* learn "objects are in the middle", if all its pictures have them there. Does it? A small network
 # with zeros around is to find a bright dot in noise. Once it trains on dots in the middle only, once on dots anywhere:
@@ -549,7 +550,7 @@ def forward(weights, images, padding):
         images = F.relu(F.conv2d(F.pad(images, (1, 1, 1, 1), mode=padding), weight))
     return F.conv2d(images, weights[-1]) - 4  # a dot is rare: start by saying no
 
-def answer(weights, column, padding):
+def confidence(weights, column, padding):
     """How sure it is, on average, where a dot is in that column."""
     images, truth = dots(torch.full((500,), column), torch.Generator().manual_seed(9))
     with torch.no_grad():
@@ -570,22 +571,22 @@ def trained(low, high, padding="constant"):
         optimizer.step()
     return weights
 
-share = {}
+sureness = {}
 runs = {"middle only": (6, 10, "constant"), "anywhere": (0, 16, "constant")}
 runs["no border"] = (6, 10, "circular")
 for name, (low, high, padding) in runs.items():
     weights = trained(low, high, padding)
-    share[name] = answer(weights, 0, padding) / answer(weights, 8, padding)
-for name, value in share.items():
+    sureness[name] = confidence(weights, 0, padding) / confidence(weights, 8, padding)
+for name, value in sureness.items():
     print(f"{name}: at the border {approx(value, '.0%')} as sure as in the middle")
-assert share["middle only"] < 0.5 and share["anywhere"] > 0.75 and share["no border"] > 0.75
-show_bars(share, title="how sure at the border, compared with the middle", y_label="share")
+assert sureness["middle only"] < 0.5 and sureness["anywhere"] > 0.75 and sureness["no border"] > 0.75
+show_bars(sureness, title="how sure at the border, compared with the middle", y_label="ratio")
 
 # %% [markdown]
 # **What to notice**
 # - Same weights at every place, and yet blind at the border: it has learnt that there is never anything there.
-# - Translation takes that lesson away. It is not there to teach the convolution about other places; it breaks the link
-#   between place and answer.
+# - Translation removes that lesson. It is not there to teach the convolution about other places; it breaks the link
+#   between place and prediction.
 # - Without a border there is no such link, and training in the middle is enough.
 
 # %% [markdown]
@@ -616,17 +617,17 @@ print("S and P change nothing:", np.array_equal(S, np.eye(3)), np.array_equal(P,
 print("R is the zoom alone:", np.array_equal(R, np.diag([draws[0].scale, draws[0].scale, 1])))
 
 # %% [markdown]
-# **"114 is a normalised zero."** It is a fill value. Pixels are divided by 255 and nothing is subtracted, so the
+# **"114 is a normalised zero."** It is a padding value. Pixels are divided by 255 and nothing is subtracted, so the
 # network gets 0.447. It would be about zero in networks that subtract ImageNet's average; YOLOv5 does not. And in the
-# finished sample it is not even 114: colour comes after the fill.
+# finished sample it is not even 114: colour comes after the padding.
 
 # %%
 average = np.mean([0.485, 0.456, 0.406])  # of ImageNet's photographs, red, green, blue
 print(f"as the network gets it: {114 / 255:.3f}; were ImageNet's average subtracted: {114 / 255 - average:.3f}")
-fill = np.full((1, 1, 3), 114, np.uint8)
+padding = np.full((1, 1, 3), 114, np.uint8)
 for gain in (1 - hyp.hsv_v, 1 + hyp.hsv_v):
-    changed = colour.apply_hsv(fill, colour.HsvDraw((1, 1, gain)))
-    print(f"after a brightness gain of {gain:.1f} the fill is", changed[0, 0])
+    changed = colour.apply_hsv(padding, colour.HsvDraw((1, 1, gain)))
+    print(f"after a brightness gain of {gain:.1f} the padding is", changed[0, 0])
 
 # %% [markdown]
 # **"Mosaic makes the batch four times as large."** The batch has as many pictures, of the same size. It has more
@@ -708,9 +709,9 @@ def warp_by_hand(canvas, boxes, drawn):
     mapped = mapped[..., :2] / mapped[..., 2:]
     after = np.concatenate((mapped.min(1), mapped.max(1)), 1).clip(0, 640)  # (n, 4)
     w, h = (after[:, 2:] - after[:, :2]).T
-    share = w * h / ((x2 - x1) * (y2 - y1) * drawn.scale**2)
+    fraction = w * h / ((x2 - x1) * (y2 - y1) * drawn.scale**2)
     thin = np.maximum(w, h) >= 100 * np.minimum(w, h)
-    return image, after, (w > 2) & (h > 2) & (share > 0.10) & ~thin, M
+    return image, after, (w > 2) & (h > 2) & (fraction > 0.10) & ~thin, M
 
 # %%
 image, after, kept, M = warp_by_hand(canvas, boxes, draw.warp)
@@ -750,7 +751,7 @@ print("kept equal:", np.array_equal(kept, warp.result.survival.kept), f"({kept.s
 # <details><summary>With padding by zeros, on what background would the frame of section 12 not appear?</summary>
 #
 # On a black one: there the zeros look like more of the picture. Try `gray = torch.zeros(1, 1, 32, 32)`. A bright dot
-# near the border can still tell, because the layers behind the first cut its response off.
+# near the border still shows where it is, because the layers behind the first cut its response off.
 # </details>
 #
 # <details><summary>Copy-paste is set to 0.5 and nothing is ever pasted. Why?</summary>

@@ -15,10 +15,10 @@
 # # 3. The model, layer by layer
 #
 # A YOLO is not written in Python. It is written in a table of 25 rows, and Python only builds what the table says. Here
-# you read that table, take apart each kind of block that it names, and build the whole network with your own hands. At
+# you read that table, look into each kind of block that it names, and build the whole network with your own hands. At
 # the end your network and the library's must give the same numbers, to the last bit.
 #
-# The weights are **random** wherever nothing else is said: shapes, sums and proofs do not need a trained network. For
+# The weights are **random** unless the text says otherwise: shapes, sums and proofs do not need a trained network. For
 # pictures of what layers see there is a small trained one, `shapes-n`.
 
 # %%
@@ -299,7 +299,7 @@ with torch.no_grad():
     unlike = difference(focus(image), stem(image))
 print(f"weights: Focus {narrow.numel():,}, 6x6 {wide.numel():,}")
 print("weights by hand and by focus_to_stem, largest difference:", difference(wide, stem.conv.weight))
-print("what the two stems say differs at most by", approx(unlike, ".0e"))
+print("the outputs of the two stems differ at most by", approx(unlike, ".0e"))
 assert unlike < 1e-5
 
 # %% [markdown]
@@ -320,7 +320,7 @@ print(f"parameters: {count(block):,}, by hand {by_hand:,}; a plain 3x3 Conv: {co
 show_block(block, torch.zeros(1, 64, 80, 80))
 
 # %% [markdown]
-# Why add? The block then only has to learn what is to be *changed*. If it has nothing to say, its input passes
+# Why add? The block then only has to learn what is to be *changed*. If nothing is to be changed, its input passes
 # unharmed. Let us silence it, by setting the last BatchNorm's scale to zero:
 
 # %%
@@ -503,7 +503,7 @@ print("layers that double the sides:", [k for k in range(24) if side[k] == 2 * s
 # **What to notice**
 # - In the backbone five layers halve the sides, each a `Conv` with stride 2. $2^5 = 32$, so the sides of a picture must
 #   be multiples of 32. The neck doubles twice and halves twice.
-# - Behind the stem, whenever the backbone halves the sides it doubles the channels: fewer places, but more to be said
+# - Behind the stem, whenever the backbone halves the sides it doubles the channels: fewer places, but more features
 #   about each.
 # - The head has three outputs, one for each grid.
 
@@ -521,10 +521,13 @@ show_series(parted, title="down, up and down again", x_label="layer", y_label="l
 # %% [markdown]
 # - **Backbone**, down: from 320 to 20 cells. Each layer sees more of the picture and is less sure where. At the end it
 #   may know that there is a bus, but only to within 32 pixels.
-# - **Neck**, up again: from 20 to 80, so that the fine grid hears what the coarse one knows. Down and up make the
-#   **U**. At every step up, the map of the same size from the way down is joined (layers 12 and 16).
-# - Then down once more, from 80 to 20, so that the coarse grids hear what the fine one found (layers 19 and 22).
-# - **Head**: reads one map of each size, 17, 20 and 23.
+# - **Neck**, up again: from 20 to 80, so that the fine grid gets what the coarse one knows. Down and up make the
+#   **U**. At every step up, the map of the same size from the way down is joined (layers 12 and 16). Papers call this
+#   part **FPN** (feature pyramid network).
+# - Then down once more, from 80 to 20, so that the coarse grids get what the fine one found (layers 19 and 22): the
+#   **PAN** (path aggregation network).
+# - **Head**: reads one map of each size, layers 17, 20 and 23. Papers call them **P3**, **P4** and **P5**: level $k$ has
+#   one cell for $2^k$ pixels, stride 8, 16 and 32.
 #
 # How much of the picture can one cell see? `record_layers` follows each layer's window back to the pixels.
 
@@ -544,7 +547,7 @@ show_table(["layer", "part", "cells a side", "pixels from cell to cell", "pixels
 # %% [markdown]
 # ## 13. Upsample and concat: what each of them adds
 #
-# Here a trained network is more telling. `shapes-n` was trained on drawn scenes; it is the same 25 layers with fewer
+# Here a trained network shows more. `shapes-n` was trained on drawn scenes; it is the same 25 layers with fewer
 # classes.
 
 # %%
@@ -578,7 +581,7 @@ assert most[11] < 1e-4 and min(most[6], most[13]) > 0.5
 
 # %% [markdown]
 # **What to notice**
-# - Upsampling adds cells, but no knowledge: four cells say the same thing.
+# - Upsampling adds cells, but no knowledge: four cells hold the same numbers.
 # - Layer 6 has the detail, but has seen less of the picture. Concat puts both at the same place, side by side, and has
 #   no weights either.
 # - Mixing them is the work of the C3 behind: its 1x1 convolutions see, for each cell, what the coarse grid *means* and

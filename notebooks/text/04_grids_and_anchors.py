@@ -24,13 +24,14 @@
 # Papers use several words for nearly the same things. What goes wrong without them? One reads "prior" here and "default
 # box" there and looks for a difference that is not there.
 #
-# - **grid cell**: a square of the picture, 8, 16 or 32 pixels wide. The cell that holds an object's centre answers for
-#   it. (YOLOv1)
+# - **grid cell**: a square of the picture, 8, 16 or 32 pixels wide. The cell that holds an object's centre is
+#   responsible for it. (YOLOv1)
 # - **anchor**: a box size given in advance, such as 30 x 61 pixels, that a prediction starts from. (Faster R-CNN)
 # - **prior**: the same, in YOLOv2's words: what we believe about box sizes before we look.
 # - **default box**: the same, in SSD's words.
 # - **stride**: pixels per cell.
-# - **level**: one grid with its anchors. YOLOv5 has three.
+# - **level**: one grid with its anchors, also called scale or detection layer. YOLOv5 has three: stride 8 (P3, for a
+#   cell of $2^3$ pixels), stride 16 (P4) and stride 32 (P5).
 #
 # Here is picture 2 of the tour's batch, the cell of stride 32 that holds the centre of the largest object, and the
 # three anchors of that level around it.
@@ -72,7 +73,7 @@ show_image(batch.images[2], boxes, labels)
 # %% [markdown]
 # ## 2. Why anchors at all?
 #
-# The network could simply say four pixel numbers: a **free box**. Why is that not done? Let us try both, without any
+# The network could simply predict four pixel numbers: a **free box**. Why is that not done? Let us try both, without any
 # network: three objects, of 8, 64 and 512 pixels, and for each a box to be fitted by gradient descent on the CIoU loss.
 # Each object is 20 % wider and 10 % lower than its first box, and a little off its centre.
 #
@@ -119,19 +120,21 @@ show_table(["raw numbers", "object", "d / d x", "d / d y", "d / d w", "d / d h"]
 
 # %% [markdown]
 # **What to notice**
-# - Free boxes: the larger the object, the weaker the pull, in proportion. And a large box has further to go: 20 % of
-#   512 pixels is 102, of 8 pixels 1.6. Weak pull, long way.
-# - Offsets: the pull on width and height is the same for all three. The anchor has taken the size out of the problem.
+# - Free boxes: the larger the object, the smaller the gradient, in proportion. And a large box has further to go: 20 %
+#   of 512 pixels is 102, of 8 pixels 1.6. Small gradient, long way.
+# - Offsets: the gradient in width and height is the same for all three. The anchor has removed the size from the
+#   problem.
 #
-# One learning rate serves all weights of a network. Is there a rate that suits all three objects? Here are 100 steps of
-# gradient descent with each of 15 rates, from 0.001 to 10,000. Each rate falls to 0 on the way, as it does in training.
+# One learning rate serves all weights of a network. Is there one that suits all three objects? Here are 100 steps of
+# gradient descent with each of 15 learning rates, from 0.001 to 10,000. Each falls to 0 on the way, as it does in
+# training.
 
 # %%
-def fitted(to_boxes, rate, steps=100):
+def fitted(to_boxes, learning_rate, steps=100):
     """(3,) the IoU that each box has with its object in the end."""
     raw = starts[to_boxes].clone()
     for step in range(steps):
-        raw -= rate * (1 - step / steps) * gradient(to_boxes, raw)
+        raw -= learning_rate * (1 - step / steps) * gradient(to_boxes, raw)
     return yl.bbox_iou(to_boxes(raw), objects, "iou")
 
 
@@ -139,25 +142,25 @@ powers = torch.linspace(-3, 4, 15)
 charts, reached = [], {}
 for to_boxes in (free, offsets):
     ious = torch.stack([fitted(to_boxes, 10**power) for power in powers.tolist()])  # (15, 3)
-    reached[to_boxes] = ious.amin(1).max()  # the worst of three boxes, with the best of all rates
-    print(f"{to_boxes.__name__}: one rate brings all three boxes to an IoU of {approx(reached[to_boxes])} at best")
+    reached[to_boxes] = ious.amin(1).max()  # the worst of three boxes, with the best of all learning rates
+    print(f"{to_boxes.__name__}: one learning rate brings all three boxes to an IoU of {approx(reached[to_boxes])} at best")
     series = {f"{side:.0f} px": ious[:, k] for k, side in enumerate(sides)}
-    charts.append(show_series(series, powers, to_boxes.__name__, "rate, as a power of ten", "IoU after 100 steps"))
+    charts.append(show_series(series, powers, to_boxes.__name__, "learning rate, power of ten", "IoU after 100 steps"))
 assert reached[free] < 0.9 < reached[offsets]
 row(*charts)
 
 # %% [markdown]
 # **What to notice**
-# - Free boxes: each size has its own best rates, and they lie a factor of thousands apart. A rate that suits the large
-#   object throws the small one away.
-# - Offsets: the three curves lie nearly on top of each other. One rate suits all.
+# - Free boxes: each size has its own best learning rates, and they lie a factor of thousands apart. One that suits the
+#   large object throws the small one away.
+# - Offsets: the three curves lie nearly on top of each other. One learning rate suits all.
 #
 # Anchors are not there to know the answer. They are there so that all answers are *about the same size of number*.
 
 # %% [markdown]
 # ## 3. How many boxes?
 #
-# Every generation of YOLO looks at the picture once, and so has to say all its boxes at once. How many?
+# Every generation of YOLO looks at the picture once, and so has to predict all its boxes at once. How many?
 
 # %%
 v1 = 7 * 7 * 2
@@ -193,9 +196,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## 4. Three grids over one picture
 #
-# Why three? A cell answers for one object per anchor. On a coarse grid, small objects would share cells. On a fine grid
-# alone, each cell would have to judge objects many cells wide. So: small objects on the fine grid, large ones on the
-# coarse one.
+# Why three? A cell can be responsible for one object per anchor. On a coarse grid, small objects would share cells. On
+# a fine grid alone, each cell would have to judge objects many cells wide. So: small objects on the fine grid, large
+# ones on the coarse one.
 
 # %%
 of_picture = yl.xywh_to_xyxy(mine[:, 2:6]) * 640
@@ -244,13 +247,13 @@ print(f"largest side over smallest: {model.anchors.max() / model.anchors.min():.
 # %% [markdown]
 # ## 5. The 85 numbers of a cell
 #
-# For every picture, anchor and cell the network says $4 + 1 + 80 = 85$ raw numbers. Here are those of one cell of
+# For every picture, anchor and cell the network gives $4 + 1 + 80 = 85$ raw numbers. Here are those of one cell of
 # stride 16 and its first anchor; the network is untrained.
 
 # %%
 with torch.no_grad():
     maps = model(batch.images / 255)
-raw = maps[1][2, 0, 20, 20]  # level 1: picture 2, anchor 0, row 20, column 20
+raw = maps[1][2, 0, 20, 20]  # stride 16 (P4): picture 2, anchor 0, row 20, column 20
 print("map of stride 16:", tuple(maps[1].shape), "| one cell and anchor:", tuple(raw.shape))
 meaning = ["x", "y", "w", "h", "is there an object?", *(f"is it a {name}?" for name in names[:3])]
 rows = [[k, meaning[k], approx(raw[k], ".4f"), approx(raw[k].sigmoid(), ".4f")] for k in range(8)]
@@ -348,7 +351,7 @@ print("v5 size for t from -30 to 30:", [round(v, 3) for v in size_v5(far).tolist
 # %% [markdown]
 # ## 7. anchor_t: an area around each anchor
 #
-# YOLOv5 gives an object to every anchor that it differs from by less than a **factor** of `anchor_t` (4) in width and
+# YOLOv5 matches an object to every anchor that it differs from by less than a **factor** of `anchor_t` (4) in width and
 # in height. On paper with *logarithmic* sides, where each doubling takes the same room, "less than a factor of 4" is a
 # square around the anchor: two doublings to each side. All nine squares are equally large. The dots are the objects of
 # the batch.
@@ -374,7 +377,7 @@ def drawing(wh, anchors, anchor_t, title=""):
 # %%
 wh = batch.targets[:, 4:6] * 640  # (23, 2) pixels
 nine = model.anchors.flatten(0, 1)  # (9, 2)
-legend = (Key("object", "own"), Key("anchor and what it takes", "anchor", dash="dashed"))
+legend = (Key("object", "own"), Key("anchor and what it is matched to", "anchor", dash="dashed"))
 for anchor_t in (4, 2):
     left_out = yl.anchor_fit(wh, nine, anchor_t).best_ratio <= 1 / anchor_t
     print(f"anchor_t = {anchor_t}: objects left out: {left_out.sum()}")
@@ -384,24 +387,26 @@ Scene((panels,), legend)
 # %% [markdown]
 # **What to notice**
 # - With 4, the squares overlap heavily: most objects lie in several, and get several anchors to learn from.
-# - With 2, they shrink to a string of patches. One object lies beside it and belongs to nobody.
+# - With 2, they shrink to a string of patches. One object lies beside it and is matched to none.
 # - The upper right and the lower left corner are empty: very wide and very tall objects. Anchors go along the diagonal.
 #
-# Turn the dial yourself. Choose an object and see which anchors take it, and which cells answer.
+# Turn the dial yourself. Choose an object and see which anchors it is matched to, and which cells are
+# responsible for it.
 
 # %%
 AnchorExplorer(images=batch, names=names, model=model)
 
 # %% [markdown]
 # **What to notice**
-# - Each anchor's verdict names the *worse* of the two sides. One bad side is enough to refuse.
-# - Drag a box smaller: it leaves the coarse level and is taken by the finer one; for a while both take it.
+# - Each anchor's verdict names the *worse* of the two sides. One bad side is enough to be rejected.
+# - Drag a box smaller: it leaves the coarse grid (stride 32, P5) for a finer one; for a while it is matched on both.
 
 # %% [markdown]
 # ## 8. Best possible recall
 #
-# An object that no anchor takes teaches the box loss nothing, and will hardly be found. The share of the objects that
-# *some* anchor takes is the **best possible recall**: with these anchors, training cannot do better.
+# An object that no anchor is matched to teaches the box loss nothing, and will hardly be found. The fraction of the
+# objects that *some* anchor is matched to is the **best possible recall** (BPR): with these anchors, training cannot do
+# better.
 
 # %%
 fit = yl.anchor_fit(wh, model.anchors)
@@ -409,8 +414,8 @@ print(fit)
 factors = [1.2, 1.5, 2, 2.5, 3, 4, 5, 6]
 fits = [yl.anchor_fit(wh, model.anchors, factor) for factor in factors]
 recall = show_series([f.best_possible_recall for f in fits], factors, "best possible recall", "anchor_t", "recall")
-taken = show_series([f.matches_per_object for f in fits], factors, "anchors per object", "anchor_t", "anchors")
-row(recall, taken)
+matched = show_series([f.matches_per_object for f in fits], factors, "anchors per object", "anchor_t", "anchors")
+row(recall, matched)
 
 # %% [markdown]
 # **What to notice**
@@ -430,8 +435,8 @@ print("by hand:", by_hand, "and by yl.anchor_fit:", fit.best_possible_recall)
 # %% [markdown]
 # ## 9. Anchors for another dataset
 #
-# YOLOv5's nine anchors come from COCO. Do they fit other data? Take the drawn scenes of the dataset "shapes" first. The
-# check that training runs before it starts:
+# YOLOv5's nine anchors come from COCO. Do they fit other data? Look at the drawn scenes of the dataset "shapes" first.
+# The check that training runs before it starts:
 
 # %%
 from yolo_lite.datasets.shapes import Shapes
@@ -461,7 +466,7 @@ assert found.after.best_possible_recall > 0.95 and found.after.mean_best_ratio >
 # How are new anchors found? By **k-means**: put nine points among the sizes; give each object to its nearest point;
 # move each point to the middle of its objects; again, until nothing moves. The result is then refined by small random
 # changes that are kept when they fit better (`yl.suggest_anchors` does both). **Fitness**: the ratio (1 = same size)
-# of each object to its best anchor, on average, with 0 where no anchor takes it.
+# of each object to its best anchor, on average, with 0 where no anchor is matched to it.
 
 # %%
 start = kmeans_anchors(lines, 9)
@@ -489,9 +494,9 @@ Scene((panels,), legend)
 # - `suggest_anchors` replaces anchors only where the recall really rises. For "shapes" it said: keep.
 
 # %% [markdown]
-# ## 10. Several answers for one object
+# ## 10. Several predictions for one object
 #
-# An object is taken by several anchors, and each of them in up to three cells: its own and two neighbours. How many
+# An object is matched to several anchors, and each of them in up to three cells: its own and two neighbours. How many
 # predictions is that?
 
 # %%
@@ -521,7 +526,7 @@ row(left, show_image(picture, best, names=trained.names), titles=["all that say 
 
 # %% [markdown]
 # **What to notice**
-# - The bundles on the left are the matches above: the same object, said by several cells and anchors.
+# - The bundles on the left are the matches above: the same object, predicted by several cells and anchors.
 # - Nothing in the loss asks the network to choose *one*. NMS does that afterwards. Notebook 09 takes it apart.
 
 # %% [markdown]
@@ -553,7 +558,7 @@ assert difference < 1e-2
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>How many boxes does YOLOv5 say for a picture of 320 pixels?</summary>
+# <details><summary>How many boxes does YOLOv5 predict for a picture of 320 pixels?</summary>
 #
 # 3 x (10² + 20² + 40²) = 6,300: a quarter of 25,200. `sum(raw[0, ..., 0].numel() for raw in maps)` counts them.
 # </details>
@@ -563,15 +568,15 @@ assert difference < 1e-2
 # The centre is in the middle of the cell (2 x 0.5 - 0.5 = 0.5), the size is that of the anchor ((2 x 0.5)² = 1).
 # </details>
 #
-# <details><summary>An object is exactly four times as wide as an anchor. Does the anchor take it?</summary>
+# <details><summary>An object is exactly four times as wide as an anchor. Is it matched to the anchor?</summary>
 #
 # No: the factor must be *less* than 4. And it could not fit it: $(2\sigma)^2$ comes near 4 but never reaches it.
 # </details>
 #
 # <details><summary>Why not simply use 100 anchors per cell?</summary>
 #
-# The head would have to say 8,500 numbers per cell, nearly all of them "nothing here", and NMS would have to clear away
+# The head would have to give 8,500 numbers per cell, nearly all of them "nothing here", and NMS would have to clear away
 # thousands of boxes. Nine reach a best possible recall of 1 on all we have seen here, when they fit the data.
 # </details>
 #
-# Next: [05_build_targets](05_build_targets.ipynb), where objects are handed out to cells and anchors, line by line.
+# Next: [05_build_targets](05_build_targets.ipynb), where objects are assigned to cells and anchors, line by line.

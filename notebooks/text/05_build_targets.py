@@ -14,11 +14,11 @@
 # %% [markdown]
 
 # %% [markdown]
-# # 5. build_targets: who answers for which object?
+# # 5. build_targets: which prediction is responsible for which object?
 #
 # The network makes 25,200 predictions for a picture. The label file names seven objects. Before anything can be learnt,
-# somebody has to say *which prediction answers for which object*. That is `build_targets`, the most puzzled-over function
-# of YOLOv5. People read it with a debugger and a scratch notebook, printing one tensor after the other.
+# somebody has to say *which prediction is responsible for which object*. That is `build_targets`, the most puzzled-over
+# function of YOLOv5. People read it with a debugger and a scratch notebook, printing one tensor after the other.
 #
 # We read it line by line too, but with a recorder: every line, every tensor, forward and back. Then we do it by hand.
 #
@@ -41,8 +41,8 @@ from yolo_lite.loss.targets import assign_level, encode, neighbour_cells, ratio_
 # ## 1. What goes in, what comes out
 #
 # In: the targets of a batch, one row for each object; the size of each grid; three anchors for each grid; the strides.
-# Out, for each grid: a list of **matches**. A match says "this anchor in this cell of this picture answers for that
-# object, and this is the box it should predict".
+# Out, for each grid: a list of **matches**, the positives. A match says "this anchor in this cell of this picture is
+# responsible for that object, and this is the box it should predict".
 
 # %%
 batch = yl.tour_batch()
@@ -55,7 +55,8 @@ for match, grid in zip(matches, grids):
 
 # %% [markdown]
 # A match is one row through nine columns. The first four say *where* the prediction stands in the raw map
-# `(image, anchor, row, column)`; the others what it should say, and for whom.
+# `(image, anchor, row, column)`: YOLOv5 calls them `indices`. The others say what it should predict, and for which
+# object: the box (`tbox`), the anchor in cells (`anch`), the class (`tcls`).
 
 # %%
 first = matches[2]
@@ -83,15 +84,17 @@ stepper
 # - Left the source, with the line that just ran. Right, every variable; what this line changed stands out.
 # - The slider goes back as easily as forward. No debugger can do that.
 # - A value that holds boxes or cells is drawn on the picture; any other opens as a table, a histogram or an image.
-# - `assign_level` is called three times, once for each grid, and it is four lines long. Those four lines are all there is.
+# - `assign_level` is called three times, once for each grid, and it is four lines long. Those four lines are all there
+#   is.
 #
 # From here on we take the steps one at a time, on the grid of stride 8.
 
 # %% [markdown]
 # ## 3. Step one: grid units
 #
-# A target's box is a share of the picture. The grid of stride 8 has 80 x 80 cells. Times 80, the box is measured in
-# **cells**: its whole part tells in which cell the centre lies, its fraction where in the cell.
+# A target's box is given in fractions of the picture. The grid of stride 8 has 80 x 80 cells. Times 80, the box is
+# measured in
+# **cells**: its whole part says in which cell the centre lies, its fraction where in the cell.
 
 # %%
 grid, anchors = grids[0], model.anchors[0] / 8  # (3, 2) anchors in cells
@@ -109,45 +112,45 @@ show_table(["target", "x", "y", "w", "h", "cell (row, column)"], rows, title="th
 #
 # $$ \max\left(\frac{w}{w_a}, \frac{w_a}{w}, \frac{h}{h_a}, \frac{h_a}{h}\right) < 4 $$
 #
-# Why not simply the anchor with the largest overlap, as earlier YOLOs did? One anchor would get one chance to learn. With
-# the ratio test several similar anchors learn from the same object, and an anchor that is hopeless is spared.
+# Why not simply the anchor with the largest overlap, as earlier YOLOs did? One anchor would get one chance to learn.
+# With the ratio test several similar anchors learn from the same object, and an anchor that is hopeless is spared.
 
 # %%
 test = ratio_test(boxes[:, 2:], anchors, anchor_t=4.0)
 print("ratios:", tuple(test.ratio.shape), " pairs:", test.passed.numel(), " pairs that pass:", int(test.passed.sum()))
 rows = [[k, *(f"{w:.2f}" for w in test.worst[:, k].tolist()), *test.passed[:, k].tolist()] for k in (6, 9, 13)]
-show_table(["target", "worst, anchor 0", "anchor 1", "anchor 2", "takes it: 0", "1", "2"], rows)
+show_table(["target", "worst, anchor 0", "anchor 1", "anchor 2", "matched: 0", "1", "2"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - The largest of four quotients decides. One bad side is enough to be refused.
-# - Most pairs fail here: the objects of these pictures are large, and the anchors of stride 8 are small. They pass on the
-#   other grids.
+# - The largest of four quotients decides. One bad side is enough to be rejected.
+# - Most pairs fail here: the objects of these pictures are large, and the anchors of stride 8 are small. They pass on
+#   the other grids.
 
 # %% [markdown]
 # ## 5. Step three: neighbours
 #
 # The centre lies in one cell, but perhaps close to its edge, and the cell beyond would do nearly as well. So each pair
-# claims up to two neighbours: left or right, up or down, whichever is *less than half a cell away*. Three cells instead
-# of one means three times as many chances to learn.
+# is assigned to up to two neighbours too: left or right, up or down, whichever is *less than half a cell away*. Three
+# cells instead of one means three times as many chances to learn.
 
 # %%
 anchor, target = test.passed.nonzero(as_tuple=True)  # (p,) each
-claims = neighbour_cells(boxes[target, :2], grid)  # (5, p): own, left, up, right, down
+cells = neighbour_cells(boxes[target, :2], grid)  # (5, p): own, left, up, right, down
 x, y = boxes[target[0], :2].tolist()
 print(f"pair 0: centre at x {x:.2f}, y {y:.2f}")
-print(dict(zip(("own", "left", "up", "right", "down"), claims[:, 0].tolist())))
-print(f"{claims.shape[1]} pairs claim {int(claims.sum())} cells")
+print(dict(zip(("own", "left", "up", "right", "down"), cells[:, 0].tolist())))
+print(f"{cells.shape[1]} pairs are assigned to {int(cells.sum())} cells")
 
 # %% [markdown]
 # ## 6. Step four: indices
 #
-# Every claimed cell becomes a match: its indices in the raw map, and the box it shall predict, measured from *its own*
-# corner. For a neighbour the centre lies outside the cell, so x and y may run from -0.5 to 1.5. That is why the decoding
-# $2\sigma(t) - 0.5$ reaches exactly that far.
+# Every cell that a pair is assigned to becomes a match: its indices in the raw map, and its box target (`tbox`),
+# measured from *its own* corner. For a neighbour the centre lies outside the cell, so x and y may run from -0.5 to 1.5.
+# That is why the decoding $2\sigma(t) - 0.5$ reaches exactly that far.
 
 # %%
-by_steps = encode(batch.targets, boxes, test.passed, claims, anchors, grid)
+by_steps = encode(batch.targets, boxes, test.passed, cells, anchors, grid)
 print("four steps equal build_targets:", all(torch.equal(a, b) for a, b in zip(by_steps, matches[0])))
 low, high = by_steps.box[:, :2].min().item(), by_steps.box[:, :2].max().item()
 print(f"x and y targets lie between {low:.2f} and {high:.2f}")
@@ -155,8 +158,9 @@ show_assignment(batch, matches, model.strides, image_index=0)
 
 # %% [markdown]
 # **What to notice**
-# - Blue cells hold a centre, hatched ones are neighbours, dashed boxes are the anchors that took an object.
-# - Small objects are taken by the fine grid, large ones by the coarse one, middling ones by two.
+# - Blue cells hold a centre, hatched ones are neighbours, dashed boxes are the anchors that are matched to an object.
+# - Small objects are matched on the fine grid (stride 8, P3), large ones on the coarse one (stride 32, P5), middling
+#   ones on two.
 
 # %% [markdown]
 # ## 7. A worked example to compare with
@@ -188,8 +192,8 @@ for match, stride, size, anchor_px in zip(found, model.strides, grids, model.anc
 show_table(["stride", "pairs", "pass the ratio test", "matches", "predictions"], rows)
 
 # %% [markdown]
-# Take the eighth object (row 7), 5.63 x 2.20 cells large on the 80 x 80 grid. Anchors 1 and 2 take it, in three cells
-# each: six matches.
+# Take the eighth object (row 7), 5.63 x 2.20 cells large on the 80 x 80 grid. It is matched to anchors 1 and 2, in three
+# cells each: six matches.
 
 # %%
 x, y, w, h = to_grid_units(nine, grids[0])[7].tolist()
@@ -200,15 +204,15 @@ show_table(["anchor", "cell x", "cell y"], rows, title=f"{len(rows)} matches at 
 
 # %% [markdown]
 # **What to notice**
-# - x = 62.49 is less than half way through cell 62, so the left neighbour 61 is claimed, not the right one.
-# - y = 78.90 is more than half way through cell 78, so the lower neighbour 79 is claimed.
+# - x = 62.49 is less than half way through cell 62, so the left neighbour 61 is a positive too, not the right one.
+# - y = 78.90 is more than half way through cell 78, so the lower neighbour 79 is a positive too.
 # - Of 19,200 predictions at stride 8, 25 learn something about a box. All others only learn to be silent.
 
 # %% [markdown]
 # ## 8. A centre exactly on a line
 #
 # What if x is a whole number? Then the centre is as far from the left cell's middle as from its own. The rule looks at
-# the fraction from both sides: $x \bmod 1 = 0 < 0.5$ claims the left cell. And $(W - x) \bmod 1 = 0 < 0.5$ claims the
+# the fraction from both sides: $x \bmod 1 = 0 < 0.5$ adds the left cell. And $(W - x) \bmod 1 = 0 < 0.5$ adds the
 # right one too, but the right one is found by stepping half a cell to the right: $\lfloor x + 0.5 \rfloor = x$, the
 # object's *own* cell again. So that match is listed twice.
 
@@ -234,38 +238,38 @@ print(f"centres on a line of the grid of 8 pixels: 1 in {1 / (centres % 8 == 0).
 # %% [markdown]
 # ## 9. Two objects, one cell
 #
-# Nothing stops two objects from claiming the same anchor in the same cell. Both stay in the list, both teach the box and
-# the class. But there is only one objectness target for the cell, and the *last* match in the list sets it.
+# Two objects may be assigned to the same anchor in the same cell. Both stay in the list, both teach the box and the
+# class. But there is only one objectness target (`tobj`) for the cell, and the *last* match in the list sets it.
 
 # %%
 twins = torch.tensor([[0, 0, 0.51, 0.51, 0.20, 0.22], [0, 1, 0.515, 0.515, 0.24, 0.20]])
 match = assign_level(twins, grids[2], model.anchors[2] / 32)
 places = torch.stack((match.anchor, match.row, match.col), 1)  # (m, 3)
 unique, count = places.unique(dim=0, return_counts=True)
-print(f"{len(places)} matches on {len(unique)} predictions; {int((count > 1).sum())} of them are claimed by both objects")
+print(f"{len(places)} matches on {len(unique)} predictions; {int((count > 1).sum())} of them are assigned to both objects")
 
 # %%
 place = unique[0]
-claimed_by = match.target[(places == place).all(1)].tolist()  # in the order of the list
-print(f"prediction {place.tolist()} is claimed by objects {claimed_by}: object {claimed_by[-1]} sets its objectness")
+assigned_to = match.target[(places == place).all(1)].tolist()  # in the order of the list
+print(f"prediction {place.tolist()} is assigned to objects {assigned_to}: object {assigned_to[-1]} sets its objectness")
 
 # %% [markdown]
-# ## 10. Objects that nobody takes
+# ## 10. Objects that no anchor is matched to
 #
-# An object far from every anchor's shape is in the label file, but no prediction answers for it: a flagpole, a horizon.
-# It then teaches nothing at all, and the cells under it even learn that nothing is there.
+# An object far from every anchor's shape is in the label file, but no prediction is responsible for it: a flagpole, a
+# horizon. It then teaches nothing at all, and the cells under it even learn that nothing is there.
 
 # %%
 pole = torch.tensor([[0, 0, 0.5, 0.5, 0.008, 0.9]])  # 5 x 576 pixels
-taken = [len(match.cls) for match in yl.build_targets(pole, grids, model.anchors, model.strides)]
+counts = [len(match.cls) for match in yl.build_targets(pole, grids, model.anchors, model.strides)]
 worst = ratio_test(pole[:, 4:] * 640, model.anchors.flatten(0, 1)).worst.min()
-print("matches on the three grids:", taken, f"- the best anchor is off by a factor of {worst:.1f}")
+print("matches on the three grids:", counts, f"- the best anchor is off by a factor of {worst:.1f}")
 looser = [len(match.cls) for match in yl.build_targets(pole, grids, model.anchors, model.strides, anchor_t=16.0)]
 print("with anchor_t = 16:", looser)
 
 # %% [markdown]
-# Raising `anchor_t` takes it in, but then large anchors are asked for tiny objects too. Move it yourself: drag an object,
-# change an anchor, and read the verdict of each.
+# Raising `anchor_t` lets it in, but then large anchors are asked for tiny objects too. Move it yourself: drag an object,
+# change an anchor, and read for each why it is rejected.
 
 # %%
 anchors_of_tour = AnchorExplorer(images=batch, names=yl.YoloDataset("photos").names)
@@ -274,15 +278,15 @@ anchors_of_tour
 # %% [markdown]
 # **What to notice**
 # - The table gives the reason for each anchor: which side, how many times too large.
-# - With `anchor_t` near 1 hardly an anchor takes anything; with 4, every object of these pictures is taken (the cell below
-#   counts).
+# - With `anchor_t` near 1 hardly an anchor is matched to anything; with 4, every object of these pictures is matched
+#   (the cell below counts).
 # - Drag an object over a grid line: its neighbours jump to the other side at half a cell.
 
 # %%
 for anchor_t in (1.1, 1.5, 2.0, 4.0):
     found = yl.build_targets(batch.targets, grids, model.anchors, model.strides, anchor_t)
-    taken = len(set().union(*(match.target.tolist() for match in found)))
-    print(f"anchor_t {anchor_t}: {taken:2} of {len(batch.targets)} objects taken, {sum(len(m.cls) for m in found):3} matches")
+    matched = len(set().union(*(match.target.tolist() for match in found)))
+    print(f"anchor_t {anchor_t}: {matched:2} of {len(batch.targets)} objects matched, {sum(len(m.cls) for m in found):3} matches")
 
 # %% [markdown]
 # ## 11. Check: build_targets by hand, in plain Python
@@ -314,13 +318,13 @@ for match, stride, size in zip(matches, model.strides, grids):
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>An object has its centre at x = 17.98, y = 18.59 cells. Which neighbours does it claim?</summary>
+# <details><summary>An object has its centre at x = 17.98, y = 18.59 cells. Which neighbours is it assigned to?</summary>
 #
 # The right one (0.98 is more than half way) and the lower one (0.59). Set it up in the explorer, or ask
 # `neighbour_cells(torch.tensor([[17.98, 18.59]]), (20, 20))`.
 # </details>
 #
-# <details><summary>Why does an object never claim both its left and its right neighbour?</summary>
+# <details><summary>Why is an object never assigned to both its left and its right neighbour?</summary>
 #
 # Its fraction is either below or above one half. Only a whole number satisfies both rules, and there the "right" cell is
 # its own.
@@ -328,14 +332,14 @@ for match, stride, size in zip(matches, model.strides, grids):
 #
 # <details><summary>Can one object be matched on all three grids?</summary>
 #
-# Yes. The anchors of neighbouring grids overlap in reach: an object of 129 x 91 pixels passes with anchors of stride 8, 16
-# and 32.
+# Yes. The anchors of neighbouring grids overlap in reach: an object of 129 x 91 pixels passes with anchors of stride 8,
+# 16 and 32.
 # </details>
 #
-# <details><summary>The centre of an object is in the very first cell, x = 0.3. Which neighbour does it claim in x?</summary>
+# <details><summary>The centre of an object is in the very first cell, x = 0.3. Which neighbour is it assigned to in x?</summary>
 #
 # None: left of the first cell there is nothing (x must be greater than 1), and the right one is more than half a cell
 # away.
 # </details>
 #
-# **On to [06_loss](06_loss.ipynb)**: what the matched predictions are told.
+# **On to [06_loss](06_loss.ipynb)**: what the matched predictions are trained towards.

@@ -12,17 +12,17 @@
 # ---
 
 # %% [markdown]
-# # 6. The loss: what every prediction is told
+# # 6. The loss: what every prediction is trained towards
 #
-# The network has spoken: 25,200 predictions for a picture, 85 numbers each. The last notebook said which of them
-# answer for which object. Now somebody has to say *how wrong* they are, in one number that training can push down: the
-# **loss**. YOLOv5 asks three questions:
+# The network has spoken: 25,200 predictions for a picture, 85 numbers each. The last notebook showed which of them are
+# responsible for which object. Now somebody has to say *how wrong* they are, in one number that training can push down:
+# the **loss**. YOLOv5 asks three questions:
 #
 # - **box**: do the boxes of the matched predictions lie where their objects are?
 # - **objectness**: does *every* prediction know whether, and how well, it has an object?
 # - **class**: do the matched predictions name the right class?
 #
-# We take each of them apart, and at the end write the whole loss by hand. It runs in about half a minute.
+# We look at each of them, and at the end write the whole loss by hand. It runs in about half a minute.
 
 # %%
 import importlib.util
@@ -90,9 +90,9 @@ total, matched = sum(row[1] for row in rows) * 4, sum(row[-1] for row in rows)
 print(f"together {matched} of {total}: {matched / total:.2%}")
 
 # %% [markdown]
-# Of 19,200 predictions of the fine grid, 3 are asked about a box in picture 0, and none in picture 3. The other
-# predictions are not *wrong*. Nobody looks at their boxes. The gradient proves it: where it is 0, the loss does not
-# care.
+# Of 19,200 predictions of the fine grid (stride 8, P3), 3 are matched to a box in picture 0, and none in picture 3. The
+# other predictions are not *wrong*. Nobody looks at their boxes. The gradient proves it: where it is 0, the loss does
+# not care.
 
 # %%
 leaves = [raw.clone().requires_grad_() for raw in maps]
@@ -103,11 +103,11 @@ for stride, gradient in zip(model.strides, gradients):
 
 # %% [markdown]
 # **What to notice**
-# - Box and class loss: the matches, and nobody else. Objectness: every prediction there is.
-# - So a good box loss is no sign that the network is *silent* where nothing is. That is the objectness loss's task.
+# - Box and class loss: the matches (the positives), and no others. Objectness: every prediction there is.
+# - So a good box loss does not show that the network is *silent* where nothing is. That is the objectness loss's task.
 #
 # How are the matched predictions picked out of the maps? By indexing with four lists at once, *image, anchor, row,
-# column*. The first match takes the first entry of each list, the second the second, and so on. The 85 numbers stay:
+# column*. The first match is the first entry of each list, the second the second, and so on. The 85 numbers stay:
 #
 # $$ (4, 3, 40, 40, 85) \; [\,(m), (m), (m), (m)\,] \to (m, 85) $$
 
@@ -128,8 +128,9 @@ print("the same 85 numbers:", torch.equal(picked[k], raw[tuple(place)]))
 # w = (2\sigma(t_w))^2\, w_a, \quad h = (2\sigma(t_h))^2\, h_a $$
 #
 # with one difference: nothing is multiplied by the stride, and the cell's place is not added. The box stays in
-# **cells**, measured from its own cell's corner, and so does the object's (`matches.box`). Why? The loss compares the
-# two, and an overlap is the same in any unit and from any corner. Leaving both out saves work.
+# **cells**, measured from its own cell's corner, and so does the object's (`matches.box`; YOLOv5: `pbox` and `tbox`).
+# Why? The loss compares the two, and an overlap is the same in any unit and from any corner. Leaving both out saves
+# work.
 
 # %%
 boxes = decode_matches(picked, match.anchor_wh)  # (m, 4)
@@ -143,8 +144,8 @@ print("overlap in pixels and in cells, largest difference:", approx(difference, 
 assert torch.allclose(by_hand, boxes[k]) and difference < 1e-5
 
 # %% [markdown]
-# Let us see some, on the picture. The largest object of picture 2 on the coarse grid, and what the prediction of each
-# anchor in its own cell says about it. (For the drawing, cell and stride are put back.)
+# Let us see some, on the picture. The largest object of picture 2 on the coarse grid, and the prediction of each
+# anchor in its own cell. (For the drawing, cell and stride are put back.)
 
 # %%
 match, truth = matches[2], batch.targets[11, 2:6]
@@ -164,7 +165,7 @@ show_image(batch.images[2], xyxy, words)
 # %% [markdown]
 # ## 4. The box loss: CIoU, term by term
 #
-# How well do two boxes agree? Take a prediction (50, 80, 150, 140) and an object (90, 70, 160, 160), as left, top,
+# How well do two boxes agree? Let a prediction be (50, 80, 150, 140) and an object (90, 70, 160, 160): left, top,
 # right, bottom. The obvious measure is **intersection over union** (IoU): what both cover, divided by what either
 # covers.
 
@@ -185,22 +186,23 @@ show_image(paper, torch.cat((pred, truth)), ["prediction", "object"])
 # \text{DIoU} = \text{IoU} - \frac{\rho^2}{c^2} \qquad
 # \text{CIoU} = \text{DIoU} - \alpha v $$
 #
-# - $C$ is the area of the smallest box around both, $U$ the union. GIoU takes off the share of $C$ that neither
-#   covers.
-# - $\rho$ is the distance of the two centres, $c$ the diagonal of that smallest box. Their quotient is at most 1,
+# - $C$ is the area of the **enclosing box**, the smallest one around both, $U$ the union. GIoU takes off the fraction of
+#   $C$ that neither covers.
+# - $\rho$ is the distance of the two centres, $c$ the diagonal of the enclosing box. Their quotient is at most 1,
 #   whatever the boxes' size.
 # - $v = \frac{4}{\pi^2} \left(\arctan\frac{w_o}{h_o} - \arctan\frac{w}{h}\right)^2$ compares the shapes, width over
 #   height, and $\alpha = \frac{v}{1 - \text{IoU} + v}$ decides how much that counts.
 
 # %%
-hull = (160 - 50) * (160 - 70)
-distance2 = (125 - 100) ** 2 + (115 - 110) ** 2  # of the centres (125, 115) and (100, 110)
-diagonal2 = (160 - 50) ** 2 + (160 - 70) ** 2
+enclosing = (160 - 50) * (160 - 70)
+rho2 = (125 - 100) ** 2 + (115 - 110) ** 2  # of the centres (125, 115) and (100, 110)
+c2 = (160 - 50) ** 2 + (160 - 70) ** 2
 v = 4 / math.pi**2 * (math.atan(70 / 90) - math.atan(100 / 60)) ** 2
 alpha = v / (1 - iou + v)
-giou, diou = iou - (hull - union) / hull, iou - distance2 / diagonal2
+giou, diou = iou - (enclosing - union) / enclosing, iou - rho2 / c2
 by_hand = {"iou": iou, "giou": giou, "diou": diou, "ciou": diou - alpha * v}
-print(f"smallest box {hull}, distance squared {distance2}, diagonal squared {diagonal2}, v {v:.6f}, alpha {alpha:.6f}")
+print(f"enclosing area {enclosing}, centre distance squared {rho2}, enclosing diagonal squared {c2}")
+print(f"v {v:.6f}, alpha {alpha:.6f}")
 
 # %%
 terms = yl.iou_terms(pred, truth, "xyxy")
@@ -211,7 +213,7 @@ print(f"1 - ciou with one digit more: {1 - terms.value('ciou').item():.7f}")
 
 # %% [markdown]
 # Do we need all these terms? Here are three pairs of predictions for one object. In each pair the second one is
-# plainly better. Who can tell?
+# plainly better. Which measures see it?
 
 # %%
 goal = torch.tensor([[20.0, 20, 100, 100]])
@@ -223,7 +225,7 @@ pairs = {
 pairs = {name: torch.tensor(two) for name, two in pairs.items()}  # (2, 4) each: the worse one, the better one
 loss = {name: {kind: 1 - yl.bbox_iou(two, goal, kind, "xyxy") for kind in IOU_KINDS} for name, two in pairs.items()}
 for name, by_kind in loss.items():
-    print(f"{name:17} told apart by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
+    print(f"{name:17} distinguished by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
 paper = torch.full((120, 300, 3), 114, dtype=torch.uint8)
 three = [torch.cat((goal, two)) for two in pairs.values()]
 pictures = [show_image(paper[:, : int(b.max()) + 20], b, ["object", "worse", "better"]) for b in three]
@@ -236,12 +238,12 @@ show_table(columns, rows, title="losses, 1 - overlap")
 
 # %% [markdown]
 # **What to notice**
-# - Boxes that do not touch: IoU is 0 for both and says "hopeless". The others see that one is nearer.
-# - One box inside the other: IoU *and* GIoU cannot tell where inside. The distance of the centres can.
+# - Boxes that do not touch: IoU is 0 for both. The others see that one is nearer.
+# - One box inside the other: IoU *and* GIoU do not see where inside. The distance of the centres does.
 # - Same centre, same IoU: only $v$ sees that the shape is wrong.
 #
-# CIoU sees all three, so YOLOv5 takes it. Try it: pull the prediction away, put it inside, make it flat. The arrows
-# show where the chosen loss wants it to go.
+# CIoU sees all three, so YOLOv5 uses it. Try it: drag the prediction away, put it inside, make it flat. The arrows
+# show where gradient descent on the chosen loss moves it.
 
 # %%
 playground = IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
@@ -252,7 +254,7 @@ playground
 # - The table of terms holds the numbers from above.
 # - $\alpha$ is small while the boxes hardly overlap: shape is a matter for boxes that have found their object. For the
 #   gradient it counts as a constant.
-# - Choose `box_loss` "iou" and pull the boxes apart: the arrows vanish.
+# - Choose `box_loss` "iou" and drag the boxes apart: the arrows vanish.
 # - The charts let each loss walk down from here. One start proves little: drag the boxes, and the order changes. Apart,
 #   IoU does not move at all.
 #
@@ -268,8 +270,8 @@ show_histogram(torch.cat([level.overlap for level in levels]), title="CIoU of th
 # %% [markdown]
 # ## 5. Yes or no: binary cross-entropy
 #
-# The other two losses are about questions with yes or no. The network answers with a raw number $z$, a **logit**;
-# $p = \sigma(z) = 1 / (1 + e^{-z})$ is its probability for "yes". If the answer should be $t$, the **binary
+# The other two losses are about questions with yes or no. The network gives a raw number $z$, a **logit**;
+# $p = \sigma(z) = 1 / (1 + e^{-z})$ is its probability for "yes". If the target is $t$, the **binary
 # cross-entropy** (BCE) is
 #
 # $$ \text{BCE} = -t \ln p - (1 - t) \ln (1 - p) $$
@@ -307,9 +309,9 @@ print("by the library:    ", [round(x, 4) for x in binary_loss(z, t).tolist()])
 # %% [markdown]
 # ## 6. Objectness: how good is my box?
 #
-# What should a matched prediction be told to answer to "is there an object?" The first idea is 1: there is one. YOLOv5
-# tells it something else: **the overlap of its own box with the object**, the CIoU from above. A prediction whose box
-# is poor shall say so.
+# What should the target of a matched prediction be for "is there an object?" The first idea is 1: there is one. YOLOv5's
+# **objectness target** (`tobj`) is something else: **the overlap of its own box with the object**, the CIoU from above.
+# A prediction whose box is poor should have a low objectness.
 #
 # Can BCE teach a number like 0.6? Yes. Its slope is $\sigma(z) - t$, so it is lowest exactly where the probability is
 # $t$:
@@ -325,7 +327,7 @@ show_series(curves, p, "BCE", "probability that the network gives", "loss")
 # %% [markdown]
 # **What to notice**
 # - Each curve is lowest at its own target (0.01 and 0.99 are only the ends of what is drawn).
-# - With a soft target the loss is never 0, not even for the perfect answer. Do not wait for the objectness loss to
+# - With a soft target the loss is never 0, not even for the perfect prediction. Do not wait for the objectness loss to
 #   vanish.
 #
 # What does it buy? In the end the confidence decides which of many boxes for one object survives: the surest one. Let
@@ -334,18 +336,18 @@ show_series(curves, p, "BCE", "probability that the network gives", "loss")
 
 # %%
 overlap = torch.cat([level.overlap for level in levels]).clamp(min=0)  # (264,)
-answers_for = torch.cat([match.target for match in matches])  # (264,) which object
+matched_to = torch.cat([match.target for match in matches])  # (264,) which object
 start = torch.cat([raw[m.image, m.anchor, m.row, m.col, 4] for raw, m in zip(maps, matches)])
 
-def learnt(target, rate=4.0, steps=300):
+def learnt(target, learning_rate=4.0, steps=300):
     z = start.clone()
     for _ in range(steps):
-        z -= rate * (z.sigmoid() - target)  # the gradient of BCE
+        z -= learning_rate * (z.sigmoid() - target)  # the gradient of BCE
     return z.sigmoid()
 
 # %%
 confidence = {"target: the overlap": learnt(overlap), "target: 1": learnt(torch.ones_like(overlap))}
-mine, spread, best = [answers_for == target for target in range(len(batch.targets))], [], []
+mine, spread, best = [matched_to == target for target in range(len(batch.targets))], [], []
 for name, p in confidence.items():
     spread.append(p.max() - p.min())
     best.append(sum(int(overlap[m][p[m].argmax()] == overlap[m].max()) for m in mine))
@@ -358,7 +360,8 @@ show_series({name: p[order] for name, p in confidence.items()}, overlap[order], 
 
 # %% [markdown]
 # **What to notice**
-# - Towards 1: everybody is sure. The confidence says nothing about the box, and choosing the surest is rolling dice.
+# - Towards 1: every prediction is sure. The confidence says nothing about the box, and choosing the surest is rolling
+#   dice.
 # - Towards the overlap: the confidence *is* the overlap. The best box wins.
 #
 # Two details. The overlap is **clamped at 0**: CIoU can be negative, a probability cannot. And BCE with a negative
@@ -390,7 +393,7 @@ print("the library's objectness target carries a gradient:", levels[0].objectnes
 # ## 7. All the others: silence
 #
 # Every prediction without a match gets the target 0. Here are the targets of picture 2 on the coarse grid, one map for
-# each anchor: bright where a match asks for a high confidence, dark where silence is wanted.
+# each anchor: bright where a match asks for a high confidence, dark where the target is 0.
 
 # %%
 positive = sum(int((level.objectness > 0).sum()) for level in levels)
@@ -412,8 +415,8 @@ for stride, raw, level in zip(model.strides, maps, levels):
     assert torch.isclose(mean, level.obj_mean)
 
 # %% [markdown]
-# What about a picture without any object? Then all targets are 0, and box and class loss are 0, because there is
-# nobody to ask. Such pictures are good for something: they teach silence.
+# What about a picture without any object? Then all targets are 0, and box and class loss are 0, because there
+# are no matches. Such pictures are good for something: they teach silence.
 
 # %%
 zeros = [torch.zeros(1, 3, size, size, 85) for size in (80, 40, 20)]  # all logits 0
@@ -423,10 +426,10 @@ print(f"box {empty.box:.1f}, cls {empty.cls:.1f}, obj {empty.obj:.2f}")
 # %% [markdown]
 # ### Two objects, one prediction
 #
-# Two objects may claim the same prediction. For box and class both are listed, and both are averaged in. But a
+# Two objects may be matched to the same prediction. For box and class both are listed, and both are averaged in. But a
 # prediction has only one objectness, so somebody must decide: it is **the last match in the list**. That is an
 # accident of writing to the same place twice, and the library keeps it, because equal numbers are the point. With
-# `collisions="best"` the better overlap counts, which is what one would expect. Two objects of nearly the same place:
+# `collisions="best"` the better overlap counts, which is what one would expect. Two objects at nearly the same place:
 
 # %%
 twins = torch.tensor([[0, 0, 0.51, 0.51, 0.20, 0.22], [0, 1, 0.515, 0.515, 0.24, 0.20]])
@@ -450,8 +453,8 @@ for k in own:
 # %% [markdown]
 # ## 8. The class: 80 separate questions
 #
-# A matched prediction has 80 class logits. Two ways to read them suggest themselves. **Softmax** makes them shares of
-# one cake:
+# A matched prediction has 80 class logits. Two ways to read them suggest themselves. **Softmax** makes them parts of
+# a whole:
 #
 # $$ p_i = \frac{e^{z_i}}{\sum_j e^{z_j}} $$
 #
@@ -467,7 +470,7 @@ for name, logits in {"runner": [3.0, 3.0, -4.0], "sky": [-4.0, -4.0, -4.0]}.item
 
 # %% [markdown]
 # **What to notice**
-# - Softmax must give out exactly 1. The runner's classes take from each other and cannot both pass one half; the sky
+# - Softmax must give out exactly 1. The runner's classes compete and cannot both pass one half; the sky
 #   *must* be something, a third of each.
 # - Sigmoids are free: yes and yes; no, no and no.
 #
@@ -481,28 +484,28 @@ def trained(loss):
         z = (z - gradient).detach().requires_grad_()
     return loss(z).item(), z
 
-wanted = torch.tensor([1.0, 1.0, 0.0])
-free, z_free = trained(lambda z: bce(z, wanted).sum())
-cake, z_cake = trained(lambda z: -(wanted * z.log_softmax(0)).sum())
-for name, p, cost in (("sigmoid", z_free.sigmoid(), free), ("softmax", z_cake.softmax(0), cake)):
-    shares = ", ".join(f"{label} {approx(x)}" for label, x in zip(classes, p))
-    print(f"{name}: {shares}; the loss is then {approx(cost, '.4f')}")
+target = torch.tensor([1.0, 1.0, 0.0])
+free, z_free = trained(lambda z: bce(z, target).sum())
+summed, z_summed = trained(lambda z: -(target * z.log_softmax(0)).sum())
+for name, p, cost in (("sigmoid", z_free.sigmoid(), free), ("softmax", z_summed.softmax(0), summed)):
+    learned = ", ".join(f"{label} {approx(x)}" for label, x in zip(classes, p))
+    print(f"{name}: {learned}; the loss is then {approx(cost, '.4f')}")
 print(f"2 ln 2 = {2 * math.log(2):.4f}, which no softmax can go below")
-assert free < 0.05 and 2 * math.log(2) < cake < 1.4
+assert free < 0.05 and 2 * math.log(2) < summed < 1.4
 
 # %% [markdown]
-# The label files of this tour name only one class for each object. Still the sigmoid is the safer choice: datasets
-# with overlapping classes work without a change, and a class's answer does not depend on which others are in the list.
+# The label files of this tour name only one class for each object. Still the sigmoid is the safer choice: datasets with
+# overlapping classes work without a change, and the score of a class does not depend on which others are in the list.
 #
 # The class loss of a grid is the mean of BCE over matches *and* classes, that is over $m \times 80$ numbers. The
-# wanted answers are 1 for the object's class and 0 for the 79 others.
+# targets are 1 for the object's class and 0 for the 79 others.
 
 # %%
 total = 0.0
 for raw, m in zip(maps, matches):
     logits = raw[m.image, m.anchor, m.row, m.col, 5:]  # (m, 80)
-    wanted = functional.one_hot(m.cls, 80).float()  # (m, 80)
-    total += bce(logits, wanted).mean()
+    target = functional.one_hot(m.cls, 80).float()  # (m, 80)
+    total += bce(logits, target).mean()
 print(f"class loss by hand {approx(0.5 * total, '.4f')}, by the library {approx(parts.cls, '.4f')}")
 assert torch.isclose(0.5 * total, parts.cls)
 
@@ -557,7 +560,7 @@ print("after one step, by the library:", [round(x, 4) for x in adapting.balance.
 # %% [markdown]
 # ## 10. Gains: three losses in one sum
 #
-# Apples and pears: the box loss counts overlaps, objectness counts yes-or-no over thousands, class the same over a
+# Orange and apples: the box loss counts overlaps, objectness counts yes-or-no over thousands, class the same over a
 # few. Added as they are, the largest would drown the others. So each has a **gain**, found by trying: box 0.05,
 # objectness 1, class 0.5.
 
@@ -565,9 +568,9 @@ print("after one step, by the library:", [round(x, 4) for x in adapting.balance.
 hyp = yl.Hyperparameters()
 without = {"box": parts.box / hyp.box, "obj": parts.obj / hyp.obj, "cls": parts.cls / hyp.cls}
 gained = {name: getattr(parts, name) for name in without}
-share = [float(p["box"] / sum(p.values())) for p in (without, gained)]
-print(f"without gains the box loss is {approx(share[0], '.0%')} of the sum, with gains {approx(share[1], '.0%')}")
-assert share[0] > 0.75 and share[1] < 0.5
+fraction = [float(p["box"] / sum(p.values())) for p in (without, gained)]
+print(f"without gains the box loss is {approx(fraction[0], '.0%')} of the sum, with gains {approx(fraction[1], '.0%')}")
+assert fraction[0] > 0.75 and fraction[1] < 0.5
 row(show_bars(without, title="without gains"), show_bars(gained, title="with gains"))
 
 # %% [markdown]
@@ -604,9 +607,9 @@ print(f"class, weight of one class: {cls_20 / 20:.3e} of 20, {cls_80 / 80:.3e} o
 #
 # $$ L = N \cdot (L_\text{box} + L_\text{obj} + L_\text{cls}) $$
 #
-# So a batch of four pulls about as hard as four batches of one. This matters because gradients are gathered until about 64
-# pictures have been seen (notebook 08): the sum is then about the same, however large the batches are. The same picture once
-# and twice:
+# So the gradient of a batch of four is about as long as those of four batches of one together. This matters because
+# gradients are accumulated until about 64 pictures have been seen (notebook 08): the sum is then about the same,
+# however large the batches are. The same picture once and twice:
 
 # %%
 one = torch.tensor([[0, 0, 0.5, 0.5, 0.1, 0.12]])
@@ -618,7 +621,8 @@ print(f"the total grows by a factor of {double.total / single.total:.1f}")
 
 # %% [markdown]
 # What does a gain do to training? Not the loss itself, its *gradient* moves the weights. The explorer shows both, for
-# our batch and our network: the three losses, and who pulls how hard on the raw maps, beside the default settings.
+# our batch and our network: the three losses, and how long the gradient of each is in the raw maps, beside the default
+# settings.
 
 # %%
 explorer = LossExplorer(images=batch, model=model)
@@ -626,21 +630,22 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - No loss is clearly the largest, but the box loss clearly has the hardest pull. The height of a loss and its slope
+# - No loss is clearly the largest, but the box loss clearly has the longest gradient. The height of a loss and its slope
 #   are two things.
-# - Objectness pulls weakest, although it is about 100,800 predictions. Nearly all of them are silent already; the head
-#   starts out that way, with negative objectness. (The cell below checks both.)
-# - Raise `balance_0` and watch the share "obj 8". Raise `label_smoothing` and watch the class loss (section 12 explains it).
+# - Objectness has the shortest gradient, although it is about 100,800 predictions. Nearly all of them are silent
+#   already; the head starts out that way, with negative objectness. (The cell below checks both.)
+# - Raise `balance_0` and watch the bar "obj 8". Raise `label_smoothing` and watch the class loss (section 12 explains
+#   it).
 # - `obj_pw` and `cls_pw` multiply the "yes" part of BCE, $-t \ln p$. They are 1 unless objects are very rare.
 #
 # Moving a slider is the same as setting the value in Python:
 
 # %%
-pulls = dict(zip(explorer.result.now.terms, explorer.result.now.norms.norm(dim=1).tolist()))
-print("length of the gradient:", ", ".join(f"{name} {approx(pull, '.4f')}" for name, pull in pulls.items()))
+lengths = dict(zip(explorer.result.now.terms, explorer.result.now.norms.norm(dim=1).tolist()))
+print("length of the gradient:", ", ".join(f"{name} {approx(length, '.4f')}" for name, length in lengths.items()))
 silent = (torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid() < 0.05).float().mean()
 print("confidence below 0.05 before any training:", approx(silent, ".1%"), "of the predictions")
-assert pulls["box"] > 2 * pulls["cls"] > 3 * pulls["obj"] and silent > 0.95
+assert lengths["box"] > 2 * lengths["cls"] > 3 * lengths["obj"] and silent > 0.95
 explorer.box = 0.2
 now, usual = explorer.result.now.parts, explorer.result.default.parts
 print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
@@ -707,12 +712,12 @@ show_series(curves, z, "class loss of the right class", "logit", "BCE")
 # ## 13. Focal loss
 #
 # A hundred thousand silent predictions, each a little wrong: is their sum not larger than that of the few that matter?
-# **Focal loss** multiplies BCE by a weight that fades where the answer is already right:
+# **Focal loss** multiplies BCE by a weight that fades where the prediction is already right:
 #
 # $$ \text{FL} = \alpha_t\, (1 - p_t)^\gamma \cdot \text{BCE}, \qquad
 # p_t = t\,p + (1 - t)(1 - p), \quad \alpha_t = t\,\alpha + (1 - t)(1 - \alpha) $$
 #
-# $p_t$ is the probability given to the right answer, $\gamma$ says how fast the weight fades, and $\alpha = 0.25$
+# $p_t$ is the probability given to the right class, $\gamma$ says how fast the weight fades, and $\alpha = 0.25$
 # weighs positives against negatives.
 
 # %%
@@ -729,8 +734,8 @@ row(show_series(weights, p, "weight, target 1", "probability", "(1 - p_t)^gamma"
 
 # %% [markdown]
 # **What to notice**
-# - Left: with $\gamma = 2$ a good answer counts a hundredth; $\gamma = 0$ is plain BCE.
-# - Right: focal loss was made for targets 0 and 1. With a soft target it does not fade at the right answer. **Quality
+# - Left: with $\gamma = 2$ a good prediction counts a hundredth; $\gamma = 0$ is plain BCE.
+# - Right: focal loss was made for targets 0 and 1. With a soft target it does not fade at the target. **Quality
 #   focal loss** takes $|t - p|^\gamma$ as its weight and does (`criterion(hyp, focal="quality")`).
 #
 # Four values to compare with, $\alpha = 0.25$ and $\gamma = 2$, as in RetinaNet:
@@ -751,15 +756,15 @@ easy, hard = torch.full((100_000,), 0.01).double().logit(), torch.full((100,), 0
 for gamma in (0.0, 2.0):
     background = binary_loss(easy, torch.zeros_like(easy), gamma=gamma).sum()
     objects = binary_loss(hard, torch.ones_like(hard), gamma=gamma).sum()
-    share = background / (background + objects)
-    print(f"gamma {gamma:.0f}: background {background:8.3f}, objects {objects:7.3f}; background's share {share:.1%}")
+    fraction = background / (background + objects)
+    print(f"gamma {gamma:.0f}: background {background:8.3f}, objects {objects:7.3f}; background's part {fraction:.1%}")
 print("default fl_gamma:", hyp.fl_gamma)
 
 # %% [markdown]
 # **What to notice**
 # - Plain BCE: four fifths of the loss come from predictions that are nearly right. Focal: almost nothing.
 # - YOLOv5 leaves it off (`fl_gamma` 0). Its head starts out silent instead: `create_model` sets the objectness so low
-#   that the background is quiet from the first step. Turn it on in the explorer above and see who pulls.
+#   that the background is quiet from the first step. Turn it on in the explorer above and look at the gradients.
 
 # %% [markdown]
 # ## 14. Check: the whole loss by hand
@@ -773,26 +778,26 @@ def ciou(a, b):
     top, bottom = torch.stack((y - h / 2, yo - ho / 2)), torch.stack((y + h / 2, yo + ho / 2))
     intersection = (right.min() - left.max()).clamp(min=0) * (bottom.min() - top.max()).clamp(min=0)
     iou = intersection / (w * h + wo * ho - intersection)
-    diagonal2 = (right.max() - left.min()) ** 2 + (bottom.max() - top.min()) ** 2
+    c2 = (right.max() - left.min()) ** 2 + (bottom.max() - top.min()) ** 2
     v = 4 / math.pi**2 * (torch.atan(wo / ho) - torch.atan(w / h)) ** 2
     alpha = (v / (1 - iou + v)).detach()
-    return iou - ((x - xo) ** 2 + (y - yo) ** 2) / diagonal2 - alpha * v
+    return iou - ((x - xo) ** 2 + (y - yo) ** 2) / c2 - alpha * v
 
 # %%
 def level_by_hand(raw, match, balance):
     picked = raw[match.image, match.anchor, match.row, match.col]  # (m, 85)
-    wanted = torch.zeros(raw.shape[:4])  # objectness targets
+    tobj = torch.zeros(raw.shape[:4])  # objectness targets
     box = cls = 0.0
     for k, numbers in enumerate(picked.unbind()):
         s = numbers[:4].sigmoid()
         w, h = (2 * s[2:]) ** 2 * match.anchor_wh[k]
         overlap = ciou((2 * s[0] - 0.5, 2 * s[1] - 0.5, w, h), match.box[k])
-        wanted[match.image[k], match.anchor[k], match.row[k], match.col[k]] = overlap.detach().clamp(min=0)
+        tobj[match.image[k], match.anchor[k], match.row[k], match.col[k]] = overlap.detach().clamp(min=0)
         right = torch.zeros(80)
         right[match.cls[k]] = 1
         box, cls = box + (1 - overlap), cls + bce(numbers[5:], right).mean()
     m = len(picked)
-    return 0.05 * box / m, balance * bce(raw[..., 4], wanted).mean(), 0.5 * cls / m
+    return 0.05 * box / m, balance * bce(raw[..., 4], tobj).mean(), 0.5 * cls / m
 
 # %%
 mine = [raw.clone().requires_grad_() for raw in maps]
@@ -821,13 +826,13 @@ for stride, ours, theirs in zip(model.strides, by_hand, gradients):
 # <details><summary>A prediction on a patch of sky has an absurd box, 600 pixels wide. What does the loss say about that?</summary>
 #
 # Nothing. It has no match, so it is in neither box nor class loss: section 2 showed that its gradient is 0 there. It
-# is only told to be silent.
+# is only trained to be silent.
 # </details>
 #
 # <details><summary>Your objectness loss stays at a small number and will not go to 0. Is something wrong?</summary>
 #
 # No. Its targets are overlaps such as 0.6, and BCE against 0.6 cannot fall below 0.673 (section 6), not even for the
-# perfect answer.
+# perfect prediction.
 # </details>
 #
 # <details><summary>You have a dataset of one class, faces. Which of the three losses is missing?</summary>
@@ -837,13 +842,13 @@ for stride, ours, theirs in zip(model.strides, by_hand, gradients):
 #
 # <details><summary>You train at 1280 instead of 640 pixels with three grids. What is the objectness gain, and why?</summary>
 #
-# $(1280/640)^2 = 4$. There are four times as many cells, each one's share in the mean is a quarter, and 4 makes up for
+# $(1280/640)^2 = 4$. There are four times as many cells, each one weighs a quarter in the mean, and 4 makes up for
 # it. Ask `yl.Hyperparameters().scaled(3, 80, 1280).obj`.
 # </details>
 #
 # <details><summary>In the pencil-and-paper case, what would change if the object were twice as large?</summary>
 #
-# Objectness would not: every answer costs $\ln 2$, whatever its target. But 128 x 154 pixels are too much for the
+# Objectness would not: every prediction costs $\ln 2$, whatever its target. But 128 x 154 pixels are too much for the
 # anchors of the fine grid (154 / 23 = 6.7 is more than 4). It has no match, so only two grids have a class term: $0.5
 # \cdot 2 \ln 2 = 0.693$. The box loss changes with the overlaps. Set `one` to (0, 0, 0.5, 0.5, 0.2, 0.24) and see.
 # </details>

@@ -14,10 +14,10 @@
 # %% [markdown]
 # # 7. Backpropagation: from one number to every weight
 #
-# A loss is one number. A network has millions. Backpropagation tells each of the millions which way to move so that the
-# one number falls. This notebook starts with a single weight and pencil arithmetic, takes the box loss apart until its
-# gradient is nothing but areas and edges, builds a whole small detector, and then breaks it on purpose in nine ways
-# that real tutorials break theirs.
+# A loss is one number. A network has millions. Backpropagation computes for each of the millions which way to move so
+# that the one number falls. This notebook starts with a single weight and pencil arithmetic, breaks the box loss down
+# until its gradient is nothing but areas and edges, builds a whole small detector, and then breaks it on purpose in
+# nine ways that real tutorials break theirs.
 #
 # Every gradient is computed twice: by hand, and by PyTorch's **autograd**. They must agree.
 #
@@ -31,9 +31,9 @@
 # million it never ends. The gradient says for each weight, at once, in which direction the loss falls.
 #
 # The smallest example: one weight $w = 1.0$ and the loss $(w - 1.25)^2$. Its slope is $2\,(w - 1.25) = -0.5$: making
-# $w$ larger makes the loss smaller. With a rate of 0.1 the step is
+# $w$ larger makes the loss smaller. With a **learning rate** of 0.1 the step is
 #
-# $$ w \leftarrow w - \text{rate} \cdot \text{gradient} = 1.0 - 0.1 \cdot (-0.5) = 1.05 $$
+# $$ w \leftarrow w - \text{learning rate} \cdot \text{gradient} = 1.0 - 0.1 \cdot (-0.5) = 1.05 $$
 
 # %%
 import math
@@ -56,32 +56,33 @@ print(f"after the step, by hand and by the optimiser: {1.0 - 0.1 * (-0.5)} and {
 print(f"loss before and after: {loss.item()} and {(weight.item() - 1.25) ** 2:.2f}")
 
 # %% [markdown]
-# The sign matters: the gradient points *uphill*, so we step against it. The rate matters as much. Here is the same
-# weight after 15 steps with three rates.
+# The sign matters: the gradient points *uphill*, so we step against it. The learning rate matters as much. Here is the
+# same weight after 15 steps with three learning rates.
 
 # %%
-def walk(rate, steps=15):
+def walk(learning_rate, steps=15):
     """The weight after each step of plain gradient descent."""
     weight = torch.tensor(1.0, requires_grad=True)
     seen = [1.0]
     for _ in range(steps):
         (gradient,) = torch.autograd.grad((weight - 1.25) ** 2, weight)
         with torch.no_grad():
-            weight -= rate * gradient
+            weight -= learning_rate * gradient
         seen.append(weight.item())
     return seen
 
 
-paths = {f"rate {rate}": walk(rate) for rate in (0.1, 0.9, 1.05)}
+paths = {f"learning rate {lr}": walk(lr) for lr in (0.1, 0.9, 1.05)}
 factors = [round((path[2] - 1.25) / (path[1] - 1.25), 2) for path in paths.values()]
 print("each step multiplies the distance from 1.25 by", factors)
-show_series(paths, title="one weight, three rates", x_label="step", y_label="weight (best: 1.25)")
+show_series(paths, title="one weight, three learning rates", x_label="step", y_label="weight (best: 1.25)")
 
 # %% [markdown]
 # **What to notice**
-# - Each step multiplies the distance from the best value by $1 - 2 \cdot \text{rate}$. Between -1 and 1 that shrinks.
-# - Rate 0.1 walks straight in. Rate 0.9 jumps over the goal each time, and still arrives.
-# - Rate 1.05 jumps further each time. A loss that *grows* during training mostly means just that.
+# - Each step multiplies the distance from the best value by $1 - 2 \cdot \text{learning rate}$. Between -1 and 1 that
+#   shrinks.
+# - With 0.1 it walks straight in. With 0.9 it jumps over the goal each time, and still arrives.
+# - With 1.05 it jumps further each time. A loss that *grows* during training mostly means just that.
 
 # %% [markdown]
 # ## 2. The chain rule: slopes are multiplied
@@ -92,7 +93,7 @@ show_series(paths, title="one weight, three rates", x_label="step", y_label="wei
 # $$ z = w x + b, \quad p = \sigma(z), \quad L = (p - t)^2 \qquad
 # \frac{dL}{dw} = \frac{dL}{dp} \cdot \frac{dp}{dz} \cdot \frac{dz}{dw} $$
 #
-# with the input $x = 2$, the weight $w = 1$, the bias $b = -1$ and the wanted answer $t = 0$. The **sigmoid**
+# with the input $x = 2$, the weight $w = 1$, the bias $b = -1$ and the target $t = 0$. The **sigmoid**
 # $\sigma(z) = 1 / (1 + e^{-z})$ squeezes any number into 0 to 1; its slope is $\sigma (1 - \sigma)$.
 
 # %%
@@ -117,7 +118,7 @@ print("what autograd remembered, from the loss backwards:", ", ".join(names))
 # %% [markdown]
 # **What to notice**
 # - Autograd writes down each operation while the network runs forward. `backward` walks that list from its end.
-# - It needs the values from the way forward ($p$, $x$) to compute the slopes. That is why training takes so much more
+# - It needs the values from the way forward ($p$, $x$) to compute the slopes. That is why training needs so much more
 #   memory than predicting, and why overwriting a value can break it (mistake 8).
 #
 # If you ever doubt a gradient, ask it directly: nudge the weight a little both ways and look at the loss.
@@ -130,56 +131,56 @@ print("slope by nudging", approx(slope, ".3f"), "and by autograd", approx(w.grad
 assert math.isclose(slope, w.grad.item(), rel_tol=1e-3)
 
 # %% [markdown]
-# ## 3. The loss decides how hard it pulls
+# ## 3. The loss decides how large the gradient is
 #
 # Is there a thing here, yes or no? The network gives a raw number $z$, a **logit**; $\sigma(z)$ is its confidence. Two
-# losses suggest themselves when the answer should be $t$:
+# losses suggest themselves for a target $t$:
 #
 # $$ \text{squared error} = (\sigma(z) - t)^2 \qquad
 # \text{BCE} = -t \ln \sigma(z) - (1 - t) \ln (1 - \sigma(z)) $$
 #
-# BCE is **binary cross-entropy**. Both are 0 for the right answer. They differ in how they pull. By the chain rule:
+# BCE is **binary cross-entropy**. Both are 0 where $\sigma(z) = t$. They differ in their gradients. By the chain rule:
 #
 # $$ \frac{d\,\text{squared}}{dz} = 2\,(\sigma - t)\, \sigma (1 - \sigma) \qquad \frac{d\,\text{BCE}}{dz} = \sigma - t
 # $$
 
 # %%
 z = torch.linspace(-8, 8, 161, requires_grad=True)
-wanted = torch.ones_like(z)
-squared = torch.autograd.grad(((z.sigmoid() - wanted) ** 2).sum(), z)[0]
-bce = torch.autograd.grad(functional.binary_cross_entropy_with_logits(z, wanted, reduction="sum"), z)[0]
+target = torch.ones_like(z)
+squared = torch.autograd.grad(((z.sigmoid() - target) ** 2).sum(), z)[0]
+bce = torch.autograd.grad(functional.binary_cross_entropy_with_logits(z, target, reduction="sum"), z)[0]
 s = z.detach().sigmoid()
 gaps = {"squared error": squared - 2 * (s - 1) * s * (1 - s), "BCE": bce - (s - 1)}
 for name, gap in gaps.items():
     print(f"{name}: largest difference between autograd and by hand", approx(gap.abs().max(), ".1g"))
     assert gap.abs().max() < 1e-6
-print(f"pull at z = -6, where the network is sure and wrong: squared {squared[20]:.4f}, BCE {bce[20]:.4f}")
+print(f"gradient at z = -6, where the network is sure and wrong: squared {squared[20]:.4f}, BCE {bce[20]:.4f}")
 show_series(
-    {"squared error": squared, "BCE": bce}, z, "pull on the logit when the answer is yes", "logit z", "gradient"
+    {"squared error": squared, "BCE": bce}, z, "gradient in the logit, target 1", "logit z", "gradient"
 )
 
 # %% [markdown]
 # **What to notice**
-# - Far on the left the network is sure and wrong. BCE pulls with full force there. The squared error hardly pulls at
-#   all: the slope of the sigmoid, which is nearly 0, is a factor of its gradient.
-# - In BCE the logarithm cancels that slope. What is left is the simplest gradient there is: *said minus wanted*.
+# - Far on the left the network is sure and wrong. The gradient of BCE has nearly its full size there, 1; that of
+#   the squared error is nearly 0, because the slope of the sigmoid is a factor of it.
+# - In BCE the logarithm cancels that slope. What is left is the simplest gradient there is: *predicted minus target*.
 #
 # With several classes of which exactly one is right, the same thing happens with **softmax** and **cross-entropy**.
-# Let the network say (0.1, 0.7, 0.2), and let the second class be the right one. The loss is $-\ln 0.7$.
+# Let the network predict (0.1, 0.7, 0.2), and let the second class be the right one. The loss is $-\ln 0.7$.
 
 # %%
-said = torch.tensor([[0.1, 0.7, 0.2]])
-logits = said.log().requires_grad_()  # softmax of these gives back the three numbers
+predicted = torch.tensor([[0.1, 0.7, 0.2]])
+logits = predicted.log().requires_grad_()  # softmax of these gives back the three numbers
 loss = functional.cross_entropy(logits, torch.tensor([1]))
 loss.backward()
 print(f"loss by hand {-math.log(0.7):.4f}, by PyTorch {loss.item():.4f}")
-print("gradient", [round(g, 4) for g in logits.grad[0].tolist()], "= said minus (0, 1, 0)")
+print("gradient", [round(g, 4) for g in logits.grad[0].tolist()], "= predicted minus (0, 1, 0)")
 
 # %% [markdown]
 # ## 4. A gradient made of areas: IoU
 #
-# For boxes we want a loss that speaks about overlap: **intersection over union**. Take the predicted box
-# (10, 10, 50, 50) and the object (20, 20, 60, 60), given as left, top, right, bottom.
+# For boxes we need a loss that measures overlap: **intersection over union**. The predicted box is (10, 10, 50, 50), the
+# object (20, 20, 60, 60), given as left, top, right, bottom.
 #
 # $$ \text{intersection} = 30 \cdot 30 = 900 \qquad \text{union} = 1600 + 1600 - 900 = 2300 \qquad
 # \text{IoU} = \frac{900}{2300} = 0.3913 $$
@@ -211,22 +212,23 @@ show_table(["d IoU / d edge", "left", "top", "right", "bottom"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - All four are positive: every edge wants to go right or down, where the object is.
-# - The inner edges (right, bottom) pull harder than the outer ones: they win intersection, the others only shed waste.
+# - All four are positive: a larger IoU needs every edge further right or down, where the object is.
+# - The gradient is larger at the inner edges (right, bottom) than at the outer ones: they win intersection, the others
+#   only make the union smaller.
 # - The gradient is per *pixel*. For a small box one pixel is a lot; section 8 comes back to that.
 
 # %% [markdown]
 # ## 5. Where IoU is silent
 #
-# What if the boxes do not touch at all? Take (0, 0, 1, 1) and (2, 2, 3, 3). The intersection is 0, and it stays 0
-# whichever edge moves a little. So the gradient is 0 too: the loss is as bad as it gets, and says nothing about what to
-# do. Three repairs add a term that still feels distance:
+# What if the boxes do not touch at all, (0, 0, 1, 1) and (2, 2, 3, 3)? The intersection is 0, and it stays 0
+# whichever edge moves a little. So the gradient is 0 too: the loss is as bad as it gets, and gives no direction.
+# Three repairs add a term that still depends on the distance:
 #
-# $$ \text{GIoU} = \text{IoU} - \frac{\text{hull} - \text{union}}{\text{hull}} \qquad
+# $$ \text{GIoU} = \text{IoU} - \frac{\text{enclosing} - \text{union}}{\text{enclosing}} \qquad
 # \text{DIoU} = \text{IoU} - \frac{d^2}{c^2} \qquad \text{CIoU} = \text{DIoU} - \alpha v $$
 #
-# The **hull** is the smallest box around both, $c$ its diagonal, $d$ the distance of the centres. Here the hull is
-# 9, the union 2, $d^2 = 8$ and $c^2 = 18$: the GIoU loss is $1 + 7/9$ and the DIoU loss $1 + 8/18$.
+# The **enclosing box** is the smallest one around both, $c$ its diagonal, $d$ the distance of the centres. Here its
+# area is 9, the union 2, $d^2 = 8$ and $c^2 = 18$: the GIoU loss is $1 + 7/9$ and the DIoU loss $1 + 8/18$.
 
 # %%
 far, other = torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[2.0, 2, 3, 3]])
@@ -275,8 +277,8 @@ show_series(
 # %% [markdown]
 # **What to notice**
 # - IoU never leaves 0. That is the silent case.
-# - GIoU *stretches* the box until it fills the hull, because that lowers its loss too. After 300 steps it is still far
-#   too high.
+# - GIoU *stretches* the box until it fills the enclosing box, because that lowers its loss too. After 300 steps it is
+#   still far too high.
 # - DIoU and CIoU move the centre first. YOLOv5 uses CIoU.
 
 # %% [markdown]
@@ -294,15 +296,15 @@ show_series(
 area, area_o = 100 * 60, 70 * 90
 intersection = (150 - 90) * (140 - 80)
 iou = intersection / (area + area_o - intersection)
-distance2 = (125 - 100) ** 2 + (115 - 110) ** 2  # of the centres
-diagonal2 = (160 - 50) ** 2 + (160 - 70) ** 2  # of the hull
+rho2 = (125 - 100) ** 2 + (115 - 110) ** 2  # of the centres
+c2 = (160 - 50) ** 2 + (160 - 70) ** 2  # diagonal of the enclosing box
 v = 4 / math.pi**2 * (math.atan(70 / 90) - math.atan(100 / 60)) ** 2
 alpha = v / (v - iou + 1)
 pred, truth = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
-by_hand = [iou, distance2, diagonal2, v, alpha, 1 - (iou - distance2 / diagonal2 - alpha * v)]
+by_hand = [iou, rho2, c2, v, alpha, 1 - (iou - rho2 / c2 - alpha * v)]
 terms = yl.iou_terms(pred, truth, "xyxy")
 library = [terms.iou, terms.distance2, terms.diagonal2, terms.v, terms.alpha, 1 - terms.value("ciou")]
-names = ["IoU", "distance squared", "diagonal squared", "v", "alpha", "1 - CIoU"]
+names = ["IoU", "centre distance squared", "enclosing diagonal squared", "v", "alpha", "1 - CIoU"]
 rows = [[name, f"{mine:.5g}", f"{theirs.item():.5g}"] for name, mine, theirs in zip(names, by_hand, library)]
 show_table(["term", "by hand", "yl.iou_terms"], rows)
 
@@ -344,16 +346,16 @@ rows = [["yl.iou_gradient", *formula[0]], ["autograd", *box.grad[0]]]
 show_table(["d (1 - CIoU) / d edge", "left", "top", "right", "bottom"], rows)
 
 # %% [markdown]
-# Drag the boxes. The arrows show where the chosen loss wants the prediction to go, the charts how the way down would
-# be.
+# Drag the boxes. The arrows show where gradient descent on the chosen loss moves the prediction, the charts how the way
+# down would be.
 
 # %%
 IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
 
 # %% [markdown]
 # **What to notice**
-# - Pull the prediction away until the boxes no longer touch: the IoU arrows are gone, those of the others stay.
-# - Lay one box inside the other. Moving it a little changes nothing for IoU and GIoU; DIoU and CIoU still pull the
+# - Drag the prediction away until the boxes no longer touch: the IoU arrows are gone, those of the others stay.
+# - Lay one box inside the other. Moving it a little changes nothing for IoU and GIoU; DIoU and CIoU still move the
 #   centres together. Here are the numbers:
 
 # %%
@@ -365,8 +367,8 @@ for kind in kinds:
 # %% [markdown]
 # ## 7. Through the decoding, back to the raw numbers
 #
-# The network does not say boxes. It says raw numbers $t$, and decoding makes boxes of them. So the chain has two more
-# links, and their slopes decide how much of the pull arrives:
+# The network does not give boxes. It gives raw numbers $t$, and decoding makes boxes of them. So the chain has two more
+# links, and their slopes decide how much of the gradient arrives:
 #
 # $$ x = (2\sigma(t_x) - 0.5 + \text{column}) \cdot \text{stride} \quad \Rightarrow \quad
 # \frac{dx}{dt_x} = 2\,\sigma(1 - \sigma) \cdot \text{stride} $$
@@ -394,7 +396,7 @@ show_series({"x, in cells": slopes[:, 0] / 8, "width, in anchors": slopes[:, 2] 
 # **What to notice**
 # - Both slopes die out on both sides. A box at the end of its reach (far from its cell, or four times its anchor) is
 #   hard to move back.
-# - The start is good: fresh networks say numbers near 0, and there the slopes are 0.5 and 1.
+# - The start is good: fresh networks give numbers near 0, and there the slopes are 0.5 and 1.
 # - The slopes carry a unit: x moves in steps of the *stride*, the width in steps of the *anchor*.
 
 # %% [markdown]
@@ -413,9 +415,9 @@ assert torch.allclose(overlap, by_hand)
 show_bars(dict(zip([f"{side:.0f} px" for side in sides], overlap)), title="IoU after a shift of 2 pixels")
 
 # %% [markdown]
-# Now let each box be off by a *quarter of its own side*, and ask how hard CIoU pulls: per pixel of x, and, times the
-# slope $dx/dt = \text{stride} / 2$ at $t = 0$, per unit of the raw number. Once with three levels, each size on a level
-# that suits it, and once with stride 32 for all. The last column is about the width instead.
+# Now let each box be off by a *quarter of its own side*, and ask how large the gradient of CIoU is: per pixel of x,
+# and, times the slope $dx/dt = \text{stride} / 2$ at $t = 0$, per unit of the raw number. Once with three levels, each
+# size on a level that suits it, and once with stride 32 for all. The last column is about the width instead.
 
 # %%
 shifted = objects + torch.stack((sides / 4, *torch.zeros(3, 6)), 1)
@@ -423,22 +425,22 @@ per_pixel = -yl.iou_gradient(shifted, objects)[:, 0]  # (6,) of the box loss, in
 wider = objects * torch.tensor([1, 1, 1.25, 1])
 per_t_w = -yl.iou_gradient(wider, objects)[:, 2] * sides  # dw/dt = anchor at t = 0, the anchor as large as the object
 strides = torch.tensor([8.0, 8, 16, 16, 32, 32])
-pulls_on_t = [per_pixel * strides / 2, per_pixel * 16, per_t_w]
-print("strongest pull on t over the weakest:", [round((pull[0] / pull[-1]).item()) for pull in pulls_on_t])
+gradients_of_t = [per_pixel * strides / 2, per_pixel * 16, per_t_w]
+print("largest gradient of t over the smallest:", [round((g[0] / g[-1]).item()) for g in gradients_of_t])
 columns = ["side", "stride", "x, per pixel", "x, per unit of t", "x, were it stride 32", "width, per unit of t"]
-show_table(columns, list(zip(sides, strides, per_pixel, *pulls_on_t)))
+show_table(columns, list(zip(sides, strides, per_pixel, *gradients_of_t)))
 
 # %% [markdown]
 # **What to notice**
-# - Per pixel the pull halves whenever the side doubles: a pixel means less to a large box.
-# - With stride 32 for all, the raw number of the smallest box is pulled 32 times as hard as that of the largest. One
+# - Per pixel the gradient halves whenever the side doubles: a pixel means less to a large box.
+# - With stride 32 for all, the gradient of the smallest box's raw number is 32 times that of the largest. One
 #   unit of $t$ moves it by 16 pixels: twice its side. It could only jump back and forth. With three strides the factor
 #   is 8.
-# - The last column is what anchors are for. The same mistake, a quarter too wide, pulls equally hard at every size when
-#   the anchor has the size of the object.
+# - The last column is what anchors are for. The same mistake, a quarter too wide, has the same gradient at every size
+#   when the anchor has the size of the object.
 #
 # And in a real batch? Here is the tour's batch (at 320 pixels, to save time), an untrained network, and the loss. For
-# each object we add up how hard the loss pulls on the predictions that answer for it: the length of the gradient there.
+# each object we add up the length of the gradient at the predictions that are responsible for it.
 # `pull_on_maps` takes the gradient of the loss in the raw maps, by autograd.
 
 # %%
@@ -449,10 +451,10 @@ model = yl.create_model("yolov5n", names=yl.YoloDataset("photos").names)
 criterion = model.criterion(yl.Hyperparameters(), img_size=320)
 maps = [raw.detach() for raw in model(batch.images / 255)]
 pulls = pull_on_maps(criterion, maps, batch.targets)
-pull, count = torch.zeros(len(batch.targets)), torch.zeros(len(batch.targets))
+lengths, count = torch.zeros(len(batch.targets)), torch.zeros(len(batch.targets))
 for level, m in enumerate(pulls.matches):
     length = pulls.cells("total", level)[m.image, m.anchor, m.row, m.col]  # (m,)
-    pull.index_add_(0, m.target, length)
+    lengths.index_add_(0, m.target, length)
     count.index_add_(0, m.target, torch.ones_like(length))
 
 # %%
@@ -460,20 +462,20 @@ side = (batch.targets[:, 4:6] * 320).prod(1).sqrt()  # pixels
 groups = {"under 32 px": side < 32, "32 to 96 px": (side >= 32) & (side < 96), "96 px and more": side >= 96}
 print("objects:", {name: int(group.sum()) for name, group in groups.items()})
 print("matches on strides 8, 16, 32:", [len(m.cls) for m in pulls.matches])
-per_match = {name: (pull[group] / count[group]).mean() for name, group in groups.items()}
+per_match = {name: (lengths[group] / count[group]).mean() for name, group in groups.items()}
 small, large = per_match["under 32 px"], per_match["96 px and more"]
-print("small objects pull", approx(small / large, ".1f"), "times as hard as large ones")
+print("the gradient at small objects is", approx(small / large, ".1f"), "times as long as at large ones")
 assert small > 1.1 * large
 show_bars(per_match, title="length of the gradient at one match, by size of the object")
 
 # %% [markdown]
 # **What to notice**
-# - The loss does not neglect small objects. Each level takes the *mean* over its own matches, so where matches are few,
-#   as on stride 8 here, each counts more.
+# - The loss does not neglect small objects. Each level's loss is the *mean* over its own matches, so where matches are
+#   few, as on stride 8 here, each counts more.
 # - Objectness is fair as well: 4, 1 and 0.4 are the weights of the three levels, and a level has 4 times the cells of
 #   the next. One cell of stride 8 weighs as much as one of stride 16 (below).
 # - So it is not the loss. It is the first picture: two pixels of error cost a small box almost half its overlap. And
-#   since that overlap is what objectness is trained towards, small boxes also *say* that they are poor.
+#   since that overlap is what objectness is trained towards, small boxes also learn a low objectness.
 
 # %%
 cells = [raw[..., 4].numel() for raw in maps]
@@ -484,7 +486,7 @@ print("weight of one cell's objectness, in units of that on stride 16:", [round(
 # ## 9. Down through all 25 layers
 #
 # From the raw maps the gradient goes on to every weight. The total is a sum of three losses, and the slope of a sum is
-# the sum of the slopes. So we can ask: which loss pulls on which layer?
+# the sum of the slopes. So we can ask: how much of the gradient of a layer comes from which loss?
 
 # %%
 by_layer = pull_on_layers(model, criterion, batch.images / 255, batch.targets)
@@ -500,33 +502,33 @@ show_series(lines, indices, "length of the gradient, by loss", "layer (0 is the 
 
 # %% [markdown]
 # **What to notice**
-# - Every layer hears all three losses: the backbone does not know which question it is working for.
+# - Every layer has a gradient from all three losses: the backbone does not know which one it is working for.
 # - None of the lines falls to nothing on its way from layer 24 back to layer 0. On the contrary. The next section shows
 #   that this is not luck, but design.
 #
-# The same on the picture: which cells are pulled, by which loss, how hard? Choose a term and a level. Click a row of
-# the table to see where the box of that cell wants to go.
+# The same on the picture: which cells have a gradient, from which loss, how large? Choose a term and a level (stride 8,
+# 16 or 32: P3, P4, P5). Click a row of the table to see where a step of gradient descent moves the box of that cell.
 
 # %%
 GradientExplorer(images=batch.images, targets=batch.targets, model=model)
 
 # %% [markdown]
 # **What to notice**
-# - `box` and `cls` pull only on cells that answer for an object. `obj` pulls on every cell (the cell below says so
-#   too).
-# - Raise the gain of one loss: its share of every layer grows, and the other two are heard less.
+# - `box` and `cls` have a gradient only at positives, the cells that are responsible for an object; `obj` has one at
+#   every cell (the code below shows it too).
+# - Raise the gain of one loss: its fraction of every layer's gradient grows, and those of the other two shrink.
 
 # %%
 for term in pulls.terms:
     others = torch.cat([pulls.cells(term, level)[~pulls.positives(level)] for level in range(3)])
-    print(f"{term} pulls on {int((others != 0).sum())} of the {len(others)} cells without an object")
+    print(f"{term}: {int((others != 0).sum())} of the {len(others)} cells without an object have a gradient")
 
 # %% [markdown]
 # ## 10. Vanishing gradients, and what a shortcut changes
 #
 # A chain of $n$ links multiplies $n$ slopes. If each is a little below 1, the product **vanishes**: the first layers
-# learn nothing, however wrong the answer is. Let us measure it. A gradient of length 1 arrives at the end of a chain of
-# 12 Bottlenecks (24 convolutions). How much is left of it on the way back?
+# learn nothing, however wrong the prediction is. Let us measure it. A gradient of length 1 arrives at the end of a
+# chain of 12 Bottlenecks (24 convolutions). How much is left of it on the way back?
 #
 # - **plain**: $y = f(x)$
 # - **residual**: $y = x + f(x)$. The slope is $1 + f'(x)$, and the 1 cannot vanish.
@@ -607,7 +609,7 @@ for kind in kinds:
 # ## 11. A complete detector, small enough to read
 #
 # Now all of it in one piece: a backbone, a head, decoding, targets and loss. **Anchor-free**, to keep it short: there
-# are no box shapes given in advance, each cell says its box directly. The data: eight drawn scenes of 96 pixels.
+# are no box shapes given in advance, each cell predicts its box directly. The data: eight drawn scenes of 96 pixels.
 
 # %%
 from yolo_lite.datasets.shapes import Shapes
@@ -682,15 +684,15 @@ with seeded(0):
 print("weights:", sum(w.numel() for w in detector.parameters()), "| map:", tuple(detector(images)[0].shape))
 
 # %% [markdown]
-# **Targets.** Who answers for an object? The cell that holds its centre, and up to two neighbours that are close. The
-# library's steps do just that. Without anchors there is no size test: every object passes.
+# **Targets.** Which cells are responsible for an object? The one that holds its centre, and up to two neighbours that
+# are close. The library's steps do just that. Without anchors there is no size test: every object passes.
 
 # %%
 from yolo_lite.loss.targets import encode, neighbour_cells, to_grid_units
 
 
 def assign(targets, stride, size=96):
-    """Which cells answer for which object, and the boxes they shall say (in cells, from the cell's corner)."""
+    """Which cells are responsible for which object, and their box targets (in cells, from the cell's corner)."""
     grid = (size // stride, size // stride)
     boxes = to_grid_units(targets, grid)  # (n, 4)
     everyone = torch.ones(1, len(targets), dtype=torch.bool)
@@ -827,8 +829,8 @@ except ValueError as problem:
     print("the library says: ...", str(problem).partition("]: ")[2])
 
 # %% [markdown]
-# **Repair**: `torch.rand` lies in [0, 1); and a loss that checks its targets, as above, tells you before you have
-# trained on nonsense.
+# **Repair**: `torch.rand` lies in [0, 1); and a loss that checks its targets, as above, raises an error before you
+# have trained on nonsense.
 
 # %%
 boxes = torch.rand(10_000, 4, generator=generator) + 0.01
@@ -837,9 +839,9 @@ print(f"boxes that overlap with themselves: {(yl.bbox_iou(boxes, boxes, 'iou') >
 # %% [markdown]
 # ### Mistake 3: `view` where `permute` is needed
 #
-# The head's output is (N, 11, 12, 12), channels first. We want (N, 12, 12, 11). `view` gives that shape too. But `view`
-# never moves a number; it only counts the same row of numbers differently. Fill each channel with its own number and
-# look where they land:
+# The head's output is (N, 11, 12, 12), channels first. The loss needs (N, 12, 12, 11). `view` gives that shape too. But
+# `view` never moves a number; it only counts the same row of numbers differently. Fill each channel with its own number
+# and look where they land:
 
 # %%
 marked = torch.arange(11.0)[None, :, None, None].expand(1, 11, 12, 12).contiguous()
@@ -885,23 +887,23 @@ assert history["obj"][-1] < history["obj"][0] / 2 and history["cls"][-1] < histo
 # ### Mistake 4: the no-object term counted twice
 #
 # YOLOv1 had two terms: one for cells with an object, one for cells without. Later versions have one BCE over all cells.
-# Who takes the new one and keeps the old one too counts every empty cell twice.
+# Whoever adds the new one and keeps the old one too counts every empty cell twice.
 
 # %%
 z = permuted[..., 4].clone().requires_grad_()
 m = assign(scenes.targets, stride=8)
-wanted = torch.zeros_like(z)
-wanted[m.image, m.anchor, m.row, m.col] = 1.0
-empty = wanted == 0
-once = torch.autograd.grad(binary_loss(z, wanted).sum(), z)[0]
-twice = torch.autograd.grad(binary_loss(z, wanted).sum() + binary_loss(z[empty], wanted[empty]).sum(), z)[0]
+target = torch.zeros_like(z)
+target[m.image, m.anchor, m.row, m.col] = 1.0
+empty = target == 0
+once = torch.autograd.grad(binary_loss(z, target).sum(), z)[0]
+twice = torch.autograd.grad(binary_loss(z, target).sum() + binary_loss(z[empty], target[empty]).sum(), z)[0]
 factor = (twice / once).round(decimals=4)
-print("pull of an empty cell, times", factor[empty].unique().tolist())
-print("pull of an object's cell, times", factor[~empty].unique().tolist())
+print("gradient at an empty cell, times", factor[empty].unique().tolist())
+print("gradient at an object's cell, times", factor[~empty].unique().tolist())
 
 # %% [markdown]
-# So the network is pushed to be silent. How far? Think of a network that knows nothing and says the same $z$
-# everywhere. With $P$ cells that have an object and $E$ empty ones it rests where the pulls cancel,
+# So the network is pushed to be silent. How far? Think of a network that knows nothing and gives the same $z$
+# everywhere. With $P$ cells that have an object and $E$ empty ones it rests where the gradients cancel,
 # $P (1 - \sigma) = k E\, \sigma$, that is at $\sigma = P / (P + k E)$ with $k = 1$ or $2$.
 
 # %%
@@ -909,20 +911,21 @@ P, E = int((~empty).sum()), int(empty.sum())
 for k in (1, 2):
     rest = P / (P + k * E)
     z0 = torch.tensor(math.log(rest / (1 - rest)), requires_grad=True)
-    same = z0.expand_as(wanted)
-    loss = binary_loss(same, wanted).sum() + (k - 1) * binary_loss(same[empty], wanted[empty]).sum()
-    pull = torch.autograd.grad(loss, z0)[0].abs().item()
-    print(f"counted {k} times: it rests at {rest:.3f}, the pull there is", approx(pull, ".1g"))
-    assert pull < 1e-2
+    same = z0.expand_as(target)
+    loss = binary_loss(same, target).sum() + (k - 1) * binary_loss(same[empty], target[empty]).sum()
+    slope = torch.autograd.grad(loss, z0)[0].abs().item()
+    print(f"counted {k} times: it rests at {rest:.3f}, the gradient there is", approx(slope, ".1g"))
+    assert slope < 1e-2
 
 # %% [markdown]
-# **Repair**: one BCE over all cells, as in `free_loss` above. If empty cells shall weigh more or less, give them a
-# weight and say so; YOLOv1 took 0.5, not 2.
+# **Repair**: one BCE over all cells, as in `free_loss` above. If empty cells should weigh more or less, give them a
+# weight and say so; YOLOv1's is 0.5, not 2.
 #
 # ### Mistake 5: the wrong enclosing box in CIoU
 #
-# The hull goes from the *smallest* left to the *largest* right edge. Mixed up, one gets the box of the intersection.
-# For boxes apart that is the gap between them. Then $d^2 / c^2$ becomes smaller when the *gap* becomes larger.
+# The enclosing box goes from the *smallest* left to the *largest* right edge. Mixed up, one gets the box of the
+# intersection. For boxes apart that is the gap between them. Then $d^2 / c^2$ becomes smaller when the *gap* becomes
+# larger.
 
 # %%
 def wrong_diou(a, b):
@@ -938,23 +941,23 @@ losses = [1 - wrong_diou(box, goal).item() for box in (start, wrong_end)]
 print("the wrong loss, at the start", approx(losses[0]), "and in the end", approx(losses[1]))
 for name, end in {"wrong": wrong_end, "right": right_end}.items():
     width, height = (end[0, 2:] - end[0, :2]).tolist()
-    print(f"{name} hull: in the end width", approx(width, ".1f"), "and height", approx(height, ".1f"))
+    print(f"{name} enclosing box: in the end width", approx(width, ".1f"), "and height", approx(height, ".1f"))
     assert (min(width, height) < 0) == (name == "wrong")
 assert losses[1] < losses[0]
-show_series({"wrong hull": wrong_path, "right hull": right_path}, title="IoU with the object", x_label="step")
+show_series({"wrong box": wrong_path, "right box": right_path}, title="IoU with the object", x_label="step")
 
 # %% [markdown]
 # **What to notice**
 # - The wrong loss falls as it should, and the box turns inside out: its left edge ends right of its right edge.
-# - On boxes that overlap well the mistake hardly shows (below). So it survives a quick test.
+# - On boxes that overlap well the mistake hardly shows (below). So it passes a quick test.
 #
-# **Repair**: `yl.iou_terms`; or test with the boxes of section 5, which are apart, and where the answer is known.
+# **Repair**: `yl.iou_terms`; or test with the boxes of section 5, which are apart, and where the result is known.
 
 # %%
 near, near_other = torch.tensor([[0.0, 0, 40, 40]]), torch.tensor([[2.0, 0, 42, 40]])
 for name, a, b in (("near", near, near_other), ("apart", far, other)):
     wrong, right = wrong_diou(a, b).item(), yl.bbox_iou(a, b, "diou", "xyxy").item()
-    print(f"{name}: DIoU loss with the wrong hull {1 - wrong:.4f}, with the right one {1 - right:.4f}")
+    print(f"{name}: DIoU loss with the wrong box {1 - wrong:.4f}, with the right one {1 - right:.4f}")
 
 # %% [markdown]
 # ### Mistake 6: an SPPF whose channels do not add up
@@ -978,7 +981,7 @@ print("repaired:", tuple(SPPF(64, 64)(torch.zeros(2, 64, 12, 12)).shape), "joins
 # %% [markdown]
 # This mistake is the friendly kind: it stops. **Repair**: 4 x 32 = 128 channels go into the last convolution.
 #
-# ### Mistake 7: strides mislabelled by one level
+# ### Mistake 7: strides mislabelled by one level (P3 as P4)
 #
 # Three maps, three strides. One slip, such as a list that starts one level too late, and 8, 16, 32 become 16, 32, 64.
 # Here is a trained network that comes with the library, decoded with both.
@@ -1049,8 +1052,8 @@ print("gradient:", t.grad.tolist())
 # ### Mistake 9: the logarithm of a zero probability
 #
 # The formula of BCE has $\ln(1 - \sigma)$ in it. With a logit of 20 the sigmoid is $1 - 2 \cdot 10^{-9}$, and a 32-bit
-# float cannot tell that from 1. So $\ln 0 = -\infty$, and on the way back $\infty \cdot 0$, which is *not a number*.
-# One such cell, and one step later every weight is `nan`.
+# float does not distinguish that from 1. So $\ln 0 = -\infty$, and on the way back $\infty \cdot 0$, which is *not a
+# number*. One such cell, and one step later every weight is `nan`.
 
 # %%
 z = torch.tensor(20.0, requires_grad=True)
@@ -1083,9 +1086,9 @@ assert math.isclose(by_hand, stable.item(), rel_tol=1e-6)
 #
 # - **objectness**, every cell: $\sigma - \text{target}$, times gain and balance, divided by the number of cells;
 # - **box**, matched cells: minus the gradient of CIoU, times the slopes of the decoding, divided by the matches;
-# - **class**, matched cells: $\sigma - \text{wanted}$, divided by matches and classes.
+# - **class**, matched cells: $\sigma - \text{target}$, divided by matches and classes.
 #
-# Where two objects claim the same cell and anchor, both pulls are added. No autograd is used in it.
+# Where two objects are assigned to the same cell and anchor, both gradients are added. No autograd is used in it.
 
 # %%
 from yolo_lite.coding import decode_matches
@@ -1094,18 +1097,18 @@ from yolo_lite.coding import decode_matches
 def gradient_by_hand(raw, level, balance, hyp):
     """d total / d raw of one level, the shape of raw (N, A, H, W, 5 + C)."""
     gradient, m, images = torch.zeros_like(raw), level.matches, len(raw)
-    said = raw[..., 4].sigmoid()
-    gradient[..., 4] = (said - level.objectness) * hyp.obj * balance / said.numel()
+    confidence = raw[..., 4].sigmoid()
+    gradient[..., 4] = (confidence - level.objectness) * hyp.obj * balance / confidence.numel()
 
     matched = raw[m.image, m.anchor, m.row, m.col]  # (m, 5 + C)
     s = matched.sigmoid()
     slopes = torch.cat((2 * s[:, :2] * (1 - s[:, :2]), 8 * s[:, 2:4] ** 2 * (1 - s[:, 2:4]) * m.anchor_wh), 1)
     box = -yl.iou_gradient(decode_matches(matched, m.anchor_wh), m.box) * slopes * hyp.box / len(m.cls)
-    wanted = functional.one_hot(m.cls, raw.shape[-1] - 5)
-    cls = (s[:, 5:] - wanted) * hyp.cls / wanted.numel()
+    target = functional.one_hot(m.cls, raw.shape[-1] - 5)
+    cls = (s[:, 5:] - target) * hyp.cls / target.numel()
 
-    pulls = torch.cat((box, torch.zeros_like(box[:, :1]), cls), 1)  # (m, 5 + C)
-    gradient.index_put_((m.image, m.anchor, m.row, m.col), pulls, accumulate=True)
+    of_matches = torch.cat((box, torch.zeros_like(box[:, :1]), cls), 1)  # (m, 5 + C)
+    gradient.index_put_((m.image, m.anchor, m.row, m.col), of_matches, accumulate=True)
     return gradient * images
 
 # %%
@@ -1122,21 +1125,21 @@ for raw, level, balance, expected in zip(maps, levels, criterion.balance, autogr
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>A weight is 2.0, its gradient 3.0, the rate 0.1. What is it after one step?</summary>
+# <details><summary>A weight is 2.0, its gradient 3.0, the learning rate 0.1. What is it after one step?</summary>
 #
 # 2.0 - 0.1 x 3.0 = 1.7. The gradient is positive, so the loss would grow with the weight: the weight goes down.
 # </details>
 #
-# <details><summary>A cell with an object says 0.9 objectness, and the target is the overlap, 0.6. Which way is it
-# pulled?</summary>
+# <details><summary>A cell with an object predicts an objectness of 0.9, and the target is the overlap, 0.6. Which
+# way does its logit move?</summary>
 #
-# The gradient of BCE is said minus wanted, 0.9 - 0.6 = 0.3. The step goes against it, so the logit falls. A cell can be
-# too sure even where there is an object.
+# The gradient of BCE is predicted minus target, 0.9 - 0.6 = 0.3. The step goes against it, so the logit falls. A cell
+# can be too sure even where there is an object.
 # </details>
 #
 # <details><summary>Why does the box loss need no gradient from the cells that have no object?</summary>
 #
-# They have nothing to be compared with, so no overlap is computed. Their only task is to say "no object".
+# They have nothing to be compared with, so no overlap is computed. Their only target is "no object".
 # </details>
 #
 # <details><summary>Your detector's boxes are all in the upper left quarter of where they should be. Which mistake do
@@ -1147,7 +1150,7 @@ for raw, level, balance, expected in zip(maps, levels, criterion.balance, autogr
 #
 # <details><summary>Loss is nan from one step to the next. Where do you look?</summary>
 #
-# For a logarithm or a division that can meet a zero (mistake 9), and at the rate (section 1). In the library,
+# For a logarithm or a division that can meet a zero (mistake 9), and at the learning rate (section 1). In the library,
 # `yolo_lite.train.diagnose.first_non_finite` names the layer in which it began.
 # </details>
 #

@@ -46,7 +46,7 @@ loss = model.criterion(hyp, SIZE)
 # %%
 optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
 for batch in loader:
-    maps = model(batch.images / 255)  # what does the network say?
+    maps = model(batch.images / 255)  # what does the network predict?
     parts = loss(maps, batch.targets)  # how wrong is it?
     optimizer.zero_grad()
     parts.total.backward()  # which weight is to blame?
@@ -69,11 +69,11 @@ for batch in loader:
 #
 # Not all weights are alike. The optimiser gets them in three groups:
 #
-# - **weights** of convolutions: they mix features. They get **weight decay**, a small pull towards zero;
+# - **weights** of convolutions: they mix features. They get **weight decay**: every step makes them a little smaller;
 # - **norms**, the scales of BatchNorm, and
 # - **biases**: neither gets decay.
 #
-# Why pull at all? A network that can explain the images with small weights is less likely to have learnt them by heart.
+# Why decay at all? A network that can explain the images with small weights is less likely to have learnt them by heart.
 
 # %%
 from yolo_lite.train.optim import parameter_groups
@@ -85,8 +85,8 @@ show_table(["group", "tensors", "numbers"], [[n, len(getattr(groups, n)), counts
 
 # %% [markdown]
 # Why only the weights? A convolution that is followed by BatchNorm may be made three times as large, and nothing
-# changes: BatchNorm divides by the size again. So decay does no harm there. The scale of BatchNorm has nobody behind it
-# to make up for it, and a bias only says where zero is. Pulling them would change what the network says. See:
+# changes: BatchNorm divides by the size again. So decay does no harm there. Nothing behind the scale of BatchNorm
+# makes up for it, and a bias only sets where zero is. Decay of these would change what the network predicts. See:
 
 # %%
 conv, norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
@@ -110,10 +110,10 @@ assert after_conv < 1e-2 and after_norm > 1
 # %% [markdown]
 # ## 3. The schedule: large steps first, small ones at the end
 #
-# Far from the goal, large steps save time. Near it they jump over it, back and forth. So the **rate** falls over the
-# run, here on a straight line from `lr0` to `lr0 * lrf`:
+# Far from the goal, large steps save time. Near it they jump over it, back and forth. So the **learning rate** falls
+# over the run, here on a straight line from `lr0` to `lr0 * lrf`:
 #
-# $$ \text{rate}(e) = \text{lr0} \cdot \left( \left(1 - \tfrac{e}{E}\right)(1 - \text{lrf}) + \text{lrf} \right) $$
+# $$ \text{learning rate}(e) = \text{lr0} \cdot \left( \left(1 - \tfrac{e}{E}\right)(1 - \text{lrf}) + \text{lrf} \right) $$
 #
 # with $e$ the epoch and $E$ the number of all epochs.
 
@@ -123,7 +123,7 @@ from yolo_lite.train.optim import Schedule
 schedule = Schedule(hyp, epochs=30, batches=125, batch_size=16)
 by_hand = [hyp.lr0 * ((1 - e / 30) * (1 - hyp.lrf) + hyp.lrf) for e in (10, 20, 29)]
 library = [schedule.at(e * 125).other_lr for e in (10, 20, 29)]
-print("rate in epochs 10, 20, 29:", [round(rate, 6) for rate in by_hand])
+print("learning rate in epochs 10, 20, 29:", [round(rate, 6) for rate in by_hand])
 gap = max(abs(a - b) for a, b in zip(by_hand, library))
 print("largest difference between by hand and the schedule:", approx(gap, ".1g"))
 assert gap < 1e-12
@@ -131,21 +131,21 @@ ScheduleExplorer(schedule=schedule)
 
 # %% [markdown]
 # **What to notice**
-# - Drag `iteration` through the run and read the table: it is what the optimiser is told at that moment.
+# - Drag `iteration` through the run and read the table: it is what the optimiser computes with at that moment.
 # - The first 375 iterations look different. That is the next section.
-# - `cosine` keeps the rate high for longer, and lets it go down gently at the end.
+# - `cosine` keeps the learning rate high for longer, and lets it go down gently at the end.
 
 # %% [markdown]
 # ## 4. Warm-up: why each group starts where it does
 #
-# The first batches meet a network that knows nothing. Its gradients are large and point to nowhere in particular. If it
-# took them seriously it would throw itself off course. So for the first three epochs, and for at least 100 iterations,
+# The first batches meet a network that knows nothing. Its gradients are large and point to nowhere in particular. If
+# they counted fully, they would throw it off course. So for the first three epochs, and for at least 100 iterations,
 # four things are different:
 #
 # | what | from | to | why |
 # |---|---|---|---|
-# | rate of weights and norms | 0 | `lr0` | features shall not be spoilt by early, random gradients |
-# | rate of biases | 0.1 | `lr0` | the first thing to learn is "almost everything is background": biases can say so |
+# | learning rate of weights and norms | 0 | `lr0` | early, random gradients must not spoil the features |
+# | learning rate of biases | 0.1 | `lr0` | the first thing to learn is "almost everything is background": biases suffice for it |
 # | momentum | 0.8 | 0.937 | early gradients are soon out of date: forget them soon |
 # | batches per step | 1 | 4 | many small steps first, calm ones later |
 
@@ -158,7 +158,7 @@ for iteration in (0, schedule.warmup_iterations // 2, schedule.warmup_iterations
 print("momentum remembers about", [round(1 / (1 - m)) for m in (0.8, 0.937)], "steps")
 
 # %% [markdown]
-# How does the optimiser hear of it? Before each batch, the numbers are written into its groups. That is all
+# How does the optimiser know? Before each batch, the numbers are written into its groups. That is all
 # `apply_rates` does.
 
 # %%
@@ -167,14 +167,14 @@ from yolo_lite.train.optim import apply_rates, create_optimizer
 optimizer = create_optimizer(model, hyp, "SGD", schedule.scaled_weight_decay)
 apply_rates(optimizer, schedule.at(0))
 for group in optimizer.param_groups:
-    print(f"{group['name']:8} rate {group['lr']}, momentum {group['momentum']}, decay {group['weight_decay']}")
+    print(f"{group['name']:8} learning rate {group['lr']}, momentum {group['momentum']}, decay {group['weight_decay']}")
 
 # %% [markdown]
 # ## 5. Accumulation: large batches in a small memory
 #
-# YOLOv5's rates were found with steps over 64 images. Few machines hold 64 at once. But gradients *add up*: PyTorch
-# adds each new gradient to what is already in `.grad`, until somebody sets it to zero. So four batches of 16 and then
-# one step are like one step over 64.
+# YOLOv5's learning rates were found with steps over 64 images. Few machines hold 64 at once. But gradients *add up*:
+# PyTorch adds each new gradient to what is already in `.grad`, until somebody sets it to zero. So four batches of 16
+# and then one step are like one step over 64.
 
 # %%
 layer, many = nn.Linear(4, 1), torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
@@ -199,7 +199,7 @@ print(f"{len(steps)} steps in {schedule.iterations} iterations; from one to the 
 
 # %% [markdown]
 # **What to notice**
-# - It is not *exactly* a batch of 64. BatchNorm takes its mean over 16 images, and so does the loss over the objects of
+# - It is not *exactly* a batch of 64. BatchNorm has its mean over 16 images, and so has the loss over the objects of
 #   16 images. Only the adding up of gradients is the same.
 # - The loss is multiplied by the batch size for this reason: then sums of small batches weigh what a large one would.
 
@@ -219,7 +219,7 @@ print("it was", length.item(), "long; clipped:", [round(g, 3) for g in arrow.gra
 # %% [markdown]
 # ## 7. Mixed precision: smaller numbers, faster machines
 #
-# A number of type float32 takes four bytes, float16 and bfloat16 take two. Networks hardly notice, and many graphics
+# A number of type float32 has four bytes, float16 and bfloat16 have two. Networks hardly notice, and many graphics
 # cards compute much faster with them. But each of the two has a weak side.
 
 # %%
@@ -261,8 +261,8 @@ for update in range(1, 201):
     with torch.no_grad():
         walker.weight.fill_(1.0 + 0.3 * torch.randn((), generator=chance))
     ema.update(walker)
-    share = ema.decay_at(update)
-    average = share * average + (1 - share) * walker.weight.item()
+    decay = ema.decay_at(update)
+    average = decay * average + (1 - decay) * walker.weight.item()
     seen["weight"].append(walker.weight.item())
     seen["average"].append(ema.model.weight.item())
 print("the average by hand", approx(average, ".4f"), "and ModelEma's", approx(ema.model.weight, ".4f"))
@@ -290,7 +290,7 @@ w
 # **What to notice**
 # - The faint lines are single batches, and they jump: one batch is harder than another. Look at the smoothed ones.
 # - In the middle chart the biases come down and the weights go up, until warm-up ends at iteration 20.
-# - At first the lines hardly fall: in warm-up, the rate of the weights is still close to zero.
+# - At first the lines hardly fall: in warm-up, the learning rate of the weights is still close to zero.
 # - The boxes on the pictures are made by the averaged weights. Lower `conf_thres` to see what it is still unsure of.
 
 # %% [markdown]
@@ -327,8 +327,8 @@ assert history[-1]["mAP50"] > history[0]["mAP50"] + 0.1
 # |---|---|---|
 # | losses fall, mAP rises | all is well | wait |
 # | losses fall, mAP falls again | it learns the images by heart | more images, more augmentation, stop earlier |
-# | losses do not move | the rate is far too low, or the labels are wrong | look at a batch first, then raise `lr0` |
-# | losses rise or jump | the rate is too high | a tenth of `lr0`, a longer warm-up |
+# | losses do not move | the learning rate is far too low, or the labels are wrong | look at a batch first, then raise `lr0` |
+# | losses rise or jump | the learning rate is too high | a tenth of `lr0`, a longer warm-up |
 
 # %% [markdown]
 # ## 11. What goes wrong, on purpose
@@ -354,7 +354,8 @@ print("a good run: the loss at the start", approx(total(good)[0]), "and in the e
 assert total(good)[-1] < total(good)[0]
 
 # %% [markdown]
-# **Too high a rate.** Each step is so long that it lands on the other side of the valley, higher up than before.
+# **Too high a learning rate.** Each step is so long that it lands on the other side of the valley, higher up than
+# before.
 
 # %%
 too_fast = short_run(lr0=3.0)
@@ -364,15 +365,15 @@ slow_map50, fast_map50 = (run.trainer.history[3]["mAP50"] for run in (good, too_
 print("mAP50 after 16 iterations:", approx(fast_map50), "and in the good run", approx(slow_map50))
 print("no number ran away; iterations done:", too_fast.trainer.iteration)
 assert end > 1.1 * start and fast_map50 < slow_map50 / 2
-show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high a rate", x_label="iteration")
+show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high a learning rate", x_label="iteration")
 
 # %% [markdown]
 # It need not end in `nan`: here, clipping and BatchNorm keep the numbers finite. That makes the mistake harder to see.
 # When it does end in `nan`, the Trainer stops and names the layer in which it began.
 
 # %% [markdown]
-# **Without warm-up.** At this rate, ten times the usual, the network can learn, if it is led to it slowly. Thrown into
-# it at once, the first large gradients spoil the features that all later steps would have needed.
+# **Without warm-up.** At this learning rate, ten times the usual, the network can learn, if it is led to it slowly.
+# Thrown into it at once, the first large gradients spoil the features that all later steps would have needed.
 
 # %%
 with_warmup, without = short_run(lr0=0.1), short_run(lr0=0.1, warmup_epochs=0)
@@ -391,7 +392,7 @@ boxes_only = short_run(box=20)
 
 
 def learnt(values):
-    """The share by which a loss fell, whatever its gain."""
+    """The fraction by which a loss fell, whatever its gain."""
     return 1 - values[-1] / values[0]
 
 
@@ -402,7 +403,7 @@ for name, (ours, others) in rows.items():
 assert learnt(total(boxes_only)) > 2 * learnt(total(good)) and learnt(narrow["box"]) > 0.1
 assert learnt(narrow["cls"]) < learnt(parts_of["cls"]) / 2
 both = {"good": parts_of, "box times 200": narrow}
-bars = [show_bars({n: learnt(of[part]) for n, of in both.items()}, f"{part}: share learnt") for part in ("box", "cls")]
+bars = [show_bars({n: learnt(of[part]) for n, of in both.items()}, f"{part}: fraction learnt") for part in ("box", "cls")]
 row(*bars)
 
 # %% [markdown]
@@ -482,11 +483,11 @@ show_bars(times, title="three epochs of samples, 320 pixels", y_label="seconds")
 # - It must fit. For what does not fit into memory there is `cache="disk"`, which saves the decoding, not the reading.
 
 # %% [markdown]
-# ## 14. What a full COCO run takes
+# ## 14. How long a full COCO run takes
 #
 # YOLOv5 is trained for 300 epochs on 118,287 images. A training step costs about three times the forward pass: once
 # forward, about twice that backward. How long that takes depends on how many images a second pass through your machine.
-# Measure it: every step of the Trainer says `images_per_s`.
+# Measure it: every step of the Trainer reports `images_per_s`.
 
 # %%
 coco = yl.create_model("yolov5n")
@@ -511,16 +512,16 @@ show_table(["machine (speeds are examples)", "images a second", "days for 300 ep
 # it:
 #
 # $$ g \leftarrow g + \text{decay} \cdot w, \qquad v \leftarrow m\,v + g, \qquad
-#    w \leftarrow w - \text{rate}\,(g + m\,v) $$
+#    w \leftarrow w - \text{lr}\,(g + m\,v) $$
 
 
 # %%
-def nesterov_step(parameters, sums, rate, momentum, decay):
+def nesterov_step(parameters, sums, lr, momentum, decay):
     """One step of SGD, without torch.optim."""
     for w in parameters:
         g = w.grad + decay * w
         sums[w] = momentum * sums[w] + g if w in sums else g
-        w -= rate * (g + momentum * sums[w])
+        w -= lr * (g + momentum * sums[w])
 
 
 by_hand, by_torch, sums = nn.Linear(4, 1), nn.Linear(4, 1), {}
@@ -538,7 +539,7 @@ print("after 5 steps, largest difference between by hand and PyTorch:", approx(g
 assert torch.allclose(by_hand.weight, by_torch.weight, atol=1e-6)
 
 # %% [markdown]
-# And now everything from above: groups, rates, accumulation, clipping, average.
+# And now everything from above: groups, learning rates, accumulation, clipping, average.
 
 
 # %%
@@ -592,7 +593,7 @@ assert differing(ours, untrained) > 300 and differing(ours, theirs) == differing
 
 # %% [markdown]
 # That is the Trainer: this loop, and around it what a run of days needs. It saves its state so that a killed run goes
-# on (`Trainer.resume`), validates after each epoch, shares the batches among several cards, and explains what stopped
+# on (`Trainer.resume`), validates after each epoch, divides the batches among several cards, and explains what stopped
 # it. Its own loop stands in `yolo_lite/train/trainer.py`, `Trainer.steps` and `Trainer.train_batch`, and reads like the
 # one above.
 
@@ -613,7 +614,7 @@ assert differing(ours, untrained) > 300 and differing(ours, theirs) == differing
 #
 # <details><summary>Two runs with different gains for the box loss. One has the lower loss. Is it better?</summary>
 #
-# Nobody can say: the gain is a factor in the loss. Compare mAP, or each part divided by its gain.
+# Nobody can know: the gain is a factor in the loss. Compare mAP, or each part divided by its gain.
 # </details>
 #
 # <details><summary>Why is the average of the weights useless after ten steps with a fixed decay of 0.9999?</summary>
@@ -625,8 +626,9 @@ assert differing(ours, untrained) > 300 and differing(ours, theirs) == differing
 # <details><summary>The loss is nan after 200 iterations. Which of the remedies of this notebook would you try
 # first?</summary>
 #
-# A lower rate. Clipping is already there and shortens long gradients, but it cannot repair a step in a wrong direction
-# that is repeated 200 times. With float16, try bfloat16. The Trainer's message names the layer in which it began.
+# A lower learning rate. Clipping is already there and shortens long gradients, but it cannot repair a step in a wrong
+# direction that is repeated 200 times. With float16, try bfloat16. The Trainer's message names the layer in which it
+# began.
 # </details>
 #
 # Next: [09_inference_and_map](09_inference_and_map.ipynb): the network is trained. How do 25,200 boxes become a few,

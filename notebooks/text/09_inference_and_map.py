@@ -16,12 +16,12 @@
 # %% [markdown]
 # # 9. From raw maps to detections, and from detections to one number
 #
-# A trained network does not say "a star, here". It says 25,200 times "perhaps something, about here". This notebook
+# A trained network does not say "a star, here". It gives 25,200 boxes, each with a score. This notebook
 # turns those into a handful of detections. Then it asks how good they are, and takes the answer, **mean average
 # precision** (mAP), apart until nothing of it is mysterious.
 #
-# It runs in about half a minute. A number behind ≈ may end in other digits on your computer: processors do not all add up
-# in the same order. The `assert` below such a number stops the notebook where it is not what the text says.
+# It runs in about half a minute. A number behind ≈ may end in other digits on your computer: processors do not all add
+# up in the same order. The `assert` below such a number stops the notebook where it is not what the text says.
 
 # %%
 import importlib.util
@@ -68,7 +68,7 @@ print("decoded:", tuple(boxes.shape))
 # %% [markdown]
 # ## 2. Thresholds
 #
-# Nearly all boxes say "nothing here": their **objectness** is close to 0.
+# Nearly all boxes are background: their **objectness** is close to 0.
 
 # %%
 show_histogram(boxes[:, 4], bins=40, title="objectness of 6,300 boxes", x_label="objectness")
@@ -93,14 +93,14 @@ replace(show_image(scene.image, xyxy), words="the scene with the boxes that are 
 # %% [markdown]
 # **What to notice**
 # - Every object is found, but many times over: by its own cell, by the neighbours, by several anchors.
-# - That is no accident. Notebook 05 showed that up to three cells and several anchors are *taught* to answer for an
-#   object. So something must clean up afterwards.
+# - That is no accident. Notebook 05 showed that up to three cells and several anchors are *trained* to be responsible
+#   for an object. So something must clean up afterwards.
 
 # %% [markdown]
 # ## 3. Non-maximum suppression by hand
 #
-# The rule is greedy: take the box with the highest confidence. Remove every box of the same class that overlaps it by more
-# than a threshold. Repeat with what is left.
+# The rule is greedy: keep the box with the highest confidence. Remove every box of the same class that overlaps it by
+# more than a threshold. Repeat with what is left.
 
 # %%
 def suppress_by_hand(xyxy, confidence, iou_thres=0.45):
@@ -133,9 +133,9 @@ replace(pictures, words="the scene before, with many boxes on each object, and a
 # %% [markdown]
 # ## 4. One class at a time, with a trick
 #
-# A star in front of a tile overlaps it, and must not be suppressed by it. So each class is treated on its own. A loop over
-# classes is slow; the trick is to move the boxes of class $c$ by $c \cdot 7680$ pixels. Then boxes of different classes
-# cannot meet, and one pass does.
+# A star in front of a tile overlaps it, and must not be suppressed by it. So each class is treated on its own. A loop
+# over classes is slow; the trick is to move the boxes of class $c$ by $c \cdot 7680$ pixels. Then boxes of different
+# classes cannot meet, and one pass does.
 
 # %%
 from yolo_lite.detect.nms import nms, separate_classes
@@ -149,7 +149,7 @@ print("as classes 0 and 1: ", nms(separate_classes(two, of_class), score, 0.45).
 # %% [markdown]
 # ## 5. Move the thresholds
 #
-# Click a box to see whom it suppressed, or who suppressed it.
+# Click a box to see which ones it suppressed, or which one suppressed it.
 
 # %%
 NmsExplorer()
@@ -163,8 +163,9 @@ NmsExplorer()
 # %% [markdown]
 # ## 6. Right or wrong?
 #
-# A detection is **correct** when it overlaps an object of its class by at least an IoU threshold, and no better detection
-# has claimed that object already. Everything else is a **false alarm**, and an object that nobody claimed is **missed**.
+# A detection is **correct** when it overlaps an object of its class by at least an IoU threshold, and no better
+# detection is matched to that object already (a true positive). Everything else is a **false alarm** (false positive),
+# and an object that no detection is matched to is **missed** (false negative).
 #
 # $$ \text{precision} = \frac{\text{correct}}{\text{detections}} \qquad \text{recall} = \frac{\text{correct}}{\text{objects}} $$
 #
@@ -255,16 +256,17 @@ show_precision_recall(metrics)
 # %% [markdown]
 # ## 9. The confusion matrix
 #
-# mAP does not say *what* goes wrong. The confusion matrix does, at one confidence threshold: rows are what was said,
-# columns what was there. The last row holds what was missed, the last column what was seen where nothing is.
+# mAP does not say *what* goes wrong. The confusion matrix does, at one confidence threshold: rows are what was
+# predicted, columns what was there. The last row holds what was missed, the last column what was seen where nothing is.
 
 # %%
 show_confusion(metrics)
 
 # %% [markdown]
 # **What to notice**
-# - The diagonal is right. Off it, one shape was taken for another.
-# - For this network missed objects (last row) and false alarms (last column) outweigh confusions of one class with another.
+# - The diagonal is right. Off it, one class was confused with another.
+# - For this network missed objects (last row) and false alarms (last column) outweigh confusions of one class with
+#   another.
 
 # %%
 wrong = metrics.confusion.copy()
@@ -294,7 +296,7 @@ show_bars({name: 1000 * seconds for name, seconds in stages.items()}, title="tim
 # %%
 from yolo_lite.detect.matching import match_detections
 
-right, conf, said, labels = [], [], [], []
+right, conf, predicted, labels = [], [], [], []
 for batch in validation:
     with torch.no_grad():
         decoded = model.decode(model(batch.images / 255))
@@ -304,10 +306,10 @@ for batch in validation:
         mine = batch.targets[batch.targets[:, 0] == k]
         truth = torch.cat((mine[:, 1:2], yl.xywh_to_xyxy(mine[:, 2:]) * 256), 1)  # class, corners in pixels
         right.append(match_detections(detections, truth))
-        conf.append(detections[:, 4]), said.append(detections[:, 5]), labels.append(truth[:, 0])
+        conf.append(detections[:, 4]), predicted.append(detections[:, 5]), labels.append(truth[:, 0])
 
 # %%
-mine = yl.average_precision(np.concatenate(right), torch.cat(conf), torch.cat(said), torch.cat(labels), rule="yolov5")
+mine = yl.average_precision(np.concatenate(right), torch.cat(conf), torch.cat(predicted), torch.cat(labels), rule="yolov5")
 theirs = yl.evaluate(model, validation, rule="yolov5")
 rows = {"mAP50": (mine.ap[:, 0].mean(), theirs.map50), "mAP": (mine.ap.mean(), theirs.map)}
 for name, (by_hand, by_library) in rows.items():
@@ -319,19 +321,20 @@ for name, (by_hand, by_library) in rows.items():
 #
 # <details><summary>Two stars stand so close that their boxes overlap by 0.6. What does NMS with a threshold of 0.45 do?</summary>
 #
-# It removes one of them: it cannot know that there are two. A higher threshold would keep both, and keep doubles elsewhere.
+# It removes one of them: it cannot know that there are two. A higher threshold would keep both, and keep doubles
+# elsewhere.
 # </details>
 #
 # <details><summary>A detector finds every object, and adds one false alarm for each with lower confidence. What is its AP?</summary>
 #
-# 1 under COCO's rule: when the false alarms come, recall is 1 already, and the envelope looks only ahead from there. That
-# is what is meant by "AP judges the order".
+# 1 under COCO's rule: when the false alarms come, recall is 1 already, and the envelope looks only ahead from there.
+# That is what is meant by "AP judges the order".
 # </details>
 #
 # <details><summary>Why does `evaluate` let every class above the threshold count (multi_label), and `predict` only the best?</summary>
 #
-# A curve over all thresholds can only gain from further guesses with low confidence. On a picture for people, one box with
-# two names is a nuisance.
+# A curve over all thresholds can only gain from further guesses with low confidence. On a picture for people, one box
+# with two names is a nuisance.
 # </details>
 #
 # <details><summary>Does it matter for mAP when all confidences are halved?</summary>
@@ -339,4 +342,5 @@ for name, (by_hand, by_library) in rows.items():
 # No, only the order counts (as long as they stay above 0.001). It matters a lot for a threshold of 0.25.
 # </details>
 #
-# **On to [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb)**: photographs, official weights, your own data.
+# **On to [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb)**: photographs, official weights, your
+# own data.

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 10. Real weights, and your own data
 #
-# So far every network was random, or had learnt drawn shapes. This notebook takes weights that a company trained on
+# So far every network was random, or had learnt drawn shapes. This notebook uses weights that a company trained on
 # 118,287 photographs, looks at what they find, and checks that they are as good as they should be. Then it teaches
 # them something they have never seen, blood cells, in a few seconds. At the end you can do the same with pictures of
 # your own, in a notebook of your own, or on several GPUs.
@@ -59,7 +59,7 @@ from yolo_lite.datasets.shapes import Shapes
 # (a fingerprint of the file) where there is one, and can be repeated: what is there is not fetched again. The others
 # bring blood cells (the BCCD dataset, © 2017 shenggan, MIT licence) and convert their labels.
 #
-# **Without them every cell below runs too**, with weights and drawn scenes that come along. Then you see other pictures
+# **Without them every cell below runs too**, with bundled weights and drawn scenes. Then you see other pictures
 # than the text describes.
 
 # %%
@@ -127,8 +127,8 @@ except yl.CheckpointError as error:
 
 # %% [markdown]
 # **What to notice**
-# - PyTorch, told to trust the file, ran it. `yl.load` only writes down what the pickle *asks* for, runs none of it, and
-#   takes the numbers of a detector out of it. So official files load, whatever else lies in them, and a trap stays shut.
+# - PyTorch, asked to trust the file, ran it. `yl.load` only writes down what the pickle *asks* for, runs none of it, and
+#   reads the numbers of a detector from it. So official files load, whatever else lies in them, and a trap stays shut.
 # - Our own format, `.safetensors`, holds numbers and a text and cannot run anything.
 
 # %% [markdown]
@@ -143,8 +143,8 @@ photos = yl.YoloDataset("photos" if official else Shapes("val", 320, 6))
 pictures = [photos.image(i) for i in range(6)]
 found = yl.predict(model, pictures)
 for path, boxes in zip(photos.paths, found):
-    said = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]  # name and confidence
-    print(f"{path}: {', '.join(said) or 'nothing found'}")
+    words = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]  # name and confidence
+    print(f"{path}: {', '.join(words) or 'nothing found'}")
 assert sum(map(len, found)) >= 4  # most of the six pictures hold something that it knows
 
 # %%
@@ -154,7 +154,7 @@ row(*(show_image(pictures[i], found[i]) for i in (0, 2, 5)), titles=[photos.path
 # **What to notice**
 # - The number behind a name is the confidence: objectness times class score.
 # - Nothing in the rocket's picture is a class of COCO, and the weights still call a lamp mast a clock: a network can
-#   only answer with what it knows. That is why a dataset needs background pictures too.
+#   only predict the classes that it knows. That is why a dataset needs background pictures too.
 # - The horse is a black silhouette and is not found at all. COCO's horses are photographs.
 
 # %%
@@ -178,7 +178,7 @@ show_image(picture, mine)
 # - `conf_thres`: lower it and more is found, more of it wrong. `img_size`: at 1280 small things become visible, at four
 #   times the cost.
 # - `predict` also takes arrays (RGB), tensors, PIL images, and lists of them. OpenCV reads BGR: give it the path, or
-#   turn the colours round with `image[..., ::-1]`.
+#   convert it to RGB with `image[..., ::-1]`.
 
 # %% [markdown]
 # ## 6. Are they as good as they should be?
@@ -286,7 +286,7 @@ print(len(val), "pictures for validation, classes:", val.names)
 row(*(show_image(val.image(i), val.objects(i), names=val.names) for i in (0, 3)))
 
 # %% [markdown]
-# `load` with other `names` takes over everything that fits. The head's last convolutions have 3 x (5 + 80) = 255
+# `load` with other `names` keeps everything that fits. The head's last convolutions have 3 x (5 + 80) = 255
 # outputs in the file, and 3 x (5 + 3) = 24 for three classes: they do not fit, and start at random.
 
 # %%
@@ -295,7 +295,7 @@ old, new = model.state_dict(), student.state_dict()
 started_anew = [name for name in new if new[name].shape != old[name].shape]
 print(*(f"{name}: {tuple(old[name].shape)} -> {tuple(new[name].shape)}" for name in started_anew), sep="\n")
 kept = [name for name in new if name not in started_anew and "anchors" not in name]
-print("taken over:", sum(torch.equal(new[name], old[name]) for name in kept), "of the", len(kept), "others")
+print("kept:", sum(torch.equal(new[name], old[name]) for name in kept), "of the", len(kept), "others")
 
 # %% [markdown]
 # How good is that at the start? It must be very bad: the last layer has not learnt anything yet.
@@ -311,14 +311,14 @@ assert before.map50 < 0.05
 # %% [markdown]
 # ## 9. Training settings for few pictures
 #
-# The usual settings are made for hundreds of thousands of steps. Ours will take 130, and with the usual settings most
+# The usual settings are made for hundreds of thousands of steps. Ours will have 130, and with the usual settings most
 # of them would go into warming up. The preset `small-data` shortens all of that. We change a few things more:
 #
 # - **freeze=10**: the backbone (the first ten layers) keeps its weights. Less to learn from few pictures, and no
 #   gradients to compute there.
 # - **mosaic=0**: four pictures in one make small cells smaller, and 192 pixels are few.
-# - **ema_decay=0.95**: what is saved is a moving average of the weights. At 0.99 it looks back over about 1 / (1 - 0.99) = 100 steps,
-#   which is nearly the whole run: it would remember the untrained head. At 0.95 it is about 20.
+# - **ema_decay=0.95**: what is saved is a moving average of the weights. At 0.99 it looks back over about 1 / (1 -
+#   0.99) = 100 steps, which is nearly the whole run: it would remember the untrained head. At 0.95 it is about 20.
 
 # %%
 from yolo_lite.train.options import TrainOptions, preset
@@ -361,7 +361,8 @@ column(show_predictions(found_before, val, indices=[0]), show_predictions(found_
 
 # %% [markdown]
 # **What to notice**
-# - First row: the labels, and what the untrained head said. Below: after training, the same picture and another one.
+# - First row: the labels, and what the untrained head predicted. Below: after training, the same picture and another
+#   one.
 # - Under each picture stands how many of the labelled objects were found, and how many boxes are wrong: doubled,
 #   badly placed, or of another class.
 #
@@ -392,7 +393,7 @@ show_table(["class", "objects", "median side, pixels", "AP50 after"], rows)
 # ```
 # my-data/
 #     data.yaml                  train: images/train   val: images/val   names: [cat, dog]
-#     images/train/a.jpg         labels/train/a.txt    a row per object: class xc yc w h, as shares of the picture
+#     images/train/a.jpg         labels/train/a.txt    a row per object: class xc yc w h, as fractions of the picture
 #     images/val/b.jpg           labels/val/b.txt      no file, or an empty one: a background picture
 # ```
 #
@@ -437,7 +438,7 @@ print("by hand:", 0, (150 + 450) / 2 / 600, (100 + 300) / 2 / 400, 300 / 600, 20
 # %%
 suggestion = yl.suggest_anchors(train, model.anchors, img_size=640)
 print("keep the anchors:", not suggestion.replace)
-print(f"objects that some anchor takes: {suggestion.before.best_possible_recall:.2f}")
+print(f"objects that some anchor is matched to: {suggestion.before.best_possible_recall:.2f}")
 
 # %% [markdown]
 # ## 11. In your own notebook: your own source of pictures
@@ -472,7 +473,7 @@ class Discs:
         return cv2.ellipse(np.full((96, 96, 3), 90, np.uint8), (x, y), (w // 2, h // 2), 0, 0, 360, (230, 150, 40), -1)
 
 # %% [markdown]
-# Everything else (letterbox, mosaics, batches, the trainer) takes it as it takes a `data.yaml`:
+# Everything else (letterbox, mosaics, batches, the trainer) treats it as it treats a `data.yaml`:
 
 # %%
 discs = yl.YoloDataset(Discs(16), img_size=96, augment=True)
@@ -510,7 +511,7 @@ assert totals[-1] < 0.8 * totals[0]
 # ```
 #
 # `torchrun` comes with PyTorch. It starts two processes, one for each GPU (or two on a CPU). It starts programs, not
-# notebooks. Each process gets its share of every batch:
+# notebooks. Each process gets its part of every batch:
 
 # %%
 from yolo_lite.data.loader import EpochSampler
@@ -520,8 +521,8 @@ for rank in (0, 1):
     print(f"process {rank}:", [[index for _, index in keys] for keys in sampler])
 
 # %% [markdown]
-# Each runs forward and backward on its own share. Then **DistributedDataParallel** *averages* the gradients over the
-# processes, and each takes the same step, so the weights stay the same everywhere. Is that right? Take a tiny model,
+# Each runs forward and backward on its own part. Then **DistributedDataParallel** *averages* the gradients over the
+# processes, and each takes the same step, so the weights stay the same everywhere. Is that right? Look at a tiny model,
 # $y = Xw$, and a squared error whose gradient everybody can work out:
 #
 # $$ L = \frac{1}{n}\sum_i (x_i w - t_i)^2 \qquad \frac{\partial L}{\partial w} = \frac{2}{n} X^T (Xw - t) $$
@@ -545,8 +546,8 @@ for reduction in ("mean", "sum"):
 # - With a *mean* loss, the average of the halves' gradients is the gradient of the whole batch.
 # - With a *sum* it is only half of it. YOLOv5's loss is a sum over the batch (`total = (box + obj + cls) * N`), so the
 #   trainer multiplies it by the number of processes before `backward`.
-# - BatchNorm is the one thing that still differs: each process averages over its own share (`--sync-bn` joins them, on
-#   CUDA). And box and class loss are means over the matches of each share, which need not be equally many.
+# - BatchNorm is the one thing that still differs: each process averages over its own part (`--sync-bn` joins them, on
+#   CUDA). And box and class loss are means over the matches of each part, which need not be equally many.
 #
 # How many pictures go into one step? Gradients of several batches are added up until about 64 pictures came together:
 
@@ -602,7 +603,7 @@ assert off < 0.02 and unsure < 1e-4
 #
 # <details><summary>Your colleague reports mAP50 0.70 on four pictures, you get 0.63 with the same weights. Who is wrong?</summary>
 #
-# Perhaps nobody: the padding may differ, or the rule of average precision. Compare the settings first, and take more
+# Perhaps nobody: the padding may differ, or the rule of average precision. Compare the settings first, and use more
 # pictures.
 # </details>
 #
@@ -613,8 +614,8 @@ assert off < 0.02 and unsure < 1e-4
 #
 # <details><summary>Why freeze the backbone for 205 pictures, but not for 100,000?</summary>
 #
-# Few pictures cannot tell how a million weights should change; the old ones are better than a guess. Many pictures can,
-# and then the backbone should learn as well.
+# Few pictures do not determine how a million weights should change; the old ones are better than a guess. Many pictures
+# can, and then the backbone should learn as well.
 # </details>
 #
 # **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.

@@ -20,7 +20,7 @@
 # are still pictures of the same tools.
 #
 # All of them take your own things: `images=`, `targets=`, `model=`, `hyp=` where they make sense. Every setting can also
-# be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), and taken along ("copy as code").
+# be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), and copied as code ("copy as code").
 
 # %%
 import importlib.util
@@ -35,8 +35,8 @@ import yolo_lite as yl
 # %% [markdown]
 # ## The recorder: every line, every tensor
 #
-# **trace** runs any Python function and keeps, for each line, what it changed. Asked in [05](05_build_targets.ipynb): *why
-# is this anchor rejected?*
+# **trace** runs any Python function and keeps, for each line, what it changed. Asked in [05](05_build_targets.ipynb):
+# *why is this anchor rejected?*
 
 # %%
 batch = yl.tour_batch()
@@ -72,7 +72,7 @@ wt.AugmentationLab()
 # %% [markdown]
 # ## Targets
 #
-# **AnchorExplorer**: which anchors and cells take an object, and the reason why not
+# **AnchorExplorer**: which anchors and cells are matched to an object, and why an anchor is rejected
 # ([04](04_grids_and_anchors.ipynb), [05](05_build_targets.ipynb)).
 
 # %%
@@ -108,7 +108,7 @@ wt.IouPlayground()
 # %% [markdown]
 # ## Gradients
 #
-# **GradientExplorer**: which layers and which cells are pulled, by which loss, how hard
+# **GradientExplorer**: the gradients in layers and cells, by loss
 # ([07](07_backpropagation.ipynb)).
 
 # %%
@@ -117,7 +117,7 @@ wt.GradientExplorer()
 # %% [markdown]
 # ## Training
 #
-# **ScheduleExplorer**: rates, momentum and accumulation of each group ([08](08_training_loop.ipynb)).
+# **ScheduleExplorer**: learning rates, warm-up, momentum and accumulation of each group ([08](08_training_loop.ipynb)).
 
 # %%
 wt.ScheduleExplorer()
@@ -132,7 +132,7 @@ wt.LiveTraining()
 # %% [markdown]
 # ## Predictions
 #
-# **NmsExplorer**: from thousands of boxes to a few; who suppressed whom ([09](09_inference_and_map.ipynb)).
+# **NmsExplorer**: from thousands of boxes to a few; which box suppressed which ([09](09_inference_and_map.ipynb)).
 
 # %%
 wt.NmsExplorer()

@@ -1,0 +1,198 @@
+"""Did a number in a notebook's outputs change? `python -m tests.house.notebook_numbers OLD_REVISION`.
+
+Compares the outputs of notebooks/*.ipynb in a git revision with those in the working tree, cell by cell: printed text,
+results as text, and HTML without its tags. Pictures are not compared. A cell is found again by its id, else by its
+source, else by the most similar source among what is left.
+
+A number that follows ≈ may differ; where one does, it is listed apart. So are numbers that are new (a table that was a
+picture shows its numbers now). Ends with 1 where a number changed or went, with 2 where there is nothing to compare.
+"""
+
+import difflib
+import html
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.house.imports import PROJECT
+
+NUMBER = re.compile(
+    r"(?P<approximate>≈\s*)?"
+    r"(?:(?<![A-Za-z_0-9.])|(?<=\dx))"  # not the 5 of yolov5 or the 3 of P3, but both of 6x6
+    r"(?P<number>(?<!\w)[-−](?=[\d.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d+)?"
+    r"|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d+)?"
+    r"|[-−]?(?:nan|inf)\b)"
+)
+UNSEEN = re.compile(r"<(style|script)\b.*?</\1>|<!--.*?-->|<[^>]*>|\x1b\[[0-9;]*m", re.DOTALL)
+SIMILAR = 0.5  # of the sources of two cells that have neither id nor source in common
+
+
+class Numbers(NamedTuple):
+    """The numbers of one kind of output, in order, each written in one way: 0.50 as 0.5 and 25,200 as 25200."""
+
+    exact: list[str]
+    approximate: list[str]
+
+
+class Cell(NamedTuple):
+    """A code cell. text: printed and text/plain; html: text/html."""
+
+    id: str
+    source: str
+    text: Numbers
+    html: Numbers
+
+
+class Difference(NamedTuple):
+    """What is not the same in one kind of output. kind: "changed", "approximate" or "new"."""
+
+    kind: str
+    where: str
+    message: str
+
+
+def numbers_in(text: str) -> Numbers:
+    """The numbers of a text.
+
+    >>> numbers_in("yolov5n: 25,200 boxes, 1.50 and -2e-3, mAP50 ≈ 0.98, 6x6")
+    Numbers(exact=['25200', '1.5', '-0.002', '6', '6'], approximate=['0.98'])
+    """
+    found = Numbers([], [])
+    for match in NUMBER.finditer(text):
+        (found.approximate if match["approximate"] else found.exact).append(_canonical(match["number"]))
+    return found
+
+
+def _canonical(number: str) -> str:
+    value = Decimal(number.replace("−", "-").replace(",", "")).normalize()
+    return f"{value:f}" if value.is_finite() and abs(value.adjusted()) < 20 else str(value).lower()
+
+
+def code_cells(notebook: dict[str, Any]) -> list[Cell]:
+    """Of a notebook as JSON."""
+    cells = []
+    for position, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            text, pages = [], []
+            for output in cell.get("outputs", ()):
+                data = output.get("data", {})
+                text += [_joined(output.get("text", "")), _joined(data.get("text/plain", ""))]
+                pages.append(html.unescape(UNSEEN.sub(" ", _joined(data.get("text/html", "")))))
+            seen = UNSEEN.sub("", "\n".join(text)) if "\x1b" in "".join(text) else "\n".join(text)
+            name = cell.get("id", f"cell {position}")
+            cells.append(Cell(name, _joined(cell["source"]), numbers_in(seen), numbers_in("\n".join(pages))))
+    return cells
+
+
+def _joined(lines: str | list[str]) -> str:
+    return lines if isinstance(lines, str) else "".join(lines)
+
+
+def pairs(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[Cell | None, Cell | None]]:
+    """Each old cell with the new one that it has become, None where there is none; then the new ones that are left."""
+    found: dict[int, int] = {}  # place among the old -> place among the new
+
+    def left() -> tuple[list[int], list[int]]:
+        taken = set(found.values())
+        return [i for i in range(len(old)) if i not in found], [j for j in range(len(new)) if j not in taken]
+
+    for same in (lambda a, b: a.id == b.id, lambda a, b: a.source == b.source):
+        for i in left()[0]:
+            partner = next((j for j in left()[1] if same(old[i], new[j])), None)
+            if partner is not None:
+                found[i] = partner
+    rest, others = left()
+    alike = [(difflib.SequenceMatcher(None, old[i].source, new[j].source).ratio(), -abs(i - j), i, j)
+             for i in rest for j in others]  # fmt: skip
+    for ratio, _, i, j in sorted(alike, reverse=True):
+        if ratio >= SIMILAR and i not in found and j not in found.values():
+            found[i] = j
+    return [(cell, new[found[i]] if i in found else None) for i, cell in enumerate(old)] + [
+        (None, new[j]) for j in left()[1]
+    ]
+
+
+def compare(old: dict[str, Any], new: dict[str, Any], name: str) -> list[Difference]:
+    """The differences of two notebooks as JSON, cell by cell."""
+    found = []
+    nothing = Numbers([], [])
+    for before, after in pairs(code_cells(old), code_cells(new)):
+        cell = after or before
+        where = f"{name} [{cell.id}] {next(iter(cell.source.splitlines()), '')[:60]}"
+        kinds = zip(("text", "html"), (before or (nothing,) * 4)[-2:], (after or (nothing,) * 4)[-2:], strict=True)
+        for kind, was, now in kinds:
+            place = f"{where} ({kind}{'' if before else ', new cell'}{'' if after else ', cell is gone'})"
+            found += _differences(was, now, place)
+    return found
+
+
+def _differences(was: Numbers, now: Numbers, where: str) -> Iterable[Difference]:
+    if was.approximate != now.approximate:
+        yield Difference("approximate", where, f"≈ {_listed(was.approximate)} -> ≈ {_listed(now.approximate)}")
+    if was.exact == now.exact:
+        return
+    rest = iter(now.exact)
+    if all(number in rest for number in was.exact):  # all are there still, in their order
+        yield Difference("new", where, f"{len(now.exact) - len(was.exact)} more numbers")
+        return
+    steps = difflib.SequenceMatcher(None, was.exact, now.exact, autojunk=False).get_opcodes()
+    changes = [
+        f"{_listed(was.exact[a:b])} -> {_listed(now.exact[c:d])}" for step, a, b, c, d in steps if step[0] in "rd"
+    ]
+    yield Difference("changed", where, "; ".join(changes))
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    return " ".join(numbers[:12]) + (f" ... ({len(numbers)})" if len(numbers) > 12 else "") or "nothing"
+
+
+def differences(revision: str, project: Path = PROJECT) -> list[Difference]:
+    """Of all notebooks. Raises LookupError where the revision has none or is not known, or one is not JSON."""
+    now = {path.name: path.read_text(encoding="utf-8") for path in sorted((project / "notebooks").glob("*.ipynb"))}
+    names = _git(project, "ls-tree", "--name-only", revision, "notebooks/").split("\n")
+    was = {Path(name).name: name for name in names if name.endswith(".ipynb")}
+    if not was:
+        raise LookupError(f"there is no notebook in {revision}")
+    found = []
+    for name in sorted(was.keys() | now.keys()):
+        before = _git(project, "show", f"{revision}:{was[name]}") if name in was else '{"cells": []}'
+        try:
+            found += compare(json.loads(before), json.loads(now.get(name, '{"cells": []}')), name)
+        except json.JSONDecodeError as error:
+            raise LookupError(f"{name} is not JSON, in {revision} or in the working tree: {error}") from None
+    return found
+
+
+def _git(project: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise LookupError(done.stderr.strip())
+    return done.stdout
+
+
+def main(arguments: Sequence[str], project: Path = PROJECT) -> int:
+    """Prints what differs; see the module."""
+    if len(arguments) != 1:
+        print("usage: python -m tests.house.notebook_numbers OLD_REVISION")
+        return 2
+    try:
+        found = differences(arguments[0], project)
+    except LookupError as error:
+        print(f"Nothing to compare with: {error}")
+        return 2
+    headings = {"approximate": "after ≈, may differ", "new": "new numbers", "changed": "CHANGED OR GONE"}
+    for kind, heading in headings.items():
+        chosen = [difference for difference in found if difference.kind == kind]
+        print(f"{heading}: {len(chosen)}")
+        for difference in chosen:
+            print(f"    {difference.where}\n        {difference.message}")
+    return int(any(difference.kind == "changed" for difference in found))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
