@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yolo_lite._moved import MOVED
+from yolo_lite._moved import MOVED, MOVED_NAMES
 
 
 @pytest.mark.parametrize("old", MOVED)
@@ -15,6 +15,16 @@ def test_an_old_module_is_the_new_one(old: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"{old} is {MOVED[old]} now"):
         module = importlib.import_module(old)
     assert module is importlib.import_module(MOVED[old])
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in MOVED_NAMES.items() for name in names]
+)
+def test_an_old_name_is_what_has_the_new_one(module: str, name: str) -> None:
+    where, _, called = MOVED_NAMES[module][name].partition(":")
+    with pytest.warns(DeprecationWarning, match=rf"{module}\.{name} is .*{where}"):
+        found = getattr(importlib.import_module(module), name)
+    assert found is getattr(importlib.import_module(where), called or name)
 
 
 def test_old_names_of_functions_that_went_elsewhere() -> None:

@@ -36,7 +36,21 @@ MOVED = {
     "yolo_lite.model.plain": "yolo_lite.checkpoints.plain",
     "yolo_lite.model.unpickle": "yolo_lite.checkpoints.unpickle",
 }
-MOVED_NAMES = {  # module -> name in it -> the module that has it now
+MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:name" where it is called otherwise
+    "yolo_lite.augment.box_filter": {"Survival": "yolo_lite.augment.box_filter:BoxFilter"},
+    "yolo_lite.augment.geometry": {
+        **dict.fromkeys(
+            ("Geometry", "Letterboxed", "Resized", "letterbox", "resize_longest", "to_original"),
+            "yolo_lite.augment.letterbox",
+        ),
+        **dict.fromkeys(
+            ("WarpDraw", "WarpMatrices", "apply_warp", "draw_warp", "map_points", "warp_matrices"),
+            "yolo_lite.augment.warp",
+        ),
+        "FILL": "yolo_lite.augment.objects:PADDING_VALUE",
+        "Survival": "yolo_lite.augment.box_filter:BoxFilter",
+    },
+    "yolo_lite.augment.objects": {"FILL": "yolo_lite.augment.objects:PADDING_VALUE"},
     "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
     "yolo_lite.data.labels": {
         **dict.fromkeys(
@@ -70,8 +84,17 @@ def moved_name(module: str, name: str) -> Any:
     new = MOVED_NAMES[module].get(name)
     if new is None:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    warnings.warn(f"{module}.{name} is in {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
-    return getattr(importlib.import_module(new), name)
+    where, _, called = new.partition(":")
+    now = f"{where}.{called}" if called else f"in {where}"
+    warnings.warn(f"{module}.{name} is {now} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+    return getattr(importlib.import_module(where), called or name)
+
+
+def renamed_field(result: object, old: str, new: str) -> Any:
+    """The value of a field of a result by its old name: warns."""
+    message = f"{type(result).__name__}.{old} is .{new} now; the old name goes in 0.3.0"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return getattr(result, new)
 
 
 class _MovedFinder(MetaPathFinder, Loader):
