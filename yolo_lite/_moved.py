@@ -36,7 +36,21 @@ MOVED = {
     "yolo_lite.model.plain": "yolo_lite.checkpoints.plain",
     "yolo_lite.model.unpickle": "yolo_lite.checkpoints.unpickle",
 }
-MOVED_NAMES = {  # module -> name in it -> the module that has it now
+MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:name" where it is called otherwise
+    "yolo_lite.augment.box_filter": {"Survival": "yolo_lite.augment.box_filter:BoxFilter"},
+    "yolo_lite.augment.geometry": {
+        **dict.fromkeys(
+            ("Geometry", "Letterboxed", "Resized", "letterbox", "resize_longest", "to_original"),
+            "yolo_lite.augment.letterbox",
+        ),
+        **dict.fromkeys(
+            ("WarpDraw", "WarpMatrices", "apply_warp", "draw_warp", "map_points", "warp_matrices"),
+            "yolo_lite.augment.warp",
+        ),
+        "FILL": "yolo_lite.augment.objects:PADDING_VALUE",
+        "Survival": "yolo_lite.augment.box_filter:BoxFilter",
+    },
+    "yolo_lite.augment.objects": {"FILL": "yolo_lite.augment.objects:PADDING_VALUE"},
     "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
     "yolo_lite.data.labels": {
         **dict.fromkeys(
@@ -44,7 +58,6 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now
         ),
         **dict.fromkeys(("Problem", "Report"), "yolo_lite.data.report"),
     },
-    "yolo_lite.loss.loss": {"decode_matches": "yolo_lite.coding"},
     "yolo_lite.model": {
         **dict.fromkeys(("CheckpointError", "load", "read_header", "save"), "yolo_lite.checkpoints.own"),
         "decode": "yolo_lite.coding",
@@ -76,6 +89,13 @@ def moved_name(module: str, name: str, moved: Mapping[str, Mapping[str, str]] = 
     found = f"{new}.{renamed}" if renamed else f"in {new}"
     warnings.warn(f"{module}.{name} is {found} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
     return getattr(importlib.import_module(new), renamed or name)
+
+
+def renamed_field(result: object, old: str, new: str) -> Any:
+    """The value of a field of a result by its old name: warns."""
+    message = f"{type(result).__name__}.{old} is .{new} now; the old name goes in 0.3.0"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return getattr(result, new)
 
 
 class _MovedFinder(MetaPathFinder, Loader):

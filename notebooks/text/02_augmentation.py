@@ -391,7 +391,7 @@ five = {  # in a picture of 224 x 224; what is left of x = 60 will be outside
 }
 shift = geometry.WarpDraw(translate=(0.5 - 60 / 224, 0.5))
 view = geometry.apply_warp(horse, Objects.build(range(5), list(five.values())), shift)
-reasons = [reason.split(":")[0] or "stays" for reason in view.survival.reasons]
+reasons = [reason.split(":")[0] or "stays" for reason in view.box_filter.reasons]
 left = show_image(horse, list(five.values()), list(five))
 row(left, show_image(view.image, view.after.boxes, reasons), titles=["before", "after: 60 px to the left"])
 
@@ -401,7 +401,7 @@ sizes, old = after[:, 2:] - after[:, :2], before[:, 2:] - before[:, :2]
 w, h = sizes.T
 fraction, aspect = sizes.prod(1) / old.prod(1), np.maximum(w / h, h / w)
 stays = (w > 2) & (h > 2) & (aspect < 100) & (fraction > 0.10)
-print("by hand as in the library:", np.array_equal(stays, view.survival.kept))
+print("by hand as in the library:", np.array_equal(stays, view.box_filter.kept))
 show_table(["box", "w", "h", "aspect", "fraction of its area", "stays"], list(zip(five, w, h, aspect, fraction, stays)))
 
 # %% [markdown]
@@ -429,7 +429,7 @@ aside = geometry.WarpDraw(translate=(-0.15, 0.5))  # 146 pixels to the left
 outlined, boxed = geometry.apply_warp(image, objects, aside), geometry.apply_warp(image, boxes_only(objects), aside)
 for name, view in {"outline": outlined, "box": boxed}.items():
     left = area(view.after, 0) / area(view.before, 0)
-    print(f"{name}: {left:.3f} of its area left; the cup stays: {view.survival.kept[0]}")
+    print(f"{name}: {left:.3f} of its area left; the cup stays: {view.box_filter.kept[0]}")
 
 # %% [markdown]
 # What do the rules do to real samples? That is what **AugmentationLab** is for: all stages of a sample, the window of
@@ -725,7 +725,7 @@ for name, picture in {"warped picture": warp.image, "sample": sample.image.permu
     differ = (image != picture).any(2).mean()
     print(f"pixels that differ in the {name}: {approx(differ, '.1%')}")
     assert differ < 0.001
-print("kept equal:", np.array_equal(kept, warp.result.survival.kept), f"({kept.sum()} of {len(kept)} boxes)")
+print("kept equal:", np.array_equal(kept, warp.result.box_filter.kept), f"({kept.sum()} of {len(kept)} boxes)")
 
 # %% [markdown]
 # ## Questions

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from yolo_lite.augment.objects import FILL, Objects
+from yolo_lite.augment.objects import PADDING_VALUE, Objects
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255)], np.uint8)
 
 
 def picture(height: int, width: int, boxes=(), first: int = 0) -> np.ndarray:
     """A gray image with one filled rectangle per box (whole pixels, xyxy); box i has COLOURS[first + i]."""
-    image = np.full((height, width, 3), FILL, np.uint8)
+    image = np.full((height, width, 3), PADDING_VALUE, np.uint8)
     for i, (left, top, right, bottom) in enumerate(boxes):
         image[top:bottom, left:right] = COLOURS[first + i]
     return image

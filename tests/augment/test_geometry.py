@@ -57,13 +57,13 @@ def test_crops_move_markers(drawn, outlined):
             assert (box[2:] - box[:2]).min() <= zoom  # less than a pixel of it in the window
         else:
             assert np.abs(found - box).max() <= 1 + zoom / 2  # enlarged edges are soft
-    assert crop.objects.cls.tolist() == [i for i, kept in enumerate(crop.survival.kept) if kept]
+    assert crop.objects.cls.tolist() == [i for i, kept in enumerate(crop.box_filter.kept) if kept]
 
 
 def test_crop_drops_by_the_rule_of_the_warp():
     boxes = [(0, 0, 52, 40), (50, 50, 90, 79)]
     crop = apply_crop(picture(80, 100, boxes), labelled(boxes), CropDraw(left=0.5, width=0.5))
-    assert crop.survival.reasons == ("3.8 % of its area left: must be over 10 %", "")
+    assert crop.box_filter.reasons == ("3.8 % of its area left: must be over 10 %", "")
     assert crop.objects.boxes.tolist() == [[0, 50, 80, 79]]
     assert crop.after.boxes[0].tolist() == [0, 0, 4, 40]
 

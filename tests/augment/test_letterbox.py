@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.augment.markers import find, labelled, picture
-from yolo_lite.augment.geometry import Geometry, letterbox, resize_longest, to_original
-from yolo_lite.augment.objects import FILL
+from yolo_lite.augment.letterbox import Geometry, letterbox, resize_longest, to_original
+from yolo_lite.augment.objects import PADDING_VALUE
 
 
 def test_recorded_letterboxes(golden):
@@ -86,7 +86,7 @@ def test_thin_and_tiny_images_keep_a_pixel(shape, auto):
 def test_pad_is_gray_and_rectangles_are_filled():
     boxed = letterbox(np.zeros((100, 100, 3), np.uint8), (64, 128), auto=False)
     assert boxed.image.shape == (64, 128, 3)
-    assert (boxed.image[:, :32] == FILL).all()
+    assert (boxed.image[:, :32] == PADDING_VALUE).all()
     assert (boxed.image[:, 32:96] == 0).all()
     assert letterbox(np.zeros((100, 100, 3), np.uint8), 70, stride=64).image.shape == (70, 70, 3)
 

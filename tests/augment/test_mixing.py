@@ -17,7 +17,7 @@ from yolo_lite.augment.mixing import (
     draw_mixup,
     draw_mosaic,
 )
-from yolo_lite.augment.objects import FILL, Objects
+from yolo_lite.augment.objects import PADDING_VALUE, Objects
 from yolo_lite.hyperparameters import Hyperparameters
 
 HYP = Hyperparameters()
@@ -70,7 +70,7 @@ def test_placements_say_where_each_image_lies(four, seed):
         touches = canvas[0 if corner % 2 else 2], canvas[1 if corner >= 2 else 3]
         assert touches == drawn.centre
         rest[canvas[1] : canvas[3], canvas[0] : canvas[2]] = False
-    assert (mosaic.image[rest] == FILL).all()
+    assert (mosaic.image[rest] == PADDING_VALUE).all()
 
 
 def test_mosaic_draws_cover_their_ranges():
@@ -102,7 +102,7 @@ def test_mixup_shows_both_and_keeps_all_labels():
     image_a, image_b = picture(32, 40, [box_a]), picture(32, 40, [box_b], first=1)
     mixed = apply_mixup(image_a, labelled([box_a]), image_b, labelled([box_b], first=1), MixupDraw(0.25))
     assert mixed.objects.cls.tolist() == [0, 1]
-    changed = (mixed.image != FILL).any(-1)
+    changed = (mixed.image != PADDING_VALUE).any(-1)
     for box in mixed.objects.boxes.astype(int):
         assert changed[box[1] : box[3], box[0] : box[2]].all()
         changed[box[1] : box[3], box[0] : box[2]] = False

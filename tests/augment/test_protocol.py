@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.augment.markers import rectangle
-from yolo_lite.augment import colour, geometry, mixing
+from yolo_lite.augment import colour, geometry, letterbox, mixing, warp
 from yolo_lite.augment.objects import Objects
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "warp": Case(lambda g: geometry.draw_warp(HYP, 32, g), lambda i, o, d: geometry.apply_warp(i, o, d, 32)),
+    "warp": Case(lambda g: warp.draw_warp(HYP, 32, g), lambda i, o, d: warp.apply_warp(i, o, d, 32)),
     "flip": Case(lambda g: geometry.draw_flip(HYP, 32, g), geometry.apply_flip),
     "crop": Case(lambda g: geometry.draw_crop(HYP, 32, g), geometry.apply_crop),
     "mosaic": Case(
@@ -35,8 +35,8 @@ CASES = {
     "photometric": Case(
         lambda g: colour.draw_photometric(HYP, 32, g), lambda i, o, d: (colour.apply_photometric(i, d), o)
     ),
-    "letterbox": Case(lambda g: None, lambda i, o, d: (geometry.letterbox(i, 32).image, o)),
-    "resize": Case(lambda g: None, lambda i, o, d: (geometry.resize_longest(i, 32, True).image, o)),
+    "letterbox": Case(lambda g: None, lambda i, o, d: (letterbox.letterbox(i, 32).image, o)),
+    "resize": Case(lambda g: None, lambda i, o, d: (letterbox.resize_longest(i, 32, True).image, o)),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.augment.markers import COLOURS, find, labelled, picture, rectangle
-from yolo_lite.augment.geometry import WarpDraw, apply_warp, box_candidates, draw_warp, map_points, warp_matrices
-from yolo_lite.augment.objects import FILL, Objects
+from yolo_lite.augment.box_filter import box_candidates
+from yolo_lite.augment.objects import PADDING_VALUE, Objects
+from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, map_points, warp_matrices
 from yolo_lite.hyperparameters import Hyperparameters
 
 BOXES = [(40, 50, 90, 80), (110, 30, 150, 110), (20, 120, 60, 150)]
@@ -36,8 +37,8 @@ def test_reasons_give_the_numbers():
     after = np.array(
         [[0, 0, 1.4, 10], [0, 0, 10, 1.98], [0, 0, 27, 26], [0, 0, 300, 2.5], [9, 0, 9, 5], [0, 0, 50, 50]]
     )
-    survival = box_candidates(before, after)
-    assert survival.reasons == (
+    box_filter = box_candidates(before, after)
+    assert box_filter.reasons == (
         "1.4 px wide: must be over 2",
         "1.9 px tall: must be over 2",
         "7 % of its area left: must be over 10 %",
@@ -45,7 +46,7 @@ def test_reasons_give_the_numbers():
         "outside the image: nothing of it left",
         "",
     )
-    assert survival.kept.tolist() == [False] * 5 + [True]
+    assert box_filter.kept.tolist() == [False] * 5 + [True]
     assert box_candidates(np.zeros((0, 4)), np.zeros((0, 4))).reasons == ()
     assert "must be over 1 %" in box_candidates(before[2:3], np.array([[0, 0, 9, 9]]), 0.01).reasons[0]
 
@@ -143,7 +144,7 @@ def test_canvas_of_a_mosaic_shows_its_middle():
     assert warped.objects.boxes.tolist() == [[40, 50, 100, 80]]
     assert find(warped.image, 0).tolist() == [40, 50, 100, 80]
     assert find(warped.image, 1) is None
-    assert warped.survival.reasons == ("", "outside the image: nothing of it left")
+    assert warped.box_filter.reasons == ("", "outside the image: nothing of it left")
     assert (warped.before.boxes == np.array(boxes)).all()
     assert warped.after.num_objects == 2
 
@@ -153,7 +154,7 @@ def test_doing_nothing_returns_the_image_itself():
     warped = apply_warp(image, objects, WarpDraw())
     assert warped.image is image
     assert warped.objects.boxes.tolist() == objects.boxes.tolist()
-    assert (apply_warp(image, objects, WarpDraw(translate=(0.75, 0.5))).image[:, :20] == FILL).all()
+    assert (apply_warp(image, objects, WarpDraw(translate=(0.75, 0.5))).image[:, :20] == PADDING_VALUE).all()
 
 
 def test_one_object_without_outline_means_boxes_for_all():
@@ -174,8 +175,8 @@ def test_outlines_may_lose_more_area():
     drawn = WarpDraw(translate=(-0.45, 0.5))  # 5 % of it stays in view
     image = picture(100, 100, [box])
     boxed, outlined = (apply_warp(image, labelled([box], outlined=o), drawn) for o in (False, True))
-    assert boxed.survival.reasons == ("5 % of its area left: must be over 10 %",)
-    assert outlined.survival.kept.tolist() == [True]
+    assert boxed.box_filter.reasons == ("5 % of its area left: must be over 10 %",)
+    assert outlined.box_filter.kept.tolist() == [True]
 
 
 def test_a_polygon_larger_than_the_view_keeps_all_of_it():
@@ -195,11 +196,11 @@ def test_what_is_behind_the_viewer_is_cut_off(outlined):
     assert np.isfinite(warped.after.boxes).all()
     assert (warped.after.boxes >= 0).all()
     assert (warped.after.boxes <= (400, 300, 400, 300)).all()
-    assert warped.survival.kept[2]
-    assert not warped.survival.kept[1]
+    assert warped.box_filter.kept[2]
+    assert not warped.box_filter.kept[1]
     across = [(0, 100, 60, 200)]  # reaches from behind the horizon, x = 33, to far left of the view
     tilted = apply_warp(picture(300, 400), labelled(across, outlined=outlined), WarpDraw(perspective=(0.006, 0)))
-    assert tilted.survival.reasons == ("outside the image: nothing of it left",)
+    assert tilted.box_filter.reasons == ("outside the image: nothing of it left",)
 
 
 def test_draws_stay_in_their_ranges_and_repeat():
@@ -239,6 +240,6 @@ def test_scale_above_one_is_named():
 def test_shrinking_alone_loses_no_area():
     box = (20, 20, 120, 120)
     image, drawn = picture(200, 200, [box]), WarpDraw(scale=0.2)  # 4 % of the pixels, all of the object
-    assert apply_warp(image, labelled([box]), drawn).survival.kept.tolist() == [True]
+    assert apply_warp(image, labelled([box]), drawn).box_filter.kept.tolist() == [True]
     shifted = apply_warp(image, labelled([box]), drawn._replace(translate=(-0.0118, 0.5)))
-    assert shifted.survival.reasons == ("1.6 px wide: must be over 2; 8.2 % of its area left: must be over 10 %",)
+    assert shifted.box_filter.reasons == ("1.6 px wide: must be over 2; 8.2 % of its area left: must be over 10 %",)

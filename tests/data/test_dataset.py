@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.datasets.yolo_folders import picture, write_folder, write_image, write_text
-from yolo_lite.augment.geometry import resize_longest, to_original
-from yolo_lite.augment.objects import FILL
+from yolo_lite.augment.letterbox import resize_longest, to_original
+from yolo_lite.augment.objects import PADDING_VALUE
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data import cache as cache_module
 from yolo_lite.data.cache import RamCache, user_cache_dir
@@ -138,9 +138,9 @@ def test_what_lies_beside_the_letterboxed_picture_is_gray():
 
     assert sample.geometry.ratio == 0.64
     assert sample.geometry.pad == (0, 16)
-    assert (sample.image[:, :16] == FILL).all()
-    assert (sample.image[:, 48:] == FILL).all()
-    assert not (sample.image[:, 16:48] == FILL).any()
+    assert (sample.image[:, :16] == PADDING_VALUE).all()
+    assert (sample.image[:, 48:] == PADDING_VALUE).all()
+    assert not (sample.image[:, 16:48] == PADDING_VALUE).any()
 
 
 def test_a_sample_is_rgb_channels_first(tmp_path):
@@ -289,8 +289,8 @@ def test_stages_lead_to_the_sample_and_show_what_was_dropped(folder):
     assert same(sample, dataset.sample(1, 3))
     assert stages[0].image.shape == (128, 128, 3)
     warped = stages[2].result
-    assert len(warped.survival.kept) == warped.before.num_objects == stages[1].objects.num_objects
-    assert warped.survival.kept.sum() == stages[2].objects.num_objects
+    assert len(warped.box_filter.kept) == warped.before.num_objects == stages[1].objects.num_objects
+    assert warped.box_filter.kept.sum() == stages[2].objects.num_objects
     assert sample.geometry is None
 
     alone = dataset.apply(draw._replace(mosaic=None, second_mosaic=None, mixup=None, warp=draw.mosaic.warp))

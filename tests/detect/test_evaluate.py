@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.detect.detectors import BrightSpot, Replay
-from yolo_lite.augment.geometry import Geometry
+from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import RULES
 from yolo_lite.detect.coco import coco_average_precision

@@ -99,10 +99,10 @@ def test_dropped_boxes_come_with_the_reason_of_the_warp_and_stay_in_sight():
     lab = AugmentationLab()
     made = lab.result.samples[0]
     (warp,) = [stage for stage in made.stages if stage.name == "warp"]
-    reasons = [reason for reason in warp.result.survival.reasons if reason]
+    reasons = [reason for reason in warp.result.box_filter.reasons if reason]
     assert [drop.reason for drop in made.drops] == reasons
     assert len(reasons) == 2
-    assert made.stages[-1].objects.num_objects == len(warp.result.survival.kept) - len(reasons)
+    assert made.stages[-1].objects.num_objects == len(warp.result.box_filter.kept) - len(reasons)
     panels = {panel.title: panel for row in lab.as_scene().rows for panel in row}
     (dashed,) = [x for x in panels["mosaic"].layers if isinstance(x, Boxes) and x.dash == "dashed"]
     assert len(dashed.xyxy) == 2

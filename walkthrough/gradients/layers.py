@@ -122,8 +122,8 @@ def _run(model: nn.Module, images: Tensor, parameters: dict[str, Tensor]) -> lis
 def layers_of(model: nn.Module) -> dict[str, list[str]]:
     """The names of the parameters of each layer that has any.
 
-    A Yolo has layers, which its rows name by index and kind; of any other module they are its named children, of a module around
-    a single other one (DataParallel, a compiled model) that one's.
+    A Yolo has layers, which its rows name by index and kind; of any other module they are its named children, of a
+    module around a single other one (DataParallel, a compiled model) that one's.
 
     >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
     {'0 Linear': ['0.weight', '0.bias']}

@@ -1,9 +1,12 @@
-"""Survival: which boxes are still worth learning from after a warp or a crop, and why the others are not."""
+"""BoxFilter: which boxes are still worth learning from after a warp or a crop, and why the others are not."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from yolo_lite._moved import moved_name
 
 MIN_SIDE = 2  # pixels: a box must be wider and taller than this
 MAX_ASPECT = 100  # longer side / shorter side: must be under this
@@ -12,14 +15,14 @@ MIN_AREA_POLYGON = 0.01  # the same where boxes come from outlines: those hug wh
 EPS = 1e-16  # keeps the divisions finite for boxes without area
 
 
-class Survival(NamedTuple):
+class BoxFilter(NamedTuple):
     """Which boxes a warp leaves usable, each (n,), and why not."""
 
     kept: np.ndarray  # bool
     reasons: tuple[str, ...]  # '' where kept, otherwise a sentence: "1.4 px wide: must be over 2"
 
 
-def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float = MIN_AREA_BOX) -> Survival:
+def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float = MIN_AREA_BOX) -> BoxFilter:
     """Compares boxes before and after: kept are those that are large, compact and visible enough.
 
     width > 2 px, height > 2 px, aspect < 100, and more than ``area_threshold`` of the area before.
@@ -30,7 +33,7 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
         area_threshold: 0.1 for boxes, 0.01 for boxes around polygons.
 
     >>> box_candidates(np.array([[0, 0, 40, 40], [0, 0, 40, 40]]), np.array([[0, 0, 40, 40], [0, 0, 40, 1.5]]))
-    Survival(kept=array([ True, False]), reasons=('', '1.5 px tall: must be over 2; 3.7 % of its area left: ...'))
+    BoxFilter(kept=array([ True, False]), reasons=('', '1.5 px tall: must be over 2; 3.7 % of its area left: ...'))
     """
     before, after = np.asarray(before, np.float64).reshape(-1, 4), np.asarray(after, np.float64).reshape(-1, 4)
     old_width, old_height = before[:, 2] - before[:, 0], before[:, 3] - before[:, 1]
@@ -42,7 +45,7 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
     reasons = [""] * len(kept)
     for i in np.flatnonzero(~kept):
         reasons[i] = _reason(width[i], height[i], left[i], aspect[i], area_threshold)
-    return Survival(kept, tuple(reasons))
+    return BoxFilter(kept, tuple(reasons))
 
 
 def _reason(width: float, height: float, left: float, aspect: float, threshold: float) -> str:
@@ -63,3 +66,6 @@ def _reason(width: float, height: float, left: float, aspect: float, threshold: 
 def _floor(number: float) -> str:
     """One decimal, rounded down: 1.98 must not read as "2.0, must be over 2"."""
     return f"{math.floor(round(number * 10, 3)) / 10:g}"  # the inner rounding: float32 writes 8.2 as 8.19999
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -1,58 +1,20 @@
-"""Geometry: letterbox and resize on load (letterbox.py), warp (warp.py); flips and random resized crop, here."""
+"""Geometry: flips and the random resized crop.
+
+The resizing to the network's input is in letterbox.py, rotation, scale, shear and perspective in warp.py.
+"""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
-from yolo_lite.augment.letterbox import (
-    Geometry,
-    Letterboxed,
-    Resized,
-    letterbox,
-    resize_longest,
-    to_original,
-)
-from yolo_lite.augment.objects import FILL, Augmented, Image, Objects, height_width, require_image
-from yolo_lite.augment.warp import (
-    WarpDraw,
-    Warped,
-    WarpMatrices,
-    apply_warp,
-    draw_warp,
-    map_objects,
-    map_points,
-    warp_matrices,
-)
+from yolo_lite._moved import moved_name
+from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, box_candidates
+from yolo_lite.augment.objects import Augmented, Image, Objects, height_width, require_image
+from yolo_lite.augment.warp import Warped, map_objects
 from yolo_lite.hyperparameters import Hyperparameters
-
-__all__ = [
-    "FILL",
-    "CropDraw",
-    "FlipDraw",
-    "Geometry",
-    "Letterboxed",
-    "Resized",
-    "Survival",
-    "WarpDraw",
-    "WarpMatrices",
-    "Warped",
-    "apply_crop",
-    "apply_flip",
-    "apply_warp",
-    "box_candidates",
-    "draw_crop",
-    "draw_flip",
-    "draw_warp",
-    "letterbox",
-    "map_objects",
-    "map_points",
-    "resize_longest",
-    "to_original",
-    "warp_matrices",
-]
 
 CROP_AREA = (0.8, 1.0)  # share of the image that a random crop keeps
 CROP_RATIO = (0.9, 1.11)  # width / height of the window
@@ -133,8 +95,11 @@ def apply_crop(image: Image, objects: Objects, drawn: CropDraw) -> Warped:
 
     after = map_objects(objects, matrix, (height, width))
     zoomed = objects.scaled(zoom_x, zoom_y).boxes
-    survival = box_candidates(zoomed, after.boxes, MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX)
+    box_filter = box_candidates(zoomed, after.boxes, MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX)
     if (right - left, bottom - top) != (width, height):
         window = image[top:bottom, left:right]
         image = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
-    return Warped(image, after.select(survival.kept), matrix, objects, after, survival)
+    return Warped(image, after.select(box_filter.kept), matrix, objects, after, box_filter)
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

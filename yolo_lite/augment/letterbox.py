@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite.augment.objects import FILL, Image, height_width, require_image
+from yolo_lite.augment.objects import PADDING_VALUE, Image, height_width, require_image
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -74,7 +74,9 @@ def letterbox(
         image = cv2.resize(image, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
     top, bottom = round(pad_h - 0.1), round(pad_h + 0.1)  # an odd pixel goes to the bottom and to the right
     left, right = round(pad_w - 0.1), round(pad_w + 0.1)
-    image = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(FILL, FILL, FILL))
+    image = cv2.copyMakeBorder(
+        image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(PADDING_VALUE, PADDING_VALUE, PADDING_VALUE)
+    )
     return Letterboxed(image, ratio, (pad_w, pad_h))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.augment.objects import FILL, Augmented, Image, Objects, concatenate, height_width, require_image
+from yolo_lite.augment.objects import PADDING_VALUE, Augmented, Image, Objects, concatenate, height_width, require_image
 from yolo_lite.hyperparameters import Hyperparameters
 
 MIXUP_BETA = 32.0  # Beta(32, 32): both images are almost always seen about equally well
@@ -83,7 +83,7 @@ def apply_mosaic(
     if not len(images) == len(objects) == 4:
         raise ValueError(f"a mosaic takes four images and their objects, not {len(images)} and {len(objects)}")
     height, width = (2 * side for side in height_width(size))
-    canvas = np.full((height, width, 3), FILL, np.uint8)
+    canvas = np.full((height, width, 3), PADDING_VALUE, np.uint8)
     placements, parts = [], []
     for corner, which in enumerate(drawn.order):
         require_image(images[which])

@@ -5,15 +5,17 @@ Coordinates are pixels of that image: x in [0, width], y in [0, height]; pixel (
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from yolo_lite._moved import moved_name
 from yolo_lite.augment.polygons import clip_polygon
 
 Image = np.ndarray  # (H, W, 3) uint8 RGB
 Polygon = np.ndarray | None  # (k, 2) float32 xy in pixels; None where only a box is known
-FILL = 114  # gray of everything that no image covers
+PADDING_VALUE = 114  # gray of everything that no image covers
 
 
 class Objects(NamedTuple):
@@ -169,3 +171,6 @@ def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
     if len(sides) != 2 or any(int(side) != side or side < 1 for side in sides):
         raise ValueError(f"a size is one positive whole number or (height, width), not {size!r}")
     return int(sides[0]), int(sides[1])
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

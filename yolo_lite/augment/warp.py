@@ -10,8 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, Survival, box_candidates
-from yolo_lite.augment.objects import FILL, Image, Objects, height_width, require_image
+from yolo_lite._moved import renamed_field
+from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, BoxFilter, box_candidates
+from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, height_width, require_image
 from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -51,7 +52,13 @@ class Warped(NamedTuple):
     matrix: np.ndarray  # (3, 3)
     before: Objects  # all the objects that came in (input pixels)
     after: Objects  # all of them where the warp put them, the dropped ones too (output pixels)
-    survival: Survival
+    box_filter: BoxFilter
+
+    @property
+    def survival(self) -> BoxFilter:
+        """The name of ``box_filter`` until 0.3.0."""
+        found: BoxFilter = renamed_field(self, "survival", "box_filter")
+        return found
 
 
 def draw_warp(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> WarpDraw:
@@ -117,9 +124,9 @@ def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tupl
     matrix = warp_matrices(drawn, canvas, (height, width)).combined
     after = map_objects(objects, matrix, (height, width))
     threshold = MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX
-    survival = box_candidates(objects.boxes * drawn.scale, after.boxes, threshold)
+    box_filter = box_candidates(objects.boxes * drawn.scale, after.boxes, threshold)
     warped = warp_image(image, matrix, (height, width))
-    return Warped(warped, after.select(survival.kept), matrix, objects, after, survival)
+    return Warped(warped, after.select(box_filter.kept), matrix, objects, after, box_filter)
 
 
 def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image:
@@ -127,7 +134,7 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
     height, width = size
     if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
         return image
-    border = (FILL, FILL, FILL)
+    border = (PADDING_VALUE, PADDING_VALUE, PADDING_VALUE)
     if np.array_equal(matrix[2], (0, 0, 1)):  # no perspective: the cheaper call
         return cv2.warpAffine(image, matrix[:2], (width, height), borderValue=border)
     return cv2.warpPerspective(image, matrix, (width, height), borderValue=border)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from yolo_lite.augment.geometry import Geometry, resize_longest
+from yolo_lite.augment.letterbox import Geometry, resize_longest
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.data.cache import DiskCache, ImageCache, RamCache

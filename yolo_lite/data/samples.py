@@ -16,19 +16,8 @@ from yolo_lite.augment.colour import (
     draw_hsv,
     draw_photometric,
 )
-from yolo_lite.augment.geometry import (
-    CropDraw,
-    FlipDraw,
-    Geometry,
-    WarpDraw,
-    apply_crop,
-    apply_flip,
-    apply_warp,
-    draw_crop,
-    draw_flip,
-    draw_warp,
-    letterbox,
-)
+from yolo_lite.augment.geometry import CropDraw, FlipDraw, apply_crop, apply_flip, draw_crop, draw_flip
+from yolo_lite.augment.letterbox import Geometry, letterbox
 from yolo_lite.augment.mixing import (
     CopyPasteDraw,
     MixupDraw,
@@ -41,6 +30,7 @@ from yolo_lite.augment.mixing import (
     draw_mosaic,
 )
 from yolo_lite.augment.objects import Image, Objects
+from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp
 from yolo_lite.hyperparameters import Hyperparameters
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from yolo_lite.augment.geometry import to_original
+from yolo_lite.augment.letterbox import to_original
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.data.report import Problem

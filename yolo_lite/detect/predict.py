@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite.augment.geometry import Geometry, letterbox, to_original
+from yolo_lite.augment.letterbox import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.rgb import each_image, to_rgb
 from yolo_lite.data.unreadable import READ_ERRORS

@@ -5,14 +5,12 @@ Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m 
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import accumulate
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from yolo_lite._moved import moved_name
 from yolo_lite.boxes import IOU_KINDS, IouKind, bbox_iou
 from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
@@ -308,6 +306,3 @@ class ComputeLoss(nn.Module):
                 row = int(bad[0])
                 what = "the model has classes" if column else "the batch has images"
                 raise ValueError(f"targets row {row} has {name} {values[row]:g}, but {what} 0 to {limit - 1}")
-
-
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0

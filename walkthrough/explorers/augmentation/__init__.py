@@ -19,7 +19,7 @@ from walkthrough.explorers.inputs import is_dataset
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.scene import counted
 from walkthrough.show import class_name
-from yolo_lite.augment.geometry import resize_longest
+from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.rgb import to_rgb
 from yolo_lite.data.source import ImageSource

@@ -73,7 +73,7 @@ def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
     panel = Panel(tuple(layers), width, height, title or stage.name.replace("_", "-"), caption)
     if not isinstance(stage.result, Warped):
         return panel
-    return _with(panel, *_left_over(stage.result.after, stage.result.survival.reasons, names))
+    return _with(panel, *_left_over(stage.result.after, stage.result.box_filter.reasons, names))
 
 
 def _finished(made: "Made", names: Names, title: str) -> Panel:
@@ -92,7 +92,7 @@ def _finished(made: "Made", names: Names, title: str) -> Panel:
         after = warped.after
         if flip is not None:
             after = after.mirrored(width if flip.left_right else None, height if flip.up_down else None)
-        dropped = _left_over(after, warped.survival.reasons, names)
+        dropped = _left_over(after, warped.box_filter.reasons, names)
     panel = _with(_panel(last, names, title), *outlines, *dropped)
     kept = counted(last.objects.num_objects, "box", "boxes")
     return replace(panel, caption=f"{kept}, {lost} dropped")
@@ -116,7 +116,7 @@ def _outlook(warped: Warped) -> list[Layer]:
     height, width = warped.image.shape[:2]
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
     window = Line(map_points(corners, np.linalg.inv(warped.matrix)), "accent", "dashdot", 2.5, closed=True)
-    gone = [k for k, reason in enumerate(warped.survival.reasons) if reason]
+    gone = [k for k, reason in enumerate(warped.box_filter.reasons) if reason]
     return [window, *([Boxes(warped.before.boxes[gone], dash="dashed", width=1.5)] if gone else [])]
 
 

@@ -11,7 +11,7 @@ from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, 
 from walkthrough.explorers.hyp import hyp_of
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.show import class_name
-from yolo_lite.augment.box_filter import Survival
+from yolo_lite.augment.box_filter import BoxFilter
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.samples import SampleDraw, Stage
@@ -105,11 +105,11 @@ class Made(NamedTuple):
             step, result = stage.name, stage.result
             if isinstance(result, Stage):  # of mixup: the other mosaic
                 step, result = "second mosaic", result.result
-            survival = getattr(result, "survival", None)
-            if isinstance(survival, Survival):
+            box_filter = getattr(result, "box_filter", None)
+            if isinstance(box_filter, BoxFilter):
                 found += [
                     Drop(step, int(cls), reason)
-                    for cls, reason in zip(result.before.cls, survival.reasons, strict=True)
+                    for cls, reason in zip(result.before.cls, box_filter.reasons, strict=True)
                     if reason
                 ]
         return tuple(found)
