@@ -110,7 +110,7 @@ def test_a_first_loss_that_is_off_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_resumed_run_that_lost_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda trainer, numbers, tensors: None)
+    monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda optimizer, numbers, moments: None)
     assert gpu_checks.check_resume(HERE).same is False
 
 
@@ -130,7 +130,7 @@ def test_equal_runs_that_differ_do_not_hide_a_lost_state(
 
     monkeypatch.setattr(gpu_checks, "_weights", noisy)
     if lost:
-        monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda trainer, numbers, tensors: None)
+        monkeypatch.setattr("yolo_lite.train.state._restore_optimizer", lambda optimizer, numbers, moments: None)
     found = gpu_checks.check_resume(HERE)
     assert float(found.rows[1][1]) > 0
     assert found.same is same

@@ -63,6 +63,24 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
         "decode": "yolo_lite.coding",
     },
     "yolo_lite.model.head": dict.fromkeys(("decode", "decode_level"), "yolo_lite.coding"),
+    "yolo_lite.train.optim": {"ModelEma": "yolo_lite.train.ema"},
+    "yolo_lite.train.prepare": {
+        **dict.fromkeys(("best_device", "weights_dtype"), "yolo_lite.train.devices"),
+        **dict.fromkeys(("freeze_layers", "set_decay"), "yolo_lite.train.optim"),
+        **dict.fromkeys(("random_size", "resized"), "yolo_lite.train.multi_scale"),
+        **dict.fromkeys(("class_maps", "image_weights"), "yolo_lite.train.image_weights"),
+        **dict.fromkeys(
+            ("OF_THE_DATASET", "Source", "open_datasets", "settle_options", "source_name"), "yolo_lite.train.sources"
+        ),
+        **dict.fromkeys(("train_loader", "val_loader", "with_hyp"), "yolo_lite.train.sources"),
+        "check_datasets": "yolo_lite.train.checks",
+        "fit_anchors": "yolo_lite.train.auto_anchors",
+    },
+    "yolo_lite.train.state": {
+        **dict.fromkeys(("BEST", "CHANGES", "LAST", "SETTINGS", "STATE", "VERSION"), "yolo_lite.train.run_folder"),
+        **dict.fromkeys(("describe", "exists", "read_header", "require_free"), "yolo_lite.train.run_folder"),
+        **dict.fromkeys(("run_folder", "write_changes"), "yolo_lite.train.run_folder"),
+    },
 }
 
 
@@ -96,6 +114,11 @@ def renamed_field(result: object, old: str, new: str) -> Any:
     message = f"{type(result).__name__}.{old} is .{new} now; the old name goes in 0.3.0"
     warnings.warn(message, DeprecationWarning, stacklevel=3)
     return getattr(result, new)
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """What a method of 0.1.0 does first under its old name ("World.wait")."""
+    warnings.warn(f"{old} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=3)
 
 
 class _MovedFinder(MetaPathFinder, Loader):

@@ -118,7 +118,7 @@ assert after_conv < 1e-2 and after_norm > 1
 # with $e$ the epoch and $E$ the number of all epochs.
 
 # %%
-from yolo_lite.train.optim import Schedule
+from yolo_lite.train.schedule import Schedule
 
 schedule = Schedule(hyp, epochs=30, batches=125, batch_size=16)
 by_hand = [hyp.lr0 * ((1 - e / 30) * (1 - hyp.lrf) + hyp.lrf) for e in (10, 20, 29)]
@@ -252,7 +252,7 @@ print(f"{(gradient * 65536).half().item() / 65536:.1e}")
 # back over ten thousand steps. Validation and predictions use the average, not the weights that were trained last.
 
 # %%
-from yolo_lite.train.optim import ModelEma
+from yolo_lite.train.ema import ModelEma
 
 walker = nn.Linear(1, 1, bias=False)
 ema, chance = ModelEma(walker, decay=0.95, tau=20.0), torch.Generator().manual_seed(0)

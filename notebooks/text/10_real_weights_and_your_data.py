@@ -552,7 +552,7 @@ for reduction in ("mean", "sum"):
 # How many pictures go into one step? Gradients of several batches are added up until about 64 pictures came together:
 
 # %%
-from yolo_lite.train.optim import Schedule
+from yolo_lite.train.schedule import Schedule
 
 rows = []
 for processes, batch_size in ((1, 16), (2, 16), (4, 16), (8, 16)):

@@ -79,7 +79,7 @@ def test_csv_of_a_resumed_run_has_no_gap(tmp_path):
 
 
 def test_csv_that_cannot_be_written(tmp_path):
-    with pytest.raises(TrainingError, match=r"cannot write .*results\.csv: No such file"):
+    with pytest.raises(TrainingError, match=r"results\.csv.*No such file"):
         new_run(callbacks=(CsvLog(tmp_path / "nowhere" / "results.csv"),), epochs=1, val=0).fit()
 
 
@@ -120,7 +120,7 @@ def test_tensorboard_is_optional(tmp_path):
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        with pytest.raises(ValueError, match="TensorBoard is not installed: pip install tensorboard"):
+        with pytest.raises(ValueError, match="pip install tensorboard"):
             TensorBoardLog(tmp_path)
     else:
         TensorBoardLog(tmp_path).on_end(None)
@@ -149,3 +149,11 @@ def test_tensorboard_gets_every_figure(tmp_path, monkeypatch):
     trainer = new_run(callbacks=(TensorBoardLog(tmp_path),), epochs=2).fit()
     assert written[-1] == "closed"
     assert written[:-1] == [(name, value, row["epoch"]) for row in trainer.history for name, value in row.items()]
+
+
+def test_the_old_name_of_notify_warns():
+    diary = Diary()
+    trainer = new_run(callbacks=(diary,), val=0)
+    with pytest.warns(DeprecationWarning, match=r"Trainer\.notify"):
+        trainer.tell("on_start")
+    assert diary.lines == ["start"]

@@ -80,7 +80,7 @@ def test_as_many_processes_as_before(out):
     from tests.train.runs import resumed_run
     from yolo_lite.train.diagnose import TrainingError
 
-    with pytest.raises(TrainingError, match="the run used 2 processes, this one has 1: start as many"):
+    with pytest.raises(TrainingError, match=r"whole: .*2 processes.*1\b"):
         resumed_run(out / "whole")
 
 
@@ -101,7 +101,7 @@ def test_an_error_in_one_process_ends_both(tmp_path):
     (tmp_path / "failing.py").write_text(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n{FAILING}")
     done = torchrun(str(tmp_path / "failing.py"), CUDA_VISIBLE_DEVICES="")
     assert done.returncode != 0
-    assert "NonFiniteLossError: the loss is no finite number" in done.stderr
+    assert "NonFiniteLossError: " in done.stderr
 
 
 def test_alone_everything_stays_as_it_is():
@@ -110,8 +110,15 @@ def test_alone_everything_stays_as_it_is():
         assert world == World() == World.current()
     assert wrapped(model, World()) is model
     assert mean_over_processes(values) is values
-    assert World().from_main("word") == "word"
-    World().wait()
+    assert World().broadcast("word") == "word"
+    World().barrier()
+
+
+def test_the_old_names_warn():
+    with pytest.warns(DeprecationWarning, match="World.broadcast"):
+        assert World().from_main("word") == "word"
+    with pytest.warns(DeprecationWarning, match="World.barrier"):
+        World().wait()
 
 
 def test_a_pytorch_without_libuv_says_which_variable_to_set(monkeypatch):
@@ -153,7 +160,7 @@ def test_without_libuv_a_process_that_was_started_by_hand_says_so_in_a_sentence(
 
 
 def test_sync_bn_needs_cuda():
-    with pytest.raises(ValueError, match="sync_bn needs CUDA"):
+    with pytest.raises(ValueError, match=r"sync_bn.*CUDA"):
         wrapped(tiny(), World(0, 2), sync_bn=True)
 
 
@@ -218,7 +225,7 @@ def test_a_script_that_joins_its_processes(tmp_path):
 def test_a_script_that_joins_nobody_is_stopped(tmp_path):
     done = own_script(tmp_path, "train()")
     assert done.returncode != 0
-    assert "this is one of 2 processes (WORLD_SIZE)" in done.stderr
+    assert "2 processes (WORLD_SIZE)" in done.stderr
     assert "with yl.distributed():" in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -229,7 +236,7 @@ def test_going_on_with_a_run_needs_the_processes_joined_too(tmp_path, monkeypatc
     new_run(tmp_path, epochs=1, val=0).save()
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(ValueError, match="one of 2 processes"):
+    with pytest.raises(ValueError, match=r"2 processes \(WORLD_SIZE\).*yl\.distributed"):
         resumed_run(tmp_path)
     monkeypatch.delenv("RANK")  # a variable of a cluster's, not of a launcher
     assert resumed_run(tmp_path, val=0).world == World()

@@ -3,6 +3,7 @@ how to go on."""
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "open", FullDisk, raising=False)
-        with pytest.raises(TrainingError, match=r"No space left.*last good checkpoint is whole: make room, then go on"):
+        with pytest.raises(TrainingError, match=r"cut.*No space left.*Trainer\.resume\(.*cut.*--resume"):
             list(steps)
     assert {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()} == before
     resumed_run(tmp_path / "cut").fit()
@@ -75,14 +76,14 @@ def test_a_file_that_may_not_grow(tmp_path):
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert "File too large. The last good checkpoint is whole" in (tmp_path / "cut" / "message").read_text()
+    assert "File too large" in (tmp_path / "cut" / "message").read_text()
     resumed_run(tmp_path / "cut").fit()
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
 
 
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match=r"cannot write to .*file/run: .*; choose another out_dir"):
+    with pytest.raises(TrainingError, match=r"file/run: .*out_dir"):
         new_run(tmp_path / "file" / "run")
 
 
@@ -90,7 +91,7 @@ def test_a_folder_that_cannot_be(tmp_path):
 def test_a_folder_that_may_not_be_written(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(TrainingError, match=r"cannot write to .*Permission denied; choose another out_dir"):
+        with pytest.raises(TrainingError, match=r"run: Permission denied.*out_dir"):
             new_run(tmp_path / "run")
     finally:
         tmp_path.chmod(0o700)
@@ -101,7 +102,7 @@ def test_a_folder_that_vanished(tmp_path):
     steps = trainer.steps()
     next(steps)
     (tmp_path / "run").rename(tmp_path / "moved")
-    with pytest.raises(TrainingError, match=r"cannot save to .*No such file or directory"):
+    with pytest.raises(TrainingError, match=r"run: No such file or directory"):
         list(steps)
     assert resumed_run(tmp_path / "moved").iteration == 0
 
@@ -133,8 +134,8 @@ def test_ctrl_c(tmp_path):
     said, errors = process.communicate(timeout=60)
     assert said.splitlines()[-1] == "broken off by KeyboardInterrupt"
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("KeyboardInterrupt: interrupted in epoch ")
-    assert f"Go on with Trainer.resume('{tmp_path / 'run'}').fit() or `yolo-lite train --resume" in last
+    assert re.match(r"KeyboardInterrupt: .*epoch \d+.*\d of 4 batches", last)
+    assert f"Trainer.resume('{tmp_path / 'run'}').fit() or `yolo-lite train --resume {tmp_path / 'run'}`" in last
     assert resumed_run(tmp_path / "run").iteration >= 6
     assert not list((tmp_path / "run").glob(".*"))
 
@@ -145,7 +146,7 @@ class Interrupt:
 
 
 def test_ctrl_c_of_a_run_that_is_not_kept():
-    with pytest.raises(KeyboardInterrupt, match=r"after 1 of 4 batches. Nothing is kept, as the run has no out_dir"):
+    with pytest.raises(KeyboardInterrupt, match=r"epoch 1, .*1 of 4 batches.*out_dir"):
         new_run(callbacks=(Interrupt(),), val=0).fit()
 
 
@@ -175,7 +176,7 @@ def test_a_loss_that_is_no_number(tmp_path):
     for index in expected:
         assert f"shapes/train/{index:06d}" in message
     assert message.count("shapes/train/") == 4
-    assert "It began in layer 1 (Conv), in layers.1." in message
+    assert "layer 1 (Conv), in layers.1." in message
     assert "box nan" in message
     assert f"Trainer.resume('{tmp_path}')" in message
     assert digest(tmp_path) == before
@@ -204,7 +205,7 @@ def test_a_gradient_that_is_no_number():
     steps = until_the_fault(trainer, 2)
     before = [p.detach().clone() for p in trainer.model.parameters()]
     trainer.model.layers[0].conv.weight.register_hook(lambda gradient: gradient * torch.nan)
-    with pytest.raises(NonFiniteLossError, match=r"gradient of layers\.0\.conv\.weight is not \(1 tensors"):
+    with pytest.raises(NonFiniteLossError, match=r"gradient of layers\.0\.conv\.weight"):
         next(steps)
     assert all(map(torch.equal, before, trainer.model.parameters()))
 
@@ -217,7 +218,7 @@ def test_broken_weights_are_not_saved(tmp_path, which):
     broken = trainer.model if which == "model" else trainer.ema.model
     with torch.no_grad():
         next(broken.parameters())[0] = torch.nan
-    with pytest.raises(NonFiniteLossError, match=r"layers\.0\.conv\.weight hold NaN or infinity, so they were not"):
+    with pytest.raises(NonFiniteLossError, match=r"layers\.0\.conv\.weight hold NaN"):
         trainer.save(best=True)
     assert digest(tmp_path) == before
 
@@ -232,7 +233,7 @@ def test_out_of_memory_suggests_a_batch():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
     trainer.network = full
-    with pytest.raises(BatchTooLargeError, match="4 images of 64 x 64 pixels do not fit on cpu: try batch_size=2"):
+    with pytest.raises(BatchTooLargeError, match=r"4 images of 64 x 64 pixels.*cpu.*batch_size=2"):
         next(trainer.steps())
 
 
@@ -263,5 +264,5 @@ def test_the_batch_that_fits_a_gpu_fits():
         (images.flatten(1).repeat(1, 64) * weights[: 64 * images[0].numel()].sigmoid()).exp().sum().backward()
 
     images = torch.rand(1, 3, 64, 64, device="cuda").expand(1 << 16, 3, 64, 64)
-    with pytest.raises(BatchTooLargeError, match=r"try batch_size=\d+"):
+    with pytest.raises(BatchTooLargeError, match=r"batch_size=\d+"):
         within_memory(gradients, images, torch.zeros(0, 6))

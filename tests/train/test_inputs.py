@@ -19,7 +19,7 @@ from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.checks import values_per_channel
-from yolo_lite.train.prepare import random_size
+from yolo_lite.train.multi_scale import random_size
 from yolo_lite.train.trainer import Trainer
 
 OPTIONS = {"img_size": 64, "epochs": 1, "batch_size": 2, "device": "cpu"}
@@ -93,7 +93,7 @@ def test_few_shapes_are_trained_on(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*left out:UserWarning")
 def test_no_object_to_train_on_is_an_error(tmp_path, texts, single_cls):
     out = tmp_path / "run"
-    with pytest.raises(ValueError, match=r"none of the 2 training images .*object") as caught:
+    with pytest.raises(ValueError, match=r"2 training images .*object") as caught:
         trainer(dataset(tmp_path / "data", texts, [BOX]), single_cls=single_cls, out_dir=out)
     assert ("0.txt:1" in str(caught.value)) == bool(texts[0])  # the first row that was left out
     assert not out.exists()
@@ -102,12 +102,12 @@ def test_no_object_to_train_on_is_an_error(tmp_path, texts, single_cls):
 def test_objects_without_an_area_are_none():
     source = Shapes("train", 64, 2)
     source.labels.boxes[:, 2:] = 0
-    with pytest.raises(ValueError, match="none of the 2 training images has an object with an area"):
+    with pytest.raises(ValueError, match=r"2 training images .*area"):
         Trainer(tiny(), YoloDataset(source, 64), **OPTIONS)
 
 
 def test_no_object_to_validate_on_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="none of the 2 validation images has a label"):
+    with pytest.raises(ValueError, match=r"2 validation images .*label"):
         trainer(dataset(tmp_path, [BOX] * 2, ["", ""]))
 
 
@@ -349,17 +349,17 @@ def test_resuming_by_any_of_the_files(tmp_path, name):
     new_run(tmp_path, epochs=1, val=0).fit()
     run = Trainer.resume(tmp_path / name, train=scenes())
     assert run.out_dir == tmp_path
-    with pytest.warns(UserWarning, match=r"finished, after 1 of 1 epochs.*last\.safetensors"):
+    with pytest.warns(UserWarning, match=r"1 of 1 epochs.*last\.safetensors"):
         run.fit()
     assert run.finished
 
 
 def test_resuming_by_another_file(tmp_path):
     new_run(tmp_path, epochs=1, val=0).fit()
-    with pytest.raises(ValueError, match=r"run\.json is not the folder of a run"):
+    with pytest.raises(ValueError, match=r"run\.json.*state\.safetensors"):
         Trainer.resume(tmp_path / "run.json")
     (tmp_path / "state.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="no run to resume"):
+    with pytest.raises(FileNotFoundError, match=r"state\.safetensors"):
         Trainer.resume(tmp_path / "last.safetensors")
 
 

@@ -8,7 +8,9 @@ from torch import nn
 
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train.optim import ModelEma, Schedule, apply_rates, create_optimizer, parameter_groups
+from yolo_lite.train.ema import ModelEma
+from yolo_lite.train.optim import apply_rates, create_optimizer, parameter_groups
+from yolo_lite.train.schedule import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_ema_by_hand():
 
 
 def test_wrong_use_is_explained():
-    with pytest.raises(ValueError, match="unknown optimizer 'sgd'"):
+    with pytest.raises(ValueError, match=r"'sgd'.*SGD"):
         create_optimizer(nn.Linear(1, 1), Hyperparameters(), "sgd")
-    with pytest.raises(ValueError, match="epochs must be at least 1"):
+    with pytest.raises(ValueError, match=r"epochs.*1, not 0"):
         Schedule(Hyperparameters(), 0, 1, 1)

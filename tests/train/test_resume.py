@@ -195,28 +195,26 @@ def cut(tmp_path_factory):
 
 def test_a_folder_with_a_run_is_not_overwritten(cut):
     before = digest(cut)
-    with pytest.raises(
-        FileExistsError, match=r"already holds a run: go on with Trainer\.resume.*yolo-lite train --resume"
-    ):
+    with pytest.raises(FileExistsError, match=r"run.*Trainer\.resume\(.*yolo-lite train --resume"):
         new_run(cut)
     assert digest(cut) == before
 
 
 def test_what_must_be_given_again(cut):
-    with pytest.raises(ValueError, match="datasets, not sources: pass train="):
+    with pytest.raises(ValueError, match=r"train=.*val="):
         Trainer.resume(cut)
-    with pytest.raises(ValueError, match="a dataset for validation: pass val= again"):
+    with pytest.raises(ValueError, match="val="):
         Trainer.resume(cut, train=scenes())
 
 
 def test_what_must_be_the_same(cut):
     val = scenes("val", 4)
-    with pytest.raises(TrainingError, match="the run has 16 training images, now there are 12"):
+    with pytest.raises(TrainingError, match=r"16 training images.*12.*last\.safetensors"):
         Trainer.resume(cut, train=scenes(count=12), val=val)
-    with pytest.raises(ValueError, match="made with augment=False, the run shall have augment=True"):
+    with pytest.raises(ValueError, match=r"augment=False.*augment=True"):
         Trainer.resume(cut, train=scenes(augment=False), val=val)
     other = tiny(TINY | {"backbone": [[-1, 1, "Conv", [16, 3, 4]], *TINY["backbone"][1:]]})
-    with pytest.raises(TrainingError, match=r"state\.safetensors: damaged, or of another model: size mismatch for"):
+    with pytest.raises(TrainingError, match=r"state\.safetensors: .*size mismatch for"):
         Trainer.resume(cut, train=scenes(), val=val, model=other)
 
 
@@ -227,15 +225,15 @@ def test_a_torn_state_is_explained(cut, tmp_path, keep):
     shutil.copytree(cut, folder)
     data = (cut / "state.safetensors").read_bytes()
     (folder / "state.safetensors").write_bytes(data[: int(keep if keep > 1 else keep * len(data))])
-    with pytest.raises(TrainingError, match=r"state\.safetensors: damaged"):
+    with pytest.raises(TrainingError, match=r"state\.safetensors: "):
         resumed_run(folder)
 
 
 def test_no_run_there(cut, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run to resume"):
+    with pytest.raises(FileNotFoundError, match=r"nothing.*state\.safetensors"):
         Trainer.resume(tmp_path / "nothing")
     new_run(tmp_path / "unborn")
-    with pytest.raises(FileNotFoundError, match="stopped before its first batch, so start it anew"):
+    with pytest.raises(FileNotFoundError, match=r"unborn.*state\.safetensors.*first batch"):
         resumed_run(tmp_path / "unborn")
     new_run(tmp_path / "unborn", epochs=1).fit()
 
@@ -244,7 +242,7 @@ def test_damaged_changes_are_explained(cut, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(cut, folder)
     (folder / "changes.json").write_text("{")
-    with pytest.raises(TrainingError, match=r"changes\.json: damaged"):
+    with pytest.raises(TrainingError, match=r"changes\.json: "):
         resumed_run(folder)
 
 

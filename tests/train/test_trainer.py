@@ -14,8 +14,11 @@ from yolo_lite.data.loader import create_dataloader
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train import prepare
+from yolo_lite.train import multi_scale
+from yolo_lite.train.checks import check_datasets
+from yolo_lite.train.devices import best_device
 from yolo_lite.train.distributed import World
+from yolo_lite.train.image_weights import class_maps, image_weights
 from yolo_lite.train.trainer import Trainer
 
 PLAIN = {"batch_size": 4, "auto_anchors": False, "device": "cpu"}
@@ -178,17 +181,17 @@ def test_gradients_left_by_a_notebook_do_not_count():
 
 
 def test_multi_scale_sizes_are_multiples_of_the_stride():
-    sizes = {prepare.random_size(64, 16, 0, epoch, batch) for epoch in range(5) for batch in range(40)}
+    sizes = {multi_scale.random_size(64, 16, 0, epoch, batch) for epoch in range(5) for batch in range(40)}
     assert sizes <= set(range(32, 97, 16))
     assert len(sizes) > 3
-    assert prepare.resized(torch.zeros(1, 3, 64, 32), 96, 16).shape == (1, 3, 96, 48)
+    assert multi_scale.resized(torch.zeros(1, 3, 64, 32), 96, 16).shape == (1, 3, 96, 48)
 
 
 def test_images_of_bad_classes_are_drawn_more_often():
     dataset = scenes(augment=False)
     maps = [1.0] * 6
     maps[2] = 0.0
-    weights = prepare.image_weights(dataset, maps)
+    weights = image_weights(dataset, maps)
     with_class = [2 in dataset.objects(index).cls for index in range(16)]
     assert any(with_class)
     assert not all(with_class)
@@ -254,7 +257,7 @@ def test_without_validation_every_epoch_is_the_best():
 
 
 def test_nothing_to_validate_on_is_said():
-    with pytest.raises(ValueError, match="nothing to validate on: the trainer was given no val"):
+    with pytest.raises(ValueError, match=r"validate.*no val"):
         new_run(val=0).validate()
 
 
@@ -262,7 +265,7 @@ def test_class_maps_cover_every_class():
     metrics = Fake(0.25)()
     entry = type("Entry", (), {"name": Shapes.names[1], "map": 0.75})()
     metrics.per_class = (entry,)
-    assert prepare.class_maps(metrics) == [0.25, 0.75, 0.25, 0.25, 0.25, 0.25]
+    assert class_maps(metrics) == [0.25, 0.75, 0.25, 0.25, 0.25, 0.25]
 
 
 # ------------------------------------------------------------ changes
@@ -283,7 +286,7 @@ def test_changes_act():
         if step.epoch == 1:
             assert trainer.train_set.hyp.mosaic == 0.0
     assert given.hyp.mosaic == 1.0  # the user's dataset is as it was
-    with pytest.raises(ValueError, match="unknown hyperparameter 'lr1'"):
+    with pytest.raises(ValueError, match="'lr1'"):
         trainer.change(lr1=3)
 
 
@@ -344,7 +347,7 @@ def test_a_detector_of_ones_own(tmp_path):
     for step in first.steps():
         if step.iteration == 5:
             break
-    with pytest.raises(ValueError, match=r"a model of your own.*pass model="):
+    with pytest.raises(ValueError, match="model="):
         Trainer.resume(out, **data)
     second = Trainer.resume(out, **data, model=Centres()).fit()
     assert second.iteration == 8
@@ -352,7 +355,7 @@ def test_a_detector_of_ones_own(tmp_path):
     from safetensors.torch import load_file
 
     Centres().load_state_dict(load_file(out / "best.safetensors"))
-    with pytest.raises(ValueError, match=r"needs a model with \.layers"):
+    with pytest.raises(ValueError, match=r"freeze=1 .*\.layers, .*Centres"):
         Trainer(Centres(), scenes(), epochs=1, batch_size=4, freeze=1)
 
 
@@ -362,12 +365,12 @@ def test_a_detector_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("model", "data", "options", "message"),
     [
-        (lambda: create_model(TINY, num_classes=2), {}, {}, "model has 2 classes, the dataset 6: create the model"),
-        (tiny, {}, {"freeze": 9}, "freeze must lie between 0 and 3"),
-        (tiny, {}, {"epocs": 9}, "unknown training option 'epocs'"),
-        (tiny, {}, {"img_size": 96}, "made with img_size=64, the run shall have img_size=96"),
-        (tiny, {"val": scenes("val", 4, augment=True)}, {}, "with augment=False"),
-        (lambda: tiny().half(), {}, {}, "weights in float16 are too coarse"),
+        (lambda: create_model(TINY, num_classes=2), {}, {}, "2 classes, .* 6: .*num_classes=6"),
+        (tiny, {}, {"freeze": 9}, "freeze .*0 and 3.* 9"),
+        (tiny, {}, {"epocs": 9}, "'epocs'.*epochs"),
+        (tiny, {}, {"img_size": 96}, "img_size=64.*img_size=96"),
+        (tiny, {"val": scenes("val", 4, augment=True)}, {}, "augment=False"),
+        (lambda: tiny().half(), {}, {}, r"float16.*model\.float\(\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained(model, data, options, message):
@@ -378,11 +381,11 @@ def test_what_cannot_be_trained(model, data, options, message):
 
 def test_rectangles_keep_their_order():
     rect = {"rect": True, "img_size": 64, "epochs": 1} | PLAIN
-    with pytest.raises(ValueError, match="rect keeps the images in the order of their shapes, which image_weights"):
+    with pytest.raises(ValueError, match=r"rect .*image_weights"):
         Trainer(tiny(), Shapes("train", SIZE, 8), image_weights=True, **rect)
     alone = Trainer(tiny(), Shapes("train", SIZE, 8), **rect)
-    with pytest.raises(ValueError, match="which several processes"):
-        prepare.check_datasets(alone.model, alone.train_set, None, alone.options, World(0, 2))
+    with pytest.raises(ValueError, match=r"rect .*several processes"):
+        check_datasets(alone.model, alone.train_set, None, alone.options, World(0, 2))
 
 
 def test_a_finished_dataset_need_not_be_described_again():
@@ -395,19 +398,19 @@ def test_a_finished_dataset_need_not_be_described_again():
 def test_what_may_be_a_mistake_is_said():
     model = create_model(TINY)
     trainer = Trainer(model, scenes(augment=False), scenes(augment=False), epochs=1, **PLAIN)
-    assert any("the model calls its classes class0, class1, class2 ..." in message for message in trainer.messages)
-    assert any("16 of its 16 images are trained on too" in message for message in trainer.messages)
+    assert any("class0, class1, class2" in message for message in trainer.messages)
+    assert any("16 of its 16 images" in message for message in trainer.messages)
 
 
 def test_devices(monkeypatch):
-    assert prepare.best_device("cpu", World()) == torch.device("cpu")
+    assert best_device("cpu", World()) == torch.device("cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="finds no CUDA GPU here"):
-            prepare.best_device("cuda", World())
+        with pytest.raises(ValueError, match=r"'cuda'.*no CUDA GPU"):
+            best_device("cuda", World())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert prepare.best_device(None, World(1, 2, 1)) == torch.device("cuda", 1)
-    assert prepare.best_device("cuda", World(1, 2, 1)) == torch.device("cuda", 1)
-    assert prepare.best_device("cuda:0", World()) == torch.device("cuda", 0)
-    with pytest.raises(ValueError, match="there are 2 GPUs: start fewer processes"):
-        prepare.best_device(None, World(2, 3, 2))
+    assert best_device(None, World(1, 2, 1)) == torch.device("cuda", 1)
+    assert best_device("cuda", World(1, 2, 1)) == torch.device("cuda", 1)
+    assert best_device("cuda:0", World()) == torch.device("cuda", 0)
+    with pytest.raises(ValueError, match=r"cuda:2.* 2 GPUs"):
+        best_device(None, World(2, 3, 2))

@@ -68,7 +68,7 @@ def runs(world: World, out_dir: Path) -> None:
     for step in cut.steps():
         if step.iteration == 5:
             break
-    world.wait()
+    world.barrier()
     resumed = resumed_run(out_dir / "cut")
     begun_at = resumed.iteration
     resumed.fit()

@@ -33,7 +33,7 @@ from yolo_lite.detect.metrics import Metrics
 from yolo_lite.detect.predict import Detections
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train.optim import Schedule
+from yolo_lite.train.schedule import Schedule
 from yolo_lite.train.trainer import Trainer
 
 HISTORY = [

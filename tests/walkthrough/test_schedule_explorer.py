@@ -11,8 +11,9 @@ from walkthrough import ScheduleExplorer
 from walkthrough.explorers.base import link
 from walkthrough.explorers.schedule.state import LONGEST_COUNT, count_steps
 from walkthrough.scene import Chart, Table
-from yolo_lite.train.optim import Schedule, apply_rates, create_optimizer
+from yolo_lite.train.optim import apply_rates, create_optimizer
 from yolo_lite.train.options import preset
+from yolo_lite.train.schedule import Schedule
 
 RECORDED = {
     "epochs10_batches25_batch16_linear": {"num_images": 400, "epochs": 10, "batch_size": 16},

@@ -68,7 +68,7 @@ def run_train(options: argparse.Namespace) -> int:
     from yolo_lite.data.report import DatasetError
     from yolo_lite.train.diagnose import TrainingError
     from yolo_lite.train.distributed import distributed
-    from yolo_lite.train.state import run_folder
+    from yolo_lite.train.run_folder import run_folder
 
     _check(options)
     if options.resume:
@@ -106,7 +106,7 @@ def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
         metrics = cut_here(trainer, clock) if cut and world.is_main else None
     if world.is_main:
         report(trainer, clock, metrics, options.json)
-    world.wait()  # none leaves while another may still be in touch with it
+    world.barrier()  # none leaves while another may still be in touch with it
     return 0
 
 
@@ -127,7 +127,7 @@ def _run(trainer: "Trainer", clock: "Clock", limit: float | None, world: "World"
         for step in steps:
             is_last = step.iteration + 1 == trainer.schedule.iterations  # it ends by itself
             # All processes stop at the same batch: the one that the main process says.
-            if limit is not None and not is_last and world.from_main(clock.training >= limit):
+            if limit is not None and not is_last and world.broadcast(clock.training >= limit):
                 return True
     return False
 
@@ -326,7 +326,7 @@ def _speaking(is_main: bool) -> Any:
 
 
 def _with_way_out(error: Exception, out_dir: Path) -> str:
-    from yolo_lite.train.state import LAST
+    from yolo_lite.train.run_folder import LAST
 
     last = out_dir / LAST
     if "--resume" in str(error) or not last.exists():

@@ -5,8 +5,9 @@
 1
 """
 
-from yolo_lite.train.optim import ModelEma, Schedule
+from yolo_lite.train.ema import ModelEma
 from yolo_lite.train.options import TrainOptions, preset
+from yolo_lite.train.schedule import Schedule
 from yolo_lite.train.trainer import Trainer
 
 __all__ = ["ModelEma", "Schedule", "TrainOptions", "Trainer", "preset"]

@@ -1,18 +1,15 @@
-"""What watches a run: progress, a CSV file, TensorBoard. A callback has any of the methods of ``Callback``."""
+"""What is notified of a run: progress, a CSV file, TensorBoard. A callback has any of the methods of ``Callback``."""
 
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from yolo_lite.train.diagnose import TrainingError
 from yolo_lite.train.results import EpochResult, StepState
+from yolo_lite.train.trainer import Trainer
 from yolo_lite.writing import atomic_write
-
-if TYPE_CHECKING:
-    from yolo_lite.train.trainer import Trainer
 
 
 class Callback:
@@ -21,34 +18,34 @@ class Callback:
     Callbacks run in the main process, in the order they were given.
     """
 
-    def on_start(self, trainer: "Trainer") -> None:
+    def on_start(self, trainer: Trainer) -> None:
         """Before the first batch, also of a resumed run, and of one that was paused."""
 
-    def on_batch_end(self, trainer: "Trainer", step: StepState) -> None:
+    def on_batch_end(self, trainer: Trainer, step: StepState) -> None:
         """After each batch."""
 
-    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
         """After each epoch's validation and checkpoint."""
 
-    def on_end(self, trainer: "Trainer") -> None:
+    def on_end(self, trainer: Trainer) -> None:
         """After the last epoch, or when the run stops early."""
 
-    def on_break(self, trainer: "Trainer", error: BaseException) -> None:
+    def on_break(self, trainer: Trainer, error: BaseException) -> None:
         """Where the run breaks off instead: an error, Ctrl-C, or a loop over ``steps()`` that was left."""
 
 
 class ProgressBar(Callback):
-    """A bar per epoch with losses, rate and images/s, and a line with the figures after it."""
+    """A bar per epoch with losses, learning rate and images/s, and a line with the figures after it."""
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
 
-    def on_start(self, trainer: "Trainer") -> None:
+    def on_start(self, trainer: Trainer) -> None:
         if trainer.iteration == 0:
             for message in trainer.messages:
                 tqdm.write(message)
 
-    def on_batch_end(self, trainer: "Trainer", step: StepState) -> None:
+    def on_batch_end(self, trainer: Trainer, step: StepState) -> None:
         if self.bar is None:
             total, done = len(trainer.loader), trainer.batch - 1
             self.bar = tqdm(total=total, initial=done, desc=f"epoch {step.epoch + 1}/{trainer.options.epochs}")
@@ -56,20 +53,20 @@ class ProgressBar(Callback):
         self.bar.set_postfix(parts | {"lr": f"{step.lr:.5f}", "img/s": f"{step.images_per_s:.0f}"}, refresh=False)
         self.bar.update()
 
-    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
         self._close()
         if result.metrics is not None:
             best = "  (best)" if result.best else ""
             tqdm.write(f"  mAP50 {result.metrics.map50:.3f}  mAP {result.metrics.map:.3f}{best}")
 
-    def on_end(self, trainer: "Trainer") -> None:
+    def on_end(self, trainer: Trainer) -> None:
         if trainer.stopped and trainer.epoch < trainer.options.epochs:
             tqdm.write(
                 f"stopped after epoch {trainer.epoch}: epoch {trainer.best_epoch + 1} is the best, and nothing has "
                 f"improved for {trainer.options.patience} epochs (patience)"
             )
 
-    def on_break(self, trainer: "Trainer", error: BaseException) -> None:
+    def on_break(self, trainer: Trainer, error: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -88,14 +85,14 @@ class CsvLog(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def on_start(self, trainer: "Trainer") -> None:
+    def on_start(self, trainer: Trainer) -> None:
         if trainer.history:
             self._write(trainer)  # a run killed between its checkpoint and this file
 
-    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
         self._write(trainer)
 
-    def _write(self, trainer: "Trainer") -> None:
+    def _write(self, trainer: Trainer) -> None:
         columns = list(dict.fromkeys(name for row in trainer.history for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -117,10 +114,10 @@ class TensorBoardLog(Callback):
             raise ValueError("TensorBoard is not installed: pip install tensorboard") from None
         self.writer = SummaryWriter(str(folder))
 
-    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
         for name, value in trainer.history[-1].items():
             self.writer.add_scalar(name, value, result.epoch)
         self.writer.flush()
 
-    def on_end(self, trainer: "Trainer") -> None:
+    def on_end(self, trainer: Trainer) -> None:
         self.writer.close()

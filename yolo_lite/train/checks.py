@@ -1,15 +1,34 @@
-"""Before hours are spent: are there objects to learn from, and enough values for BatchNorm?"""
+"""Before hours are spent: a detector, data that fit it, objects to learn from, and enough values for BatchNorm."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import EpochSampler, YoloLoader
-from yolo_lite.detect.inference import inference
+from yolo_lite.detect.inference import Detector, inference
 from yolo_lite.loss.anchors import object_sizes
+from yolo_lite.model.names import class_order, listed, match_names
+from yolo_lite.train.distributed import World
 from yolo_lite.train.options import TrainOptions
+
+
+def require_detector(model: nn.Module) -> Detector:
+    """The same model, known to offer what a detector does.
+
+    Raises:
+        TypeError: with what it lacks.
+    """
+    protocol = ("names", "num_classes", "strides", "decode", "criterion")
+    lacking = [name for name in protocol if not hasattr(model, name)]
+    if lacking:
+        raise TypeError(f"{type(model).__name__} cannot be trained as a detector: it lacks {', '.join(lacking)}")
+    return cast(Detector, model)
+
+
+# Data
 
 
 def require_objects(dataset: YoloDataset) -> None:
@@ -25,6 +44,56 @@ def require_objects(dataset: YoloDataset) -> None:
     )
 
 
+def check_datasets(
+    model: Detector, train: YoloDataset, val: YoloDataset | None, options: TrainOptions, world: World
+) -> list[str]:
+    """An error for what cannot work, messages for what may be a mistake."""
+    if model.num_classes != train.num_classes:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, the dataset {train.num_classes}: "
+            f"create the model with num_classes={train.num_classes}"
+        )
+    require_objects(train)
+    if train.rect and (options.image_weights or world.size > 1):
+        what = "image_weights" if options.image_weights else "several processes"
+        raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
+    messages = []
+    matched = match_names(model.names, train.names)
+    if matched.order and None not in matched.order:
+        raise ValueError(
+            f"the model has the dataset's classes in another order ({listed(model.names)}; the dataset "
+            f"{listed(train.names)}): load(path, names=dataset.names) puts its outputs in the order of the dataset"
+        )
+    if not matched.same:
+        messages.append(
+            f"names: the model calls its classes {listed(model.names)}, the dataset {listed(train.names)}: "
+            "detections will have the model's names (create_model takes names=)"
+        )
+    if val is None:
+        return [*messages, "validation: none, as no data was given for it; every epoch counts as the best"]
+    return messages + _check_validation(train, val)
+
+
+def _check_validation(train: YoloDataset, val: YoloDataset) -> list[str]:
+    if val.augment:
+        raise ValueError("the validation images must be as they are: make their dataset with augment=False")
+    if val.num_classes != train.num_classes:
+        raise ValueError(
+            f"the dataset for training has {train.num_classes} classes, that for validation {val.num_classes}"
+        )
+    message = class_order(train.names, val.names, "the training data", "the validation data").message
+    if not val.labels.num_objects:
+        raise ValueError(f"none of the {len(val)} validation images has a label: there is nothing to compare with")
+    both = len(set(train.paths) & set(val.paths))
+    messages = [message] if message else []
+    if both:
+        messages.append(
+            f"validation: {both} of its {len(val)} images are trained on too, so its figures say little: "
+            "give others as val=, in the shell as --val"
+        )
+    return messages
+
+
 # BatchNorm
 
 
@@ -38,15 +107,13 @@ def least_size(model: nn.Module, loader: YoloLoader, options: TrainOptions) -> i
     Raises:
         ValueError: batches without two values, with their sizes and others that would do.
     """
-    sampler, stride = loader.batch_sampler, int(max(model.strides))
+    sampler, stride = loader.batch_sampler, max(int(stride) for stride in require_detector(model).strides)
     if sampler.smallest_batch > 1 or options.sync_bn:
         return 0
     single = {loader.dataset.shape(int(batch[0])) for batch in sampler.batches(0) if len(batch) == 1}
     height, width = min(single, key=math.prod, default=(options.img_size, options.img_size))
     if values_per_channel(model, (height, width)) < 2:
-        side = next(
-            (side for side in range(stride, 9 * stride, stride) if values_per_channel(model, (side, side)) > 1), None
-        )
+        side = _least_side(model, range(stride, 9 * stride, stride))
         ways = [f"img_size={max(side, options.img_size + stride)}"] if side else []
         ways += [f"batch_size={batch_size}" for batch_size in _without_single_images(sampler)]
         raise ValueError(
@@ -56,8 +123,12 @@ def least_size(model: nn.Module, loader: YoloLoader, options: TrainOptions) -> i
         )
     if not options.multi_scale:
         return 0
-    sides = range(stride, options.img_size + stride, stride)
-    return next((side for side in sides if values_per_channel(model, (side, side)) > 1), options.img_size)
+    return _least_side(model, range(stride, options.img_size + stride, stride)) or options.img_size
+
+
+def _least_side(model: nn.Module, sides: range) -> int | None:
+    """The first side of square images at which every BatchNorm sees two values per channel."""
+    return next((side for side in sides if values_per_channel(model, (side, side)) > 1), None)
 
 
 def _without_single_images(sampler: EpochSampler) -> list[int]:
@@ -84,7 +155,7 @@ def values_per_channel(model: nn.Module, size: tuple[int, int]) -> float:
     hooks = [module.register_forward_pre_hook(look) for module in trained]
     weights = next(model.parameters())
     try:
-        with inference(model):  # which leaves the statistics as they are
+        with inference(cast(Detector, model)):  # which leaves the statistics as they are
             model(torch.zeros(2, 3, *size, dtype=weights.dtype, device=weights.device))
     finally:
         for hook in hooks:

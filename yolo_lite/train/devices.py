@@ -1,6 +1,9 @@
-"""Which device computes where nobody chose one."""
+"""Which device computes, and in which number format."""
 
 import torch
+from torch import nn
+
+from yolo_lite.train.distributed import World
 
 
 def default_device() -> torch.device:
@@ -12,3 +15,36 @@ def default_device() -> torch.device:
     # current_accelerator() alone names what this PyTorch was built for; its check_available= came after 2.6.
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
+
+
+def best_device(name: str | None, world: World) -> torch.device:
+    """The device asked for; else this process's GPU, else another accelerator, else the CPU. YOLOv5: `select_device`.
+
+    Raises:
+        ValueError: a GPU that this machine does not have.
+    """
+    if name is None and not torch.cuda.is_available():
+        return default_device()
+    device = torch.device(name or "cuda")
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: PyTorch finds no CUDA GPU here; leave the device out to use what there is")
+    if world.size > 1 and device.index is None:
+        device = torch.device("cuda", world.local_rank)
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"{device} was asked for, but there are {torch.cuda.device_count()} GPUs: start fewer processes"
+        )
+    return device
+
+
+def weights_dtype(model: nn.Module) -> torch.dtype:
+    """The number format to compute in, that of the weights: float32 or float64."""
+    dtype = next(model.parameters()).dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"weights in {str(dtype).removeprefix('torch.')} are too coarse for small steps: pass model.float(), and "
+            "precision='bfloat16' or 'float16' for the passes through the network"
+        )
+    return dtype

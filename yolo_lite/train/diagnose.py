@@ -1,7 +1,8 @@
-"""Why a run stopped: a number that is none, a device that is full."""
+"""Why a run stopped: NaN or infinity in its numbers, or a device that is full."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from yolo_lite.data.dataset import Batch
 from yolo_lite.train.distributed import World
 
 SHOWN = 8  # file names of a batch
-RESERVE = 0.9  # of the memory that shall be planned with: the allocator needs some room of its own
+RESERVE = 0.9  # of the memory is planned with: the allocator needs some room of its own
 
 
 class TrainingError(RuntimeError):
@@ -30,28 +31,30 @@ def explain_non_finite(model: nn.Module, images: Tensor, parts: Any, batch: Batc
     """Names the loss terms, where in the network it began, and the images of the batch."""
     terms = ", ".join(f"{name} {value.item():g}" for name, value in parts._asdict().items() if name != "total")
     return NonFiniteLossError(
-        f"the loss is no finite number ({terms}). {first_non_finite(model, images)}. The batch: {_files(batch)}. "
-        "Usual reasons: too high a rate (lr0), float16 where bfloat16 would do, weights that were broken before"
+        f"the loss is not finite ({terms}). {first_non_finite(model, images)}. The batch: {_files(batch)}. "
+        "Usual reasons: too high a learning rate (lr0), float16 where bfloat16 would do, weights that were broken "
+        "before"
     )
 
 
 def explain_gradient(model: nn.Module, batch: Batch) -> NonFiniteLossError:
-    """Names the parameters whose gradient is no number, although the loss was one, and the images of the batch."""
+    """Names the parameters whose gradient is not finite, although the loss was, and the images of the batch."""
     bad = [name for name, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     where = f"of {bad[-1]}" if bad else "of all weights together"  # backward begins at the end
     return NonFiniteLossError(
         f"the loss is finite, but the gradient {where} is not ({len(bad)} tensors in all), so no step was taken. "
-        f"The last batch: {_files(batch)}. Usual reasons: too high a rate (lr0), a division by nearly 0 in a loss"
+        f"The last batch: {_files(batch)}. Usual reasons: too high a learning rate (lr0), a division by nearly 0 in a "
+        "loss"
     )
 
 
-def require_finite(tensors: dict[str, Tensor]) -> None:
+def require_finite(*named: Iterable[tuple[str, Tensor]]) -> None:
     """Raises NonFiniteLossError with the name of the first of these weights that holds NaN or infinity."""
-    for name, value in tensors.items():
+    for name, value in chain(*named):
         if not value.isfinite().all():
             raise NonFiniteLossError(
                 f"the weights {name} hold NaN or infinity, so they were not saved: the last checkpoint is older. "
-                "Usual reason: too high a rate (lr0)"
+                "Usual reason: too high a learning rate (lr0)"
             )
 
 

@@ -1,4 +1,4 @@
-"""Several processes on one run, started by ``torchrun``: each trains on its share of every batch.
+"""Several processes on one run, started by ``torchrun``: each trains on its part of every batch (YOLOv5: DDP).
 
 Gradients are averaged over the processes before each step, so all of them hold the same weights all the time.
 
@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch import distributed as processes
+
+from yolo_lite._moved import warn_renamed
 
 Value = TypeVar("Value")
 # How long the others wait for the main process, which validates alone. One that died is noticed by torchrun at once.
@@ -43,29 +45,39 @@ class World(NamedTuple):
 
     @property
     def is_main(self) -> bool:
-        """The process that validates, saves and speaks."""
+        """The process that validates, saves and prints. YOLOv5: `RANK in {-1, 0}`."""
         return self.rank == 0
 
-    def from_main(self, value: Value) -> Value:
-        """What the main process says, everywhere; anything that can be pickled."""
+    def broadcast(self, value: Value) -> Value:
+        """The main process's value, in every process; anything that can be pickled."""
         if self.size == 1:
             return value
-        said = [value]
-        processes.broadcast_object_list(said)
-        return said[0]
+        values = [value]
+        processes.broadcast_object_list(values)
+        return values[0]
 
     def gathered(self, value: Value) -> list[Value]:
-        """What each process says, in the order of their ranks, everywhere; anything that can be pickled."""
+        """The values of all processes, in the order of their ranks, in every process; anything that can be pickled."""
         if self.size == 1:
             return [value]
-        said: list[Any] = [None] * self.size
-        processes.all_gather_object(said, value)
-        return said
+        values: list[Any] = [None] * self.size
+        processes.all_gather_object(values, value)
+        return values
 
-    def wait(self) -> None:
-        """Until all processes have come here."""
+    def barrier(self) -> None:
+        """Waits until all processes have come here."""
         if self.size > 1:
             processes.barrier()
+
+    def from_main(self, value: Value) -> Value:
+        """``broadcast``, by its old name."""
+        warn_renamed("World.from_main", "World.broadcast")
+        return self.broadcast(value)
+
+    def wait(self) -> None:
+        """``barrier``, by its old name."""
+        warn_renamed("World.wait", "World.barrier")
+        self.barrier()
 
 
 @contextmanager
@@ -109,7 +121,7 @@ def distributed() -> Iterator[World]:
 
 
 def is_unjoined() -> bool:
-    """Whether a launcher such as ``torchrun`` started several processes that know nothing of each other yet."""
+    """Whether a launcher such as ``torchrun`` started several processes that have not joined each other yet."""
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1 and "RANK" in os.environ
     return several and World.current().size == 1
 
@@ -126,8 +138,8 @@ def require_joined() -> None:
 def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:
     """The model as the loop calls it: alone as it is, otherwise with gradients averaged over the processes.
 
-    What is to stay frozen must be so before. With sync_bn, the model's own BatchNorm layers are exchanged for those
-    that share their statistics; the names of its state stay.
+    Layers that are to stay frozen must be frozen before. With sync_bn, the model's own BatchNorm layers are replaced by
+    ones whose statistics are those of all processes; the names of its state stay.
     """
     if world.size == 1:
         return model
@@ -135,7 +147,7 @@ def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:
     if sync_bn and device.type != "cuda":
         raise ValueError("sync_bn needs CUDA: PyTorch's SyncBatchNorm has no CPU form")
     if sync_bn:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch's
     return nn.parallel.DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 

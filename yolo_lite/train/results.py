@@ -1,4 +1,4 @@
-"""What a run tells about itself: after each batch, after each epoch."""
+"""What is reported of a run: after each batch, after each epoch."""
 
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class EpochResult(NamedTuple):
     metrics: Metrics | None  # None where nothing was validated
     lr: float
     seconds: float  # since it began, or since it was resumed
-    fitness: float  # 0.1 mAP50 + 0.9 mAP; -inf where nothing was validated
+    fitness: float  # 0.1 mAP50 + 0.9 mAP, YOLOv5: `compute_fitness`; -inf where nothing was validated
     best: bool
 
     def row(self) -> dict[str, float]:

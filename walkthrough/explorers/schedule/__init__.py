@@ -15,8 +15,8 @@ from walkthrough.explorers.schedule.state import Result, State, compute
 from walkthrough.scene import counted
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.schedule import Schedule
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from walkthrough.explorers.schedule.state import Result
 from walkthrough.run import show_schedule
 from walkthrough.scene import Chart, Scene, Table, counted
-from yolo_lite.train.optim import Schedule
+from yolo_lite.train.schedule import Schedule
 
 BEYOND = 1.25  # the zoom shows the warm-up and a quarter of it more
 

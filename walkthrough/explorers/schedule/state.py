@@ -9,8 +9,9 @@ from torch import nn
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
 from walkthrough.explorers.hyp import hyp_of
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.train.optim import Rates, Schedule, apply_rates, create_optimizer
+from yolo_lite.train.optim import apply_rates, create_optimizer
 from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.schedule import Rates, Schedule
 
 LONGEST_COUNT = 200_000  # iterations of warm-up in which steps are counted one by one: that takes 0.2 s
 

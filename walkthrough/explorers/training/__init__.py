@@ -25,7 +25,7 @@ from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.train.options import TrainOptions
-from yolo_lite.train.prepare import Source
+from yolo_lite.train.sources import Source
 from yolo_lite.train.trainer import Trainer
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0

@@ -19,10 +19,10 @@ from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.diagnose import TrainingError
-from yolo_lite.train.optim import Schedule
 from yolo_lite.train.options import TrainOptions
-from yolo_lite.train.prepare import OF_THE_DATASET, Source
 from yolo_lite.train.results import StepState
+from yolo_lite.train.schedule import Schedule
+from yolo_lite.train.sources import OF_THE_DATASET, Source
 from yolo_lite.train.trainer import Trainer
 
 LEAST_CONF = 0.01  # predictions below are not kept

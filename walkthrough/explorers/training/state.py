@@ -12,7 +12,7 @@ from walkthrough.explorers.training.live_run import LEAST_CONF, SHAPES_HYP, Live
 from walkthrough.show import class_name
 from yolo_lite.detect.predict import Detections
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.train.optim import Rates
+from yolo_lite.train.schedule import Rates
 
 MOST_PLANNED = 200  # iterations to come whose rates are asked for
 MEMORY = 0.8  # of the smoothed line: the share of what was before

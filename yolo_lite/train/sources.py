@@ -1,0 +1,115 @@
+"""What a run learns from and is validated on: sources become datasets, and datasets become loaders."""
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.data.report import DatasetError
+from yolo_lite.data.source import SOURCES, ImageSource, class_names
+from yolo_lite.detect.inference import Detector
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.train.distributed import World
+from yolo_lite.train.options import TrainOptions
+
+Source = YoloDataset | ImageSource | str | Path | Sequence[str | Path]
+
+OF_THE_DATASET = ("img_size", "augment", "rect", "seed")  # options that a finished dataset has decided already
+
+
+def settle_options(options: TrainOptions, train: Source, resumed: bool = False) -> TrainOptions:
+    """Options at their defaults follow a dataset that is finished already; others must agree with it."""
+    if not isinstance(train, YoloDataset):
+        return options
+    found = {name: getattr(train, name) for name in OF_THE_DATASET}
+    for name, value in found.items():
+        given = getattr(options, name)
+        if given != value and (resumed or given != getattr(TrainOptions(), name)):
+            raise ValueError(
+                f"the dataset was made with {name}={value!r}, but the run was given {name}={given!r}: make them the "
+                "same, or pass the source, so that the run makes its own dataset"
+            )
+    return options.replace(**found)
+
+
+def source_name(source: Source | None) -> str | None:
+    """How a source is found again, from any folder; None for what cannot be written down."""
+    if not isinstance(source, str | Path):
+        return None
+    return str(source) if source in SOURCES else str(Path(source).resolve())
+
+
+def open_datasets(
+    train: Source, val: Source | None, model: Detector, hyp: Hyperparameters, options: TrainOptions
+) -> tuple[YoloDataset, YoloDataset | None]:
+    """Datasets as they are, sources opened. No val: the split "val" of a source given as text or path."""
+    from_train = val is None and isinstance(train, str | Path)
+    val = train if from_train else val
+    names = None if options.single_cls else options.names
+    dataset_of = partial(
+        YoloDataset,
+        img_size=options.img_size,
+        hyp=hyp,
+        seed=options.seed,
+        stride=max(int(stride) for stride in model.strides),
+        single_cls=options.single_cls,
+        cache=options.cache,
+        strict=options.strict,
+    )
+    if not isinstance(train, YoloDataset):
+        augment, rect, batch_size = options.augment, options.rect, options.batch_size
+        train = dataset_of(train, names=names, augment=augment, rect=rect, batch_size=batch_size)
+    if val is not None and not isinstance(val, YoloDataset):
+        try:
+            if names is None and not options.single_cls and isinstance(val, str | Path) and not class_names(val, "val"):
+                names = train.names  # a source without names of its own has the classes that are trained
+            val = dataset_of(val, split="val", names=names)
+        except (DatasetError, FileNotFoundError) as error:
+            if not from_train or getattr(error, "report", None):
+                raise
+            raise DatasetError(f"{error}. Give images to validate on as val=, in the shell as --val") from None
+    if options.strict:
+        train, val = _strict(train), None if val is None else _strict(val)
+    # a batch must not get smaller: other processes wait for as many images
+    return train if train.replace_unreadable else _copied(train, replace_unreadable=True), val
+
+
+def _strict(dataset: YoloDataset) -> YoloDataset:
+    """The same images, but one that cannot be read is an error."""
+    if not dataset.strict and dataset.report:
+        raise DatasetError(str(dataset.report), dataset.report)
+    return dataset if dataset.strict else _copied(dataset, strict=True)
+
+
+def with_hyp(dataset: YoloDataset, changes: dict[str, float]) -> YoloDataset:
+    """The same images, otherwise augmented; the dataset itself stays as it is."""
+    return _copied(dataset, hyp=dataset.hyp.replace(**changes))
+
+
+def _copied(dataset: YoloDataset, **attributes: Any) -> YoloDataset:
+    copied = copy.copy(dataset)
+    vars(copied).update(attributes)
+    return copied
+
+
+def train_loader(dataset: YoloDataset, options: TrainOptions, world: World, device: torch.device) -> YoloLoader:
+    """This process's part of shuffled batches; of batches in order for a dataset of rectangles."""
+    return create_dataloader(
+        dataset,
+        options.batch_size,
+        shuffle=not dataset.rect,
+        workers=options.workers,
+        rank=world.rank,
+        world_size=world.size,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def val_loader(dataset: YoloDataset | None, options: TrainOptions) -> YoloLoader | None:
+    """All of the validation images, for the main process."""
+    return None if dataset is None else create_dataloader(dataset, options.batch_size, workers=options.workers)
