@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -38,7 +39,7 @@ class ProgressBar(Callback):
     """A bar per epoch with losses, learning rate and images/s, and a line with the figures after it."""
 
     def __init__(self) -> None:
-        self.bar: tqdm | None = None
+        self.bar: tqdm[NoReturn] | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         if trainer.iteration == 0:

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch
+from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.train.distributed import World
+
+Parts = TypeVar("Parts")
 
 SHOWN = 8  # file names of a batch
 RESERVE = 0.9  # of the memory is planned with: the allocator needs some room of its own
@@ -27,7 +30,7 @@ class BatchTooLargeError(TrainingError):
     """A batch that is too large for the device."""
 
 
-def explain_non_finite(model: nn.Module, images: Tensor, parts: Any, batch: Batch) -> NonFiniteLossError:
+def explain_non_finite(model: nn.Module, images: Tensor, parts: LossTerms, batch: Batch) -> NonFiniteLossError:
     """Names the loss terms, where in the network it began, and the images of the batch."""
     terms = ", ".join(f"{name} {value.item():g}" for name, value in parts._asdict().items() if name != "total")
     return NonFiniteLossError(
@@ -138,7 +141,7 @@ def batch_that_fits(memory: Memory, batch_size: int) -> int:
     return min(max(int((RESERVE * memory.available - fixed) / per_image), 1), max(batch_size - 1, 1))
 
 
-def within_memory(gradients: Callable[[Tensor, Tensor], Any], images: Tensor, targets: Tensor) -> Any:
+def within_memory(gradients: Callable[[Tensor, Tensor], Parts], images: Tensor, targets: Tensor) -> Parts:
     """``gradients(images, targets)``, a forward and backward pass.
 
     Raises:
@@ -164,7 +167,7 @@ def within_memory(gradients: Callable[[Tensor, Tensor], Any], images: Tensor, ta
     )
 
 
-def _measured(gradients: Callable[[Tensor, Tensor], Any], images: Tensor, targets: Tensor) -> Memory:
+def _measured(gradients: Callable[[Tensor, Tensor], object], images: Tensor, targets: Tensor) -> Memory:
     device, peaks = images.device, []
     torch.cuda.empty_cache()
     available = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)

@@ -1,8 +1,9 @@
 """What is reported of a run: after each batch, after each epoch."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.loss.criterion import LossTerms
 
 
 class StepState(NamedTuple):
@@ -10,7 +11,7 @@ class StepState(NamedTuple):
 
     epoch: int
     iteration: int  # over all epochs, from 0
-    parts: Any  # the loss's NamedTuple (total, box, obj, cls), detached
+    parts: LossTerms  # the loss's NamedTuple (total, box, obj, cls), detached
     lr: float  # of weights and norms
     bias_lr: float
     momentum: float

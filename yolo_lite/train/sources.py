@@ -12,8 +12,8 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
-from yolo_lite.detect.inference import Detector
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.protocol import Detector
 from yolo_lite.train.distributed import World
 from yolo_lite.train.options import TrainOptions
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from yolo_lite._moved import moved_name
 from yolo_lite.data.report import Problem
+from yolo_lite.loss.criterion import Criterion
 from yolo_lite.train.ema import ModelEma
 
 Value = TypeVar("Value")
@@ -92,7 +93,7 @@ class Learner(NamedTuple):
     ema: ModelEma
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    loss: Any  # a module where it has a state, such as the balance of the levels
+    loss: Criterion  # a module where it has a state, such as the balance of the levels
     layout: torch.memory_format  # of tensors with four axes
 
     def tensors(self) -> dict[str, Tensor]:
