@@ -25,6 +25,10 @@ MOVED = {
         "suppression": "nms.suppression",
         "training_scene": "training.scene",
     }.items()
+} | {
+    "walkthrough.trace.record": "walkthrough.trace.steps",
+    "walkthrough.trace.recording": "walkthrough.trace.replay",
+    "walkthrough.trace.tracing": "walkthrough.trace.entry",
 }
 MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:name
     f"walkthrough.explorers.{explorer}": {old: f"walkthrough.explorers.{explorer}.{new}" for old, new in names.items()}
@@ -39,6 +43,9 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
         "schedule": {"Group": "state", "Told": "state:Result", "count_steps": "state"},
         "training": {"above": "state", "moving_mean": "state"},
     }.items()
+} | {
+    "walkthrough.trace.reading": {"load_trace": "walkthrough.trace.replay"},
+    "walkthrough.trace.steps": {"Excerpt": "walkthrough.trace.replay"},
 }
 moved_name = partial(_moved.moved_name, moved=MOVED_NAMES)
 

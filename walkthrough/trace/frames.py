@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from walkthrough.trace import containers
 from walkthrough.trace.functions import names_by_line
-from walkthrough.trace.record import Call, Change
+from walkthrough.trace.steps import Call, Change
 from walkthrough.trace.values import bounded
 from walkthrough.trace.watch import Watched
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from walkthrough.trace.observer import words_of
-from walkthrough.trace.record import Source
+from walkthrough.trace.steps import Source
 
 
 class Code(NamedTuple):

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
 from walkthrough.trace.functions import Code, Codes, assigns_nonlocals, qualified, source_of
 from walkthrough.trace.observer import Observer, nothing_known
-from walkthrough.trace.record import RETURNED, YIELDED, Call, Change, Source, Step
+from walkthrough.trace.steps import RETURNED, YIELDED, Call, Change, Source, Step
 from walkthrough.trace.values import Copies, Value
 from walkthrough.trace.watch import Watched
 

@@ -11,7 +11,7 @@ from walkthrough.trace.frames import error_text
 from walkthrough.trace.functions import code_to_trace, codes_of, qualified
 from walkthrough.trace.observer import words_of
 from walkthrough.trace.recorder import Recorder
-from walkthrough.trace.recording import Trace
+from walkthrough.trace.replay import Trace
 
 MEMORY, MOST_STEPS = 64, 20_000
 
@@ -52,7 +52,7 @@ def trace(
     >>> def countdown(n):
     ...     return n if n == 0 else countdown(n - 1)
     >>> trace(countdown)(2)
-    trace of walkthrough.trace.tracing.countdown: 8 steps in 3 calls
+    trace of walkthrough.trace.entry.countdown: 8 steps in 3 calls
     countdown
              n = 2
         2  return n if n == 0 else countdown(n - 1)
