@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, fx, nn
 
-from walkthrough.explorers.layer.graph import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
+from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
 from walkthrough.layers.follow import tensors_in
 from walkthrough.layers.record import untouched
 from walkthrough.layers.table import shape_in_words

@@ -18,6 +18,11 @@ ORDER = {
         *("augment", "data", "loss", "model", "family", "checkpoints", "detect", "train", "datasets"),
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),
+    "walkthrough": (
+        *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
+        *("charts", "compose", "show", "layers", "gradients", "trace", "run", "blocks", "render", "explorers"),
+        *("", "lab", "__main__"),
+    ),
 }
 # Where strings stand for functions of chapters below, and where they lead: names that readers give; the painter,
 # which a scene asks to show it and which is made of scenes; the Stepper, which Trace.show() opens.
