@@ -47,7 +47,9 @@ def show_history(run: "Trainer | str | Path | Rows") -> Scene:
     rows = _history(run)
     known = dict.fromkeys(name for row in rows for name in row)
     losses = {name.removeprefix("train/"): _line(rows, name) for name in known if name.startswith("train/")}
-    figures = {name: _line(rows, name) for name in ("mAP50", "mAP", "precision", "recall") if name in known}
+    figures: dict[str, tuple[list[float], list[float]]] = {
+        name: _line(rows, name) for name in ("mAP50", "mAP", "precision", "recall") if name in known
+    }
     best = [int(row["epoch"]) + 1 for row in rows if float(row.get("best") or 0)]
     left = _chart(losses, "losses", "epoch", "mean over the epoch's batches")
     right = _chart(figures, "on the validation images", "epoch", "", y_range=SHARES)
@@ -240,7 +242,7 @@ def show_predictions(
 def _labelled(images: Any, chosen: Sequence[int], names: Any) -> tuple[list[Panel], list[np.ndarray]]:
     """A panel with labels, and the RGB image, of each chosen image."""
     if isinstance(images, Batch):
-        panels = [panel for row in show_batch(images, names).rows for panel in row]
+        panels = [panel for row in show_batch(images, names).rows for panel in row if isinstance(panel, Panel)]
         titles = [f"labels: {Path(images.paths[index]).name}" for index in chosen]
         shown = [replace(panels[index], title=title) for index, title in zip(chosen, titles, strict=True)]
         return shown, [to_rgb(images.images[index]) for index in chosen]
@@ -250,12 +252,12 @@ def _labelled(images: Any, chosen: Sequence[int], names: Any) -> tuple[list[Pane
         show_image(image, images.objects(index), names=names, title=title)
         for image, index, title in zip(pixels, chosen, titles, strict=True)
     ]
-    return [scene.rows[0][0] for scene in scenes], pixels
+    return [panel for scene in scenes for panel in scene.rows[0] if isinstance(panel, Panel)], pixels
 
 
 def _predicted(image: np.ndarray, found: Any, labels: Panel, names: Any) -> Panel:
     boxes = replace(labelled_boxes(found, names=names), dash="dashed")
-    panel = show_image(image, title="predictions").rows[0][0]
+    (panel,) = (panel for panel in show_image(image, title="predictions").rows[0] if isinstance(panel, Panel))
     return replace(panel, layers=(*panel.layers, boxes), caption=_compared(boxes, labels))
 
 

@@ -129,8 +129,9 @@ def layers_of(model: nn.Module) -> dict[str, list[str]]:
     {'0 Linear': ['0.weight', '0.bias']}
     """
     prefix, inner = "", model
-    if isinstance(getattr(model, "layers", None), nn.ModuleList) and hasattr(model, "rows"):
-        places = {f"layers.{row.index}.": f"{row.index} {row.kind}" for row in model.rows}
+    rows: Any = getattr(model, "rows", None)
+    if isinstance(getattr(model, "layers", None), nn.ModuleList) and rows is not None:
+        places = {f"layers.{row.index}.": f"{row.index} {row.kind}" for row in rows}
     else:
         while only := _only_child(inner):
             prefix, inner = f"{prefix}{only[0]}.", only[1]

@@ -143,7 +143,7 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
 
 def terms_of(parts: Any) -> dict[str, Tensor]:
     """The terms of a loss by name: all fields but the first that carry gradient."""
-    fields = getattr(parts, "_fields", ()) if isinstance(parts, tuple) else ()
+    fields: tuple[str, ...] = getattr(parts, "_fields", ()) if isinstance(parts, tuple) else ()
     scalars = {
         name: part
         for name, part in zip(fields, parts if fields else (), strict=True)

@@ -27,7 +27,7 @@ class Follow(TorchDispatchMode):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self.image = Node(tuple(images.shape[-2:]))
+        self.image = Node((images.shape[-2], images.shape[-1]))
         self._seen = WeakIdKeyDictionary()
         self._seen[images] = Seen(self.image, (images.ndim - 2, images.ndim - 1))
         self.flops = 0  # so far, by the rules of Yolo.summary
@@ -71,7 +71,7 @@ class Follow(TorchDispatchMode):
         for tensor in made:
             self._scopes[-1][tensor] = (number,)
             if tensor not in self._seen:
-                size = tuple(tensor.shape[-2:]) if tensor.ndim >= 2 else (1, 1)
+                size = (tensor.shape[-2], tensor.shape[-1]) if tensor.ndim >= 2 else (1, 1)
                 self._seen[tensor] = Seen(whole_of([self.image], size, "what was not followed"), None)
 
     def __torch_dispatch__(

@@ -80,8 +80,9 @@ def describe_tensor(tensor: Tensor, copies: Copies) -> Value:
 
 def describe_array(array: np.ndarray, copies: Copies) -> Value:
     """An array as it is now."""
-    kind, masked = type(array).__name__, np.ma.count_masked(array) if isinstance(array, np.ma.MaskedArray) else 0
-    valid = array.compressed() if masked else np.asarray(array)
+    kind, masked, valid = type(array).__name__, 0, np.asarray(array)
+    if isinstance(array, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(array))):
+        valid = array.compressed()
     array = np.asarray(array)
     distinct, sampled = _distinct(valid, list(valid.strides))
     stats = stats_of(_pieces(distinct), 1 if sampled else valid.size // max(distinct.size, 1))

@@ -101,12 +101,12 @@ def _values(entries: Any, file: zipfile.ZipFile) -> list[Value]:
         kind = _one_of(entry["kind"], VALUES)
         parts = tuple((_words(name), values[_number(place, len(values))]) for name, place in entry["parts"])
         shape = tuple(_number(size) for size in entry["shape"])
-        words = [_words(entry[name]) for name in ("type", "text", "dtype", "device")]
+        kind_name, text, dtype, device = (_words(entry[name]) for name in ("type", "text", "dtype", "device"))
         stats = None if entry["stats"] is None else _stats(entry["stats"])
         copy = None if number is None else copies[number]
         if copy is not None and copy.array is not None and copy.array.ndim != len(shape):
             raise ValueError(f"a copy of shape {copy.array.shape} belongs to a value of shape {shape}")
-        values.append(Value(kind, *words[:2], shape, *words[2:], stats, parts, copy))
+        values.append(Value(kind, kind_name, text, shape, dtype, device, stats, parts, copy))
     return values
 
 
