@@ -30,6 +30,19 @@ MOVED = {
     "walkthrough.trace.recording": "walkthrough.trace.replay",
     "walkthrough.trace.tracing": "walkthrough.trace.entry",
 }
+_MAPS = {
+    old: f"walkthrough.gradients.maps:{new}"
+    for old, new in {
+        "CellPull": "CellGradient",
+        "MapPulls": "MapGradients",
+        "pull_on_maps": "map_gradients",
+        "shares_of": "fractions_of",
+    }.items()
+}
+_LAYERS = {
+    "LayerPulls": "walkthrough.gradients.layers:LayerGradients",
+    "pull_on_layers": "walkthrough.gradients.layers:layer_gradients",
+}
 MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:name
     f"walkthrough.explorers.{explorer}": {old: f"walkthrough.explorers.{explorer}.{new}" for old, new in names.items()}
     for explorer, names in {
@@ -44,6 +57,9 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
         "training": {"above": "state", "moving_mean": "state"},
     }.items()
 } | {
+    "walkthrough.gradients": {**_MAPS, **_LAYERS},
+    "walkthrough.gradients.maps": _MAPS,
+    "walkthrough.gradients.layers": _LAYERS,
     "walkthrough.trace.reading": {"load_trace": "walkthrough.trace.replay"},
     "walkthrough.trace.steps": {"Excerpt": "walkthrough.trace.replay"},
 }

@@ -112,7 +112,7 @@ def show_assignment(
     image_index: int = 0,
     window: Sequence[float] | None = None,
 ) -> Scene:
-    """Which cells and anchors answer for the objects of one image, a panel for each detection level.
+    """Which cells and anchors are matched to the objects of one image, a panel for each detection level.
 
     Args:
         images: a Batch, a tensor (N, 3, H, W), or the one image at the size of the network input.
@@ -157,7 +157,7 @@ def of_image(match: Assignment, image_index: int) -> Assignment:
 
 
 def cell_layers(match: Assignment, stride: float, width: float, height: float) -> tuple[Grid, Cells, Cells]:
-    """The lattice of a level; the neighbours that answer for an object, hatched; the own cells, over them."""
+    """The lattice of a level; the neighbours matched to an object, hatched; the own cells, over them."""
     cells = torch.stack((match.row, match.col), 1)  # (m, 2)
     own = match.offset == 0
     return (

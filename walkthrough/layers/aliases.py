@@ -1,6 +1,7 @@
 """Tensors that share memory: what is written into one of them in place is seen through all of them.
 
-``out[:, :, 2:] += x`` reaches PyTorch as a slice and a sum written into it: nothing tells the tensor that was sliced.
+``out[:, :, 2:] += x`` reaches PyTorch as a slice and a sum written into it, and the tensor that was
+sliced does not learn of it.
 """
 
 from collections.abc import Iterator, Mapping

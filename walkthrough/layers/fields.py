@@ -41,7 +41,7 @@ def nearest(cells_in: int, cells_out: int, scale: float | None = None) -> Rule:
 
 
 def interpolated(cells_in: int, cells_out: int, corners: bool, taps: int, scale: float | None = None) -> Rule:
-    """Of bilinear (taps 1) and bicubic (taps 2) resizing: so many cells on either side of where cell j lies.
+    """Of bilinear (taps 1) and bicubic (taps 2) resizing: this many cells on either side of where cell j lies.
 
     Where it lies upon a cell, that one alone, though single precision may give a neighbour a weight of some 1e-7.
     """

@@ -1,7 +1,7 @@
 """Follows every tensor of a forward pass from the image on: what it sees, and which modules it came from.
 
 It listens to PyTorch's operations (a TorchDispatchMode, as torch.utils.flop_counter does), not to kinds of modules. So
-blocks that nobody has told it of are followed as well as YOLO's own.
+blocks that it does not know are followed as well as YOLO's own.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class Follow(TorchDispatchMode):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """What is done inside is no part of the pass: nobody follows or counts it."""
+        """What is done inside is not part of the pass: it is neither followed nor counted."""
         self.__exit__(None, None, None)
         try:
             yield

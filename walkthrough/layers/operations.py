@@ -72,12 +72,12 @@ def followed(func: Any, args: tuple, kwargs: Mapping, out: Tensor, known: list[t
 
 
 def _unknown(out: Tensor, known: list[tuple[Seen, tuple]], name: str) -> Seen:
-    """Everything that any of the tensors saw. The name is told where that was less than the whole before."""
+    """Everything that any of the tensors saw. The name is given where that was less than the whole before."""
     nodes = list({id(seen.node): seen.node for seen, _ in known}.values())
     (first, shape), *_ = known
     if first.dims is None and len(nodes) == 1:
         return first
-    dims = first.dims if out.ndim == len(shape) else None  # where they are is of no matter: each cell sees everything
+    dims = first.dims if out.ndim == len(shape) else None  # where they are does not matter: each cell sees everything
     size = (1, 1) if dims is None else (out.shape[dims[0]], out.shape[dims[1]])
     mixed = any(seen.dims is not None and seen.node.size != (1, 1) for seen, _ in known)
     because = name if mixed else ""

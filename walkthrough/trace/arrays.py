@@ -141,7 +141,7 @@ def beginning(values: Any, room: int) -> Any:
 
 
 def stats_of(pieces: Any, times: int = 1) -> Stats | None:
-    """Of all pieces together, each of which there is so many times; None of nothing, words and what has no order."""
+    """Of all pieces together, each of which there is this many times; None of nothing, words and what has no order."""
     low, high, total, count, nan, inf = np.inf, -np.inf, 0.0, 0, 0, 0
     for piece in pieces:
         if piece.dtype.kind not in "biufc" or not piece.size:

@@ -17,7 +17,7 @@ Members = list[tuple[str, Any]]
 
 
 def shown_members(value: Any) -> Members | None:
-    """The members of a container that are shown, by name: the first 32; None of what is no container."""
+    """The members of a container that are shown, by name: the first 32; None of what is not a container."""
     match value:
         case tuple() if hasattr(value, "_fields"):
             return list(zip(map(str, value._fields), islice(tuple.__iter__(value), MOST_PARTS), strict=False))

@@ -117,7 +117,7 @@ def nothing_known(obj: Any) -> None:
 
 
 def _plain(obj: Any) -> Value:
-    """Of what cannot change, or only in ways that are not said."""
+    """Of what cannot change, or only in ways that are not shown."""
     kind = type(obj).__name__
     if isinstance(obj, str | bytes):
         return Value("text", kind, quoted(obj))

@@ -233,7 +233,7 @@ class Recorder:
             return
         changes = record.changes(frame.f_locals, step.line)
         if not leaving:
-            self._returned = None  # the line that called has ended: who wants it has it
+            self._returned = None  # the line that called has ended: whoever needs it has it
         else:
             self._returned = self._see(arg)
             changes.append(Change(leaving, leaving, self._returned.value))

@@ -54,7 +54,10 @@ class Trace(Recording):
     # -- slices -------------------------------------------------------------------------------------------------------
 
     def at(self, name: str) -> Excerpt:
-        """The steps that gave a name a value: a local, "self.x", "return" or "yield". Raises ValueError of no such."""
+        """The steps that gave a name a value: a local, "self.x", "return" or "yield".
+
+        Raises ValueError where there are none.
+        """
         found = [step for step in self.steps if step.change(name)]
         if not found:
             names = list(dict.fromkeys(change.name for step in self.steps for change in step.changes))
@@ -165,7 +168,7 @@ class Trace(Recording):
         """Lines with their source, and below each what it changed.
 
         Args:
-            steps: some of them; None: all. only: one name's changes. most: so many steps; None: all.
+            steps: some of them; None: all. only: one name's changes. most: this many steps; None: all.
         """
         chosen = list(self.steps if steps is None else steps)
         words = [self._listed(step, only) for step in chosen[:most]]

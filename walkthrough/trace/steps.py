@@ -66,7 +66,7 @@ class Call:
     source: int  # index of its Source
     depth: int  # 0 of the function that was traced
     parent: int | None  # index of the call it was made from
-    number: int  # the how manieth call of this function, from 1
+    number: int  # which call of this function it is, from 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Step:
             recorded functions is finished; what it changed stands here. "resume": a generator goes on.
         call: index of the Call.
         line: its number in the file or cell.
-        iteration: the how manieth time that this line runs in this call, from 1.
+        iteration: which time it is that this line runs in this call, from 1.
         changes: every name that the line gave another value, or changed in place.
         error: what the line raised, as "ValueError: words"; "" of nothing.
     """

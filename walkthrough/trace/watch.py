@@ -55,7 +55,8 @@ class Watched:
     def changed(self, named: bool = True, bound: bool = False) -> bool:
         """Whether the object looks different now.
 
-        named: the line that ran names it. bound: it gets a name, or is returned; what cannot be told counts as changed.
+        named: the line that ran names it. bound: it gets a name, or is returned; what cannot be compared counts
+            as changed.
         """
         if bound and self.value is not None and self.value.gone:
             return True
