@@ -25,6 +25,23 @@ MOVED = {
         "suppression": "nms.suppression",
         "training_scene": "training.scene",
     }.items()
+} | {
+    "walkthrough.trace.record": "walkthrough.trace.steps",
+    "walkthrough.trace.recording": "walkthrough.trace.replay",
+    "walkthrough.trace.tracing": "walkthrough.trace.entry",
+}
+_MAPS = {
+    old: f"walkthrough.gradients.maps:{new}"
+    for old, new in {
+        "CellPull": "CellGradient",
+        "MapPulls": "MapGradients",
+        "pull_on_maps": "map_gradients",
+        "shares_of": "fractions_of",
+    }.items()
+}
+_LAYERS = {
+    "LayerPulls": "walkthrough.gradients.layers:LayerGradients",
+    "pull_on_layers": "walkthrough.gradients.layers:layer_gradients",
 }
 MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:name
     f"walkthrough.explorers.{explorer}": {old: f"walkthrough.explorers.{explorer}.{new}" for old, new in names.items()}
@@ -39,6 +56,12 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
         "schedule": {"Group": "state", "Told": "state:Result", "count_steps": "state"},
         "training": {"above": "state", "moving_mean": "state"},
     }.items()
+} | {
+    "walkthrough.gradients": {**_MAPS, **_LAYERS},
+    "walkthrough.gradients.maps": _MAPS,
+    "walkthrough.gradients.layers": _LAYERS,
+    "walkthrough.trace.reading": {"load_trace": "walkthrough.trace.replay"},
+    "walkthrough.trace.steps": {"Excerpt": "walkthrough.trace.replay"},
 }
 moved_name = partial(_moved.moved_name, moved=MOVED_NAMES)
 

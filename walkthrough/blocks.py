@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, fx, nn
 
-from walkthrough.explorers.layer.graph import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
+from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
 from walkthrough.layers.follow import tensors_in
 from walkthrough.layers.record import untouched
 from walkthrough.layers.table import shape_in_words
@@ -100,9 +100,9 @@ def _step(node: fx.Node, block: nn.Module, numbers: dict[fx.Node, int]) -> Step:
     shape = node.meta[SHAPE]
     inputs = tuple(numbers[source] for source in node.all_input_nodes if source in numbers)
     if node.op == "call_module":
-        module = block.get_submodule(node.target)
+        module = block.get_submodule(str(node.target))
         return Step(
-            node.target,
+            str(node.target),
             f"{type(module).__name__}{_kernel(module)}",
             shape,
             inputs,
@@ -149,7 +149,7 @@ def _panel(steps: Sequence[Step], title: str) -> Panel:
             points = _dip(places[source], places[target], bottom + DIP * dips, dips)
         layers += _edge(points, slots[target][0] - slots[source][0] > 1)
     height = bottom + DIP * dips + MARGIN
-    layers += [Boxes(places, (), (), tuple(map(_fill, steps)), width=1.0, fill=1.0)]
+    layers += [Boxes(tuple(places), (), (), tuple(map(_fill, steps)), width=1.0, fill=1.0)]
     for step, place in zip(steps, places, strict=True):
         layers += _label(step, place)
     rgb = np.array([int(GROUND[k : k + 2], 16) for k in (1, 3, 5)], np.uint8).reshape(1, 1, 3)
@@ -197,8 +197,8 @@ def _dip(source: tuple[float, ...], target: tuple[float, ...], y: float, number:
 
 def _edge(points: Sequence[tuple[float, float]], skip: bool) -> list[Layer]:
     colour = SKIP if skip else FLOW
-    line = [Line(points[:-1], colour, "dashed" if skip else "solid", 1.5)] if len(points) > 2 else []
-    return [*line, Arrows([(*points[-2], *points[-1])], colour, 1.5)]
+    line = [Line(tuple(points[:-1]), colour, "dashed" if skip else "solid", 1.5)] if len(points) > 2 else []
+    return [*line, Arrows(((*points[-2], *points[-1]),), colour, 1.5)]
 
 
 def _label(step: Step, place: tuple[float, ...]) -> list[Layer]:

@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, Any]]
 MOST_LINES, MOST_CELLS, MOST_PAIRS = 9, 14, 12  # classes with a line of their own; cells with a number; rows of a table
 MOST_POINTS = 400  # of a schedule's lines: a run may have a million iterations
 FAINT = "#8A8A8A40"  # lines without a name
-SHARES = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
+UNIT_RANGE = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 
 
 # ---- while it runs --------------------------------------------------------------------------------------------------
@@ -47,10 +47,12 @@ def show_history(run: "Trainer | str | Path | Rows") -> Scene:
     rows = _history(run)
     known = dict.fromkeys(name for row in rows for name in row)
     losses = {name.removeprefix("train/"): _line(rows, name) for name in known if name.startswith("train/")}
-    figures = {name: _line(rows, name) for name in ("mAP50", "mAP", "precision", "recall") if name in known}
+    figures: dict[str, tuple[list[float], list[float]]] = {
+        name: _line(rows, name) for name in ("mAP50", "mAP", "precision", "recall") if name in known
+    }
     best = [int(row["epoch"]) + 1 for row in rows if float(row.get("best") or 0)]
     left = _chart(losses, "losses", "epoch", "mean over the epoch's batches")
-    right = _chart(figures, "on the validation images", "epoch", "", y_range=SHARES)
+    right = _chart(figures, "on the validation images", "epoch", "", y_range=UNIT_RANGE)
     return Scene(((left, replace(right, caption=f"best in epoch {best[-1]}" if best else "")),))
 
 
@@ -71,10 +73,10 @@ def _line(rows: Rows, name: str) -> tuple[list[float], list[float]]:
 
 
 def show_schedule(schedule: Schedule, until: int | None = None) -> Scene:
-    """What ``Schedule.at`` says over the iterations: the rate of each group, momentum, batches per step.
+    """What ``Schedule.at`` says over the iterations: the learning rate of each group, momentum, batches per step.
 
     Args:
-        until: only the first so many iterations, the warm-up for example.
+        until: only this many of the first iterations, those of the warm-up for example.
 
     >>> from yolo_lite.hyperparameters import Hyperparameters
     >>> print(show_schedule(Schedule(Hyperparameters(), epochs=10, batches=25, batch_size=16)))
@@ -142,8 +144,8 @@ def _class_chart(metrics: Metrics, names: Sequence[str], x: np.ndarray, values: 
     marks = [Series(mean, xs, numbers(values.mean(0)))] if len(names) > 1 else []
     marks += [Series(_short(names[row]), xs, numbers(values[row])) for row in named]
     marks += [Series("", xs, numbers(values[row]), FAINT, "solid") for row in order if row not in named]
-    said = f"named: the best {half} and the worst {half} of {len(names)} classes" if len(named) < len(order) else ""
-    return Chart(tuple(marks), caption=said, x_range=SHARES, y_range=SHARES, legend="beside")
+    caption = f"named: the best {half} and the worst {half} of {len(names)} classes" if len(named) < len(order) else ""
+    return Chart(tuple(marks), caption=caption, x_range=UNIT_RANGE, y_range=UNIT_RANGE, legend="beside")
 
 
 def _short(name: str, most: int = 26) -> str:
@@ -157,8 +159,8 @@ def _classes(metrics: Metrics) -> str:
 def show_confusion(metrics: Metrics | Any, names: Sequence[str] | None = None) -> Scene:
     """How often each class was taken for each other, or for background.
 
-    Each column is shaded by share of the objects of that class, the numbers count detections. Of many classes, where
-    no number fits into a cell, a table names those that are most often taken for another.
+    Each column is shaded by the fraction of the objects of that class, the numbers count detections. Of many classes,
+    where no number fits into a cell, a table names those that are most often taken for another.
 
     Args:
         metrics: what evaluate returned, or its matrix (C + 1, C + 1): row = detected, column = true, last = background.
@@ -179,7 +181,7 @@ def show_confusion(metrics: Metrics | Any, names: Sequence[str] | None = None) -
         "last row: missed; last column: false alarms",
         "detected",
         "true",
-        "share of the column",
+        "fraction of the column",
     )
     if len(matrix) <= MOST_CELLS:
         return Scene(((panel,),))
@@ -240,7 +242,7 @@ def show_predictions(
 def _labelled(images: Any, chosen: Sequence[int], names: Any) -> tuple[list[Panel], list[np.ndarray]]:
     """A panel with labels, and the RGB image, of each chosen image."""
     if isinstance(images, Batch):
-        panels = [panel for row in show_batch(images, names).rows for panel in row]
+        panels = [panel for row in show_batch(images, names).rows for panel in row if isinstance(panel, Panel)]
         titles = [f"labels: {Path(images.paths[index]).name}" for index in chosen]
         shown = [replace(panels[index], title=title) for index, title in zip(chosen, titles, strict=True)]
         return shown, [to_rgb(images.images[index]) for index in chosen]
@@ -250,12 +252,12 @@ def _labelled(images: Any, chosen: Sequence[int], names: Any) -> tuple[list[Pane
         show_image(image, images.objects(index), names=names, title=title)
         for image, index, title in zip(pixels, chosen, titles, strict=True)
     ]
-    return [scene.rows[0][0] for scene in scenes], pixels
+    return [panel for scene in scenes for panel in scene.rows[0] if isinstance(panel, Panel)], pixels
 
 
 def _predicted(image: np.ndarray, found: Any, labels: Panel, names: Any) -> Panel:
     boxes = replace(labelled_boxes(found, names=names), dash="dashed")
-    panel = show_image(image, title="predictions").rows[0][0]
+    (panel,) = (panel for panel in show_image(image, title="predictions").rows[0] if isinstance(panel, Panel))
     return replace(panel, layers=(*panel.layers, boxes), caption=_compared(boxes, labels))
 
 
@@ -264,8 +266,8 @@ def _compared(boxes: Boxes, labels: Panel) -> str:
     (true,) = [layer for layer in labels.layers if isinstance(layer, Boxes)]
     order = sorted(range(len(boxes.xyxy)), key=lambda place: -boxes.scores[place])
     detections = [(*boxes.xyxy[place], boxes.scores[place], boxes.colours[place]) for place in order]
-    wanted = [(cls, *box) for cls, box in zip(true.colours, true.xyxy, strict=False)]
-    correct = match_detections(np.reshape(detections, (-1, 6)), np.reshape(wanted, (-1, 5)), np.array([0.5]))
+    labelled = [(cls, *box) for cls, box in zip(true.colours, true.xyxy, strict=False)]
+    correct = match_detections(np.reshape(detections, (-1, 6)), np.reshape(labelled, (-1, 5)), np.array([0.5]))
     hits, wrong = int(correct.sum()), len(boxes.xyxy) - int(correct.sum())
     return f"found {hits} of {len(true.xyxy)}, {wrong} wrong"
 

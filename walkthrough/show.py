@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from walkthrough.images import faded, heat, to_numpy, to_rgb
-from walkthrough.scene import Boxes, Cells, Grid, Key, Panel, Picture, Points, Scene, Text, counted
+from walkthrough.scene import Boxes, Cells, Grid, Key, Layer, Panel, Picture, Points, Scene, Text, counted, table_of
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.targets import Assignment
@@ -58,7 +58,7 @@ def labelled_boxes(boxes: Any, labels: Sequence[str | int] | None = None, names:
     order = list(dict.fromkeys(classes))
     colours = tuple(order.index(c) if isinstance(c, str) else c for c in classes)
     rounded = () if scores is None else tuple(round(float(score), 4) for score in scores)
-    return Boxes(xyxy, tuple(class_name(c, names) for c in classes), rounded, colours or (0,))
+    return Boxes(table_of(xyxy, 4, "boxes"), tuple(class_name(c, names) for c in classes), rounded, colours or (0,))
 
 
 def class_name(cls: str | int, names: Sequence[str] | Mapping[int, str] | None = None) -> str:
@@ -95,7 +95,10 @@ def show_grid(image: Any, strides: int | Sequence[int] = (8, 16, 32), boxes: Any
             xyxy = np.asarray(labelled_boxes(boxes).xyxy).reshape(-1, 4)
             centres = (xyxy[:, :2] + xyxy[:, 2:]) / 2
             panel = _with(
-                panel, Cells(centres[:, ::-1] // stride, stride), Boxes(xyxy), Points(centres, "object", size=4)
+                panel,
+                Cells(centres[:, ::-1] // stride, stride),
+                Boxes(table_of(xyxy, 4, "boxes")),
+                Points(centres, "object", size=4),
             )
         panels.append(_with(panel, Grid(stride, width, height)))
     legend = () if boxes is None else (OBJECT, Key("cell of its centre", "own"))
@@ -109,7 +112,7 @@ def show_assignment(
     image_index: int = 0,
     window: Sequence[float] | None = None,
 ) -> Scene:
-    """Which cells and anchors answer for the objects of one image, a panel for each detection level.
+    """Which cells and anchors are matched to the objects of one image, a panel for each detection level.
 
     Args:
         images: a Batch, a tensor (N, 3, H, W), or the one image at the size of the network input.
@@ -143,8 +146,8 @@ def _assignment_panel(pixels: np.ndarray, match: Assignment, stride: int, image_
     return _with(
         panel,
         *cell_layers(mine, stride, panel.width, panel.height),
-        Boxes(anchors_of(mine, stride), colours=("anchor",), dash="dashed", width=1.2),
-        Boxes(objects.round().unique(dim=0)),
+        Boxes(table_of(anchors_of(mine, stride), 4, "boxes"), colours=("anchor",), dash="dashed", width=1.2),
+        Boxes(table_of(objects.round().unique(dim=0), 4, "boxes")),
     )
 
 
@@ -154,7 +157,7 @@ def of_image(match: Assignment, image_index: int) -> Assignment:
 
 
 def cell_layers(match: Assignment, stride: float, width: float, height: float) -> tuple[Grid, Cells, Cells]:
-    """The lattice of a level; the neighbours that answer for an object, hatched; the own cells, over them."""
+    """The lattice of a level; the neighbours matched to an object, hatched; the own cells, over them."""
     cells = torch.stack((match.row, match.col), 1)  # (m, 2)
     own = match.offset == 0
     return (
@@ -210,7 +213,7 @@ def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, colum
     height, width = channels.shape[1:]
     columns = min(columns, len(channels))
     gap = 0.06 * width
-    layers = []
+    layers: list[Layer] = []
     for index, channel in enumerate(channels):
         x, y = index % columns * (width + gap), index // columns * (height + gap)
         layers.append(Picture(heat(channel), (x, y, x + width, y + height)))

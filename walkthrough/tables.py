@@ -1,7 +1,8 @@
 """A table of words as HTML, and as aligned text beside it: for terminals, screen readers, and comparisons of notebooks.
 
 The HTML reads well where a page strips its style (GitHub), and takes the colours of the page it stands on: JupyterLab's
-where there are any, otherwise none of its own but a translucent grey. It has no script. Approximate numbers
+where there are any, otherwise none of its own but a translucent grey. It has no script; what a cell must have where
+JupyterLab does not trust a notebook, and leaves the style out, stands in the cell. Approximate numbers
 (walkthrough.approx) and times differ from machine to machine: their length changes nothing else in the text, so that
 notebooks can be compared.
 """
@@ -17,18 +18,22 @@ ROOM = 9  # letters for an approximate number or a time, however long it is
 APPROXIMATE = re.compile(r"≈ *([-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?%?)")  # as tests/nbval_sanitize.cfg has them
 TIME = re.compile(r"\b\d+(\.\d+)?(e-?\d+)? ?(ns|µs|us|ms|s)\b")
 NUMBER = re.compile(r"(≈ *)?[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?%?|[-+]?(inf|nan)|None|[-–—]")
+LONG = re.compile(r"\S{40}(?=\S)")
 UNIT = re.compile(r" (ns|µs|us|ms|s|px|B|kB|MB|GB)$")
+NUMBERS = 'class="wt-number" align="right"'
+WORDS = 'align="left" style="text-align:left;max-width:36em"'
 STYLE = """<style>
 .wt-tables { display: flex; flex-wrap: wrap; gap: 0 2.5em; align-items: flex-start; overflow-x: auto }
 .wt-tables .wt-table { max-width: 100%; overflow-x: auto }
 .wt-tables .wt-table table { margin: 0 0 .6em; border-collapse: collapse; table-layout: auto;
   width: max-content; font-variant-numeric: tabular-nums }
-.wt-tables .wt-table caption { caption-side: top; text-align: left; font-weight: bold; padding: .3em .6em;
+.wt-tables .wt-table caption { caption-side: top; padding: .3em .6em;
   white-space: nowrap; color: inherit }
-.wt-tables .wt-table :is(th, td) { padding: .3em .8em; text-align: left; vertical-align: top;
-  max-width: 36em; overflow-wrap: anywhere }
+.wt-tables .wt-table :is(th, td) { padding: .3em .8em; vertical-align: top; overflow-wrap: anywhere }
 .wt-tables .wt-table th { vertical-align: bottom; font-weight: bold }
-.wt-tables .wt-table :is(th, td).wt-number { text-align: right; white-space: nowrap }
+.wt-tables .wt-table :is(th, td).wt-number { text-align: right }
+.wt-tables .wt-table td.wt-number { white-space: nowrap }
+.wt-tables .wt-table th.wt-number { max-width: 9em }
 .wt-tables .wt-table thead tr { border-bottom: 1px solid var(--jp-border-color0, #8888) }
 .wt-tables .wt-table tbody tr { border-bottom: 1px solid var(--jp-border-color2, #8883) }
 .wt-tables .wt-table tr.wt-marked { box-shadow: inset 3px 0 var(--jp-brand-color1, currentColor) }
@@ -62,20 +67,20 @@ def table_html(table: Words) -> str:
 
     >>> print(table_html(Words(["kind"], [["<Conv>"]], "layers", marked=[0])))
     <div class="wt-table"><table>
-    <caption>layers</caption>
-    <thead><tr><th scope="col" align="left">kind</th></tr></thead>
+    <caption align="left" style="text-align:left;max-width:36em"><b>layers</b></caption>
+    <thead><tr><th scope="col" align="left" style="text-align:left;max-width:36em">kind</th></tr></thead>
     <tbody>
-    <tr class="wt-marked"><td align="left"><b>▸ &lt;Conv&gt;</b></td></tr>
+    <tr class="wt-marked"><td align="left" style="text-align:left;max-width:36em"><b>▸ &lt;Conv&gt;</b></td></tr>
     </tbody>
     </table></div>
     """
-    sides = ['class="wt-number" align="right"' if right else 'align="left"' for right in _numeric(table, units=True)]
+    sides = [NUMBERS if right else WORDS for right in _numeric(table, units=True)]
     heads = "".join(
         f'<th scope="col" {side}>{_html(name)}</th>' for name, side in zip(table.columns, sides, strict=True)
     )
     body = [_row_html(row, sides, number in table.marked) for number, row in enumerate(table.rows)]
-    body = body or [f'<tr><td colspan="{max(len(sides), 1)}" align="left">no rows</td></tr>']
-    title = [f"<caption>{_html(table.title)}</caption>"] if table.title else []
+    body = body or [f'<tr><td colspan="{max(len(sides), 1)}" {WORDS}>no rows</td></tr>']
+    title = [f"<caption {WORDS}><b>{_html(table.title)}</b></caption>"] if table.title else []
     caption = f"<p>{_html(table.caption)}</p>" if table.caption else ""
     head = f"<thead><tr>{heads}</tr></thead>"
     return "\n".join(
@@ -92,9 +97,12 @@ def _row_html(row: Sequence[str], sides: Sequence[str], marked: bool) -> str:
 
 
 def _html(word: str) -> str:
-    """Escaped, with its line breaks, and with all of several spaces."""
-    lines = escape(word, quote=False).split("\n")
-    return "<br>".join(re.sub("(?<= ) ", "\u00a0", _visible(line)) for line in lines)
+    """Escaped, with its line breaks, all of several spaces, and places where a long word may be broken."""
+    lines = (
+        LONG.sub("\\g<0>\0", _visible(line)) for line in word.split("\n")
+    )  # \0 cannot be in it: it is made visible
+    broken = (escape(line, quote=False).replace("\0", "<wbr>") for line in lines)
+    return "<br>".join(re.sub("(?<= ) ", "\u00a0", line) for line in broken)
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------

@@ -441,16 +441,16 @@ show_table(columns, list(zip(sides, strides, per_pixel, *gradients_of_t)))
 #
 # And in a real batch? Here is the tour's batch (at 320 pixels, to save time), an untrained network, and the loss. For
 # each object we add up the length of the gradient at the predictions that are responsible for it.
-# `pull_on_maps` takes the gradient of the loss in the raw maps, by autograd.
+# `map_gradients` takes the gradient of the loss in the raw maps, by autograd.
 
 # %%
-from walkthrough.gradients import pull_on_layers, pull_on_maps
+from walkthrough.gradients import layer_gradients, map_gradients
 
 batch = yl.tour_batch(size=320)
 model = yl.create_model("yolov5n", names=yl.YoloDataset("photos").names)
 criterion = model.criterion(yl.Hyperparameters(), img_size=320)
 maps = [raw.detach() for raw in model(batch.images / 255)]
-pulls = pull_on_maps(criterion, maps, batch.targets)
+pulls = map_gradients(criterion, maps, batch.targets)
 lengths, count = torch.zeros(len(batch.targets)), torch.zeros(len(batch.targets))
 for level, m in enumerate(pulls.matches):
     length = pulls.cells("total", level)[m.image, m.anchor, m.row, m.col]  # (m,)
@@ -489,7 +489,7 @@ print("weight of one cell's objectness, in units of that on stride 16:", [round(
 # the sum of the slopes. So we can ask: how much of the gradient of a layer comes from which loss?
 
 # %%
-by_layer = pull_on_layers(model, criterion, batch.images / 255, batch.targets)
+by_layer = layer_gradients(model, criterion, batch.images / 255, batch.targets)
 indices = [int(name.split()[0]) for name in by_layer.names]  # layers that have weights
 criterion(model(batch.images / 255), batch.targets).total.backward()
 norms = [torch.nn.utils.get_total_norm([w.grad for w in model.layers[index].parameters()]) for index in indices]

@@ -18,9 +18,14 @@ ORDER = {
         *("augment", "data", "loss", "model", "family", "checkpoints", "detect", "train", "datasets"),
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),
+    "walkthrough": (
+        *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
+        *("charts", "compose", "show", "layers", "gradients", "trace", "run", "blocks", "render", "explorers"),
+        *("", "lab", "__main__"),
+    ),
 }
-# Where strings stand for functions of chapters below, and where they lead: names that readers give, and the painter,
-# which a scene asks to show it and which is made of scenes.
+# Where strings stand for functions of chapters below, and where they lead: names that readers give; the painter,
+# which a scene asks to show it and which is made of scenes; the Stepper, which Trace.show() opens.
 BY_NAME = {
     "yolo_lite.data.source": {
         "yolo_lite.datasets.shapes",
@@ -28,6 +33,7 @@ BY_NAME = {
         "yolo_lite.datasets.files.source",
     },
     "walkthrough.scene": {"walkthrough.render.matplotlib"},
+    "walkthrough.trace.replay": {"walkthrough.explorers.stepper"},
 }
 
 

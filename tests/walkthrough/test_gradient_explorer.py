@@ -13,7 +13,7 @@ from walkthrough import GradientExplorer, LossExplorer
 from walkthrough.explorers.base import link
 from walkthrough.explorers.gradient.scene import cell_strengths, shades
 from walkthrough.explorers.pictures import images_of, targets_of
-from walkthrough.gradients import pull_on_layers, pull_on_maps
+from walkthrough.gradients import layer_gradients, map_gradients
 from walkthrough.scene import Arrows, Boxes, Chart, Panel, Table
 
 
@@ -29,7 +29,9 @@ def direct(w: GradientExplorer, hyp: yl.Hyperparameters | None = None):
     model, shown = w.state.model, (w.state.shown,)
     loss = model.criterion(hyp or yl.Hyperparameters(), shown[0].size[0])
     maps = [raw.detach() for raw in model(images_of(shown))]
-    return pull_on_layers(model, loss, images_of(shown), targets_of(shown)), pull_on_maps(loss, maps, targets_of(shown))
+    return layer_gradients(model, loss, images_of(shown), targets_of(shown)), map_gradients(
+        loss, maps, targets_of(shown)
+    )
 
 
 def assert_direct(w: GradientExplorer, hyp: yl.Hyperparameters | None = None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
-from walkthrough.gradients import layers_of, maps_of, pull_on_layers, pull_on_maps, strongest_cells
+from walkthrough.gradients import layer_gradients, layers_of, map_gradients, maps_of, strongest_cells
 
 HYP = yl.Hyperparameters(fl_gamma=1.5, label_smoothing=0.1)
 
@@ -29,8 +29,8 @@ def test_the_pulls_of_all_terms_add_up_to_the_gradient_that_training_gets(tmp_pa
     model, (images, targets) = two_levels(tmp_path).train(training), pictures()
     loss = model.criterion(HYP, 64)
     on_maps, on_parameters = gradient_of_total(model, loss, images, targets)
-    pulls = pull_on_maps(loss, maps_of(model, images), targets)
-    layers = pull_on_layers(model, loss, images, targets)
+    pulls = map_gradients(loss, maps_of(model, images), targets)
+    layers = layer_gradients(model, loss, images, targets)
     for together, expected in zip(pulls.of("total"), on_maps, strict=True):
         torch.testing.assert_close(together, expected)
     for name, norm in zip(layers.names, layers.total, strict=True):
@@ -41,7 +41,7 @@ def test_the_pulls_of_all_terms_add_up_to_the_gradient_that_training_gets(tmp_pa
 def test_parts_are_those_of_the_loss_and_each_term_is_differentiated_alone(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path).eval(), pictures()
     loss, maps = model.criterion(HYP, 64), maps_of(model, images)
-    pulls = pull_on_maps(loss, maps, targets)
+    pulls = map_gradients(loss, maps, targets)
     assert pulls.parts == loss(maps, targets)
     raw = [level.clone().requires_grad_() for level in maps]
     for term in ("box", "obj", "cls"):
@@ -49,12 +49,12 @@ def test_parts_are_those_of_the_loss_and_each_term_is_differentiated_alone(tmp_p
         for level, expected in enumerate(direct):
             assert torch.equal(pulls.gradients[term][level], expected)
             assert pulls.norms[pulls.terms.index(term), level] == expected.double().norm()
-    assert pulls.shares.sum().item() == pytest.approx(1)
+    assert pulls.fractions.sum().item() == pytest.approx(1)
 
 
 def test_box_and_class_pull_on_matched_cells_alone_and_objectness_on_all(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path).eval(), pictures()
-    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), targets)
+    pulls = map_gradients(model.criterion(HYP, 64), maps_of(model, images), targets)
     for level in range(2):
         positives = pulls.positives(level)
         match = pulls.matches[level]
@@ -70,7 +70,7 @@ def test_box_and_class_pull_on_matched_cells_alone_and_objectness_on_all(tmp_pat
 
 def test_strongest_cells_are_the_largest_norms_and_name_their_object(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path).eval(), pictures()
-    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), targets)
+    pulls = map_gradients(model.criterion(HYP, 64), maps_of(model, images), targets)
     found = strongest_cells(pulls, "box", image=1, count=5)
     every = torch.cat([pulls.cells("box", level)[1].flatten() for level in range(2)])
     assert [cell.norms["box"] for cell in found] == every.topk(5).values.tolist()
@@ -83,11 +83,11 @@ def test_strongest_cells_are_the_largest_norms_and_name_their_object(tmp_path) -
 
 def test_without_objects_only_objectness_pulls(tmp_path) -> None:
     model, (images, _) = two_levels(tmp_path), pictures()
-    layers = pull_on_layers(model, model.criterion(HYP, 64), images, torch.zeros(0, 6))
+    layers = layer_gradients(model, model.criterion(HYP, 64), images, torch.zeros(0, 6))
     pulled = dict(zip(layers.terms, layers.norms.any(1).tolist(), strict=True))
     assert pulled == {"box": False, "obj": True, "cls": False}
     torch.testing.assert_close(layers.total, layers.norms[1])
-    pulls = pull_on_maps(model.criterion(HYP, 64), maps_of(model, images), torch.zeros(0, 6))
+    pulls = map_gradients(model.criterion(HYP, 64), maps_of(model, images), torch.zeros(0, 6))
     assert strongest_cells(pulls, "box") == []
 
 
@@ -99,7 +99,7 @@ def test_the_model_comes_out_as_it_went_in(tmp_path) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random_state = torch.get_rng_state()
     with torch.no_grad():
-        layers = pull_on_layers(model, model.criterion(HYP, 64), images, targets)
+        layers = layer_gradients(model, model.criterion(HYP, 64), images, targets)
         maps_of(model, images)
     assert layers.norms[:, 0].all()  # frozen layers are looked at, too
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -113,7 +113,7 @@ def test_a_loss_that_balances_itself_is_only_looked_at(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path), pictures()
     loss = model.criterion(HYP, 64, autobalance=True)
     before = loss.balance.clone()
-    pull_on_maps(loss, maps_of(model, images), targets)
+    map_gradients(loss, maps_of(model, images), targets)
     assert torch.equal(loss.balance, before)
     assert loss.training
 
@@ -122,13 +122,13 @@ def test_another_detector_has_its_own_terms_layers_and_weights_in_the_total() ->
     model, (images, targets) = Centres().train(), pictures(classes=1)
     random_state = torch.get_rng_state()
     loss = model.criterion(HYP, 64)
-    layers = pull_on_layers(model, loss, images, targets)
+    layers = layer_gradients(model, loss, images, targets)
     assert torch.equal(torch.get_rng_state(), random_state)  # though dropout drew
     assert layers.names == ("backbone Sequential", "head Conv2d")
     assert layers.terms == ("heat", "size")
     model.eval()
     maps = maps_of(model, images)
-    pulls = pull_on_maps(loss, maps, targets)
+    pulls = map_gradients(loss, maps, targets)
     raw = [maps[0].clone().requires_grad_()]
     (direct,) = torch.autograd.grad(3 * loss(raw, targets).heat, raw)
     torch.testing.assert_close(pulls.gradients["heat"][0], direct)
@@ -161,7 +161,7 @@ def test_a_value_that_the_total_does_not_depend_on_pulls_nothing() -> None:
         return Parts(a, a, monitored)
 
     raw = torch.arange(40.0).sub(17).reshape(1, 5, 2, 4)
-    pulls = pull_on_maps(loss, [raw], None)
+    pulls = map_gradients(loss, [raw], None)
     torch.testing.assert_close(pulls.of("total")[0], 2 * raw / raw.numel())
     assert pulls.norms[:, 0].bool().tolist() == [True, False]
 
@@ -177,7 +177,7 @@ def test_a_value_that_the_total_does_not_depend_on_pulls_nothing() -> None:
 def test_terms_that_do_not_add_up_to_the_total_are_refused(parts) -> None:
     raw = torch.randn(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="a, b do not add up to the total of this loss"):
-        pull_on_maps(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
+        map_gradients(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
 
 
 @pytest.mark.parametrize("parts", [lambda a, b: Parts(0.1 * a + 0.5 * b, a, b), lambda a, b: Parts(a + 3 * a, a, b)])
@@ -186,7 +186,7 @@ def test_terms_are_weighted_as_in_the_total(parts, dtype) -> None:
     raw = torch.randn(1, 5, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     again = raw.clone().requires_grad_()
     (whole,) = torch.autograd.grad(parts(*square_and_size([again])).total, again)
-    pulls = pull_on_maps(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
+    pulls = map_gradients(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
     torch.testing.assert_close(pulls.of("total")[0], whole)
 
 
@@ -206,7 +206,7 @@ def test_a_map_that_no_parameter_leads_to_is_carried_back_to_nothing() -> None:
         a, b = maps[0].square().mean(), maps[1].square().mean()
         return Parts(a + b, a, b)
 
-    layers = pull_on_layers(HalfFixed(), loss, torch.ones(1, 3, 16, 16), None)
+    layers = layer_gradients(HalfFixed(), loss, torch.ones(1, 3, 16, 16), None)
     assert layers.norms.bool().tolist() == [[True], [False]]
 
 
@@ -217,21 +217,24 @@ class NoTerms(NamedTuple):
 @pytest.mark.parametrize(
     ("work", "sentence"),
     [
-        (lambda: pull_on_maps(lambda maps, _: NoTerms(maps[0].sum()), [torch.ones(1, 1, 2, 2, 6)], None), "NamedTuple"),
-        (lambda: pull_on_maps(lambda maps, _: maps[0].sum(), [torch.ones(1, 2, 2, 2)], None), "returned Tensor"),
-        (lambda: pull_on_maps(lambda maps, _: {"a": maps[0]}, [torch.ones(1, 2, 2, 2)], None), "returned dict"),
-        (lambda: pull_on_maps(lambda maps, _: (maps[0].sum(),) * 2, [torch.ones(1, 2, 2, 2)], None), "returned tuple"),
-        (lambda: pull_on_maps(lambda m, _: Parts(*m, *square_and_size(m)), [torch.ones(1, 2, 2, 2)], None), "single"),
-        (lambda: pull_on_maps(None, [torch.ones(1, 2, 2, 2, dtype=torch.int64)], None), "level 0 is torch.int64"),
-        (lambda: pull_on_maps(None, [], None), "the maps are an empty list"),
-        (lambda: pull_on_maps(None, {"p3": torch.ones(1)}, None), "not dict"),
+        (
+            lambda: map_gradients(lambda maps, _: NoTerms(maps[0].sum()), [torch.ones(1, 1, 2, 2, 6)], None),
+            "NamedTuple",
+        ),
+        (lambda: map_gradients(lambda maps, _: maps[0].sum(), [torch.ones(1, 2, 2, 2)], None), "returned Tensor"),
+        (lambda: map_gradients(lambda maps, _: {"a": maps[0]}, [torch.ones(1, 2, 2, 2)], None), "returned dict"),
+        (lambda: map_gradients(lambda maps, _: (maps[0].sum(),) * 2, [torch.ones(1, 2, 2, 2)], None), "returned tuple"),
+        (lambda: map_gradients(lambda m, _: Parts(*m, *square_and_size(m)), [torch.ones(1, 2, 2, 2)], None), "single"),
+        (lambda: map_gradients(None, [torch.ones(1, 2, 2, 2, dtype=torch.int64)], None), "level 0 is torch.int64"),
+        (lambda: map_gradients(None, [], None), "the maps are an empty list"),
+        (lambda: map_gradients(None, {"p3": torch.ones(1)}, None), "not dict"),
         (lambda: maps_of(Named(), torch.ones(1, 3, 8, 8)), "what a model gives are a list of tensors.* not dict"),
         (lambda: maps_of(lambda x: x, torch.ones(1, 3, 8, 8)), "not Tensor"),
         (lambda: strongest_cells(pulls_of_three(), image=9), "image is from 0 to 0, not 9"),
         (lambda: strongest_cells(pulls_of_three(), level=9), "level is from 0 to 0, not 9"),
         (lambda: strongest_cells(pulls_of_three(), count=-1), "count is 0 or more, not -1"),
         (lambda: pulls_of_three().cells("obj", 9), "level is from 0 to 0, not 9"),
-        (lambda: pull_on_layers(lambda x: [x], None, torch.ones(1), None), "torch module, not function"),
+        (lambda: layer_gradients(lambda x: [x], None, torch.ones(1), None), "torch module, not function"),
         (lambda: layers_of(nn.ReLU()), "no parameters"),
         (lambda: pulls_of_three().of("iou"), "no term 'iou' in this loss; it has total, box, obj, cls"),
     ],
@@ -252,4 +255,4 @@ class Named(nn.Module):
 
 def pulls_of_three():
     loss = yl.ComputeLoss(torch.tensor([[[10.0, 13]]]), [8], 2)
-    return pull_on_maps(loss, [torch.zeros(1, 1, 4, 4, 7)], torch.zeros(0, 6))
+    return map_gradients(loss, [torch.zeros(1, 1, 4, 4, 7)], torch.zeros(0, 6))

@@ -643,7 +643,7 @@ def test_the_table_has_a_row_for_each_layer_and_for_each_module_in_it() -> None:
     table, deep = show_layers(records).rows[0][0], show_layers(records, inside=True).rows[0][0]
     assert len(table.rows) == 25
     assert table.rows[12][:5] == ("12", "11, 6", "Concat", "256 x 4 x 4", "0")
-    assert table.rows[0][-1] == "6 x 6"
+    assert table.columns[-2:] == ("sees", "time")
+    assert table.rows[0][-2:] == ("6 x 6", f"{records[0].seconds * 1e3:.2f} ms")
     assert len(deep.rows) == 25 + sum(len(record.inside) for record in records)
     assert deep.rows[1][2] == "conv Conv2d"
-    assert "0." not in repr(show_layers(records))

@@ -527,7 +527,7 @@ def test_copies_that_gave_way_are_said_to():
     w = trace(work, memory=1)().show()
     w.step = 3
     w.name = "x"
-    assert panels(w)[2].caption == "the copy gave way to later ones"
+    assert panels(w)[2].caption == "the copy was dropped for later ones"
 
 
 def test_inputs_that_cannot_be_used_get_a_sentence():

@@ -1,43 +1,54 @@
-"""Who pulls on the parameters: the gradient of each loss term, layer by layer.
+"""The gradient of each loss term with respect to the parameters, layer by layer.
 
 Shape letters: T terms, N batch, H W image, P layers.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from walkthrough.gradients.maps import MapPulls, checked_maps, pull_on_maps
+from walkthrough._moved import moved_name
+from walkthrough.gradients.maps import MapGradients, checked_maps, map_gradients
+from yolo_lite._moved import renamed_field
+
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 @dataclass(frozen=True, eq=False)
-class LayerPulls:
+class LayerGradients:
     """The gradient of each term with respect to the parameters, layer by layer."""
 
     names: tuple[str, ...]  # P layers
     parameters: tuple[int, ...]  # how many each has
     terms: tuple[str, ...]
     norms: Tensor  # (T, P) norm of each term's gradient
-    total: Tensor  # (P,) norm of the gradient of the total: terms may pull against each other
+    total: Tensor  # (P,) norm of the gradient of the total: terms may cancel each other out
 
     @property
     def shares(self) -> Tensor:
-        """(T, P) each term's share of the norms of a layer."""
+        """The old name of fractions: warns."""
+        found: Tensor = renamed_field(self, "shares", "fractions")
+        return found
+
+    @property
+    def fractions(self) -> Tensor:
+        """(T, P) each term's fraction of the sum of a layer's norms."""
         return self.norms / self.norms.sum(0).clamp(min=torch.finfo(self.norms.dtype).tiny)
 
 
 class Pass:
-    """One pass of images through a model, kept for going backward through it as often as wanted.
+    """One pass of images through a model, kept for any number of backward passes.
 
     Args:
         model: a torch module that gives a list of maps; run in the mode it is in. images: (N, 3, H, W) in [0, 1].
 
     Attributes:
         maps: what the model gave, with gradient.
-        parameters: name -> the tensors that gradients are taken of; they share the memory of the model's own.
+        parameters: name -> the tensors that are differentiated by; they share the memory of the model's own.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
@@ -48,29 +59,34 @@ class Pass:
             self.parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
             self.maps = _run(model, images, self.parameters)
 
-    def pull_on_layers(self, pulls: MapPulls) -> LayerPulls:
-        """Carry the pulls on the maps back to the parameters: one backward pass for each term."""
+    def layer_gradients(self, maps: MapGradients) -> LayerGradients:
+        """Carry the gradients on the maps back to the parameters: one backward pass for each term."""
         sums = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         norms = []
-        for gradients in pulls.gradients.values():
+        for gradients in maps.gradients.values():
             found = self._backward(gradients)
             for name, gradient in found.items():
                 sums[name] += gradient
             norms.append(self._norms(found))
         counts = tuple(sum(self.parameters[name].numel() for name in names) for names in self.layers.values())
-        return LayerPulls(tuple(self.layers), counts, pulls.terms, torch.stack(norms), self._norms(sums))
+        return LayerGradients(tuple(self.layers), counts, maps.terms, torch.stack(norms), self._norms(sums))
+
+    def pull_on_layers(self, pulls: MapGradients) -> LayerGradients:
+        """The old name of layer_gradients: warns."""
+        method: Callable[[MapGradients], LayerGradients] = renamed_field(self, "pull_on_layers", "layer_gradients")
+        return method(pulls)
 
     def _backward(self, gradients: list[Tensor]) -> dict[str, Tensor]:
         pairs = [
-            (raw, pull.to(raw))
-            for raw, pull in zip(self.maps, gradients, strict=True)
-            if raw.requires_grad and pull.any()
+            (raw, gradient.to(raw))
+            for raw, gradient in zip(self.maps, gradients, strict=True)
+            if raw.requires_grad and gradient.any()
         ]
-        if not pairs:  # a term that pulls on nothing, or on maps that no parameter leads to
+        if not pairs:  # a term without gradient, or on maps that no parameter leads to
             return {}
-        outputs, pulls = zip(*pairs, strict=True)
+        outputs, incoming = zip(*pairs, strict=True)
         inputs = list(self.parameters.values())
-        found = torch.autograd.grad(outputs, inputs, pulls, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(outputs, inputs, incoming, retain_graph=True, allow_unused=True)
         return {name: g for name, g in zip(self.parameters, found, strict=True) if g is not None}
 
     def _norms(self, gradients: dict[str, Tensor]) -> Tensor:
@@ -81,7 +97,7 @@ class Pass:
         return torch.stack([torch.stack(layer).sum().sqrt() for layer in layers])
 
 
-def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor) -> LayerPulls:
+def layer_gradients(model: nn.Module, loss: Any, images: Tensor, targets: Tensor) -> LayerGradients:
     """Differentiate each term of a loss with respect to the parameters of every layer.
 
     Args:
@@ -91,12 +107,12 @@ def pull_on_layers(model: nn.Module, loss: Any, images: Tensor, targets: Tensor)
     >>> import yolo_lite as yl
     >>> model = yl.create_model("yolov5n", num_classes=2).eval()
     >>> loss, targets = model.criterion(yl.Hyperparameters(), 64), torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]])
-    >>> pulls = pull_on_layers(model, loss, torch.rand(1, 3, 64, 64), targets)
-    >>> pulls.names[0], pulls.names[-1], pulls.norms.shape
+    >>> gradients = layer_gradients(model, loss, torch.rand(1, 3, 64, 64), targets)
+    >>> gradients.names[0], gradients.names[-1], gradients.norms.shape
     ('0 Conv', '24 Detect', torch.Size([3, 19]))
     """
     through = Pass(model, images)
-    return through.pull_on_layers(pull_on_maps(loss, through.maps, targets))
+    return through.layer_gradients(map_gradients(loss, through.maps, targets))
 
 
 def maps_of(model: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Tensor]:
@@ -129,8 +145,9 @@ def layers_of(model: nn.Module) -> dict[str, list[str]]:
     {'0 Linear': ['0.weight', '0.bias']}
     """
     prefix, inner = "", model
-    if isinstance(getattr(model, "layers", None), nn.ModuleList) and hasattr(model, "rows"):
-        places = {f"layers.{row.index}.": f"{row.index} {row.kind}" for row in model.rows}
+    rows: Any = getattr(model, "rows", None)
+    if isinstance(getattr(model, "layers", None), nn.ModuleList) and rows is not None:
+        places = {f"layers.{row.index}.": f"{row.index} {row.kind}" for row in rows}
     else:
         while only := _only_child(inner):
             prefix, inner = f"{prefix}{only[0]}.", only[1]
@@ -140,7 +157,7 @@ def layers_of(model: nn.Module) -> dict[str, list[str]]:
         layer = next((label for start, label in places.items() if name.startswith(start)), "own parameters")
         found.setdefault(layer, []).append(name)
     if not found:
-        raise ValueError(f"{type(model).__name__} has no parameters to take gradients of")
+        raise ValueError(f"{type(model).__name__} has no parameters to differentiate")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who pulls on the raw maps: the gradient of each loss term, by level and by cell.
+"""The gradient of each loss term with respect to the raw maps, by level and by cell.
 
 Shape letters: T terms, L levels, N batch, A anchors, H W grid of a level, K numbers of a cell.
 """
@@ -6,20 +6,23 @@ Shape letters: T terms, L levels, N batch, A anchors, H W grid of a level, K num
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from walkthrough._moved import moved_name
+from yolo_lite._moved import renamed_field
 from yolo_lite.loss.loss import ComputeLoss, add_levels
 from yolo_lite.loss.targets import Assignment
 
+__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 Part = Literal["", "positive", "background"]
 
 
 @dataclass(frozen=True, eq=False)
-class MapPulls:
+class MapGradients:
     """The gradient of each term with respect to the raw maps."""
 
     parts: Any  # what the loss returned: a NamedTuple of scalars, the total first; detached
@@ -37,9 +40,15 @@ class MapPulls:
         return torch.stack([torch.stack([level.double().norm() for level in levels]) for levels in self._listed()])
 
     @property
+    def fractions(self) -> Tensor:
+        """(T, L) each norm as a fraction of the sum of all norms; 0 where all gradients are 0."""
+        return fractions_of(self.norms)
+
+    @property
     def shares(self) -> Tensor:
-        """(T, L) each norm as a share of all norms together; 0 where nothing pulls."""
-        return shares_of(self.norms)
+        """The old name of fractions: warns."""
+        found: Tensor = renamed_field(self, "shares", "fractions")
+        return found
 
     def of(self, term: str) -> list[Tensor]:
         """The gradients of one term, or with "total" of all together, level by level."""
@@ -50,9 +59,9 @@ class MapPulls:
         return self.gradients[term]
 
     def cells(self, term: str, level: int, part: Part = "") -> Tensor:
-        """(N, A, H, W) how hard a term pulls on each cell: the norm over the cell's K numbers.
+        """(N, A, H, W) strength of a term's gradient on each cell: the norm over the cell's K numbers.
 
-        part: "positive" leaves only the cells that answer for an object, "background" only the others; "": all.
+        part: "positive" leaves only the cells matched to an object, "background" only the others; "": all.
         """
         gradients = self.of(term)
         _within("level", level, len(gradients))
@@ -60,12 +69,12 @@ class MapPulls:
         if not part:
             return strength
         if (positives := self.positives(level)) is None:
-            raise ValueError("this loss does not say which cells answer for an object")
+            raise ValueError("this loss does not say which cells are matched to an object")
         kept = positives if part == "positive" else ~positives
         return strength * kept.to(strength.device)
 
     def positives(self, level: int) -> Tensor | None:
-        """(N, A, H, W) bool: the cells that answer for an object; None where the loss has no matches."""
+        """(N, A, H, W) bool: the cells matched to an object; None where the loss has no matches."""
         if self.matches is None:
             return None
         mask = torch.zeros(next(iter(self.gradients.values()))[level].shape[:4], dtype=torch.bool)
@@ -77,8 +86,8 @@ class MapPulls:
         return list(self.gradients.values())
 
 
-class CellPull(NamedTuple):
-    """One cell of one anchor, and who pulls on it."""
+class CellGradient(NamedTuple):
+    """One cell of one anchor, and the gradient of each term on it."""
 
     level: int
     image: int
@@ -86,11 +95,11 @@ class CellPull(NamedTuple):
     row: int
     col: int
     norms: dict[str, float]  # by term, "total" among them
-    target: int | None  # the row of the targets whose object it answers for
+    target: int | None  # the row of the targets that it is matched to; None of background
 
 
-def shares_of(norms: Tensor) -> Tensor:
-    """Norms as shares of their sum; all 0 where that is 0."""
+def fractions_of(norms: Tensor) -> Tensor:
+    """Norms as fractions of their sum; all 0 where that is 0."""
     return norms / norms.sum().clamp(min=torch.finfo(norms.dtype).tiny)
 
 
@@ -103,7 +112,9 @@ def norm_of_cells(gradient: Tensor) -> Tensor:
     raise ValueError(f"a raw map is (N, A, H, W, K) or (N, K, H, W), not {tuple(gradient.shape)}")
 
 
-def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence[Tensor], targets: Tensor) -> MapPulls:
+def map_gradients(
+    loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence[Tensor], targets: Tensor
+) -> MapGradients:
     """Differentiate each term of a loss with respect to the raw maps.
 
     Args:
@@ -117,8 +128,8 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
     >>> import yolo_lite as yl
     >>> model = yl.create_model("yolov5n", num_classes=2).eval()
     >>> maps, targets = model(torch.rand(1, 3, 64, 64)), torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]])
-    >>> pulls = pull_on_maps(model.criterion(yl.Hyperparameters(), 64), maps, targets)
-    >>> pulls.terms, pulls.norms.shape
+    >>> gradients = map_gradients(model.criterion(yl.Hyperparameters(), 64), maps, targets)
+    >>> gradients.terms, gradients.norms.shape
     (('box', 'obj', 'cls'), torch.Size([3, 3]))
     """
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(loss):
@@ -138,12 +149,12 @@ def pull_on_maps(loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence
         if matches is None:  # the terms of a ComputeLoss are known to add up
             _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
-    return MapPulls(type(parts)(*detached), gradients, matches)
+    return MapGradients(type(parts)(*detached), gradients, matches)
 
 
 def terms_of(parts: Any) -> dict[str, Tensor]:
     """The terms of a loss by name: all fields but the first that carry gradient."""
-    fields = getattr(parts, "_fields", ()) if isinstance(parts, tuple) else ()
+    fields: tuple[str, ...] = getattr(parts, "_fields", ()) if isinstance(parts, tuple) else ()
     scalars = {
         name: part
         for name, part in zip(fields, parts if fields else (), strict=True)
@@ -163,7 +174,7 @@ def checked_maps(maps: Any, what: str) -> list[Tensor]:
     if not isinstance(maps, list | tuple):
         raise ValueError(f"{what} are a list of tensors, one for each level, not {type(maps).__name__}")
     if not maps:
-        raise ValueError(f"{what} are an empty list: there is nothing to take gradients of")
+        raise ValueError(f"{what} are an empty list: there is nothing to differentiate")
     for level, raw in enumerate(maps):
         kind = raw.dtype if isinstance(raw, Tensor) else type(raw).__name__
         if not isinstance(raw, Tensor) or not raw.is_floating_point():
@@ -172,47 +183,47 @@ def checked_maps(maps: Any, what: str) -> list[Tensor]:
 
 
 def strongest_cells(
-    pulls: MapPulls,
+    maps: MapGradients,
     term: str = "total",
     level: int | None = None,
     image: int = 0,
     count: int = 10,
     part: Part = "",
-) -> list[CellPull]:
-    """The cells of an image that a term pulls on hardest, on one level or on all; fewer where fewer are pulled.
+) -> list[CellGradient]:
+    """The cells of an image with the strongest gradient of a term, on one level or on all; none without gradient.
 
     Raises:
         ValueError: a term, level or image that is not there, or a negative count.
     """
-    gradients = pulls.of(term)
+    levels_of_term = maps.of(term)
     if level is not None:
-        _within("level", level, len(gradients))
-    _within("image", image, len(gradients[level or 0]))
+        _within("level", level, len(levels_of_term))
+    _within("image", image, len(levels_of_term[level or 0]))
     if count < 0:
         raise ValueError(f"count is 0 or more, not {count}")
-    levels = range(len(gradients)) if level is None else [level]
+    levels = range(len(levels_of_term)) if level is None else [level]
     found = []
     for index in levels:
-        strength = pulls.cells(term, index, part)[image]  # (A, H, W)
+        strength = maps.cells(term, index, part)[image]  # (A, H, W)
         top = strength.flatten().topk(min(count, strength.numel()))
         found += [(value, index, place) for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
     found = sorted((entry for entry in found if entry[0] > 0), key=lambda entry: -entry[0])[:count]
-    strengths = {(name, k): pulls.cells(name, k)[image] for name in ("total", *pulls.terms) for k in levels}
-    return [_cell_pull(pulls, strengths, index, image, place) for _, index, place in found]
+    strengths = {(name, k): maps.cells(name, k)[image] for name in ("total", *maps.terms) for k in levels}
+    return [_cell_gradient(maps, strengths, index, image, place) for _, index, place in found]
 
 
-def _cell_pull(
-    pulls: MapPulls, strengths: dict[tuple[str, int], Tensor], level: int, image: int, place: int
-) -> CellPull:
+def _cell_gradient(
+    maps: MapGradients, strengths: dict[tuple[str, int], Tensor], level: int, image: int, place: int
+) -> CellGradient:
     _, rows, cols = strengths["total", level].shape  # (A, H, W)
     anchor, row, col = place // (rows * cols), place // cols % rows, place % cols
     target = None
-    if pulls.matches is not None:
-        match = pulls.matches[level]
+    if maps.matches is not None:
+        match = maps.matches[level]
         here = (match.image == image) & (match.anchor == anchor) & (match.row == row) & (match.col == col)
         target = int(match.target[here][-1]) if here.any() else None  # of several, the last: see objectness_targets
-    norms = {name: strengths[name, level][anchor, row, col].item() for name in ("total", *pulls.terms)}
-    return CellPull(level, image, anchor, row, col, norms, target)
+    norms = {name: strengths[name, level][anchor, row, col].item() for name in ("total", *maps.terms)}
+    return CellGradient(level, image, anchor, row, col, norms, target)
 
 
 def _within(what: str, index: int, count: int) -> None:
@@ -221,7 +232,7 @@ def _within(what: str, index: int, count: int) -> None:
 
 
 def _gradients(term: Tensor, weight: Tensor | None, raw: list[Tensor]) -> list[Tensor]:
-    """Of weight x term; a term that the total does not depend on has no weight and pulls on nothing."""
+    """Of weight x term; a term that the total does not depend on has no weight and no gradient."""
     if weight is None:
         return [torch.zeros_like(level) for level in raw]
     found = torch.autograd.grad(term, raw, weight, retain_graph=True, allow_unused=True)
@@ -234,8 +245,8 @@ def _check_sum(gradients: dict[str, list[Tensor]], total: list[Tensor]) -> None:
         rounding = torch.finfo(level.dtype).eps ** 0.5 * sum(term.norm() for term in (level, *terms))
         if (torch.stack(terms).sum(0) - level).norm() > rounding:  # False of NaN: a loss that is NaN is shown as it is
             raise ValueError(
-                f"{', '.join(gradients)} do not add up to the total of this loss, so what each pulls cannot be told "
-                f"apart: return the very tensors that the total is the weighted sum of, all of them, "
+                f"{', '.join(gradients)} do not add up to the total of this loss, so their gradients cannot be "
+                f"told apart: return the very tensors that the total is the weighted sum of, all of them, "
                 f"and none that is made from another"
             )
 

@@ -1,6 +1,7 @@
 """Tensors that share memory: what is written into one of them in place is seen through all of them.
 
-``out[:, :, 2:] += x`` reaches PyTorch as a slice and a sum written into it: nothing tells the tensor that was sliced.
+``out[:, :, 2:] += x`` reaches PyTorch as a slice and a sum written into it, and the tensor that was
+sliced does not learn of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -69,12 +70,12 @@ def overwritten(other: Tensor, old: Seen | None, written: Tensor, seen: Seen, to
         return Seen(whole_of(nodes, size, THROUGH_A_VIEW), dims)
     size = (other.shape[dims[0]], other.shape[dims[1]])
     frame = max(together, key=lambda tensor: (tensor.numel(), tensor.ndim))
-    rules = [_rule(other, mine, written, its, frame) for mine, its in zip(dims, seen.dims, strict=True)]
-    if all(rule is SAME for rule in rules) and (old is None or old.node is seen.node):
+    rows, cols = (_rule(other, mine, written, its, frame) for mine, its in zip(dims, seen.dims, strict=True))
+    if rows is SAME and cols is SAME and (old is None or old.node is seen.node):
         return Seen(seen.node, dims)
     sources = [] if old is None else [(old.node, SAME, SAME)]
-    because = "" if all(rule is not whole for rule in rules) else THROUGH_A_VIEW
-    return Seen(Node(size, (*sources, (seen.node, *rules)), because, order_after(nodes)), dims)
+    because = "" if rows is not whole and cols is not whole else THROUGH_A_VIEW
+    return Seen(Node(size, (*sources, (seen.node, rows, cols)), because, order_after(nodes)), dims)
 
 
 def _rule(other: Tensor, mine: int, written: Tensor, its: int, frame: Tensor) -> Rule:
@@ -94,7 +95,7 @@ def _rule(other: Tensor, mine: int, written: Tensor, its: int, frame: Tensor) ->
 
 def _axis(tensor: Tensor, dim: int, frame: Tensor) -> Axis | None:
     """A dimension of a part, in steps of a dimension of the whole; None where it does not run along one."""
-    left, found = tensor.storage_offset() - frame.storage_offset(), None
+    left, found = int(tensor.storage_offset()) - int(frame.storage_offset()), None
     if left < 0:
         return None
     order = sorted((k for k in range(frame.ndim) if frame.shape[k] > 1), key=frame.stride, reverse=True)

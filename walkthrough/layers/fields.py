@@ -41,7 +41,7 @@ def nearest(cells_in: int, cells_out: int, scale: float | None = None) -> Rule:
 
 
 def interpolated(cells_in: int, cells_out: int, corners: bool, taps: int, scale: float | None = None) -> Rule:
-    """Of bilinear (taps 1) and bicubic (taps 2) resizing: so many cells on either side of where cell j lies.
+    """Of bilinear (taps 1) and bicubic (taps 2) resizing: this many cells on either side of where cell j lies.
 
     Where it lies upon a cell, that one alone, though single precision may give a neighbour a weight of some 1e-7.
     """
@@ -203,8 +203,12 @@ def _met(low: np.ndarray, high: np.ndarray, first: np.ndarray, last: np.ndarray,
 
 def whole_of(sources: list[Node], size: tuple[int, int], because: str) -> Node:
     """A node whose cells see everything that any cell of the sources sees."""
-    every = [(source, *(REPEATED if cells == 1 else whole for cells in source.size)) for source in sources]
-    return Node(size, tuple(every), because, order_after(sources))
+
+    def every(cells: int) -> Rule:
+        return REPEATED if cells == 1 else whole
+
+    parts = tuple((source, every(source.size[0]), every(source.size[1])) for source in sources)
+    return Node(size, parts, because, order_after(sources))
 
 
 def order_after(sources: list[Node]) -> int:

@@ -1,7 +1,7 @@
 """Follows every tensor of a forward pass from the image on: what it sees, and which modules it came from.
 
 It listens to PyTorch's operations (a TorchDispatchMode, as torch.utils.flop_counter does), not to kinds of modules. So
-blocks that nobody has told it of are followed as well as YOLO's own.
+blocks that it does not know are followed as well as YOLO's own.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class Follow(TorchDispatchMode):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self.image = Node(tuple(images.shape[-2:]))
+        self.image = Node((images.shape[-2], images.shape[-1]))
         self._seen = WeakIdKeyDictionary()
         self._seen[images] = Seen(self.image, (images.ndim - 2, images.ndim - 1))
         self.flops = 0  # so far, by the rules of Yolo.summary
@@ -48,7 +48,7 @@ class Follow(TorchDispatchMode):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """What is done inside is no part of the pass: nobody follows or counts it."""
+        """What is done inside is not part of the pass: it is neither followed nor counted."""
         self.__exit__(None, None, None)
         try:
             yield
@@ -71,7 +71,7 @@ class Follow(TorchDispatchMode):
         for tensor in made:
             self._scopes[-1][tensor] = (number,)
             if tensor not in self._seen:
-                size = tuple(tensor.shape[-2:]) if tensor.ndim >= 2 else (1, 1)
+                size = (tensor.shape[-2], tensor.shape[-1]) if tensor.ndim >= 2 else (1, 1)
                 self._seen[tensor] = Seen(whole_of([self.image], size, "what was not followed"), None)
 
     def __torch_dispatch__(

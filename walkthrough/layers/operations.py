@@ -46,6 +46,7 @@ class Call(NamedTuple):
     kwargs: Mapping[str, Any]
     out: Tensor
     seen: Seen
+    dims: tuple[int, int]  # of seen, which has some
 
     def get(self, index: int, name: str, default: Any = None) -> Any:
         """An argument by position or by name."""
@@ -61,8 +62,8 @@ def followed(func: Any, args: tuple, kwargs: Mapping, out: Tensor, known: list[t
     name, rule = func.overloadpacket.__name__, _RULES.get(func.overloadpacket)
     if torch.Tag.pointwise in func.tags or func.overloadpacket in _JOINED:
         return _pointwise(out, known, name)
-    if rule is not None and len(known) == 1 and known[0][0].dims is not None:
-        found = rule(Call(args, kwargs, out, known[0][0]))
+    if rule is not None and len(known) == 1 and (dims := known[0][0].dims) is not None:
+        found = rule(Call(args, kwargs, out, known[0][0], dims))
         if found is not None:
             return found
     if func.overloadpacket in (aten.cat, aten.stack):
@@ -71,25 +72,30 @@ def followed(func: Any, args: tuple, kwargs: Mapping, out: Tensor, known: list[t
 
 
 def _unknown(out: Tensor, known: list[tuple[Seen, tuple]], name: str) -> Seen:
-    """Everything that any of the tensors saw. The name is told where that was less than the whole before."""
+    """Everything that any of the tensors saw. The name is given where that was less than the whole before."""
     nodes = list({id(seen.node): seen.node for seen, _ in known}.values())
     (first, shape), *_ = known
     if first.dims is None and len(nodes) == 1:
         return first
-    dims = first.dims if out.ndim == len(shape) else None  # where they are is of no matter: each cell sees everything
+    dims = first.dims if out.ndim == len(shape) else None  # where they are does not matter: each cell sees everything
     size = (1, 1) if dims is None else (out.shape[dims[0]], out.shape[dims[1]])
     mixed = any(seen.dims is not None and seen.node.size != (1, 1) for seen, _ in known)
     because = name if mixed else ""
     return Seen(whole_of(nodes, size, because), dims)
 
 
-def _made(call: Call, rows: Rule, cols: Rule, dims: Dims = None) -> Seen:
+def _made(call: Call, rows: Rule, cols: Rule, *, dims: Dims = None) -> Seen:
     """What a map becomes through a rule for its rows and one for its columns."""
-    dims = dims or call.seen.dims
+    dims = dims or call.dims
     if rows is SAME and cols is SAME:
         return Seen(call.seen.node, dims)
     size = call.out.shape[dims[0]], call.out.shape[dims[1]]
     return Seen(Node(size, ((call.seen.node, rows, cols),), "", call.seen.node.order + 1), dims)
+
+
+def _each(dims: tuple[int, int], moved: Callable[[int], int]) -> tuple[int, int]:
+    """Where rows and columns are, each moved."""
+    return moved(dims[0]), moved(dims[1])
 
 
 # ---- several tensors of one grid -----------------------------------------------------------------------------------
@@ -97,7 +103,8 @@ def _made(call: Call, rows: Rule, cols: Rule, dims: Dims = None) -> Seen:
 
 def _pointwise(out: Tensor, known: list[tuple[Seen, tuple]], name: str) -> Seen:
     """Sums, products, activations: each cell reads the same cell of every tensor; axes of size 1 are repeated."""
-    places = {tuple(dim + out.ndim - len(shape) for dim in seen.dims) for seen, shape in known if seen.dims is not None}
+    leading = [(seen.dims, out.ndim - len(shape)) for seen, shape in known if seen.dims is not None]
+    places = {(dims[0] + more, dims[1] + more) for dims, more in leading}
     if len(places) != 1:  # none has rows and columns, or they stand in different places
         return _unknown(out, known, name)
     (dims,) = places
@@ -125,11 +132,11 @@ def _joined(func: Any, args: tuple, kwargs: Mapping, out: Tensor, known: list[tu
     """Concatenation along the channels, or any dimension but rows and columns; stacking along a new dimension."""
     dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.ndim
     places = {seen.dims for seen, _ in known}
-    if len(places) != 1 or None in places or (func.overloadpacket is aten.cat and dim in next(iter(places))):
+    dims = known[0][0].dims
+    if len(places) != 1 or dims is None or (func.overloadpacket is aten.cat and dim in dims):
         return _unknown(out, known, func.overloadpacket.__name__)
-    (dims,) = places
     if func.overloadpacket is aten.stack:
-        dims = tuple(d + (d >= dim) for d in dims)
+        dims = _each(dims, lambda d: d + (d >= dim))
     size = out.shape[dims[0]], out.shape[dims[1]]
     return Seen(_merged([(seen, (SAME, SAME)) for seen, _ in known], size), dims)
 
@@ -170,7 +177,7 @@ def _between(rule: Callable[..., Rule], scales: int | None = None) -> Callable[[
 
     def made(call: Call) -> Seen:
         before = call.seen.node.size
-        after = [call.out.shape[dim] for dim in call.seen.dims]
+        after = [call.out.shape[dim] for dim in call.dims]
         if scales is None:
             return _made(call, *(rule(*axis) for axis in zip(before, after, strict=True)))
         factors = call.get(scales, "scales_h"), call.get(scales + 1, "scales_w")
@@ -193,18 +200,18 @@ def _unshuffle(call: Call) -> Seen:
 
 def _slice(call: Call) -> Seen:
     dim, start, step = call.axis_of(call.get(1, "dim", 0)), call.get(2, "start") or 0, call.get(4, "step", 1)
-    if dim not in call.seen.dims:
+    if dim not in call.dims:
         return _made(call, SAME, SAME)
     cells = call.args[0].shape[dim]
     start = min(max(start + cells if start < 0 else start, 0), cells)
     rule = SAME if (start, step, call.out.shape[dim]) == (0, 1, cells) else window(1, step, -start)
-    return _made(call, *(rule if axis == dim else SAME for axis in call.seen.dims))
+    return _made(call, *(rule if axis == dim else SAME for axis in call.dims))
 
 
 def _padded(call: Call) -> Seen:
     amounts = list(call.args[1])  # from the last dimension on: before, after, before, after ...
     before = {call.args[0].ndim - 1 - k // 2: amounts[k] for k in range(0, len(amounts), 2)}
-    return _made(call, *(window(1, 1, before[dim]) if before.get(dim) else SAME for dim in call.seen.dims))
+    return _made(call, *(window(1, 1, before[dim]) if before.get(dim) else SAME for dim in call.dims))
 
 
 def _reduced(call: Call) -> Seen | None:
@@ -214,20 +221,20 @@ def _reduced(call: Call) -> Seen | None:
     over = {call.axis_of(dim) for dim in over}
     keep = call.out.ndim == call.args[0].ndim
     if not keep:
-        if over & set(call.seen.dims):
+        if over & set(call.dims):
             return None
-        return _made(call, SAME, SAME, tuple(dim - sum(other < dim for other in over) for dim in call.seen.dims))
-    return _made(call, *(whole if dim in over else SAME for dim in call.seen.dims))
+        return _made(call, SAME, SAME, dims=_each(call.dims, lambda dim: dim - sum(other < dim for other in over)))
+    return _made(call, *(whole if dim in over else SAME for dim in call.dims))
 
 
 def _along(call: Call) -> Seen | None:
     """softmax, cumsum ... along one dimension: cells do not mix unless it is that of rows or columns."""
-    return None if call.axis_of(call.args[1]) in call.seen.dims else _made(call, SAME, SAME)
+    return None if call.axis_of(call.args[1]) in call.dims else _made(call, SAME, SAME)
 
 
 def _layer_norm(call: Call) -> Seen | None:
     normalised = range(call.args[0].ndim - len(call.args[1]), call.args[0].ndim)
-    return None if set(normalised) & set(call.seen.dims) else _made(call, SAME, SAME)
+    return None if set(normalised) & set(call.dims) else _made(call, SAME, SAME)
 
 
 def _same(call: Call) -> Seen | None:
@@ -250,41 +257,41 @@ def _strided(call: Call) -> Seen | None:
 def _reshaped(call: Call) -> Seen | None:
     """view: rows and columns are found again where as many elements stand before them."""
     old, new, places = call.args[0].shape, call.out.shape, []
-    for dim in call.seen.dims:
+    for dim in call.dims:
         before = math.prod(old[:dim])
         places += [k for k in range(len(new)) if new[k] == old[dim] and math.prod(new[:k]) == before][:1]
-    return _made(call, SAME, SAME, (places[0], places[1])) if len(set(places)) == 2 else None
+    return _made(call, SAME, SAME, dims=(places[0], places[1])) if len(set(places)) == 2 else None
 
 
 def _permuted(call: Call) -> Seen:
     order = [call.axis_of(dim) for dim in call.args[1]]
-    return _made(call, SAME, SAME, tuple(order.index(dim) for dim in call.seen.dims))
+    return _made(call, SAME, SAME, dims=_each(call.dims, order.index))
 
 
 def _swapped(call: Call) -> Seen:
     one, other = (call.axis_of(dim) for dim in (call.args[1:] or (0, 1)))
-    return _made(call, SAME, SAME, tuple({one: other, other: one}.get(dim, dim) for dim in call.seen.dims))
+    return _made(call, SAME, SAME, dims=_each(call.dims, lambda dim: {one: other, other: one}.get(dim, dim)))
 
 
 def _unsqueezed(call: Call) -> Seen:
     at = call.args[1] % call.out.ndim
-    return _made(call, SAME, SAME, tuple(dim + (dim >= at) for dim in call.seen.dims))
+    return _made(call, SAME, SAME, dims=_each(call.dims, lambda dim: dim + (dim >= at)))
 
 
 def _selected(call: Call) -> Seen | None:
     at = call.axis_of(call.args[1])
-    return None if at in call.seen.dims else _made(call, SAME, SAME, tuple(d - (d > at) for d in call.seen.dims))
+    return None if at in call.dims else _made(call, SAME, SAME, dims=_each(call.dims, lambda dim: dim - (dim > at)))
 
 
 def _expanded(call: Call) -> Seen:
-    dims = tuple(dim + call.out.ndim - call.args[0].ndim for dim in call.seen.dims)
+    dims = _each(call.dims, lambda dim: dim + call.out.ndim - call.args[0].ndim)
     size = call.out.shape[dims[0]], call.out.shape[dims[1]]
-    return _made(call, *_broadcast(call.seen, tuple(call.args[0].shape), size), dims)
+    return _made(call, *_broadcast(call.seen, tuple(call.args[0].shape), size), dims=dims)
 
 
 def _split(call: Call) -> Seen | None:
     """split, chunk: pieces along the channels, or any dimension but rows and columns."""
-    same = all(call.out.shape[dim] == call.args[0].shape[dim] for dim in call.seen.dims)
+    same = all(call.out.shape[dim] == call.args[0].shape[dim] for dim in call.dims)
     return _made(call, SAME, SAME) if same and call.out.ndim == call.args[0].ndim else None
 
 

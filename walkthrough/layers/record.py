@@ -121,7 +121,8 @@ def record_layers(
 def _assembled(model: nn.Module, calls: list[LayerRecord], seconds: list[Any]) -> list[LayerRecord]:
     """The layers: the calls within that of the model; the model itself where it calls no module. Times are added."""
     (root,) = [_timed(*pair) for pair in zip(calls, seconds, strict=True)]
-    backbone = len(model.spec["backbone"]) if hasattr(model, "spec") and hasattr(model, "layers") else None
+    spec: Any = getattr(model, "spec", None)
+    backbone = len(spec["backbone"]) if spec is not None and hasattr(model, "layers") else None
     if backbone is None or not root.inside:
         return list(root.inside) or [replace(root, index=0, inputs=(-1,))]
     last = len(root.inside) - 1
@@ -238,9 +239,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-        for module, before in names:
+        for module, held in names:
             module._buffers.clear()
-            module._buffers.update(before)
+            module._buffers.update(held)
         for buffer, before in buffers:
             if not torch.equal(buffer, before):
                 with torch.no_grad():

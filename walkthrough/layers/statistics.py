@@ -16,13 +16,13 @@ class FeatureStatistics(NamedTuple):
     std: float | Tensor  # of the values themselves: divided by their number, not by one less
     min: float | Tensor
     max: float | Tensor
-    zeros: float | Tensor  # shares, from 0 to 1
+    zeros: float | Tensor  # fractions, from 0 to 1
     negatives: float | Tensor
     nans: float | Tensor
 
 
 def feature_statistics(maps: Tensor, per_channel: bool = False) -> FeatureStatistics:
-    """Mean, spread, range, and the shares of zeros, negative values and NaN.
+    """Mean, spread, range, and the fractions of zeros, negative values and NaN.
 
     Args:
         maps: any shape; with per_channel (N, C, ...). Of complex numbers the magnitudes are taken.
@@ -50,8 +50,8 @@ def feature_statistics(maps: Tensor, per_channel: bool = False) -> FeatureStatis
     mean = clean.sum(1) / known
     spread = ((clean - mean[:, None]).square() * ~nan).sum(1) / known
     ends = [rows.masked_fill(nan, far).amin(1) if far > 0 else rows.masked_fill(nan, far).amax(1) for far in _FAR]
-    shares = [mask.sum(1) / rows.shape[1] for mask in (rows == 0, rows < 0, nan)]
-    found = (mean, spread.sqrt(), *ends, *shares)
+    fractions = [mask.sum(1) / rows.shape[1] for mask in (rows == 0, rows < 0, nan)]
+    found = (mean, spread.sqrt(), *ends, *fractions)
     return FeatureStatistics(*(found if per_channel else (float(part) for part in found)))
 
 

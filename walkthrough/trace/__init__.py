@@ -12,10 +12,9 @@
 ['0', '1', '3', '9']
 """
 
-from walkthrough.trace.reading import load_trace
-from walkthrough.trace.record import Call, Change, Excerpt, RecordedError, Source, Step
-from walkthrough.trace.recording import Trace
-from walkthrough.trace.tracing import trace
+from walkthrough.trace.entry import trace
+from walkthrough.trace.replay import Excerpt, Trace, load_trace
+from walkthrough.trace.steps import Call, Change, RecordedError, Source, Step
 from walkthrough.trace.values import Stats, Value
 
 __all__ = [

@@ -80,8 +80,9 @@ def describe_tensor(tensor: Tensor, copies: Copies) -> Value:
 
 def describe_array(array: np.ndarray, copies: Copies) -> Value:
     """An array as it is now."""
-    kind, masked = type(array).__name__, np.ma.count_masked(array) if isinstance(array, np.ma.MaskedArray) else 0
-    valid = array.compressed() if masked else np.asarray(array)
+    kind, masked, valid = type(array).__name__, 0, np.asarray(array)
+    if isinstance(array, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(array))):
+        valid = array.compressed()
     array = np.asarray(array)
     distinct, sampled = _distinct(valid, list(valid.strides))
     stats = stats_of(_pieces(distinct), 1 if sampled else valid.size // max(distinct.size, 1))
@@ -140,7 +141,7 @@ def beginning(values: Any, room: int) -> Any:
 
 
 def stats_of(pieces: Any, times: int = 1) -> Stats | None:
-    """Of all pieces together, each of which there is so many times; None of nothing, words and what has no order."""
+    """Of all pieces together, each of which there is this many times; None of nothing, words and what has no order."""
     low, high, total, count, nan, inf = np.inf, -np.inf, 0.0, 0, 0, 0
     for piece in pieces:
         if piece.dtype.kind not in "biufc" or not piece.size:

@@ -11,12 +11,13 @@ from walkthrough.trace.values import MOST_SHOWN, Value, bounded, key_text, quote
 
 MOST_PARTS, MOST_MEMBERS, SHORT = 32, 1000, 20
 IN_ORDER = (tuple, list, deque, set, frozenset)
+PLAIN_REPR: Any = object.__repr__
 INDICES = tuple(map(str, range(MOST_PARTS)))
 Members = list[tuple[str, Any]]
 
 
 def shown_members(value: Any) -> Members | None:
-    """The members of a container that are shown, by name: the first 32; None of what is no container."""
+    """The members of a container that are shown, by name: the first 32; None of what is not a container."""
     match value:
         case tuple() if hasattr(value, "_fields"):
             return list(zip(map(str, value._fields), islice(tuple.__iter__(value), MOST_PARTS), strict=False))
@@ -49,7 +50,7 @@ def _fields_of(value: Any) -> Members | None:
         return [(field.name, getattr(value, field.name, None)) for field in fields(value)]
     if isinstance(value, SimpleNamespace):
         return list(vars(value).items())
-    if type(value).__repr__ is not object.__repr__:
+    if type(value).__repr__ is not PLAIN_REPR:
         return None
     own = attributes_of(value)
     return None if own is None else [(name, item) for name, item in own if not name.startswith("_")]
@@ -108,7 +109,7 @@ def container_text(name: str, kind: str, parts: tuple[tuple[str, Value], ...], c
         same = {_short(part) for _, part in parts}
         if len(same) == 1 and 1 < count == len(parts) and any(len(part.text) > SHORT for _, part in parts):
             return f"{name} of {count} {same.pop()}"
-        opening, closing = {"list": "[]", "tuple": "()", "set": "{}"}.get(name, (f"{name}(", ")"))
+        opening, closing = {"list": ("[", "]"), "tuple": ("(", ")"), "set": ("{", "}")}.get(name, (f"{name}(", ")"))
         return bounded(f"{opening}{', '.join(short)}{more}{',' if name == 'tuple' and count == 1 else ''}{closing}")
     between = ": " if kind == "mapping" else "="
     named = [f"{key}{between}{word}" for (key, _), word in zip(few, short, strict=True)]

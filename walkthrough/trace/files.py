@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from walkthrough.trace.record import RecordedError, Step
-from walkthrough.trace.recording import Trace
+from walkthrough.trace.steps import RecordedError, Recording, Step
 from walkthrough.trace.values import Value
 
 FORMAT, VERSION = "walkthrough trace", 1
 
 
-def save_trace(recording: Trace, path: str | Path) -> None:
-    """Write a Trace; see Trace.save."""
+def save_trace(recording: Recording, path: str | Path) -> None:
+    """Write a Trace, or any Recording; see Trace.save."""
     values: dict[int, int] = {}  # id of a Value -> its place: many steps share one
     listed: list[dict[str, Any]] = []
     copies: dict[int, tuple[int, np.ndarray]] = {}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from walkthrough.trace import containers
 from walkthrough.trace.functions import names_by_line
-from walkthrough.trace.record import Call, Change
+from walkthrough.trace.steps import Call, Change
 from walkthrough.trace.values import bounded
 from walkthrough.trace.watch import Watched
 
@@ -161,9 +161,9 @@ def attributes_of(owner: Any) -> list[tuple[str, Any]]:
 
 def difference(old: Watched | None, new: Watched) -> str:
     """How much of a tensor or array changed in place, where both copies are whole."""
-    if old is None or old.value is None or not isinstance(new.obj, Tensor | np.ndarray):
+    before, after = old.value if old is not None else None, new.value
+    if before is None or after is None or not isinstance(new.obj, Tensor | np.ndarray):
         return ""
-    before, after = old.value, new.value
     if not (before.complete and after.complete) or before.shape != after.shape or before.dtype != after.dtype:
         return ""
     same = (before.array == after.array) | ((before.array != before.array) & (after.array != after.array))

@@ -5,13 +5,13 @@ import functools
 import inspect
 import linecache
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from walkthrough.trace.observer import words_of
-from walkthrough.trace.record import Source
+from walkthrough.trace.steps import Source
 
 
 class Code(NamedTuple):
@@ -59,12 +59,13 @@ def _function_of(fn: Any) -> FunctionType | None:
                 return fn
             case functools.partial() | functools.partialmethod():
                 fn = fn.func
-            case staticmethod() | classmethod() | inspect.types.MethodType():
+            case staticmethod() | classmethod() | MethodType():
                 fn = fn.__func__
             case nn.Module():
                 fn = fn.forward
             case type():
-                fn = fn.__init__ if inspect.isfunction(fn.__init__) else fn.__new__
+                made: Any = fn
+                fn = made.__init__ if inspect.isfunction(made.__init__) else made.__new__
             case _:
                 inside = inspect.getattr_static(type(fn), "__call__", None)
                 if not inspect.isfunction(inside):

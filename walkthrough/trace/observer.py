@@ -36,8 +36,8 @@ class Observer:
         """An object as it is now. Never raises. before: what stood in its place, whose parts may still be good."""
         self._new = 0
         seen = self._see(obj, before, 0)
-        if seen.value.parts:
-            self.copies.keep_any(seen.value, self._new)
+        if seen.described.parts:
+            self.copies.keep_any(seen.described, self._new)
         return seen
 
     def glance(self, obj: Any) -> Watched:
@@ -84,7 +84,7 @@ class Observer:
         look = MembersLook(members if depth < DEEPEST else [], count, shown)
         if not described:
             return Watched(obj, None, look)
-        value = container_value(obj, tuple(each.part for each in shown), count)
+        value = container_value(obj, tuple(each.part for each in shown if each.part is not None), count)
         self._new += VALUE_SIZE + PLACE_SIZE * len(shown)
         return Watched(obj, value, look)
 
@@ -92,14 +92,14 @@ class Observer:
         if not described:
             return Shown(None, self._guarded(item, None, depth + 1, described=False))
         if old is not None and not old.watched.changed(bound=True):
-            if old.part[0] == name:
+            if old.part is not None and old.part[0] == name:
                 return old
             watched = old.watched
         else:
             known = self.known(item) if isinstance(item, Tensor | np.ndarray) else None
             watched = known or self._see(item, old.watched if old is not None else None, depth + 1)
         self._new += PART_SIZE
-        return Shown((name, watched.value), watched)
+        return Shown((name, watched.described), watched)
 
     def _number(self, obj: Any) -> Value:
         key = type(obj), number_text(obj)
@@ -117,7 +117,7 @@ def nothing_known(obj: Any) -> None:
 
 
 def _plain(obj: Any) -> Value:
-    """Of what cannot change, or only in ways that are not said."""
+    """Of what cannot change, or only in ways that are not shown."""
     kind = type(obj).__name__
     if isinstance(obj, str | bytes):
         return Value("text", kind, quoted(obj))

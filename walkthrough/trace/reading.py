@@ -5,14 +5,15 @@ loads can be printed and stepped through.
 import json
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from walkthrough._moved import moved_name
 from walkthrough.trace.files import FORMAT, VERSION
-from walkthrough.trace.record import Call, Change, RecordedError, Source, Step
-from walkthrough.trace.recording import Trace
+from walkthrough.trace.steps import Call, Change, RecordedError, Recording, Source, Step
 from walkthrough.trace.values import Copy, Stats, Value
 
 STEPS = ("call", "line", "back", "resume")
@@ -20,13 +21,11 @@ CHANGES = ("argument", "outer", "new", "changed", "in place", "return", "yield")
 VALUES = ("tensor", "array", "number", "text", "sequence", "mapping", "fields", "module", "other")
 
 
-def load_trace(path: str | Path) -> Trace:
-    """Read a Trace that Trace.save wrote. Its result is None, its error a RecordedError with the words of the original.
+__getattr__ = partial(moved_name, __name__)
 
-    Raises:
-        ValueError: the file is none of these, or damaged, or a folder. FileNotFoundError, PermissionError: it cannot be
-            read.
-    """
+
+def read_recording(path: str | Path) -> Recording:
+    """What is in a file that Trace.save wrote; see load_trace."""
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; load_trace takes one file that Trace.save wrote")
     try:
@@ -34,7 +33,7 @@ def load_trace(path: str | Path) -> Trace:
             content = json.loads(file.read("trace.json"))
             if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
                 raise ValueError(_other_format(content))
-            return _trace(content, file)
+            return _recording(content, file)
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as problem:  # whatever zip, JSON and NumPy may raise for bytes that nobody wrote on purpose
@@ -48,7 +47,7 @@ def _other_format(content: Any) -> str:
     return f"format {content.get('format')!r}, version {content.get('version')!r}"
 
 
-def _trace(content: dict[str, Any], file: zipfile.ZipFile) -> Trace:
+def _recording(content: dict[str, Any], file: zipfile.ZipFile) -> Recording:
     values = _values(content["values"], file)
     sources = tuple(
         Source(_words(entry["name"]), _number(entry["first"]), tuple(map(_words, entry["lines"])))
@@ -58,7 +57,7 @@ def _trace(content: dict[str, Any], file: zipfile.ZipFile) -> Trace:
     steps = tuple(_step(index, entry, calls, values) for index, entry in enumerate(content["steps"]))
     error = None if content["error"] is None else RecordedError(_words(content["error"]))
     name, notes = _words(content["name"]), tuple(map(_words, content["notes"]))
-    return Trace(name, steps, calls, sources, None, _found(content["returned"], values), error, notes)
+    return Recording(name, steps, calls, sources, None, _found(content["returned"], values), error, notes)
 
 
 def _calls(entries: Any, sources: int) -> tuple[Call, ...]:
@@ -102,12 +101,12 @@ def _values(entries: Any, file: zipfile.ZipFile) -> list[Value]:
         kind = _one_of(entry["kind"], VALUES)
         parts = tuple((_words(name), values[_number(place, len(values))]) for name, place in entry["parts"])
         shape = tuple(_number(size) for size in entry["shape"])
-        words = [_words(entry[name]) for name in ("type", "text", "dtype", "device")]
+        kind_name, text, dtype, device = (_words(entry[name]) for name in ("type", "text", "dtype", "device"))
         stats = None if entry["stats"] is None else _stats(entry["stats"])
         copy = None if number is None else copies[number]
         if copy is not None and copy.array is not None and copy.array.ndim != len(shape):
             raise ValueError(f"a copy of shape {copy.array.shape} belongs to a value of shape {shape}")
-        values.append(Value(kind, *words[:2], shape, *words[2:], stats, parts, copy))
+        values.append(Value(kind, kind_name, text, shape, dtype, device, stats, parts, copy))
     return values
 
 

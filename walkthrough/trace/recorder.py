@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
 from walkthrough.trace.functions import Code, Codes, assigns_nonlocals, qualified, source_of
 from walkthrough.trace.observer import Observer, nothing_known
-from walkthrough.trace.record import RETURNED, YIELDED, Call, Change, Source, Step
+from walkthrough.trace.steps import RETURNED, YIELDED, Call, Change, Source, Step
 from walkthrough.trace.values import Copies, Value
 from walkthrough.trace.watch import Watched
 
@@ -106,7 +106,7 @@ class Recorder:
     def value(self, obj: Any) -> Value:
         """An object in words and numbers, as it is now."""
         with hidden():
-            return self._see(obj).value
+            return self._see(obj).described
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ class Recorder:
         record = self._suspended.pop(frame, None)
         if record is None:
             record = self._new_frame(frame)
-            self._begin(record, "call", frame.f_lineno)
-            record.step.changes += record.arguments(frame.f_locals)
+            step = self._begin(record, "call", frame.f_lineno)
+            step.changes += record.arguments(frame.f_locals)
         else:
             self._open[frame] = record
             self._begin(record, "resume", frame.f_lineno)
@@ -216,7 +216,9 @@ class Recorder:
         for frame in [
             frame for frame, count in zip(self._suspended, references, strict=True) if count <= references[0]
         ][1:]:
-            self._suspended.pop(frame).let_go()
+            record = self._suspended.pop(frame)
+            if record is not None:  # only the first key has none
+                record.let_go()
 
     def _begin(self, record: Frame, kind: str, line: int) -> Draft:
         record.step = Draft(len(self.drafts), kind, record.call.index, line, max(record.visits[line], 1))
@@ -231,7 +233,7 @@ class Recorder:
             return
         changes = record.changes(frame.f_locals, step.line)
         if not leaving:
-            self._returned = None  # the line that called has ended: who wants it has it
+            self._returned = None  # the line that called has ended: whoever needs it has it
         else:
             self._returned = self._see(arg)
             changes.append(Change(leaving, leaving, self._returned.value))
@@ -277,12 +279,12 @@ class Follower:
 def _without_modes() -> Iterator[None]:
     """No mode of torch that counts or replaces operations sees what happens inside, nor does torch.jit.trace."""
     tracing = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # not in its stubs
     try:
         with torch._C.DisableTorchFunction(), _disable_current_modes():
             yield
     finally:
-        torch._C._set_tracing_state(tracing)
+        torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]  # not in its stubs
 
 
 def hidden() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-LARGE = 64 * 2**10  # bytes from which a copy is a large one: those give way first
+LARGE = 64 * 2**10  # bytes from which a copy is a large one: those are dropped first
 MOST_SHOWN, LONGEST = 6, 60
 ADDRESS = re.compile(r" (object )?at 0x[0-9a-fA-F]+|(?<= )\d{12,}\b")  # and what threads are numbered by
 
@@ -28,7 +28,7 @@ class Stats:
 
 
 class Copy:
-    """A NumPy copy of a value, or of its beginning; array is None once it has given way to later ones."""
+    """A NumPy copy of a value, or of its beginning; array is None once it was dropped for later ones."""
 
     __slots__ = ("array",)
 
@@ -72,7 +72,7 @@ class Value:
 
     @property
     def gone(self) -> bool:
-        """Whether the copy, or the parts, gave way to later ones."""
+        """Whether the copy, or the parts, were dropped for later ones."""
         return self.copy is not None and self.copy.array is None
 
     @property
@@ -81,7 +81,7 @@ class Value:
         if self.copy is None or self.complete:
             return ""
         if self.array is None:
-            return "the copy gave way to later ones"
+            return "the copy was dropped for later ones"
         return f"copied: the first {' x '.join(map(str, self.array.shape))} of {' x '.join(map(str, self.shape))}"
 
     def part(self, path: str) -> "Value | None":
@@ -101,7 +101,7 @@ class Value:
 
 
 class Copies:
-    """Keeps copies, and what containers hold, within a budget of bytes: the oldest large ones give way first, the
+    """Keeps copies, and what containers hold, within a budget of bytes: the oldest large ones are dropped first, the
     oldest small ones where those take more than half of it.
     """
 

@@ -46,10 +46,17 @@ class Watched:
         self.obj, self.value, self.look = obj, value, look
         self.heavy = look is not None and look.heavy  # whether it matters if a line names it
 
+    @property
+    def described(self) -> Value:
+        """Its value. What was only glanced at has none, and is never asked."""
+        assert self.value is not None
+        return self.value
+
     def changed(self, named: bool = True, bound: bool = False) -> bool:
         """Whether the object looks different now.
 
-        named: the line that ran names it. bound: it gets a name, or is returned; what cannot be told counts as changed.
+        named: the line that ran names it. bound: it gets a name, or is returned; what cannot be compared counts
+            as changed.
         """
         if bound and self.value is not None and self.value.gone:
             return True
@@ -116,7 +123,7 @@ class ArrayLook:
 
     @staticmethod
     def _checksum(array: np.ndarray) -> int:
-        return zlib.adler32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        return zlib.adler32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     @staticmethod
     def _content(array: np.ndarray) -> bytes:
@@ -146,7 +153,7 @@ class MembersLook:
         self.members, self.size, self.shown = members, size, shown
         self.inside = [each.watched for each in shown if each.watched.look is not None]
         looks = [watched.look for watched in self.inside]
-        self.weight = 1 + sum(look.weight for look in looks if isinstance(look, MembersLook))
+        self.weight: int = 1 + sum(look.weight for look in looks if isinstance(look, MembersLook))
         self.wide = self.weight > WIDE
         self.mass = sum(look.mass for look in looks)  # bytes that a line which names it has compared
         self.heavy = self.wide or any(look.heavy for look in looks)

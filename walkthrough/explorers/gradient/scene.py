@@ -8,7 +8,7 @@ import torch
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
-from walkthrough.gradients import LayerPulls
+from walkthrough.gradients import LayerGradients
 from walkthrough.images import faded, to_numpy
 from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
 from walkthrough.show import class_name
@@ -21,7 +21,7 @@ YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
 
 
-def scene_of(result: "Result", layers: LayerPulls, late: bool = False) -> Scene:
+def scene_of(result: "Result", layers: LayerGradients, late: bool = False) -> Scene:
     """A panel for each level, the layers (late: those of settings before), the strongest cells."""
     levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
@@ -100,7 +100,7 @@ def _legend(result: "Result") -> tuple[Key, ...]:
     return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
 
 
-def _layers_chart(layers: LayerPulls, log: bool, late: bool) -> Chart:
+def _layers_chart(layers: LayerGradients, log: bool, late: bool) -> Chart:
     first_words = [name.split(" ", 1)[0] for name in layers.names]
     numbered = all(word.isdigit() for word in first_words)
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorState, up_to
-from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, strongest_cells
+from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, strongest_cells
 from yolo_lite.hyperparameters import Hyperparameters
 
 ALL_LEVELS = -1
@@ -27,16 +27,16 @@ class Backward:
     through: Pass
     hyp: Hyperparameters
     objects: tuple
-    maps: MapPulls
-    earlier: LayerPulls | None  # of the settings before, as far as they were looked at
+    maps: MapGradients
+    earlier: LayerGradients | None  # of the settings before, as far as they were looked at
 
     @cached_property
-    def layers(self) -> LayerPulls:
+    def layers(self) -> LayerGradients:
         """The pulls carried back through the network; computed when first asked for, as it takes long."""
-        return self.through.pull_on_layers(self.maps)
+        return self.through.layer_gradients(self.maps)
 
     @property
-    def last_known(self) -> LayerPulls | None:
+    def last_known(self) -> LayerGradients | None:
         """The layers as far as they are computed: these, or those of the settings before."""
         return vars(self).get("layers", self.earlier)
 
@@ -86,13 +86,13 @@ class Moved(NamedTuple):
 class Result(NamedTuple):
     """What is known after one backward pass."""
 
-    maps: MapPulls
-    strongest: tuple[CellPull, ...]  # of the chosen term and level, hardest first
+    maps: MapGradients
+    strongest: tuple[CellGradient, ...]  # of the chosen term and level, hardest first
     moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
     state: State
 
     @property
-    def layers(self) -> LayerPulls:
+    def layers(self) -> LayerGradients:
         """Who pulls on the parameters of each layer."""
         return self.state.backward.layers
 
@@ -116,7 +116,7 @@ def compute(state: State) -> Result:
     return Result(maps, strongest, move_boxes(state.backward, strongest), state)
 
 
-def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
+def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
     The step changes no number of the maps by more than STEP. None where the boxes are not the maps' cells in order.

@@ -6,17 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, SKIP
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import shape_in_words
-from walkthrough.scene import Arrows, Boxes, Key, Layer, Line, Panel, Picture, Text
+from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Picture, Text
 
 WIDTH, LEFT, TOP, NODE_HEIGHT, GAP, ROW_GAP, ABREAST = 872, 64, 22, 32, 10, 22, 4
 WIDEST_NODE, LETTER = 92, 5.6  # pixels of a node; of a letter, about
 SHIFTS = (-5, 0, 5)  # of edges in one lane
-GROUND, LABEL = "#18212B", "#C9D3DD"
-FILLS = {"backbone": "#1F5F8B", "neck": "#7A5200", "head": "#00674B", "": "#455468"}
-FLOW, SKIP, CHOSEN = "#8FA3B5", "#E69F00", "#FFFFFF"
-LEGEND = (Key("what the layer before gives", FLOW, dash="solid"), Key("a skip", SKIP, dash="dashed"))
 Place = tuple[float, float, float, float]  # x1, y1, x2, y2
 
 

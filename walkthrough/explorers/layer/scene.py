@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from walkthrough.explorers.layer.graph import LEGEND, graph_panel
+from walkthrough.explorers.layer.graph import graph_panel
 from walkthrough.explorers.layer.state import Result
+from walkthrough.graphs import LEGEND
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words

@@ -14,7 +14,7 @@ from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
 from walkthrough.explorers.loss.state import State, compute
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
-from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
+from walkthrough.gradients import MapGradients, map_gradients, maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -79,10 +79,10 @@ def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
         return tuple(maps_of(model, images_of(pictures)))
 
 
-def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:
+def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:
     """Who pulls on the maps under the default settings."""
     loss = model.criterion(Hyperparameters(), training_size(pictures))
-    return pull_on_maps(loss, maps, targets_of(pictures))
+    return map_gradients(loss, maps, targets_of(pictures))
 
 
 def _balance_settings(model: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.loss.state import Result
-from walkthrough.gradients import MapPulls
+from walkthrough.gradients import MapGradients
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
@@ -21,7 +21,7 @@ def scene_of(result: Result) -> Scene:
     return Scene(rows, words=words_of(result))
 
 
-def shares_of_terms(pulls: MapPulls) -> Tensor:
+def shares_of_terms(pulls: MapGradients) -> Tensor:
     """(T,) each term's share of the terms' sum; 0 where all are 0."""
     values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
@@ -55,7 +55,7 @@ def _losses_chart(result: Result) -> Chart:
 def _pulls_chart(result: Result) -> Chart:
     strides = [int(stride) for stride in result.state.model.strides]
     names = tuple(f"{term} {stride}" for term in result.now.terms for stride in strides)
-    marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
+    marks = _beside(result, lambda pulls: _percent(pulls.fractions), names)
     caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
     return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
 

@@ -11,7 +11,7 @@ from walkthrough.images import faded
 from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
 from walkthrough.trace import Value
-from walkthrough.trace.recording import ordinal
+from walkthrough.trace.replay import ordinal
 
 LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 14, 19, 20  # so that the table fits beside the source
 

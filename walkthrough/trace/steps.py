@@ -1,10 +1,13 @@
 """What a recording consists of: steps, the calls they belong to, and the source they come from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from functools import partial
+from typing import Any
 
+from walkthrough._moved import moved_name
 from walkthrough.trace.values import Value
+
+__getattr__ = partial(moved_name, __name__)
 
 RETURNED, YIELDED = "return", "yield"  # names no variable can have
 WORDS_OF = {"argument": "", "outer": " (from outside)", "new": "", "changed": "", "in place": " (in place)"}
@@ -63,7 +66,7 @@ class Call:
     source: int  # index of its Source
     depth: int  # 0 of the function that was traced
     parent: int | None  # index of the call it was made from
-    number: int  # the how manieth call of this function, from 1
+    number: int  # which call of this function it is, from 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Step:
             recorded functions is finished; what it changed stands here. "resume": a generator goes on.
         call: index of the Call.
         line: its number in the file or cell.
-        iteration: the how manieth time that this line runs in this call, from 1.
+        iteration: which time it is that this line runs in this call, from 1.
         changes: every name that the line gave another value, or changed in place.
         error: what the line raised, as "ValueError: words"; "" of nothing.
     """
@@ -96,31 +99,25 @@ class Step:
         return next((change for change in self.changes if change.name == name), None)
 
 
-class Excerpt(Sequence[Step]):
-    """Some steps of a trace, in order: what trace.at(name), trace.lines[n] and trace[a:b] give."""
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """All that was recorded of a function.
 
-    def __init__(self, trace: Any, steps: Sequence[Step], name: str = "") -> None:
-        self._trace, self.steps, self.name = trace, tuple(steps), name
+    Attributes:
+        name: of the function, with its module.
+        steps, calls, sources: what happened, in which calls, of which functions.
+        result: what the function returned, the object itself; of a generator the list of what it yielded. None when
+            read from a file.
+        returned: the result in words and numbers; None where there was an error.
+        error: what the function raised, without its traceback (steps tell where); None where it returned.
+        notes: sentences about what is not in the recording.
+    """
 
-    @property
-    def values(self) -> tuple[Value | None, ...]:
-        """Of trace.at(name): the values that the name took, None where it was deleted."""
-        return tuple(change.value for step in self.steps for change in step.changes if change.name == self.name)
-
-    @property
-    def value(self) -> Value | None:
-        """The last of them; None where there are none."""
-        return self.values[-1] if self.values else None
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    @overload
-    def __getitem__(self, index: int) -> Step: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Excerpt": ...
-    def __getitem__(self, index: Any) -> Any:
-        return Excerpt(self._trace, self.steps[index], self.name) if isinstance(index, slice) else self.steps[index]
-
-    def __repr__(self) -> str:
-        return self._trace.listing(self.steps, only=self.name) or "no step"
+    name: str
+    steps: tuple[Step, ...]
+    calls: tuple[Call, ...]
+    sources: tuple[Source, ...]
+    result: Any = None
+    returned: Value | None = None
+    error: Exception | None = None
+    notes: tuple[str, ...] = ()

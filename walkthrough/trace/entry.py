@@ -11,7 +11,7 @@ from walkthrough.trace.frames import error_text
 from walkthrough.trace.functions import code_to_trace, codes_of, qualified
 from walkthrough.trace.observer import words_of
 from walkthrough.trace.recorder import Recorder
-from walkthrough.trace.recording import Trace
+from walkthrough.trace.replay import Trace
 
 MEMORY, MOST_STEPS = 64, 20_000
 
@@ -42,17 +42,17 @@ def trace(
             __call__, from a library, a file or a notebook.
         into: functions, methods, classes, torch modules or Python modules whose calls are recorded too.
         memory: MB that copies of tensors and arrays, and what lists and the like hold, may take; beyond, the oldest
-            large ones give way first and leave their statistics. One copy takes a quarter at most: of larger tensors,
-            the beginning is kept.
-        most_steps: after so many the function goes on unrecorded, and a note says so.
+            large ones are dropped first and leave their statistics. One copy takes a quarter at most: of larger
+            tensors, the beginning is kept.
+        most_steps: after this many the function goes on unrecorded, and a note says so.
     Raises:
-        ValueError: fn has no lines of Python: it is compiled; or it is async. memory or most_steps is no
-            number above 0.
+        ValueError: fn has no lines of Python: it is compiled; or it is async. memory or most_steps is not
+            a number above 0.
 
     >>> def countdown(n):
     ...     return n if n == 0 else countdown(n - 1)
     >>> trace(countdown)(2)
-    trace of walkthrough.trace.tracing.countdown: 8 steps in 3 calls
+    trace of walkthrough.trace.entry.countdown: 8 steps in 3 calls
     countdown
              n = 2
         2  return n if n == 0 else countdown(n - 1)
@@ -125,7 +125,7 @@ def _notes(recorder: Recorder, most_steps: int, name: str, result: Any, error: B
             "their assignments may be lost while it is recorded"
         )
     if recorder.copies.gave_way:
-        notes.append("copies that gave way to later ones: memory= sets how many MB they may take")
+        notes.append("copies that were dropped for later ones: memory= sets how many MB they may take")
     return tuple(notes)
 
 

@@ -1,45 +1,63 @@
 """Trace: what trace() gives, to be sliced, printed, saved, and stepped through."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, overload
 
+from walkthrough.trace.files import save_trace
 from walkthrough.trace.frames import error_text
-from walkthrough.trace.record import Call, Excerpt, RecordedError, Source, Step
+from walkthrough.trace.reading import read_recording
+from walkthrough.trace.steps import Call, RecordedError, Recording, Step
 from walkthrough.trace.values import Value
 
 MOST_PRINTED, REMEMBERED = 60, 16
+STEPPER = "walkthrough.explorers.stepper:Stepper"  # which is made for a Trace: a Trace knows of it by name alone
+
+
+class Excerpt(Sequence[Step]):
+    """Some steps of a trace, in order: what trace.at(name), trace.lines[n] and trace[a:b] give."""
+
+    def __init__(self, trace: "Trace", steps: Sequence[Step], name: str = "") -> None:
+        self._trace, self.steps, self.name = trace, tuple(steps), name
+
+    @property
+    def values(self) -> tuple[Value | None, ...]:
+        """Of trace.at(name): the values that the name took, None where it was deleted."""
+        return tuple(change.value for step in self.steps for change in step.changes if change.name == self.name)
+
+    @property
+    def value(self) -> Value | None:
+        """The last of them; None where there are none."""
+        return self.values[-1] if self.values else None
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Excerpt": ...
+    def __getitem__(self, index: int | slice) -> "Step | Excerpt":
+        return Excerpt(self._trace, self.steps[index], self.name) if isinstance(index, slice) else self.steps[index]
+
+    def __repr__(self) -> str:
+        return self._trace.listing(self.steps, only=self.name) or "no step"
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
-    """What a function did, step by step.
-
-    Attributes:
-        name: of the function, with its module.
-        steps, calls, sources: what happened, in which calls, of which functions.
-        result: what the function returned, the object itself; of a generator the list of what it yielded. None when
-            read from a file.
-        returned: the result in words and numbers; None where there was an error.
-        error: what the function raised, without its traceback (steps tell where); None where it returned.
-        notes: sentences about what is not in the recording.
-    """
-
-    name: str
-    steps: tuple[Step, ...]
-    calls: tuple[Call, ...]
-    sources: tuple[Source, ...]
-    result: Any = None
-    returned: Value | None = None
-    error: Exception | None = None
-    notes: tuple[str, ...] = ()
+class Trace(Recording):
+    """What a function did, step by step: see Recording for what it holds."""
 
     # -- slices -------------------------------------------------------------------------------------------------------
 
     def at(self, name: str) -> Excerpt:
-        """The steps that gave a name a value: a local, "self.x", "return" or "yield". Raises ValueError of no such."""
+        """The steps that gave a name a value: a local, "self.x", "return" or "yield".
+
+        Raises ValueError where there are none.
+        """
         found = [step for step in self.steps if step.change(name)]
         if not found:
             names = list(dict.fromkeys(change.name for step in self.steps for change in step.changes))
@@ -79,7 +97,7 @@ class Trace:
     def __getitem__(self, index: int) -> Step: ...
     @overload
     def __getitem__(self, index: slice) -> Excerpt: ...
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Step | Excerpt:
         return Excerpt(self, self.steps[index]) if isinstance(index, slice) else self.steps[index]
 
     # -- replay -------------------------------------------------------------------------------------------------------
@@ -131,23 +149,17 @@ class Trace:
 
     def show(self, **inputs: Any) -> Any:
         """Step through it forwards and back, in a Stepper; images= brings a picture for boxes and cells."""
-        from walkthrough.explorers.stepper import Stepper
-
-        return Stepper(self, **inputs)
+        return resolve_name(STEPPER)(self, **inputs)
 
     # -- files --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write all of it but result to one file (a zip of JSON and NumPy arrays; nothing in it is ever executed)."""
-        from walkthrough.trace.files import save_trace
-
         save_trace(self, path)
 
     @staticmethod
     def load(path: str | Path) -> "Trace":
         """Read what save wrote. Raises ValueError for other files."""
-        from walkthrough.trace.reading import load_trace
-
         return load_trace(path)
 
     # -- words --------------------------------------------------------------------------------------------------------
@@ -156,7 +168,7 @@ class Trace:
         """Lines with their source, and below each what it changed.
 
         Args:
-            steps: some of them; None: all. only: one name's changes. most: so many steps; None: all.
+            steps: some of them; None: all. only: one name's changes. most: this many steps; None: all.
         """
         chosen = list(self.steps if steps is None else steps)
         words = [self._listed(step, only) for step in chosen[:most]]
@@ -212,3 +224,13 @@ def ordinal(number: int) -> str:
     """
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number:,}{ending}"
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Read a Trace that Trace.save wrote. Its result is None, its error a RecordedError with the words of the original.
+
+    Raises:
+        ValueError: the file is none of these, or damaged, or a folder. FileNotFoundError, PermissionError: it cannot be
+            read.
+    """
+    return Trace(**vars(read_recording(path)))
