@@ -8,7 +8,10 @@
 [(2, 3, 8, 8, 8), (2, 3, 4, 4, 8), (2, 3, 2, 2, 8)]
 """
 
-from yolo_lite._moved import find_moved_modules
+from functools import partial
+from typing import TYPE_CHECKING
+
+from yolo_lite._moved import find_moved_modules, moved_name
 from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_original
 from yolo_lite.boxes import bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.checkpoints.own import load, save
@@ -79,3 +82,5 @@ __all__ = [
 ]
 
 find_moved_modules()
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

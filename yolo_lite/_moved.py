@@ -1,6 +1,7 @@
 """Names of 0.1.0 that moved: importing one warns and gives what is elsewhere now. They go in 0.3.0."""
 
 import importlib
+import importlib.util
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -90,23 +91,25 @@ def new_name(name: str, moved: Mapping[str, str] = MOVED) -> str | None:
     >>> new_name("yolo_lite.data.shapes.drawing")
     'yolo_lite.datasets.shapes.drawing'
     """
-    for old, new in moved.items():
-        if name == old or name.startswith(f"{old}."):
-            return new + name.removeprefix(old)
-    return None
+    old, inside = name, ""
+    while old and old not in moved:
+        old, _, last = old.rpartition(".")
+        inside = f".{last}{inside}"
+    return moved[old] + inside if old else None
 
 
 def moved_name(module: str, name: str, moved: Mapping[str, Mapping[str, str]] = MOVED_NAMES) -> Any:
-    """The ``__getattr__`` of a module whose names moved: warns, and gives what has the name now.
+    """The ``__getattr__`` of a module whose names or submodules moved: warns, and gives what has the name now.
 
     moved: module -> name in it -> the module that has it now, or "module:name" where it has another name there.
     """
-    new, _, renamed = moved[module].get(name, "").partition(":")
-    if not new:
+    submodule = MOVED.get(f"{module}.{name}")
+    new, _, renamed = moved.get(module, {}).get(name, "").partition(":")
+    if not (submodule or new):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    found = f"{new}.{renamed}" if renamed else f"in {new}"
+    found = submodule or (f"{new}.{renamed}" if renamed else f"in {new}")
     warnings.warn(f"{module}.{name} is {found} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
-    return getattr(importlib.import_module(new), renamed or name)
+    return importlib.import_module(submodule) if submodule else getattr(importlib.import_module(new), renamed or name)
 
 
 def renamed_field(result: object, old: str, new: str) -> Any:
@@ -122,7 +125,11 @@ def warn_renamed(old: str, new: str) -> None:
 
 
 class _MovedFinder(MetaPathFinder, Loader):
-    """Finds the old names, after all other finders have not."""
+    """Finds the old names.
+
+    Before all other finders: a package has its new ``__path__`` under its old name too, so that they would load
+    each of its submodules a second time, as ``yolo_lite.data.shapes.drawing``.
+    """
 
     def __init__(self, moved: Mapping[str, str]) -> None:
         self.moved = moved
@@ -130,15 +137,18 @@ class _MovedFinder(MetaPathFinder, Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if new_name(name, self.moved) else None
+        new = new_name(name, self.moved)
+        if new is None or (name not in self.moved and importlib.util.find_spec(new) is None):
+            return None
+        return ModuleSpec(name, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        new = new_name(module.__name__, self.moved)
+        new = str(new_name(module.__name__, self.moved))
         warnings.warn(f"{module.__name__} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
-        sys.modules[module.__name__] = importlib.import_module(str(new))  # which the import statement then returns
+        sys.modules[module.__name__] = importlib.import_module(new)  # which the import statement then returns
 
 
 def find_moved_modules(moved: Mapping[str, str] = MOVED) -> None:
     """Makes the old names importable."""
     if not any(isinstance(finder, _MovedFinder) and finder.moved == moved for finder in sys.meta_path):
-        sys.meta_path.append(_MovedFinder(moved))
+        sys.meta_path.insert(0, _MovedFinder(moved))

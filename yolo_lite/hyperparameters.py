@@ -9,79 +9,115 @@ import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
 # Keys that official files may carry and that nothing computes with: read, then left out.
 UNUSED_KEYS = ("anchors",)
-# Chances and shares: these lie in [0, 1], the others only have to be positive.
-SHARES = frozenset(
-    {
-        "label_smoothing", "hsv_h", "flipud", "fliplr", "mosaic", "mixup", "copy_paste", "blur", "median_blur",
-        "to_gray", "clahe", "brightness_contrast", "gamma", "jpeg", "random_resized_crop",
-    }
-)  # fmt: skip
+
+
+class Description(NamedTuple):
+    """What a setting is, and which values it may have."""
+
+    text: str
+    unit: str = ""
+    low: float = 0.0
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.text}, in {self.unit}" if self.unit else self.text
+
+
+def described(default: T, text: str, unit: str = "", low: float = 0.0, high: float = math.inf) -> T:
+    """A field of a dataclass with its default, and its ``Description`` in the field's metadata."""
+    metadata = {"description": Description(text, unit, low, high)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def probability(default: float, text: str) -> float:
+    """A field between 0 and 1."""
+    return described(default, text, high=1.0)
+
+
+def descriptions(settings: "type[DataclassInstance]") -> dict[str, Description]:
+    """Field -> description, of a dataclass such as ``Hyperparameters`` or ``TrainOptions``.
+
+    >>> descriptions(Hyperparameters)["lrf"].text
+    'final learning rate, as a fraction of lr0'
+    """
+    return {field.name: field.metadata["description"] for field in dataclasses.fields(settings)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Hyperparameters:
     """The settings of optimiser, loss and augmentation. Frozen: change one with ``hyp.replace(box=0.1)``.
 
+    Each field has the name of YOLOv5's key in its ``hyp.*.yaml`` files and options; the photometric ones have no key
+    there (YOLOv5 leaves them to Albumentations).
+
     Raises:
-        ValueError: a value that is no finite number, or outside its range, with its name and the range.
+        ValueError: a value that is not a finite number, or outside its range, with its name and the range.
 
     >>> Hyperparameters(anchor_t=3).replace(box=0.1).box
     0.1
     """
 
     # Optimiser and schedule
-    lr0: float = 0.01  # rate after warm-up
-    lrf: float = 0.01  # last rate, as a share of lr0
-    momentum: float = 0.937  # SGD momentum; beta1 of Adam
-    weight_decay: float = 5e-4
-    warmup_epochs: float = 3.0
-    warmup_momentum: float = 0.8
-    warmup_bias_lr: float = 0.1  # the biases start here and come down
+    lr0: float = described(0.01, "initial learning rate, after the warm-up")
+    lrf: float = described(0.01, "final learning rate, as a fraction of lr0")
+    momentum: float = described(0.937, "momentum of SGD; beta1 of Adam and AdamW")
+    weight_decay: float = described(5e-4, "weight decay of the weights, but not of biases and norms")
+    warmup_epochs: float = described(3.0, "length of the warm-up", unit="epochs")
+    warmup_momentum: float = described(0.8, "momentum at the start of the warm-up")
+    warmup_bias_lr: float = described(0.1, "learning rate of the biases at the start of the warm-up")
     # Loss
-    box: float = 0.05  # gain of the box loss
-    cls: float = 0.5  # gain of the class loss
-    cls_pw: float = 1.0  # weight of positives in the class BCE
-    obj: float = 1.0  # gain of the objectness loss
-    obj_pw: float = 1.0  # weight of positives in the objectness BCE
-    iou_t: float = 0.20  # in every official file, used by nothing
-    anchor_t: float = 4.0  # an anchor matches an object up to this many times larger or smaller
-    fl_gamma: float = 0.0  # focal loss gamma; 0 = plain BCE
-    label_smoothing: float = 0.0
+    box: float = described(0.05, "gain of the box loss")
+    cls: float = described(0.5, "gain of the class loss")
+    cls_pw: float = described(1.0, "weight of the positives in the BCE of the classes (pos_weight)")
+    obj: float = described(1.0, "gain of the objectness loss")
+    obj_pw: float = described(1.0, "weight of the positives in the BCE of the objectness (pos_weight)")
+    iou_t: float = described(0.20, "IoU threshold of training; stands in every official file, and nothing uses it")
+    anchor_t: float = described(
+        4.0, "threshold of matching: the largest ratio between the sides of an object and of its anchor", low=1.0
+    )
+    fl_gamma: float = described(0.0, "gamma of the focal loss; 0: plain BCE")
+    label_smoothing: float = described(0.0, "label smoothing of the class targets", high=1.0)
     # Colour
-    hsv_h: float = 0.015  # largest change of hue, saturation, value, as a share
-    hsv_s: float = 0.7
-    hsv_v: float = 0.4
+    hsv_h: float = described(0.015, "largest change of the hue, as a fraction", high=1.0)
+    hsv_s: float = described(0.7, "largest change of the saturation, as a fraction")
+    hsv_v: float = described(0.4, "largest change of the value (brightness), as a fraction")
     # Geometry
-    degrees: float = 0.0  # rotation, +- degrees
-    translate: float = 0.1  # shift, +- share of the side
-    scale: float = 0.5  # zoom, 1 +- share
-    shear: float = 0.0  # +- degrees
-    perspective: float = 0.0  # +- share, 0 to 0.001
-    flipud: float = 0.0  # probabilities from here on
-    fliplr: float = 0.5
+    degrees: float = described(0.0, "largest rotation, either way", unit="degrees")
+    translate: float = described(0.1, "largest translation, either way, as a fraction of the image's side")
+    scale: float = described(0.5, "largest change of the scale: a factor between 1 - scale and 1 + scale")
+    shear: float = described(0.0, "largest shear, either way", unit="degrees")
+    perspective: float = described(0.0, "largest perspective, either way: 0 to 0.001")
+    flipud: float = probability(0.0, "probability of a flip upside down")
+    fliplr: float = probability(0.5, "probability of a flip left to right")
     # Mixing
-    mosaic: float = 1.0
-    mixup: float = 0.0
-    copy_paste: float = 0.0  # share of the polygons that are pasted
+    mosaic: float = probability(1.0, "probability of a mosaic of four images")
+    mixup: float = probability(0.0, "probability of a mixup of two mosaics")
+    copy_paste: float = described(
+        0.0, "fraction of the objects with polygons that are copied, flipped and pasted", high=1.0
+    )
     # Photometric
-    blur: float = 0.01
-    median_blur: float = 0.01
-    to_gray: float = 0.01
-    clahe: float = 0.01
-    brightness_contrast: float = 0.0
-    gamma: float = 0.0
-    jpeg: float = 0.0
-    random_resized_crop: float = 0.0
+    blur: float = probability(0.01, "probability of a blur")
+    median_blur: float = probability(0.01, "probability of a median blur")
+    to_gray: float = probability(0.01, "probability of a grey image")
+    clahe: float = probability(0.01, "probability of a histogram equalised by CLAHE")
+    brightness_contrast: float = probability(0.0, "probability of another brightness and contrast")
+    gamma: float = probability(0.0, "probability of a gamma correction")
+    jpeg: float = probability(0.0, "probability of JPEG compression")
+    random_resized_crop: float = probability(0.0, "probability of a crop of 80 to 100 % of the area")
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name)))
+        for name, description in descriptions(Hyperparameters).items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), description))
 
     def replace(self, **changes: float) -> "Hyperparameters":
         """A copy with some values changed; an unknown name is an error that lists its neighbours."""
@@ -96,11 +132,11 @@ class Hyperparameters:
         >>> Hyperparameters().scaled(levels=3, num_classes=80, img_size=320).obj
         0.25
         """
-        share = 3 / levels
+        per_level = 3 / levels
         return self.replace(
-            box=self.box * share,
-            cls=self.cls * num_classes / 80 * share,
-            obj=self.obj * (img_size / 640) ** 2 * share,
+            box=self.box * per_level,
+            cls=self.cls * num_classes / 80 * per_level,
+            obj=self.obj * (img_size / 640) ** 2 * per_level,
         )
 
     @classmethod
@@ -151,13 +187,13 @@ class Hyperparameters:
         Path(path).write_text(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False), encoding="utf-8")
 
 
-def _checked(name: str, value: Any) -> float:
+def _checked(name: str, value: Any, description: Description) -> float:
     try:  # YAML 1.1 reads 1e-3, without a dot, as text
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, not {value!r}") from None
-    low = 1.0 if name == "anchor_t" else 0.0
-    high = 1.0 if name in SHARES else math.inf
+    low, high = description.low, description.high
     if not (math.isfinite(number) and low <= number <= high):
-        raise ValueError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
+        span = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or larger, and finite"
+        raise ValueError(f"{name} must be {span}, not {value!r}")
     return number

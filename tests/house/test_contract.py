@@ -63,6 +63,8 @@ def test_only_the_registries_lead_downward_by_name() -> None:
     found: dict[str, set[str]] = {}
     for package in ("yolo_lite", "walkthrough"):
         for name, file in modules(package).items():
+            if name == f"{package}._moved":  # old names, which are found when somebody asks for them
+                continue
             targets = re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):\w+"', file.read_text(encoding="utf-8"))
             if targets:
                 found[name] = set(targets)

@@ -13,3 +13,11 @@ and may return one of them where there was nothing to do. The modules, in the or
 The order in training: mosaic, copy-paste, warp (or letterbox, warp without a mosaic); mixup of two of these; crop,
 photometric set, HSV, flips.
 """
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from yolo_lite._moved import moved_name
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

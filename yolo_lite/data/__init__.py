@@ -1,1 +1,9 @@
 """From files to batches."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from yolo_lite._moved import moved_name
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

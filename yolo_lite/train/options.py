@@ -1,74 +1,90 @@
-"""What a run is told besides its hyperparameters, and the presets that set both."""
+"""The settings of a run besides its hyperparameters, and the presets that set both."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import torch
 
-from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.boxes import IouKind
+from yolo_lite.detect.average_precision import Rule
+from yolo_lite.hyperparameters import Hyperparameters, described, descriptions
+from yolo_lite.loss.focal import FocalKind
+from yolo_lite.loss.loss import Collisions
 from yolo_lite.train.optim import OptimizerName
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Cache = Literal["ram", "disk"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The settings of a run that are no hyperparameters. Frozen; stored with the run."""
+    """The settings of a run that are not hyperparameters. Frozen; stored with the run.
 
-    epochs: int = 100  # passes over the training images
-    batch_size: int = 16  # images per process and batch
-    img_size: int = 640  # pixels, longest side of the network input
-    seed: int = 0  # same seed, same run
+    Raises:
+        ValueError: a value of the wrong type, or not one of the choices, with its name.
+
+    >>> TrainOptions(epochs=3).replace(batch_size=8).batch_size
+    8
+    """
+
+    epochs: int = described(100, "passes over the training images", low=1)
+    batch_size: int = described(16, "images per process and batch", low=1)
+    img_size: int = described(640, "longest side of the network input", unit="pixels", low=1)
+    seed: int = described(0, "same seed, same run")
     # Optimiser
-    optimizer: OptimizerName = "SGD"  # Adam and AdamW take momentum as beta1
-    nominal_batch: int = 64  # gradients of so many images are added up before a step
-    cosine: bool = False  # schedule: half a cosine instead of a line
-    least_warmup: int = 100  # iterations of warm-up, however short the epochs are
-    clip_norm: float = 10.0  # largest norm of the gradient of all weights together
-    ema_decay: float = 0.9999  # share of the old in the moving average of the weights
-    ema_tau: float = 2000.0  # updates after which the average has become slow
-    freeze: int | tuple[int, ...] = 0  # one number: the first so many layers keep their weights; several: these layers
+    optimizer: OptimizerName = described("SGD", "Adam and AdamW take momentum as beta1")
+    nominal_batch: int = described(
+        64, "gradients of this many images are accumulated before an optimiser step (YOLOv5: nbs)", low=1
+    )
+    cosine: bool = described(False, "learning rate along half a cosine instead of a line (YOLOv5: --cos-lr)")
+    least_warmup: int = described(100, "shortest warm-up, however short the epochs are", unit="iterations")
+    clip_norm: float = described(10.0, "largest norm of the gradient of all weights together")
+    ema_decay: float = described(0.9999, "decay of the exponential moving average of the weights (EMA)")
+    ema_tau: float = described(2000.0, "the decay of the EMA ramps up over about this many updates")
+    freeze: int | tuple[int, ...] = described(
+        0, "one number: the first layers, this many, keep their weights; several numbers: these layers do"
+    )
     # Numbers and machine
-    precision: Precision = "float32"  # of the forward pass; weights stay float32
-    channels_last: bool = False  # memory layout that convolutions on GPUs like
-    device: str | None = None  # None = CUDA, else MPS, else CPU
-    workers: int = 0  # processes that load images; 0 = the one that trains
-    sync_bn: bool = False  # BatchNorm over all processes (CUDA only)
+    precision: Precision = described("float32", "of the forward pass; the weights stay float32")
+    channels_last: bool = described(False, "memory layout that makes convolutions on GPUs faster")
+    device: str | None = described(None, "cpu, cuda, mps ...; left out: CUDA, else MPS, else CPU")
+    workers: int = described(0, "processes that load images; 0: the process that trains loads them")
+    sync_bn: bool = described(False, "BatchNorm over all processes (CUDA only)")
     # Data
-    augment: bool = True  # mosaic, warp, colours and flips
-    rect: bool = False  # rectangles by shape of the images instead of squares; no mosaic
-    multi_scale: bool = False  # each batch at a random size within +- 50 %
-    single_cls: bool = False  # all objects are of one class
-    names: tuple[str, ...] | None = None  # class names in place of those of the data: dog,person,cat
-    image_weights: bool = False  # images of classes that do badly are drawn more often
-    cache: Literal["ram", "disk"] | None = None  # keep resized images, so that each is decoded once
-    auto_anchors: bool = True  # replace the anchors where they do not fit; reported
-    strict: bool = False  # an error where anything of the data would have to be left out or replaced
+    augment: bool = described(True, "mosaic, warp, colour changes and flips")
+    rect: bool = described(False, "rectangles by the shapes of the images instead of squares; no mosaic")
+    multi_scale: bool = described(False, "each batch at a random size within +- 50 %")
+    single_cls: bool = described(False, "all objects are of one class")
+    names: tuple[str, ...] | None = described(None, "class names in place of those of the data: dog,person,cat")
+    image_weights: bool = described(False, "images of classes with a low mAP are sampled more often")
+    cache: Cache | None = described(None, "keep resized images in memory or on disk: each is decoded once")
+    auto_anchors: bool = described(True, "replace the anchors where they do not fit the objects, and report it")
+    strict: bool = described(False, "an error where anything of the data would have to be left out or replaced")
     # Validation and saving
-    rule: Literal["coco", "yolov5"] = "yolov5"  # of average precision
-    validate_every: int = 1  # epochs
-    patience: int = 100  # epochs without a better result, then the run stops
-    save_every: float = 300.0  # seconds between checkpoints inside an epoch
+    rule: Rule = described("yolov5", "how average precision is computed")
+    validate_every: int = described(1, "validate after this many epochs", low=1)
+    patience: int = described(100, "early stopping after this many epochs without a better result")
+    save_every: float = described(300.0, "time between checkpoints inside an epoch", unit="seconds")
     # Loss
-    box_loss: str = "ciou"  # iou, giou, diou or ciou
-    focal: str = "focal"  # focal or quality, where fl_gamma > 0
-    collisions: str = "last"  # of objects that claim one cell, the last or the best counts
-    autobalance: bool = False  # weights of the levels' objectness follow their losses
+    box_loss: IouKind = described("ciou", "which IoU the box loss is made of")
+    focal: FocalKind = described("focal", "focal or quality focal loss, where fl_gamma > 0")
+    collisions: Collisions = described(
+        "last", "where two objects are matched to one anchor and cell, the last or the one with the best IoU counts"
+    )
+    autobalance: bool = described(False, "the weights of the levels' objectness losses follow these losses")
 
     def __post_init__(self) -> None:
         if isinstance(self.freeze, list):  # as JSON and the shell give it
             object.__setattr__(self, "freeze", tuple(self.freeze))
         for field in dataclasses.fields(self):
-            _check(field.name, getattr(self, field.name), field.type)
-        for name in ("epochs", "batch_size", "img_size", "nominal_batch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            _check(field.name, getattr(self, field.name), field.type, descriptions(TrainOptions)[field.name].low)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrainOptions":
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainOptions":
         """From names and values; an unknown name is an error that lists the known ones."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
@@ -84,22 +100,23 @@ class TrainOptions:
 
     @property
     def loss_options(self) -> dict[str, Any]:
-        """What ``ComputeLoss`` is told besides the hyperparameters."""
+        """The arguments of ``ComputeLoss`` besides the hyperparameters."""
         return {name: getattr(self, name) for name in ("box_loss", "focal", "collisions", "autobalance")}
 
 
-def _check(name: str, value: Any, kind: Any) -> None:
-    """One sentence for a value that is none of the choices, no whole number, or negative."""
+def _check(name: str, value: Any, kind: Any, low: float) -> None:
+    """Raises ValueError for a value that is not one of the choices, not a whole number, or too small."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kind))}")
     elif kind == int | tuple[int, ...]:
         for number in value if isinstance(value, tuple) else (value,):
-            _check(name, number, int)
+            _check(name, number, int, low)
     elif kind in (int, float):
         wrong_type = isinstance(value, bool) or not isinstance(value, int if kind is int else int | float)
-        if wrong_type or not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number from 0 on, not {value!r}")
+        if wrong_type or not low <= value < math.inf:
+            number = "whole number" if kind is int else "finite number"
+            raise ValueError(f"{name} must be a {number}, at least {low:g}, not {value!r}")
 
 
 class Preset(NamedTuple):
@@ -110,15 +127,21 @@ class Preset(NamedTuple):
 
 
 def preset(name: str) -> Preset:
-    """ "scratch" and "finetune" are the reference's settings; "small-data" suits runs of a few hundred steps.
+    """The settings of that name: "scratch" and "finetune" are YOLOv5's; "small-data" is for a few hundred steps.
 
-    A short run spends most of the reference's settings on preparation: 100 iterations of warm-up, gradients of 64
-    images before each step, an average of the weights that after 2000 updates looks back over 10,000. "small-data"
-    shortens all of them (the average looks back over 100 steps), and takes AdamW, whose steps do not wait for
-    gradients to grow. Its higher gains undo what the reference's scaling takes from small images and few classes;
-    mosaics, which make small objects smaller, come for half of the images.
+    A short run would spend most of YOLOv5's settings on preparation: 100 iterations of warm-up, gradients of 64 images
+    before each step, an EMA of the weights that after 2000 updates averages over 10,000. "small-data" shortens all of
+    them (the EMA averages over 100 steps) and takes AdamW, whose steps do not depend on the size of the gradients. Its
+    higher gains undo what ``Hyperparameters.scaled`` takes away at small images and few classes; mosaics, which make
+    small objects smaller, are made for half of the images.
+
+    Raises:
+        ValueError: another name.
+
+    >>> preset("small-data").options.optimizer
+    'AdamW'
     """
-    if name in ("scratch", "finetune"):  # the reference fine-tunes with the settings it trains from scratch with
+    if name in ("scratch", "finetune"):  # YOLOv5 fine-tunes with the settings it trains from scratch with
         return Preset(Hyperparameters(), TrainOptions())
     if name == "small-data":
         hyp = Hyperparameters(
