@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.datasets.yolo_folders import encoded, picture, with_exif_orientation, write_folder, write_image
-from yolo_lite.data.images import ImageError, decode_image, image_size, read_image
+from yolo_lite.data.images import ImageError, decode_image, read_image
+from yolo_lite.datasets.files.headers import image_size
 from yolo_lite.datasets.files.source import FileSource
 
 JPEG, PNG = encoded(picture(), ".jpg"), encoded(picture(), ".png")

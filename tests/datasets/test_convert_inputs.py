@@ -26,10 +26,11 @@ from tests.datasets.annotated import (
     write_image,
 )
 from yolo_lite.cli import main
-from yolo_lite.data.images import exif_orientation, image_size, read_image
+from yolo_lite.data.images import read_image
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import open_source
 from yolo_lite.datasets.convert import convert_coco, convert_voc
+from yolo_lite.datasets.files.headers import image_size, read_header
 
 BOX = [0, 0.2, 25 / 60, 0.2, 0.5]  # annotation(1) as a row
 MASK = {"counts": [1552, 32, 4560], "size": [60, 100]}
@@ -754,12 +755,12 @@ def test_a_turned_picture_of_another_size_than_either(tmp_path: Path) -> None:
 
 def test_exif_orientations_are_read(tmp_path: Path) -> None:
     for orientation in range(1, 9):
-        assert exif_orientation(turned_photo(tmp_path / "a.jpg", orientation, SPOT, (96, 64))) == orientation
-    assert exif_orientation(write_image(tmp_path / "b.jpg")) == 1
-    assert exif_orientation(write_image(tmp_path / "b.png")) == 1
-    assert exif_orientation(write_image(tmp_path / "b.webp")) is None
+        assert read_header(turned_photo(tmp_path / "a.jpg", orientation, SPOT, (96, 64))).orientation == orientation
+    assert read_header(write_image(tmp_path / "b.jpg")).orientation == 1
+    assert read_header(write_image(tmp_path / "b.png")).orientation == 1
+    assert read_header(write_image(tmp_path / "b.webp")).orientation is None
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xff\xe1\x00")
-    assert exif_orientation(tmp_path / "c.jpg") == 1
+    assert read_header(tmp_path / "c.jpg").orientation == 1
 
 
 # ---- sizes that disagree --------------------------------------------------------------------------------------------

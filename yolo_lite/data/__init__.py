@@ -1,1 +1,1 @@
-"""From files to batches."""
+"""From a source of images and labels to batches. YOLOv5: `utils/dataloaders.py`."""
