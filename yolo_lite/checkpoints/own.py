@@ -310,5 +310,5 @@ def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
     with torch.no_grad():
         for output in model.detect.m:
             for tensor in output.parameters():  # weight and bias
-                per_anchor = tensor.unflatten(0, (-1, len(rows)))  # (A, 5 + C, ...)
+                per_anchor = tensor.view(-1, len(rows), *tensor.shape[1:])  # (A, 5 + C, ...)
                 tensor.copy_(per_anchor[:, rows].flatten(0, 1))
