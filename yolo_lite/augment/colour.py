@@ -1,6 +1,6 @@
 """Colour: HSV gains, and the photometric set: blur, median blur, gray, CLAHE, brightness-contrast, gamma, JPEG.
 
-YOLOv5: `augment_hsv`, and `Albumentations` for the photometric set. Nothing here moves an object, so these need images alone,
+YOLOv5: `augment_hsv`, and `Albumentations` for the photometric set. Nothing here moves an object, so images are enough:
 (H, W, 3) uint8 RGB.
 """
 

@@ -1,6 +1,7 @@
 """Letterbox: any image into a network input without distorting it, and boxes back into the original.
 
-YOLOv5: `letterbox`, `load_image`, `scale_boxes`. Sizes are (height, width), pads (w, h) per side. Shape letters: n boxes, H W height and width.
+YOLOv5: `letterbox`, `load_image`, `scale_boxes`. Sizes are (height, width), pads (w, h) per side.
+Shape letters: n boxes, H W height and width.
 """
 
 from typing import NamedTuple, TypeVar

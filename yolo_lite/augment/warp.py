@@ -25,7 +25,7 @@ class WarpDraw(NamedTuple):
     angle: float = 0.0  # degrees, counter-clockwise
     scale: float = 1.0  # zoom
     shear: tuple[float, float] = (0.0, 0.0)  # degrees, x and y
-    translate: tuple[float, float] = (0.5, 0.5)  # where the canvas centre lands, fractions of the output's sides
+    translate: tuple[float, float] = (0.5, 0.5)  # where the canvas centre goes, fractions of the output's sides
     perspective: tuple[float, float] = (0.0, 0.0)  # x and y, per pixel from the centre
 
 
@@ -63,7 +63,7 @@ class Warped(NamedTuple):
 
 
 def draw_warp(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> WarpDraw:
-    """Samples angle U(+-degrees), scale U(1 -+ scale), shear U(+-shear), translation .5 + U(+-translate), perspective U(+-p).
+    """Samples a warp: angle U(+-degrees), scale 1 + U(+-scale), shear U(+-shear), translation, perspective.
 
     Every number is drawn whatever ``hyp`` says, so changing one setting leaves the other draws alone.
 
@@ -104,7 +104,7 @@ def warp_matrices(drawn: WarpDraw, canvas: int | tuple[int, int], size: int | tu
 
 
 def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tuple[int, int] | None = None) -> Warped:
-    """Warps an image and its objects, and removes the objects of which too little is left. YOLOv5: `random_perspective`.
+    """Warps an image and its objects, and removes objects of which too little is left. YOLOv5: `random_perspective`.
 
     A mosaic canvas of (2s, 2s) with ``size=s`` shows its middle (YOLOv5: `border`, `mosaic_border` of -s/2).
     The matrix moves pixel numbers and box edges alike, as the reference's does, though a pixel's number means its

@@ -1,4 +1,7 @@
-"""Keeping resized images, in memory or on disk, so that they are decoded once; samples stay the same. YOLOv5: `cache_images`."""
+"""Keeps resized images, in memory or on disk, so that they are decoded once; samples stay the same.
+
+YOLOv5: `cache_images`, `cache_images_to_disk`.
+"""
 
 import contextlib
 import hashlib

@@ -1,6 +1,7 @@
 """One sample: all its random numbers, and the steps from images and labels to the network's input.
 
-YOLOv5: `LoadImagesAndLabels.__getitem__`, with `load_mosaic`, `mixup`, `random_perspective`, `letterbox`, `augment_hsv`.
+YOLOv5: `LoadImagesAndLabels.__getitem__`, with `load_mosaic`, `mixup`, `random_perspective`, `letterbox`,
+`augment_hsv`.
 ``draw_sample`` decides, ``sample_stages`` computes. n objects, H W height and width.
 """
 

@@ -3,8 +3,9 @@
 An archive may name files outside the folder, plant links and write through them, hold devices, or blow up from a
 kilobyte to a terabyte. So every name is checked, nothing but plain files and folders is ever created (a link inside the
 archive becomes a copy of what it points to), and sizes are bounded before the first byte is written. All of it
-happens in a temporary folder; what is there already is never replaced. (tarfile's data filter checks tars alone, and makes
-links; the same checks are needed for zips.)
+happens in a temporary folder; what is there already is never replaced.
+
+tarfile's data filter does not replace this: it checks tars alone, makes links, and bounds no size.
 """
 
 import bz2

@@ -45,7 +45,7 @@ def _is_mirrored(image: str, label: str) -> bool:
 
 
 def rare_highest_class(classes: Mapping[str, np.ndarray]) -> list[Problem]:
-    """A problem where the highest class is in few rows, far above the others, and no names say that there are this many.
+    """A problem where the highest class is in few rows, far above the others, and no names confirm it.
 
     Args:
         classes: the classes (n,) in each label file.

@@ -309,7 +309,7 @@ def _has_pictures(folder: Path, below: bool = True) -> bool:
 
 
 def _nested(folder: Path) -> list[Path]:
-    """The datasets in the folders below one that is not a dataset itself: an archive often holds its dataset in a folder."""
+    """The datasets below a folder that is not a dataset itself: an archive often holds its dataset in a folder."""
     found: list[Path] = []
     for parent, folders, _ in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NOT_SEARCHED)

@@ -26,7 +26,8 @@ BOX_VALUES = ("x centre", "y centre", "width", "height")
 
 
 def image_to_label_path(path: str | Path) -> str:
-    """Where the labels of an image are (YOLOv5: `img2label_paths`): the last folder ``images`` becomes ``labels``, the suffix ``.txt``.
+    """Where the labels of an image are (YOLOv5: `img2label_paths`): the last folder
+    ``images`` becomes ``labels``, the suffix ``.txt``.
 
     Where no folder is called ``images``, the label file lies beside the image.
 
