@@ -5,7 +5,7 @@ Coordinates are pixels of that image: x in [0, width], y in [0, height]; pixel (
 [row, row + 1]. Shape letters: n objects, k points of a polygon, H W height and width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
     >>> height_width(640), height_width((384, 640))
     ((640, 640), (384, 640))
     """
-    sides = tuple(size) if isinstance(size, Sequence | np.ndarray) else (size, size)
+    sides = tuple(size) if isinstance(size, Iterable) else (size, size)
     if len(sides) != 2 or any(int(side) != side or side < 1 for side in sides):
         raise ValueError(f"a size is one positive whole number or (height, width), not {size!r}")
     return int(sides[0]), int(sides[1])
