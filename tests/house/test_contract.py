@@ -58,7 +58,7 @@ def test_only_the_registries_lead_downward_by_name() -> None:
     for package in ("yolo_lite", "walkthrough"):
         for name, file in modules(package).items():
             targets = re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):\w+"', file.read_text(encoding="utf-8"))
-            if targets:
+            if targets and name != "yolo_lite._moved":  # former names, which tests/test_moved.py checks
                 found[name] = set(targets)
     assert found == BY_NAME
 
