@@ -43,7 +43,7 @@ class CheckpointContents(NamedTuple):
 def read_official(path: Path) -> CheckpointContents:
     """The contents of an official file, with nothing in it imported or run.
 
-    The averaged weights ("ema") are taken where the file has them, as the reference does.
+    The averaged weights ("ema") are used where the file has them, as YOLOv5's `attempt_load` does.
 
     Raises:
         CheckpointError: anything but a YOLOv5 detector; the message says what it is instead, or what is broken.
@@ -112,9 +112,7 @@ def _find_model(root: Any) -> PickledObject:
     for value in unwrapped:
         if _is(value, "models.yolo", "Model", "DetectionModel"):
             if value is not unwrapped[0]:
-                warnings.warn(
-                    "its averaged weights, 'ema', are not a network: those of 'model' are taken", stacklevel=2
-                )
+                warnings.warn("its averaged weights, 'ema', are not a network: those of 'model' are used", stacklevel=2)
             return value
     raise CheckpointError(_what_instead(root, unwrapped))
 
@@ -151,7 +149,7 @@ def _what_instead(root: Any, found: list[Any]) -> str:
     for table in (*found, *tables, *nested):
         if isinstance(table, dict) and any(isinstance(value, PickledTensor) for value in table.values()):
             return _about_state_dict(table)
-    return "it holds no model: expected a YOLOv5 model, alone or under 'ema' or 'model'"
+    return "it does not hold a model: expected a YOLOv5 model, alone or under 'ema' or 'model'"
 
 
 def _about_state_dict(table: dict[Any, Any]) -> str:
@@ -211,7 +209,7 @@ def _names(found: Any, num_classes: Any) -> list[str] | None:
     beyond = [name for index, name in sorted(texts.items()) if not 0 <= index < num_classes]
     if missing or beyond:
         mismatch = [f"classes {_some(missing)} have no name and are called class{missing[0]} ..."] if missing else []
-        mismatch += [f"the names {_some(beyond)} belong to no class and are left out"] if beyond else []
+        mismatch += [f"the names {_some(beyond)} are for no class and are left out"] if beyond else []
         warnings.warn(f"the file names {len(texts)} of {num_classes} classes: {'; '.join(mismatch)}", stacklevel=2)
     return [texts.get(index, f"class{index}") for index in range(num_classes)]
 

@@ -341,7 +341,7 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
         (left, top), (right, bottom) = outline.min(0), outline.max(0)
         spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
         given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
-        outline, note = None, f"its outline goes {spans}, its box {given}; the box is written"
+        outline, note = None, f"its outline spans {spans}, its box {given}; the box is written"
     if outline is None or not polygons:
         return box_row(cls, inside, frame), note if polygons else ""
     return label_row(cls, frame.fractions(outline).ravel()), note

@@ -104,7 +104,9 @@ def _fetch_one(resource: Resource, folder: Path, sha256: str | None, options: Op
     archive = options.unpack and bool(archive_suffix(file.name))
     record = ChecksumFile.read(file)
     if record and record.urls and not set(record.urls) & set(resource.urls):
-        raise FetchError(f"{file} stands for {record.urls[0]}, not {resource.urls[0]}: choose another folder")
+        raise FetchError(
+            f"{file} was fetched from {record.urls[0]}, not from {resource.urls[0]}: choose another folder"
+        )
     expected = sha256 or resource.sha256 or (record.sha256 if record else None)
     if archive and record and record.unpacked and (folder / record.unpacked).is_dir():
         if expected != record.sha256:

@@ -298,7 +298,7 @@ def _two_places(declared: Declared, written: str, found: Sequence[Path]) -> list
     if not others:
         return []
     taken, other = (os.path.normpath(place) for place in (found[0], others[0]))
-    message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is taken"
+    message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is used"
     return [Problem(str(declared.path), None, message, TWO_PLACES, note=True)]
 
 
@@ -329,12 +329,12 @@ def _matches(root: Path, text: str) -> list[Path]:
 
 
 def _note(declared: Declared, written: str, found: Path, other: str = "") -> Problem:
-    message = f"`{written}` is not on this machine; {found} is taken for it{other}"
+    message = f"`{written}` is not on this machine; {found} is used instead{other}"
     return Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True)
 
 
 def _working_folder_note(path: Path, written: str, found: Path) -> Problem:
-    message = f"`{written}` is not beside this file; {found} was taken from the working folder"
+    message = f"`{written}` is not beside this file; {found}, in the working folder, is used"
     return Problem(str(path), None, message, FOUND_ELSEWHERE, note=True)
 
 

@@ -186,7 +186,7 @@ def _in_folder(folder: Path, split: str) -> _FoundSplit:
     if declared and declared.splits:
         if split not in declared.splits and given[split]:
             place = given[split][0]
-            message = f"has no `{split}:`; the folder {place} is taken for it"
+            message = f"has no `{split}:`; the folder {place} is used"
             return _FoundSplit(
                 (place,), (Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True),), declared
             )
@@ -225,14 +225,14 @@ def _without_split_folders(folder: Path, split: str, declared: Declared | None) 
         raise DatasetError(f"{folder}: several datasets below it, {', '.join(map(str, nested[:5]))}: choose one")
     if nested:
         inner = _in_folder(nested[0], split)
-        note = Problem(str(folder), None, f"the dataset {nested[0]} is taken for it", FOUND_ELSEWHERE, note=True)
+        note = Problem(str(folder), None, f"holds one dataset, {nested[0]}, which is used", FOUND_ELSEWHERE, note=True)
         return _FoundSplit(inner.places, (note, *inner.notes), inner.declared or declared)
     notes = [] if split == "train" or SPLIT_WORD.fullmatch(folder.name.lower()) else [_no_splits(folder, split)]
     return _FoundSplit((place,), (*notes, *_outside(folder, [place])), declared)
 
 
 def _no_splits(folder: Path, split: str) -> Problem:
-    return Problem(str(folder), None, f"has no splits: all of its images are taken for {split}", "no splits", note=True)
+    return Problem(str(folder), None, f"has no splits: all of its images are used as {split}", "no splits", note=True)
 
 
 def _outside(folder: Path, places: Sequence[Path]) -> tuple[Problem, ...]:

@@ -111,7 +111,7 @@ def _elsewhere_note(list_file: Path, found: Sequence[tuple[int, str, Path]]) -> 
         return []
     line, text, path = found[0]
     more = f" ({len(found)} lines of this kind)" if len(found) > 1 else ""
-    message = f"{text} is not on this machine; {path} is taken for it{more}"
+    message = f"{text} is not on this machine; {path} is used instead{more}"
     return [Problem(str(list_file), line, message, FOUND_ELSEWHERE, note=True)]
 
 
