@@ -23,7 +23,7 @@ MOVED = {
     "yolo_lite.data.folders": "yolo_lite.datasets.files.folders",
     "yolo_lite.data.image_lists": "yolo_lite.datasets.files.image_lists",
     "yolo_lite.data.label_files": "yolo_lite.datasets.files.label_files",
-    "yolo_lite.data.layout": "yolo_lite.datasets.files.layout",
+    "yolo_lite.data.layout": "yolo_lite.datasets.files.find_dataset",
     "yolo_lite.data.photos": "yolo_lite.datasets.photos",
     "yolo_lite.data.shapes": "yolo_lite.datasets.shapes",
     "yolo_lite.data.text": "yolo_lite.datasets.files.text",
@@ -53,11 +53,37 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
     },
     "yolo_lite.augment.objects": {"FILL": "yolo_lite.augment.objects:PADDING_VALUE"},
     "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
+    "yolo_lite.checkpoints.official": {"Contents": "yolo_lite.checkpoints.official:CheckpointContents"},
+    "yolo_lite.checkpoints.unpickle": {
+        "Record": "yolo_lite.checkpoints.unpickle:PickledObject",
+        "StorageRecord": "yolo_lite.checkpoints.unpickle:PickledStorage",
+        "TensorRecord": "yolo_lite.checkpoints.unpickle:PickledTensor",
+    },
+    "yolo_lite.data.images": {
+        **dict.fromkeys(("Size", "image_size"), "yolo_lite.datasets.files.headers"),
+        **dict.fromkeys(
+            (
+                "IMAGE_SUFFIXES",
+                "UNFINISHED_SUFFIXES",
+                "UNREAD_SUFFIXES",
+                "VIDEO_SUFFIXES",
+                "advice",
+                "looks_like_image",
+            ),
+            "yolo_lite.datasets.files.picture_kinds",
+        ),
+    },
     "yolo_lite.data.labels": {
         **dict.fromkeys(
             ("LabelRow", "image_to_label_path", "parse_label_file", "parse_row"), "yolo_lite.datasets.files.label_rows"
         ),
         **dict.fromkeys(("Problem", "Report"), "yolo_lite.data.report"),
+    },
+    "yolo_lite.datasets.fetch": {"Record": "yolo_lite.datasets.fetch:ChecksumFile"},
+    "yolo_lite.datasets.files.declared": {"Places": "yolo_lite.datasets.files.declared:DeclaredPlaces"},
+    "yolo_lite.datasets.files.find_dataset": {
+        "Layout": "yolo_lite.datasets.files.find_dataset:FoundDataset",
+        "find_layout": "yolo_lite.datasets.files.find_dataset:find_dataset",
     },
     "yolo_lite.model": {
         **dict.fromkeys(("CheckpointError", "load", "read_header", "save"), "yolo_lite.checkpoints.own"),

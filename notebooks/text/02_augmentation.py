@@ -42,7 +42,9 @@ import yolo_lite as yl
 from walkthrough import AugmentationLab, approx, column, row, show_bars, show_feature_maps, show_histogram, show_image
 from walkthrough import show_table
 from yolo_lite.augment import colour, geometry, mixing
+from yolo_lite.augment.box_filter import box_candidates
 from yolo_lite.augment.objects import Objects
+from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, map_points, warp_matrices
 
 # %% [markdown]
 # ## 1. Chance first, then the work
@@ -172,14 +174,14 @@ print(f"chances: left-right {hyp.fliplr}, up-down {hyp.flipud}")
 
 # %%
 warps = {
-    "as it was": geometry.WarpDraw(),
-    "translate 10 %": geometry.WarpDraw(translate=(0.6, 0.6)),
-    "scale, zoom 0.6": geometry.WarpDraw(scale=0.6),
-    "rotate, 15 degrees": geometry.WarpDraw(angle=15),
-    "shear, 15 degrees": geometry.WarpDraw(shear=(15, 0)),
-    "perspective 0.002": geometry.WarpDraw(perspective=(0.002, 0)),
+    "as it was": WarpDraw(),
+    "translate 10 %": WarpDraw(translate=(0.6, 0.6)),
+    "scale, zoom 0.6": WarpDraw(scale=0.6),
+    "rotate, 15 degrees": WarpDraw(angle=15),
+    "shear, 15 degrees": WarpDraw(shear=(15, 0)),
+    "perspective 0.002": WarpDraw(perspective=(0.002, 0)),
 }
-warped = {name: geometry.apply_warp(image, objects, drawn) for name, drawn in warps.items()}
+warped = {name: apply_warp(image, objects, drawn) for name, drawn in warps.items()}
 warped |= {"flip left-right": left_right, "flip up-down": up_down}
 x, y, w, h = window = geometry.draw_crop(hyp.replace(random_resized_crop=1), 224, np.random.default_rng(46))
 warped["random resized crop"] = geometry.apply_crop(image, objects, window)
@@ -207,8 +209,8 @@ def boxes_only(objects):
 def area(objects, index):
     return np.prod(objects.boxes[index, 2:] - objects.boxes[index, :2])
 
-loose = [geometry.apply_warp(image, boxes_only(objects), geometry.WarpDraw(angle=a)).after for a in (10, 20)]
-tight = [geometry.apply_warp(image, objects, geometry.WarpDraw(angle=a)).after for a in (10, 20)]
+loose = [apply_warp(image, boxes_only(objects), WarpDraw(angle=a)).after for a in (10, 20)]
+tight = [apply_warp(image, objects, WarpDraw(angle=a)).after for a in (10, 20)]
 for angle, a, b in zip((10, 20), loose, tight):
     print(f"{angle} degrees: the spoon's box is {area(a, 1) / area(b, 1):.2f} times as large as it has to be")
 
@@ -231,8 +233,8 @@ for angle, a, b in zip((10, 20), loose, tight):
 # rotates and zooms, **S** shears, **T** carries the middle to its place in the output.
 
 # %%
-drawn = geometry.WarpDraw(angle=30, scale=0.6, shear=(15, 0), translate=(0.6, 0.5), perspective=(0.001, 0))
-T, S, R, P, C = matrices = geometry.warp_matrices(drawn, canvas=224, size=224)
+drawn = WarpDraw(angle=30, scale=0.6, shear=(15, 0), translate=(0.6, 0.5), perspective=(0.001, 0))
+T, S, R, P, C = matrices = warp_matrices(drawn, canvas=224, size=224)
 M = T @ S @ R @ P @ C
 print("the library multiplies the same:", np.array_equal(M, matrices.combined))
 rows = [["  ".join(f"{v:.4g}" for v in factor[line] + 0.0) for factor in (M, *matrices)] for line in range(3)]
@@ -241,7 +243,7 @@ show_table(["M", "T translation", "S shear", "R rotation, zoom", "P perspective"
 # %%
 x, y, w = M @ (100, 50, 1)  # a point, by hand
 print(f"(100, 50) goes to ({x / w:.2f}, {y / w:.2f})")
-print("in the library to ({:.2f}, {:.2f})".format(*geometry.map_points(np.array([100.0, 50]), M)))
+print("in the library to ({:.2f}, {:.2f})".format(*map_points(np.array([100.0, 50]), M)))
 
 # %% [markdown]
 # ## 7. Why the order matters
@@ -262,7 +264,7 @@ def product(order):
 orders = ["TSRPC", "TRSPC", "STRPC", "RTSPC", "TSCRP", "TSRCP"]
 panels = []
 for order in orders:
-    x, y = geometry.map_points(middle, product(order))
+    x, y = map_points(middle, product(order))
     swapped = warp_image(horse, product(order), (224, 224))
     panels.append(show_image(swapped, title=f"{order}: {x:.0f}, {y:.0f}"))
 row(*panels)
@@ -389,8 +391,8 @@ five = {  # in a picture of 224 x 224; what is left of x = 60 will be outside
     "thin": [208, 2, 210.15, 222],
     "gone": [0, 105, 65.5, 160],
 }
-shift = geometry.WarpDraw(translate=(0.5 - 60 / 224, 0.5))
-view = geometry.apply_warp(horse, Objects.build(range(5), list(five.values())), shift)
+shift = WarpDraw(translate=(0.5 - 60 / 224, 0.5))
+view = apply_warp(horse, Objects.build(range(5), list(five.values())), shift)
 reasons = [reason.split(":")[0] or "stays" for reason in view.box_filter.reasons]
 left = show_image(horse, list(five.values()), list(five))
 row(left, show_image(view.image, view.after.boxes, reasons), titles=["before", "after: 60 px to the left"])
@@ -415,8 +417,8 @@ show_table(["box", "w", "h", "aspect", "fraction of its area", "stays"], list(zi
 
 # %%
 box = Objects.build([0], [[80, 80, 150, 150]])
-small = geometry.apply_warp(image, box, geometry.WarpDraw(scale=0.3))
-kept = [geometry.box_candidates(box.boxes * zoom, small.after.boxes).kept.item() for zoom in (0.3, 1)]
+small = apply_warp(image, box, WarpDraw(scale=0.3))
+kept = [box_candidates(box.boxes * zoom, small.after.boxes).kept.item() for zoom in (0.3, 1)]
 print(f"area left: {area(small.after, 0) / area(box, 0):.2f} of what it was")
 print("kept, with the zoom taken into account:", kept[0], "- without:", kept[1])
 
@@ -425,8 +427,8 @@ print("kept, with the zoom taken into account:", kept[0], "- without:", kept[1])
 # there. Here is one view of the cup that keeps it with its outline and drops it without. Nearly all of it is outside.
 
 # %%
-aside = geometry.WarpDraw(translate=(-0.15, 0.5))  # 146 pixels to the left
-outlined, boxed = geometry.apply_warp(image, objects, aside), geometry.apply_warp(image, boxes_only(objects), aside)
+aside = WarpDraw(translate=(-0.15, 0.5))  # 146 pixels to the left
+outlined, boxed = apply_warp(image, objects, aside), apply_warp(image, boxes_only(objects), aside)
 for name, view in {"outline": outlined, "box": boxed}.items():
     left = area(view.after, 0) / area(view.before, 0)
     print(f"{name}: {left:.3f} of its area left; the cup stays: {view.box_filter.kept[0]}")
@@ -596,7 +598,7 @@ show_bars(sureness, title="how sure at the border, compared with the middle", y_
 
 # %%
 generator = np.random.default_rng(0)
-draws = [geometry.draw_warp(hyp, 640, generator) for _ in range(10_000)]
+draws = [draw_warp(hyp, 640, generator) for _ in range(10_000)]
 shift, zoom = np.array([d.translate for d in draws]) - 0.5, np.array([d.scale for d in draws])
 print(f"shift: {shift.min():.2f} to {shift.max():.2f} of the side, usually {abs(shift).mean() * 640:.0f} of 640 pixels")
 print(f"zoom: {zoom.min():.2f} to {zoom.max():.2f}, on average {zoom.mean():.2f}; enlarged: {np.mean(zoom > 1):.0%}")
@@ -611,7 +613,7 @@ row(show_histogram(shift[:, 0] * 640, x_label="shift, px"), show_histogram(zoom,
 # changes nothing), and R only zooms.
 
 # %%
-T, S, R, P, C = geometry.warp_matrices(draws[0], canvas=1280, size=640)
+T, S, R, P, C = warp_matrices(draws[0], canvas=1280, size=640)
 print("degrees, shear, perspective:", hyp.degrees, hyp.shear, hyp.perspective)
 print("S and P change nothing:", np.array_equal(S, np.eye(3)), np.array_equal(P, np.eye(3)))
 print("R is the zoom alone:", np.array_equal(R, np.diag([draws[0].scale, draws[0].scale, 1])))

@@ -93,7 +93,7 @@ def test_pad_is_gray_and_rectangles_are_filled():
 
 def test_not_an_image():
     for function in (lambda image: letterbox(image, 64), lambda image: resize_longest(image, 64, False)):
-        with pytest.raises(ValueError, match="RGB"):
+        with pytest.raises(ValueError, match=r"\(10, 10\) uint8"):
             function(np.zeros((10, 10), np.uint8))
 
 

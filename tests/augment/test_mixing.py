@@ -83,7 +83,7 @@ def test_mosaic_draws_cover_their_ranges():
     assert any(len(set(draw.partners)) < 3 for draw in draws)  # with replacement
     assert len({draw.order for draw in draws}) == 24
     assert draw_mosaic(HYP, 64, np.random.default_rng(0), 0, 1).partners == (0, 0, 0)
-    with pytest.raises(ValueError, match="image 5 of a dataset of 5"):
+    with pytest.raises(ValueError, match=r"\b5\b.*\b5\b"):
         draw_mosaic(HYP, 64, np.random.default_rng(0), 5, 5)
 
 
@@ -93,7 +93,7 @@ def test_mosaic_of_a_rectangle_and_of_three():
     mosaic = apply_mosaic(images, objects, drawn, (20, 40))
     assert mosaic.image.shape == (40, 80, 3)
     assert mosaic.objects.num_objects == 0
-    with pytest.raises(ValueError, match="four images"):
+    with pytest.raises(ValueError, match=r"\b3 and 3\b"):
         apply_mosaic(images[:3], objects[:3], drawn, 64)
 
 
@@ -109,7 +109,7 @@ def test_mixup_shows_both_and_keeps_all_labels():
     assert not changed.any()
     exact = image_a * 0.25 + image_b * 0.75
     assert np.abs(mixed.image - exact).max() <= 0.5
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match=r"\(\d+, \d+\) and \(30, \d+\)"):
         apply_mixup(image_a, labelled([]), image_b[:30], labelled([]), MixupDraw(0.5))
 
 
@@ -173,7 +173,7 @@ def test_copy_paste_tries_the_first_of_the_order():
     assert after.cls.tolist() == [0, 1, 2, 3, 3, 0]
     same = apply_copy_paste(image, objects, CopyPasteDraw((0, 1, 2, 3), 0.0))
     assert same.image is image
-    with pytest.raises(ValueError, match="drawn for 2 objects meets 4"):
+    with pytest.raises(ValueError, match=r"\b2 objects.*\b4\b"):
         apply_copy_paste(image, objects, CopyPasteDraw((0, 1), 0.5))
 
 

@@ -1,5 +1,7 @@
 """Objects and their outlines: clipping is checked against rasterised polygons."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -97,9 +99,9 @@ def test_build_checks_and_converts():
     assert objects.num_objects == 2
     assert not objects.all_outlined
     assert not Objects.empty().all_outlined
-    with pytest.raises(ValueError, match="2 classes, 1 boxes"):
+    with pytest.raises(ValueError, match=r"\b2 classes.*\b1 box"):
         Objects.build([1, 2], [[0, 0, 1, 1]])
-    with pytest.raises(ValueError, match=r"\(n, 4\)"):
+    with pytest.raises(ValueError, match=r"\(n, 4\).*\(1, 3\)"):
         Objects.build([1], [[0, 0, 1]])
 
 
@@ -142,12 +144,12 @@ def test_has_area_after_clipping():
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (np.zeros((4, 4), np.uint8), "gray image becomes RGB"),
-        (np.zeros((4, 4, 4), np.uint8), r"not \(4, 4, 4\) uint8"),
+        (np.zeros((4, 4), np.uint8), r"\(4, 4\) uint8.*np\.repeat"),
+        (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\) uint8"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
-        (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
-        ([[1, 2]], "not list"),
-        (None, "not NoneType"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        ([[1, 2]], "list"),
+        (None, "NoneType"),
     ],
 )
 def test_what_is_not_an_image_is_named(image, says):
@@ -157,6 +159,6 @@ def test_what_is_not_an_image_is_named(image, says):
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, (1, 2, 3), (640, 0), "640"])
 def test_what_is_not_a_size_is_named(size):
-    with pytest.raises(ValueError, match="positive whole number"):
+    with pytest.raises(ValueError, match=f"{re.escape(repr(size))}$"):
         height_width(size)
     assert height_width(np.int64(32)) == (32, 32)

@@ -65,7 +65,7 @@ def test_images_of_different_sizes_are_named():
     samples = [
         Sample(torch.zeros(3, side, 32, dtype=torch.uint8), torch.zeros(0, 6), f"{side}.jpg", None) for side in (32, 64)
     ]
-    with pytest.raises(ValueError, match=r"32\.jpg \(32, 32\), 64\.jpg \(64, 32\); letterbox them to one size"):
+    with pytest.raises(ValueError, match=r"32\.jpg \(32, 32\), 64\.jpg \(64, 32\)"):
         collate(samples)
 
 
@@ -125,10 +125,10 @@ def test_a_file_that_is_gone_is_named(tmp_path, strict):
     (tmp_path / "images" / "train" / "b.png").unlink()
 
     if strict:
-        with pytest.raises(DatasetError, match=r"b\.png: no such image file"):
+        with pytest.raises(DatasetError, match=r"b\.png: "):
             list(loader)
     else:
-        with pytest.warns(UserWarning, match=r"b\.png: no such image file"):
+        with pytest.warns(UserWarning, match=r"b\.png: "):
             assert len(list(loader)) == 1
 
 
@@ -136,7 +136,7 @@ def test_an_error_in_a_worker_is_raised(dataset):
     loader = create_dataloader(dataset, 1, workers=1)
     loader.batch_sampler.order = lambda epoch: np.array([99])
 
-    with pytest.raises(IndexError, match="image 99 of a dataset of 9"):
+    with pytest.raises(IndexError, match=r"\b99\b.*\b9\b"):
         list(loader)
 
 
@@ -146,7 +146,7 @@ def test_a_worker_that_is_killed_is_an_error_and_not_a_hang(dataset):
     next(batches)
     os.kill(loader._iterator._workers[0].pid, signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match="a worker process of the data loader died"):
+    with pytest.raises(RuntimeError, match="workers=0"):
         list(batches)
 
 
@@ -212,7 +212,7 @@ def test_the_order_is_that_of_seed_and_epoch():
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5), st.booleans(), st.integers(0, 3))
 def test_each_image_falls_to_exactly_one_process(num_images, batch_size, world_size, shuffle, epoch):
     if shuffle and num_images < world_size:
-        with pytest.raises(ValueError, match=f"{num_images} images cannot be shared by {world_size} processes"):
+        with pytest.raises(ValueError, match=rf"\b{num_images} images.*\b{world_size} processes"):
             EpochSampler(num_images, batch_size, shuffle, world_size=world_size)
         return
     if not shuffle and -(-num_images // batch_size) < world_size:
@@ -258,14 +258,14 @@ def test_weights_draw_with_replacement():
     assert sampler.order(7).tolist() == sampler.order(7).tolist()
     for weights in ([1, 2], [0, 0, 0, 0], [1, 1, 1, -1], [1, 1, 1, float("nan")]):
         sampler.weights = np.array(weights)
-        with pytest.raises(ValueError, match="weights must be 4 numbers from 0 on"):
+        with pytest.raises(ValueError, match=r"weights.*\b4\b"):
             list(sampler)
 
 
 def test_dropping_the_last_batch():
     assert [len(batch) for batch in EpochSampler(10, batch_size=4, drop_last=True)] == [4, 4]
     assert [len(batch) for batch in EpochSampler(10, batch_size=4, shuffle=True, drop_last=True)] == [4, 4]
-    with pytest.raises(ValueError, match="3 images fill no batch of 4 x 1: use drop_last=False"):
+    with pytest.raises(ValueError, match=r"\b3 images.*\b4 x 1\b.*drop_last=False"):
         EpochSampler(3, batch_size=4, drop_last=True)
 
 
@@ -275,13 +275,13 @@ def test_dropping_the_last_batch():
 def test_rectangular_batches_have_their_shapes(tmp_path):
     for index, size in enumerate([(40, 80), (80, 80), (80, 40), (45, 80), (80, 41)]):
         write_image(tmp_path / "images" / f"{index}.png", *size)
-    with pytest.warns(UserWarning, match="has a label file"):
+    with pytest.warns(UserWarning, match="label file"):
         loader = create_dataloader(tmp_path, 2, img_size=64, rect=True)
 
     assert [tuple(batch.images.shape[2:]) for batch in loader] == [(64, 96), (96, 96), (96, 64)]
     assert [Path(path).stem for batch in loader for path in batch.paths] == ["0", "3", "1", "4", "2"]
     for options in ({"shuffle": True}, {"batch_size": 4}):
-        with pytest.raises(ValueError, match="rect gives each 2 consecutive images one shape: use shuffle=False"):
+        with pytest.raises(ValueError, match=r"rect.*\b2\b.*shuffle=False"):
             create_dataloader(loader.dataset, **{"batch_size": 2, **options})
     assert [len(batch.paths) for batch in create_dataloader(loader.dataset, 1)] == [1] * 5
 
@@ -289,10 +289,10 @@ def test_rectangular_batches_have_their_shapes(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch_size": 0}, "batch_size 0 must be 1 or more"),
-        ({"workers": -1}, "workers -1 must be 0 or more"),
-        ({"rank": 2, "world_size": 2}, "rank 2 must lie between 0 and 1"),
-        ({"img_size": 320}, "the dataset exists already: set its img_size where it is made"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"workers": -1}, "workers -1"),
+        ({"rank": 2, "world_size": 2}, "rank 2"),
+        ({"img_size": 320}, "img_size"),
     ],
 )
 def test_options_that_cannot_be(dataset, options, says):

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_every_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -
         found = to_rgb(image)
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= (8 if suffix == "jpg" else 0)
+    same_as_the_path(path)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_rotation_that_only_xmp_gives_is_not_applied(tmp_path: Path, orientation: int) -> None:
+    """OpenCV does not apply it, Pillow would."""
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    segment = b"http://ns.adobe.com/xap/1.0/\0" + xmp.encode()
+    data = saved(Image.fromarray(scene()), tmp_path / "a.jpg").read_bytes()
+    path = tmp_path / "b.jpg"
+    path.write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:])
+    with Image.open(path) as image:
+        assert image.getexif().get(0x0112, 1) == orientation
     same_as_the_path(path)
 
 
@@ -150,11 +164,11 @@ def test_floats_and_whole_numbers_of_pil() -> None:
 
 
 def test_images_of_pil_without_pixels_or_cut_off(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="without pixels"):
+    with pytest.raises(ValueError, match=r"\(4, 0, 3\)"):
         to_rgb(Image.new("RGB", (0, 4)))
     path = saved(Image.fromarray(scene(200, 200)), tmp_path / "cut.png")
     path.write_bytes(path.read_bytes()[:-200])
-    with Image.open(path) as image, pytest.raises(ValueError, match=r"cut\.png: the image is damaged"):
+    with Image.open(path) as image, pytest.raises(ValueError, match=r"cut\.png: .*damaged"):
         to_rgb(image)
 
 
@@ -253,8 +267,8 @@ def test_what_was_given_is_left_as_it_was() -> None:
         (b"", "empty"),
         (b"no picture", "begins with 'no picture'"),
         (io.StringIO("text"), "mode 'rb'"),
-        (7, "not int"),
-        (None, "not NoneType"),
+        (7, "int"),
+        (None, "NoneType"),
     ],
 )
 def test_what_is_not_a_picture_gets_a_sentence(image: object, facts: str) -> None:
@@ -290,7 +304,7 @@ def test_files_however_they_are_given(tmp_path: Path) -> None:
     ],
 )
 def test_an_address_is_refused(address: object) -> None:
-    with pytest.raises(ValueError, match="an address, not a file"):
+    with pytest.raises(ValueError, match="address"):
         to_rgb(address)
 
 
@@ -301,7 +315,7 @@ def test_a_path_that_only_looks_like_an_address(tmp_path: Path, monkeypatch: pyt
     assert np.array_equal(to_rgb("http:/a.png"), RGB)
     with pytest.raises(FileNotFoundError):
         to_rgb("C:/photos/a.jpg")
-    with pytest.raises(ValueError, match="a folder"):
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
         to_rgb(tmp_path)
 
 
@@ -325,7 +339,7 @@ def test_one_picture_or_several(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("images", "facts"),
-    [(7, "not int"), (None, "not NoneType"), ({"a": RGB}, "not dict"), (YoloDataset("shapes", 32), r"dataset\.paths")],
+    [(7, "int"), (None, "NoneType"), ({"a": RGB}, "dict"), (YoloDataset("shapes", 32), r"dataset\.paths")],
 )
 def test_what_does_not_list_pictures(images: object, facts: str) -> None:
     with pytest.raises(ValueError, match=facts):

@@ -291,18 +291,18 @@ def test_labels_alone_need_no_images(tmp_path: Path) -> None:
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert converted(tmp_path, coco())[0].images == 1  # an empty one is not
-    with pytest.raises(FileExistsError, match="not an empty folder"):
+    with pytest.raises(FileExistsError, match="folder"):
         converted(tmp_path, coco())
 
 
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ([], "no list 'images'"),
-        (coco(annotations=None), "no list 'annotations'"),
-        (coco(images=[1]), "no list 'images'"),
-        (coco(categories=[{"name": "cat"}]), "needs an id"),
-        (coco(categories=[]), "categories is empty"),
+        ([], "'images'"),
+        (coco(annotations=None), "'annotations'"),
+        (coco(images=[1]), "'images'"),
+        (coco(categories=[{"name": "cat"}]), "id"),
+        (coco(categories=[]), "categories"),
     ],
 )
 def test_what_is_no_coco_file(tmp_path: Path, content: Any, match: str) -> None:
@@ -313,14 +313,14 @@ def test_what_is_no_coco_file(tmp_path: Path, content: Any, match: str) -> None:
 
 def test_bad_arguments(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    with pytest.raises(FileNotFoundError, match="no such annotation file"):
+    with pytest.raises(FileNotFoundError, match="annotation file"):
         convert_coco(path, tmp_path / "out")
     path.write_text("{")
-    with pytest.raises(DatasetError, match="not valid JSON"):
+    with pytest.raises(DatasetError, match="JSON"):
         convert_coco(path, tmp_path / "out")
-    with pytest.raises(FileNotFoundError, match="no such folder of images"):
+    with pytest.raises(FileNotFoundError, match="folder of images"):
         convert_coco(path, tmp_path / "out", images=tmp_path / "nothing")
-    with pytest.raises(ValueError, match="the splits are train, val, test"):
+    with pytest.raises(ValueError, match="train, val, test"):
         convert_coco({"training": path}, tmp_path / "out")
     with pytest.raises(ValueError, match="link, copy, none"):
         convert_coco(path, tmp_path / "out", placing="move")
@@ -329,7 +329,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
 def test_two_files_must_agree_about_categories(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(coco()))
     (tmp_path / "b.json").write_text(json.dumps(coco(categories=[{"id": 3, "name": "dog"}])))
-    with pytest.raises(DatasetError, match=r"category 3 is 'dog' here and 'cat' in .*a\.json: number"):
+    with pytest.raises(DatasetError, match=r"category 3.*'dog'.*'cat'.*a\.json"):
         convert_coco({"train": tmp_path / "a.json", "val": tmp_path / "b.json"}, tmp_path / "out")
 
 
@@ -488,7 +488,7 @@ def test_xml_files_beside_their_images_will_do(tmp_path: Path) -> None:
 
 
 def test_what_is_no_voc_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no .xml file"):
+    with pytest.raises(FileNotFoundError, match=r"\.xml"):
         convert_voc(tmp_path, tmp_path / "out")
-    with pytest.raises(DatasetError, match="not one object"):
+    with pytest.raises(DatasetError, match="object"):
         convert_voc(voc(tmp_path, {"a": ""}), tmp_path / "out")

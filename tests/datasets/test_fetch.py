@@ -188,7 +188,7 @@ def test_last_modified_is_validator_enough(server: Server, tmp_path: Path) -> No
 def test_a_file_that_changes_between_two_attempts_is_not_glued(server: Server, tmp_path: Path, lies: bool) -> None:
     url = server.url("/weights.bin")
     server.pages["/weights.bin"] = Page(PAYLOAD, drop=[100_000])
-    with pytest.raises(FetchError, match=r"100,000 bytes are kept in .*weights.bin.part"):
+    with pytest.raises(FetchError, match=r"100,000 bytes.*weights.bin.part"):
         fetch(url, tmp_path, retries=0)
     changed = PAYLOAD[::-1]
     server.pages["/weights.bin"] = Page(changed, etag='"v2"', lies=lies)
@@ -206,7 +206,7 @@ def test_a_part_longer_than_the_file_has_become_is_dropped(server: Server, tmp_p
 
 def test_failing_attempts_are_bounded(server: Server, tmp_path: Path) -> None:
     server.pages["/weights.bin"] = Page(PAYLOAD, status=[503] * 99)
-    with pytest.raises(FetchError, match="503 Service Unavailable, 4 times in a row"):
+    with pytest.raises(FetchError, match=r"503.*\b4 times"):
         fetch(server.url("/weights.bin"), tmp_path, retries=3, pause=0)
     assert len(server.requests) == 4
     assert files_in(tmp_path) == {}
@@ -214,13 +214,13 @@ def test_failing_attempts_are_bounded(server: Server, tmp_path: Path) -> None:
 
 def test_a_connection_that_brings_nothing_leaves_nothing(server: Server, tmp_path: Path) -> None:
     server.pages["/weights.bin"] = Page(PAYLOAD, drop=[0])
-    with pytest.raises(FetchError, match=r"ended after 0 of 300,000 bytes"):
+    with pytest.raises(FetchError, match=r"\b0 of 300,000 bytes"):
         fetch(server.url("/weights.bin"), tmp_path, retries=0)
     assert files_in(tmp_path) == {}
 
 
 def test_an_error_that_stays_is_not_tried_again(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="404 Not Found"):
+    with pytest.raises(FetchError, match="404"):
         fetch(server.url("/nothing.bin"), tmp_path)
     assert len(server.requests) == 1
     assert files_in(tmp_path) == {}
@@ -237,7 +237,7 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_silent_server_is_given_up(server: Server, tmp_path: Path) -> None:
     server.pages["/weights.bin"] = Page(PAYLOAD, delay=60, piece=10)
     start = time.monotonic()
-    with pytest.raises(FetchError, match=r"timed out.*10 bytes are kept"):
+    with pytest.raises(FetchError, match=r"\b10 bytes"):
         fetch(server.url("/weights.bin"), tmp_path, timeout=0.3, retries=0)
     assert time.monotonic() - start < 5
 
@@ -245,7 +245,7 @@ def test_a_silent_server_is_given_up(server: Server, tmp_path: Path) -> None:
 def test_a_trickling_server_is_given_up(server: Server, tmp_path: Path) -> None:
     server.pages["/weights.bin"] = Page(PAYLOAD, delay=0.05, piece=10)
     start = time.monotonic()
-    with pytest.raises(FetchError, match=r"only \d+ bytes in 0.5 seconds"):
+    with pytest.raises(FetchError, match=r"\d+ bytes in 0\.5 seconds"):
         fetch(server.url("/weights.bin"), tmp_path, timeout=0.5, retries=0)
     assert time.monotonic() - start < 5
 
@@ -282,7 +282,7 @@ def test_two_processes_do_not_write_one_file(server: Server, tmp_path: Path) -> 
     server.pages["/weights.bin"] = Page(PAYLOAD)
     with (tmp_path / "weights.bin.part").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(FetchError, match="another process is writing it"):
+        with pytest.raises(FetchError, match=r"\.part: .*another process"):
             fetch(server.url("/weights.bin"), tmp_path)
 
 
@@ -291,7 +291,7 @@ def test_a_full_disk_is_said_before_the_download(
 ) -> None:
     server.pages["/weights.bin"] = Page(PAYLOAD)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(FetchError, match="300,000 more bytes are needed and 1,000 are free"):
+    with pytest.raises(FetchError, match=r"300,000.*\b1,000\b"):
         fetch(server.url("/weights.bin"), tmp_path)
 
 
@@ -307,7 +307,7 @@ def test_a_redirect_is_followed(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a"])
 def test_a_redirect_to_another_scheme_is_not(server: Server, tmp_path: Path, target: str) -> None:
     server.pages["/a.bin"] = Page(b"", redirect=target)
-    with pytest.raises(FetchError, match=r"redirects to|Redirection to"):
+    with pytest.raises(FetchError, match=r"[Rr]edirect"):
         fetch(server.url("/a.bin"), tmp_path)
     assert files_in(tmp_path) == {}
 
@@ -346,7 +346,7 @@ def test_another_address_does_not_get_the_file_of_the_first(server: Server, tmp_
     server.pages["/one/data.bin"] = Page(PAYLOAD)
     server.pages["/two/data.bin"] = Page(b"other")
     fetch(server.url("/one/data.bin"), tmp_path)
-    with pytest.raises(FetchError, match="choose another folder"):
+    with pytest.raises(FetchError, match="another folder"):
         fetch(server.url("/two/data.bin"), tmp_path)
 
 
@@ -355,7 +355,7 @@ def test_another_address_does_not_get_the_file_of_the_first(server: Server, tmp_
 
 def test_a_wrong_digest_keeps_the_file_aside(server: Server, tmp_path: Path) -> None:
     server.pages["/data.zip"] = Page(zipped({"data/a.txt": b"a"}))
-    with pytest.raises(ChecksumError, match=r"kept as data.zip.mismatch, nothing was unpacked"):
+    with pytest.raises(ChecksumError, match=r"data\.zip\.mismatch"):
         fetch(server.url("/data.zip"), tmp_path, sha256="0" * 64)
     assert set(files_in(tmp_path)) == {"data.zip.mismatch"}
 
@@ -367,7 +367,7 @@ def test_the_right_digest_in_capitals(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "abc", "g" * 64])
 def test_what_is_no_digest(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+    with pytest.raises(ValueError, match="64"):
         fetch("http://127.0.0.1/a.bin", tmp_path, sha256=wrong)
 
 
@@ -376,7 +376,7 @@ def test_the_first_fetch_decides_what_the_second_must_bring(server: Server, tmp_
     path = fetch(server.url("/weights.bin"), tmp_path)
     path.unlink()
     server.pages["/weights.bin"] = Page(b"something else", etag='"v2"')
-    with pytest.raises(ChecksumError, match=r"recorded in weights.bin.sha256 at the first fetch"):
+    with pytest.raises(ChecksumError, match=r"weights\.bin\.sha256"):
         fetch(server.url("/weights.bin"), tmp_path)
     assert not path.exists()
     (tmp_path / "weights.bin.sha256").unlink()  # what the message says
@@ -431,7 +431,7 @@ def test_nothing_of_the_users_is_replaced(server: Server, tmp_path: Path) -> Non
     server.pages["/data.zip"] = Page(zipped({"data/a.txt": b"theirs", "data/b.txt": b"b"}))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.txt").write_bytes(b"mine")
-    with pytest.raises(FetchError, match="is there already and differs"):
+    with pytest.raises(FetchError, match="already"):
         fetch(server.url("/data.zip"), tmp_path)
     assert set(files_in(tmp_path)) == {"data/a.txt", "data.zip", "data.zip.sha256"}
     assert (tmp_path / "data" / "a.txt").read_bytes() == b"mine"
@@ -474,7 +474,7 @@ def test_a_known_archive_whose_layout_has_changed(
 ) -> None:
     server.pages["/tiny.zip"] = Page(zipped({"renamed/images/a.jpg": b"jpg"}))
     monkeypatch.setattr(fetching, "KNOWN", {"tiny": known(server, "/tiny.zip", result="tiny")})
-    with pytest.raises(FetchError, match="its layout has changed"):
+    with pytest.raises(FetchError, match="layout"):
         fetch("tiny", tmp_path)
 
 
@@ -630,7 +630,7 @@ def test_a_zip_with_a_damaged_member(tmp_path: Path) -> None:
 
 def test_an_archive_too_large_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(FetchError, match="300,000 bytes when unpacked, and 1,000 are free"):
+    with pytest.raises(FetchError, match=r"300,000.*\b1,000\b"):
         unpacked(tmp_path, "a.zip", zipped({"data/a": PAYLOAD}))
 
 

@@ -82,15 +82,15 @@ def test_a_list_of_folders_and_lists(folder):
     [
         ("train: images/train\nnames: [a, b]\nnc: 3", "`nc: 3` but 2 names"),
         ("train: images/train", "add a line such as `names: [cat, dog]`"),
-        ("train: images/train\nnames: {0: a, 2: b}", "none for class 1"),
-        ("train: images/train\nnames: a", "must be a list"),
-        ("train: images/train\nnames: [a, [b]]", "must be a list"),
-        ("train: images/train\nnc: many", "must be the number of classes"),
-        ("val: images/val\nnames: [a, b]", "no `train:` in it; it has val"),
-        ("names: [a, b]", "neither train, val nor test"),
-        ("- train", "found list"),
-        ("train: [unclosed\nnames: {", "not valid YAML"),
-        ("", "found NoneType"),
+        ("train: images/train\nnames: {0: a, 2: b}", "class 1"),
+        ("train: images/train\nnames: a", "`names`"),
+        ("train: images/train\nnames: [a, [b]]", "`names`"),
+        ("train: images/train\nnc: many", "`nc: many`"),
+        ("val: images/val\nnames: [a, b]", "`train:`"),
+        ("names: [a, b]", "train, val nor test"),
+        ("- train", "list"),
+        ("train: [unclosed\nnames: {", "YAML"),
+        ("", "NoneType"),
     ],
 )
 def test_a_data_yaml_that_cannot_be_used(folder, content, says):
@@ -107,7 +107,7 @@ def test_a_split_whose_folder_is_missing_names_what_was_tried(folder):
         FileSource.open(path)
     assert f"`train: pictures`: there is no {folder / 'pictures'}" in str(error.value)
     assert "the folders images, labels" in str(error.value)
-    assert "nothing is fetched unasked" in str(error.value)
+    assert "download" in str(error.value)
 
 
 # ---------------------------------------------------------------------------------------------------------- folders
@@ -119,7 +119,7 @@ def test_a_folder_with_splits(folder):
     assert FileSource.open(folder).names == ("0", "1")  # numbered from the labels
     assert stems(FileSource.open(folder / "images", "val")) == ["c"]
     assert stems(FileSource.open(folder / "images" / "val", "train")) == ["c"]  # the folder itself has no splits
-    with pytest.raises(DatasetError, match=r"no folder for the split 'test'; found train .*, val "):
+    with pytest.raises(DatasetError, match=r"'test'.*train .*, val "):
         FileSource.open(folder, "test")
 
 
@@ -176,16 +176,16 @@ def test_hidden_and_other_files_are_no_images_and_links_are_followed(folder, tmp
 
 def test_missing_and_empty_folders_say_what_was_found(tmp_path):
     write_text(tmp_path / "here" / "notes.md", "text")
-    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere; .* has the folders here"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere; .*here"):
         FileSource.open(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match=r"no images there, but 1 \.md file"):
+    with pytest.raises(DatasetError, match=r"1 \.md file"):
         FileSource.open(tmp_path / "here")
     (tmp_path / "void").mkdir()
-    with pytest.raises(DatasetError, match="nothing in it"):
+    with pytest.raises(DatasetError, match="nothing"):
         FileSource.open(tmp_path / "void")
-    with pytest.raises(DatasetError, match="a dataset is a data"):
+    with pytest.raises(DatasetError, match=r"data\.yaml"):
         FileSource.open(tmp_path / "here" / "notes.md")
-    with pytest.raises(DatasetError, match="choose one of train, val, test"):
+    with pytest.raises(DatasetError, match="train, val, test"):
         FileSource.open(tmp_path, "training set")
 
 
@@ -216,10 +216,10 @@ def test_an_image_that_a_list_names_in_vain_is_reported_with_its_line(folder):
     assert "lost.jpg" in source.report.problems[0].message
 
     write_text(path, "\n\n")
-    with pytest.raises(DatasetError, match="only blank lines"):
+    with pytest.raises(DatasetError, match="blank"):
         FileSource.open(path)
     write_text(path, "lost.jpg\n")
-    with pytest.raises(DatasetError, match="not one of 1 images can be used"):
+    with pytest.raises(DatasetError, match=r"\b1 images"):
         FileSource.open(path)
 
 

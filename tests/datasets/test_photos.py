@@ -85,7 +85,7 @@ def test_without_scikit_image_one_sentence_names_the_extra(monkeypatch: pytest.M
 
 def test_an_installation_without_the_photographs_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr("yolo_lite.datasets.photos._photo_folder", lambda: tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"coffee\.png: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"coffee\.png: "):
         Photos()
 
 
@@ -94,7 +94,7 @@ def test_another_picture_of_that_name_is_refused(photos: Photos, monkeypatch: py
     for photo in photos.photos:
         cv2.imwrite(str(tmp_path / photo.file), np.zeros((10, 20, 3), np.uint8))
     monkeypatch.setattr("yolo_lite.datasets.photos._photo_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match="is 20x10 px, but its labels were made for 600x400 px"):
+    with pytest.raises(ValueError, match=r"20x10 px.*600x400 px"):
         Photos().read(0)
 
 
@@ -122,7 +122,7 @@ def test_the_tour_batch_is_what_the_dataset_gives() -> None:
     assert torch.equal(one.targets, two.targets)
     assert not torch.equal(one.images[0], one.images[6])  # the same photo leads, another epoch
     assert not torch.equal(tour_batch(size=128, seed=1).images, one.images[:4])
-    with pytest.raises(ValueError, match="batch must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match=r"batch.*\b0\b"):
         tour_batch(batch=0)
 
 

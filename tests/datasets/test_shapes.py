@@ -289,11 +289,11 @@ def test_it_is_an_image_source(shapes: Shapes) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"split": "trian"}, "has the splits train, val, test, not 'trian'"),
-        ({"size": 16}, "size must be a whole number from 32 on, not 16"),
-        ({"size": 320.5}, "size must be a whole number"),
-        ({"count": 0}, "count must be a whole number from 1 on, not 0"),
-        ({"seed": -1}, "seed must be a whole number from 0 on, not -1"),
+        ({"split": "trian"}, "train, val, test.*'trian'"),
+        ({"size": 16}, r"size.*\b32\b.*\b16\b"),
+        ({"size": 320.5}, r"size.*\b320\.5\b"),
+        ({"count": 0}, r"count.*\b1\b.*\b0\b"),
+        ({"seed": -1}, r"seed.*-1\b"),
     ],
 )
 def test_bad_arguments_get_a_sentence(arguments: dict, sentence: str) -> None:
@@ -328,13 +328,13 @@ def test_an_export_is_completed_but_nothing_else_is_touched(tmp_path) -> None:
     (folder / "images" / "train" / "000001.jpg").unlink()
     assert export_shapes(folder, "train", size=64, count=3) == 3
     assert (folder / "images" / "train" / "000001.jpg").is_file()
-    with pytest.raises(FileExistsError, match="other settings"):
+    with pytest.raises(FileExistsError, match=r"shapes\.json"):
         export_shapes(folder, ("train",), size=64, count=3, seed=1)
     other = tmp_path / "mine"
     other.mkdir()
     (other / "notes.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="not empty"):
+    with pytest.raises(FileExistsError, match="empty"):
         export_shapes(other, count=1)
     assert [path.name for path in other.iterdir()] == ["notes.txt"]
-    with pytest.raises(FileExistsError, match="is a file"):
+    with pytest.raises(FileExistsError, match="file"):
         export_shapes(other / "notes.txt", count=1)

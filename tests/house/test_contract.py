@@ -66,7 +66,7 @@ def test_only_the_registries_lead_downward_by_name() -> None:
             if name == f"{package}._moved":  # old names, which are found when somebody asks for them
                 continue
             targets = re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):\w+"', file.read_text(encoding="utf-8"))
-            if targets:
+            if targets and name != "yolo_lite._moved":  # former names, which tests/test_moved.py checks
                 found[name] = set(targets)
     assert found == BY_NAME
 

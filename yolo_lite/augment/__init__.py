@@ -1,14 +1,15 @@
-"""Augmentations: each is a draw (all that chance decides) and an apply (no chance left).
+"""Augmentations: each is a `draw` (samples its random numbers) and an `apply` (uses them, without randomness).
 
 ``draw_x(hyp, size, generator) -> XDraw`` needs no image; ``apply_x(image, ..., drawn)`` never writes into its inputs,
 and may return one of them where there was nothing to do. The modules, in the order of reading:
 
     objects.py    Objects: classes, boxes and outlines in pixels; polygons.py clips the outlines
-    letterbox.py  any image into a network input, and boxes back
-    warp.py       one matrix for rotation, scale, shear, translation and perspective; survival.py, who is left
-    geometry.py   flips and random resized crop, and the names of the two above
-    mixing.py     mosaic, mixup, copy-paste
-    colour.py     HSV and the photometric set
+    letterbox.py  any image into a network input (YOLOv5: `letterbox`), and boxes back (YOLOv5: `scale_boxes`)
+    warp.py       one matrix for rotation, scale, shear, translation and perspective (YOLOv5: `random_perspective`)
+    box_filter.py which boxes are still worth learning from afterwards (YOLOv5: `box_candidates`)
+    geometry.py   flips and the random resized crop
+    mixing.py     mosaic and the labels on it (YOLOv5: `load_mosaic`), mixup, copy-paste
+    colour.py     HSV (YOLOv5: `augment_hsv`) and the photometric set (YOLOv5: `Albumentations`)
 
 The order in training: mosaic, copy-paste, warp (or letterbox, warp without a mosaic); mixup of two of these; crop,
 photometric set, HSV, flips.

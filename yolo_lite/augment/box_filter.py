@@ -10,20 +10,20 @@ from yolo_lite._moved import moved_name
 
 MIN_SIDE = 2  # pixels: a box must be wider and taller than this
 MAX_ASPECT = 100  # longer side / shorter side: must be under this
-MIN_AREA_BOX = 0.10  # share of its area that must be left of a box
+MIN_AREA_BOX = 0.10  # fraction of its area that must be left of a box
 MIN_AREA_POLYGON = 0.01  # the same where boxes come from outlines: those hug what is left of the object
 EPS = 1e-16  # keeps the divisions finite for boxes without area
 
 
 class BoxFilter(NamedTuple):
-    """Which boxes a warp leaves usable, each (n,), and why not."""
+    """Which boxes are usable after a warp, and why the others are not; each (n,)."""
 
     kept: np.ndarray  # bool
     reasons: tuple[str, ...]  # '' where kept, otherwise a sentence: "1.4 px wide: must be over 2"
 
 
 def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float = MIN_AREA_BOX) -> BoxFilter:
-    """Compares boxes before and after: kept are those that are large, compact and visible enough.
+    """Which boxes stay large, compact and visible enough, comparing them before and after. YOLOv5: `box_candidates`.
 
     width > 2 px, height > 2 px, aspect < 100, and more than ``area_threshold`` of the area before.
 
@@ -39,7 +39,7 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
     old_width, old_height = before[:, 2] - before[:, 0], before[:, 3] - before[:, 1]
     width, height = after[:, 2] - after[:, 0], after[:, 3] - after[:, 1]
     aspect = np.maximum(width / (height + EPS), height / (width + EPS))
-    left = width * height / (old_width * old_height + EPS)  # share of the area
+    left = width * height / (old_width * old_height + EPS)  # fraction of the area
 
     kept = (width > MIN_SIDE) & (height > MIN_SIDE) & (left > area_threshold) & (aspect < MAX_ASPECT)
     reasons = [""] * len(kept)

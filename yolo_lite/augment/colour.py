@@ -1,6 +1,7 @@
 """Colour: HSV gains, and the photometric set: blur, median blur, gray, CLAHE, brightness-contrast, gamma, JPEG.
 
-Nothing here moves an object, so images are all that these take. Images are (H, W, 3) uint8 RGB.
+YOLOv5: `augment_hsv`, and `Albumentations` for the photometric set. Nothing here moves an object, so images are enough:
+(H, W, 3) uint8 RGB.
 """
 
 from collections.abc import Callable
@@ -25,13 +26,16 @@ class HsvDraw(NamedTuple):
 
 
 def draw_hsv(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> HsvDraw:
-    """Gains 1 + U(-1, 1) * (hsv_h, hsv_s, hsv_v)."""
+    """Samples the gains 1 + U(-1, 1) * (hsv_h, hsv_s, hsv_v)."""
     hue, saturation, value = (1 + generator.uniform(-1, 1, 3) * (hyp.hsv_h, hyp.hsv_s, hyp.hsv_v)).tolist()
     return HsvDraw((hue, saturation, value))
 
 
 def hsv_tables(drawn: HsvDraw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What becomes of each hue, saturation and value: three tables (256,) uint8. The hue wraps, the others clip."""
+    """The new value of each hue, saturation and value: three tables (256,) uint8. The hue wraps, the others clip.
+
+    YOLOv5: `lut_hue`, `lut_sat`, `lut_val`.
+    """
     levels = np.arange(256, dtype=np.float64)
     hue, saturation, value = (levels * gain for gain in drawn.gains)
     return (
@@ -42,7 +46,9 @@ def hsv_tables(drawn: HsvDraw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
-    """Looks each pixel's hue, saturation and value up in ``hsv_tables``; the image itself where all gains are 1.
+    """Changes hue, saturation and value of each pixel by ``hsv_tables``; the image itself where all gains are 1.
+
+    YOLOv5: `augment_hsv`.
 
     >>> red = np.full((1, 1, 3), (200, 0, 0), np.uint8)
     >>> apply_hsv(red, HsvDraw((1.0, 1.0, 0.5))).tolist()
@@ -98,7 +104,7 @@ def apply_gamma(image: Image, gamma: float) -> Image:
 def apply_jpeg(image: Image, quality: int) -> Image:
     """Through a JPEG file, in memory, of that quality (0 to 100)."""
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def _by_table(image: Image, table: np.ndarray) -> Image:
@@ -117,7 +123,7 @@ class Effect(NamedTuple):
     apply: Callable[[Image, Any], Image]  # (image, strength) -> a new image
 
     def draw(self, hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> Any:
-        """Its strength with probability hyp.<name>, otherwise None. Takes as many draws either way."""
+        """Its strength with probability hyp.<name>, otherwise None. It samples as many numbers either way."""
         wanted, strength = generator.random() < getattr(hyp, self.name), self.strength(generator)
         return strength if wanted else None
 

@@ -1,4 +1,4 @@
-"""Geometry: flips and the random resized crop.
+"""Geometry: flips (YOLOv5: `flipud`, `fliplr`) and the random resized crop (YOLOv5: `RandomResizedCrop`).
 
 The resizing to the network's input is in letterbox.py, rotation, scale, shear and perspective in warp.py.
 """
@@ -16,7 +16,7 @@ from yolo_lite.augment.objects import Augmented, Image, Objects, height_width, r
 from yolo_lite.augment.warp import Warped, map_objects
 from yolo_lite.hyperparameters import Hyperparameters
 
-CROP_AREA = (0.8, 1.0)  # share of the image that a random crop keeps
+CROP_AREA = (0.8, 1.0)  # fraction of the image that a random crop keeps
 CROP_RATIO = (0.9, 1.11)  # width / height of the window
 CROP_ATTEMPTS = 10  # windows drawn before giving up on one that fits
 
@@ -50,7 +50,7 @@ def apply_flip(image: Image, objects: Objects, drawn: FlipDraw) -> Augmented:
 
 
 class CropDraw(NamedTuple):
-    """A window of the image that is scaled up to the whole, in shares of the image's sides; by default, all of it."""
+    """A window of the image that is enlarged to the whole, in fractions of the image's sides; by default, all of it."""
 
     left: float = 0.0
     top: float = 0.0
@@ -66,8 +66,9 @@ def draw_crop(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.r
     height, width = height_width(size)
     wanted = generator.random() < hyp.random_resized_crop
     areas = generator.uniform(*CROP_AREA, CROP_ATTEMPTS) * height * width
-    ratios = np.exp(generator.uniform(*np.log(CROP_RATIO), CROP_ATTEMPTS))  # 1 / 1.1 is as likely as 1.1
-    left, top = generator.random(2).tolist()  # share of the free room
+    low, high = np.log(CROP_RATIO).tolist()
+    ratios = np.exp(generator.uniform(low, high, CROP_ATTEMPTS))  # 1 / 1.1 is as likely as 1.1
+    left, top = generator.random(2).tolist()  # fraction of the free room
     if not wanted:
         return CropDraw()
     for area, ratio in zip(areas.tolist(), ratios.tolist(), strict=True):

@@ -1,6 +1,7 @@
 """Letterbox: any image into a network input without distorting it, and boxes back into the original.
 
-Sizes are (height, width), pads (w, h) per side. Shape letters: n boxes, H W height and width.
+YOLOv5: `letterbox`, `load_image`, `scale_boxes`. Sizes are (height, width), pads (w, h) per side.
+Shape letters: n boxes, H W height and width.
 """
 
 from typing import NamedTuple, TypeVar
@@ -41,7 +42,9 @@ class Resized(NamedTuple):
 def letterbox(
     image: Image, size: int | tuple[int, int], auto: bool = True, scaleup: bool = True, stride: int = 32
 ) -> Letterboxed:
-    """Resizes an image to fit into ``size``, its shape kept, and fills the rest with gray (114).
+    """Resizes an image to fit into ``size``, keeping its proportions, and fills the rest with gray (114).
+
+    YOLOv5: `letterbox`, which returns the image, `ratio` and `(dw, dh)`.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -51,7 +54,7 @@ def letterbox(
     Returns:
         Letterboxed; a point (x, y) of the image lies at (x, y) * ratio + pad, to within a pixel of rounding.
     Raises:
-        ValueError: not an RGB image, or a size that is no positive whole number.
+        ValueError: not an RGB image, or a size that is not a positive whole number.
 
     >>> boxed = letterbox(np.zeros((480, 640, 3), np.uint8), 320, auto=False)
     >>> boxed.image.shape, boxed.ratio, boxed.pad
@@ -81,7 +84,7 @@ def letterbox(
 
 
 def resize_longest(image: Image, size: int, augment: bool) -> Resized:
-    """Resizes an image so that its longest side is ``size``: what happens right after reading it.
+    """Resizes an image so that its longest side is ``size``: what happens right after reading it. YOLOv5: `load_image`.
 
     Interpolates linearly when augmenting or enlarging, and averages areas (slower, sharper) otherwise.
 
@@ -106,7 +109,7 @@ def resize_longest(image: Image, size: int, augment: bool) -> Resized:
 
 
 def to_original(boxes: Array, geometry: Geometry) -> Array:
-    """Boxes in the network input -> boxes in the original image, clipped to it.
+    """Boxes in the network input -> boxes in the original image, clipped to it. YOLOv5: `scale_boxes`, `clip_boxes`.
 
     Args:
         boxes: (n, 4) xyxy, tensor or array.

@@ -1,4 +1,4 @@
-"""Mixing: mosaic, mixup, copy-paste.
+"""Mixing: mosaic and its labels, mixup, copy-paste. YOLOv5: `load_mosaic`, `mixup`, `copy_paste`.
 
 Sizes are (height, width), points and rectangles (x, y) and (x1, y1, x2, y2) in pixels.
 Whether a sample gets a mosaic or a mixup at all (hyp.mosaic, hyp.mixup) is for the dataset to draw: it decides which
@@ -11,11 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from yolo_lite._moved import renamed_field
 from yolo_lite.augment.objects import PADDING_VALUE, Augmented, Image, Objects, concatenate, height_width, require_image
 from yolo_lite.hyperparameters import Hyperparameters
 
 MIXUP_BETA = 32.0  # Beta(32, 32): both images are almost always seen about equally well
-PASTE_COVER = 0.30  # a pasted object must hide less than this share of every box there
+PASTE_COVER = 0.30  # a pasted object must hide less than this fraction of every box there
 Rectangle = tuple[int, int, int, int]
 
 
@@ -52,7 +53,9 @@ class Mosaic(NamedTuple):
 def draw_mosaic(
     hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator, index: int, num_images: int
 ) -> MosaicDraw:
-    """A centre in the middle half of the canvas, three partners (with replacement), and who lies where.
+    """Samples a centre in the middle half of the canvas, three partners (with replacement), and which image goes where.
+
+    YOLOv5: `yc, xc` from `mosaic_border`, `indices`.
 
     Args:
         size: of the network input; the canvas is twice as high and wide.
@@ -70,8 +73,10 @@ def draw_mosaic(
 def apply_mosaic(
     images: Sequence[Image], objects: Sequence[Objects], drawn: MosaicDraw, size: int | tuple[int, int]
 ) -> Mosaic:
-    """Lays four images around a centre; each touches it with a corner and is cut where the canvas ends.
+    """Joins four images and their labels around a centre: each has a corner there, and ends where the canvas ends.
 
+    YOLOv5: `load_mosaic`, with `img4`, `labels4`, `segments4`; `x1a ... y2a` is a placement's rectangle of the canvas,
+    `x1b ... y2b` that of the image, `padw, padh` its offset.
     Source: Bochkovskiy et al. 2020, YOLOv4 (arXiv 2004.10934).
 
     Args:
@@ -81,7 +86,7 @@ def apply_mosaic(
         Mosaic; objects of which the canvas shows nothing are left out.
     """
     if not len(images) == len(objects) == 4:
-        raise ValueError(f"a mosaic takes four images and their objects, not {len(images)} and {len(objects)}")
+        raise ValueError(f"a mosaic needs four images and their objects, not {len(images)} and {len(objects)}")
     height, width = (2 * side for side in height_width(size))
     canvas = np.full((height, width, 3), PADDING_VALUE, np.uint8)
     placements, parts = [], []
@@ -116,19 +121,19 @@ class MixupDraw(NamedTuple):
 
 
 def draw_mixup(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> MixupDraw:
-    """ratio ~ Beta(32, 32)."""
+    """Samples ratio ~ Beta(32, 32)."""
     return MixupDraw(float(generator.beta(MIXUP_BETA, MIXUP_BETA)))
 
 
 def apply_mixup(image_a: Image, objects_a: Objects, image_b: Image, objects_b: Objects, drawn: MixupDraw) -> Augmented:
-    """image_a * ratio + image_b * (1 - ratio), with the objects of both at full weight.
+    """Blends two images, image_a * ratio + image_b * (1 - ratio), with the objects of both at full weight.
 
-    Source: Zhang et al. 2018 (arXiv 1710.09412). Raises ValueError where the sizes differ.
+    YOLOv5: `mixup`. Source: Zhang et al. 2018 (arXiv 1710.09412). Raises ValueError where the sizes differ.
     """
     require_image(image_a)
     require_image(image_b)
     if image_a.shape != image_b.shape:
-        raise ValueError(f"mixup takes two images of one size, not {image_a.shape[:2]} and {image_b.shape[:2]}")
+        raise ValueError(f"mixup needs two images of one size, not {image_a.shape[:2]} and {image_b.shape[:2]}")
     blended = cv2.addWeighted(image_a, drawn.ratio, image_b, 1 - drawn.ratio, 0)
     return Augmented(blended, concatenate((objects_a, objects_b)))
 
@@ -137,13 +142,19 @@ class CopyPasteDraw(NamedTuple):
     """Which objects are tried, in which order."""
 
     order: tuple[int, ...] = ()  # permutation of the objects: which are tried first
-    share: float = 0.0  # of the objects with an outline that are tried
+    fraction: float = 0.0  # of the objects with an outline that are tried
+
+    @property
+    def share(self) -> float:
+        """The name of ``fraction`` until 0.3.0."""
+        found: float = renamed_field(self, "share", "fraction")
+        return found
 
 
 def draw_copy_paste(
     hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator, num_objects: int
 ) -> CopyPasteDraw:
-    """In which order objects are tried; the first hyp.copy_paste of them are.
+    """Samples the order in which objects are tried, and takes from hyp the fraction of them that are.
 
     Args:
         num_objects: how many objects there are, at least. A mosaic may lose some of the objects of its four images;
@@ -156,23 +167,24 @@ def apply_copy_paste(image: Image, objects: Objects, drawn: CopyPasteDraw) -> Au
     """Pastes mirror images of outlined objects into the image, where they hide little of the objects there.
 
     An object's mirror image (left-right, of the whole image) is pasted where its box covers less than 30 % of every
-    box there, those pasted before included. Of the m objects with an outline round(share * m) are tried.
-    Source: Ghiasi et al. 2021 (arXiv 2012.07177), within one image.
+    box there, those pasted before included. Of the m objects with an outline round(fraction * m) are tried.
+    YOLOv5: `copy_paste`. Source: Ghiasi et al. 2021 (arXiv 2012.07177), within one image.
 
     Returns:
         Augmented; the pasted objects come last.
     """
     require_image(image)
     outlined = [i for i, polygon in enumerate(objects.polygons) if polygon is not None and len(polygon) > 2]
-    if outlined and drawn.share and len(drawn.order) < objects.num_objects:
+    if outlined and drawn.fraction and len(drawn.order) < objects.num_objects:
         raise ValueError(f"copy-paste drawn for {len(drawn.order)} objects meets {objects.num_objects}: draw for more")
-    candidates = [i for i in drawn.order if i in set(outlined)][: round(drawn.share * len(outlined))]
+    candidates = [i for i in drawn.order if i in set(outlined)][: round(drawn.fraction * len(outlined))]
     mirrored = objects.mirrored(width=image.shape[1])
     pasted, boxes, canvas = [], objects.boxes, image
     for i in candidates:
-        if (_covered(boxes, mirrored.boxes[i]) < PASTE_COVER).all():
+        outline = objects.polygons[i]
+        if outline is not None and (_covered(boxes, mirrored.boxes[i]) < PASTE_COVER).all():
             canvas = image.copy() if canvas is image else canvas
-            _paste_mirrored(canvas, image, objects.polygons[i])
+            _paste_mirrored(canvas, image, outline)
             boxes = np.concatenate((boxes, mirrored.boxes[i : i + 1]))
             pasted.append(i)
     if not pasted:
@@ -184,7 +196,8 @@ def _covered(boxes: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Share of each of the boxes (n, 4) that the box ``by`` (4,) covers, (n,)."""
     overlap = np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2])  # (n, 2)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return overlap.clip(0).prod(1) / (area + 1e-16)
+    covered: np.ndarray = overlap.clip(0).prod(1) / (area + 1e-16)
+    return covered
 
 
 def _paste_mirrored(canvas: Image, image: Image, polygon: np.ndarray) -> None:

@@ -1,10 +1,11 @@
 """The objects of one image while it is being augmented: classes, boxes and, where known, outlines.
 
+YOLOv5: `labels` and `segments`.
 Coordinates are pixels of that image: x in [0, width], y in [0, height]; pixel (row, col) covers [col, col + 1] x
 [row, row + 1]. Shape letters: n objects, k points of a polygon, H W height and width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from yolo_lite.augment.polygons import clip_polygon
 
 Image = np.ndarray  # (H, W, 3) uint8 RGB
 Polygon = np.ndarray | None  # (k, 2) float32 xy in pixels; None where only a box is known
-PADDING_VALUE = 114  # gray of everything that no image covers
+PADDING_VALUE = 114  # gray of everything that no image covers; YOLOv5 writes (114, 114, 114)
 
 
 class Objects(NamedTuple):
@@ -55,7 +56,9 @@ class Objects(NamedTuple):
         if corners.ndim != 2 or corners.shape[1] != 4:
             raise ValueError(f"boxes must be (n, 4) xyxy, not {corners.shape}")
         if not len(ids) == len(corners) == len(polygons):
-            raise ValueError(f"{len(ids)} classes, {len(corners)} boxes and {len(polygons)} polygons: must be as many")
+            raise ValueError(
+                f"{len(ids)} classes, {len(corners)} boxes and {len(polygons)} polygons: give the same number of each"
+            )
         outlines = tuple(None if p is None else np.asarray(p, np.float32).reshape(-1, 2) for p in polygons)
         return cls(ids, corners, outlines)
 
@@ -75,10 +78,11 @@ class Objects(NamedTuple):
 
     @property
     def has_area(self) -> np.ndarray:
-        """(n,) bool: whose box has a width and a height, and whose outline, where known, is not empty."""
+        """(n,) bool: whether the box has a width and a height, and the outline, where known, is not empty."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]  # (n, 2)
         outlined = np.array([polygon is None or len(polygon) > 0 for polygon in self.polygons], bool)
-        return (sides > 0).all(1) & outlined
+        usable: np.ndarray = (sides > 0).all(1) & outlined
+        return usable
 
     def select(self, which: np.ndarray) -> "Objects":
         """The objects of a mask (n,) bool or of indices (m,) int, in that order."""
@@ -106,7 +110,7 @@ class Objects(NamedTuple):
         return mirrored._replace(boxes=boxes)
 
     def clipped(self, width: float, height: float) -> "Objects":
-        """What lies inside an image of that size. All n stay: ``has_area`` tells of whom nothing is left."""
+        """What lies inside an image of that size. All n stay: ``has_area`` says of which nothing is left."""
         boxes = self.boxes.clip(0, np.array((width, height, width, height), np.float32))
         return Objects(self.cls, boxes, _each(self.polygons, lambda polygon: clip_polygon(polygon, width, height)))
 
@@ -143,14 +147,14 @@ class Augmented(NamedTuple):
 
 
 def require_image(image: np.ndarray) -> None:
-    """One clear sentence for whatever is not an RGB image.
+    """Raises an error with one clear sentence for anything that is not an RGB image.
 
     Raises:
         ValueError: not (H, W, 3) uint8 with at least one pixel.
     """
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image is a NumPy array, (H, W, 3) uint8 RGB, not {type(image).__name__}")
+    shape, dtype = image.shape, image.dtype
     if image.ndim != 3 or shape[2] != 3 or dtype != np.uint8:
         hint = "; a gray image becomes RGB with np.repeat(gray[..., None], 3, -1)" if image.ndim == 2 else ""
         raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {shape} {dtype}{hint}")
@@ -162,12 +166,12 @@ def height_width(size: int | tuple[int, int]) -> tuple[int, int]:
     """One side s, or (height, width) -> (height, width).
 
     Raises:
-        ValueError: a side that is no positive whole number.
+        ValueError: a side that is not a positive whole number.
 
     >>> height_width(640), height_width((384, 640))
     ((640, 640), (384, 640))
     """
-    sides = (size, size) if np.isscalar(size) else tuple(size)
+    sides = tuple(size) if isinstance(size, Iterable) else (size, size)
     if len(sides) != 2 or any(int(side) != side or side < 1 for side in sides):
         raise ValueError(f"a size is one positive whole number or (height, width), not {size!r}")
     return int(sides[0]), int(sides[1])

@@ -1,5 +1,6 @@
 """Polygons: clipping an outline to a canvas, and the box of what is left of it.
 
+YOLOv5: `segments`, `segment2box`, `resample_segments`; here corners are kept exactly, so nothing is resampled.
 A polygon is closed: its last point joins its first. Shape letters: k number of points.
 Source of the clipping: Sutherland and Hodgman, "Reentrant polygon clipping", 1974.
 """
@@ -32,8 +33,8 @@ def cut_polygon(points: np.ndarray, signed: np.ndarray) -> Cut:
         return Cut(points, signed)
     following, signed_following = np.roll(points, -1, axis=0), np.roll(signed, -1)
     crossing = np.flatnonzero((signed < 0) & (signed_following > 0) | (signed > 0) & (signed_following < 0))
-    share = signed[crossing] / (signed[crossing] - signed_following[crossing])
-    new = points[crossing] + share[:, None] * (following[crossing] - points[crossing])
+    fraction = signed[crossing] / (signed[crossing] - signed_following[crossing])
+    new: np.ndarray = points[crossing] + fraction[:, None] * (following[crossing] - points[crossing])
     return Cut(np.insert(points, crossing + 1, new, axis=0), np.insert(signed, crossing + 1, 0.0))
 
 
@@ -57,7 +58,8 @@ def clip_polygon(points: np.ndarray, width: float, height: float) -> np.ndarray:
         points = points[signed >= 0]
         if len(points) < 3:
             return np.zeros((0, 2), np.float32)
-    return np.clip(points, 0, (width, height)).astype(np.float32)  # a crossing may be off by a rounding
+    clipped: np.ndarray = np.clip(points, 0, (width, height)).astype(np.float32)  # a crossing may be off by a rounding
+    return clipped
 
 
 def visible_extent(points: np.ndarray, width: float, height: float) -> np.ndarray:
@@ -75,7 +77,7 @@ def visible_extent(points: np.ndarray, width: float, height: float) -> np.ndarra
     [0.0, 1.0, 2.0, 3.0]
     """
     if not _all_inside(points, width, height):
-        outline = points.astype(np.float32)[:, None]  # (k, 1, 2), as OpenCV wants it
+        outline = points.astype(np.float32)[:, None]  # (k, 1, 2), as OpenCV needs it
         corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64)
         covered = [len(points) > 2 and cv2.pointPolygonTest(outline, tuple(c), False) > 0 for c in corners]
         for axis, level, _ in _sides(width, height):

@@ -1,6 +1,6 @@
-"""Warp: rotation, scale, shear, translation and perspective in one matrix, and where it puts the objects.
+"""Warp: rotation, scale, shear, translation and perspective in one matrix, and where it moves the objects.
 
-One matrix moves the pixels and the labels. Sizes are (height, width).
+YOLOv5: `random_perspective`. One matrix moves the pixels and the labels. Sizes are (height, width).
 Shape letters: n objects, k points of a polygon, H W height and width.
 """
 
@@ -25,12 +25,12 @@ class WarpDraw(NamedTuple):
     angle: float = 0.0  # degrees, counter-clockwise
     scale: float = 1.0  # zoom
     shear: tuple[float, float] = (0.0, 0.0)  # degrees, x and y
-    translate: tuple[float, float] = (0.5, 0.5)  # where the canvas centre lands, share of the output's width and height
+    translate: tuple[float, float] = (0.5, 0.5)  # where the canvas centre goes, fractions of the output's sides
     perspective: tuple[float, float] = (0.0, 0.0)  # x and y, per pixel from the centre
 
 
 class WarpMatrices(NamedTuple):
-    """M = T S R P C, each (3, 3): the canvas is centred first and moved to its place last."""
+    """M = T S R P C, each (3, 3): the canvas is centred first and moved to its place last. YOLOv5: `M`, `T`, `S` ..."""
 
     translation: np.ndarray
     shear: np.ndarray
@@ -41,14 +41,15 @@ class WarpMatrices(NamedTuple):
     @property
     def combined(self) -> np.ndarray:
         """(3, 3): maps (x, y, 1) of the canvas to the output, up to division by the third component."""
-        return self.translation @ self.shear @ self.rotation @ self.perspective @ self.centre
+        product: np.ndarray = self.translation @ self.shear @ self.rotation @ self.perspective @ self.centre
+        return product
 
 
 class Warped(NamedTuple):
     """An image and its objects after a warp, with what became of each of them."""
 
     image: Image  # (H, W, 3)
-    objects: Objects  # the survivors
+    objects: Objects  # those that the box filter keeps
     matrix: np.ndarray  # (3, 3)
     before: Objects  # all the objects that came in (input pixels)
     after: Objects  # all of them where the warp put them, the dropped ones too (output pixels)
@@ -62,7 +63,7 @@ class Warped(NamedTuple):
 
 
 def draw_warp(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> WarpDraw:
-    """Angle U(+-degrees), scale U(1 -+ scale), shear U(+-shear), translation .5 + U(+-translate), perspective U(+-p).
+    """Samples a warp: angle U(+-degrees), scale 1 + U(+-scale), shear U(+-shear), translation, perspective.
 
     Every number is drawn whatever ``hyp`` says, so changing one setting leaves the other draws alone.
 
@@ -103,11 +104,12 @@ def warp_matrices(drawn: WarpDraw, canvas: int | tuple[int, int], size: int | tu
 
 
 def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tuple[int, int] | None = None) -> Warped:
-    """Warps an image and its objects; drops the objects of which too little is left.
+    """Warps an image and its objects, and removes objects of which too little is left. YOLOv5: `random_perspective`.
 
-    A mosaic canvas of (2s, 2s) with ``size=s`` shows its middle: the border of -s/2 of the reference.
-    The matrix moves pixel numbers and box edges alike, as the reference's does, though a pixel's number stands for its
-    middle: labels part from their pixels by ``|zoom - 1| / 2`` px, and by a pixel where the image is turned around.
+    A mosaic canvas of (2s, 2s) with ``size=s`` shows its middle (YOLOv5: `border`, `mosaic_border` of -s/2).
+    The matrix moves pixel numbers and box edges alike, as the reference's does, though a pixel's number means its
+    middle: labels part from their pixels by ``|zoom - 1| / 2`` px, and by a pixel where the image is rotated by 180
+    degrees.
 
     Args:
         image: (H, W, 3) uint8 RGB. size: (height, width) of the output; left out = that of the image.
@@ -143,7 +145,8 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
 def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Points through a matrix, perspective divided out: (..., 2) -> (..., 2) float64."""
     homogeneous = points @ matrix[:, :2].T + matrix[:, 2]  # (..., 3)
-    return homogeneous[..., :2] / homogeneous[..., 2:]
+    mapped: np.ndarray = homogeneous[..., :2] / homogeneous[..., 2:]
+    return mapped
 
 
 def map_objects(objects: Objects, matrix: np.ndarray, size: tuple[int, int]) -> Objects:
@@ -155,7 +158,7 @@ def map_objects(objects: Objects, matrix: np.ndarray, size: tuple[int, int]) -> 
     height, width = size
     outlines = tuple(None if polygon is None else _map_outline(polygon, matrix) for polygon in objects.polygons)
     if objects.all_outlined:
-        extents = [visible_extent(outline, width, height) for outline in outlines]
+        extents = [visible_extent(outline, width, height) for outline in outlines if outline is not None]
         boxes = np.array(extents, np.float32).reshape(-1, 4)
     else:
         boxes = _map_boxes(objects.boxes, matrix).clip(0, (width, height, width, height)).astype(np.float32)
@@ -183,4 +186,5 @@ def _map_outline(polygon: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     if (homogeneous[:, 2] < HORIZON).any():
         homogeneous, in_front = cut_polygon(homogeneous, homogeneous[:, 2] - HORIZON)
         homogeneous = homogeneous[in_front >= 0]
-    return homogeneous[:, :2] / homogeneous[:, 2:]
+    mapped: np.ndarray = homogeneous[:, :2] / homogeneous[:, 2:]
+    return mapped

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from yolo_lite.checkpoints.unpickle import CheckpointError, TensorRecord, Unpickler
+from yolo_lite.checkpoints.unpickle import CheckpointError, PickledTensor, Unpickler
 
 MAX_PICKLE_BYTES = 4 * 2**20  # of the largest official file: 0.5 MB; checking takes up to two seconds per MB
 MAX_NESTING = 10_000  # of tuples; Python computes the hash of one by recursion, and 1 MB of them ended the process
@@ -20,7 +20,7 @@ MAX_NESTING = 10_000  # of tuples; Python computes the hash of one by recursion,
 REFUSED_OPCODES = ("BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4")
 
 
-class _Effect(NamedTuple):
+class _StackEffect(NamedTuple):
     """What an opcode does to a pickle's stack."""
 
     to_mark: bool  # whether it pops all that lies above the last mark
@@ -28,9 +28,9 @@ class _Effect(NamedTuple):
     pushes: int
 
 
-EFFECTS: Mapping[str, _Effect] = MappingProxyType(
+STACK_EFFECTS: Mapping[str, _StackEffect] = MappingProxyType(
     {
-        opcode.name: _Effect(
+        opcode.name: _StackEffect(
             pickletools.markobject in opcode.stack_before,
             [*opcode.stack_before, pickletools.markobject].index(pickletools.markobject),
             len(opcode.stack_after),
@@ -39,7 +39,7 @@ EFFECTS: Mapping[str, _Effect] = MappingProxyType(
     }
 )
 # they push a value, and do nothing else: most of a pickle
-CONSTANTS = frozenset(name for name, effect in EFFECTS.items() if effect == (False, 0, 1)) - {
+CONSTANTS = frozenset(name for name, effect in STACK_EFFECTS.items() if effect == (False, 0, 1)) - {
     "MARK",
     "GET",
     "BINGET",
@@ -60,7 +60,7 @@ class Archive:
             raise
 
     def _checked_folder(self, file_size: int) -> str:
-        """The folder inside the zip that holds everything, once the zip's directory has been looked over."""
+        """The folder inside the zip that holds everything, once the zip's directory has been validated."""
         entries = self.zip.infolist()
         names = [entry.filename for entry in entries]
         if any(name.split("/")[1:2] == ["code"] for name in names):
@@ -83,12 +83,12 @@ class Archive:
         self.zip.close()
 
     def root(self) -> Any:
-        """The pickled object, as dicts, lists, numbers, texts and Records."""
+        """The pickled object, as dicts, lists, numbers, texts and PickledObjects."""
         data = self.zip.read(f"{self.folder}data.pkl")
         check_opcodes(data)
         return Unpickler(io.BytesIO(data)).load()
 
-    def tensor(self, record: TensorRecord) -> Tensor:
+    def tensor(self, record: PickledTensor) -> Tensor:
         """The numbers of a tensor, in a memory of its own."""
         storage = record.storage
         if storage.dtype is None:
@@ -117,7 +117,7 @@ def check_opcodes(data: bytes) -> None:
         if opcode.name in REFUSED_OPCODES:
             raise CheckpointError(f"its pickle uses {opcode.name}, which torch.save never does")
         # the memo is a table as long as its largest index: a few bytes could ask for 64 GB
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > len(data):
             raise CheckpointError("its pickle is damaged: a memo index beyond its length")
         nesting.follow(opcode, argument)
 
@@ -151,7 +151,7 @@ class _Nesting:
             else:
                 self._replace(name)
         except IndexError:
-            raise CheckpointError("its pickle is damaged: it takes more than there is") from None
+            raise CheckpointError("its pickle is damaged: it uses more than there is") from None
 
     def _keep(self, index: int) -> None:
         if index >= len(self.memo):
@@ -160,8 +160,8 @@ class _Nesting:
         self.memo[index] = self.stack[-1] + 1
 
     def _replace(self, name: str) -> None:
-        """Pops what the opcode takes and pushes what it leaves."""
-        to_mark, pops, pushes = EFFECTS[name]
+        """Pops what the opcode uses and pushes what it leaves."""
+        to_mark, pops, pushes = STACK_EFFECTS[name]
         length = len(self.stack)
         start = (min(self.marks.pop(), length) if to_mark else length) - pops
         if start < 0:

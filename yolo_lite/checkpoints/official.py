@@ -5,16 +5,18 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
+from yolo_lite._moved import moved_name
 from yolo_lite.checkpoints.archive import Archive
 from yolo_lite.checkpoints.plain import MAX_VALUES, as_int, is_simple, plain
-from yolo_lite.checkpoints.unpickle import OTHER_TASKS, CheckpointError, Record, TensorRecord, is_known_module
+from yolo_lite.checkpoints.unpickle import OTHER_TASKS, CheckpointError, PickledObject, PickledTensor, is_known_module
 from yolo_lite.model.blocks import BN_EPS
 
 MAX_MODULES = 100_000
@@ -26,11 +28,11 @@ WRAPPERS: Mapping[str, str] = MappingProxyType(  # class around a network -> whe
 )
 
 
-class Contents(NamedTuple):
+class CheckpointContents(NamedTuple):
     """What any checkpoint holds, whichever format it came in."""
 
     spec: dict[str, Any]
-    names: list[str] | dict[int, str] | None
+    names: list[str] | None
     anchors: Any  # (L, A, 2) pixels
     strides: list[int] | None  # None where the file does not say
     tensors: dict[str, Tensor]  # by the names of Yolo's state dict
@@ -38,10 +40,10 @@ class Contents(NamedTuple):
     metadata: dict[str, Any]
 
 
-def read_official(path: Path) -> Contents:
+def read_official(path: Path) -> CheckpointContents:
     """The contents of an official file, with nothing in it imported or run.
 
-    The averaged weights ("ema") are taken where the file has them, as the reference does.
+    The averaged weights ("ema") are used where the file has them, as YOLOv5's `attempt_load` does.
 
     Raises:
         CheckpointError: anything but a YOLOv5 detector; the message says what it is instead, or what is broken.
@@ -62,14 +64,14 @@ def read_official(path: Path) -> Contents:
         raise CheckpointError(f"{path}: a damaged .pt file ({type(error).__name__}: {error})") from None
 
 
-def _read(archive: Archive) -> Contents:
+def _read(archive: Archive) -> CheckpointContents:
     root = archive.root()
     model = _find_model(root)
     network = _child(model, "model")
     rows = list(_children(network).values())
     head = rows[-1] if rows else None
     if not _is(head, "models.yolo", "Detect"):
-        found = f"{head.module}.{head.name}" if isinstance(head, Record) else "missing"
+        found = f"{head.module}.{head.name}" if isinstance(head, PickledObject) else "missing"
         raise CheckpointError(
             f"its last layer must be models.yolo.Detect, and is {found}: this library reads detectors"
         )
@@ -89,7 +91,7 @@ def _read(archive: Archive) -> Contents:
     records.pop(f"{last}.anchor_grid", None)  # the same in pixels, in older files
     if anchors.dim() != 3 or strides.dim() != 1 or len(anchors) != len(strides):
         raise CheckpointError("its anchors and strides disagree")
-    return Contents(
+    return CheckpointContents(
         spec=spec,
         names=_names(model.state.get("names"), spec.get("nc", 80)),
         anchors=anchors * strides[:, None, None],
@@ -103,16 +105,14 @@ def _read(archive: Archive) -> Contents:
 # ---- finding the network --------------------------------------------------------------------------------------------
 
 
-def _find_model(root: Any) -> Record:
+def _find_model(root: Any) -> PickledObject:
     """The network of YOLOv5 in whatever was saved: under "ema" or "model", alone, or inside a wrapper."""
     found = [root[key] for key in ("ema", "model") if root.get(key) is not None] if isinstance(root, dict) else [root]
     unwrapped = [_unwrapped(value) for value in found]
     for value in unwrapped:
         if _is(value, "models.yolo", "Model", "DetectionModel"):
             if value is not unwrapped[0]:
-                warnings.warn(
-                    "its averaged weights, 'ema', are not a network: those of 'model' are taken", stacklevel=2
-                )
+                warnings.warn("its averaged weights, 'ema', are not a network: those of 'model' are used", stacklevel=2)
             return value
     raise CheckpointError(_what_instead(root, unwrapped))
 
@@ -122,7 +122,7 @@ def _unwrapped(value: Any) -> Any:
     for _ in range(MAX_DEPTH):
         if isinstance(value, tuple) and value:  # (average, updates), as early releases saved it
             value = value[0]
-        if not isinstance(value, Record) or value.name not in WRAPPERS:
+        if not isinstance(value, PickledObject) or value.name not in WRAPPERS:
             return value
         name = WRAPPERS[value.name]
         inner = value.state.get(name)
@@ -133,7 +133,7 @@ def _unwrapped(value: Any) -> Any:
 
 def _what_instead(root: Any, found: list[Any]) -> str:
     """A sentence on what the file holds, and what to do."""
-    record = next((value for value in found if isinstance(value, Record)), None)
+    record = next((value for value in found if isinstance(value, PickledObject)), None)
     if record is not None and record.module.split(".")[0] == "ultralytics":
         return "it holds a model of the newer, anchor-free architecture (YOLOv8 and later), which is a different one"
     if record is not None and record.name in OTHER_TASKS:
@@ -147,9 +147,9 @@ def _what_instead(root: Any, found: list[Any]) -> str:
     tables = [value for value in (root, *found) if isinstance(value, dict)]
     nested = [inner for table in tables for inner in table.values() if isinstance(inner, dict)]
     for table in (*found, *tables, *nested):
-        if isinstance(table, dict) and any(isinstance(value, TensorRecord) for value in table.values()):
+        if isinstance(table, dict) and any(isinstance(value, PickledTensor) for value in table.values()):
             return _about_state_dict(table)
-    return "it holds no model: expected a YOLOv5 model, alone or under 'ema' or 'model'"
+    return "it does not hold a model: expected a YOLOv5 model, alone or under 'ema' or 'model'"
 
 
 def _about_state_dict(table: dict[Any, Any]) -> str:
@@ -163,10 +163,10 @@ def _about_state_dict(table: dict[Any, Any]) -> str:
 # ---- what describes it ----------------------------------------------------------------------------------------------
 
 
-def _spec(model: Record) -> dict[str, Any]:
+def _spec(model: PickledObject) -> dict[str, Any]:
     """The rows of the network; other things that were noted among them have no say."""
     described = model.state.get("yaml")
-    if isinstance(described, Record) and described.entries:  # a dict of another class
+    if isinstance(described, PickledObject) and described.entries:  # a dict of another class
         described = described.entries
     if not isinstance(described, dict):
         raise CheckpointError("it does not say how its layers are connected: the model has no `yaml` dict")
@@ -188,7 +188,7 @@ def _names(found: Any, num_classes: Any) -> list[str] | None:
     None where the file names no class.
     """
     left = [MAX_VALUES]
-    if isinstance(found, Record) and found.entries:
+    if isinstance(found, PickledObject) and found.entries:
         found = found.entries
     if isinstance(found, dict):
         numbered = {}
@@ -208,9 +208,9 @@ def _names(found: Any, num_classes: Any) -> list[str] | None:
     missing = [index for index in range(num_classes) if index not in texts]
     beyond = [name for index, name in sorted(texts.items()) if not 0 <= index < num_classes]
     if missing or beyond:
-        said = [f"classes {_some(missing)} have no name and are called class{missing[0]} ..."] if missing else []
-        said += [f"the names {_some(beyond)} belong to no class and are left out"] if beyond else []
-        warnings.warn(f"the file names {len(texts)} of {num_classes} classes: {'; '.join(said)}", stacklevel=2)
+        mismatch = [f"classes {_some(missing)} have no name and are called class{missing[0]} ..."] if missing else []
+        mismatch += [f"the names {_some(beyond)} are for no class and are left out"] if beyond else []
+        warnings.warn(f"the file names {len(texts)} of {num_classes} classes: {'; '.join(mismatch)}", stacklevel=2)
     return [texts.get(index, f"class{index}") for index in range(num_classes)]
 
 
@@ -225,7 +225,7 @@ def _metadata(root: Any) -> dict[str, Any]:
     metadata = {key: root[key] for key in ("epoch", "date") if is_simple(root.get(key))}
     for place in ("opt", "train_args", "hyp"):
         noted = root.get(place)
-        if isinstance(noted, Record):  # argparse.Namespace and its like
+        if isinstance(noted, PickledObject):  # argparse.Namespace and its like
             noted = noted.entries or noted.state
         for key in ("imgsz", "img_size"):
             size = noted.get(key) if isinstance(noted, Mapping) else None
@@ -235,13 +235,13 @@ def _metadata(root: Any) -> dict[str, Any]:
     return metadata
 
 
-def _is(value: Any, module: str, *names: str) -> bool:
-    return isinstance(value, Record) and value.module == module and value.name in names
+def _is(value: Any, module: str, *names: str) -> TypeGuard[PickledObject]:
+    return isinstance(value, PickledObject) and value.module == module and value.name in names
 
 
 def _members(record: Any, kind: str) -> dict[str, Any]:
     """``_modules``, ``_parameters`` or ``_buffers`` of a recorded module."""
-    members = record.state.get(kind, {}) if isinstance(record, Record) else None
+    members = record.state.get(kind, {}) if isinstance(record, PickledObject) else None
     if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
         raise CheckpointError(f"it holds a module without {kind}")
     return members
@@ -251,9 +251,9 @@ def _children(record: Any) -> dict[str, Any]:
     return {name: child for name, child in _members(record, "_modules").items() if child is not None}
 
 
-def _child(record: Record, name: str) -> Record:
+def _child(record: PickledObject, name: str) -> PickledObject:
     child = _children(record).get(name)
-    if not isinstance(child, Record):
+    if not isinstance(child, PickledObject):
         raise CheckpointError(f"its model has no part named {name!r}")
     return child
 
@@ -268,7 +268,9 @@ class Seen:
     activations: set[str] = field(default_factory=set)
 
 
-def _tensors(record: Record, seen: Seen, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, TensorRecord]]:
+def _tensors(
+    record: PickledObject, seen: Seen, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, PickledTensor]]:
     """Every parameter and buffer below a module, by its name in a state dict; notes in ``seen`` what else there is.
 
     A module of a class that is not known is an error: it might compute something else.
@@ -289,23 +291,26 @@ def _tensors(record: Record, seen: Seen, prefix: str = "", depth: int = 0) -> It
         raise CheckpointError(f"its BatchNorm has eps {record.state.get('eps')!r}, and this library {BN_EPS}")
     for kind in ("_parameters", "_buffers"):
         for name, value in _members(record, kind).items():
-            if isinstance(value, TensorRecord):
+            if isinstance(value, PickledTensor):
                 yield prefix + name, value
     for name, child in _children(record).items():
-        if not isinstance(child, Record):
+        if not isinstance(child, PickledObject):
             raise CheckpointError(f"it holds a {type(child).__name__} in the place of the module {prefix}{name}")
         if name == "act" and child.name != "Identity":
             seen.activations.add(_activation_text(child))
         yield from _tensors(child, seen, f"{prefix}{name}.", depth + 1)
 
 
-def _activation_text(record: Record) -> str:
+def _activation_text(record: PickledObject) -> str:
     """As a spec writes it, with the one number that some of them have."""
     number = {"LeakyReLU": "negative_slope", "ELU": "alpha"}.get(record.name)
     return f"nn.{record.name}({record.state.get(number) if number else ''})"
 
 
 def _numbers(archive: Archive, value: Any, what: str) -> Tensor:
-    if not isinstance(value, TensorRecord):
+    if not isinstance(value, PickledTensor):
         raise CheckpointError(f"its Detect has no {what}")
     return archive.tensor(value).to(torch.float32)
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

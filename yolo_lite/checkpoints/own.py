@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from yolo_lite.checkpoints.official import Contents, read_official
+from yolo_lite.checkpoints.official import CheckpointContents, read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.names import listed, match_names
@@ -124,7 +124,7 @@ def _find(path: str | Path) -> Path:
     raise CheckpointError(f"{file}: no such file, and no bundled weights of that name (there are: {known}){hint}")
 
 
-def _read(file: Path) -> Contents:
+def _read(file: Path) -> CheckpointContents:
     """Tells the formats apart by how the file begins, whatever it is called."""
     try:
         with open(file, "rb") as stream:
@@ -144,7 +144,7 @@ def _read(file: Path) -> Contents:
     raise CheckpointError(f"{file}: {what}")
 
 
-def _read_own(file: Path) -> Contents:
+def _read_own(file: Path) -> CheckpointContents:
     try:
         with safetensors.safe_open(file, "pt") as stored:
             header = _header(stored.metadata(), file)
@@ -152,19 +152,19 @@ def _read_own(file: Path) -> Contents:
     except (safetensors.SafetensorError, OSError, RuntimeError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file}: a damaged or truncated safetensors file: {error}") from None
     spec = header["spec"]
-    return Contents(
+    return CheckpointContents(
         spec, header["names"], spec.get("anchors"), None, tensors, bool(header.get("fused")), header["metadata"]
     )
 
 
 def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
     """The JSON text in a safetensors header, checked."""
-    if HEADER_KEY not in (metadata or {}):
+    if metadata is None or HEADER_KEY not in metadata:
         raise CheckpointError(
             f"{file}: a safetensors file, but not one of this library's: no {HEADER_KEY} in its header"
         )
     try:
-        header = json.loads(metadata[HEADER_KEY])
+        header: dict[str, Any] = json.loads(metadata[HEADER_KEY])
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: a damaged header: {error}") from None
     version = header.get("format_version") if isinstance(header, dict) else None
@@ -180,7 +180,7 @@ def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
     return header
 
 
-def _assembled(contents: Contents, file: Path) -> Yolo:
+def _assembled(contents: CheckpointContents, file: Path) -> Yolo:
     """The network that the spec describes, holding these tensors."""
     try:
         _check_size(contents, file)
@@ -200,12 +200,12 @@ def _assembled(contents: Contents, file: Path) -> Yolo:
     return model.float().eval()
 
 
-def _network(contents: Contents) -> Yolo:
+def _network(contents: CheckpointContents) -> Yolo:
     model = Yolo(contents.spec, contents.names)
     return model.fuse() if contents.fused else model
 
 
-def _check_size(contents: Contents, file: Path) -> None:
+def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
     A block with weights has two tensors or more.
@@ -218,7 +218,7 @@ def _check_size(contents: Contents, file: Path) -> None:
         )
 
 
-def _check_tensors(model: Yolo, contents: Contents, file: Path) -> None:
+def _check_tensors(model: Yolo, contents: CheckpointContents, file: Path) -> None:
     """One sentence for the first tensor that does not fit the network."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != _anchors(model)}
     found = {name: tuple(value.shape) for name, value in contents.tensors.items()}
@@ -309,6 +309,6 @@ def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
     rows = torch.cat((torch.arange(5), 5 + sources))  # x, y, w, h, objectness, then the classes
     with torch.no_grad():
         for output in model.detect.m:
-            for tensor in (output.weight, output.bias):
-                per_anchor = tensor.unflatten(0, (-1, len(rows)))  # (A, 5 + C, ...)
+            for tensor in output.parameters():  # weight and bias
+                per_anchor = tensor.view(-1, len(rows), *tensor.shape[1:])  # (A, 5 + C, ...)
                 tensor.copy_(per_anchor[:, rows].flatten(0, 1))

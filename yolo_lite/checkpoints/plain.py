@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from yolo_lite.checkpoints.unpickle import CheckpointError, Record
+from yolo_lite.checkpoints.unpickle import CheckpointError, PickledObject
 
 MAX_VALUES = 100_000  # in a description
 MAX_INT = 100_000  # of a number of pixels, classes ...
@@ -13,7 +13,7 @@ MAX_INT = 100_000  # of a number of pixels, classes ...
 
 def as_int(value: Any) -> int:
     """A number or NumPy's of it; 0 for anything else, or one that is too large."""
-    value = numpy_scalar(value) if isinstance(value, Record) else value
+    value = numpy_scalar(value) if isinstance(value, PickledObject) else value
     return int(value) if isinstance(value, int | float) and abs(value) < MAX_INT + 1 else 0
 
 
@@ -29,7 +29,7 @@ def plain(value: Any, left: list[int]) -> Any:
         raise CheckpointError("its description of the architecture has no end")
     if value is None or is_simple(value):
         return value
-    if isinstance(value, Record):
+    if isinstance(value, PickledObject):
         scalar = numpy_scalar(value)
         if scalar is not None:
             return scalar
@@ -38,18 +38,23 @@ def plain(value: Any, left: list[int]) -> Any:
         return {key: plain(entry, left) for key, entry in value.items() if is_simple(key)}
     if isinstance(value, list | tuple):
         return [plain(entry, left) for entry in value]
-    kind = f"{value.module}.{value.name}" if isinstance(value, Record) else type(value).__name__
+    kind = f"{value.module}.{value.name}" if isinstance(value, PickledObject) else type(value).__name__
     raise CheckpointError(f"its description of the architecture holds a {kind}")
 
 
-def numpy_scalar(record: Record) -> int | float | str | None:
+def numpy_scalar(record: PickledObject) -> int | float | str | None:
     """The value of a NumPy scalar, pickled as scalar(dtype(text), bytes); None for any other record."""
     if record.name != "scalar" or "multiarray" not in record.module or len(record.arguments) != 2:
         return None
     kind, data = record.arguments
-    if isinstance(data, Record) and data.name == "encode" and data.arguments and isinstance(data.arguments[0], str):
+    if (
+        isinstance(data, PickledObject)
+        and data.name == "encode"
+        and data.arguments
+        and isinstance(data.arguments[0], str)
+    ):
         data = data.arguments[0].encode("latin1", "replace")  # how protocol 2 writes bytes
-    text = kind.arguments[0] if isinstance(kind, Record) and kind.name == "dtype" and kind.arguments else None
+    text = kind.arguments[0] if isinstance(kind, PickledObject) and kind.name == "dtype" and kind.arguments else None
     if (
         not isinstance(text, str)
         or not re.fullmatch(r"b1|[iu][1248]|f[248]|U[1-9]\d{0,3}", text)

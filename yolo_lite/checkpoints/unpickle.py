@@ -1,10 +1,10 @@
 """Reads the pickle inside a PyTorch ``.pt`` file without running anything in it.
 
 A pickle is a program: it names functions and calls them. Here no name is ever looked up in Python: a few that rebuild
-tensors and dicts stand for functions of ours, and every other one stands for an inert ``Record``, which only writes
-down what it was given. So whatever a training left beside the network (paths, arguments, an optimiser, enums, loggers)
-is read and has no effect, and what the network itself may consist of is for ``official.py`` to judge. A tensor becomes
-a ``TensorRecord``, and its numbers are read from the file when asked for (``archive.py``).
+tensors and dicts stand for functions of ours, and every other one stands for an inert ``PickledObject``, which only
+writes down what it was given. So whatever a training left beside the network (paths, arguments, an optimiser, enums,
+loggers) is read and has no effect, and what the network itself may consist of is for ``official.py`` to judge. A tensor
+becomes a ``PickledTensor``, and its numbers are read from the file when asked for (``archive.py``).
 """
 
 import io
@@ -12,11 +12,13 @@ import math
 import pickle
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 
+from yolo_lite._moved import moved_name
 from yolo_lite.model.registry import known_layers
 
 MAX_NAMES = 2000  # different classes and functions in a file; each costs about 1 KB
@@ -40,18 +42,21 @@ class CheckpointError(ValueError):
     """A file that cannot be read as a model; the message names the file and says what is wrong with it."""
 
 
-class Record:
+class PickledObject:
     """What a pickled object was: the name of its class, the first arguments of its making, attributes, entries.
 
-    It takes all that a pickle does to an object (attributes, entries of a dict, a list or a set, a call) and does
+    It accepts all that a pickle does to an object (attributes, entries of a dict, a list or a set, a call) and does
     nothing with it.
     """
 
     __slots__ = ("arguments", "entries", "state")
     module: ClassVar[str] = ""
     name: ClassVar[str] = ""
+    arguments: tuple[Any, ...]
+    state: Mapping[str, Any]
+    entries: Mapping[Any, Any]
 
-    def __new__(cls, *arguments: Any, **named: Any) -> "Record":
+    def __new__(cls, *arguments: Any, **named: Any) -> "PickledObject":
         record = object.__new__(cls)
         record.arguments, record.state, record.entries = arguments[:MAX_ARGUMENTS], NO_STATE, NO_STATE
         return record
@@ -59,8 +64,8 @@ class Record:
     def __init__(self, *arguments: Any, **named: Any) -> None:
         pass
 
-    def __call__(self, *arguments: Any) -> "Record":
-        return Record(self, *arguments[:MAX_ARGUMENTS])
+    def __call__(self, *arguments: Any) -> "PickledObject":
+        return PickledObject(self, *arguments[:MAX_ARGUMENTS])
 
     def __setstate__(self, state: Any) -> None:  # pickle calls this, and sets no attribute itself
         if isinstance(state, tuple):  # (attributes, slots)
@@ -68,9 +73,10 @@ class Record:
         self.state = state if isinstance(state, dict) else NO_STATE
 
     def __setitem__(self, key: Any, value: Any) -> None:  # a dict of another class: EasyDict, Counter ...
-        if self.entries is NO_STATE:
-            self.entries = {}
-        self.entries[key] = value
+        if isinstance(self.entries, dict):
+            self.entries[key] = value
+        else:
+            self.entries = {key: value}
 
     def append(self, value: Any) -> None:
         """A list or deque of another class: its items have no say."""
@@ -99,7 +105,7 @@ class Builder(_Closed):
         return self.function(*arguments)
 
 
-class Dictionary(dict):
+class Dictionary(dict[Any, Any]):
     """Stands for an OrderedDict; attributes that the pickle sets on it are dropped."""
 
     __slots__ = ()
@@ -117,7 +123,7 @@ class StorageType(_Closed):
         self.dtype = dtype
 
 
-class StorageRecord(_Closed):
+class PickledStorage(_Closed):
     """Where in the file numbers are: the entry ``data/<key>``."""
 
     __slots__ = ("dtype", "key", "numel")
@@ -126,13 +132,13 @@ class StorageRecord(_Closed):
         self.key, self.dtype, self.numel = key, dtype, numel
 
 
-class TensorRecord(_Closed):
+class PickledTensor(_Closed):
     """A tensor as a view of a storage, inside whose bounds it is known to lie."""
 
     __slots__ = ("offset", "size", "storage", "stride")
 
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *unused: Any) -> None:
-        if not isinstance(storage, StorageRecord) or not isinstance(size, tuple) or not isinstance(stride, tuple):
+        if not isinstance(storage, PickledStorage) or not isinstance(size, tuple) or not isinstance(stride, tuple):
             raise CheckpointError("it holds a tensor without a storage or a shape")
         numbers = (offset, *size[: MAX_AXES + 1], *stride[: MAX_AXES + 1])
         if not len(size) == len(stride) <= MAX_AXES or not all(
@@ -145,8 +151,8 @@ class TensorRecord(_Closed):
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
 
-def _record_class(module: str, name: str) -> type[Record]:
-    return type("Record", (Record,), {"__slots__": (), "module": module, "name": name})
+def _pickled_class(module: str, name: str) -> type[PickledObject]:
+    return type("PickledObject", (PickledObject,), {"__slots__": (), "module": module, "name": name})
 
 
 STORAGES = MappingProxyType(
@@ -184,9 +190,13 @@ _NETWORK: Mapping[str, str] = MappingProxyType(
 IN_A_NETWORK = frozenset((module, name) for module, names in _NETWORK.items() for name in names.split())
 
 
-def _tensor(*arguments: Any) -> "TensorRecord | Record":
-    """A tensor whose numbers lie in a storage; anything else that is pickled as one is a Record."""
-    return TensorRecord(*arguments) if arguments and isinstance(arguments[0], StorageRecord) else Record(*arguments)
+def _tensor(*arguments: Any) -> "PickledTensor | PickledObject":
+    """A tensor whose numbers lie in a storage; anything else that is pickled as one is a PickledObject."""
+    return (
+        PickledTensor(*arguments)
+        if arguments and isinstance(arguments[0], PickledStorage)
+        else PickledObject(*arguments)
+    )
 
 
 def _parameter(data: Any, *unused: Any) -> Any:
@@ -196,20 +206,20 @@ def _parameter(data: Any, *unused: Any) -> Any:
 def _rebuilt(function: Any, kind: Any, arguments: Any, *unused: Any) -> Any:
     """A tensor of a class of its own, or one with attributes."""
     is_ours = isinstance(function, Builder) and isinstance(arguments, tuple)
-    return function(*arguments[:MAX_AXES]) if is_ours else Record(function, arguments)
+    return function(*arguments[:MAX_AXES]) if is_ours else PickledObject(function, arguments)
 
 
 def _size(sides: Any = ()) -> Any:
-    return sides if isinstance(sides, tuple) else Record(sides)
+    return sides if isinstance(sides, tuple) else PickledObject(sides)
 
 
-# The names that stand for something else than a Record. None of these functions copies what it is given, or a few bytes
-# that call it again and again could ask for any amount of memory.
+# The names that stand for something else than a PickledObject. None of these functions copies what it is given, or a
+# few bytes that call it again and again could ask for any amount of memory.
 BUILDERS: Mapping[tuple[str, str], Any] = MappingProxyType(
     {("torch", name): StorageType(dtype) for name, dtype in STORAGES.items()}
     | {("torch.storage", name): StorageType(dtype) for name, dtype in STORAGES.items()}
     | {
-        ("collections", "OrderedDict"): Builder(lambda *pairs: Record(*pairs) if pairs else Dictionary()),
+        ("collections", "OrderedDict"): Builder(lambda *pairs: PickledObject(*pairs) if pairs else Dictionary()),
         ("collections", "defaultdict"): Builder(lambda *factory: Dictionary()),
         ("copyreg", "_reconstructor"): Builder(lambda cls, *base: _reconstructed(cls)),
         ("copyreg", "__newobj__"): Builder(lambda cls, *arguments: _reconstructed(cls)),
@@ -224,14 +234,14 @@ BUILDERS: Mapping[tuple[str, str], Any] = MappingProxyType(
 )
 
 
-def is_known_module(record: Record) -> bool:
+def is_known_module(record: PickledObject) -> bool:
     """Whether it is of a class that a network may consist of: one of YOLOv5's, PyTorch's, or a registered layer."""
     known = (record.module, record.name) in IN_A_NETWORK
     return known or (record.module in NETWORK_MODULES and record.name in known_layers())
 
 
-def _reconstructed(cls: Any) -> Record:
-    return cls() if isinstance(cls, type) and issubclass(cls, Record) else Record(cls)
+def _reconstructed(cls: Any) -> PickledObject:
+    return cls() if isinstance(cls, type) and issubclass(cls, PickledObject) else PickledObject(cls)
 
 
 class Unpickler(pickle.Unpickler):
@@ -239,7 +249,7 @@ class Unpickler(pickle.Unpickler):
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
-        self.classes: dict[tuple[str, str], type[Record]] = {}
+        self.classes: dict[tuple[str, str], type[PickledObject]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         # pickles of protocol 2 use Python 2's names; the package on PyPI puts its own name in front
@@ -256,14 +266,17 @@ class Unpickler(pickle.Unpickler):
         if (module, name) not in self.classes:
             if len(self.classes) >= MAX_NAMES:
                 raise CheckpointError(f"it names more than {MAX_NAMES} classes and functions, which no training does")
-            self.classes[module, name] = _record_class(module, name)
+            self.classes[module, name] = _pickled_class(module, name)
         return self.classes[module, name]
 
-    def persistent_load(self, pid: Any) -> StorageRecord:
+    def persistent_load(self, pid: Any) -> PickledStorage:
         """("storage", type, key, device, numel): where PyTorch keeps the numbers of a tensor."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage" and isinstance(pid[1], StorageType)):
             raise CheckpointError("it refers to something that is not a storage")
         _, storage_type, key, _, numel = pid
         if not isinstance(key, str) or type(numel) is not int or numel < 0:
             raise CheckpointError("it refers to a storage without a key or a size")
-        return StorageRecord(key, storage_type.dtype, numel)
+        return PickledStorage(key, storage_type.dtype, numel)
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -120,8 +120,8 @@ def find_images(patterns: Sequence[str]) -> Images:
     Raises:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
-    from yolo_lite.data.images import IMAGE_SUFFIXES
     from yolo_lite.datasets.files.folders import is_passed_over, pictures_below
+    from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
 
     sources: dict[Path, Source] = {}
     passed_over: dict[str, None] = {}
@@ -160,7 +160,7 @@ def said_passed_over(paths: Sequence[str], shown: int = 5) -> str:
     >>> said_passed_over(["a.HEIC", "b.heic"])
     '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
     """
-    from yolo_lite.data.images import advice
+    from yolo_lite.datasets.files.picture_kinds import advice
 
     kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -1,4 +1,4 @@
-"""From files to batches."""
+"""From a source of images and labels to batches. YOLOv5: `utils/dataloaders.py`."""
 
 from functools import partial
 from typing import TYPE_CHECKING

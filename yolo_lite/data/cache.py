@@ -1,4 +1,7 @@
-"""Keeping resized images, in memory or on disk, so that they are decoded once; samples stay the same."""
+"""Keeps resized images, in memory or on disk, so that they are decoded once; samples stay the same.
+
+YOLOv5: `cache_images`, `cache_images_to_disk`.
+"""
 
 import contextlib
 import hashlib
@@ -17,11 +20,12 @@ from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.images import ImageError
+from yolo_lite.data.labels import shared
 from yolo_lite.data.report import DatasetError
 from yolo_lite.writing import atomic_write
 
 THREADS = min(8, os.cpu_count() or 1)  # OpenCV decodes and resizes without holding Python's lock
-MEMORY_SHARE = 0.9  # of what is available may be filled
+MEMORY_FRACTION = 0.9  # of what is available may be filled
 LoadImage = Callable[[int], Image]  # index -> the image as the dataset resizes it
 
 
@@ -32,7 +36,7 @@ class ImageCache(Protocol):
 
 
 class RamCache:
-    """All images in one flat tensor in shared memory, which workers share instead of copying (see LabelStore)."""
+    """All images in one flat tensor in shared memory, which workers fraction instead of copying (see LabelStore)."""
 
     def __init__(self, load: LoadImage, sizes: np.ndarray, img_size: int, progress: bool = False) -> None:
         """Loads every image.
@@ -45,9 +49,9 @@ class RamCache:
         shorter = -(-sizes.min(1) * img_size // sizes.max(1))  # (n,) rounded up
         room = 3 * img_size * shorter  # (n,) bytes
         _require_memory(int(room.sum()), len(sizes))
-        self._start = torch.from_numpy(np.concatenate([[0], np.cumsum(room)])).share_memory_()  # (n + 1,)
-        self._shape = torch.zeros((len(sizes), 2), dtype=torch.int64).share_memory_()  # height, width
-        self._pixels = torch.empty(int(room.sum()), dtype=torch.uint8).share_memory_()
+        self._start = shared(torch.from_numpy(np.concatenate([[0], np.cumsum(room)])))  # (n + 1,)
+        self._shape = shared(torch.zeros((len(sizes), 2), dtype=torch.int64))  # height, width
+        self._pixels = shared(torch.empty(int(room.sum()), dtype=torch.uint8))
 
         self._load = load
 
@@ -66,7 +70,7 @@ class RamCache:
 
     @property
     def nbytes(self) -> int:
-        return self._pixels.nbytes
+        return int(self._pixels.nbytes)
 
     def load(self, index: int) -> Image:
         """A copy of the image, (H, W, 3) uint8 RGB; the error of reading it where it could not be read."""
@@ -74,7 +78,8 @@ class RamCache:
         if height == 0:
             return self._load(index)
         first = self._start[index].item()
-        return self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
+        image: Image = self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
+        return image
 
     def __repr__(self) -> str:
         return f"RamCache({len(self._shape)} images, {self.nbytes / 2**20:.0f} MiB)"
@@ -82,7 +87,7 @@ class RamCache:
 
 def _require_memory(needed: int, num_images: int) -> None:
     available = available_memory()
-    if available is not None and needed > MEMORY_SHARE * available:
+    if available is not None and needed > MEMORY_FRACTION * available:
         raise MemoryError(
             f"cache='ram': {num_images} images take {needed / 2**30:.2f} GiB, but only {available / 2**30:.2f} GiB of "
             "(shared) memory are available; use cache='disk', a smaller img_size, or no cache"
@@ -119,7 +124,7 @@ class DiskCache:
             ValueError: the images are not files.
         """
         if not Path(paths[0]).is_file():
-            raise ValueError(f"cache='disk' is for image files, and {paths[0]} is none; use cache='ram' or no cache")
+            raise ValueError(f"cache='disk' is for image files, and {paths[0]} is not one; use cache='ram' or no cache")
         self.folder = Path(folder).expanduser() if folder else user_cache_dir() / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._load, self._paths, self._key = load, paths, key
@@ -128,7 +133,7 @@ class DiskCache:
         """The image, (H, W, 3) uint8 RGB; FileNotFoundError where the original is gone."""
         file = self.folder / self._file_name(self._paths[index])
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: (re)placed below
-            cached = np.load(file, allow_pickle=False)
+            cached: Image = np.load(file, allow_pickle=False)
             if cached.dtype == np.uint8 and cached.ndim == 3 and cached.shape[2] == 3:
                 return cached
         image = self._load(index)

@@ -1,4 +1,4 @@
-"""YoloDataset: image i, loaded, augmented and letterboxed, with its labels.
+"""YoloDataset: image i, loaded, augmented and letterboxed, with its labels. YOLOv5: `LoadImagesAndLabels`.
 
 All that chance decides about a sample is in its SampleDraw (samples.py), derived from (seed, epoch, index) alone; the
 rest is computed from that, stage by stage. So a sample is the same in every process, and any of them can be replayed.
@@ -30,7 +30,7 @@ EDGE = 1e-3  # px that boxes keep from the right and lower edge, as the referenc
 
 
 class Sample(NamedTuple):
-    """One image as the network takes it, with its labels."""
+    """One image as the network gets it, with its labels."""
 
     image: Tensor  # (3, H, W) uint8 RGB
     labels: Tensor  # (n, 6) float32: 0 (the image's place in its batch), class, xc, yc, w, h normalised to the image
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class YoloDataset(Dataset[Sample]):
-    """Images with their labels, ready for a network.
+    """Images with their labels, ready for a network. YOLOv5: `LoadImagesAndLabels`.
 
     Args:
         source: data.yaml, folder, .txt list, "shapes" or "photos" (see open_source), or an ImageSource of your own.
@@ -239,6 +239,8 @@ class YoloDataset(Dataset[Sample]):
 def rectangle_shapes(sizes: np.ndarray, batch_size: int, img_size: int, stride: int, pad: float) -> np.ndarray:
     """The smallest network input for each ``batch_size`` consecutive images, in multiples of the stride.
 
+    YOLOv5: `rect`, `batch_shapes`.
+
     Args:
         sizes: (n, 2) height and width, sorted by height / width. pad: strides added before rounding up.
     Returns:
@@ -248,15 +250,15 @@ def rectangle_shapes(sizes: np.ndarray, batch_size: int, img_size: int, stride: 
     [[512, 672], [672, 672]]
     """
     aspects = sizes[:, 0] / sizes[:, 1]  # (n,)
-    shares = []  # of img_size, height and width
+    fractions = []  # of img_size, height and width
     for start in range(0, len(aspects), batch_size):
         low, high = aspects[start : start + batch_size].min(), aspects[start : start + batch_size].max()
-        shares.append((high, 1) if high < 1 else (1, 1 / low) if low > 1 else (1, 1))
-    return (np.ceil(np.array(shares) * img_size / stride + pad) * stride).astype(np.int64)
+        fractions.append((high, 1) if high < 1 else (1, 1 / low) if low > 1 else (1, 1))
+    return (np.ceil(np.array(fractions) * img_size / stride + pad) * stride).astype(np.int64)
 
 
 def _normalised(objects: Objects, size: tuple[int, int]) -> np.ndarray:
-    """Objects in pixels -> label rows (n, 6) float32: 0, class, xc, yc, w, h as shares of the image's sides."""
+    """Objects in pixels -> label rows (n, 6) float32: 0, class, xc, yc, w, h as fractions of the image's sides."""
     height, width = size
     boxes = objects.boxes.clip(0, np.array((width, height, width, height)) - EDGE)
     labels = np.zeros((len(objects.cls), 6), np.float32)

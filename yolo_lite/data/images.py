@@ -1,4 +1,4 @@
-"""Image files: reading them, and their size without reading all of them.
+"""Image files as RGB arrays. YOLOv5: `load_image`, `imread`.
 
 Every format OpenCV decodes is accepted, whatever the file's name ends in. Gray becomes three equal channels, alpha is
 dropped, 16 bits are scaled to 8, CMYK is converted, the EXIF rotation is applied (once). The first picture of several
@@ -7,31 +7,16 @@ in a file is taken.
 
 import re
 import struct
-import zlib
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 
+from yolo_lite._moved import moved_name
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
 
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
-    *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
-)
-VIDEO_SUFFIXES = (
-    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
-)
-UNFINISHED_SUFFIXES = (".crdownload", ".part", ".partial", ".download", ".opdownload")  # of browsers' downloads
-# Pictures by their names that are not read: passed over, but counted and named.
-UNREAD_SUFFIXES = (
-    *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".tga", ".exr", ".hdr", ".dcm"),
-    *(".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
-    *(".pef", ".srw", ".x3f", ".3fr", ".erf", ".kdc", ".mrw", ".rwl", ".iiq", ".j2k", ".jpx", ".jpf", ".ico"),
-    *VIDEO_SUFFIXES,
-)
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead
 JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
@@ -41,7 +26,7 @@ GIF_STARTS = (b"GIF87a", b"GIF89a")
 
 
 class ImageError(ValueError):
-    """A file that is no image, or not a whole one."""
+    """A file that is not an image, or not a whole one."""
 
 
 def read_image(path: str | Path) -> Image:
@@ -64,7 +49,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     if not data.strip(b"\0"):
         raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
     if is_lab(data):
-        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours are not read rightly: convert it to RGB")
+        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
     image = _decode(data)
     # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
     if data.startswith(JPEG_START) and (image is None or not _has_end_marker(data)):
@@ -92,12 +77,12 @@ def _decode(data: bytes) -> Image | None:
 
 
 def _webp_orientation(data: bytes) -> int | None:
-    """The EXIF orientation of a WebP image; see _orientation. Source: RFC 9649, chunks of kind, size and body."""
+    """The EXIF orientation of a WebP image; see exif_orientation. Source: RFC 9649, chunks of kind, size and body."""
     place = 12
     while place + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, place)
         if kind == b"EXIF":
-            return _orientation(data[place + 8 : place + 8 + size].removeprefix(b"Exif\0\0"))
+            return exif_orientation(data[place + 8 : place + 8 + size].removeprefix(b"Exif\0\0"))
         place += 8 + size + size % 2
     return 1
 
@@ -149,93 +134,10 @@ def _why_unreadable(data: bytes) -> str:
     return f"not an image that can be read (it begins with {start!r})"
 
 
-class Size(NamedTuple):
-    """Height and width in pixels."""
+def exif_orientation(tiff: bytes) -> int | None:
+    """The orientation in EXIF data, 1 where there is none; None where the directory cannot be read.
 
-    height: int
-    width: int
-
-
-def image_size(path: str | Path) -> Size:
-    """Height and width as ``read_image`` would give them, and a check that the file is whole.
-
-    JPEG and PNG, upright and undamaged, are answered from their headers; anything else is decoded.
-
-    Raises:
-        OSError: the file cannot be opened. ImageError: see read_image.
-    """
-    with open(path, "rb") as file:
-        start = file.read(8)
-        size = None
-        if start.startswith(JPEG_START):
-            size = _jpeg_size(file)
-        elif start == PNG_START:
-            size = _png_size(file)
-    return size or Size(*read_image(path).shape[:2])
-
-
-def advice(path: str | Path) -> str:
-    """What to do with a file of a kind that is not read, by its name.
-
-    >>> advice("a.heic"), advice("a.MP4"), advice("a.jpg.crdownload")
-    ('convert it to JPEG', 'a video: save its frames as pictures', 'a download that was not finished: fetch it again')
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return "a video: save its frames as pictures"
-    if suffix in UNFINISHED_SUFFIXES:
-        return "a download that was not finished: fetch it again"
-    return "convert it to JPEG" if suffix else "a picture without a suffix: give it one"
-
-
-def looks_like_image(path: str | Path) -> bool:
-    """Whether a file begins as pictures do, whatever its name ends in; False where it cannot be opened."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(12)
-    except OSError:
-        return False
-    return (
-        start.startswith((JPEG_START, PNG_START, b"GIF8", b"II*\0", b"MM\0*"))
-        or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
-        or (start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"))
-    )
-
-
-def _jpeg_size(file: BinaryIO) -> Size | None:
-    """From the frame header; None where only decoding tells: rotated, unusual, or without an end marker."""
-    file.seek(2)
-    while True:
-        marker = file.read(4)  # 0xff, kind, length (2 bytes, big endian, counting themselves)
-        if len(marker) < 4 or marker[0] != 0xFF:
-            return None
-        kind, length = marker[1], int.from_bytes(marker[2:], "big")
-        if kind == 0xE1 and not _is_upright(file.read(length - 2)):
-            return None
-        if kind in (0xC0, 0xC1, 0xC2):  # baseline, extended, progressive
-            precision, height, width = struct.unpack(">BHH", file.read(5).ljust(5, b"\0"))
-            whole = precision == 8 and height > 0 and width > 0 and _ends_with(file, JPEG_END)
-            return Size(height, width) if whole else None
-        if (0xC3 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)) or kind == 0xDA:
-            return None  # rare ways of coding, or data before any frame header
-        if kind != 0xE1:
-            file.seek(length - 2, 1)
-
-
-def _ends_with(file: BinaryIO, end: bytes, tail: int = 4096) -> bool:
-    """Whether a file ends with these bytes, zeros and line ends behind them aside."""
-    file.seek(0, 2)
-    file.seek(max(file.tell() - tail, 0))
-    return file.read().rstrip(b"\0\r\n").endswith(end)
-
-
-def _is_upright(segment: bytes) -> bool:
-    """Whether an APP1 segment of a JPEG leaves the picture as it is: EXIF orientation 1, or none."""
-    return not segment.startswith(b"Exif\0\0") or _orientation(segment[6:]) == 1
-
-
-def _orientation(tiff: bytes) -> int | None:
-    """The EXIF orientation, 1 where there is none; None where the directory cannot be read.
+    YOLOv5: `exif_size`, `exif_transpose`.
 
     Source: EXIF 2.3, a TIFF header and a directory of 12-byte entries (tag, type, count, value); orientation is 0x0112.
     """
@@ -248,7 +150,7 @@ def _orientation(tiff: bytes) -> int | None:
         for entry in range(entries):
             tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * entry)
             if tag == 0x0112:
-                return value
+                return int(value)
     except struct.error:  # a directory that breaks off: let the decoder judge
         return None
     return 1
@@ -263,56 +165,4 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[::down, ::across]
 
 
-def _png_size(file: BinaryIO) -> Size | None:
-    """From the header chunk; None where a chunk is damaged or missing, or may rotate the picture."""
-    file.seek(len(PNG_START))
-    size = None
-    while True:
-        head = file.read(8)  # length (big endian), kind
-        if len(head) < 8:
-            return None
-        length, kind = struct.unpack(">I4s", head)
-        body, checksum = file.read(length), file.read(4)
-        if kind == b"eXIf" or len(checksum) < 4:
-            return None
-        is_critical = kind[:1].isupper()
-        if is_critical and zlib.crc32(kind + body) != int.from_bytes(checksum, "big"):
-            return None
-        if kind == b"IHDR" and length == 13:
-            width, height = struct.unpack_from(">II", body)
-            size = Size(height, width)
-        if kind == b"IEND":
-            return size if size and min(size) > 0 else None
-
-
-def exif_orientation(path: str | Path) -> int | None:
-    """How a JPEG or PNG says that it is to be turned: 1 to 8 as EXIF counts, 1 where it does not say.
-
-    Returns:
-        None for other formats, and where the EXIF data cannot be read.
-    """
-    with open(path, "rb") as file:
-        start = file.read(8)
-        if start == PNG_START:
-            return _png_orientation(file)
-        return _jpeg_orientation(file) if start.startswith(JPEG_START) else None
-
-
-def _jpeg_orientation(file: BinaryIO) -> int | None:
-    file.seek(2)
-    while True:
-        marker = file.read(4)
-        if len(marker) < 4 or marker[0] != 0xFF or marker[1] == 0xDA:
-            return 1  # the picture begins, and nothing was said
-        body = file.read(int.from_bytes(marker[2:], "big") - 2)
-        if marker[1] == 0xE1 and body.startswith(b"Exif\0\0"):
-            return _orientation(body[6:])
-
-
-def _png_orientation(file: BinaryIO) -> int | None:
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            return _orientation(file.read(length))
-        file.seek(length + 4, 1)
-    return 1
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

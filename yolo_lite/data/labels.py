@@ -1,4 +1,4 @@
-"""The labels of a data set as flat arrays.
+"""The labels of a dataset as flat arrays: boxes and, where known, polygons. YOLOv5: `labels`, `segments`.
 
 n images, m objects, k polygon points.
 """
@@ -48,11 +48,11 @@ class LabelStore:
         polygon_start: Tensor,  # (m + 1,) int64: object j has the points polygon_start[j] .. polygon_start[j + 1]
         polygon_points: Tensor,  # (k, 2) float32 normalised
     ) -> None:
-        self.image_start = image_start.share_memory_()
-        self.cls = cls.share_memory_()
-        self.boxes = boxes.share_memory_()
-        self.polygon_start = polygon_start.share_memory_()
-        self.polygon_points = polygon_points.share_memory_()
+        self.image_start = shared(image_start)
+        self.cls = shared(cls)
+        self.boxes = shared(boxes)
+        self.polygon_start = shared(polygon_start)
+        self.polygon_points = shared(polygon_points)
 
     @classmethod
     def build(cls, labels: Sequence[ImageLabels]) -> "LabelStore":
@@ -105,6 +105,12 @@ class LabelStore:
         """The same objects, all of class 0."""
         zeros = torch.zeros_like(self.cls)
         return LabelStore(self.image_start, zeros, self.boxes, self.polygon_start, self.polygon_points)
+
+
+def shared(tensor: Tensor) -> Tensor:
+    """The tensor, its numbers moved into memory that worker processes share."""
+    tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch has no types there
+    return tensor
 
 
 def _starts(lengths: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """create_dataloader: batches of samples, the same ones for any number of workers and any way of starting them.
 
+YOLOv5: `create_dataloader`, `InfiniteDataLoader`, `SmartDistributedSampler`, `collate_fn`.
 The sampler asks for keys (epoch, index), and a sample is a function of its key. So workers need no state, may stay
 alive from epoch to epoch, and a run can be resumed in the middle of one.
 """
@@ -34,7 +35,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     Shuffled (for training), every process gets the same number of batches, and each image falls to exactly one of
     them: the order is cut into groups of batch_size * world_size, and each group is shared out evenly. What is left
     after the last whole group is shared out too; fewer images than processes join the group before. In order (for
-    validation), process r takes every world_size-th batch from the r-th on, so that the batches are those of a single
+    validation), process r has every world_size-th batch from the r-th on, so that the batches are those of a single
     process, and one process may have one batch more than another.
 
     >>> sampler = EpochSampler(5, batch_size=2)
@@ -61,7 +62,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         self.num_images, self.batch_size, self.shuffle, self.seed = num_images, batch_size, shuffle, seed
         self.drop_last, self.rank, self.world_size = drop_last, rank, world_size
         self.epoch = 0  # of the next pass
-        self.start_batch = 0  # the next pass leaves out so many batches
+        self.start_batch = 0  # the next pass leaves out this many batches
         self.weights: np.ndarray | None = None  # (num_images,) >= 0: draw with replacement, in proportion
         if not len(self):
             raise ValueError(f"{num_images} images fill no batch of {batch_size} x {world_size}: use drop_last=False")
@@ -82,17 +83,17 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The batches of this process in an epoch, as indices."""
-        return self._share(self.order(epoch))
+        return self._of_process(self.order(epoch))
 
     @property
     def smallest_batch(self) -> int:
         """Images in the smallest batch of an epoch, of all processes."""
         every = np.arange(self.num_images)
-        return min(len(batch) for rank in range(self.world_size) for batch in self._share(every, rank))
+        return min(len(batch) for rank in range(self.world_size) for batch in self._of_process(every, rank))
 
     def __len__(self) -> int:
         """Batches in a whole epoch of this process."""
-        return len(self._share(np.arange(self.num_images)))
+        return len(self._of_process(np.arange(self.num_images)))
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, start_batch = self.epoch, self.start_batch
@@ -100,7 +101,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         for batch in self.batches(epoch)[start_batch:]:
             yield [(epoch, index) for index in batch.tolist()]
 
-    def _share(self, order: np.ndarray, rank: int | None = None) -> list[np.ndarray]:
+    def _of_process(self, order: np.ndarray, rank: int | None = None) -> list[np.ndarray]:
         """The batches of a process, this one if none is given."""
         rank = self.rank if rank is None else rank
         if not (self.shuffle or self.weights is not None):
@@ -108,7 +109,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         groups = self._cut(order, self.batch_size * self.world_size)
         if groups and len(groups[-1]) < self.world_size:
             if len(groups) == 1:
-                raise ValueError(f"{self.num_images} images cannot be shared by {self.world_size} processes")
+                raise ValueError(f"{self.num_images} images are too few for {self.world_size} processes")
             groups[-2:] = [np.concatenate(groups[-2:])]
         return [np.array_split(group, self.world_size)[rank] for group in groups]
 
@@ -120,12 +121,13 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 class YoloLoader(DataLoader[Batch]):
     """A DataLoader of a YoloDataset whose errors say what to do. ``len``: batches in an epoch.
 
+    YOLOv5: `InfiniteDataLoader`.
     ``unreadable`` holds the images, by path, that could not be read when their turn came. Each is named in a warning
     when it is found; a dataset with strict=True raises DatasetError instead. A batch of which no image can be read is
     left out.
     """
 
-    dataset: YoloDataset
+    dataset: YoloDataset  # type: ignore[assignment]  # DataLoader has one type for samples and batches
     batch_sampler: EpochSampler
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +138,7 @@ class YoloLoader(DataLoader[Batch]):
         """The next pass over the loader is this epoch, from this batch on; the passes after it follow."""
         self.batch_sampler.set_epoch(epoch, start_batch)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader's own class of iterators is private
         try:
             for batch in super().__iter__():
                 for path in batch.paths:
@@ -240,7 +242,7 @@ def _set_up_worker(worker: int) -> None:
 
 
 def collate(found: Sequence[Sample | Problem]) -> Batch:
-    """Samples -> a batch; column 0 of the targets becomes the place of the image in the batch.
+    """Samples -> a batch; column 0 of the targets becomes the place of the image in the batch. YOLOv5: `collate_fn`.
 
     Args:
         found: a Problem is an image that could not be read: it is left out. Without any sample the images are

@@ -1,4 +1,4 @@
-"""What was found wrong in a dataset, and where."""
+"""What was found wrong in a dataset, and where. YOLOv5: what `verify_image_label` counts as `nm, nf, ne, nc`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -133,4 +133,4 @@ class DatasetError(ValueError):
         self.report = report
 
     def __reduce__(self) -> tuple[type["DatasetError"], tuple[str, Report | None]]:
-        return DatasetError, (str(self), self.report)  # so that it survives the way out of a worker process
+        return DatasetError, (str(self), self.report)  # so that it comes whole out of a worker process

@@ -1,4 +1,4 @@
-"""Whatever a picture comes as, as the array that a path to it would give: the one place that decides.
+"""Any kind of picture as an RGB array, the one that reading its path would give. The one place that decides.
 
 A path, the bytes of a file, an open file, a PIL image, an array or a tensor: EXIF rotation is applied, alpha dropped,
 gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does.
@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError, decode_image, read_image, upright
+from yolo_lite.data.images import ImageError, decode_image, exif_orientation, read_image, upright
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 EXIF_ORIENTATION = 0x0112
@@ -60,7 +60,7 @@ def to_rgb(image: Any, name: str = "image") -> Image:
 
 
 def each_image(images: Any) -> Iterable[Any]:
-    """One picture or several, as several: each is one that ``to_rgb`` takes.
+    """One picture or several, as several: each is one that ``to_rgb`` reads.
 
     Args:
         images: a picture; an iterable of pictures of any kinds; an array or tensor of four axes; a Batch or Sample.
@@ -124,7 +124,7 @@ def _is_pil(image: Any) -> bool:
 def _from_pil(image: Any, name: str) -> Image:
     name = getattr(image, "filename", None) or name
     if image.mode == "LAB":
-        raise ImageError(f"{name}: a PIL image of mode LAB, whose colours are not read rightly: convert it to RGB")
+        raise ImageError(f"{name}: a PIL image of mode LAB, whose colours cannot be read correctly: convert it to RGB")
     try:
         image.load()
         if image.mode.startswith(("I", "F")):
@@ -147,7 +147,14 @@ def _from_pil(image: Any, name: str) -> Image:
 
 
 def _orientation(image: Any) -> int:
-    """The EXIF orientation that has not been applied yet; 1 where there is none."""
+    """The EXIF orientation that has not been applied yet; 1 where there is none.
+
+    Pillow also believes XMP data, which OpenCV passes over: of files that may have both, EXIF's alone counts.
+    """
+    if image.format not in ("TIFF", "AVIF"):
+        block = getattr(image, "info", {}).get("exif", b"")
+        if not isinstance(block, bytes) or not block or exif_orientation(block.removeprefix(b"Exif\0\0")) == 1:
+            return 1
     with contextlib.suppress(Exception):  # a damaged EXIF block: OpenCV passes it over as well
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     return 1

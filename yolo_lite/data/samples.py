@@ -1,5 +1,7 @@
-"""One sample: all that chance decides about it, and the steps that follow from that.
+"""One sample: all its random numbers, and the steps from images and labels to the network's input.
 
+YOLOv5: `LoadImagesAndLabels.__getitem__`, with `load_mosaic`, `mixup`, `random_perspective`, `letterbox`,
+`augment_hsv`.
 ``draw_sample`` decides, ``sample_stages`` computes. n objects, H W height and width.
 """
 
@@ -37,7 +39,7 @@ from yolo_lite.hyperparameters import Hyperparameters
 class MosaicDraws(NamedTuple):
     """A mosaic, what is pasted into it, and the warp that cuts the network's input out of it."""
 
-    index: int  # of the image that the mosaic is drawn for
+    index: int  # type: ignore[assignment]  # hides tuple.index; of the image that the mosaic is drawn for
     mosaic: MosaicDraw
     copy_paste: CopyPasteDraw
     warp: WarpDraw
@@ -46,7 +48,7 @@ class MosaicDraws(NamedTuple):
 class SampleDraw(NamedTuple):
     """All that chance decides about a sample; None = that step is not taken."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     epoch: int
     mosaic: MosaicDraws | None = None
     second_mosaic: MosaicDraws | None = None  # what mixup blends in

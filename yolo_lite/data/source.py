@@ -8,7 +8,7 @@ from typing import Any, Protocol, overload, runtime_checkable
 import numpy as np
 import torch
 
-from yolo_lite.data.labels import LabelStore
+from yolo_lite.data.labels import LabelStore, shared
 from yolo_lite.data.report import Report
 
 # Names of sources -> "module:function" with the signature of open_source; another source is files.
@@ -28,10 +28,9 @@ class PathStore(Sequence[str]):
     def __init__(self, paths: Iterable[str]) -> None:
         encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
         starts = np.concatenate([[0], np.cumsum([len(path) for path in encoded])]).astype(np.int64)
-        self.start = torch.from_numpy(starts).share_memory_()  # (n + 1,) int64
-        self.text = torch.frombuffer(
-            bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8
-        ).share_memory_()  # (bytes,)
+        self.start = shared(torch.from_numpy(starts))  # (n + 1,) int64
+        text = bytearray(b"".join(encoded) or b"\0")
+        self.text = shared(torch.frombuffer(text, dtype=torch.uint8))  # (bytes,)
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -45,7 +44,8 @@ class PathStore(Sequence[str]):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = range(len(self))[index]  # negative ones count from the end, others raise IndexError
         first, last = self.start[place : place + 2].tolist()
-        return self.text[first:last].numpy().tobytes().decode("utf-8", "surrogateescape")
+        text: str = self.text[first:last].numpy().tobytes().decode("utf-8", "surrogateescape")
+        return text
 
     def __repr__(self) -> str:
         return f"PathStore({len(self)} paths)"
@@ -95,7 +95,8 @@ def open_source(
     dtype('uint8')
     """
     target = SOURCES.get(source, FILES) if isinstance(source, str) else FILES
-    return _resolved(target)(source, split, names, progress, draw_size)
+    opened: ImageSource = _resolved(target)(source, split, names, progress, draw_size)
+    return opened
 
 
 def class_names(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
@@ -109,10 +110,12 @@ def class_names(source: str | Path | Sequence[str | Path], split: str = "train")
     """
     if isinstance(source, str) and source in SOURCES:
         return open_source(source, split).names
-    return _resolved(NAMES_OF_FILES)(source, split)
+    names: tuple[str, ...] | None = _resolved(NAMES_OF_FILES)(source, split)
+    return names
 
 
 def _resolved(target: str) -> Callable[..., Any]:
     """The function of "module:function", imported when it is asked for: data sets stand below this chapter."""
     module, _, function = target.partition(":")
-    return getattr(import_module(module), function)
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found

@@ -1,14 +1,14 @@
 """The dataset "photos": free photographs that come with scikit-image, labelled here with COCO's classes.
 
 The files are read where scikit-image is installed; nothing is downloaded, and scikit-image itself is not imported.
-The labels, and whom the photographs are from, are in photos.json beside this module: outlines drawn by hand, in pixels.
+The labels, and the photographers, are in photos.json beside this module: outlines drawn by hand, in pixels.
 """
 
 import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Photos:
         for photo in self.photos:
             if not (self._folder / photo.file).is_file():
                 raise FileNotFoundError(
-                    f"{self._folder / photo.file}: no such file, although scikit-image brings it along; "
+                    f"{self._folder / photo.file}: no such file, although it belongs to scikit-image; "
                     "install scikit-image again from its wheel: pip install --force-reinstall scikit-image"
                 )
         self.paths: Sequence[str] = tuple(f"photos/{photo.file}" for photo in self.photos)
@@ -123,10 +123,12 @@ def _read_photos(names: Sequence[str]) -> tuple[Photo, ...]:
     return tuple(_read_photo(entry, names) for entry in entries)
 
 
-def _read_photo(entry: dict, names: Sequence[str]) -> Photo:
+def _read_photo(entry: dict[str, Any], names: Sequence[str]) -> Photo:
     height, width = entry["size"]
     classes = [names.index(thing["name"]) for thing in entry["objects"]]
-    outlines = [np.array(thing["polygon"], np.float32) / np.float32([width, height]) for thing in entry["objects"]]
+    outlines = [
+        np.array(thing["polygon"], np.float32) / np.array([width, height], np.float32) for thing in entry["objects"]
+    ]
     boxes = np.array([(*outline.min(axis=0), *outline.max(axis=0)) for outline in outlines], np.float32).reshape(-1, 4)
     labels = ImageLabels(np.array(classes, np.int64), xyxy_to_xywh(boxes), tuple(outlines))
     return Photo(entry["file"], entry["about"], entry["credit"], (height, width), labels)

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from yolo_lite.data.images import Size
 from yolo_lite.data.report import Problem, Report
 from yolo_lite.datasets.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
 from yolo_lite.datasets.convert.converted import (
@@ -33,6 +32,7 @@ from yolo_lite.datasets.convert.converted import (
 from yolo_lite.datasets.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
 from yolo_lite.datasets.convert.frame import Frame, annotated_frame
 from yolo_lite.datasets.convert.outlines import agrees, outline_of
+from yolo_lite.datasets.files.headers import Size
 from yolo_lite.datasets.yolo_folder import label_row
 
 LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
@@ -217,7 +217,7 @@ class _Conversion(NamedTuple):
         grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for annotation in self.file.annotations:
             key = id_key(annotation.get("image_id"))
-            if key in known:
+            if key is not None and key in known:
                 grouped[key].append(annotation)
             else:
                 reason = f"there is no image {annotation.get('image_id')!r}"
@@ -328,12 +328,12 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
         raise ValueError(f"there is no category {category!r}")
     box = _box(annotation)
     outline, note = outline_of(annotation.get("segmentation"), size)
-    if box is None and outline is None:
-        reason = note.removesuffix("; its box is written").removesuffix("; the box is written")
-        raise ValueError(f"it has no bbox, and {reason}" if reason else "it has neither a bbox nor an outline")
-    if box is None:
+    if box is None and outline is not None:
         box = np.concatenate([outline.min(0), outline.max(0)])
         check_pixels(box)
+    if box is None:
+        reason = note.removesuffix("; its box is written").removesuffix("; the box is written")
+        raise ValueError(f"it has no bbox, and {reason}" if reason else "it has neither a bbox nor an outline")
     inside = clipped_box(box, size)
     if reaches_over(box, size):
         note = note or "it reached over the border; clipped to the image"
@@ -341,10 +341,10 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
         (left, top), (right, bottom) = outline.min(0), outline.max(0)
         spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
         given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
-        outline, note = None, f"its outline goes {spans}, its box {given}; the box is written"
+        outline, note = None, f"its outline spans {spans}, its box {given}; the box is written"
     if outline is None or not polygons:
         return box_row(cls, inside, frame), note if polygons else ""
-    return label_row(cls, frame.shares(outline).ravel()), note
+    return label_row(cls, frame.fractions(outline).ravel()), note
 
 
 def _rotation(annotation: dict[str, Any]) -> float:

@@ -114,7 +114,7 @@ class Classes(NamedTuple):
     """The classes that the categories of some files become."""
 
     names: list[str]
-    index: dict[str, int]  # of each category that is kept, by its key
+    index: dict[str, int]  # type: ignore[assignment]  # hides tuple.index; of each category that is kept, by its key
 
 
 def classes_of(files: Sequence[CocoFile], merge_names: bool, problems: list[Problem]) -> Classes:
@@ -171,7 +171,7 @@ def _without_groups(files: Sequence[CocoFile], categories: list[Category], probl
         shown = ", ".join(members[:5]) + (" ..." if len(members) > 5 else "")
         message = f"category {category.key} ({category.name!r}) only groups others ({shown}); no annotation has it"
         problems.append(Problem(str(files[0].path), None, f"{message}; dropped", DROPPED, note=True))
-    return kept or categories  # categories that group each other are no groups
+    return kept or categories  # categories that group each other are not groups
 
 
 # ---- a folder of files ----------------------------------------------------------------------------------------------

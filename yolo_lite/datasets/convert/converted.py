@@ -12,15 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.boxes import xyxy_to_xywh
-from yolo_lite.data.images import Size
 from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.datasets.convert.frame import Frame
+from yolo_lite.datasets.files.headers import Size
 from yolo_lite.datasets.yolo_folder import label_row, write_data_yaml
 
 Placing = Literal["link", "copy", "none"]
 ROTATED = "rotated boxes became their extent"
 SPLITS = ("train", "val", "test")
-SMALLEST = 1e-6  # share of the image; a thinner box would be written as 0
+SMALLEST = 1e-6  # fraction of the image; a thinner box would be written as 0
 ROUNDING = 1.0  # pixels that a box may reach over the border without a word
 
 
@@ -36,7 +36,7 @@ def numbers(values: Any, what: str) -> np.ndarray:
     """A list from a file as float64.
 
     Raises:
-        ValueError: it is no list, or not all of it finite numbers.
+        ValueError: it is not a list, or not all of it finite numbers.
     """
     try:
         if isinstance(values, str):
@@ -58,19 +58,19 @@ def clipped_box(xyxy: np.ndarray, size: Size) -> np.ndarray:
     left, top, right, bottom = xyxy
     if right <= left or bottom <= top:
         raise ValueError(f"a box without area (width {right - left:g}, height {bottom - top:g})")
-    inside = np.clip(xyxy, 0, [size.width, size.height] * 2)
-    shares = (inside[2:] - inside[:2]) / (size.width, size.height)
-    if (shares < SMALLEST).any():
+    inside: np.ndarray = np.clip(xyxy, 0, [size.width, size.height] * 2)
+    fractions = (inside[2:] - inside[:2]) / (size.width, size.height)
+    if (fractions < SMALLEST).any():
         where = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
         raise ValueError(f"a box {where}, outside the image ({size.width} x {size.height})")
     return inside
 
 
 def check_pixels(values: np.ndarray) -> None:
-    """Raises ValueError for a box whose numbers lie from 0 to 1, and not all whole: they are shares, not pixels."""
+    """Raises ValueError for a box whose numbers lie from 0 to 1, and not all whole: they are fractions, not pixels."""
     if (values >= 0).all() and (values <= 1).all() and (values % 1).any():
         listed = ", ".join(f"{value:g}" for value in values)
-        raise ValueError(f"the box {listed} lies between 0 and 1: shares of the image, where pixels are expected")
+        raise ValueError(f"the box {listed} lies between 0 and 1: fractions of the image, where pixels are expected")
 
 
 def reaches_over(xyxy: np.ndarray, size: Size) -> bool:
@@ -103,7 +103,7 @@ def turned_extent(xyxy: np.ndarray, angle: float) -> np.ndarray:
 
 def box_row(cls: int, xyxy: np.ndarray, frame: Frame) -> str:
     """A box in pixels as a line of a label file."""
-    corners = frame.shares(xyxy.reshape(2, 2))  # in any order: the picture may be turned
+    corners = frame.fractions(xyxy.reshape(2, 2))  # in any order: the picture may be turned
     return label_row(cls, xyxy_to_xywh(np.concatenate([corners.min(0), corners.max(0)])))
 
 

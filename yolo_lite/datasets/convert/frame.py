@@ -11,8 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.data.images import ImageError, Size, exif_orientation, image_size
+from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import Problem
+from yolo_lite.datasets.files.headers import Size, image_size, read_header
 
 SLACK = 2.0  # pixels that boxes may reach over the border of the size they were drawn in
 RATIO = 0.02  # how far the proportions of a resized picture may be off
@@ -22,15 +23,15 @@ ROTATED, RESIZED = "images with an EXIF rotation", "images of another size than 
 class Frame(NamedTuple):
     """Where an image's annotations count from, and in what.
 
-    >>> Frame(Size(60, 100), 6).shares(np.array([[0.0, 0.0], [50.0, 60.0]])).tolist()  # turned clockwise by 90 degrees
+    >>> Frame(Size(60, 100), 6).fractions(np.array([[0.0, 0.0], [50.0, 60.0]])).tolist()  # turned right by 90 degrees
     [[1.0, 0.0], [0.0, 0.5]]
     """
 
     size: Size  # of the picture as it was annotated
     orientation: int = 1  # EXIF's, of what is still to be done to it; 1: nothing
 
-    def shares(self, points: np.ndarray) -> np.ndarray:
-        """Points in pixels of the annotated picture -> shares of the upright one's width and height.
+    def fractions(self, points: np.ndarray) -> np.ndarray:
+        """Points in pixels of the annotated picture -> fractions of the upright one's width and height.
 
         Args:
             points: (k, 2) xy.
@@ -87,7 +88,7 @@ def annotated_frame(
 
 def _orientation_of(path: Path, upright: Size) -> int:
     """EXIF's orientation; 0 for a picture turned by 90 degrees in a format whose EXIF data are not read here."""
-    orientation = exif_orientation(path)
+    orientation = read_header(path).orientation
     if orientation is not None:
         return orientation if 1 <= orientation <= 8 else 1
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -98,7 +99,7 @@ def _orientation_of(path: Path, upright: Size) -> int:
 def _turned(upright: Size, orientation: int, stated: Size | None, extent: tuple[float, float]) -> tuple[Frame, str]:
     """A picture with an EXIF rotation: annotated as it is seen, or as it is stored?"""
     if orientation in (2, 3, 4) or upright.width == upright.height:
-        told = "the recorded size does not tell whether the boxes were drawn before or after it; taken as drawn after"
+        told = "the recorded size does not say whether the boxes were drawn before or after it; taken as drawn after"
         return Frame(stated or upright), f"it has an EXIF rotation (orientation {orientation}), and {told}"
     stored = Size(upright.width, upright.height)
     if stated is None:
@@ -109,7 +110,7 @@ def _turned(upright: Size, orientation: int, stated: Size | None, extent: tuple[
         if not drawn_after and not _alike(stated, stored):
             raise ValueError(
                 f"it has an EXIF rotation and is {_words(upright)}, stated is {_words(stated)}: which of "
-                "them the boxes belong to cannot be told"
+                "them the boxes belong to is not known"
             )
         when = "after" if drawn_after else "before"
         reason = f"the recorded size ({_words(stated)}) says that the boxes were drawn {when} it"

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from yolo_lite.augment.polygons import clip_polygon
-from yolo_lite.data.images import Size
 from yolo_lite.datasets.convert.converted import numbers
+from yolo_lite.datasets.files.headers import Size
 
 # How far an outline's extent may be from the box. A side may be off by two pixels: whole numbers for x and width take
-# up to two away, pixel centres in place of edges one; or by a share of a large box, as simplified outlines are.
+# up to two away, pixel centres in place of edges one; or by a fraction of a large box, as simplified outlines are.
 ROUNDED, SHARE = 2.0, 0.02
 OVERLAP = 0.5  # IoU; for boxes of a few pixels, where two are much
 

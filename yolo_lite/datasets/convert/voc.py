@@ -57,7 +57,7 @@ def convert_voc(
     Args:
         folder: the folder that all of it is in, or the one of the XML files.
         out_dir: a new or empty folder.
-        names: the classes, in the order of their numbers; None takes all that occur, sorted by name. With names given,
+        names: the classes, in the order of their numbers; None: all that occur, sorted by name. With names given,
             objects of other classes are left out and reported.
         images: the folder of the images, which may be in folders below it; None looks at the usual places.
         placing: "link" (hard links, or copies where the disk cannot link), "copy", or "none" (labels only).

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from yolo_lite.data.images import Size
 from yolo_lite.datasets.convert.converted import positive_size, turn_of
+from yolo_lite.datasets.files.headers import Size
 
 
 class VocObject(NamedTuple):
@@ -33,7 +33,7 @@ def read_voc_file(path: Path) -> VocFile:
     """Reads a file.
 
     Raises:
-        FileNotFoundError: it is not there. ValueError, expat.ExpatError: it is no Pascal VOC annotation.
+        FileNotFoundError: it is not there. ValueError, expat.ExpatError: it is not a Pascal VOC annotation.
     """
     root = parse_xml(path.read_bytes())
     if root.tag != "annotation":
@@ -99,11 +99,11 @@ def _decoded(data: bytes) -> bytes | str:
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            said = "" if declared else ", and declares no other encoding"
-            raise ValueError(f"it is not in UTF-8{said}: save it as UTF-8 ({error})") from None
+            hint = "" if declared else ", and declares no other encoding"
+            raise ValueError(f"it is not in UTF-8{hint}: save it as UTF-8 ({error})") from None
     if encoding.lower().startswith(("utf", "iso-8859-1", "us-ascii")):
         return data
     try:
         return data.decode(encoding)
     except (LookupError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is said to be in {encoding}, and is not ({error})") from None
+        raise ValueError(f"it declares the encoding {encoding}, and is not in it ({error})") from None

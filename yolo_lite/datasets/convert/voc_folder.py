@@ -7,12 +7,14 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES, ImageError, Size, image_size
+from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
 from yolo_lite.datasets.convert.voc_file import VocFile
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES
 from yolo_lite.datasets.files.folders import files_below
+from yolo_lite.datasets.files.headers import Size, image_size
+from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
 NEAR = 3  # levels below a folder that VOC's own may be
@@ -96,15 +98,15 @@ class VocFolder(NamedTuple):
     def _of_both(self, annotation: Annotation, size: Size | None, own: list[Path], named: list[Path]) -> Choice:
         """Of the files called as the annotation file and those that it names, the one that is meant."""
         files = distinct([*own, *named])
-        words = f"it is called as {own[0]}, and names {named[0]}"
+        words = f"its own name is that of {own[0]}, and its <filename> names {named[0]}"
         fitting = [path for path in files if _has_size(path, size)]
         other = self._claimed(named[0], annotation)
         if len(files) == 1:  # copies
             return Choice(own[0] if other else named[0])
         if len(fitting) == 1 and not (other and fitting[0] in named):
-            return Choice(fitting[0], f"{words}; taken is {fitting[0].name}, which alone has the recorded size")
+            return Choice(fitting[0], f"{words}; {fitting[0].name} is used, the only one with the recorded size")
         if len(own) == 1 and other and fitting != named:
-            return Choice(own[0], f"{words}, which {other.name} belongs to; taken is {own[0].name}")
+            return Choice(own[0], f"{words}, the image of {other.name}; {own[0].name} is used")
         raise ValueError(f"which image is meant? {words}: rename one of the files, or correct the <filename>")
 
     def _claimed(self, image: Path, annotation: Annotation) -> Path | None:

@@ -8,10 +8,12 @@ folder is moved. Nothing is kept anywhere else.
 import hashlib
 import logging
 import re
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from yolo_lite._moved import moved_name
 from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.datasets.fetch.download import FetchError, checked_scheme, discard_empty, download, finish
 from yolo_lite.datasets.fetch.resources import COLLECTIONS, KNOWN, Resource
@@ -100,9 +102,11 @@ def fetch(
 def _fetch_one(resource: Resource, folder: Path, sha256: str | None, options: Options, name: str = "") -> Path:
     file = folder / _file_name(resource.urls[0])
     archive = options.unpack and bool(archive_suffix(file.name))
-    record = Record.read(file)
+    record = ChecksumFile.read(file)
     if record and record.urls and not set(record.urls) & set(resource.urls):
-        raise FetchError(f"{file} stands for {record.urls[0]}, not {resource.urls[0]}: choose another folder")
+        raise FetchError(
+            f"{file} was fetched from {record.urls[0]}, not from {resource.urls[0]}: choose another folder"
+        )
     expected = sha256 or resource.sha256 or (record.sha256 if record else None)
     if archive and record and record.unpacked and (folder / record.unpacked).is_dir():
         if expected != record.sha256:
@@ -144,7 +148,7 @@ def _dataset(resource: Resource, folder: Path, unpacked: Path) -> Path:
     return result
 
 
-def _download(resource: Resource, file: Path, expected: str | None, options: Options) -> "Record":
+def _download(resource: Resource, file: Path, expected: str | None, options: Options) -> "ChecksumFile":
     """Tries the addresses in turn; returns the record of the file that is then there, checked."""
     for url in resource.urls:
         checked_scheme(url)
@@ -166,13 +170,13 @@ def _download(resource: Resource, file: Path, expected: str | None, options: Opt
             f"{url} has SHA-256 {digest}, not {expected} ({_origin(file)}): kept as {aside.name}, nothing was unpacked."
             f" If the change is expected, delete {file.name}.sha256 or give the new sha256, and fetch again"
         )
-    record = Record(digest, (url, *(other for other in resource.urls if other != url)))
+    record = ChecksumFile(digest, (url, *(other for other in resource.urls if other != url)))
     record.write(file)
     finish(part, file)
     return record
 
 
-def _verify(file: Path, expected: str, record: "Record | None") -> None:
+def _verify(file: Path, expected: str, record: "ChecksumFile | None") -> None:
     digest = _digest(file)
     if digest != expected:
         raise ChecksumError(
@@ -182,7 +186,7 @@ def _verify(file: Path, expected: str, record: "Record | None") -> None:
 
 
 def _origin(file: Path) -> str:
-    return f"recorded in {file.name}.sha256 at the first fetch" if Record.read(file) else "known or given"
+    return f"recorded in {file.name}.sha256 at the first fetch" if ChecksumFile.read(file) else "known or given"
 
 
 def _file_name(url: str) -> str:
@@ -203,7 +207,7 @@ def _checked_digest(sha256: str | None) -> str | None:
     return sha256.lower() if sha256 else None
 
 
-class Record(NamedTuple):
+class ChecksumFile(NamedTuple):
     """What ``<file>.sha256`` says of the file beside it."""
 
     sha256: str
@@ -215,7 +219,7 @@ class Record(NamedTuple):
         return file.with_name(file.name + ".sha256")
 
     @classmethod
-    def read(cls, file: Path) -> "Record | None":
+    def read(cls, file: Path) -> "ChecksumFile | None":
         """The record beside the file; None where there is none. Also reads what sha256sum itself has written."""
         try:
             text = cls.path(file).read_text(encoding="utf-8")
@@ -234,3 +238,6 @@ class Record(NamedTuple):
             [f"# unpacked in {self.unpacked}"] if self.unpacked else []
         )
         atomic_write(self.path(file), "\n".join([*comments, f"{self.sha256}  {file.name}", ""]).encode())
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -2,7 +2,7 @@
 
 None of these addresses is opened when the library is built or tested, so any of them may have moved: then ``fetch``
 takes the address instead of the name. A digest stands here where it is known beyond doubt: yolov5n's was computed from
-the file, those of yolov5s and yolov5m are published by many who use them. The others are recorded at the first fetch.
+the file, those of yolov5s and yolov5m are published by many projects. The others are recorded at the first fetch.
 """
 
 from collections.abc import Mapping

@@ -4,6 +4,8 @@ An archive may name files outside the folder, plant links and write through them
 kilobyte to a terabyte. So every name is checked, nothing but plain files and folders is ever created (a link inside the
 archive becomes a copy of what it points to), and sizes are bounded before the first byte is written. All of it
 happens in a temporary folder; what is there already is never replaced.
+
+tarfile's data filter does not replace this: it checks tars alone, makes links, and bounds no size.
 """
 
 import bz2
@@ -22,7 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, cast
 
 from yolo_lite.datasets.fetch.download import FetchError
 
@@ -126,7 +128,7 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     elif suffix:
         with (
             dict(TAR_OPENERS)[suffix](archive, "rb") as stream,
-            tarfile.open(fileobj=_Bounded(stream), mode="r:") as opened,
+            tarfile.open(fileobj=cast(IO[bytes], _Bounded(stream)), mode="r:") as opened,
         ):
             yield (_tar_member(opened, info) for info in opened)
     else:
@@ -173,7 +175,7 @@ def _tar_member(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     if info.islnk():
         return Member(info.name, "link", 0, info.linkname, content)
     if not (info.isfile() or info.isdir()):
-        raise UnsafeArchive(f"{opened.name or 'the archive'}: {info.name} is a device or another special file")
+        raise UnsafeArchive(f"{opened.name or 'the archive'!s}: {info.name} is a device or another special file")
     return Member(info.name, "folder" if info.isdir() else "file", info.size, "", content)
 
 

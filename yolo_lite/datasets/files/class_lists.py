@@ -86,9 +86,9 @@ def read_class_list(path: Path) -> ClassList | None:
         return None
     comments = [line for line, text in enumerate(lines, start=1) if text.strip().startswith("#")]
     notes = [Problem(str(path), line, "begins with #; not read", "comment lines", note=True) for line in comments]
-    bare, said = _bare_names(names)
-    if said:
-        notes.append(Problem(str(path), None, said, "class lists read another way", note=True))
+    bare, reading = _bare_names(names)
+    if reading:
+        notes.append(Problem(str(path), None, reading, "class lists read another way", note=True))
     return ClassList(tuple(bare), path, tuple(notes))
 
 

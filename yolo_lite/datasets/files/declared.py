@@ -6,11 +6,13 @@ Every value stays the text it is: a class called ``no`` or ``1.0`` keeps its nam
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from yolo_lite._moved import moved_name
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.files.class_lists import ClassList, read_class_list
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, not_found, path_parts, spellings
@@ -38,7 +40,7 @@ class Declared(NamedTuple):
     notes: tuple[Problem, ...] = ()
 
 
-class Places(NamedTuple):
+class DeclaredPlaces(NamedTuple):
     """Folders of images and lists, and notes about where they were found."""
 
     places: tuple[Path, ...]
@@ -98,7 +100,7 @@ def _require_each_key_once(path: Path) -> None:
 
 def from_data_file(path: Path) -> Declared:
     """What Darknet's obj.data says: ``train = data/train.txt``, ``valid = ...``, ``names = data/obj.names``."""
-    content = {}
+    content: dict[str, str] = {}
     for line, text in enumerate(split_lines(decode_text(path.read_bytes())), start=1):
         key, equals, value = (part.strip() for part in text.partition("#")[0].partition("="))
         key = key.lower()
@@ -110,7 +112,7 @@ def from_data_file(path: Path) -> Declared:
     message = f"`names = {content.get('names')}` is not there, or has no names in it"
     missing = [Problem(str(path), None, message, "class names not found")] if "names" in content and not listed else []
     names, count = listed.names if listed else None, content.get("classes", "")
-    if names and count.isdigit() and int(count) != len(names):
+    if listed and names and count.isdigit() and int(count) != len(names):
         where = f"{len(names)} {'name' if len(names) == 1 else 'names'} in {listed.path}"
         raise DatasetError(f"{path}: `classes = {count}` but {where}: correct one of them")
     return Declared(path, _splits(path, content), names, notes=(*missing, *(listed.notes if listed else ())))
@@ -204,10 +206,10 @@ def _names_file(path: Path, text: str) -> ClassList | None:
     It is looked for beside the file that refers to it, also by its end, and last in the working folder.
     """
     beside = [*spellings(path.parent, text), Finder([path.parent]).tail(path_parts(text), len(path_parts(text)))]
-    file = next((place for place in beside if place and _is_file(place)), None)
-    away = next((place for place in spellings(Path.cwd(), text) if _is_file(place)), None)
-    entry = read_class_list(file or away) if file or away else None
-    if entry and not file:
+    near = next((place for place in beside if place and _is_file(place)), None)
+    file = near or next((place for place in spellings(Path.cwd(), text) if _is_file(place)), None)
+    entry = read_class_list(file) if file else None
+    if entry and not near:
         entry = entry._replace(notes=(_working_folder_note(path, f"names: {text}", entry.path), *entry.notes))
     return entry
 
@@ -229,7 +231,7 @@ def _keypoints(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
 # ---- finding --------------------------------------------------------------------------------------------------------
 
 
-def declared_places(declared: Declared, split: str) -> Places:
+def declared_places(declared: Declared, split: str) -> DeclaredPlaces:
     """The folders and lists of a split.
 
     Raises:
@@ -244,7 +246,7 @@ def declared_places(declared: Declared, split: str) -> Places:
         found, note = _find(declared, split, text)
         places += found
         notes += note
-    return Places(tuple(places), (*declared.notes, *notes))
+    return DeclaredPlaces(tuple(places), (*declared.notes, *notes))
 
 
 def _find(declared: Declared, split: str, text: str) -> tuple[list[Path], list[Problem]]:
@@ -296,7 +298,7 @@ def _two_places(declared: Declared, written: str, found: Sequence[Path]) -> list
     if not others:
         return []
     taken, other = (os.path.normpath(place) for place in (found[0], others[0]))
-    message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is taken"
+    message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is used"
     return [Problem(str(declared.path), None, message, TWO_PLACES, note=True)]
 
 
@@ -327,10 +329,13 @@ def _matches(root: Path, text: str) -> list[Path]:
 
 
 def _note(declared: Declared, written: str, found: Path, other: str = "") -> Problem:
-    message = f"`{written}` is not on this machine; {found} is taken for it{other}"
+    message = f"`{written}` is not on this machine; {found} is used instead{other}"
     return Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True)
 
 
 def _working_folder_note(path: Path, written: str, found: Path) -> Problem:
-    message = f"`{written}` is not beside this file; {found} was taken from the working folder"
+    message = f"`{written}` is not beside this file; {found}, in the working folder, is used"
     return Problem(str(path), None, message, FOUND_ELSEWHERE, note=True)
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

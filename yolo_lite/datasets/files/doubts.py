@@ -1,4 +1,4 @@
-"""What makes labels doubtful although each file and row is fine by itself: said, so that a person can look."""
+"""Checks for labels that are doubtful although each file and row is fine by itself, so that a person can look."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def _is_mirrored(image: str, label: str) -> bool:
 
 
 def rare_highest_class(classes: Mapping[str, np.ndarray]) -> list[Problem]:
-    """A problem where the highest class is in few rows, far above the others, and no names say that there are so many.
+    """A problem where the highest class is in few rows, far above the others, and no names confirm it.
 
     Args:
         classes: the classes (n,) in each label file.

@@ -1,6 +1,6 @@
 """Paths that were written on another machine: their last folders are looked for here.
 
-``/content/football-1/train/images`` in a data.yaml is no folder on this machine, but ``train/images`` beside the
+``/content/football-1/train/images`` in a data.yaml is not a folder on this machine, but ``train/images`` beside the
 data.yaml is. How many folders may be dropped in front is limited by what tells one split from the others.
 """
 
@@ -68,7 +68,7 @@ class Finder:
         """The longest end of a path that is there below one of the folders.
 
         Args:
-            drop: so many names in front may be missing.
+            drop: this many names in front may be missing.
         """
         for start in range(min(drop, len(parts) - 1) + 1):
             for base in self.bases:
@@ -82,7 +82,8 @@ class Finder:
     def child(self, folder: Path, name: str) -> Path | None:
         """What a folder has under this name; the name as it is written comes first."""
         if folder not in self._entries:
-            self._entries[folder] = by_letters = {}
+            by_letters: dict[str, list[str]] = {}
+            self._entries[folder] = by_letters
             try:
                 names = sorted(os.listdir(folder))
             except (OSError, ValueError):
@@ -115,7 +116,7 @@ def not_found(candidates: Sequence[Path], what: str, hint: str = "", beside: Pat
     """The error that names all places that were tried, and what is there instead.
 
     Args:
-        beside: the folder whose contents are told; left out: the nearest one above the first place, if not ``/``.
+        beside: the folder whose contents are named; left out: the nearest one above the first place, if not ``/``.
     """
     tried = list(dict.fromkeys(os.path.normpath(path) for path in candidates))
     above = beside or next(parent for parent in Path(tried[0]).absolute().parents if parent.is_dir())

@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES, UNFINISHED_SUFFIXES, UNREAD_SUFFIXES, looks_like_image
+from yolo_lite.datasets.files.picture_kinds import (
+    IMAGE_SUFFIXES,
+    UNFINISHED_SUFFIXES,
+    UNREAD_SUFFIXES,
+    looks_like_image,
+)
 
-# Files that lie beside pictures and are none: not opened to find out.
+# Files that lie beside pictures and are not pictures: not opened to find out.
 OTHER_SUFFIXES = (
     *(".txt", ".xml", ".json", ".yaml", ".yml", ".csv", ".md", ".py", ".ipynb", ".html", ".log", ".pdf", ".ini", ".db"),
     *(".names", ".data", ".cfg", ".labels", ".cache", ".npy", ".npz", ".pkl", ".pt", ".zip", ".gz", ".tar", ".sh"),

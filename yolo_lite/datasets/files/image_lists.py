@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES, advice
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.files.declared import FOUND_ELSEWHERE
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, path_parts, spellings
 from yolo_lite.datasets.files.folders import contents, pictures_below
+from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES, advice
 from yolo_lite.datasets.files.text import UNREADABLE, decode_text, read_lines, split_lines
 
 OTHER_ENCODINGS = ("gbk", "cp1252", "cp1251", "shift_jis", "euc_kr")  # of lists of files: the right one names files
@@ -111,7 +111,7 @@ def _elsewhere_note(list_file: Path, found: Sequence[tuple[int, str, Path]]) -> 
         return []
     line, text, path = found[0]
     more = f" ({len(found)} lines of this kind)" if len(found) > 1 else ""
-    message = f"{text} is not on this machine; {path} is taken for it{more}"
+    message = f"{text} is not on this machine; {path} is used instead{more}"
     return [Problem(str(list_file), line, message, FOUND_ELSEWHERE, note=True)]
 
 

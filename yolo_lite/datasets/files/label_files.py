@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from yolo_lite.data.report import Problem
 from yolo_lite.datasets.files.class_lists import CLASS_FILES, LATER_FILES
 from yolo_lite.datasets.files.elsewhere import Finder, same_letters
 from yolo_lite.datasets.files.folders import files_below
 from yolo_lite.datasets.files.label_rows import image_to_label_path
+from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from yolo_lite.datasets.files.text import read_lines
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -39,7 +39,7 @@ def match_label_files(
         roots: the dataset's own folders: label files outside them come last, and are not missed where they belong to
             none.
     """
-    places = _Places(roots)
+    places = _LabelFolders(roots)
     exact = [places.exact(image) for image in images]
     taken = {path for path in exact if path}
     paths = [path or places.alike(image, taken) for path, image in zip(exact, images, strict=True)]
@@ -51,7 +51,7 @@ def match_label_files(
     return Matched(paths, sorted(there - taken))
 
 
-class _Places:
+class _LabelFolders:
     """Folders of label files, each listed once."""
 
     def __init__(self, roots: Iterable[str | Path] = ()) -> None:

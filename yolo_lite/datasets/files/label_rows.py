@@ -1,4 +1,4 @@
-"""Rows of label files -> checked labels.
+"""Rows of label files -> checked labels. YOLOv5: `verify_image_label`, `segments2boxes`.
 
 A label file has one row per object, ``class xc yc w h``, all but the class as fractions of the image's sides.
 A row of 7 or more values (an odd number) is a polygon, ``class x1 y1 x2 y2 ...``; its box is the polygon's extent.
@@ -26,7 +26,8 @@ BOX_VALUES = ("x centre", "y centre", "width", "height")
 
 
 def image_to_label_path(path: str | Path) -> str:
-    """Where the labels of an image are: the last folder ``images`` becomes ``labels``, the suffix ``.txt``.
+    """Where the labels of an image are (YOLOv5: `img2label_paths`): the last folder
+    ``images`` becomes ``labels``, the suffix ``.txt``.
 
     Where no folder is called ``images``, the label file lies beside the image.
 
@@ -131,7 +132,7 @@ def parse_row(values: Sequence[float], num_classes: int | None = None) -> LabelR
     """
     is_polygon = len(values) >= 7 and len(values) % 2 == 1
     if len(values) != 5 and not is_polygon:
-        hint = "; a confidence in sixth place does not belong into labels" if len(values) == 6 else ""
+        hint = "; a confidence in sixth place does not belong in labels" if len(values) == 6 else ""
         raise ValueError(
             f"{len(values)} values, expected 5 (class, x centre, y centre, width, height), "
             f"or for a polygon an odd number from 7 on (class, x1, y1, x2, y2, ...){hint}{_keypoint_hint(values)}"
@@ -163,13 +164,13 @@ def _numbers(fields: Sequence[str]) -> list[float]:
         if not math.isfinite(value):
             raise ValueError(f"value {place} is {shown}, not a finite number")
         if value == 0 and re.search("[1-9]", re.split("[eE]", field)[0]):  # 1e-400
-            raise ValueError(f"value {place} is {shown}, which is too close to 0 to be told from it")
+            raise ValueError(f"value {place} is {shown}, which is too close to 0 to be stored")
         values.append(value)
     return values
 
 
 def _hint(field: str) -> str:
-    """What to do about a field that is no number."""
+    """What to do about a field that is not a number."""
     if DECIMAL_COMMA.fullmatch(field):
         return f" (write the decimal comma as a point, {field.replace(',', '.')})"
     if "," in field or ";" in field:
@@ -192,7 +193,7 @@ def _checked_class(value: float, num_classes: int | None) -> int:
         raise ValueError(f"class {value:g} is not a whole number from 0 on")
     if num_classes is None and value >= MAX_CLASSES:
         raise ValueError(
-            f"class {value:.0f}, beyond {MAX_CLASSES:,}: correct the row, or give names for so many classes"
+            f"class {value:.0f}, beyond {MAX_CLASSES:,}: correct the row, or give names for this many classes"
         )
     if num_classes is not None and value >= num_classes:
         known = (
@@ -211,7 +212,7 @@ def _checked_coordinate(values: Sequence[float], place: int, is_polygon: bool) -
     hint = ", so divide pixels by that" if value > 1 + TOLERANCE else ""
     hint = _keypoint_hint(values) if is_polygon and _keypoint_hint(values) else hint
     raise ValueError(
-        f"{name} {value:g} is outside 0 to 1: coordinates are shares of the image's width and height{hint}"
+        f"{name} {value:g} is outside 0 to 1: coordinates are fractions of the image's width and height{hint}"
     )
 
 

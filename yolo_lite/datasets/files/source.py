@@ -1,4 +1,7 @@
-"""Image files with label files beside them, as an ImageSource: found, checked and reported."""
+"""Image files with label files beside them, as an ImageSource: found, checked and reported.
+
+YOLOv5: `LoadImagesAndLabels.__init__`, `cache_labels`, `verify_image_label`.
+"""
 
 import contextlib
 import os
@@ -12,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError, Size, advice, image_size, read_image
+from yolo_lite.data.images import ImageError, read_image
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.report import UNLABELLED, DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
@@ -24,7 +27,9 @@ from yolo_lite.datasets.files.doubts import (
     pictures_in_no_list,
     rare_highest_class,
 )
+from yolo_lite.datasets.files.find_dataset import NOT_SEARCHED, FoundDataset, find_dataset
 from yolo_lite.datasets.files.folders import contents, pictures_below
+from yolo_lite.datasets.files.headers import Size, image_size
 from yolo_lite.datasets.files.image_lists import Images, ListedImage, list_images
 from yolo_lite.datasets.files.label_files import (
     Matched,
@@ -33,7 +38,7 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
-from yolo_lite.datasets.files.layout import NOT_SEARCHED, Layout, find_layout
+from yolo_lite.datasets.files.picture_kinds import advice
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
 LEFT_OUT = "images left out"
@@ -82,36 +87,36 @@ class FileSource:
         Without names, neither given nor in the source, the classes are "0", "1" ... up to the highest in the labels of
         all splits.
         """
-        layout = find_layout(source, split, names)
-        listed = [list_images(place) for place in layout.places]
+        dataset = find_dataset(source, split, names)
+        listed = [list_images(place) for place in dataset.places]
         images = [image for part in listed for image in part.images]
         paths = [image.path for image in images]
-        roots = _roots(source, layout.places)
-        labels = match_label_files(paths, _label_folders(layout.places), roots)
-        num_classes = len(layout.names) if layout.names else None
-        checked = check_images(images, labels.paths, num_classes, layout.keypoints, progress)
+        roots = _roots(source, dataset.places)
+        labels = match_label_files(paths, _label_folders(dataset.places), roots)
+        num_classes = len(dataset.names) if dataset.names else None
+        checked = check_images(images, labels.paths, num_classes, dataset.keypoints, progress)
         used = [image for image in checked if image.size is not None]
         problems = [problem for image in checked for problem in image.problems]
-        problems += _left_aside(layout, listed, images, labels)
+        problems += _left_aside(dataset, listed, images, labels)
         problems += shared_label_files(paths, labels.paths)
-        problems += labels_of_two_splits(paths, labels.paths, layout.others)
+        problems += labels_of_two_splits(paths, labels.paths, dataset.others)
         problems += _no_labels_at_all(used)
         problems += other_annotations([image.path for image in used if _is_unlabelled(image)], len(used))
-        if isinstance(source, str | Path) and Path(source).is_dir() and all(map(_is_list, layout.places)):
-            lists = [*layout.places, *filter(_is_list, layout.others)]
+        if isinstance(source, str | Path) and Path(source).is_dir() and all(map(_is_list, dataset.places)):
+            lists = [*dataset.places, *filter(_is_list, dataset.others)]
             problems += pictures_in_no_list(Path(source), lists, NOT_SEARCHED)
-        report = Report.of([len(image.labels.cls) for image in used], [*layout.notes, *problems])
+        report = Report.of([len(image.labels.cls) for image in used], [*dataset.notes, *problems])
         if not used:
-            raise DatasetError(f"{layout.places[0]}: not one of {len(images)} images can be used\n{report}", report)
+            raise DatasetError(f"{dataset.places[0]}: not one of {len(images)} images can be used\n{report}", report)
         store = LabelStore.build([image.labels for image in used])
-        if layout.names is None:
+        if dataset.names is None:
             classes = {label: image.labels.cls for image, label in zip(checked, labels.paths, strict=True) if label}
-            classes |= _classes_of_others(layout, roots)
+            classes |= _classes_of_others(dataset, roots)
             highest = max((int(found.max(initial=0)) for found in classes.values()), default=0)
-            layout = layout._replace(names=tuple(str(index) for index in range(highest + 1)))
+            dataset = dataset._replace(names=tuple(str(index) for index in range(highest + 1)))
             report = replace(report, problems=(*report.problems, *rare_highest_class(classes)))
         sizes = np.array([image.size for image in used], np.int64)
-        return cls([image.path for image in used], sizes, store, layout.names or (), report)
+        return cls([image.path for image in used], sizes, store, dataset.names or (), report)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -145,7 +150,7 @@ def open_files(
 
 def class_names_of_files(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
     """The names that a source has for its classes, without a look at its images; None where it has none."""
-    return find_layout(source, split).names
+    return find_dataset(source, split).names
 
 
 def check_images(
@@ -210,13 +215,13 @@ def _label_folders(places: Iterable[Path]) -> list[Path]:
 
 
 def _left_aside(
-    layout: Layout, listed: Sequence[Images], images: Sequence[ListedImage], labels: Matched
+    dataset: FoundDataset, listed: Sequence[Images], images: Sequence[ListedImage], labels: Matched
 ) -> list[Problem]:
     """What lies beside the images and is not used: pictures of other kinds, label files; and images named twice."""
     passed_over = [path for part in listed for path in part.passed_over]
     problems = [note for part in listed for note in part.notes]
     problems += [Problem(path, None, f"{_kind(path)}; not used", PASSED_OVER) for path in passed_over]
-    folders = [place for place in layout.others if place.is_dir()]
+    folders = [place for place in dataset.others if place.is_dir()]
     others = [path for place in folders for path in pictures_below(place).images] if labels.unused else []
     matched = dict(zip((image.path for image in images), labels.paths, strict=True))
     problems += label_files_without_an_image(labels.unused, matched, [*passed_over, *others])
@@ -251,12 +256,12 @@ def _no_labels_at_all(images: Sequence[CheckedImage]) -> list[Problem]:
     return [Problem(str(example), None, f"{message}{there}", "labels not found")]
 
 
-def _classes_of_others(layout: Layout, roots: Sequence[Path]) -> dict[str, np.ndarray]:
+def _classes_of_others(dataset: FoundDataset, roots: Sequence[Path]) -> dict[str, np.ndarray]:
     """The classes (n,) in each label file of the other splits."""
     classes = {}
-    for place in layout.others:
+    for place in dataset.others:
         with contextlib.suppress(DatasetError, OSError):
             images = [image.path for image in list_images(place).images]
             for path in filter(None, match_label_files(images, roots=roots).paths):
-                classes[path] = parse_label_file(path, None, layout.keypoints)[0].cls
+                classes[path] = parse_label_file(path, None, dataset.keypoints)[0].cls
     return classes

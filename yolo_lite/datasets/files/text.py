@@ -69,6 +69,6 @@ def read_lines(path: str | Path) -> list[str]:
 def not_utf8(path: str | Path, line: int, text: str) -> str:
     """The sentence about a line with bytes that are not UTF-8."""
     return (
-        f"{path}:{line}: {text.strip()!r} is not UTF-8 (GBK or cp1252, perhaps, which cannot be told apart): "
+        f"{path}:{line}: {text.strip()!r} is not UTF-8 (GBK or cp1252, perhaps, which cannot be distinguished): "
         "save the file as UTF-8"
     )

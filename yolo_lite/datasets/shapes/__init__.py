@@ -24,9 +24,9 @@ from yolo_lite.datasets.shapes.layout import Layout, draw_layout
 from yolo_lite.datasets.shapes.outlines import KINDS
 from yolo_lite.datasets.yolo_folder import label_row, write_data_yaml
 
-SPLITS = {"train": 2000, "val": 400, "test": 400}  # and how many scenes each has unless told
+SPLITS = {"train": 2000, "val": 400, "test": 400}  # and how many scenes each has by default
 SCENES = 3  # sets these draws apart from those of samples, orders and batch sizes
-SMALLEST_SIZE = 32  # pixels; below that not even the large objects can be told apart
+SMALLEST_SIZE = 32  # pixels; below that not even the large objects can be recognised
 SETTINGS_FILE = "shapes.json"  # in an exported folder: what it was made with
 # Full colour resolution: the usual halving would blur the edges between inks of equal lightness.
 JPEG_SETTINGS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -137,7 +137,8 @@ def export_shapes(
         for index in range(len(source)):
             _write_image(images / f"{index:06d}.jpg", source.read(index))
             objects = source.labels.of(index)
-            rows = [label_row(int(cls), line.ravel()) for cls, line in zip(objects.cls, objects.polygons, strict=True)]
+            outlines = [outline for outline in objects.polygons if outline is not None]  # which is all of them
+            rows = [label_row(int(cls), line.ravel()) for cls, line in zip(objects.cls, outlines, strict=True)]
             (labels / f"{index:06d}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     write_data_yaml(folder, KINDS, {source.split: f"images/{source.split}" for source in sources})
     return sum(len(source) for source in sources)

@@ -1,4 +1,4 @@
-"""Who covers whom in a drawn scene, decided on a lattice of points, whatever size the picture has later."""
+"""Which object covers which in a drawn scene, decided on a lattice of points, whatever size the picture has later."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from yolo_lite.datasets.shapes.outlines import Contours, keyhole
 
 RASTER = 640  # the lattice has RASTER + 1 points a side, the first and the last on the borders of the scene
 SUBPIXEL_BITS = 4
-MOST_HIDDEN = 0.5  # share of an object that others may cover
-MOST_CUT = 0.4  # share of an object that may lie outside the scene
+MOST_HIDDEN = 0.5  # fraction of an object that others may cover
+MOST_CUT = 0.4  # fraction of an object that may lie outside the scene
 SLIVER = 6  # lattice points by which thin tips may extend what can be seen of a covered object
 LEAST_VISIBLE = 0.45  # of the whole object, where it is both covered and cut
 
@@ -19,12 +19,12 @@ class Visible(NamedTuple):
     """What can be seen of an object."""
 
     polygon: np.ndarray  # (k, 2) float32: the outline of what can be seen
-    hidden: float  # share of the object within the scene that others cover
-    cut: float  # share of the object that lies outside the scene
+    hidden: float  # fraction of the object within the scene that others cover
+    cut: float  # fraction of the object that lies outside the scene
 
 
-class Place(NamedTuple):
-    """Where an object went, and whom it covers."""
+class Placed(NamedTuple):
+    """Where an object went, and which others it covers."""
 
     contours: Contours
     covered: list[int]  # indices of the objects that are now partly covered
@@ -57,7 +57,7 @@ class Canvas:
         self._stencils: list[_Stencil] = []
         self._seen: list[int] = []  # points of each object that are not covered
 
-    def place(self, contours: Contours) -> Place | None:
+    def place(self, contours: Contours) -> Placed | None:
         """Lays an object on top, if enough of it is within the scene and enough is left to see of the others.
 
         Args:
@@ -77,7 +77,7 @@ class Canvas:
         self._contours.append(contours)
         self._stencils.append(new)
         self._seen.append(new.inside)
-        return Place(contours, list(covered))
+        return Placed(contours, list(covered))
 
     def visible(self, index: int) -> Visible:
         """What can be seen of an object, once everything lies in its place."""
@@ -106,7 +106,8 @@ class Canvas:
         return _is_solid(rest[old.window])
 
     def _region(self, index: int) -> np.ndarray:
-        return (self._top[self._stencils[index].window] == index + 1).astype(np.uint8)
+        region: np.ndarray = (self._top[self._stencils[index].window] == index + 1).astype(np.uint8)
+        return region
 
 
 def _stencil(contours: Contours) -> _Stencil:
@@ -124,7 +125,7 @@ def _stencil(contours: Contours) -> _Stencil:
 def _is_cut(stencil: _Stencil) -> bool:
     """Whether the object touches a border of the scene."""
     rows, columns = stencil.window
-    return min(rows.start, columns.start) == 0 or max(rows.stop, columns.stop) == RASTER + 1
+    return bool(min(rows.start, columns.start) == 0 or max(rows.stop, columns.stop) == RASTER + 1)
 
 
 def _is_solid(mask: np.ndarray) -> bool:

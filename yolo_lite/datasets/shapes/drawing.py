@@ -16,7 +16,7 @@ SUPERSAMPLING = 4  # an object's coverage is counted on this many by this many p
 SUBPIXEL_BITS = 4
 SHADOW_DARKNESS = {"shadow": 0.3, "print": 0.22}
 GRAIN_SIDE, GRAIN_STRENGTH = 160, 3.0  # of the paper's noise: its own resolution, its standard deviation in gray levels
-RIM = 0.045  # half the width of an outline, in shares of the object's side
+RIM = 0.045  # half the width of an outline, in fractions of the object's side
 
 
 class _Window(NamedTuple):
@@ -47,7 +47,7 @@ def paint(layout: Layout, size: int) -> np.ndarray:
     return cv2.add(canvas, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)  # rounds, and stops at 0 and 255
 
 
-def texture(name: str, rows: np.ndarray, columns: np.ndarray, angle: float, pitch: float) -> np.ndarray | float:
+def texture(name: str, rows: np.ndarray, columns: np.ndarray, angle: float, pitch: float) -> np.ndarray:
     """How much of the second colour a texture has at each point: 0 to 1, anti-aliased.
 
     Args:
@@ -73,43 +73,47 @@ def texture(name: str, rows: np.ndarray, columns: np.ndarray, angle: float, pitc
         return _covered(np.sqrt(across * across + along * along) - np.float32(0.27), pitch)
     if name == "checks":
         first, second = _covered(_to_stripe(u), pitch), _covered(_to_stripe(v), pitch)
-        return first + second - 2 * first * second
+        differ: np.ndarray = first + second - 2 * first * second
+        return differ
     if name == "gradient":
-        return np.clip(v * pitch / max(rows.size, columns.size) + 0.5, 0, 1)
-    return 0.0
+        rising: np.ndarray = np.clip(v * pitch / max(rows.size, columns.size) + 0.5, 0, 1)
+        return rising
+    return np.zeros(())
 
 
 def _to_stripe(u: np.ndarray) -> np.ndarray:
     """Signed distance to the nearest stripe, in pitches: below zero within. The stripes are half a pitch wide."""
-    return np.float32(0.25) - np.abs(u - np.rint(u))
+    distance: np.ndarray = np.float32(0.25) - np.abs(u - np.rint(u))
+    return distance
 
 
 def _covered(distance: np.ndarray, pitch: float) -> np.ndarray:
-    """The share of a pixel that lies within, from a signed distance in pitches."""
-    return np.clip(0.5 - distance * np.float32(pitch), 0, 1)
+    """The fraction of a pixel that lies within, from a signed distance in pitches."""
+    covered: np.ndarray = np.clip(0.5 - distance * np.float32(pitch), 0, 1)
+    return covered
 
 
 def _paper(background: Background, size: int) -> np.ndarray:
-    """The background, (S, S, 3) float32: two papers, pattern and strokes, each with its share of every pixel."""
-    second = cv2.resize(background.shares, (size, size), interpolation=cv2.INTER_CUBIC)  # (S, S)
-    shares = np.zeros((4, size, size), np.float32)
-    shares[0], shares[1] = 1 - second, second
+    """The background, (S, S, 3) float32: two papers, pattern and strokes, each with its fraction of every pixel."""
+    second = cv2.resize(background.fractions, (size, size), interpolation=cv2.INTER_CUBIC)  # (S, S)
+    fractions = np.zeros((4, size, size), np.float32)
+    fractions[0], fractions[1] = 1 - second, second
     axis = np.arange(size, dtype=np.float32)
     if background.pattern == "blobs":
         seeds = np.random.default_rng(background.seed).random((7, 7), np.float32)
         height = cv2.resize(seeds, (size, size), interpolation=cv2.INTER_CUBIC)
-        shares[2] = np.clip((height - 0.55) * (size / 8), 0, 1)
+        fractions[2] = np.clip((height - 0.55) * (size / 8), 0, 1)
     else:
         pitch = background.pitch * size
-        shares[2] = texture(background.pattern, axis[:, None], axis[None], background.angle, pitch)
+        fractions[2] = texture(background.pattern, axis[:, None], axis[None], background.angle, pitch)
     if background.strokes:
         brush = np.zeros((size, size), np.uint8)
         width = max(round(background.stroke_width * size), 1)
         cv2.polylines(brush, _fixed(background.strokes, size), False, 255, width, cv2.LINE_AA, SUBPIXEL_BITS)
-        shares[3] = brush / np.float32(255)
+        fractions[3] = brush / np.float32(255)
     for index in (2, 3):  # each lies over those before it
-        shares[:index] *= 1 - shares[index]
-    return cv2.transform(cv2.merge(list(shares)), background.colours.T)  # (S, S, 4) -> (S, S, 3)
+        fractions[:index] *= 1 - fractions[index]
+    return cv2.transform(cv2.merge(list(fractions)), background.colours.T)  # (S, S, 4) -> (S, S, 3)
 
 
 def _fixed(contours: tuple[np.ndarray, ...], scale: float, shift: tuple[float, float] = (0.0, 0.0)) -> list[np.ndarray]:
@@ -145,14 +149,14 @@ def _paint_shape(canvas: np.ndarray, shape: PlacedShape, layout: Layout, size: i
 
 
 def _averaged(fine: np.ndarray, window: _Window) -> np.ndarray:
-    """A supersampled mask -> the share of each pixel, (h, w) float32."""
+    """A supersampled mask -> the fraction of each pixel, (h, w) float32."""
     coarse = cv2.resize(fine, (window.width, window.height), interpolation=cv2.INTER_AREA)
     return coarse.astype(np.float32) / 255
 
 
 def _cast_shadow(below: np.ndarray, alpha: np.ndarray, layout: Layout, size: int) -> None:
     x, y = layout.shadow * size
-    moved = cv2.warpAffine(alpha, np.float32([[1, 0, x], [0, 1, y]]), alpha.shape[::-1])
+    moved = cv2.warpAffine(alpha, np.array([[1, 0, x], [0, 1, y]], np.float32), alpha.shape[::-1])
     if layout.finish == "shadow":
         moved = cv2.GaussianBlur(moved, (0, 0), 0.006 * size)
     below *= 1 - SHADOW_DARKNESS[layout.finish] * moved[..., None]
@@ -169,4 +173,5 @@ def _coloured(shape: PlacedShape, window: _Window, size: int) -> np.ndarray:
     columns = np.arange(window.left, window.left + window.width, dtype=np.float32)[None] + np.float32(0.5 - centre_x)
     pitch = max(fill.pitch * math.prod(high - low) ** 0.5, 3.0)  # finer ones would be gray
     coverage = texture(fill.texture, rows, columns, fill.angle, pitch)
-    return fill.ink + (fill.tone - fill.ink) * coverage[..., None]
+    coloured: np.ndarray = fill.ink + (fill.tone - fill.ink) * coverage[..., None]
+    return coloured

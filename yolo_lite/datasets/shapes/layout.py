@@ -1,4 +1,4 @@
-"""What stands in a drawn scene, and where: everything that chance decides, in shares of the scene's side.
+"""What stands in a drawn scene, and where: everything that chance decides, in fractions of the scene's side.
 
 A scene is drawn in two halves, like every augmentation of this library: `draw_layout` throws the dice and knows the
 labels, `drawing.paint` makes pixels of it at any size. Only the silhouette tells the class: the box, the colours
@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo_lite.datasets.shapes.canvas import Canvas, Place
+from yolo_lite.datasets.shapes.canvas import Canvas, Placed
 from yolo_lite.datasets.shapes.outlines import KINDS, Contours, fitted_outline
 from yolo_lite.datasets.shapes.palettes import Palette, colour_distance, mix, palettes
 
 # Shares of the scenes that have 1, 2, ... 12 objects.
-COUNT_SHARES = (0.06, 0.11, 0.16, 0.19, 0.16, 0.11, 0.07, 0.05, 0.04, 0.02, 0.02, 0.01)
+COUNT_FRACTIONS = (0.06, 0.11, 0.16, 0.19, 0.16, 0.11, 0.07, 0.05, 0.04, 0.02, 0.02, 0.01)
 SMALLEST, LARGEST = 0.08, 0.5  # square root of a box's area, log-uniform in between
 MOST_FILLED = 0.6  # of the scene, by boxes
-CUT_SHARE = 0.3  # of the objects may stick out of the scene
+CUT_FRACTION = 0.3  # of the objects may stick out of the scene
 MAX_TURN = 25.0  # degrees: further round, a square stands on its corner and a triangle looks like a heart
 LEAST_CONTRAST = 30.0  # Delta E of an object's colours to every colour of the background
 LEAST_OVERLAP_CONTRAST = 25.0  # Delta E to the objects that it lies on, where the palette allows
@@ -38,7 +38,7 @@ class Fill(NamedTuple):
     tone: np.ndarray  # (3,) the second colour: a lighter or darker ink
     texture: str  # one of FILLS
     angle: float  # of the texture, degrees
-    pitch: float  # of the texture, in shares of the object's side
+    pitch: float  # of the texture, in fractions of the object's side
 
 
 class PlacedShape(NamedTuple):
@@ -48,19 +48,19 @@ class PlacedShape(NamedTuple):
     contours: Contours  # the whole object: its outline, and its hole if it has one
     fill: Fill
     polygon: np.ndarray  # (k, 2) outline of what can be seen of it; a hole hangs on a seam of no width
-    hidden: float  # share of its area within the scene that other objects cover
-    cut: float  # share of its area that lies outside the scene
+    hidden: float  # fraction of its area within the scene that other objects cover
+    cut: float  # fraction of its area that lies outside the scene
 
 
 class Background(NamedTuple):
     """What lies behind the objects."""
 
     colours: np.ndarray  # (4, 3) float32 RGB: two papers, the pattern's ink, the strokes' ink
-    shares: np.ndarray  # (4, 4) float32: how much of the second paper; a coarse picture, enlarged smoothly
+    fractions: np.ndarray  # (4, 4) float32: how much of the second paper; a coarse picture, enlarged smoothly
     pattern: str  # one of PATTERNS
     angle: float  # of the pattern, degrees
-    pitch: float  # of the pattern, in shares of the scene's side
-    strokes: tuple[np.ndarray, ...]  # each (k, 2): curves that are no object
+    pitch: float  # of the pattern, in fractions of the scene's side
+    strokes: tuple[np.ndarray, ...]  # each (k, 2): curves that are not an object
     stroke_width: float
     seed: int  # of the paper's grain and of the blobs
 
@@ -85,7 +85,8 @@ def draw_layout(generator: np.random.Generator) -> Layout:
     palette = _jittered(choices[generator.integers(len(choices))], generator)
     background = _draw_background(palette, generator)
     inks = _readable_inks(palette, background)  # (k, 2, 3)
-    canvas, placed = Canvas(), []
+    canvas = Canvas()
+    placed: list[tuple[int, Contours, Fill]] = []
     for width, height in _draw_boxes(generator):
         cls = int(generator.integers(len(KINDS)))
         turn, mirrored = generator.uniform(-MAX_TURN, MAX_TURN), generator.random() < 0.5
@@ -112,7 +113,7 @@ def _draw_background(palette: Palette, generator: np.random.Generator) -> Backgr
     stroke_ink = mix(paper, second, generator.uniform(0.15, 0.28))
     return Background(
         colours=np.stack([*palette.papers, pattern_ink, stroke_ink]).astype(np.float32),
-        shares=generator.random((4, 4), np.float32),
+        fractions=generator.random((4, 4), np.float32),
         pattern=PATTERNS[generator.integers(len(PATTERNS))],
         angle=generator.uniform(0, 180),
         pitch=math.exp(generator.uniform(math.log(0.04), math.log(0.16))),
@@ -134,15 +135,16 @@ def _draw_stroke(generator: np.random.Generator) -> np.ndarray:
 
 def _readable_inks(palette: Palette, background: Background) -> np.ndarray:
     """Pairs of a colour and its second tone that both stand out from everything behind them, (k, 2, 3)."""
-    tones = [mix(palette.inks, np.float32(pole), share) for pole, share in ((255, 0.32), (0, 0.28))]
+    tones = [mix(palette.inks, np.float32(pole), fraction) for pole, fraction in ((255, 0.32), (0, 0.28))]
     pairs = np.concatenate([np.stack([palette.inks, tone], axis=1) for tone in tones])  # (12, 2, 3)
     distance = colour_distance(pairs.reshape(-1, 3), background.colours).min(axis=1).reshape(-1, 2)
-    return pairs[(distance >= LEAST_CONTRAST).all(axis=1)]
+    readable: np.ndarray = pairs[(distance >= LEAST_CONTRAST).all(axis=1)]
+    return readable
 
 
 def _draw_boxes(generator: np.random.Generator) -> list[tuple[float, float]]:
     """Widths and heights, the largest first: as in a picture book, small things stand in front."""
-    count = 1 + int(np.searchsorted(np.cumsum(COUNT_SHARES), generator.random()))
+    count = 1 + int(np.searchsorted(np.cumsum(COUNT_FRACTIONS), generator.random()))
     side = np.exp(generator.uniform(math.log(SMALLEST), math.log(LARGEST), count))
     aspect = np.exp2(generator.uniform(-0.5, 0.5, (2, count)).sum(axis=0))  # 1:2 to 2:1, most often near 1
     side = side[np.cumsum(side**2) <= MOST_FILLED]
@@ -152,10 +154,10 @@ def _draw_boxes(generator: np.random.Generator) -> list[tuple[float, float]]:
 
 def _find_place(
     canvas: Canvas, outline: Contours, box: tuple[float, float], generator: np.random.Generator
-) -> Place | None:
+) -> Placed | None:
     """Lays the outline where all objects stay recognisable; None where a few tries find no such place."""
     scale = np.array(box)
-    margin = scale * 0.1 if generator.random() < CUT_SHARE else scale / 2
+    margin = scale * 0.1 if generator.random() < CUT_FRACTION else scale / 2
     for _ in range(TRIES):
         centre = margin + generator.random(2) * (1 - 2 * margin)
         place = canvas.place(tuple(contour * scale + centre for contour in outline))

@@ -59,10 +59,10 @@ def _arc(start: float, end: float, radius: float = 1.0, centre_x: float = 0.0) -
     return np.stack([centre_x + radius * np.cos(angles), radius * np.sin(angles)], axis=1)
 
 
-def _rounded(corners: np.ndarray, share: float) -> np.ndarray:
-    """Each corner replaced by a small curve that begins and ends at `share` of its two edges."""
+def _rounded(corners: np.ndarray, fraction: float) -> np.ndarray:
+    """Each corner replaced by a small curve that begins and ends at `fraction` of its two edges."""
     before, after = np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0)
-    start, end = corners + (before - corners) * share, corners + (after - corners) * share
+    start, end = corners + (before - corners) * fraction, corners + (after - corners) * fraction
     steps = [start * (1 - t) ** 2 + corners * 2 * t * (1 - t) + end * t**2 for t in (0.0, 0.33, 0.67, 1.0)]
     return np.stack(steps, axis=1).reshape(-1, 2)
 

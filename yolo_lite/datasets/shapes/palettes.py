@@ -52,12 +52,14 @@ def colour_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> round(float(colour_distance(black, white)[0, 0]))
     100
     """
-    return np.linalg.norm(_lab(first)[:, None] - _lab(second)[None], axis=-1)
+    distance: np.ndarray = np.linalg.norm(_lab(first)[:, None] - _lab(second)[None], axis=-1)
+    return distance
 
 
-def mix(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """`share` of the second colour in the first."""
-    return first + (second - first) * share
+def mix(first: np.ndarray, second: np.ndarray | np.float32, fraction: float) -> np.ndarray:
+    """`fraction` of the second colour in the first."""
+    mixed: np.ndarray = first + (second - first) * fraction
+    return mixed
 
 
 def _parse(line: str) -> Palette:
@@ -66,5 +68,6 @@ def _parse(line: str) -> Palette:
 
 
 def _lab(colours: np.ndarray) -> np.ndarray:
-    scaled = np.asarray(colours, np.float32)[None] / 255  # (1, n, 3): cv2 wants an image
-    return cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0]
+    scaled = np.asarray(colours, np.float32)[None] / 255  # (1, n, 3): cv2 needs an image
+    lab: np.ndarray = cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0]
+    return lab

@@ -1,4 +1,4 @@
-"""Where a dataset's images are: data.yaml, obj.data, a folder, or a list of files.
+"""Where a dataset's images are: data.yaml, obj.data, a folder, or a list of files. YOLOv5: `check_dataset`.
 
 Nothing is read here but these files, the lists and the class names; nothing is written or fetched.
 """
@@ -8,10 +8,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.data.images import IMAGE_SUFFIXES
+from yolo_lite._moved import moved_name
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.files.class_lists import ClassList, agreed, class_lists, disagreement, folders_above
 from yolo_lite.datasets.files.declared import (
@@ -26,13 +27,14 @@ from yolo_lite.datasets.files.declared import (
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, SPLIT_WORD, Finder, existing
 from yolo_lite.datasets.files.image_lists import FIRST_LINES, ListedImage, listed_images, split_list
 from yolo_lite.datasets.files.label_rows import image_to_label_path
+from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
 
 NOT_SEARCHED = ("runs", "wandb", "mlruns")  # what a training leaves beside its data has folders called train, too
 NESTED_DEPTH = 3
 OUTSIDE = "folders outside the splits"
 
 
-class Layout(NamedTuple):
+class FoundDataset(NamedTuple):
     """What was found under a source."""
 
     places: tuple[Path, ...]  # folders of images, .txt lists, and single images
@@ -42,7 +44,7 @@ class Layout(NamedTuple):
     others: tuple[Path, ...] = ()  # the places of the other splits
 
 
-class _Found(NamedTuple):
+class _FoundSplit(NamedTuple):
     """The places of one split, and the file that declares them."""
 
     places: tuple[Path, ...]
@@ -50,7 +52,9 @@ class _Found(NamedTuple):
     declared: Declared | None = None
 
 
-def find_layout(source: str | Path | Sequence[str | Path], split: str, names: Sequence[str] | None = None) -> Layout:
+def find_dataset(
+    source: str | Path | Sequence[str | Path], split: str, names: Sequence[str] | None = None
+) -> FoundDataset:
     """A source (see open_source) -> its folders and lists for one split, and the class names of all its splits.
 
     Args:
@@ -77,7 +81,7 @@ def find_layout(source: str | Path | Sequence[str | Path], split: str, names: Se
         message = f"{', '.join(twice)}: a name of several classes, which only their numbers tell apart"
         problems = [*problems, Problem(str(path), None, message, "class names given twice", note=True)]
     keypoints = declared.keypoints if declared else None
-    return Layout(found.places, named, keypoints, (*notes, *problems), tuple(others))
+    return FoundDataset(found.places, named, keypoints, (*notes, *problems), tuple(others))
 
 
 def _keypoint_note(declared: Declared | None) -> list[Problem]:
@@ -88,23 +92,23 @@ def _keypoint_note(declared: Declared | None) -> list[Problem]:
     return [Problem(str(declared.path), None, message, "keypoints not read", note=True)]
 
 
-def _joined(sources: Sequence[str | Path], split: str, names: Sequence[str] | None) -> Layout:
+def _joined(sources: Sequence[str | Path], split: str, names: Sequence[str] | None) -> FoundDataset:
     """Several sources as one; those that name classes must agree."""
     if not sources:
         raise DatasetError("an empty list of sources: a dataset needs at least one folder, list or image")
     paths = [Path(source).expanduser() for source in sources]
     first_in = {path.parent: path for path in reversed(paths)}  # class lists are looked for once in each folder
     parts = [
-        Layout((existing([path], "image"),), None)
+        FoundDataset((existing([path], "image"),), None)
         if path.suffix.lower() in IMAGE_SUFFIXES and first_in[path.parent] != path
-        else find_layout(path, split, names)
+        else find_dataset(path, split, names)
         for path in paths
     ]
     named = agreed(ClassList(part.names, path) for part, path in zip(parts, paths, strict=True) if part.names)
     keypoints = {part.keypoints for part in parts}
     if len(keypoints) > 1:
         raise DatasetError(f"the sources disagree about kpt_shape: {' and '.join(map(str, keypoints))}")
-    return Layout(
+    return FoundDataset(
         tuple(place for part in parts for place in part.places),
         named.names if named else None,
         keypoints.pop(),
@@ -113,15 +117,15 @@ def _joined(sources: Sequence[str | Path], split: str, names: Sequence[str] | No
     )
 
 
-def _find(path: Path, split: str) -> _Found:
+def _find(path: Path, split: str) -> _FoundSplit:
     if path.is_dir():
         return _in_folder(path, split)
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml", ".data"):
         declared = from_data_file(path) if suffix == ".data" else from_yaml(path)
-        return _Found(*declared_places(declared, split), declared)
+        return _FoundSplit(*declared_places(declared, split), declared)
     if suffix == ".txt" or suffix in IMAGE_SUFFIXES:
-        return _Found((path,))
+        return _FoundSplit((path,))
     raise DatasetError(f"{path}: a dataset is a data.yaml, a folder, a .txt list of images, 'shapes' or 'photos'")
 
 
@@ -172,7 +176,7 @@ def _first_images(place: Path) -> list[ListedImage]:
 # ---- folders --------------------------------------------------------------------------------------------------------
 
 
-def _in_folder(folder: Path, split: str) -> _Found:
+def _in_folder(folder: Path, split: str) -> _FoundSplit:
     """A folder: what its data.yaml or obj.data declares, else images/train, train/images, train, else train.txt.
 
     A folder that has none of these, nor anything below it that has, is one split: all of its images.
@@ -182,9 +186,11 @@ def _in_folder(folder: Path, split: str) -> _Found:
     if declared and declared.splits:
         if split not in declared.splits and given[split]:
             place = given[split][0]
-            message = f"has no `{split}:`; the folder {place} is taken for it"
-            return _Found((place,), (Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True),), declared)
-        return _Found(*declared_places(declared, split), declared)
+            message = f"has no `{split}:`; the folder {place} is used"
+            return _FoundSplit(
+                (place,), (Problem(str(declared.path), None, message, FOUND_ELSEWHERE, note=True),), declared
+            )
+        return _FoundSplit(*declared_places(declared, split), declared)
     if not any(_has_pictures(place) for places in given.values() for place in places):
         return _without_split_folders(folder, split, declared)
     if not given[split]:
@@ -200,16 +206,16 @@ def _in_folder(folder: Path, split: str) -> _Found:
     if ignored:
         message = f"a list that is not used: the folder {place} is the split {split}; name the list itself to use it"
         unused.append(Problem(str(ignored), None, message, "lists not used", note=True))
-    return _Found((place,), (*unused, *_outside(folder, every)), declared)
+    return _FoundSplit((place,), (*unused, *_outside(folder, every)), declared)
 
 
-def _without_split_folders(folder: Path, split: str, declared: Declared | None) -> _Found:
+def _without_split_folders(folder: Path, split: str, declared: Declared | None) -> _FoundSplit:
     lists = {key: found for key in SPLIT_NAMES if (found := split_list(folder, key))}
     if lists and split not in lists:
         has = ", ".join(str(path) for path in lists.values())
         raise DatasetError(f"{folder}: no list for the split {split!r}; found {has}")
     if lists:
-        return _Found((lists[split],), (), declared)
+        return _FoundSplit((lists[split],), (), declared)
     images = Finder([folder]).tail(["images"], 0)
     place = images if images and images.is_dir() else folder
     nested = _nested(folder)
@@ -218,15 +224,15 @@ def _without_split_folders(folder: Path, split: str, declared: Declared | None) 
     if len(nested) > 1:
         raise DatasetError(f"{folder}: several datasets below it, {', '.join(map(str, nested[:5]))}: choose one")
     if nested:
-        found = _in_folder(nested[0], split)
-        note = Problem(str(folder), None, f"the dataset {nested[0]} is taken for it", FOUND_ELSEWHERE, note=True)
-        return _Found(found.places, (note, *found.notes), found.declared or declared)
+        inner = _in_folder(nested[0], split)
+        note = Problem(str(folder), None, f"holds one dataset, {nested[0]}, which is used", FOUND_ELSEWHERE, note=True)
+        return _FoundSplit(inner.places, (note, *inner.notes), inner.declared or declared)
     notes = [] if split == "train" or SPLIT_WORD.fullmatch(folder.name.lower()) else [_no_splits(folder, split)]
-    return _Found((place,), (*notes, *_outside(folder, [place])), declared)
+    return _FoundSplit((place,), (*notes, *_outside(folder, [place])), declared)
 
 
 def _no_splits(folder: Path, split: str) -> Problem:
-    return Problem(str(folder), None, f"has no splits: all of its images are taken for {split}", "no splits", note=True)
+    return Problem(str(folder), None, f"has no splits: all of its images are used as {split}", "no splits", note=True)
 
 
 def _outside(folder: Path, places: Sequence[Path]) -> tuple[Problem, ...]:
@@ -236,7 +242,7 @@ def _outside(folder: Path, places: Sequence[Path]) -> tuple[Problem, ...]:
     others = [path for path in beside if path.is_dir() and not path.name.startswith(".") and path != images]
     unused = [path for path in _apart([*places, *others])[len(_apart(places)) :] if path.name not in NOT_SEARCHED]
     notes = [
-        Problem(str(path), None, "has images, and is no split; not used", OUTSIDE, note=True)
+        Problem(str(path), None, "has images, and is not a split; not used", OUTSIDE, note=True)
         for path in [*([] if folder in places else [folder]), *unused]
         if _has_pictures(path, below=path != folder)
     ]
@@ -244,7 +250,7 @@ def _outside(folder: Path, places: Sequence[Path]) -> tuple[Problem, ...]:
 
 
 def _declared_in(folder: Path) -> Declared | None:
-    """What the data.yaml or obj.data of a folder says, whatever it is called; other .yaml files are let alone.
+    """What the data.yaml or obj.data of a folder says, whatever it is called; other .yaml files are ignored.
 
     Raises:
         DatasetError: a data.yaml that cannot be used, or several that declare splits.
@@ -295,7 +301,7 @@ def _has_pictures(folder: Path, below: bool = True) -> bool:
         if any(name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".") for name in files):
             return True
         linked = [name for name in folders if below and os.path.islink(os.path.join(folder, name))]
-        if linked:  # to pictures, as far as can be told without following circles
+        if linked:  # to pictures, as far as can be seen without following circles
             return True
         if not below:
             return False
@@ -303,7 +309,7 @@ def _has_pictures(folder: Path, below: bool = True) -> bool:
 
 
 def _nested(folder: Path) -> list[Path]:
-    """The datasets in the folders below one that is none itself: an archive often holds its dataset in a folder."""
+    """The datasets below a folder that is not a dataset itself: an archive often holds its dataset in a folder."""
     found: list[Path] = []
     for parent, folders, _ in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NOT_SEARCHED)
@@ -318,3 +324,6 @@ def _nested(folder: Path) -> list[Path]:
         elif len(place.relative_to(folder).parts) >= NESTED_DEPTH:
             folders.clear()
     return found
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -1,0 +1,49 @@
+"""Which files are pictures, by their names and first bytes; and which of those are not read, with what to do."""
+
+from pathlib import Path
+
+from yolo_lite.data.images import JPEG_START, PNG_START
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
+    *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
+)
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
+)
+UNFINISHED_SUFFIXES = (".crdownload", ".part", ".partial", ".download", ".opdownload")  # of browsers' downloads
+# Pictures by their names that are not read: passed over, but counted and named.
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".svg", ".tga", ".exr", ".hdr", ".dcm"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf"),
+    *(".pef", ".srw", ".x3f", ".3fr", ".erf", ".kdc", ".mrw", ".rwl", ".iiq", ".j2k", ".jpx", ".jpf", ".ico"),
+    *VIDEO_SUFFIXES,
+)
+
+
+def advice(path: str | Path) -> str:
+    """What to do with a file of a kind that is not read, by its name.
+
+    >>> advice("a.heic"), advice("a.MP4"), advice("a.jpg.crdownload")
+    ('convert it to JPEG', 'a video: save its frames as pictures', 'a download that was not finished: fetch it again')
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "a video: save its frames as pictures"
+    if suffix in UNFINISHED_SUFFIXES:
+        return "a download that was not finished: fetch it again"
+    return "convert it to JPEG" if suffix else "a picture without a suffix: give it one"
+
+
+def looks_like_image(path: str | Path) -> bool:
+    """Whether a file begins as pictures do, whatever its name ends in; False where it cannot be opened."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return (
+        start.startswith((JPEG_START, PNG_START, b"GIF8", b"II*\0", b"MM\0*"))
+        or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+        or (start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"))
+    )
