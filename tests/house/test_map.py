@@ -67,10 +67,8 @@ def resolve(target: str) -> tuple[ModuleType, Any]:
             continue
         found: Any = module
         for part in parts[length:]:
-            if inspect.isclass(found) and part in inspect.get_annotations(found):
-                found = FIELD
-            else:
-                found = getattr(found, part)
+            is_field = inspect.isclass(found) and part in inspect.get_annotations(found)
+            found = FIELD if is_field else getattr(found, part)
         return module, found
     raise ModuleNotFoundError(target)
 
