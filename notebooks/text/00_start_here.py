@@ -275,7 +275,7 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 #
 # Each weight moves a little against its gradient: $w \leftarrow w - \text{learning rate} \cdot \text{gradient}$. Then
 # the same pictures again. The loss must be lower; that is the whole idea. The step is small because a gradient only
-# tells the slope where we stand, not what comes behind the next hill.
+# gives the slope where we stand, not what comes behind the next hill.
 
 # %%
 torch.optim.SGD(model.parameters(), lr=0.0003).step()

@@ -240,8 +240,8 @@ show_table(["way of loading", "ms for a batch"], table)
 # - Here the limit is 50 ms. With a faster device it would be the loading: then more workers do help.
 #
 # Workers must not change *what* is loaded. In many projects they do: each has its own stream of random numbers, so two
-# workers give other pictures than four. Here chance is derived from seed, epoch and index, and one worker gives exactly
-# what none gives:
+# workers give other pictures than four. Here randomness is derived from seed, epoch and index, and one worker gives
+# exactly what none gives:
 
 # %%
 options = dict(batch_size=2, img_size=64, augment=True, seed=3, shuffle=True)
@@ -282,7 +282,7 @@ assert memory < disk
 # **What to notice**
 # - For a small dataset the cache is free. COCO does not fit into most computers; `cache="disk"` keeps it unpacked on
 #   disk.
-# - Only the resized picture is kept. What chance does to it (next notebook) is done anew each time.
+# - Only the resized picture is kept. What augmentation does to it (next notebook) is done anew each time.
 
 # %% [markdown]
 # ## 9. The batch of this tour

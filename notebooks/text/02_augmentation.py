@@ -47,10 +47,10 @@ from yolo_lite.augment.objects import Objects
 from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, map_points, warp_matrices
 
 # %% [markdown]
-# ## 1. Chance first, then the work
+# ## 1. Draw first, then apply
 #
-# Every augmentation here is two functions. `draw_...` asks chance and returns a few numbers: it needs no picture.
-# `apply_...` takes a picture and these numbers, and nothing is left to chance. So every sample can be made again,
+# Every augmentation here is two functions. `draw_...` draws a few random numbers: it needs no picture.
+# `apply_...` gets a picture and these numbers, and nothing in it is random. So every sample can be made again,
 # looked at half-way, and taken apart. The numbers to draw from are the **hyperparameters** (settings that are chosen,
 # not learnt).
 
@@ -103,7 +103,8 @@ for gain in (1 - hyp.hsv_h, 1 + hyp.hsv_h):
 # %% [markdown]
 # ## 3. Blur, median blur, gray, CLAHE, and three more
 #
-# Cameras shake, lenses smear, some films have no colour. Each of these comes with a small chance of its own, 1 % or 0.
+# Cameras shake, lenses smear, some films have no colour. Each of these comes with a small probability of its own, 1 %
+# or 0.
 #
 # - **blur**: each pixel becomes the mean of its neighbourhood, 3, 5 or 7 pixels wide;
 # - **median blur**: the middle value instead of the mean: edges stay sharp, small details go;

@@ -599,7 +599,7 @@ w
 # **What to notice**
 # - The dashed line goes round the whole picture: the marked cell could see all of it. It listens to the orange pixels,
 #   which are much fewer.
-# - A table has a line for each object. Seeing all of an object is no merit: this cell sees all of every one. What tells
+# - A table has a line for each object. Seeing all of an object is not a merit: this cell sees all of every one. What tells
 #   is the last column.
 # - The row of four pictures is this section once more: coarse, upsampled, the skip, and what only the skip knows.
 # - The graph shows the U: five rows of strides, down on the left, up in the middle, down again on the right.
@@ -721,8 +721,8 @@ row(show_bars(dict(zip(names, [n / 1e3 for n in parameters])), title="thousand p
 # %%
 for part in ("backbone", "neck", "head"):
     inside = [k for k in range(25) if parts[k] == part]
-    shares = [sum(counts[k] for k in inside) / sum(counts) for counts in (parameters, flops)]
-    print(f"{part:8} {shares[0]:.0%} of the parameters, {shares[1]:.0%} of the FLOPs")
+    fractions = [sum(counts[k] for k in inside) / sum(counts) for counts in (parameters, flops)]
+    print(f"{part:8} {fractions[0]:.0%} of the parameters, {fractions[1]:.0%} of the FLOPs")
 
 # %% [markdown]
 # **What to notice**

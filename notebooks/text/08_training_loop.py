@@ -243,7 +243,7 @@ print(f"{(gradient * 65536).half().item() / 65536:.1e}")
 # %% [markdown]
 # ## 8. The average of the weights
 #
-# With batches chosen by chance, the weights jitter around a good place. Their **average over time** is calmer, and
+# With batches drawn at random, the weights jitter around a good place. Their **average over time** is calmer, and
 # nearly always better. It costs one more copy of the network, which is never trained:
 #
 # $$ \bar w \leftarrow d\,\bar w + (1 - d)\,w, \qquad d = 0.9999\,\left(1 - e^{-\text{updates}/2000}\right) $$

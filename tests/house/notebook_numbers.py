@@ -4,11 +4,14 @@ Compares the outputs of notebooks/*.ipynb in a git revision with those in the wo
 results as text, and HTML without its tags. Pictures are not compared. A cell is found again by its id, else by its
 source, else by the most similar source among what is left.
 
-A number that follows ≈ may differ; where one does, it is listed apart. So are numbers that are new (a table that was a
+A number that follows ≈ may differ, and so may what tests/nbval_sanitize.cfg hides (durations); where one does, it is
+listed apart. So are numbers that are new (a table that was a
 picture shows its numbers now). Ends with 1 where a number changed or went, with 2 where there is nothing to compare.
 """
 
+import configparser
 import difflib
+import functools
 import html
 import json
 import re
@@ -63,9 +66,19 @@ def numbers_in(text: str) -> Numbers:
     Numbers(exact=['25200', '1.5', '-0.002', '6', '6'], approximate=['0.98'])
     """
     found = Numbers([], [])
+    hidden = [match.span() for pattern in _hidden() for match in pattern.finditer(text)]
     for match in NUMBER.finditer(text):
-        (found.approximate if match["approximate"] else found.exact).append(_canonical(match["number"]))
+        may_differ = match["approximate"] or any(start <= match.start("number") < end for start, end in hidden)
+        (found.approximate if may_differ else found.exact).append(_canonical(match["number"]))
     return found
+
+
+@functools.cache
+def _hidden() -> list[re.Pattern[str]]:
+    """What the strict comparison of the notebooks does not look at."""
+    config = configparser.RawConfigParser()
+    config.read(PROJECT / "tests" / "nbval_sanitize.cfg", encoding="utf-8")
+    return [re.compile(config.get(section, "regex")) for section in config.sections()]
 
 
 def _canonical(number: str) -> str:
@@ -185,7 +198,7 @@ def main(arguments: Sequence[str], project: Path = PROJECT) -> int:
     except LookupError as error:
         print(f"Nothing to compare with: {error}")
         return 2
-    headings = {"approximate": "after ≈, may differ", "new": "new numbers", "changed": "CHANGED OR GONE"}
+    headings = {"approximate": "after ≈ and durations, may differ", "new": "new numbers", "changed": "CHANGED OR GONE"}
     for kind, heading in headings.items():
         chosen = [difference for difference in found if difference.kind == kind]
         print(f"{heading}: {len(chosen)}")

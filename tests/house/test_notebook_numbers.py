@@ -43,6 +43,7 @@ def kinds(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         ("nan and -inf, information", ["nan", "-infinity"], []),
         ("≈ 0.98 of 10, ≈ -1.2e-05", ["10"], ["0.98", "-0.000012"]),
         ("1e-300", ["1e-300"], []),
+        ("0.076 s in 3 epochs, 5 steps of the recording", ["3"], ["0.076", "5"]),
     ],
 )
 def test_what_counts_as_a_number(text: str, exact: list[str], approximate: list[str]) -> None:

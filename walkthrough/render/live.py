@@ -3,7 +3,7 @@
 All of it goes to the browser as data in a few traits, in one message for each change: the scene as JSON with a key for
 each image, the controls and their values. What an image holds goes apart and once. What the reader does comes back in
 moved, numbered; seen says how far that has been dealt with, so that the page knows which of its own changes are still
-under way and lets no late answer overwrite them. The drawing is in walkthrough/render/*.js.
+under way and lets no late answer overwrite them. The drawing is in ``walkthrough/render/*.js``.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Whether a value was changed in place since it was last looked at.
 
 Tensors count their in-place changes (_version). What goes past the counter (.data, NumPy arrays on the same memory)
-and NumPy arrays, which count nothing, are compared:
+and NumPy arrays, which count nothing, are compared::
 
     tensors up to 4 KB on the CPU, arrays up to 64 KB      all bytes, after each line
     tensors and arrays up to 16 MB, together where they    all bytes after lines that name them; of arrays, 1,024

@@ -45,7 +45,7 @@ def _share(low: float, high: float, field_low: float, field_high: float) -> floa
 
 
 class Joined(NamedTuple):
-    """An upsampled map and the map of the same grid that is put beside it. Maps are (H, W): mean |x| over channels."""
+    """An upsampled map and the map of the same grid put beside it. Maps are (H, W): mean ``|x|`` over channels."""
 
     coarse: int  # index of the layer before the upsampling
     up: int
@@ -60,7 +60,7 @@ class Joined(NamedTuple):
 
 
 def strength(maps: Tensor) -> Tensor:
-    """(C, H, W) -> (H, W): mean of |x| over the channels."""
+    """(C, H, W) -> (H, W): mean of ``|x|`` over the channels."""
     return maps.abs().mean(0)
 
 
