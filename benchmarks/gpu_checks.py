@@ -26,7 +26,7 @@ from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import suppress
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.loss.focal import binary_loss
+from yolo_lite.loss.focal import bce_with_focal
 from yolo_lite.loss.loss import ComputeLoss
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.train.options import DTYPES, preset
@@ -145,7 +145,7 @@ def check_iou(machine: Machine) -> Finding:
     recorded = np.load(GOLDEN / "focal.npz")
     logits, targets = (torch.from_numpy(recorded[name]).to(machine.device) for name in ("logits", "targets"))
     for kind, name in (("focal", "focal"), ("quality", "qfocal")):
-        found = binary_loss(logits, targets, gamma=1.5, kind=kind).mean().item()
+        found = bce_with_focal(logits, targets, gamma=1.5, kind=kind).mean().item()
         off = abs(found / recorded[name].item() - 1)
         same &= off <= 1e-5
         rows.append((f"{kind} loss", f"{off:.1e}", ""))

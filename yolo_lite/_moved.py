@@ -85,6 +85,8 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
         "Layout": "yolo_lite.datasets.files.find_dataset:FoundDataset",
         "find_layout": "yolo_lite.datasets.files.find_dataset:find_dataset",
     },
+    "yolo_lite.loss.focal": {"binary_loss": "yolo_lite.loss.focal:bce_with_focal"},
+    "yolo_lite.loss.targets": {"encode": "yolo_lite.loss.targets:make_assignment"},
     "yolo_lite.model": {
         **dict.fromkeys(("CheckpointError", "load", "read_header", "save"), "yolo_lite.checkpoints.own"),
         "decode": "yolo_lite.coding",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite._moved import moved_name
+from yolo_lite._moved import moved_name, renamed_field
 
 IouKind = Literal["iou", "giou", "diou", "ciou"]
 BoxFormat = Literal["xywh", "xyxy"]
@@ -25,7 +25,7 @@ EPS = 1e-7  # keeps the divisions finite for boxes without area; the reference's
 
 
 def xywh_to_xyxy(boxes: Array) -> Array:
-    """Centre and size -> corners, shape (..., 4) -> (..., 4). Works on tensors and arrays.
+    """Centre and size -> corners, shape (..., 4) -> (..., 4). Works on tensors and arrays. YOLOv5: ``xywh2xyxy``.
 
     >>> xywh_to_xyxy(torch.tensor([5.0, 5.0, 4.0, 2.0]))
     tensor([3., 4., 7., 6.])
@@ -35,7 +35,7 @@ def xywh_to_xyxy(boxes: Array) -> Array:
 
 
 def xyxy_to_xywh(boxes: Array) -> Array:
-    """Corners -> centre and size, shape (..., 4) -> (..., 4). Works on tensors and arrays.
+    """Corners -> centre and size, shape (..., 4) -> (..., 4). Works on tensors and arrays. YOLOv5: ``xyxy2xywh``.
 
     >>> xyxy_to_xywh(np.array([3.0, 4.0, 7.0, 6.0]))
     array([5., 5., 4., 2.])
@@ -51,7 +51,7 @@ def _joined(first: Array, second: Array) -> Array:
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of every box of ``a`` with every box of ``b``.
+    """Intersection over union of every box of ``a`` with every box of ``b``. YOLOv5: ``box_iou``.
 
     Args:
         a: (n, 4) xyxy. b: (m, 4) xyxy, same units.
@@ -70,14 +70,14 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 class IouTerms(NamedTuple):
-    """Everything that IoU and its descendants are made of; each (n,)."""
+    """Everything that IoU, GIoU, DIoU and CIoU are made of; each (n,). The papers' letters: C, rho^2, c^2."""
 
     intersection: Tensor  # area that both boxes cover
     union: Tensor  # area that either covers (+ eps)
     iou: Tensor  # intersection / union
-    hull: Tensor  # area of the smallest box around both (+ eps)
-    distance2: Tensor  # squared distance of the centres
-    diagonal2: Tensor  # squared diagonal of the hull (+ eps)
+    enclosing_area: Tensor  # C, area of the smallest box that encloses both (+ eps)
+    centre_distance_squared: Tensor  # rho^2, of the two centres
+    enclosing_diagonal_squared: Tensor  # c^2, of the enclosing box (+ eps)
     v: Tensor  # difference of the aspect ratios, 4/pi^2 (atan(w2/h2) - atan(w1/h1))^2
     alpha: Tensor  # weight of v, v / (v - iou + 1 + eps); a constant for the gradient
 
@@ -85,18 +85,36 @@ class IouTerms(NamedTuple):
         """The overlap of that kind, (n,): what ``bbox_iou`` returns."""
         if kind == "iou":
             return self.iou
-        if kind == "giou":  # the share of the hull that neither box covers
-            return self.iou - (self.hull - self.union) / self.hull
-        diou = self.iou - self.distance2 / self.diagonal2
+        if kind == "giou":  # less the fraction of the enclosing box that neither covers
+            return self.iou - (self.enclosing_area - self.union) / self.enclosing_area
+        diou = self.iou - self.centre_distance_squared / self.enclosing_diagonal_squared
         if kind == "diou":
             return diou
         if kind == "ciou":
             return diou - self.alpha * self.v
         raise ValueError(f"unknown kind of IoU {kind!r}: choose one of {', '.join(IOU_KINDS)}")
 
+    @property
+    def hull(self) -> Tensor:
+        """Until 0.3.0: ``enclosing_area``."""
+        value: Tensor = renamed_field(self, "hull", "enclosing_area")
+        return value
+
+    @property
+    def distance2(self) -> Tensor:
+        """Until 0.3.0: ``centre_distance_squared``."""
+        value: Tensor = renamed_field(self, "distance2", "centre_distance_squared")
+        return value
+
+    @property
+    def diagonal2(self) -> Tensor:
+        """Until 0.3.0: ``enclosing_diagonal_squared``."""
+        value: Tensor = renamed_field(self, "diagonal2", "enclosing_diagonal_squared")
+        return value
+
 
 def iou_terms(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh", eps: float = EPS) -> IouTerms:
-    """All terms of the overlap of ``a[i]`` with ``b[i]``.
+    """All terms of the overlap of ``a[i]`` with ``b[i]``. YOLOv5: ``iou``, ``c2``, ``rho2``, ``v``, ``alpha``.
 
     Args:
         a, b: (n, 4) in ``box_format``, any unit, or shapes that broadcast.
@@ -104,8 +122,8 @@ def iou_terms(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh", eps: float =
         IouTerms, each field (n,).
 
     >>> terms = iou_terms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[2.0, 2, 3, 3]]), "xyxy")
-    >>> terms.intersection.item(), terms.hull.item(), terms.distance2.item(), terms.diagonal2.item()
-    (0.0, 9.0, 8.0, 18.0)
+    >>> terms.intersection.item(), terms.enclosing_area.item(), terms.centre_distance_squared.item()
+    (0.0, 9.0, 8.0)
     """
     left1, top1, right1, bottom1, w1, h1 = _sides(a, box_format)
     left2, top2, right2, bottom2, w2, h2 = _sides(b, box_format)
@@ -116,14 +134,16 @@ def iou_terms(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh", eps: float =
     union = w1 * h1 + w2 * h2 - intersection + eps
     iou = intersection / union
 
-    hull_w = torch.maximum(right1, right2) - torch.minimum(left1, left2)
-    hull_h = torch.maximum(bottom1, bottom2) - torch.minimum(top1, top2)
-    distance2 = ((left2 + right2 - left1 - right1) ** 2 + (top2 + bottom2 - top1 - bottom1) ** 2) / 4
+    enclosing_w = torch.maximum(right1, right2) - torch.minimum(left1, left2)
+    enclosing_h = torch.maximum(bottom1, bottom2) - torch.minimum(top1, top2)
+    enclosing_area = enclosing_w * enclosing_h + eps
+    distance_squared = ((left2 + right2 - left1 - right1) ** 2 + (top2 + bottom2 - top1 - bottom1) ** 2) / 4
     # eps: the angle of a box without width and height has no gradient
     v = (4 / math.pi**2) * (torch.atan2(w2, h2 + eps) - torch.atan2(w1, h1 + eps)) ** 2
     with torch.no_grad():  # the paper differentiates v alone
         alpha = v / (v - iou + (1 + eps))
-    return IouTerms(intersection, union, iou, hull_w * hull_h + eps, distance2, hull_w**2 + hull_h**2 + eps, v, alpha)
+    diagonal_squared = enclosing_w**2 + enclosing_h**2 + eps
+    return IouTerms(intersection, union, iou, enclosing_area, distance_squared, diagonal_squared, v, alpha)
 
 
 def _sides(boxes: Tensor, box_format: BoxFormat) -> tuple[Tensor, ...]:
@@ -138,7 +158,7 @@ def _sides(boxes: Tensor, box_format: BoxFormat) -> tuple[Tensor, ...]:
 
 
 def bbox_iou(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFormat = "xywh", eps: float = EPS) -> Tensor:
-    """Overlap of ``a[i]`` with ``b[i]``: IoU, or IoU less what GIoU, DIoU or CIoU take off.
+    """Overlap of ``a[i]`` with ``b[i]``: IoU, or IoU less the penalty of GIoU, DIoU or CIoU. YOLOv5: ``bbox_iou``.
 
     Args:
         a, b: (n, 4) in ``box_format``, same unit. kind: "iou", "giou", "diou" or "ciou".

@@ -1,4 +1,4 @@
-"""Gradients of the overlaps by formula instead of autograd: for the walkthrough, which shows every term of them.
+"""The gradient of CIoU, DIoU, GIoU and IoU by formula: for the walkthrough, which shows every term of it.
 
 Training does not need this module: autograd differentiates ``boxes.bbox_iou``, and a test holds both equal.
 
@@ -14,7 +14,7 @@ from yolo_lite.boxes import EPS, IOU_KINDS, BoxFormat, IouKind, iou_terms, xywh_
 
 
 def iou_gradient(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFormat = "xywh") -> Tensor:
-    """Gradient of ``bbox_iou(a, b, kind)`` in ``a``, by formula instead of autograd.
+    """Gradient of ``bbox_iou(a, b, kind)`` with respect to ``a``, by formula instead of autograd.
 
     The gradient of the box loss 1 - overlap is the negative of it. Where two edges coincide the overlap has a kink;
     there each side counts half, as autograd does it.
@@ -34,7 +34,7 @@ def iou_gradient(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFo
 
 
 def iou_gradients(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh") -> dict[IouKind, Tensor]:
-    """``iou_gradient`` of every kind, which share most of their formulas.
+    """``iou_gradient`` of every kind, whose formulas are mostly the same.
 
     >>> a, b = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
     >>> gradients = iou_gradients(a, b, "xyxy")
@@ -46,15 +46,18 @@ def iou_gradients(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh") -> dict[
     w1, h1 = (corners1[..., 1, :] - corners1[..., 0, :]).unbind(-1)
     w2, h2 = (corners2[..., 1, :] - corners2[..., 0, :]).unbind(-1)
 
-    d_intersection, d_hull, d_diagonal2 = _overlap_gradients(corners1, corners2)
+    d_intersection, d_enclosing, d_diagonal_squared = _overlap_gradients(corners1, corners2)
     d_area = torch.stack((-h1, -w1, h1, w1), -1).unflatten(-1, (2, 2))
     d_union = d_area - d_intersection  # union = area 1 + area 2 - intersection
-    d_distance2 = (corners1 - corners2).sum(-2, keepdim=True) / 2  # the same in both corners
-    intersection, union, _, hull, distance2, diagonal2, *_ = torch.stack(terms)[..., None, None].unbind()
+    d_distance_squared = (corners1 - corners2).sum(-2, keepdim=True) / 2  # the same in both corners
+    each = torch.stack(terms)[..., None, None]  # (8, n, 1, 1)
+    intersection, union, _, enclosing, distance_squared, diagonal_squared, *_ = each.unbind()
 
     iou = (d_intersection * union - intersection * d_union) / (union * union)
-    giou = iou + (d_union * hull - union * d_hull) / (hull * hull)
-    diou = iou - (d_distance2 * diagonal2 - distance2 * d_diagonal2) / (diagonal2 * diagonal2)
+    giou = iou + (d_union * enclosing - union * d_enclosing) / (enclosing * enclosing)
+    diou = iou - (d_distance_squared * diagonal_squared - distance_squared * d_diagonal_squared) / (
+        diagonal_squared * diagonal_squared
+    )
     # dv/dw = 8/pi^2 (atan(w2/h2) - atan(w1/h1)) * -h/(w^2 + h^2); dv/dh with +w; alpha is a constant
     h1, h2 = h1 + EPS, h2 + EPS
     slope = 8 / math.pi**2 * (torch.atan2(w2, h2) - torch.atan2(w1, h1)) / (w1 * w1 + h1 * h1)
@@ -78,17 +81,17 @@ def _in_format(gradient: Tensor, box_format: BoxFormat) -> Tensor:
 
 
 def _overlap_gradients(corners1: Tensor, corners2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of intersection, hull and squared diagonal in the first box's corners, each (n, 2, 2)."""
+    """Of intersection, enclosing area and diagonal squared, with respect to the first box's corners; each (n, 2, 2)."""
     outward = corners1.new_tensor([[-1.0], [1.0]])  # the way in which an edge makes its box larger
     away = outward * (corners1 - corners2)  # how much further out the first box's edges lie
-    outer = torch.heaviside(away, away.new_tensor(0.5))  # (n, 2, 2): 1 where the hull's edge is the first box's
+    outer = torch.heaviside(away, away.new_tensor(0.5))  # (n, 2, 2): 1 where the first box's edge is the outer one
     (most_left, least_right), (least_left, most_right) = (
         edges.unbind(-2) for edges in (torch.minimum(corners1, corners2), torch.maximum(corners1, corners2))
     )  # (n, 2) each, in x and y
-    hull, overlap = most_right - most_left, least_right - least_left  # (n, 2) w, h
+    enclosing, overlap = most_right - most_left, least_right - least_left  # (n, 2) w, h
 
     touching = (overlap >= 0).to(overlap.dtype)  # disjoint boxes: moving an edge changes nothing
     d_overlap = outward * (1 - outer) * touching[..., None, :]
-    d_hull = outward * outer
-    other_overlap, other_hull = (size.flip(-1)[..., None, :] for size in (overlap.clamp(min=0), hull))
-    return d_overlap * other_overlap, d_hull * other_hull, 2 * d_hull * hull[..., None, :]
+    d_enclosing = outward * outer
+    other_overlap, other_enclosing = (size.flip(-1)[..., None, :] for size in (overlap.clamp(min=0), enclosing))
+    return d_overlap * other_overlap, d_enclosing * other_enclosing, 2 * d_enclosing * enclosing[..., None, :]

@@ -35,7 +35,7 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import AnchorExplorer, Stepper, show_assignment, show_batch, show_table, trace
-from yolo_lite.loss.targets import assign_level, encode, neighbour_cells, ratio_test, to_grid_units
+from yolo_lite.loss.targets import assign_level, make_assignment, neighbour_cells, ratio_test, to_grid_units
 
 # %% [markdown]
 # ## 1. What goes in, what comes out
@@ -150,7 +150,7 @@ print(f"{cells.shape[1]} pairs are assigned to {int(cells.sum())} cells")
 # That is why the decoding $2\sigma(t) - 0.5$ reaches exactly that far.
 
 # %%
-by_steps = encode(batch.targets, boxes, test.passed, cells, anchors, grid)
+by_steps = make_assignment(batch.targets, boxes, test.passed, cells, anchors, grid)
 print("four steps equal build_targets:", all(torch.equal(a, b) for a, b in zip(by_steps, matches[0])))
 low, high = by_steps.box[:, :2].min().item(), by_steps.box[:, :2].max().item()
 print(f"x and y targets lie between {low:.2f} and {high:.2f}")

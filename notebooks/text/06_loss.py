@@ -40,7 +40,7 @@ import yolo_lite as yl
 from walkthrough import IouPlayground, LossExplorer, approx, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
 from yolo_lite.boxes import IOU_KINDS
-from yolo_lite.loss.focal import binary_loss, focal_weight, smooth_targets
+from yolo_lite.loss.focal import bce_with_focal, focal_weight, smooth_targets
 from yolo_lite.coding import decode_matches
 from yolo_lite.loss.loss import BALANCE
 
@@ -284,7 +284,7 @@ z = torch.tensor([-3.0, 0.0, 3.0])
 for t in (1.0, 0.0):
     p = z.sigmoid()
     by_hand = -t * p.log() - (1 - t) * (1 - p).log()
-    library = binary_loss(z, torch.full_like(z, t))
+    library = bce_with_focal(z, torch.full_like(z, t))
     print(f"t = {t:.0f}:", *(f"{x:.4f}" for x in by_hand), " by the library:", *(f"{x:.4f}" for x in library))
 
 # %% [markdown]
@@ -304,7 +304,7 @@ z, t = torch.tensor([200.0, -200.0, 0.5]), torch.tensor([0.0, 0.0, 1.0])
 p = z.sigmoid()
 print("from probabilities:", (-t * p.log() - (1 - t) * (1 - p).log()).tolist()[:2])
 print("from logits:       ", [round(x, 4) for x in bce(z, t).tolist()])
-print("by the library:    ", [round(x, 4) for x in binary_loss(z, t).tolist()])
+print("by the library:    ", [round(x, 4) for x in bce_with_focal(z, t).tolist()])
 
 # %% [markdown]
 # ## 6. Objectness: how good is my box?
@@ -318,7 +318,7 @@ print("by the library:    ", [round(x, 4) for x in binary_loss(z, t).tolist()])
 
 # %%
 p = torch.linspace(0.01, 0.99, 99)
-curves = {f"target {t}": binary_loss(p.logit(), torch.full_like(p, t)) for t in (0.0, 0.3, 0.6, 1.0)}
+curves = {f"target {t}": bce_with_focal(p.logit(), torch.full_like(p, t)) for t in (0.0, 0.3, 0.6, 1.0)}
 for name, curve in curves.items():
     print(f"{name}: lowest at p = {p[curve.argmin()]:.2f}")
 print(f"with target 0.6 the loss cannot fall below {curves['target 0.6'].min():.3f}")
@@ -655,7 +655,7 @@ explorer.reset()
 # %%
 z, yes = torch.tensor([-1.0]), torch.ones(1)
 for weight in (1.0, 2.0):
-    print(f"obj_pw or cls_pw {weight:.0f}: a yes at logit -1 costs {binary_loss(z, yes, pos_weight=weight).item():.3f}")
+    print(f"obj_pw or cls_pw {weight:.0f}: a yes at logit -1 costs {bce_with_focal(z, yes, pos_weight=weight).item():.3f}")
 
 # %% [markdown]
 # ## 11. The whole loss with pencil and paper
@@ -698,7 +698,7 @@ print(f"box loss by hand {box:.6f}")
 positive, negative = smooth_targets(0.1)
 print(f"label_smoothing 0.1: right class {positive}, others {negative}; the default is {hyp.label_smoothing}")
 z = torch.linspace(-2, 8, 1001).double()
-curves = {f"target {t}": binary_loss(z, torch.full_like(z, t)) for t in (1.0, positive)}
+curves = {f"target {t}": bce_with_focal(z, torch.full_like(z, t)) for t in (1.0, positive)}
 print(f"target 1: lowest at {z[curves['target 1.0'].argmin()]:.2f}, the largest logit there is")
 print(f"target 0.95: lowest at {z[curves['target 0.95'].argmin()]:.2f}, by hand ln(0.95 / 0.05) = {math.log(19):.2f}")
 show_series(curves, z, "class loss of the right class", "logit", "BCE")
@@ -745,7 +745,7 @@ for z, t in [(2.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
     p = 1 / (1 + math.exp(-z))
     p_t, alpha_t = (p, 0.25) if t else (1 - p, 0.75)
     by_hand = -alpha_t * (1 - p_t) ** 2 * math.log(p_t)
-    library = binary_loss(torch.tensor(z).double(), torch.tensor(t).double(), gamma=2.0).item()
+    library = bce_with_focal(torch.tensor(z).double(), torch.tensor(t).double(), gamma=2.0).item()
     print(f"FL({z:.0f}, {t:.0f}) = {library:.5e}, by hand {by_hand:.5e}")
 
 # %% [markdown]
@@ -754,8 +754,8 @@ for z, t in [(2.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
 # %%
 easy, hard = torch.full((100_000,), 0.01).double().logit(), torch.full((100,), 0.1).double().logit()
 for gamma in (0.0, 2.0):
-    background = binary_loss(easy, torch.zeros_like(easy), gamma=gamma).sum()
-    objects = binary_loss(hard, torch.ones_like(hard), gamma=gamma).sum()
+    background = bce_with_focal(easy, torch.zeros_like(easy), gamma=gamma).sum()
+    objects = bce_with_focal(hard, torch.ones_like(hard), gamma=gamma).sum()
     fraction = background / (background + objects)
     print(f"gamma {gamma:.0f}: background {background:8.3f}, objects {objects:7.3f}; background's part {fraction:.1%}")
 print("default fl_gamma:", hyp.fl_gamma)

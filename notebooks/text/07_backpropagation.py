@@ -303,7 +303,7 @@ alpha = v / (v - iou + 1)
 pred, truth = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
 by_hand = [iou, rho2, c2, v, alpha, 1 - (iou - rho2 / c2 - alpha * v)]
 terms = yl.iou_terms(pred, truth, "xyxy")
-library = [terms.iou, terms.distance2, terms.diagonal2, terms.v, terms.alpha, 1 - terms.value("ciou")]
+library = [terms.iou, *terms[4:], 1 - terms.value("ciou")]
 names = ["IoU", "centre distance squared", "enclosing diagonal squared", "v", "alpha", "1 - CIoU"]
 rows = [[name, f"{mine:.5g}", f"{theirs.item():.5g}"] for name, mine, theirs in zip(names, by_hand, library)]
 show_table(["term", "by hand", "yl.iou_terms"], rows)
@@ -688,7 +688,7 @@ print("weights:", sum(w.numel() for w in detector.parameters()), "| map:", tuple
 # are close. The library's steps do just that. Without anchors there is no size test: every object passes.
 
 # %%
-from yolo_lite.loss.targets import encode, neighbour_cells, to_grid_units
+from yolo_lite.loss.targets import make_assignment, neighbour_cells, to_grid_units
 
 
 def assign(targets, stride, size=96):
@@ -696,7 +696,7 @@ def assign(targets, stride, size=96):
     grid = (size // stride, size // stride)
     boxes = to_grid_units(targets, grid)  # (n, 4)
     everyone = torch.ones(1, len(targets), dtype=torch.bool)
-    return encode(targets, boxes, everyone, neighbour_cells(boxes[:, :2], grid), torch.ones(1, 2), grid)
+    return make_assignment(targets, boxes, everyone, neighbour_cells(boxes[:, :2], grid), torch.ones(1, 2), grid)
 
 
 matches = assign(scenes.targets, stride=8)
@@ -708,7 +708,7 @@ print(f"{len(scenes.targets)} objects, {len(matches.cls)} matches among {8 * 12 
 # so objectness gets a weight of 10 to be heard.
 
 # %%
-from yolo_lite.loss.focal import binary_loss
+from yolo_lite.loss.focal import bce_with_focal
 from yolo_lite.loss.loss import objectness_targets
 
 
@@ -718,8 +718,8 @@ def free_loss(raw, targets, stride):
     overlap = yl.bbox_iou(to_boxes(matched, 0, 1), m.box)  # (m,) both in cells
     objectness = objectness_targets(raw.shape[:4], m, overlap)  # (N, 1, H, W)
     box = (1 - overlap).mean()
-    obj = 10 * binary_loss(raw[..., 4], objectness).mean()
-    cls = binary_loss(matched[:, 5:], functional.one_hot(m.cls, raw.shape[-1] - 5).float()).mean()
+    obj = 10 * bce_with_focal(raw[..., 4], objectness).mean()
+    cls = bce_with_focal(matched[:, 5:], functional.one_hot(m.cls, raw.shape[-1] - 5).float()).mean()
     return yl.LossParts(box + obj + cls, box, obj, cls)
 
 # %% [markdown]
@@ -821,7 +821,7 @@ fits = yl.bbox_iou(boxes, boxes, "iou") > 0.99
 print("boxes that overlap with themselves:", approx(fits.float().mean(), ".0%"))
 assert abs(fits.float().mean() - 1 / 4) < 0.03
 z = torch.tensor([0.0, 10, 100, 1000])
-bce = binary_loss(z, torch.full((4,), 1.7))
+bce = bce_with_focal(z, torch.full((4,), 1.7))
 print("BCE with target 1.7 at logits 0, 10, 100, 1000:", [round(v, 2) for v in bce.tolist()])
 try:
     yl.build_targets(torch.randn(5, 6, generator=generator), [(12, 12)], torch.ones(1, 1, 2), [8])
@@ -895,8 +895,8 @@ m = assign(scenes.targets, stride=8)
 target = torch.zeros_like(z)
 target[m.image, m.anchor, m.row, m.col] = 1.0
 empty = target == 0
-once = torch.autograd.grad(binary_loss(z, target).sum(), z)[0]
-twice = torch.autograd.grad(binary_loss(z, target).sum() + binary_loss(z[empty], target[empty]).sum(), z)[0]
+once = torch.autograd.grad(bce_with_focal(z, target).sum(), z)[0]
+twice = torch.autograd.grad(bce_with_focal(z, target).sum() + bce_with_focal(z[empty], target[empty]).sum(), z)[0]
 factor = (twice / once).round(decimals=4)
 print("gradient at an empty cell, times", factor[empty].unique().tolist())
 print("gradient at an object's cell, times", factor[~empty].unique().tolist())
@@ -912,7 +912,7 @@ for k in (1, 2):
     rest = P / (P + k * E)
     z0 = torch.tensor(math.log(rest / (1 - rest)), requires_grad=True)
     same = z0.expand_as(target)
-    loss = binary_loss(same, target).sum() + (k - 1) * binary_loss(same[empty], target[empty]).sum()
+    loss = bce_with_focal(same, target).sum() + (k - 1) * bce_with_focal(same[empty], target[empty]).sum()
     slope = torch.autograd.grad(loss, z0)[0].abs().item()
     print(f"counted {k} times: it rests at {rest:.3f}, the gradient there is", approx(slope, ".1g"))
     assert slope < 1e-2
@@ -931,7 +931,7 @@ for k in (1, 2):
 def wrong_diou(a, b):
     terms = yl.iou_terms(a, b, "xyxy")
     gap = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])  # should be max - min
-    return terms.iou - terms.distance2 / gap.square().sum(1)
+    return terms.iou - terms.centre_distance_squared / gap.square().sum(1)
 
 
 wrong_path, wrong_end = descend(wrong_diou)
@@ -1061,7 +1061,7 @@ naive = -torch.log(1 - z.sigmoid())
 naive.backward()
 print("by the formula:  loss", naive.item(), "gradient", z.grad.item())
 z.grad = None
-stable = binary_loss(z, torch.tensor(0.0))
+stable = bce_with_focal(z, torch.tensor(0.0))
 stable.backward()
 print("from the logit:  loss", stable.item(), "gradient", z.grad.item())
 

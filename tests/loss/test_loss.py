@@ -9,7 +9,7 @@ import torch
 
 from tests.loss.test_targets import ANCHORS, CASES, STRIDES
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.loss.focal import binary_loss, smooth_targets
+from yolo_lite.loss.focal import bce_with_focal, smooth_targets
 from yolo_lite.loss.loss import ComputeLoss, objectness_targets
 from yolo_lite.loss.targets import build_targets
 
@@ -61,7 +61,7 @@ def test_analytic_check_of_the_reference_sheet():
 def test_focal_losses_equal_the_recorded_ones(golden, kind, name):
     recorded = np.load(golden / "focal.npz")
     logits, targets = torch.from_numpy(recorded["logits"]), torch.from_numpy(recorded["targets"])
-    ours = binary_loss(logits, targets, gamma=1.5, kind=kind).mean().item()
+    ours = bce_with_focal(logits, targets, gamma=1.5, kind=kind).mean().item()
     assert ours == pytest.approx(recorded[name].item(), rel=1e-5)
     assert tuple(smooth_targets(0.1)) == pytest.approx(tuple(recorded["smooth"]))
 
@@ -71,7 +71,9 @@ def test_focal_losses_equal_the_recorded_ones(golden, kind, name):
     [(2.0, 1.0, 4.50891e-4), (-2.0, 0.0, 1.35267e-3), (0.0, 1.0, 0.0433217), (0.0, 0.0, 0.1299651)],
 )
 def test_focal_loss_values_of_the_paper(logit, target, expected):
-    assert binary_loss(torch.tensor(logit), torch.tensor(target), gamma=2.0).item() == pytest.approx(expected, rel=1e-5)
+    assert bce_with_focal(torch.tensor(logit), torch.tensor(target), gamma=2.0).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_levels_add_up_to_the_parts(golden):

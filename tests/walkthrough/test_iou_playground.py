@@ -124,8 +124,8 @@ def test_the_plane_shows_the_enclosing_box_its_diagonal_and_the_centres(playgrou
     assert pair.xyxy == tuple(tuple(map(float, box)) for box in OVERLAPPING)
     diagonal, centres, *ways = (layer for layer in layers if isinstance(layer, Line))
     terms = playground.result.terms
-    assert math.dist(*diagonal.points) ** 2 == pytest.approx(terms.diagonal2.item())
-    assert math.dist(*centres.points) ** 2 == pytest.approx(terms.distance2.item())
+    assert math.dist(*diagonal.points) ** 2 == pytest.approx(terms.enclosing_diagonal_squared.item())
+    assert math.dist(*centres.points) ** 2 == pytest.approx(terms.centre_distance_squared.item())
     assert len({way.dash for way in ways}) == len({way.colour for way in ways}) == 4
 
 

@@ -224,7 +224,7 @@ def _check_tensors(model: Yolo, contents: CheckpointContents, file: Path) -> Non
     found = {name: tuple(value.shape) for name, value in contents.tensors.items()}
     for name in (*expected, *found):
         if expected.get(name) != found.get(name):
-            outputs = name.startswith(f"layers.{model.detect.index}.m.") and name in expected and name in found
+            outputs = name.startswith(f"layers.{model.rows[-1].index}.m.") and name in expected and name in found
             classes = f"; its header says {model.num_classes} classes" if outputs else ""
             raise CheckpointError(
                 f"{file}: the weights do not fit the network: {name} is {found.get(name, 'missing')}, "
@@ -234,7 +234,7 @@ def _check_tensors(model: Yolo, contents: CheckpointContents, file: Path) -> Non
 
 def _anchors(model: Yolo) -> str:
     """The anchors' name in the state dict; files keep them in the spec, in full precision."""
-    return f"layers.{model.detect.index}.anchors"
+    return f"layers.{model.rows[-1].index}.anchors"
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

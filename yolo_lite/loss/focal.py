@@ -1,26 +1,29 @@
-"""Binary cross-entropy on logits and its focal forms.
+"""Binary cross-entropy on logits and its focal forms. YOLOv5: ``BCEcls``, ``BCEobj``, ``FocalLoss``, ``QFocalLoss``.
 
 Sources: focal loss, Lin et al. 2017 (arXiv 1708.02002), eq. 5; quality focal loss, Li et al. 2020
 (arXiv 2006.04388), with the alpha balance that YOLOv5 keeps.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
+from yolo_lite._moved import moved_name
+
 FocalKind = Literal["focal", "quality"]
 
 
 class SmoothedTargets(NamedTuple):
-    """What a class is trained towards: without smoothing 1 and 0."""
+    """Class targets: without smoothing 1 and 0."""
 
     positive: float
     negative: float
 
 
 def smooth_targets(label_smoothing: float = 0.0) -> SmoothedTargets:
-    """Positives 1 - e/2, negatives e/2.
+    """Class targets under label smoothing e: positives 1 - e/2, negatives e/2. YOLOv5: ``cp``, ``cn``.
 
     >>> smooth_targets(0.1)
     SmoothedTargets(positive=0.95, negative=0.05)
@@ -42,11 +45,11 @@ def focal_weight(
         return balance * (targets - probability).abs() ** gamma
     if kind != "focal":
         raise ValueError(f"unknown focal loss {kind!r}: choose 'focal' or 'quality'")
-    right = targets * probability + (1 - targets) * (1 - probability)
-    return balance * (1 - right) ** gamma
+    p_t = targets * probability + (1 - targets) * (1 - probability)
+    return balance * (1 - p_t) ** gamma
 
 
-def binary_loss(
+def bce_with_focal(
     logits: Tensor,
     targets: Tensor,
     pos_weight: float = 1.0,
@@ -62,10 +65,13 @@ def binary_loss(
         the shape of the logits, not reduced.
 
     >>> import torch
-    >>> binary_loss(torch.tensor([2.0, -2.0]), torch.tensor([1.0, 0.0]), gamma=2.0)
+    >>> bce_with_focal(torch.tensor([2.0, -2.0]), torch.tensor([1.0, 0.0]), gamma=2.0)
     tensor([0.0005, 0.0014])
     """
     loss = functional.binary_cross_entropy_with_logits(
         logits, targets, reduction="none", pos_weight=None if pos_weight == 1 else logits.new_full((), pos_weight)
     )
     return loss * focal_weight(logits, targets, gamma, alpha, kind) if gamma > 0 else loss
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

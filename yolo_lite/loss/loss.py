@@ -1,5 +1,8 @@
 """ComputeLoss: how far the raw maps are from the objects, as box, objectness and class loss.
 
+YOLOv5's names: ``lbox``, ``lobj``, ``lcls`` are the parts, ``pbox`` the predicted boxes, ``tobj`` the objectness
+targets, ``cp`` and ``cn`` the class targets. ``gr``, the mix of 1 and CIoU in ``tobj``, is always 1, as it is there.
+
 Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m matches of a level.
 """
 
@@ -15,7 +18,7 @@ from yolo_lite.boxes import IOU_KINDS, IouKind, bbox_iou
 from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
-from yolo_lite.loss.focal import FocalKind, binary_loss, smooth_targets
+from yolo_lite.loss.focal import FocalKind, bce_with_focal, smooth_targets
 from yolo_lite.loss.targets import Assignment, build_targets, sent
 
 Collisions = Literal["last", "best"]
@@ -29,9 +32,9 @@ class LossParts(NamedTuple):
     """One loss, taken apart; every field a scalar that carries gradient. In ``assign``: (N, n), of each prediction."""
 
     total: Tensor  # (box + obj + cls) * batch size
-    box: Tensor  # hyp.box * sum over levels of mean(1 - overlap)
-    obj: Tensor  # hyp.obj * sum over levels of balance * mean BCE over all cells
-    cls: Tensor  # hyp.cls * sum over levels of mean BCE over matches x classes
+    box: Tensor  # hyp.box * sum over levels of mean(1 - overlap); YOLOv5: ``lbox``
+    obj: Tensor  # hyp.obj * sum over levels of balance * mean BCE over all predictions; ``lobj``
+    cls: Tensor  # hyp.cls * sum over levels of mean BCE over matches x classes; ``lcls``
 
 
 class LevelLoss(NamedTuple):
@@ -42,8 +45,8 @@ class LevelLoss(NamedTuple):
     cls: Tensor
     matches: Assignment
     overlap: Tensor  # (m,) overlap of each matched prediction with its object, carries gradient
-    objectness: Tensor  # (N, A, H, W) what every cell's objectness is trained towards, no gradient
-    obj_mean: Tensor  # mean BCE over all cells before balance and gain
+    objectness: Tensor  # (N, A, H, W) objectness targets, no gradient; YOLOv5: ``tobj``
+    obj_mean: Tensor  # mean BCE over all predictions before balance and gain
     obj_bce: Tensor  # (N, A, H, W) of which that is the mean
     cls_bce: Tensor  # (m, C) before gain; (0, 1) with one class
     divisor: Tensor | float  # what sums over matches were divided by
@@ -77,7 +80,7 @@ def deciding_matches(
         (N, A, H, W) int64, an index into the matches; -1 where nothing is matched.
     """
     if collisions not in get_args(Collisions):
-        raise ValueError(f"unknown answer to collisions {collisions!r}: choose 'last' or 'best'")
+        raise ValueError(f"unknown collisions {collisions!r}: choose 'last' or 'best'")
     rank = torch.arange(len(overlap), device=overlap.device)  # (m,) of several on one prediction, the highest decides
     order = overlap.argsort(stable=True) if collisions == "best" else rank
     none = rank.new_full((math.prod(shape),), -1)
@@ -110,9 +113,10 @@ class ComputeLoss(nn.Module):
         hyp: gains and settings; gains are used as given (``hyp.scaled`` fits them to a model).
         balance: weight of each level's objectness; None = 4, 1, 0.4 (three levels) or 4, 1, .25, .06, .02.
         box_loss: "iou", "giou", "diou" or "ciou". focal: "focal" or "quality", used where hyp.fl_gamma > 0.
-        collisions: whose overlap a cell gets that several objects claim, see ``objectness_targets``.
+        collisions: which overlap is the objectness target where several objects are matched to one prediction, see
+            ``deciding_matches``.
         autobalance: after each training call, balance <- 0.9999 balance + 0.0001 / (the level's mean BCE), divided by
-            the entry of stride 16; kept in the buffer ``balance``.
+            the entry of stride 16 (YOLOv5: ``ssi``); kept in the buffer ``balance``.
 
     >>> anchors = torch.tensor([[[10.0, 13], [16, 30], [33, 23]]])
     >>> loss = ComputeLoss(anchors, [8], 2, Hyperparameters())
@@ -159,7 +163,7 @@ class ComputeLoss(nn.Module):
         self.box_loss, self.focal, self.collisions, self.autobalance = box_loss, focal, collisions, autobalance
         self.anchors, self.strides = anchors.cpu(), strides.cpu()  # matching happens where the targets are
         self.register_buffer("balance", torch.tensor(balance))
-        # Several processes, each with a share of the batch, set this to their mean: then every match weighs the same
+        # Several processes, each with a part of the batch, set this to their mean: then every match weighs the same
         # wherever it falls, and the averaged gradient is that of the whole batch.
         self.over_processes: Callable[[Tensor], Tensor] = torch.clone
 
@@ -250,7 +254,7 @@ class ComputeLoss(nn.Module):
         matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
         objectness = objectness_targets(raw.shape[:4], matches, overlap, self.collisions)  # (N, A, H, W)
-        obj_bce = binary_loss(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
+        obj_bce = bce_with_focal(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
         cls_bce = self._class_bce(matched[:, 5:], matches.cls)  # (m, C)
 
         box = (1 - overlap).sum() / count
@@ -266,12 +270,12 @@ class ComputeLoss(nn.Module):
         hyp = self.hyp
         positive, negative = smooth_targets(hyp.label_smoothing)
         class_targets = torch.full_like(logits, negative).scatter_(1, cls[:, None], positive)  # (m, C)
-        return binary_loss(logits, class_targets, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
+        return bce_with_focal(logits, class_targets, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
 
     def _counts(self, assignments: Sequence[Assignment], raw: Tensor) -> Tensor:
         """(L,) what each level's sums over matches are divided by: its number of matches.
 
-        Over several processes: the matches of all, shared out by the images that each has.
+        Over several processes: the matches of all, divided up by the images that each has.
         """
         images = raw.shape[0]
         numbers = [*(len(matches.image) for matches in assignments), images]
@@ -282,8 +286,8 @@ class ComputeLoss(nn.Module):
     @torch.no_grad()
     def _rebalance(self, obj_means: Tensor) -> None:
         balance = 0.9999 * self.balance + 0.0001 / obj_means.to(self.balance.dtype)  # (L,)
-        anchor_level = int((self.strides - 16).abs().argmin())  # the level of stride 16, or the nearest to it
-        self.balance.copy_(balance / balance[anchor_level])
+        of_stride_16 = int((self.strides - 16).abs().argmin())  # or the nearest to it; YOLOv5: ``ssi``
+        self.balance.copy_(balance / balance[of_stride_16])
 
     def _check(self, maps: Sequence[Tensor], targets: Tensor) -> None:
         levels, num_anchors = self.anchors.shape[:2]

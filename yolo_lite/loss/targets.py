@@ -1,34 +1,41 @@
-"""build_targets: which cells and anchors answer for which object.
+"""build_targets: which anchors and cells are matched to which object.
 
-An object is not assigned to one best anchor. On every level, each anchor whose size is within a factor ``anchor_t``
-of the object's takes it, in the cell that holds its centre and in up to two neighbours that the centre is close to.
-Four steps, each callable alone: ``to_grid_units``, ``ratio_test``, ``neighbour_cells``, ``encode``.
+An object is not assigned to one best anchor. On every level it is matched to each anchor whose size is within a factor
+``anchor_t`` of its own, in the cell that holds its centre and in up to two neighbours that the centre is close to.
+Four steps, each callable alone: ``to_grid_units``, ``ratio_test``, ``neighbour_cells``, ``make_assignment``.
+
+YOLOv5's names: ``indices`` are image, anchor, row and column of the matches, ``tbox`` their box targets, ``tcls``
+their classes, ``anch`` the anchors in cells.
 
 Shape letters: n targets, A anchors of a level, p pairs (anchor, target) that pass the ratio test, m matches.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# The cells an object may claim, as (dx, dy) from its own: own, left, up, right, down. The order is the reference's.
+from yolo_lite._moved import moved_name
+
+# The cells that may be responsible for an object, as (dx, dy) from its own: own, left, up, right, down. The order is
+# the reference's.
 NEIGHBOURS = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))
 
 
 class Assignment(NamedTuple):
     """The m matches of one detection level, in the reference's order: by offset, then anchor, then target."""
 
-    image: Tensor  # (m,) int64, index in the batch
+    image: Tensor  # (m,) int64, index in the batch; this and the next three are YOLOv5's ``indices``
     anchor: Tensor  # (m,) int64, which of the level's A anchors
-    row: Tensor  # (m,) int64, grid cell
-    col: Tensor  # (m,) int64
-    cls: Tensor  # (m,) int64
+    row: Tensor  # (m,) int64, grid cell (``gj``)
+    col: Tensor  # (m,) int64 (``gi``)
+    cls: Tensor  # (m,) int64 (``tcls``)
     target: Tensor  # (m,) int64, the row of targets that this match comes from
     offset: Tensor  # (m,) int64: 0 own cell, 1 left, 2 up, 3 right, 4 down
-    box: Tensor  # (m, 4) x, y from the cell's corner (in [-0.5, 1.5]), w, h; in grid cells
-    anchor_wh: Tensor  # (m, 2) in grid cells
+    box: Tensor  # (m, 4) box target: x, y from the cell's corner (in [-0.5, 1.5]), w, h; in cells (``tbox``)
+    anchor_wh: Tensor  # (m, 2) anchors in cells (``anch``)
 
     def to(self, device: torch.device | str) -> "Assignment":
         """The same matches on another device."""
@@ -68,7 +75,9 @@ def to_grid_units(targets: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def ratio_test(wh: Tensor, anchor_wh: Tensor, anchor_t: float = 4.0) -> RatioTest:
-    """Step 2: an anchor takes an object when neither side differs by a factor of ``anchor_t`` or more.
+    """Step 2: an anchor is matched to an object when neither side differs by a factor of ``anchor_t`` or more.
+
+    This is why an anchor was rejected: ``worst`` says by what factor its worse side differs.
 
     Args:
         wh: (n, 2) sizes of the objects. anchor_wh: (A, 2), same unit.
@@ -83,13 +92,13 @@ def ratio_test(wh: Tensor, anchor_wh: Tensor, anchor_t: float = 4.0) -> RatioTes
 
 
 def neighbour_cells(xy: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Step 3: the cells that each centre claims, besides its own those it is less than half a cell away from.
+    """Step 3: the cells responsible for each centre: its own and the neighbours less than half a cell away from it.
 
     Args:
         xy: (p, 2) centres in grid cells. grid: (rows, cols).
     Returns:
         (5, p) bool in the order of ``NEIGHBOURS``; the first row, the own cell, is all True. A centre that lies
-        exactly on a line between two cells claims its own cell twice: as its own and as its "right" neighbour.
+        exactly on a line between two cells has its own cell twice: as its own and as its "right" neighbour.
 
     >>> neighbour_cells(torch.tensor([[2.3, 4.8]]), (8, 8)).int().flatten().tolist()
     [1, 1, 0, 0, 1]
@@ -101,18 +110,18 @@ def neighbour_cells(xy: Tensor, grid: tuple[int, int]) -> Tensor:
     return torch.cat((torch.ones_like(left_up[:1]), left_up, right_down))
 
 
-def encode(
-    targets: Tensor, boxes: Tensor, passed: Tensor, claims: Tensor, anchor_wh: Tensor, grid: tuple[int, int]
+def make_assignment(
+    targets: Tensor, boxes: Tensor, passed: Tensor, cells: Tensor, anchor_wh: Tensor, grid: tuple[int, int]
 ) -> Assignment:
-    """Step 4: pairs and claimed cells -> indices into the raw maps, and the box each match shall predict.
+    """Step 4: pairs and their cells -> indices into the raw maps, and the box target of each match.
 
     Args:
-        targets: (n, 6). boxes: (n, 4) of step 1. passed: (A, n) of step 2. claims: (5, p) of step 3, for the p
+        targets: (n, 6). boxes: (n, 4) of step 1. passed: (A, n) of step 2. cells: (5, p) of step 3, for the p
             True entries of ``passed`` in order. anchor_wh: (A, 2) in cells. grid: (rows, cols).
     """
     rows, cols = grid
     anchor, target = passed.nonzero(as_tuple=True)  # (p,)
-    offset, pair = claims.nonzero(as_tuple=True)  # (m,)
+    offset, pair = cells.nonzero(as_tuple=True)  # (m,)
     anchor, target = anchor[pair], target[pair]
     box = boxes[target]  # (m, 4)
 
@@ -129,8 +138,8 @@ def assign_level(targets: Tensor, grid: tuple[int, int], anchor_wh: Tensor, anch
     boxes = to_grid_units(targets, grid)  # (n, 4)
     passed = ratio_test(boxes[:, 2:], anchor_wh, anchor_t).passed  # (A, n)
     _, target = passed.nonzero(as_tuple=True)  # (p,)
-    claims = neighbour_cells(boxes[target, :2], grid)  # (5, p)
-    return encode(targets, boxes, passed, claims, anchor_wh, grid)
+    cells = neighbour_cells(boxes[target, :2], grid)  # (5, p)
+    return make_assignment(targets, boxes, passed, cells, anchor_wh, grid)
 
 
 def build_targets(
@@ -140,7 +149,7 @@ def build_targets(
     strides: Sequence[float] | Tensor,
     anchor_t: float = 4.0,
 ) -> list[Assignment]:
-    """Matches objects to cells and anchors, on every level.
+    """Matches objects to anchors and cells, on every level. YOLOv5: ``build_targets``.
 
     Args:
         targets: (n, 6) float: image index, class, xc, yc, w, h; normalised to the network input.
@@ -149,7 +158,7 @@ def build_targets(
         strides: (L,) pixels per cell.
         anchor_t: largest factor between an object's side and an anchor's.
     Returns:
-        one Assignment per level; m = 0 where no anchor takes any object.
+        one Assignment per level; m = 0 where no anchor is matched to any object.
     Raises:
         ValueError: shapes that do not fit, sizes that are not positive, centres outside the image.
 
@@ -196,3 +205,6 @@ def check_targets(
             "[0, 1] and the size above 0 (are these pixels? divide by the image's width and height)"
         )
     return targets, anchors, strides
+
+
+__getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -14,7 +14,7 @@ from yolo_lite.loss.targets import (
     Assignment,
     RatioTest,
     build_targets,
-    encode,
+    make_assignment,
     neighbour_cells,
     ratio_test,
     to_grid_units,
@@ -116,7 +116,7 @@ def _claimed(targets: Tensor, boxes: Tensor, grid: tuple[int, int], index: int) 
     one = slice(index, index + 1)
     passed = boxes.new_ones(1, 1).bool()  # one anchor, which takes it
     claims = neighbour_cells(boxes[one, :2], grid)  # (5, 1)
-    return encode(targets[one], boxes[one], passed, claims, boxes[one, 2:], grid)
+    return make_assignment(targets[one], boxes[one], passed, claims, boxes[one, 2:], grid)
 
 
 def _sizes_of_pictures(state: State) -> Sizes | None:
