@@ -20,7 +20,7 @@ from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.detect.predict import predict
-from yolo_lite.train.run_folder import read_header
+from yolo_lite.running.folder import read_header
 from yolo_lite.train.schedule import Schedule
 from yolo_lite.train.trainer import Trainer
 

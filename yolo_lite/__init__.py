@@ -33,7 +33,7 @@ from yolo_lite.model.protocol import Detector
 from yolo_lite.model.registry import register_layer
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.overlap_gradients import iou_gradient
-from yolo_lite.train.distributed import distributed
+from yolo_lite.running.distributed import distributed
 from yolo_lite.train.trainer import StepState, Trainer
 
 __version__ = "0.2.0"

@@ -36,6 +36,8 @@ MOVED = {
     "yolo_lite.model.official": "yolo_lite.checkpoints.official",
     "yolo_lite.model.plain": "yolo_lite.checkpoints.plain",
     "yolo_lite.model.unpickle": "yolo_lite.checkpoints.unpickle",
+    "yolo_lite.train.diagnose": "yolo_lite.running.diagnose",
+    "yolo_lite.train.distributed": "yolo_lite.running.distributed",
 }
 MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:name" where it is called otherwise
     "yolo_lite.augment.box_filter": {"Survival": "yolo_lite.augment.box_filter:BoxFilter"},
@@ -106,9 +108,10 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
         "fit_anchors": "yolo_lite.train.auto_anchors",
     },
     "yolo_lite.train.state": {
-        **dict.fromkeys(("BEST", "CHANGES", "LAST", "SETTINGS", "STATE", "VERSION"), "yolo_lite.train.run_folder"),
-        **dict.fromkeys(("describe", "exists", "read_header", "require_free"), "yolo_lite.train.run_folder"),
-        **dict.fromkeys(("run_folder", "write_changes"), "yolo_lite.train.run_folder"),
+        **dict.fromkeys(("BEST", "CHANGES", "LAST", "SETTINGS", "STATE", "VERSION"), "yolo_lite.running.folder"),
+        **dict.fromkeys(("exists", "read_header", "require_free", "run_folder"), "yolo_lite.running.folder"),
+        "write_changes": "yolo_lite.running.folder",
+        "describe": "yolo_lite.train.saved_run",
     },
 }
 

@@ -1151,7 +1151,7 @@ for raw, level, balance, expected in zip(maps, levels, criterion.balance, autogr
 # <details><summary>Loss is nan from one step to the next. Where do you look?</summary>
 #
 # For a logarithm or a division that can meet a zero (mistake 9), and at the learning rate (section 1). In the library,
-# `yolo_lite.train.diagnose.first_non_finite` names the layer in which it began.
+# `yolo_lite.running.diagnose.first_non_finite` names the layer in which it began.
 # </details>
 #
 # Next: [08_training_loop](08_training_loop.ipynb), where this single step is repeated, with warm-up, schedule and an

@@ -448,7 +448,7 @@ print(f"a batch of 64 at 640 pixels, about: {(64 * at_640 + 4 * weights) / 1e9:.
 # would fit. This is its arithmetic, for a card with 8 GB:
 
 # %%
-from yolo_lite.train.diagnose import Memory, batch_that_fits
+from yolo_lite.running.diagnose import Memory, batch_that_fits
 
 one, two = 4 * weights + at_640, 4 * weights + 2 * at_640
 print("batches of 64 do not fit into 8 GB; this one should:", batch_that_fits(Memory(8 * 10**9, one, two), 64))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tests.train.runs import new_run, resumed_run
-from yolo_lite.checkpoints import own as checkpoint
+from yolo_lite import writing
 
 SERVER = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
 
@@ -43,7 +43,7 @@ class KillingFile(io.FileIO):
 
 
 class KillInWrite:
-    """Stands where the checkpoint module finds ``open``."""
+    """Stands where ``writing`` finds ``open``."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault, self.writes = fault, 0
@@ -76,7 +76,7 @@ class KillAfterBatch:
 def run_until(out_dir: Path, fault: Fault) -> None:
     """Begins the run, or goes on with it, until the fault or the end."""
     torch.set_num_threads(1)
-    checkpoint.open = KillInWrite(fault)
+    writing.open = KillInWrite(fault)
     callbacks = (Changes(), KillAfterBatch(fault))
     if (out_dir / "state.safetensors").exists():
         trainer = resumed_run(out_dir, callbacks)

@@ -7,8 +7,8 @@ import types
 import pytest
 
 from tests.train.runs import new_run, resumed_run
+from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.callbacks import Callback, CsvLog, ProgressBar, TensorBoardLog
-from yolo_lite.train.diagnose import TrainingError
 
 
 class Diary:

@@ -11,7 +11,7 @@ import torch
 
 from tests.train.runs import HYP, PROJECT, SIZE, WITHOUT_NORM, digest, free_port, has_libuv, scenes, tiny, torchrun
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.train.distributed import World, distributed, mean_over_processes, wrapped
+from yolo_lite.running.distributed import World, distributed, mean_over_processes, wrapped
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or sys.platform == "win32", reason="needs torch.distributed with gloo"
@@ -78,7 +78,7 @@ def test_frozen_layers_stay(out):
 
 def test_as_many_processes_as_before(out):
     from tests.train.runs import resumed_run
-    from yolo_lite.train.diagnose import TrainingError
+    from yolo_lite.running.diagnose import TrainingError
 
     with pytest.raises(TrainingError, match=r"whole: .*2 processes.*1\b"):
         resumed_run(out / "whole")
@@ -87,7 +87,7 @@ def test_as_many_processes_as_before(out):
 FAILING = """
 import torch
 from tests.train.runs import new_run
-from yolo_lite.train.distributed import distributed
+from yolo_lite.running.distributed import distributed
 torch.set_num_threads(1)
 with distributed() as world:
     trainer = new_run(epochs=1, val=0)

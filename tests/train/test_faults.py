@@ -14,15 +14,15 @@ import torch
 
 from tests.train.kills import SERVER
 from tests.train.runs import digest, new_run, resumed_run
-from yolo_lite.checkpoints import own as checkpoint
-from yolo_lite.train import diagnose
-from yolo_lite.train.diagnose import BatchTooLargeError, Memory, NonFiniteLossError, TrainingError, batch_that_fits
+from yolo_lite import writing
+from yolo_lite.running import diagnose
+from yolo_lite.running.diagnose import BatchTooLargeError, Memory, NonFiniteLossError, TrainingError, batch_that_fits
 
 PROJECT = Path(__file__).parents[2]
 
 
 class FullDisk:
-    """Takes half of what is written; stands where the checkpoint module finds ``open``."""
+    """Takes half of what is written; stands where ``writing`` finds ``open``."""
 
     def __init__(self, path, mode):
         self.file = open(path, mode)  # noqa: SIM115
@@ -47,7 +47,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
         pass
     before = {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "open", FullDisk, raising=False)
+        patch.setattr(writing, "open", FullDisk, raising=False)
         with pytest.raises(TrainingError, match=r"cut.*No space left.*Trainer\.resume\(.*cut.*--resume"):
             list(steps)
     assert {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()} == before
@@ -256,7 +256,7 @@ def test_the_batch_that_fits():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_the_batch_that_fits_a_gpu_fits():
-    from yolo_lite.train.diagnose import within_memory
+    from yolo_lite.running.diagnose import within_memory
 
     weights = torch.ones(1 << 20, device="cuda", requires_grad=True)
 

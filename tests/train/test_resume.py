@@ -14,7 +14,7 @@ from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train.diagnose import TrainingError
+from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.trainer import Trainer
 
 

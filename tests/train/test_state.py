@@ -8,8 +8,9 @@ import pytest
 
 from tests.train.runs import new_run, resumed_run
 from yolo_lite.data.report import Problem
-from yolo_lite.train.diagnose import TrainingError
-from yolo_lite.train.run_folder import RunSettings, SavedRun, read_header
+from yolo_lite.running.diagnose import TrainingError
+from yolo_lite.running.folder import read_header
+from yolo_lite.train.saved_run import RunSettings, SavedRun
 from yolo_lite.train.state import RunState
 
 FULL = RunState(
@@ -77,20 +78,21 @@ def test_a_header_that_lacks_something_is_damaged(tmp_path: Path, monkeypatch: p
     trainer.save()
     header = read_header(tmp_path)
     del header["iteration"]
-    monkeypatch.setattr("yolo_lite.train.run_folder.read_header", lambda folder: header)
+    monkeypatch.setattr("yolo_lite.running.folder.read_header", lambda folder: header)
     with pytest.raises(TrainingError, match=r"state\.safetensors.*iteration"):
         SavedRun(tmp_path)
 
 
 def test_names_of_0_1_0_lead_to_where_they_are_now() -> None:
     from yolo_lite._moved import MOVED_NAMES
-    from yolo_lite.train import optim, prepare, run_folder, state
+    from yolo_lite.running import folder
+    from yolo_lite.train import optim, prepare, state
 
     for module in (optim, prepare, state):
         for name in MOVED_NAMES[module.__name__]:
             with pytest.warns(DeprecationWarning, match=f"{module.__name__}.{name}"):
                 assert getattr(module, name) is not None
-    with pytest.warns(DeprecationWarning, match="run_folder"):
-        assert state.read_header is run_folder.read_header
+    with pytest.warns(DeprecationWarning, match="running.folder"):
+        assert state.read_header is folder.read_header
     with pytest.raises(AttributeError, match="nothing_like_it"):
         state.nothing_like_it  # noqa: B018

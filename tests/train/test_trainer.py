@@ -14,10 +14,10 @@ from yolo_lite.data.loader import create_dataloader
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
+from yolo_lite.running.distributed import World
 from yolo_lite.train import multi_scale
 from yolo_lite.train.checks import check_datasets
 from yolo_lite.train.devices import best_device
-from yolo_lite.train.distributed import World
 from yolo_lite.train.image_weights import class_maps, image_weights
 from yolo_lite.train.trainer import Trainer
 

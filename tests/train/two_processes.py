@@ -9,7 +9,7 @@ import torch
 
 from tests.train.runs import HYP, WITHOUT_NORM, new_run, resumed_run, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
-from yolo_lite.train.distributed import World, distributed
+from yolo_lite.running.distributed import World, distributed
 from yolo_lite.train.trainer import Trainer
 
 

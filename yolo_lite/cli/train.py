@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from yolo_lite.cli.training_log import Clock
     from yolo_lite.hyperparameters import Hyperparameters
     from yolo_lite.model.yolo import Yolo
-    from yolo_lite.train.distributed import World
+    from yolo_lite.running.distributed import World
     from yolo_lite.train.options import TrainOptions
     from yolo_lite.train.trainer import Trainer
 
@@ -66,9 +66,9 @@ def add_commands(commands: Commands) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """`yolo-lite train`; returns the exit code."""
     from yolo_lite.data.report import DatasetError
-    from yolo_lite.train.diagnose import TrainingError
-    from yolo_lite.train.distributed import distributed
-    from yolo_lite.train.run_folder import run_folder
+    from yolo_lite.running.diagnose import TrainingError
+    from yolo_lite.running.distributed import distributed
+    from yolo_lite.running.folder import run_folder
 
     _check(options)
     if options.resume:
@@ -326,7 +326,7 @@ def _speaking(is_main: bool) -> Any:
 
 
 def _with_way_out(error: Exception, out_dir: Path) -> str:
-    from yolo_lite.train.run_folder import LAST
+    from yolo_lite.running.folder import LAST
 
     last = out_dir / LAST
     if "--resume" in str(error) or not last.exists():

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from yolo_lite.cli.options import print_json, table
+from yolo_lite.running.folder import BEST, LAST
 from yolo_lite.train.callbacks import Callback
-from yolo_lite.train.run_folder import BEST, LAST
 
 if TYPE_CHECKING:
     from yolo_lite.detect.metrics import Metrics

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from yolo_lite.train.diagnose import TrainingError
+from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.results import EpochResult, StepState
 from yolo_lite.train.trainer import Trainer
 from yolo_lite.writing import atomic_write

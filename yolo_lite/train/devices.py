@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from yolo_lite.train.distributed import World
+from yolo_lite.running.distributed import World
 
 
 def default_device() -> torch.device:

@@ -18,14 +18,15 @@ from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.names import class_order
-from yolo_lite.train import checks, run_folder, sources
+from yolo_lite.running import folder
+from yolo_lite.running.distributed import World, mean_over_processes, require_joined, wrapped
+from yolo_lite.train import checks, sources
 from yolo_lite.train.auto_anchors import fit_anchors
 from yolo_lite.train.devices import best_device, weights_dtype
-from yolo_lite.train.distributed import World, mean_over_processes, require_joined, wrapped
 from yolo_lite.train.ema import ModelEma
 from yolo_lite.train.optim import create_optimizer, freeze_layers, set_decay
 from yolo_lite.train.options import TrainOptions
-from yolo_lite.train.run_folder import RunSettings, SavedRun
+from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
 from yolo_lite.train.schedule import Schedule
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, OfState, RunState
@@ -69,9 +70,9 @@ class Run:
     ) -> None:
         self.out_dir = None if out_dir is None else Path(out_dir)
         if saved is None:
-            run_folder.require_free(self.out_dir)
+            folder.require_free(self.out_dir)
         self.options = sources.settle_options(TrainOptions.from_dict(options), train, resumed=saved is not None)
-        self.metadata = (saved and saved.settings.metadata) or run_folder.describe(self.options, metadata)
+        self.metadata = (saved and saved.settings.metadata) or describe(self.options, metadata)
         self.hyp = self.first_hyp = Hyperparameters.of(hyp)
         require_joined()
         self.world, self.callbacks = World.current(), list(callbacks)
@@ -108,7 +109,7 @@ class Run:
             saved.load_into(self.learner, self.world, len(self.train_set))
             self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
         elif self.out_dir is not None and self.world.is_main:
-            run_folder.start(self.out_dir, self.settings)
+            folder.start(self.out_dir, asdict(self.settings))
 
     @classmethod
     def resume(
@@ -151,7 +152,7 @@ class Run:
             start += len(self.loader) - self.batch
         self.changes[start] = self.changes.get(start, {}) | values
         if self.out_dir is not None and self.world.is_main:
-            run_folder.write_changes(self.out_dir, self.changes)
+            folder.write_changes(self.out_dir, self.changes)
 
     def changed_by(self, iteration: int) -> dict[str, float]:
         """All hyperparameters changed before the batch of that iteration, the last value of each."""
@@ -160,7 +161,7 @@ class Run:
     def save(self, best: bool = False) -> None:
         """Writes a checkpoint, if there is an out_dir: all that is needed to go on from here."""
         if self.out_dir is not None and self.world.is_main:
-            run_folder.write(self.out_dir, self.settings, self.state, self.learner, best)
+            save_run(self.out_dir, self.settings, self.state, self.learner, best)
 
     @property
     def settings(self) -> RunSettings:

@@ -14,7 +14,7 @@ from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.protocol import Detector
-from yolo_lite.train.distributed import World
+from yolo_lite.running.distributed import World
 from yolo_lite.train.options import TrainOptions
 
 Source = YoloDataset | ImageSource | str | Path | Sequence[str | Path]

@@ -1,6 +1,6 @@
 """What a run is between two batches: its RunState, and the tensors beside it.
 
-Both together are exactly what a checkpoint keeps (run_folder.py writes it), and all that a killed process needs to go
+Both together are exactly what a checkpoint keeps (saved_run.py), and all that a killed process needs to go
 on as if nothing had happened. Chance needs no state: every draw is a function of seed, epoch and index.
 """
 
@@ -63,13 +63,8 @@ class RunState:
         found = {entry.name: values[entry.name] for entry in fields(cls)}
         problems = [Problem(*entry) for entry in found["unreadable"]]
         found["unreadable"] = {problem.path: problem for problem in problems}
-        found["changes"] = read_changes(found["changes"])
+        found["changes"] = {int(iteration): changed for iteration, changed in found["changes"].items()}
         return cls(**found)
-
-
-def read_changes(values: dict[str, dict[str, float]]) -> dict[int, dict[str, float]]:
-    """The changes of a RunState from JSON, whose keys are texts."""
-    return {int(iteration): dict(changed) for iteration, changed in values.items()}
 
 
 class OfState(Generic[Value]):
@@ -97,13 +92,13 @@ class Learner(NamedTuple):
     layout: torch.memory_format  # of tensors with four axes
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that is to be saved, on the CPU, none sharing its memory with another."""
+        """All that is to be saved."""
         moments = self.optimizer.state_dict()["state"]
         groups = {f"optimizer/{index}": values for index, values in moments.items()}
         groups |= {prefix: module.state_dict() for prefix, module in self._modules().items()}
         groups["gradient"] = {name: parameter.grad for name, parameter in self.model.named_parameters()}
         named = {f"{prefix}/{name}": value for prefix, values in groups.items() for name, value in values.items()}
-        return on_cpu({name: value for name, value in named.items() if isinstance(value, Tensor)})
+        return {name: value for name, value in named.items() if isinstance(value, Tensor)}
 
     def numbers(self) -> dict[str, Any]:
         """What JSON keeps beside the tensors."""
@@ -135,11 +130,6 @@ class Learner(NamedTuple):
 
     def _laid_out(self, value: Tensor) -> Tensor:
         return value.contiguous(memory_format=self.layout) if value.ndim == 4 else value
-
-
-def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies that safetensors can write."""
-    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
 def _restore_optimizer(

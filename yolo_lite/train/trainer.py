@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
-from yolo_lite.train import diagnose, multi_scale, run_folder
+from yolo_lite.running import diagnose, folder
+from yolo_lite.train import multi_scale
 from yolo_lite.train.image_weights import class_maps, image_weights
 from yolo_lite.train.optim import apply_rates, freeze_layers
 from yolo_lite.train.options import DTYPES
@@ -77,12 +78,11 @@ class Trainer(Run):
         After an error or Ctrl-C, a batch may be half done: go on with ``resume``, which knows none of it.
         """
         if self.finished:
-            ended = run_folder.how_it_ended(self.state, self.options, self.out_dir)
-            warnings.warn(f"nothing is left to train: {ended}", stacklevel=2)
+            warnings.warn(f"nothing is left to train: {self._how_it_ended()}", stacklevel=2)
         with self._breaks_explained():
             self.notify("on_start")
             saved_at = time.monotonic()
-            if self.iteration == 0 and not run_folder.exists(self.out_dir):
+            if self.iteration == 0 and not folder.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
             while not self.finished:
                 started = self._begin_epoch()
@@ -205,5 +205,10 @@ class Trainer(Run):
         except BaseException as error:
             self.notify("on_break", error)
             place = f"epoch {self.epoch + 1}, after {self.batch} of {len(self.loader)} batches"
-            run_folder.explain_break(error, place, self.out_dir)
+            folder.explain_break(error, place, self.out_dir)
             raise
+
+    def _how_it_ended(self) -> str:
+        early = f", as nothing improved for {self.options.patience}" if self.epoch < self.options.epochs else ""
+        ended = f"the run is finished, after {self.epoch} of {self.options.epochs} epochs{early}"
+        return ended + folder.how_to_train_on(self.out_dir)

@@ -18,7 +18,7 @@ from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
-from yolo_lite.train.diagnose import TrainingError
+from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.results import StepState
 from yolo_lite.train.schedule import Schedule

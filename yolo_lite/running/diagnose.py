@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.model.yolo import Yolo
-from yolo_lite.train.distributed import World
+from yolo_lite.running.distributed import World
 
 Parts = TypeVar("Parts")
 

@@ -1,0 +1,132 @@
+"""What a run keeps in its folder, and how it comes back from there: RunSettings, RunState and the Learner's tensors."""
+
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.running import folder
+from yolo_lite.running.diagnose import TrainingError, require_finite
+from yolo_lite.running.distributed import World
+from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.sources import Source
+from yolo_lite.train.state import Learner, RunState
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What was decided when the run began, and stays so; the contents of run.json."""
+
+    metadata: dict[str, Any]  # of its checkpoints
+    options: TrainOptions
+    hyp: Hyperparameters  # of the beginning, before any change
+    sources: list[str | None]  # of train and val; None for what was given as an object
+    names: list[str]  # of the classes
+    world_size: int  # processes
+    images: int  # to train on
+    validates: bool
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "RunSettings":
+        """From the header of a state; other names beside its own are passed over."""
+        found = {entry.name: values[entry.name] for entry in dataclasses.fields(cls)}
+        found["options"] = TrainOptions.from_dict(found["options"])
+        found["hyp"] = Hyperparameters.from_dict(found["hyp"])
+        return cls(**found)
+
+
+def describe(options: TrainOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What every checkpoint of a run says about it, in place of what the model said about its own training.
+
+    Args:
+        more: whatever else is worth knowing, the preset for example.
+    Raises:
+        ValueError: what JSON cannot say.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    metadata = {**(more or {}), "img_size": options.img_size, "rule": options.rule, "date": now}
+    try:
+        json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata must be what JSON can say: {error}") from None
+    return metadata
+
+
+def save_run(out_dir: Path, settings: RunSettings, state: RunState, learner: Learner, best: bool) -> None:
+    """Saves a run as it is between two batches: its state, and the EMA weights as last and, where they are, best.
+
+    Raises:
+        TrainingError: it cannot be written; weights of NaN are not.
+    """
+    model, average = learner.model, learner.ema.model
+    require_finite(model.named_parameters(), average.named_parameters(prefix="average"))
+    spec = {"spec": getattr(model, "spec", None)}
+    header = dataclasses.asdict(settings) | state.to_json() | learner.numbers() | spec
+    fitness = state.best_fitness if math.isfinite(state.best_fitness) else None  # JSON has no infinity
+    metadata = settings.metadata | {"epoch": state.epoch, "iteration": state.iteration, "fitness": fitness}
+    names = (folder.LAST, folder.BEST) if best else (folder.LAST,)
+    folder.write(out_dir, header, learner.tensors(), average, metadata, names if state.iteration else ())
+
+
+class SavedRun:
+    """A run as its last checkpoint left it.
+
+    Args:
+        out_dir: the folder of the run, or one of the checkpoints in it.
+    """
+
+    def __init__(self, out_dir: str | Path) -> None:
+        self.folder = folder.run_folder(out_dir)
+        self.header = folder.read_header(self.folder)
+        try:
+            self.settings = RunSettings.from_json({"metadata": {}} | self.header)  # early ones have no metadata
+            self.state = RunState.from_json({"changes": {}, "unreadable": ()} | self.header)  # nor 0.1.0 the changes
+        except (KeyError, TypeError) as error:
+            raise TrainingError(
+                f"{self.folder / folder.STATE}: damaged, or not the state of a run: {error!r}"
+            ) from None
+        changes = folder.read_changes(self.folder)
+        if changes is not None:
+            self.state.changes = changes
+
+    def sources(self, train: Source | None, val: Source | None) -> tuple[Source, Source | None]:
+        """What the run learns from: what is given now, else what it was given as text or path."""
+        named_train, named_val = self.settings.sources
+        source = named_train if train is None else train
+        if source is None:
+            raise ValueError("the run was given datasets, not sources: pass train= (and val=) again")
+        if val is None and named_val is None and named_train is None and self.settings.validates:
+            raise ValueError("the run was given a dataset for validation: pass val= again")
+        return source, (named_val if val is None else val)
+
+    def create_model(self) -> Yolo:
+        """The network of the run, with other weights."""
+        if self.header["spec"] is None:
+            raise ValueError(
+                "the run trains a model of your own, which its folder does not describe: pass model= again"
+            )
+        return create_model(self.header["spec"], names=self.settings.names)
+
+    def load_into(self, learner: Learner, world: World, images: int) -> None:
+        """Puts the tensors of the run where they belong, if the batches to come are those that would have come."""
+        settings = self.settings
+        if settings.world_size != world.size:
+            raise TrainingError(
+                f"{self.folder}: the run used {settings.world_size} processes, this one has {world.size}: start as "
+                "many, or the batches would be others"
+            )
+        if settings.images != images:
+            raise TrainingError(
+                f"{self.folder}: the run has {settings.images} training images, now there are {images}: put the "
+                f"dataset back, or start a new run from {self.folder / folder.LAST}"
+            )
+        with folder.read_tensors(self.folder) as tensors:
+            learner.load(tensors, self.header)
+        if world.is_main:
+            folder.clean(self.folder)
