@@ -1,4 +1,4 @@
-"""Summary: what each layer of a model takes in, gives out, holds and costs.
+"""Summary: input, output, parameters and cost of each layer of a model.
 
 Shapes and costs come from a pass over the meta device, which computes shapes and no numbers.
 """
@@ -6,7 +6,7 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 import copy
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,16 +27,20 @@ class LayeredModel(Protocol):
     @property
     def anchors(self) -> Tensor: ...
 
+    def to(self, device: str) -> Self: ...
+
+    def eval(self) -> Self: ...
+
     def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]: ...
 
 
 class LayerSummary(NamedTuple):
     """One layer, for one image."""
 
-    index: int
+    index: int  # type: ignore[assignment] # hides tuple.index, which is not of use for a layer
     inputs: tuple[int, ...]  # indices of layers; -1 is the image
     kind: str
-    arguments: tuple
+    arguments: tuple[Any, ...]
     parameters: int
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]  # one, except for the head
@@ -119,7 +123,7 @@ def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
 
 
 def _scaled_dot_product_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:
-    return sdpa_flop_count(query, key, value)
+    return int(sdpa_flop_count(query, key, value))
 
 
 def _attention_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:
