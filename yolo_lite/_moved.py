@@ -28,13 +28,16 @@ MOVED = {
     "yolo_lite.data.shapes": "yolo_lite.datasets.shapes",
     "yolo_lite.data.text": "yolo_lite.datasets.files.text",
     "yolo_lite.data.yolo_folder": "yolo_lite.datasets.yolo_folder",
+    "yolo_lite.detect.coco": "yolo_lite.support.coco_ap",
     "yolo_lite.devices": "yolo_lite.train.devices",
     "yolo_lite.model.archive": "yolo_lite.checkpoints.archive",
     "yolo_lite.model.checkpoint": "yolo_lite.checkpoints.own",
     "yolo_lite.model.detect": "yolo_lite.model.head",
     "yolo_lite.model.more_blocks": "yolo_lite.model.block_variants",
+    "yolo_lite.model.names": "yolo_lite.support.class_names",
     "yolo_lite.model.official": "yolo_lite.checkpoints.official",
     "yolo_lite.model.plain": "yolo_lite.checkpoints.plain",
+    "yolo_lite.model.summary": "yolo_lite.support.summary",
     "yolo_lite.model.unpickle": "yolo_lite.checkpoints.unpickle",
 }
 MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:name" where it is called otherwise

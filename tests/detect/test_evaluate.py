@@ -14,9 +14,9 @@ from tests.detect.detectors import BrightSpot, Replay
 from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import RULES
-from yolo_lite.detect.coco import coco_average_precision
 from yolo_lite.detect.evaluate import ImageResult, evaluate, summarise
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.support.coco_ap import coco_average_precision
 
 NAMES = ("cat", "dog", "bird")
 PERFECT = {"coco": 1.0, "yolov5": 0.995}
@@ -198,7 +198,7 @@ def test_another_number_of_classes_gets_a_sentence() -> None:
         class dataset:
             num_classes = 80
 
-    with pytest.raises(ValueError, match="3 classes.* 80"):
+    with pytest.raises(ValueError, match=r"3 classes.* 80"):
         evaluate(Replay(NAMES, []), Loader())
 
 

@@ -110,7 +110,7 @@ def test_bad_targets_are_explained(targets, message):
 def test_anchors_of_the_wrong_shape_are_explained():
     with pytest.raises(ValueError, match=r"anchors.*\(3, 2\)"):
         build_targets(NINE_OBJECTS, GRIDS, ANCHORS[0], STRIDES)
-    with pytest.raises(ValueError, match="2 grids.*3 strides"):
+    with pytest.raises(ValueError, match=r"2 grids.*3 strides"):
         build_targets(NINE_OBJECTS, GRIDS[:2], ANCHORS, STRIDES)
     with pytest.raises(ValueError, match="anchor_t"):
         build_targets(NINE_OBJECTS, GRIDS, ANCHORS, STRIDES, anchor_t=1)

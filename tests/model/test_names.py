@@ -9,8 +9,8 @@ import torch
 
 from tests.checkpoints.official_files import SPEC
 from yolo_lite.checkpoints.own import load, save
-from yolo_lite.model.names import class_order, match_names
 from yolo_lite.model.yolo import create_model
+from yolo_lite.support.class_names import class_order, match_names
 
 NAMES = ("cat", "dog", "bird")
 

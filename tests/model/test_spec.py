@@ -124,7 +124,7 @@ def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
 
 
 def test_wrong_sources(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="'yolov5q'.*yolov5"):
+    with pytest.raises(SpecError, match=r"'yolov5q'.*yolov5"):
         create_model("yolov5q")
     with pytest.raises(SpecError, match=r"use load\(\)"):
         create_model("yolov5n.pt")

@@ -15,13 +15,13 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
-from yolo_lite.detect.coco import coco_average_precision, require_coco
 from yolo_lite.detect.inference import Stopwatch, inference, network_input, trained_size
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
-from yolo_lite.model.names import class_order as match_classes
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.class_names import class_order as match_classes
+from yolo_lite.support.coco_ap import coco_average_precision, require_coco
 
 SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75

@@ -31,7 +31,7 @@ from yolo_lite.model.spec import (
     read_spec,
     whole_number,
 )
-from yolo_lite.model.summary import Summary, summarise
+from yolo_lite.support.summary import Summary, summarise
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 

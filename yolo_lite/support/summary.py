@@ -12,10 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from yolo_lite.model.spec import Row
-
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
+
+
+class DescribedLayer(Protocol):
+    """What ``summarise`` asks of the row of a layer: ``yolo_lite.model.spec.Row``, for example."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def inputs(self) -> tuple[int, ...]: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def arguments(self) -> tuple[Any, ...]: ...
 
 
 class LayeredModel(Protocol):
@@ -31,7 +45,7 @@ class LayeredModel(Protocol):
 
     def eval(self) -> Self: ...
 
-    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]: ...
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[DescribedLayer, Tensor | list[Tensor]]]: ...
 
 
 class LayerSummary(NamedTuple):
