@@ -83,7 +83,7 @@ def test_another_activation(text: str) -> None:
         (changed("backbone", 2, [-1, 10**9, "C3", [32]]), "layer 2.*number.*1000000000"),
         (changed("backbone", 2, [-1, 1, "C3", []]), "layer 2.*output channels.*missing"),
         (changed("backbone", 2, [-1, 1, "C3", ["many"]]), "layer 2.*output channels.*'many'"),
-        (changed("backbone", 2, [-1, 1, "C3", [32, 1, 1, 1, 1, 1]]), r"layer 2.*\(32, 1, 1, 1, 1, 1\)"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, 1, 1, 1, 1, 1]]), r"layer 2.*\(16, 1, 1, 1, 1, 1\)"),
         (changed("backbone", 2, [-1, 1, "C3", 32]), "layer 2.*arguments.* 32"),
         (changed("head", 5, [[6, 7], 1, "Concat", [1]]), "Detect.*no row"),
         (changed("head", 0, [[-1], 1, "Detect", ["nc", "anchors"]]), r"Detect.*\[3, 8\]"),
