@@ -89,3 +89,19 @@ def test_unknown_names_are_named():
         iou_gradient(PRED, TRUTH, "siou")
     with pytest.raises(ValueError, match="'yxyx'"):
         bbox_iou(PRED, TRUTH, "iou", "yxyx")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("hull", "enclosing_area"),
+        ("distance2", "centre_distance_squared"),
+        ("diagonal2", "enclosing_diagonal_squared"),
+    ],
+)
+def test_terms_have_their_old_names_until_0_3(old, new):
+    terms = iou_terms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[2.0, 2, 3, 3]]), "xyxy")
+    with pytest.warns(DeprecationWarning, match=f"{old}.*{new}") as warned:
+        assert torch.equal(getattr(terms, old), getattr(terms, new))
+    assert warned[0].filename == __file__
+    assert len(terms) == 8  # fields, not properties

@@ -39,8 +39,8 @@ def encode_matches(boxes: Tensor, anchor_wh: Tensor) -> Tensor:
     Args:
         boxes: (m, 4) x, y from the cell's corner, w, h; in cells. anchor_wh: (m, 2) in cells.
     Returns:
-        (m, 4) raw. Infinite where only an infinite number would do (a centre at -0.5 or 1.5, a size of 0 or of four
-        anchors), nan where none would: no prediction of that cell and anchor reaches such a box.
+        (m, 4) raw. Infinite where only an infinite number encodes the box (a centre at -0.5 or 1.5, a size of 0 or
+        of four anchors), nan where no number does: no prediction of that cell and anchor reaches such a box.
 
     >>> box, anchor = torch.tensor([[0.3, 0.9, 2.0, 5.0]]), torch.tensor([[3.0, 2.0]])
     >>> torch.allclose(decode_matches(encode_matches(box, anchor), anchor), box)
@@ -50,7 +50,7 @@ def encode_matches(boxes: Tensor, anchor_wh: Tensor) -> Tensor:
 
 
 def decode(maps: Sequence[Tensor], anchors: Tensor, strides: Sequence[int] | Tensor) -> Tensor:
-    """Raw maps -> boxes in pixels and scores.
+    """Raw maps -> boxes in pixels and scores. YOLOv5: ``Detect`` in evaluation mode, ``make_grid``.
 
     Args:
         maps: L raw maps (N, A, H, W, 5 + C). anchors: (L, A, 2) pixels. strides: (L,) pixels per cell.

@@ -69,7 +69,8 @@ def iou_gradients(a: Tensor, b: Tensor, box_format: BoxFormat = "xywh") -> dict[
 
 def _corners(boxes: Tensor, box_format: BoxFormat) -> Tensor:
     """Left, top and right, bottom, (n, 2, 2)."""
-    return (xywh_to_xyxy(boxes) if box_format == "xywh" else boxes).unflatten(-1, (2, 2))
+    corners = xywh_to_xyxy(boxes) if box_format == "xywh" else boxes
+    return corners.view(*corners.shape[:-1], 2, 2)
 
 
 def _in_format(gradient: Tensor, box_format: BoxFormat) -> Tensor:

@@ -14,9 +14,9 @@ from tests.detect.detectors import BrightSpot, Replay
 from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch
 from yolo_lite.detect.average_precision import RULES
-from yolo_lite.detect.coco import coco_average_precision
 from yolo_lite.detect.evaluate import ImageResult, evaluate, summarise
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.support.coco_ap import coco_average_precision
 
 NAMES = ("cat", "dog", "bird")
 PERFECT = {"coco": 1.0, "yolov5": 0.995}
@@ -198,7 +198,7 @@ def test_another_number_of_classes_gets_a_sentence() -> None:
         class dataset:
             num_classes = 80
 
-    with pytest.raises(ValueError, match="3 classes apart, the dataset has 80"):
+    with pytest.raises(ValueError, match=r"3 classes.* 80"):
         evaluate(Replay(NAMES, []), Loader())
 
 
@@ -252,7 +252,7 @@ def test_capitals_and_spaces_are_nothing_to_speak_of() -> None:
 
 @pytest.mark.parametrize(
     ("names", "facts"),
-    [(("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"), (("cat", "dog"), "3 classes apart.*2.*cat")],
+    [(("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"), (("cat", "dog"), "3 classes.*2.*cat")],
 )
 def test_classes_that_cannot_be_matched_are_named(names: tuple[str, ...], facts: str) -> None:
     with pytest.raises(ValueError, match=facts):

@@ -161,17 +161,17 @@ class TestWrongUse:
             self.loss(self.maps, torch.tensor([[2, 0, 0.5, 0.5, 0.1, 0.1]]))
 
     def test_maps_of_another_model(self):
-        with pytest.raises(ValueError, match="2 maps for 3 levels"):
+        with pytest.raises(ValueError, match=r"2 maps.*3 levels"):
             self.loss(self.maps[:2], torch.zeros(0, 6))
-        with pytest.raises(ValueError, match=r"map 0 must be \(N, 3, H, W, 8\)"):
+        with pytest.raises(ValueError, match=r"map 0.*\(2, 3, 80, 80, 7\)"):
             self.loss([raw[..., :7] for raw in self.maps], torch.zeros(0, 6))
 
     def test_settings(self):
         with pytest.raises(ValueError, match="'siou'"):
             ComputeLoss(ANCHORS, STRIDES, 3, box_loss="siou")
-        with pytest.raises(ValueError, match="balance has 2 values for 3 levels"):
+        with pytest.raises(ValueError, match=r"balance.*2.*3 levels"):
             ComputeLoss(ANCHORS, STRIDES, 3, balance=(1, 2))
-        with pytest.raises(ValueError, match="anchors must be"):
+        with pytest.raises(ValueError, match=r"anchors.*\(2, 3, 2\)"):
             ComputeLoss(ANCHORS[:2], STRIDES, 3)
         with pytest.raises(ValueError, match="'sharp'"):
             ComputeLoss(ANCHORS, STRIDES, 3, focal="sharp")

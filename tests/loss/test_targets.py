@@ -55,8 +55,8 @@ def test_worked_example():
     assert to_grid_units(NINE_OBJECTS[7:8], GRIDS[0])[0].tolist() == pytest.approx(
         [62.48754, 78.89983, 5.62634, 2.20010], abs=1e-4
     )
-    claimed = list(zip(fine.anchor.tolist(), fine.col.tolist(), fine.row.tolist(), strict=True))
-    assert sorted(claimed) == [(a, x, y) for a in (1, 2) for x, y in ((61, 78), (62, 78), (62, 79))]
+    matched = list(zip(fine.anchor.tolist(), fine.col.tolist(), fine.row.tolist(), strict=True))
+    assert sorted(matched) == [(a, x, y) for a in (1, 2) for x, y in ((61, 78), (62, 78), (62, 79))]
     assert (len(middle.image), len(coarse.image)) == (6, 0)
 
 
@@ -75,8 +75,8 @@ def test_every_corner_of_the_image_stays_on_the_grid():
 
 
 def test_a_rectangular_grid_keeps_rows_and_columns_apart():
-    claims = neighbour_cells(torch.tensor([[15.2, 3.9]]), (4, 16))
-    assert claims[:, 0].tolist() == [True, True, False, False, False]  # the last row has nothing below it
+    cells = neighbour_cells(torch.tensor([[15.2, 3.9]]), (4, 16))
+    assert cells[:, 0].tolist() == [True, True, False, False, False]  # the last row has nothing below it
     (match,) = build_targets(torch.tensor([[0, 0, 15.2 / 16, 3.9 / 4, 0.1, 0.3]]), [(4, 16)], ANCHORS[:1], [8])
     assert match.row.unique().tolist() == [3]
     assert match.col.unique().tolist() == [14, 15]
@@ -96,10 +96,10 @@ def test_other_numbers_of_levels_and_anchors():
     ("targets", "message"),
     [
         (torch.zeros(0), "torch.zeros\\(0, 6\\)"),
-        (torch.zeros(3, 5), "got \\(3, 5\\)"),
-        (torch.tensor([[0, 1, 0.5, 0.5, 0.1, 0.1], [0, 1, 320, 320, 50, 40]]), "row 1 .* pixels"),
+        (torch.zeros(3, 5), "\\(3, 5\\)"),
+        (torch.tensor([[0, 1, 0.5, 0.5, 0.1, 0.1], [0, 1, 320, 320, 50, 40]]), "row 1 .*320"),
         (torch.tensor([[0, 1, 0.5, float("nan"), 0.1, 0.1]]), "row 0"),
-        (torch.tensor([[0, 1, 0.5, 0.5, 0.0, 0.1]]), "size above 0"),
+        (torch.tensor([[0, 1, 0.5, 0.5, 0.0, 0.1]]), r"row 0 .*0\.0"),
     ],
 )
 def test_bad_targets_are_explained(targets, message):
@@ -108,9 +108,9 @@ def test_bad_targets_are_explained(targets, message):
 
 
 def test_anchors_of_the_wrong_shape_are_explained():
-    with pytest.raises(ValueError, match="anchors must be"):
+    with pytest.raises(ValueError, match=r"anchors.*\(3, 2\)"):
         build_targets(NINE_OBJECTS, GRIDS, ANCHORS[0], STRIDES)
-    with pytest.raises(ValueError, match="2 grids for 3 strides"):
+    with pytest.raises(ValueError, match=r"2 grids.*3 strides"):
         build_targets(NINE_OBJECTS, GRIDS[:2], ANCHORS, STRIDES)
     with pytest.raises(ValueError, match="anchor_t"):
         build_targets(NINE_OBJECTS, GRIDS, ANCHORS, STRIDES, anchor_t=1)

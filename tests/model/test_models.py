@@ -1,4 +1,4 @@
-"""Every network that comes along, against the recorded facts; and what networks do."""
+"""Every bundled network, against the recorded facts; and what networks do."""
 
 import json
 import math
@@ -213,9 +213,9 @@ def test_set_anchors_keeps_spec_and_buffer_together(nano: Yolo) -> None:
     model.set_anchors(model.anchors * 2)
     assert model.anchors[0, 0].tolist() == [20, 26]
     assert torch.equal(create_model(model.spec).anchors, model.anchors)
-    with pytest.raises(ValueError, match="2 levels of anchors, but Detect has 3"):
+    with pytest.raises(ValueError, match=r"2 levels.*anchors.*3"):
         model.set_anchors(torch.ones(2, 3, 2))
-    with pytest.raises(ValueError, match="2 anchors per level, but the head was built for 3"):
+    with pytest.raises(ValueError, match=r"2 anchors per level.*3"):
         model.set_anchors(torch.ones(3, 2, 2))
 
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.checkpoints.official_files import SPEC
 from yolo_lite.checkpoints.own import load, save
-from yolo_lite.model.names import class_order, match_names
 from yolo_lite.model.yolo import create_model
+from yolo_lite.support.class_names import class_order, match_names
 
 NAMES = ("cat", "dog", "bird")
 
@@ -74,7 +74,7 @@ def test_some_names_at_other_places_are_an_error() -> None:
 
 
 def test_another_number_of_classes_is_an_error_with_the_names() -> None:
-    with pytest.raises(ValueError, match=r"3 classes apart.* 2.*cat.*horse"):
+    with pytest.raises(ValueError, match=r"3 classes.* 2.*cat.*horse"):
         class_order(NAMES, ("horse", "cow"))
     many = [f"n{index}" for index in range(80)]
     assert "72 more" in class_order(many, many[::-1]).message

@@ -70,34 +70,34 @@ def test_another_activation(text: str) -> None:
             r"layer 1 \(backbone row 1, Convv\): unknown layer.*C3.*register",
         ),
         (changed("head", 2, [[-1, 0], 1, "Concat"]), r"layer 5 \(head row 2\): a row is \[from, number"),
-        (changed("head", 2, "Concat"), "layer 5.*a row is"),
+        (changed("head", 2, "Concat"), "layer 5.*Concat"),
         (
             changed("head", 2, [[-1, 6], 1, "Concat", [1]]),
             r"layer 5 \(head row 2, Concat\): `from` 6 points at layer 6.*0 to 4",
         ),
-        (changed("head", 2, [[-1, -9], 1, "Concat", [1]]), "`from` -9 points at layer -4"),
-        (changed("head", 2, [[], 1, "Concat", [1]]), "`from` is empty"),
-        (changed("head", 2, [["a"], 1, "Concat", [1]]), "whole numbers, not 'a'"),
-        (changed("head", 2, [[-1, 2], 1, "Concat", [1]]), "layer 5.*fails on inputs of the shapes"),
-        (changed("backbone", 2, [-1, 0, "C3", [32]]), "layer 2.*number must be.*not 0"),
-        (changed("backbone", 2, [-1, 10**9, "C3", [32]]), "layer 2.*number must be"),
+        (changed("head", 2, [[-1, -9], 1, "Concat", [1]]), "layer 5.*`from` -9.*-4"),
+        (changed("head", 2, [[], 1, "Concat", [1]]), "layer 5.*`from`"),
+        (changed("head", 2, [["a"], 1, "Concat", [1]]), "layer 5.*`from`.*'a'"),
+        (changed("head", 2, [[-1, 2], 1, "Concat", [1]]), r"layer 5.*\(1, \d+, \d+, \d+\)"),
+        (changed("backbone", 2, [-1, 0, "C3", [32]]), "layer 2.*number.* 0"),
+        (changed("backbone", 2, [-1, 10**9, "C3", [32]]), "layer 2.*number.*1000000000"),
         (changed("backbone", 2, [-1, 1, "C3", []]), "layer 2.*output channels.*missing"),
         (changed("backbone", 2, [-1, 1, "C3", ["many"]]), "layer 2.*output channels.*'many'"),
-        (changed("backbone", 2, [-1, 1, "C3", [32, 1, 1, 1, 1, 1]]), "layer 2.*cannot be built with the arguments"),
-        (changed("backbone", 2, [-1, 1, "C3", 32]), "arguments must be a list, not 32"),
-        (changed("head", 5, [[6, 7], 1, "Concat", [1]]), "last row.*must be Detect; it stands in no row"),
-        (changed("head", 0, [[-1], 1, "Detect", ["nc", "anchors"]]), r"must be Detect; it stands in \[3, 8\]"),
-        ({**SPEC, "anchors": SPEC["anchors"][:1]}, "1 levels of anchors, but Detect has 2"),
-        ({**SPEC, "anchors": [[1, 2, 3], [4, 5, 6]]}, r"shape \(levels, anchors, 2\), not \(2, 3\)"),
-        ({**SPEC, "anchors": [[1, 2], [4, 5, 6, 7]]}, "as many in each level"),
-        ({**SPEC, "anchors": [[1, 2], [0, 5]]}, "positive, found 0"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, 1, 1, 1, 1, 1]]), r"layer 2.*\(16, 1, 1, 1, 1, 1\)"),
+        (changed("backbone", 2, [-1, 1, "C3", 32]), "layer 2.*arguments.* 32"),
+        (changed("head", 5, [[6, 7], 1, "Concat", [1]]), "Detect.*no row"),
+        (changed("head", 0, [[-1], 1, "Detect", ["nc", "anchors"]]), r"Detect.*\[3, 8\]"),
+        ({**SPEC, "anchors": SPEC["anchors"][:1]}, "1 levels.*anchors.*2"),
+        ({**SPEC, "anchors": [[1, 2, 3], [4, 5, 6]]}, r"anchors.*\(2, 3\)"),
+        ({**SPEC, "anchors": [[1, 2], [4, 5, 6, 7]]}, r"anchors.*\[\[1, 2\], \[4, 5, 6, 7\]\]"),
+        ({**SPEC, "anchors": [[1, 2], [0, 5]]}, "anchor.* 0$"),
         ({**SPEC, "anchors": None}, "no anchors"),
         ({**SPEC, "anchors": 0}, "1 or more, not 0"),
-        ({**SPEC, "nc": 0}, "nc, must be a whole number of 1 or more, not 0"),
-        ({**SPEC, "width_multiple": -1}, "width_multiple must be a positive number, not -1"),
-        ({**SPEC, "activation": "nn.Evil()"}, "unknown activation 'nn.Evil"),
-        ({"backbone": SPEC["backbone"], "anchors": 3}, "list of rows under `head`"),
-        ({**SPEC, "names": ["a", "b"]}, "2 names for 3 classes"),
+        ({**SPEC, "nc": 0}, "nc.* 0$"),
+        ({**SPEC, "width_multiple": -1}, "width_multiple.*-1"),
+        ({**SPEC, "activation": "nn.Evil()"}, r"activation 'nn.Evil\(\)'"),
+        ({"backbone": SPEC["backbone"], "anchors": 3}, "`head`"),
+        ({**SPEC, "names": ["a", "b"]}, "2 names.*3 classes"),
     ],
 )
 def test_a_wrong_spec_is_one_clear_sentence(spec: dict[str, Any], words: str) -> None:
@@ -124,11 +124,11 @@ def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
 
 
 def test_wrong_sources(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="unknown model 'yolov5q': not yolov5"):
+    with pytest.raises(SpecError, match=r"'yolov5q'.*yolov5"):
         create_model("yolov5q")
     with pytest.raises(SpecError, match=r"use load\(\)"):
         create_model("yolov5n.pt")
-    with pytest.raises(FileNotFoundError, match="'yolov5n' is a model that comes along"):
+    with pytest.raises(FileNotFoundError, match="'yolov5n'"):
         create_model("yolov5n.yaml")
     for text, words in (("nc: [", "not valid YAML"), ("- 1", "found list"), ("", "found NoneType")):
         path = tmp_path / "bad.yaml"

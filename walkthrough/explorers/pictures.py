@@ -21,7 +21,7 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.rgb import each_image, to_rgb
 from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.datasets.photos import tour_batch
-from yolo_lite.model.names import class_order
+from yolo_lite.support.class_names import class_order
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6

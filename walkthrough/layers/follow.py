@@ -16,7 +16,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from walkthrough.layers.aliases import Aliases, overwritten, written_by
 from walkthrough.layers.fields import Node, ReceptiveField, whole_of
 from walkthrough.layers.operations import Seen, followed
-from yolo_lite.model.summary import flop_counter
+from yolo_lite.support.summary import flop_counter
 
 
 class Follow(TorchDispatchMode):

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from yolo_lite.checkpoints.official import CheckpointContents, read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
-from yolo_lite.model.names import listed, match_names
 from yolo_lite.model.spec import MODELS, SpecError, read_rows
 from yolo_lite.model.yolo import Yolo, create_model, seeded
+from yolo_lite.support.class_names import listed, match_names
 from yolo_lite.writing import atomic_write
 
 FORMAT_VERSION = 1

@@ -1,4 +1,4 @@
-"""From matched detections to precision, recall and average precision, by COCO's rule or YOLOv5's.
+"""From matched detections to precision, recall and average precision (AP), by COCO's rule or YOLOv5's.
 
 Sorted by falling confidence, detections give a precision and a recall at every place where one may stop; average
 precision is the area under the curve that joins them, after every precision was raised to the best one further right.
@@ -24,7 +24,7 @@ RECALLS = np.linspace(0, 1, 101)  # where the precision-recall curve is read
 CONFIDENCES = np.linspace(0, 1, 1000)  # where the curves against confidence are read
 for _axis in (IOU_THRESHOLDS, RECALLS, CONFIDENCES):
     _axis.setflags(write=False)  # results share them
-SMOOTHING = 0.1  # width of the box filter over the mean F1 curve, as a share of the curve
+SMOOTHING = 0.1  # width of the box filter over the mean F1 curve, as a fraction of the curve
 EPS = 1e-16
 
 
@@ -59,7 +59,7 @@ def average_precision(
     target_cls: ArrayLike | Tensor,
     rule: Rule = "coco",
 ) -> AveragePrecision:
-    """Average precision, precision, recall and F1 of every class that has labels.
+    """Average precision, precision, recall and F1 of every class that has labels. YOLOv5: ``ap_per_class``.
 
     Args:
         correct: (n, T) bool, whether each detection found a label at each IoU threshold (see ``match_detections``).
@@ -101,7 +101,10 @@ def average_precision(
 
 
 def _areas(precision: np.ndarray, recall: np.ndarray, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    """Curves of one class, (n, T) -> average precision (T,), and the envelope (101,) of the first threshold."""
+    """Curves of one class, (n, T) -> average precision (T,), and the envelope (101,) of the first threshold.
+
+    YOLOv5: ``compute_ap``.
+    """
     if rule == "yolov5":  # the curve starts at precision 1 and ends at 0
         ends = np.ones((1, precision.shape[1]))
         precision = np.concatenate((ends, precision, 0 * ends))
@@ -114,17 +117,20 @@ def _areas(precision: np.ndarray, recall: np.ndarray, rule: Rule) -> tuple[np.nd
 
 def _trapezoids(curves: np.ndarray) -> np.ndarray:
     """Areas under curves (T, 101) over RECALLS -> (T,)."""
-    return (curves[:, 1:] + curves[:, :-1]) / 2 @ np.diff(RECALLS)
+    areas: np.ndarray = (curves[:, 1:] + curves[:, :-1]) / 2 @ np.diff(RECALLS)
+    return areas
 
 
-def _read_steps(wanted: np.ndarray, recall: np.ndarray, envelope: np.ndarray) -> np.ndarray:
-    """The envelope at the first recall that is not below the wanted one; 0 where none is."""
-    return np.append(envelope, 0.0)[np.searchsorted(recall, wanted, side="left")]
+def _read_steps(at: np.ndarray, recall: np.ndarray, envelope: np.ndarray) -> np.ndarray:
+    """The envelope at the first recall that is not below the one asked for; 0 where none is."""
+    with_zero: np.ndarray = np.append(envelope, 0.0)
+    return with_zero[np.searchsorted(recall, at, side="left")]
 
 
 def _against_confidence(conf: np.ndarray, values: np.ndarray, left: float) -> np.ndarray:
     """Values at falling confidences, read at CONFIDENCES; ``left`` above the highest confidence."""
-    return np.interp(-CONFIDENCES, -conf, values, left=left)
+    curve: np.ndarray = np.interp(-CONFIDENCES, -conf, values, left=left)
+    return curve
 
 
 def _at_best_confidence(

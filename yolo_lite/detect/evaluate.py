@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from yolo_lite.augment.letterbox import to_original
+from yolo_lite.augment.letterbox import Geometry, to_original
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
-from yolo_lite.detect.coco import coco_average_precision, require_coco
 from yolo_lite.detect.inference import Stopwatch, inference, network_input, trained_size
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
-from yolo_lite.model.names import class_order as match_classes
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.class_names import class_order as match_classes
+from yolo_lite.support.coco_ap import coco_average_precision, require_coco
 
 SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75
@@ -84,7 +84,7 @@ def evaluate(
     left_out: dict[str, Problem] = {}
     with inference(model):
         for batch in tqdm(loader, desc="evaluate", disable=not progress):
-            _check_batch(model, batch)
+            geometry = _check_batch(model, batch)
             left_out |= {problem.path: problem for problem in batch.unreadable}
             with stopwatch.measure("preprocess"):
                 images = network_input(batch.images, model)
@@ -92,8 +92,8 @@ def evaluate(
                 boxes = model.decode(model(images))
             with stopwatch.measure("nms"):
                 found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
-            results += _in_original_pixels(_renumbered(batch, class_order), found)
-    left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone never came here
+            results += _in_original_pixels(_renumbered(batch, class_order), geometry, found)
+    left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone is not given out
     if not results:
         why = f"not one can be read: {next(iter(left_out.values()))}" if left_out else "check the dataset and its split"
         raise ValueError(f"the loader gave no images: {why}")
@@ -155,12 +155,12 @@ def _per_class(scores: AveragePrecision, labels: list[np.ndarray], names: tuple[
     )
 
 
-def _in_original_pixels(batch: Batch, found: list[Tensor]) -> Iterator[ImageResult]:
+def _in_original_pixels(batch: Batch, geometries: Sequence[Geometry], found: list[Tensor]) -> Iterator[ImageResult]:
     """Detections and labels of a batch, image by image."""
     height, width = batch.images.shape[2:]
     targets = batch.targets.float().cpu()  # (n, 6) image, class, xc, yc, w, h normalised
     corners = xywh_to_xyxy(targets[:, 2:] * torch.tensor((width, height, width, height)))
-    for image, (detections, geometry) in enumerate(zip(found, batch.geometry, strict=True)):
+    for image, (detections, geometry) in enumerate(zip(found, geometries, strict=True)):
         detections, here = detections.cpu(), targets[:, 0] == image
         detected = torch.cat((to_original(detections[:, :4], geometry), detections[:, 4:]), 1)
         labels = torch.cat((targets[here, 1:2], to_original(corners[here], geometry)), 1)
@@ -171,14 +171,12 @@ def _check_dataset(model: Detector, dataset: Any) -> None:
     """Before hours are spent: what can be known from the dataset alone."""
     num_classes = getattr(dataset, "num_classes", model.num_classes)
     if num_classes != model.num_classes and not hasattr(dataset, "names"):
-        raise ValueError(
-            f"the model tells {model.num_classes} classes apart, the dataset has {num_classes}: not the same"
-        )
+        raise ValueError(f"the model has {model.num_classes} classes, the dataset {num_classes}: not the same")
     size, trained = getattr(dataset, "img_size", None), trained_size(model)
     if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
         warnings.warn(
-            f"images of {size} px for a model that was trained at {trained}: objects are of another size than it "
-            f"knows. A dataset of img_size={trained}, in the shell --img-size {trained}, has them as they were",
+            f"images of {size} px for a model that was trained at {trained}: objects have another size than in "
+            f"training. A dataset of img_size={trained}, in the shell --img-size {trained}, has them as they were",
             stacklevel=3,
         )
     if getattr(getattr(dataset, "labels", None), "num_objects", 1) == 0:
@@ -205,11 +203,14 @@ def _renumbered(batch: Batch, order: Sequence[int] | None) -> Batch:
     return batch._replace(targets=targets)
 
 
-def _check_batch(model: Detector, batch: Batch) -> None:
+def _check_batch(model: Detector, batch: Batch) -> list[Geometry]:
+    """How each image of a batch was resized; a ValueError where the batch cannot be evaluated."""
     if not isinstance(batch, Batch):
         raise ValueError(f"evaluate takes a loader of batches, from create_dataloader, not of {type(batch).__name__}")
-    if any(geometry is None for geometry in batch.geometry):
+    geometries = [geometry for geometry in batch.geometry if geometry is not None]
+    if len(geometries) < len(batch.geometry):
         raise ValueError("evaluate needs images that nothing was mixed into: make the dataset with augment=False")
     highest = int(batch.targets[:, 1].max()) if len(batch.targets) else 0
     if highest >= model.num_classes:
         raise ValueError(f"a label has class {highest}, but the model's classes are 0 to {model.num_classes - 1}")
+    return geometries

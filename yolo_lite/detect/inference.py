@@ -1,4 +1,4 @@
-"""Running a detector without disturbing it: what predict and evaluate share."""
+"""Running a detector without disturbing it: for predict and evaluate."""
 
 import math
 import time
@@ -47,7 +47,7 @@ def network_input(images: Tensor, model: Detector) -> Tensor:
 
 
 def trained_size(model: Any) -> int | None:
-    """The image size in pixels that a model's metadata say it was trained at; None where they do not.
+    """The image size in pixels that a model was trained at, by its metadata; None where they do not.
 
     >>> from yolo_lite.checkpoints.own import load
     >>> trained_size(load("shapes-n"))

@@ -14,11 +14,11 @@ Array = Tensor | np.ndarray
 
 
 def match_detections(detections: Array, labels: Array, iou_thresholds: Array = IOU_THRESHOLDS) -> np.ndarray:
-    """Whether each detection counts as correct, by YOLOv5's greedy matching.
+    """Whether each detection counts as correct, by YOLOv5's greedy matching. YOLOv5: ``process_batch``.
 
-    At each threshold a detection asks for the label of its class that it overlaps most, if by at least the threshold;
-    of several that ask for one label, the first gets it. (COCO's rule instead serves the detections in turn, each with
-    the best label that is still free.)
+    At each threshold a detection may be matched to the label of its class that it overlaps most, if by at least the
+    threshold; of several detections of one label, the first is. (COCO's rule instead matches the detections in turn,
+    each to the best label that is still free.)
 
     Args:
         detections: (n, 6) xyxy, confidence, class; best first, as NMS gives them.
@@ -33,17 +33,17 @@ def match_detections(detections: Array, labels: Array, iou_thresholds: Array = I
            [False,  True],
            [False, False]])
     """
-    found, wanted = _as_float32(detections), _as_float32(labels)
+    found, truth = _as_float32(detections), _as_float32(labels)
     thresholds = _as_float32(iou_thresholds)
     correct = np.zeros((len(found), len(thresholds)), bool)
-    if not len(found) or not len(wanted):
+    if not len(found) or not len(truth):
         return correct
-    overlaps = box_iou(wanted[:, 1:5], found[:, :4])  # (m, n)
-    overlaps[wanted[:, :1] != found[None, :, 5]] = -1
+    overlaps = box_iou(truth[:, 1:5], found[:, :4])  # (m, n)
+    overlaps[truth[:, :1] != found[None, :, 5]] = -1
     best_overlap, best_label = overlaps.max(0)  # (n,)
-    asks = (best_overlap[:, None] >= thresholds).numpy()  # (n, T)
-    for column in range(asks.shape[1]):
-        rows = asks[:, column].nonzero()[0]
+    reached = (best_overlap[:, None] >= thresholds).numpy()  # (n, T)
+    for column in range(reached.shape[1]):
+        rows = reached[:, column].nonzero()[0]
         first = np.unique(best_label.numpy()[rows], return_index=True)[1]
         correct[rows[first], column] = True
     return correct
@@ -52,7 +52,7 @@ def match_detections(detections: Array, labels: Array, iou_thresholds: Array = I
 def confusion_matrix(
     detections: Array, labels: Array, num_classes: int, conf_thres: float = 0.25, iou_thres: float = 0.45
 ) -> np.ndarray:
-    """How often each class was taken for each other, or for background, in one image.
+    """How often each class was detected as each other, or as background, in one image. YOLOv5: ``ConfusionMatrix``.
 
     Detections and labels are paired whatever their class: each detection with the label it overlaps most, each label
     with the detection that overlaps it most.
@@ -70,15 +70,15 @@ def confusion_matrix(
            [1, 0, 0],
            [0, 0, 0]])
     """
-    found, wanted = _as_float32(detections), _as_float32(labels)
+    found, truth = _as_float32(detections), _as_float32(labels)
     found = found[found[:, 4] > conf_thres]
-    detection, label = _one_to_one(box_iou(found[:, :4], wanted[:, 1:5]).numpy(), iou_thres)
-    detected = np.full(len(found) + len(wanted) - len(label), num_classes)
+    detection, label = _one_to_one(box_iou(found[:, :4], truth[:, 1:5]).numpy(), iou_thres)
+    detected = np.full(len(found) + len(truth) - len(label), num_classes)
     true = np.full(len(detected), num_classes)
     # One row per detection, then one per label that nothing found.
     detected[: len(found)] = found[:, 5].numpy()
-    true[detection] = wanted[label, 0].numpy()
-    true[len(found) :] = np.delete(wanted[:, 0].numpy(), label)
+    true[detection] = truth[label, 0].numpy()
+    true[len(found) :] = np.delete(truth[:, 0].numpy(), label)
     matrix = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     np.add.at(matrix, (detected, true), 1)
     return matrix

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of many boxes around one object, keep the best.
+"""Non-maximum suppression (NMS): of many boxes around one object, keep the best.
 
 The greedy rule: the box of the highest score stays and removes every box that overlaps it by more than the threshold;
 then the best of what is left does the same, until none is left. This is that rule exactly, block by block, so that it
@@ -44,7 +44,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None = Non
     Args:
         boxes: (n, 4) xyxy, any unit. scores: (n,); equal ones keep the order in which they came.
         iou_thres: a box goes when its IoU with a better kept one is above this, strictly.
-        limit: stop once so many are kept.
+        limit: stop once this many are kept.
     Returns:
         (k,) int64. Boxes or scores that are not numbers are never among them.
     Raises:
@@ -103,7 +103,7 @@ def suppress(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None 
 
 
 def _decide_block(rivals: Tensor) -> Tensor:
-    """Which of b boxes, best first, stay; ``rivals`` (b, b) tells which pairs overlap too much.
+    """Which of b boxes, best first, stay; ``rivals`` (b, b): which pairs overlap too much.
 
     A box stays when no better box that stays is its rival. Starting from "all stay" and applying that sentence to all
     boxes at once makes at least one more box final in each round, so the rounds end in the greedy answer.
@@ -147,7 +147,7 @@ def find_candidates(
         boxes: (n, 5 + C) decoded rows: x, y, w, h in pixels, objectness, class scores.
         conf_thres: objectness, and objectness * class score, must be above it.
         classes: keep only these. multi_label: every class above the threshold counts, not the best one alone.
-        max_candidates: no more than so many, the best.
+        max_candidates: at most this many, the best.
 
     >>> row = torch.tensor([[50.0, 50, 20, 20, 0.9, 0.8, 0.6]])
     >>> find_candidates(row, conf_thres=0.5, multi_label=True).conf
@@ -164,8 +164,8 @@ def find_candidates(
         conf, cls = conf[which], cls[which]
     row = row[which]
     if classes is not None:
-        wanted = torch.isin(cls, torch.tensor(sorted(classes), dtype=cls.dtype, device=cls.device))
-        row, conf, cls = row[wanted], conf[wanted], cls[wanted]
+        allowed = torch.isin(cls, torch.tensor(sorted(classes), dtype=cls.dtype, device=cls.device))
+        row, conf, cls = row[allowed], conf[allowed], cls[allowed]
     best = torch.sort(conf, descending=True, stable=True).indices[:max_candidates]
     row, conf, cls = row[best], conf[best], cls[best]
     return Candidates(xywh_to_xyxy(boxes[row, :4].float()), conf, cls, row)
@@ -174,7 +174,7 @@ def find_candidates(
 def separate_classes(xyxy: Tensor, cls: Tensor) -> Tensor:
     """Boxes moved apart by their class, (c, 4): afterwards only boxes of one class can overlap.
 
-    The reference's device, and its rounding: at class 79 a float32 pixel is known to 1/16.
+    The reference's method (YOLOv5: ``max_wh``), and its rounding: at class 79 a float32 pixel is known to 1/16.
     """
     return xyxy + cls[:, None].to(xyxy.dtype) * CLASS_OFFSET
 
@@ -189,7 +189,7 @@ def non_max_suppression(
     max_det: int = 300,
     max_candidates: int = 30_000,
 ) -> list[Tensor]:
-    """Decoded boxes -> the detections of each image.
+    """Decoded boxes -> the detections of each image. YOLOv5: ``non_max_suppression``.
 
     Args:
         boxes: (N, n, 5 + C) from ``model.decode``: x, y, w, h in pixels, objectness, class scores; any float type.
@@ -202,7 +202,7 @@ def non_max_suppression(
     Returns:
         N tensors (k, 6) float32: xyxy in pixels, confidence, class; best first.
     Raises:
-        ValueError: a threshold outside [0, 1], a class the model has not, a negative limit, or another shape.
+        ValueError: a threshold outside [0, 1], a class that does not exist, a negative limit, or another shape.
 
     >>> boxes = torch.tensor([[[50.0, 50, 20, 20, 0.9, 0.8, 0.1], [51, 50, 20, 20, 0.8, 0.8, 0.1]]])
     >>> non_max_suppression(boxes)
@@ -227,10 +227,10 @@ def non_max_suppression(
 
 def _check_threshold(name: str, value: float) -> None:
     try:
-        is_share = bool(0 <= value <= 1)
+        is_fraction = bool(0 <= value <= 1)
     except (TypeError, ValueError, RuntimeError):  # a text, a pair, a tensor of several
-        is_share = False
-    if not is_share:
+        is_fraction = False
+    if not is_fraction:
         raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
 
 

@@ -22,7 +22,7 @@ from yolo_lite.detect.inference import inference, input_size, network_input
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
 
-ImageLike = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor  # and PIL images
+ImageLike = str | os.PathLike[str] | bytes | BinaryIO | np.ndarray | Tensor  # and PIL images
 
 
 class Detection(NamedTuple):
@@ -35,7 +35,7 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one image, best first; ``len()`` counts it and ``str()`` tells it. Tensors on the CPU.
+    """What was found in one image, best first; ``len()`` counts it and ``str()`` lists it. Tensors on the CPU.
 
     >>> found = Detections(torch.zeros(3, 4), torch.ones(3), torch.tensor([0, 1, 0]), ("person", "bus"))
     >>> len(found), str(found)
@@ -92,7 +92,7 @@ def predict(
             uint8, floats in [0, 1] or [0, 255], or of 16 bits: see ``to_rgb``. EXIF rotation is applied.
             OpenCV reads BGR: reverse the channels first, ``image[..., ::-1]``, or pass the path.
         img_size: longest side of the network input, rounded up to a multiple of the largest stride; None: as in
-            training, where the model's metadata say it, else 640 (``input_size(model)``).
+            training, where the model's metadata have it, else 640 (``input_size(model)``).
         auto: fill the shorter side up to the next stride only; without it every input is square.
         batch_size: inputs of one shape that run together.
         strict: raise for one of several files that cannot be read, instead of leaving it out with a warning.

@@ -1,23 +1,24 @@
-"""Anchors: how well they fit the objects of a dataset, and how to find better ones.
+"""Anchors: how well they fit the objects of a dataset, and how to find better ones. YOLOv5: autoanchor.
 
-An object that no anchor matches in size teaches the box loss nothing. ``anchor_fit`` counts those, by the ratio test
+An object that no anchor is matched to adds nothing to the box loss. ``anchor_fit`` counts those, by the ratio test
 that training runs; ``suggest_anchors`` looks for anchors that miss fewer: k-means for a start, evolution to refine it.
 
 Shape letters: n objects, L levels, A anchors per level, K = L * A anchors in all.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from yolo_lite.data.labels import LabelStore
 from yolo_lite.loss.targets import ratio_test
 
 KEEP_ABOVE = 0.98  # anchors that reach this recall are good enough to stay
 JITTER = (0.9, 1.1)  # training scales its images: anchors must fit sizes near those of the labels too
 MIN_SIDE = 2.0  # pixels; no anchor gets smaller, and objects smaller both ways are left out of the search
-MUTATION_SHARE = 0.9  # of the sides that a mutation changes
+MUTATION_FRACTION = 0.9  # of the sides that a mutation changes
 MUTATION_STRENGTH = 0.1  # standard deviation of a change, before its random fraction of it
 MUTATION_RANGE = (0.3, 3.0)  # factor by which a side may change at once
 KMEANS_ROUNDS = 300  # at most; it settles long before
@@ -26,10 +27,10 @@ KMEANS_ROUNDS = 300  # at most; it settles long before
 class AnchorFit(NamedTuple):
     """How well K anchors fit n objects."""
 
-    best_possible_recall: float  # fraction of the objects that at least one anchor matches
-    matches_per_object: float  # anchors that match an object, mean over the objects
+    best_possible_recall: float  # fraction of the objects that at least one anchor is matched to (``bpr``)
+    matches_per_object: float  # anchors matched to an object, mean over the objects (``aat``)
     mean_best_ratio: float  # best_ratio, mean over the objects
-    fitness: float  # the same, with 0 for objects that no anchor matches: what evolution raises
+    fitness: float  # the same, with 0 for objects without a match: what evolution raises
     best_ratio: Tensor  # (n,) in (0, 1]: the worse side's ratio to the best anchor; 1 = the same size
     best_anchor: Tensor  # (n,) int64, the best anchor of each object, in 0 .. K - 1
 
@@ -54,7 +55,7 @@ class AnchorSuggestion(NamedTuple):
     before: AnchorFit  # of the anchors in use
     after: AnchorFit  # of ``anchors``
     replace: bool  # whether ``anchors`` are new
-    num_too_small: int  # objects of less than 2 x 2 pixels, which took no part in the search
+    num_too_small: int  # objects of less than 2 x 2 pixels, which were left out of the search
     no_search: str = ""  # why no other anchors could be looked for, where they should have been
 
     def __str__(self) -> str:
@@ -68,11 +69,11 @@ class LabelledSizes(Protocol):
     """What is asked of a dataset: a YoloDataset or an ImageSource, for example."""
 
     sizes: np.ndarray  # (images, 2) height, width
-    labels: Any  # LabelStore
+    labels: LabelStore
 
 
 def anchor_fit(wh: Tensor | np.ndarray, anchors: Tensor | np.ndarray, anchor_t: float = 4.0) -> AnchorFit:
-    """Measures anchors on objects.
+    """Measures anchors on objects. YOLOv5: ``anchor_fitness``, ``metric``.
 
     Args:
         wh: (n, 2) widths and heights of the objects. anchors: (L, A, 2) or (K, 2), same unit.
@@ -106,7 +107,8 @@ def object_sizes(dataset: LabelledSizes, img_size: int) -> Tensor:
     labels = dataset.labels
     image_size = torch.from_numpy(np.asarray(dataset.sizes)[:, ::-1].astype(np.float32))  # (images, 2) width, height
     image_size = image_size * (img_size / image_size.amax(1, keepdim=True))
-    return labels.boxes[:, 2:4].float() * image_size.repeat_interleave(labels.image_start.diff(), 0)
+    wh: Tensor = labels.boxes[:, 2:4].float()  # (n, 2)
+    return wh * image_size.repeat_interleave(labels.image_start.diff(), 0)
 
 
 def searchable(wh: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ def too_few_sizes(wh: Tensor, count: int) -> str:
 
 
 def kmeans_anchors(wh: Tensor | np.ndarray, count: int, seed: int = 0) -> Tensor:
-    """The centres of ``count`` clusters of sizes, small to large: (count, 2).
+    """The centres of ``count`` clusters of sizes, small to large: (count, 2). YOLOv5: ``kmean_anchors``.
 
     Lloyd's algorithm from a k-means++ start (Arthur and Vassilvitskii 2007), on sizes divided by their standard
     deviation, so that width and height weigh the same.
@@ -156,7 +158,7 @@ def kmeans_anchors(wh: Tensor | np.ndarray, count: int, seed: int = 0) -> Tensor
     generator = np.random.default_rng(seed)
     centres = _spread_out_start(points, count, generator)
     for _ in range(KMEANS_ROUNDS):
-        nearest = _distances2(points, centres).argmin(1)  # (n,)
+        nearest = _distances_squared(points, centres).argmin(1)  # (n,)
         members = np.bincount(nearest, minlength=count)
         sums = np.stack([np.bincount(nearest, points[:, side], minlength=count) for side in (0, 1)], 1)
         moved = np.where(members[:, None] > 0, sums / np.maximum(members, 1)[:, None], centres)
@@ -183,7 +185,7 @@ def evolve_anchors(
     generator = np.random.default_rng(seed)
     fitness = [anchor_fit(sizes, best, anchor_t).fitness]
     for _ in range(generations):
-        changed = generator.random(best.shape) < MUTATION_SHARE
+        changed = generator.random(best.shape) < MUTATION_FRACTION
         step = changed * generator.random() * generator.normal(0, MUTATION_STRENGTH, best.shape)
         factor = torch.from_numpy((1 + step).clip(*MUTATION_RANGE)).float()
         child = (best * factor).clamp(min=MIN_SIDE)
@@ -203,7 +205,7 @@ def suggest_anchors(
     seed: int = 0,
     keep_above: float = KEEP_ABOVE,
 ) -> AnchorSuggestion:
-    """The check before training: do the anchors fit the objects, and are there any that fit more of them?
+    """The check before training (YOLOv5: ``check_anchors``): do the anchors fit, and are there any that fit better?
 
     Args:
         dataset_or_wh: a dataset, or (n, 2) widths and heights of objects in pixels of the network input.
@@ -214,7 +216,7 @@ def suggest_anchors(
         AnchorSuggestion. Both fits are measured on sizes jittered by 10 %; new anchors come only with a higher recall.
         The ones in use stay where there are fewer different sizes than anchors; ``no_search`` says so.
     Raises:
-        ValueError: no objects, or sizes given that are not positive. A dataset's boxes without area are passed over.
+        ValueError: no objects, or sizes given that are not positive. A dataset's boxes without area are left out.
 
     >>> wh = np.random.default_rng(0).uniform(200, 220, (50, 2))
     >>> suggestion = suggest_anchors(wh, np.array([[[10.0, 13]], [[33, 23]]]), generations=20)
@@ -253,14 +255,15 @@ def _spread_out_start(points: np.ndarray, count: int, generator: np.random.Gener
     """k-means++: each next centre is a point drawn in proportion to its squared distance from those before."""
     chosen = [int(generator.integers(len(points)))]
     while len(chosen) < count:
-        distance2 = _distances2(points, points[chosen]).min(1)
-        chosen.append(int(generator.choice(len(points), p=distance2 / distance2.sum())))
+        squared = _distances_squared(points, points[chosen]).min(1)
+        chosen.append(int(generator.choice(len(points), p=squared / squared.sum())))
     return points[chosen]
 
 
-def _distances2(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def _distances_squared(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Squared distances, (n, 2) and (k, 2) -> (n, k)."""
-    return ((points[:, None] - centres[None]) ** 2).sum(2)
+    distances: np.ndarray = ((points[:, None] - centres[None]) ** 2).sum(2)
+    return distances
 
 
 def _small_to_large(anchors: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from yolo_lite._moved import moved_name
 from yolo_lite.model.head import Detect
 from yolo_lite.model.registry import known_layers, register_layer
 from yolo_lite.model.spec import MODELS, SpecError
-from yolo_lite.model.summary import LayerSummary, Summary
 from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.support.summary import LayerSummary, Summary
 
 __all__ = [
     "MODELS",

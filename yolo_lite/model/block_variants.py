@@ -1,4 +1,4 @@
-"""Blocks that YOLOv5-style YAML files use beside the core ones: depthwise, cross-stage, ghost, transformer.
+"""Block variants that YOLOv5-style YAML files use: depthwise, cross-stage, ghost, transformer.
 
 Argument order and attribute names as in ``blocks.py``: those of YAML files and checkpoints. Each is written from
 its paper. Shape letters: N batch, C channels, H rows, W columns.
@@ -164,7 +164,7 @@ class GhostBottleneck(nn.Module):
             DWConv(hidden, hidden, kernel, stride, activation=False) if strided else nn.Identity(),
             GhostConv(hidden, out_channels, activation=False),
         )
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if strided:
             self.shortcut = nn.Sequential(
                 DWConv(in_channels, in_channels, kernel, stride, activation=False),

@@ -1,7 +1,7 @@
-"""The blocks of YOLOv5: Conv, Bottleneck, C3, SPP, SPPF, Focus, Concat.
+"""The blocks of YOLOv5, by its names: Conv, Bottleneck, C3, SPP, SPPF, Focus, Concat.
 
 The order of the arguments is the one that YOLOv5-style YAML files rely on, and the names of the attributes
-(conv, bn, cv1, cv2, cv3, m) are those in official checkpoints. More blocks: ``more_blocks.py``.
+(conv, bn, cv1, cv2, cv3, m) are those in official checkpoints. Block variants: ``block_variants.py``.
 
 Shape letters: N batch, C channels, H rows, W columns.
 """
@@ -15,14 +15,13 @@ Padding = int | tuple[int, int] | None
 
 
 def same_padding(kernel: int | tuple[int, int], dilation: int = 1) -> int | tuple[int, int]:
-    """The padding that keeps the size at stride 1, for odd kernels.
+    """The padding that keeps the size at stride 1, for odd kernels. YOLOv5: ``autopad``.
 
     >>> same_padding(3), same_padding(3, dilation=2), same_padding((1, 5))
     (1, 2, (0, 2))
     """
-    if isinstance(kernel, int):
-        return (dilation * (kernel - 1) + 1) // 2
-    return tuple(same_padding(side, dilation) for side in kernel)
+    of_sides = [(dilation * (side - 1) + 1) // 2 for side in (kernel if isinstance(kernel, tuple) else (kernel,))]
+    return (of_sides[0], of_sides[1]) if isinstance(kernel, tuple) else of_sides[0]
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -31,7 +30,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Conv(nn.Module):
-    """Convolution without bias, BatchNorm, SiLU: the brick that everything else is built from.
+    """Convolution without bias, BatchNorm, SiLU: every other block is built from it.
 
     Args:
         in_channels, out_channels: C before and after.
@@ -61,7 +60,7 @@ class Conv(nn.Module):
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel, stride, padding, groups=groups, dilation=dilation, bias=False
         )
-        self.bn = batch_norm(out_channels)
+        self.bn: nn.Module = batch_norm(out_channels)
         self.act = activation_module(activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,7 +126,7 @@ class C3(nn.Module):
         self.m = self.deep_branch(hidden, number, shortcut, groups)
 
     def deep_branch(self, hidden: int, number: int, shortcut: bool, groups: int) -> nn.Module:
-        """What the first branch goes through; the other C3s put something else here."""
+        """What the first branch goes through; the variants of C3 put something else here."""
         return nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, groups, expansion=1.0) for _ in range(number)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -224,7 +223,7 @@ def focus_to_stem(focus: Focus) -> Conv:
 
 
 class Concat(nn.Module):
-    """Several maps of the same size behind one another, along the channels unless ``dim`` says otherwise.
+    """Several maps of the same size, joined along the channels, unless ``dim`` says otherwise.
 
     Shape: a list of (N, C_i, H, W) -> (N, sum C_i, H, W).
     """

@@ -1,4 +1,4 @@
-"""Detect, the head that makes raw maps; ``coding.decode`` turns them into boxes.
+"""Detect, the head: it makes raw maps, which ``coding.decode`` decodes into boxes. YOLOv5: ``Detect``.
 
 Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W columns of a level's grid.
 """
@@ -6,17 +6,18 @@ Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W c
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from yolo_lite._moved import moved_name
 
-# What the head should say before it has learnt anything: about 8 objects in an image of 640 pixels,
-# each class with a probability of 0.6 / C. Retinanet's prior (arXiv 1708.02002, section 3.3), with these numbers.
+# The prior, what the head predicts before training: about 8 objects in an image of 640 pixels, each class with a
+# probability of 0.6 / C. RetinaNet's idea (arXiv 1708.02002, section 3.3), with these numbers.
 PRIOR_OBJECTS = 8
 PRIOR_IMAGE_SIZE = 640
-PRIOR_CLASS_SHARE = 0.6
+PRIOR_CLASS_PROBABILITY = 0.6
 
 
 class Detect(nn.Module):
@@ -45,12 +46,15 @@ class Detect(nn.Module):
         self._add_prior(strides)
 
     def _add_prior(self, strides: Sequence[int]) -> None:
-        """Add log-odds of the prior to the random start of the biases, so that early losses stay small."""
+        """Add log-odds of the prior to the random start of the biases, so that early losses stay small.
+
+        YOLOv5: ``_initialize_biases``.
+        """
         with torch.no_grad():
             for conv, stride in zip(self.m, strides, strict=True):
-                bias = conv.bias.view(-1, 5 + self.num_classes)  # (A, 5 + C)
+                bias = cast(Tensor, conv.bias).view(-1, 5 + self.num_classes)  # (A, 5 + C)
                 bias[:, 4] += math.log(PRIOR_OBJECTS / (PRIOR_IMAGE_SIZE / stride) ** 2)
-                bias[:, 5:] += math.log(PRIOR_CLASS_SHARE / (self.num_classes - 0.99999))
+                bias[:, 5:] += math.log(PRIOR_CLASS_PROBABILITY / (self.num_classes - 0.99999))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         maps = []

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import yaml
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
-MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoint.py limits a file's sum
+MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -35,7 +35,7 @@ class SpecError(ValueError):
 
 
 class Shipped(NamedTuple):
-    """A network that comes with the library."""
+    """A network that is bundled with the library."""
 
     file: str
     depth: float
@@ -53,7 +53,7 @@ MODELS: Mapping[str, Shipped] = MappingProxyType(
 class Row(NamedTuple):
     """One row of a spec, with the multiples applied and every word replaced by what it stands for."""
 
-    index: int
+    index: int  # type: ignore[assignment] # hides tuple.index, which is not of use for a row
     inputs: tuple[int, ...]  # indices of layers; IMAGE for the image
     takes_list: bool  # `from` was a list, so the layer gets a list of tensors
     number: int  # after the depth multiple
@@ -66,7 +66,7 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
     """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
 
     Raises:
-        FileNotFoundError: a path without a file. SpecError: an unknown name; text that is no YAML; not a mapping.
+        FileNotFoundError: a path without a file. SpecError: an unknown name; text that is not YAML; not a mapping.
     """
     if isinstance(source, Mapping):
         return dict(source), "spec"
@@ -83,7 +83,7 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
     try:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        hint = f"; without the suffix, {path.stem!r} is a model that comes along" if path.stem in MODELS else ""
+        hint = f"; without the suffix, {path.stem!r} is a bundled model" if path.stem in MODELS else ""
         raise FileNotFoundError(f"{path}: no such file{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
@@ -93,10 +93,10 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
 
 
 def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:
-    """Every row of backbone and head, checked.
+    """Every row of backbone and head, checked. YOLOv5: ``parse_model``.
 
     Raises:
-        SpecError: a row that is not four long, an unknown layer, a `from` that points at no earlier layer,
+        SpecError: a row that is not four long, an unknown layer, a `from` that does not point at an earlier layer,
             a number out of range; or a network whose last and only Detect is not its last row.
     """
     depth, width = (_positive(spec, key, where) for key in ("depth_multiple", "width_multiple"))
@@ -109,7 +109,7 @@ def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:
             rows.append(_read_row(row, len(rows), f"{where}: layer {len(rows)} ({part} row {position}", depth, width))
     detects = [row.index for row in rows if row.kind == "Detect"]
     if not rows or detects != [len(rows) - 1]:
-        raise SpecError(f"{where}: the last row, and no other, must be Detect; it stands in {detects or 'no row'}")
+        raise SpecError(f"{where}: the last row, and no other, must be Detect; it is in {detects or 'no row'}")
     return rows
 
 
@@ -220,7 +220,7 @@ def read_anchors(anchors: Any, strides: Sequence[int], where: str = "anchors") -
 
 
 def in_stride_order(anchors: Tensor, strides: Sequence[int]) -> Tensor:
-    """Small anchors to small strides: the levels of (L, A, 2) anchors turned round where they run the other way."""
+    """Small anchors to small strides: the levels of (L, A, 2) anchors reversed where their order is the other one."""
     areas = anchors.prod(-1).mean(-1)  # (L,)
     disagree = (areas[-1] - areas[0]) * (strides[-1] - strides[0]) < 0
     return anchors.flip(0) if disagree else anchors
@@ -259,5 +259,5 @@ def whole_number(value: Any, what: str) -> int:
     return int(value)
 
 
-def _is_int(value: Any) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -7,16 +7,18 @@ import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolo_lite.coding import decode
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.loss import ComputeLoss
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.head import Detect
-from yolo_lite.model.registry import find_layer
+from yolo_lite.model.registry import LayerKind, find_layer
 from yolo_lite.model.spec import (
     IMAGE,
     Row,
@@ -29,28 +31,26 @@ from yolo_lite.model.spec import (
     read_spec,
     whole_number,
 )
-from yolo_lite.model.summary import Summary, summarise
-
-if TYPE_CHECKING:
-    from yolo_lite.hyperparameters import Hyperparameters
-    from yolo_lite.loss.loss import ComputeLoss
+from yolo_lite.support.summary import Summary, summarise
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 
 
 class Yolo(nn.Module):
-    """A network built from a spec. Make one with ``create_model``.
+    """A network built from a spec, a detector. Make one with ``create_model``. YOLOv5: ``DetectionModel``.
 
     Attributes:
         layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is
             the image), kind (its name), arguments.
         strides: L, pixels per cell of each level. anchors: (L, A, 2) pixels, a buffer.
         names: one per class. num_classes: C. channels: of the image, mostly 3.
-        spec: the rows it was built from, as a dict that ``create_model`` takes again.
+        spec: the rows it was built from, as a dict that ``create_model`` accepts.
         metadata: what was saved along with the weights.
     """
 
-    def __init__(self, spec: Mapping[str, Any], names: Sequence[str] | None = None, where: str = "spec") -> None:
+    def __init__(
+        self, spec: Mapping[str, Any], names: Sequence[str] | Mapping[int, str] | None = None, where: str = "spec"
+    ) -> None:
         super().__init__()
         self.num_classes = whole_number(spec.get("nc", 80), f"{where}: the number of classes, nc,")
         self.channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
@@ -67,14 +67,14 @@ class Yolo(nn.Module):
     @property
     def detect(self) -> Detect:
         """The head, which is the last layer."""
-        return self.layers[-1]
+        return cast(Detect, self.layers[-1])
 
     @property
     def anchors(self) -> Tensor:
         """(L, A, 2) width and height in pixels, level by level as in ``strides``."""
         return self.detect.anchors
 
-    def set_anchors(self, anchors: Tensor | Sequence) -> None:
+    def set_anchors(self, anchors: Tensor | Sequence[Any]) -> None:
         """Replace the anchors by as many others, in the order of ``strides``; pixels, (L, A, 2) or (L, 2 A)."""
         values = read_anchors(anchors, self.strides)
         if values.shape != self.anchors.shape:
@@ -86,11 +86,11 @@ class Yolo(nn.Module):
         """Images (N, 3, H, W) in [0, 1] -> L raw maps (N, A, H / stride, W / stride, 5 + C), in either mode.
 
         Raises:
-            ValueError: images of another shape or type, or a side that is no multiple of the largest stride.
+            ValueError: images of another shape or type, or a side that is not a multiple of the largest stride.
         """
         for _, output in self.forward_layers(images):  # noqa: B007
             pass
-        return output
+        return cast(list[Tensor], output)  # of the head
 
     def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]:
         """The same pass, one layer at a time: yields its row and its output. ``forward`` runs through this.
@@ -116,7 +116,7 @@ class Yolo(nn.Module):
             yield row, output
 
     def check_images(self, images: Tensor) -> None:
-        """Raises a ValueError, in one sentence, for images that the network cannot take."""
+        """Raises a ValueError, in one sentence, for images that do not fit the network."""
         if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] != self.channels:
             found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
@@ -150,14 +150,12 @@ class Yolo(nn.Module):
         """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
         return summarise(self, img_size)
 
-    def criterion(self, hyp: "Hyperparameters", img_size: int = 640, **options: Any) -> "ComputeLoss":
+    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> ComputeLoss:
         """The loss of this model, its gains scaled to the levels, the classes and the image size.
 
         Args:
             hyp: the gains before scaling. img_size: pixels, of the training images. options: of ``ComputeLoss``.
         """
-        from yolo_lite.loss.loss import ComputeLoss
-
         scaled = hyp.scaled(len(self.strides), self.num_classes, img_size)
         return ComputeLoss(self.anchors, self.strides, self.num_classes, scaled, **options)
 
@@ -165,7 +163,7 @@ class Yolo(nn.Module):
 def create_model(
     source: str | Path | Mapping[str, Any],
     num_classes: int | None = None,
-    anchors: Tensor | Sequence | int | None = None,
+    anchors: Tensor | Sequence[Any] | int | None = None,
     names: Sequence[str] | Mapping[int, str] | None = None,
     channels: int | None = None,
     seed: int = 0,
@@ -177,7 +175,7 @@ def create_model(
             "yolov3-tiny"; or the path of a YOLOv5-style YAML file; or such a file's content as a dict.
         num_classes: C; default: as many as ``names``, or the spec's nc (80).
         anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the
-            reference, the levels are turned round where small anchors meet large strides.
+            reference, the levels are reversed where small anchors meet large strides.
         names: one per class, or {0: name ...}; default: the spec's, or class0, class1 ...
         channels: of the images; default: the spec's ch (3).
         seed: same seed, same weights; the global random state is neither read nor changed.
@@ -236,7 +234,7 @@ def _build_layers(
 
 def _build(row: Row, in_channels: list[int]) -> nn.Module:
     """The module of one row: one instance, or as many as the row repeats in a Sequential."""
-    kind = find_layer(row.kind)
+    kind = cast(LayerKind, find_layer(row.kind))  # read_rows has checked the name
     channels = in_channels if len(in_channels) > 1 else in_channels[0]
     try:
         if kind.takes == "none":
@@ -245,7 +243,7 @@ def _build(row: Row, in_channels: list[int]) -> nn.Module:
             modules = [kind.build(channels, *row.arguments) for _ in range(row.number)]
         elif kind.repeats:
             modules = [kind.build(channels, row.arguments[0], row.number, *row.arguments[1:])]
-        else:  # the second and later take what the first one gives
+        else:  # the second and later are fed by the first
             starts = [channels] + [row.arguments[0]] * (row.number - 1)
             modules = [kind.build(start, *row.arguments) for start in starts]
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
@@ -272,7 +270,7 @@ def _stride(feature: Tensor, row: Row) -> int:
     rows, cols = feature.shape[2:]
     if rows == 0 or TRACE_SIZE % rows or rows != cols:
         grid = f"an image of {TRACE_SIZE} pixels gives a grid of {rows} x {cols}"
-        raise SpecError(f"{row.where}: {grid}, so its stride is no whole number")
+        raise SpecError(f"{row.where}: {grid}, so its stride is not a whole number")
     return TRACE_SIZE // rows
 
 

@@ -10,9 +10,9 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import EpochSampler, YoloLoader
 from yolo_lite.detect.inference import inference
 from yolo_lite.loss.anchors import object_sizes
-from yolo_lite.model.names import class_order, listed, match_names
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
+from yolo_lite.support.class_names import class_order, listed, match_names
 from yolo_lite.train.options import TrainOptions
 
 

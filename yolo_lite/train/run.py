@@ -17,9 +17,9 @@ from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
-from yolo_lite.model.names import class_order
 from yolo_lite.running import folder
 from yolo_lite.running.distributed import World, mean_over_processes, require_joined, wrapped
+from yolo_lite.support.class_names import class_order
 from yolo_lite.train import checks, sources
 from yolo_lite.train.auto_anchors import fit_anchors
 from yolo_lite.train.devices import best_device, weights_dtype

@@ -8,10 +8,10 @@ import pytest
 
 from tests.detect.test_matching import random_image
 from yolo_lite.detect.average_precision import average_precision
-from yolo_lite.detect.coco import coco_average_precision
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.model.yolo import create_model
+from yolo_lite.support.coco_ap import coco_average_precision
 
 
 def pycocotools_precision(detections: list[np.ndarray], labels: list[np.ndarray], num_classes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Summary: what each layer of a model takes in, gives out, holds and costs.
+"""Summary: input, output, parameters and cost of each layer of a model.
 
 Shapes and costs come from a pass over the meta device, which computes shapes and no numbers.
 """
@@ -6,16 +6,30 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 import copy
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from yolo_lite.model.spec import Row
-
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
+
+
+class DescribedLayer(Protocol):
+    """What ``summarise`` asks of the row of a layer: ``yolo_lite.model.spec.Row``, for example."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def inputs(self) -> tuple[int, ...]: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def arguments(self) -> tuple[Any, ...]: ...
 
 
 class LayeredModel(Protocol):
@@ -27,16 +41,20 @@ class LayeredModel(Protocol):
     @property
     def anchors(self) -> Tensor: ...
 
-    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]: ...
+    def to(self, device: str) -> Self: ...
+
+    def eval(self) -> Self: ...
+
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[DescribedLayer, Tensor | list[Tensor]]]: ...
 
 
 class LayerSummary(NamedTuple):
     """One layer, for one image."""
 
-    index: int
+    index: int  # type: ignore[assignment] # hides tuple.index, which is not of use for a layer
     inputs: tuple[int, ...]  # indices of layers; -1 is the image
     kind: str
-    arguments: tuple
+    arguments: tuple[Any, ...]
     parameters: int
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]  # one, except for the head
@@ -119,7 +137,7 @@ def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
 
 
 def _scaled_dot_product_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:
-    return sdpa_flop_count(query, key, value)
+    return int(sdpa_flop_count(query, key, value))
 
 
 def _attention_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unused_too: Any) -> int:

@@ -1,7 +1,7 @@
 """COCO's average precision, computed in memory by faster-coco-eval: the figures that pycocotools gives.
 
-It differs from ``average_precision(rule="coco")`` in the matching alone: COCO serves the detections of a class in
-turn, each with the best label that is still free, and looks at no more than 100 per class and image.
+It differs from ``average_precision(rule="coco")`` in the matching alone: COCO matches the detections of a class in
+turn, each to the best label that is still free, and looks at no more than 100 per class and image.
 """
 
 import importlib.util
@@ -17,14 +17,11 @@ MAX_DETECTIONS = 100  # per image and class
 
 
 def require_coco() -> None:
-    """Raises ModuleNotFoundError where the package that the rule needs is missing; the rest of the library is not its.
-
-    Machines without a package registry may lack it: ``rule="yolov5"`` needs nothing besides.
-    """
+    """Raises ModuleNotFoundError where the package that this rule needs is missing; ``rule="yolov5"`` needs none."""
     if importlib.util.find_spec("faster_coco_eval") is None:
         raise ModuleNotFoundError(
             "the rule 'coco' needs faster-coco-eval, which is not installed: pip install faster-coco-eval, "
-            "or take the rule 'yolov5'"
+            "or choose the rule 'yolov5'"
         )
 
 
@@ -56,7 +53,8 @@ def coco_average_precision(
     evaluation.evaluate()
     evaluation.accumulate()
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, 0]  # (T, 101, C), -1 where a class has no label
-    return np.where(precision < 0, np.nan, precision).mean(1).T
+    average: np.ndarray = np.where(precision < 0, np.nan, precision).mean(1)  # (T, C)
+    return average.T
 
 
 def _coco(

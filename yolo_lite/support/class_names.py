@@ -10,14 +10,14 @@ SHOWN = 8  # names in a sentence
 class NameMatch(NamedTuple):
     """Where the names of one list stand in another."""
 
-    order: tuple[int | None, ...] | None  # for each wanted name its index among the known; None: unknown there.
+    order: tuple[int | None, ...] | None  # for each name of the other list its index among the known; None: unknown.
     # None in place of all: as they stand, because they agree, share no name, or repeat one
     same: bool  # every name at its place, capitals and spaces aside
     shared: int  # names that both lists have
 
 
-def match_names(known: Sequence[str], wanted: Sequence[str]) -> NameMatch:
-    """Looks for each wanted name among the known ones. "Traffic Light", "traffic_light" and "traffic-light" are one.
+def match_names(known: Sequence[str], others: Sequence[str]) -> NameMatch:
+    """Finds each of the other names among the known ones. "Traffic Light", "traffic_light" and "traffic-light" are one.
 
     >>> match_names(["cat", "dog"], ["Dog", "cat "]).order
     (1, 0)
@@ -26,10 +26,10 @@ def match_names(known: Sequence[str], wanted: Sequence[str]) -> NameMatch:
     >>> match_names(["cat", "dog"], ["class0", "class1"])
     NameMatch(order=None, same=False, shared=0)
     """
-    if list(known) == list(wanted):
-        return NameMatch(None, True, len(wanted))
+    if list(known) == list(others):
+        return NameMatch(None, True, len(others))
     for spelled in (_spelled_alike, str):  # as they are written, where only capitals tell two classes apart
-        here, there = [spelled(name) for name in known], [spelled(name) for name in wanted]
+        here, there = [spelled(name) for name in known], [spelled(name) for name in others]
         if len(set(here)) < len(here) or len(set(there)) < len(there):
             continue
         if here == there:
@@ -38,7 +38,7 @@ def match_names(known: Sequence[str], wanted: Sequence[str]) -> NameMatch:
         order = tuple(places.get(name) for name in there)
         shared = len(order) - order.count(None)
         return NameMatch(order if shared else None, False, shared)
-    return NameMatch(None, False, 0)  # a name stands twice: which of them is meant, nobody knows
+    return NameMatch(None, False, 0)  # a name stands twice: which of them is meant is unknown
 
 
 class ClassOrder(NamedTuple):
@@ -64,23 +64,22 @@ def class_order(
     """
     both = f"{ours} has {listed(model_names)}; {theirs} has {listed(label_names)}"
     if len(model_names) != len(label_names):
-        raise ValueError(
-            f"{ours} tells {len(model_names)} classes apart, {theirs} has {len(label_names)}: not the same; {both}"
-        )
+        raise ValueError(f"{ours} has {len(model_names)} classes, {theirs} {len(label_names)}: not the same; {both}")
     matched = match_names(model_names, label_names)
     order = matched.order
     if matched.same:
         return ClassOrder(None, "")
     if order is None:
         return ClassOrder(None, f"class names differ, so classes are matched by number: {both}")
-    if None not in order:
+    known = tuple(index for index in order if index is not None)
+    if len(known) == len(order):
         return ClassOrder(
-            order, f"class names: {theirs} has them in another order than {ours}: matched by name; {both}"
+            known, f"class names: {theirs} has them in another order than {ours}: matched by name; {both}"
         )
     unknown = [place for place, index in enumerate(order) if index is None]
     if all(index in (None, place) for place, index in enumerate(order)):
         pairs = [f"{model_names[place]} / {label_names[place]}" for place in unknown]
-        return ClassOrder(None, f"class names: taken for the same ({ours} / {theirs}): {listed(pairs)}")
+        return ClassOrder(None, f"class names: treated as the same ({ours} / {theirs}): {listed(pairs)}")
     moved = next(place for place, index in enumerate(order) if index not in (None, place))
     raise ValueError(
         f"{ours} and {theirs} do not have the same classes: {label_names[moved]!r} is class {order[moved]} of the one "
