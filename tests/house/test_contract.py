@@ -15,7 +15,7 @@ from tests.house.imports import chapter, circles, imports, modules
 ORDER = {
     "yolo_lite": (
         *("_moved", "writing", "boxes", "overlap_gradients", "coding", "hyperparameters"),
-        *("augment", "data", "loss", "model", "family", "checkpoints", "detect", "train", "datasets"),
+        *("augment", "images", "data", "loss", "model", "family", "checkpoints", "detect", "train", "datasets"),
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),
     "walkthrough": (
