@@ -18,7 +18,7 @@ def to_numpy(values: Any) -> np.ndarray:
 
 
 def to_rgb(image: Any) -> np.ndarray:
-    """Anything as a picture to be shown: RGB (H, W, 3) uint8. See ``yolo_lite.data.rgb``.
+    """Anything as a picture to be shown: RGB (H, W, 3) uint8. See ``yolo_lite.images.rgb``.
 
     It takes more than prediction does: nested lists of numbers too, and floats that an operation left outside of their
     range are clipped, NaN is black.

@@ -21,12 +21,15 @@ MOVED = {
     "yolo_lite.data.fetch": "yolo_lite.datasets.fetch",
     "yolo_lite.data.files": "yolo_lite.datasets.files.source",
     "yolo_lite.data.folders": "yolo_lite.datasets.files.folders",
+    "yolo_lite.data.images": "yolo_lite.images.reading",
     "yolo_lite.data.image_lists": "yolo_lite.datasets.files.image_lists",
     "yolo_lite.data.label_files": "yolo_lite.datasets.files.label_files",
     "yolo_lite.data.layout": "yolo_lite.datasets.files.find_dataset",
     "yolo_lite.data.photos": "yolo_lite.datasets.photos",
+    "yolo_lite.data.rgb": "yolo_lite.images.rgb",
     "yolo_lite.data.shapes": "yolo_lite.datasets.shapes",
     "yolo_lite.data.text": "yolo_lite.datasets.files.text",
+    "yolo_lite.data.tiff": "yolo_lite.images.tiff",
     "yolo_lite.data.yolo_folder": "yolo_lite.datasets.yolo_folder",
     "yolo_lite.detect.coco": "yolo_lite.support.coco_ap",
     "yolo_lite.devices": "yolo_lite.train.devices",
@@ -64,8 +67,8 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
         "StorageRecord": "yolo_lite.checkpoints.unpickle:PickledStorage",
         "TensorRecord": "yolo_lite.checkpoints.unpickle:PickledTensor",
     },
-    "yolo_lite.data.images": {
-        **dict.fromkeys(("Size", "image_size"), "yolo_lite.datasets.files.headers"),
+    "yolo_lite.images.reading": {
+        **dict.fromkeys(("Size", "image_size"), "yolo_lite.images.headers"),
         **dict.fromkeys(
             (
                 "IMAGE_SUFFIXES",
@@ -75,7 +78,7 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
                 "advice",
                 "looks_like_image",
             ),
-            "yolo_lite.datasets.files.picture_kinds",
+            "yolo_lite.images.kinds",
         ),
     },
     "yolo_lite.data.labels": {

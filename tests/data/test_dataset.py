@@ -17,10 +17,10 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data import cache as cache_module
 from yolo_lite.data.cache import RamCache, user_cache_dir
 from yolo_lite.data.dataset import YoloDataset, rectangle_shapes
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.report import DatasetError, Report
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.images.reading import ImageError
 
 ALL_ON = Hyperparameters(
     degrees=10,

@@ -12,12 +12,12 @@ import torch
 from tests.datasets.yolo_folders import encoded, picture, write_folder, write_image
 from tests.detect.detectors import BrightSpot
 from yolo_lite.data.dataset import Batch, YoloDataset
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
-from yolo_lite.datasets.files.headers import image_size
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.images.headers import image_size
+from yolo_lite.images.reading import ImageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 COUNT = 9

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.datasets.yolo_folders import encoded, picture, with_exif_orientation, write_folder, write_image
-from yolo_lite.data.images import ImageError, decode_image, read_image
-from yolo_lite.datasets.files.headers import image_size
 from yolo_lite.datasets.files.source import FileSource
+from yolo_lite.images.headers import image_size
+from yolo_lite.images.reading import ImageError, decode_image, read_image
 
 JPEG, PNG = encoded(picture(), ".jpg"), encoded(picture(), ".png")
 PROGRESSIVE = cv2.imencode(".jpg", picture(200, 300)[..., ::-1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()

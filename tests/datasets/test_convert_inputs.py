@@ -26,11 +26,11 @@ from tests.datasets.annotated import (
     write_image,
 )
 from yolo_lite.cli import main
-from yolo_lite.data.images import read_image
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import open_source
 from yolo_lite.datasets.convert import convert_coco, convert_voc
-from yolo_lite.datasets.files.headers import image_size, read_header
+from yolo_lite.images.headers import image_size, read_header
+from yolo_lite.images.reading import read_image
 
 BOX = [0, 0.2, 25 / 60, 0.2, 0.5]  # annotation(1) as a row
 MASK = {"counts": [1552, 32, 4560], "size": [60, 100]}

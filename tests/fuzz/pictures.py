@@ -21,8 +21,8 @@ import numpy as np
 from tests.datasets.yolo_folders import picture
 from tests.train.runs import HYP, TINY
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.images import ImageError, read_image
 from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.images.reading import ImageError, read_image
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.trainer import Trainer
 

@@ -121,7 +121,7 @@ def find_images(patterns: Sequence[str]) -> Images:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
     from yolo_lite.datasets.files.folders import is_passed_over, pictures_below
-    from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
+    from yolo_lite.images.kinds import IMAGE_SUFFIXES
 
     sources: dict[Path, Source] = {}
     passed_over: dict[str, None] = {}
@@ -160,7 +160,7 @@ def said_passed_over(paths: Sequence[str], shown: int = 5) -> str:
     >>> said_passed_over(["a.HEIC", "b.heic"])
     '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
     """
-    from yolo_lite.datasets.files.picture_kinds import advice
+    from yolo_lite.images.kinds import advice
 
     kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
@@ -208,8 +208,8 @@ def _detect(
     model: Any, sources: Sequence[Source], classes: list[int] | None, options: argparse.Namespace, unreadable: list[Any]
 ) -> Iterator[Found]:
     """Image after image, a batch at a time; says on stderr which cannot be read, and goes on."""
-    from yolo_lite.data.images import ImageError, read_image
     from yolo_lite.detect.predict import predict
+    from yolo_lite.images.reading import ImageError, read_image
 
     names = ("conf_thres", "iou_thres", "img_size", "agnostic", "max_det", "batch_size")
     settings = {name: getattr(options, name) for name in names}

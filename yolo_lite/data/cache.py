@@ -19,9 +19,9 @@ import torch
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.labels import shared
 from yolo_lite.data.report import DatasetError
+from yolo_lite.images.reading import ImageError
 from yolo_lite.writing import atomic_write
 
 THREADS = min(8, os.cpu_count() or 1)  # OpenCV decodes and resizes without holding Python's lock

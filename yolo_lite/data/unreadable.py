@@ -7,9 +7,9 @@ next index that can be read. So a sample stays a function of (seed, epoch, index
 import errno
 from collections.abc import Sequence
 
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.data.samples import Load, Loaded
+from yolo_lite.images.reading import ImageError
 
 READ_ERRORS = (ImageError, OSError)
 OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # too many open files, no memory: no file is to blame

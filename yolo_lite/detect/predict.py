@@ -16,10 +16,10 @@ from torch import Tensor
 
 from yolo_lite.augment.letterbox import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.rgb import each_image, to_rgb
 from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.detect.inference import inference, input_size, network_input
 from yolo_lite.detect.nms import non_max_suppression
+from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.model.protocol import Detector
 
 ImageLike = str | os.PathLike[str] | bytes | BinaryIO | np.ndarray | Tensor  # and PIL images

@@ -21,9 +21,9 @@ from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.rgb import to_rgb
 from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.images.rgb import to_rgb
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 

@@ -32,8 +32,8 @@ from yolo_lite.datasets.convert.converted import (
 from yolo_lite.datasets.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
 from yolo_lite.datasets.convert.frame import Frame, annotated_frame
 from yolo_lite.datasets.convert.outlines import agrees, outline_of
-from yolo_lite.datasets.files.headers import Size
 from yolo_lite.datasets.yolo_folder import label_row
+from yolo_lite.images.headers import Size
 
 LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
 CROWDS = "crowd regions left out"

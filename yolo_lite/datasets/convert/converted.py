@@ -14,8 +14,8 @@ from tqdm import tqdm
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.datasets.convert.frame import Frame
-from yolo_lite.datasets.files.headers import Size
 from yolo_lite.datasets.yolo_folder import label_row, write_data_yaml
+from yolo_lite.images.headers import Size
 
 Placing = Literal["link", "copy", "none"]
 ROTATED = "rotated boxes became their extent"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import Problem
-from yolo_lite.datasets.files.headers import Size, image_size, read_header
+from yolo_lite.images.headers import Size, image_size, read_header
+from yolo_lite.images.reading import ImageError
 
 SLACK = 2.0  # pixels that boxes may reach over the border of the size they were drawn in
 RATIO = 0.02  # how far the proportions of a resized picture may be off

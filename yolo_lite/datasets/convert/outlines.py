@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo_lite.augment.polygons import clip_polygon
 from yolo_lite.datasets.convert.converted import numbers
-from yolo_lite.datasets.files.headers import Size
+from yolo_lite.images.headers import Size
 
 # How far an outline's extent may be from the box. A side may be off by two pixels: whole numbers for x and width take
 # up to two away, pixel centres in place of edges one; or by a fraction of a large box, as simplified outlines are.

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from yolo_lite.datasets.convert.converted import positive_size, turn_of
-from yolo_lite.datasets.files.headers import Size
+from yolo_lite.images.headers import Size
 
 
 class VocObject(NamedTuple):

@@ -7,14 +7,14 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from yolo_lite.data.images import ImageError
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
 from yolo_lite.datasets.convert.voc_file import VocFile
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES
 from yolo_lite.datasets.files.folders import files_below
-from yolo_lite.datasets.files.headers import Size, image_size
-from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
+from yolo_lite.images.headers import Size, image_size
+from yolo_lite.images.kinds import IMAGE_SUFFIXES
+from yolo_lite.images.reading import ImageError
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")  # in lower case
 NEAR = 3  # levels below a folder that VOC's own may be

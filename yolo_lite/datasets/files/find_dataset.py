@@ -27,7 +27,7 @@ from yolo_lite.datasets.files.declared import (
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, SPLIT_WORD, Finder, existing
 from yolo_lite.datasets.files.image_lists import FIRST_LINES, ListedImage, listed_images, split_list
 from yolo_lite.datasets.files.label_rows import image_to_label_path
-from yolo_lite.datasets.files.picture_kinds import IMAGE_SUFFIXES
+from yolo_lite.images.kinds import IMAGE_SUFFIXES
 
 NOT_SEARCHED = ("runs", "wandb", "mlruns")  # what a training leaves beside its data has folders called train, too
 NESTED_DEPTH = 3

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo_lite.datasets.files.picture_kinds import (
+from yolo_lite.images.kinds import (
     IMAGE_SUFFIXES,
     UNFINISHED_SUFFIXES,
     UNREAD_SUFFIXES,

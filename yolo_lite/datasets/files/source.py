@@ -15,7 +15,6 @@ import numpy as np
 from tqdm import tqdm
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError, read_image
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.report import UNLABELLED, DatasetError, Problem, Report
 from yolo_lite.data.source import PathStore
@@ -29,7 +28,6 @@ from yolo_lite.datasets.files.doubts import (
 )
 from yolo_lite.datasets.files.find_dataset import NOT_SEARCHED, FoundDataset, find_dataset
 from yolo_lite.datasets.files.folders import contents, pictures_below
-from yolo_lite.datasets.files.headers import Size, image_size
 from yolo_lite.datasets.files.image_lists import Images, ListedImage, list_images
 from yolo_lite.datasets.files.label_files import (
     Matched,
@@ -38,7 +36,9 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
-from yolo_lite.datasets.files.picture_kinds import advice
+from yolo_lite.images.headers import Size, image_size
+from yolo_lite.images.kinds import advice
+from yolo_lite.images.reading import ImageError, read_image
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
 LEFT_OUT = "images left out"

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.images import read_image
 from yolo_lite.data.loader import collate
-from yolo_lite.data.rgb import each_image, to_rgb
+from yolo_lite.images.reading import read_image
+from yolo_lite.images.rgb import each_image, to_rgb
 
 
 def scene(height: int = 24, width: int = 40) -> np.ndarray:

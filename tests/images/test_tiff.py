@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.data.test_rgb import same_as_the_path, saved, scene
-from yolo_lite.data.images import ImageError, read_image
-from yolo_lite.data.rgb import to_rgb
-from yolo_lite.datasets.files.headers import image_size
+from yolo_lite.images.headers import image_size
+from yolo_lite.images.reading import ImageError, read_image
+from yolo_lite.images.rgb import to_rgb
 
 
 def with_alpha() -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from yolo_lite.data.images import JPEG_START, PNG_START
+from yolo_lite.images.reading import JPEG_START, PNG_START
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from yolo_lite._moved import moved_name
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
+from yolo_lite.images.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
 
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead

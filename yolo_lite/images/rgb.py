@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.data.images import ImageError, decode_image, exif_orientation, read_image, upright
+from yolo_lite.images.reading import ImageError, decode_image, exif_orientation, read_image, upright
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 EXIF_ORIENTATION = 0x0112

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from yolo_lite.data.images import JPEG_END, JPEG_START, PNG_START, exif_orientation, read_image
+from yolo_lite.images.reading import JPEG_END, JPEG_START, PNG_START, exif_orientation, read_image
 
 EXIF_START = b"Exif\0\0"
 APP1, START_OF_SCAN = 0xE1, 0xDA  # JPEG markers

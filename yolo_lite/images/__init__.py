@@ -1,0 +1,1 @@
+"""Image files and pictures of any kind, as RGB arrays: read, checked, measured."""
