@@ -110,7 +110,7 @@ class Hyperparameters:
     median_blur: float = probability(0.01, "probability of a median blur")
     to_gray: float = probability(0.01, "probability of a grey image")
     clahe: float = probability(0.01, "probability of a histogram equalised by CLAHE")
-    brightness_contrast: float = probability(0.0, "probability of another brightness and contrast")
+    brightness_contrast: float = probability(0.0, "probability of a change of brightness and contrast")
     gamma: float = probability(0.0, "probability of a gamma correction")
     jpeg: float = probability(0.0, "probability of JPEG compression")
     random_resized_crop: float = probability(0.0, "probability of a crop of 80 to 100 % of the area")
