@@ -45,12 +45,13 @@ def probability(default: float, text: str) -> float:
 
 
 def descriptions(settings: "type[DataclassInstance]") -> dict[str, Description]:
-    """Field -> description, of a dataclass such as ``Hyperparameters`` or ``TrainOptions``.
+    """Field -> description, for those fields of a dataclass that have one, such as all of ``Hyperparameters``.
 
     >>> descriptions(Hyperparameters)["lrf"].text
     'final learning rate, as a fraction of lr0'
     """
-    return {field.name: field.metadata["description"] for field in dataclasses.fields(settings)}
+    fields = dataclasses.fields(settings)
+    return {field.name: field.metadata["description"] for field in fields if "description" in field.metadata}
 
 
 @dataclasses.dataclass(frozen=True)

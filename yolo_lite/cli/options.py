@@ -291,7 +291,7 @@ def show_progress() -> bool:
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Prints the document of --json, in ASCII whatever the console's encoding is. NaN, which JSON lacks, becomes null."""
+    """Prints the document of --json, in ASCII for every console. NaN, which JSON does not have, becomes null."""
     text = json.dumps(_without_nan(document), allow_nan=False) + "\n"
     sys.stdout.flush()
     if hasattr(sys.stdout, "buffer"):  # not in a notebook
