@@ -4,7 +4,11 @@ make site builds it into build/site. Nothing is executed and nothing is fetched:
 were saved with, and the formulas' script lies beside the pages.
 """
 
+import dataclasses
+from typing import Any
+
 import yolo_lite
+from yolo_lite.hyperparameters import descriptions
 
 project = "yolo-lite"
 author = "the yolo-lite authors"
@@ -52,3 +56,15 @@ html_static_path: list[str] = []
 templates_path = ["_templates"]
 html_additional_pages = {"index": "to_start.html"}
 html_theme_options = {"show_navbar_depth": 1}
+
+
+def list_settings(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Adds what the fields of a dataclass say of themselves, such as those of Hyperparameters, to its page."""
+    if what == "class" and dataclasses.is_dataclass(obj):
+        for field, description in descriptions(obj).items():
+            lines += ["", f"``{field}`` = {getattr(obj, field)!r}", f"    {description}"]
+
+
+def setup(app: Any) -> None:
+    """What Sphinx calls first."""
+    app.connect("autodoc-process-docstring", list_settings)

@@ -115,60 +115,61 @@ def test_version(run: Any) -> None:
 def test_python_m_and_its_exit_code(tmp_path: Path) -> None:
     answer = shell("info", "--data", tmp_path / "none")
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.stderr.startswith("yolo-lite info: dataset: there is no ")
+    assert answer.stderr.startswith("yolo-lite info: ")
+    assert str(tmp_path / "none") in answer.stderr
     assert answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "fact"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["vall"], "invalid choice: 'vall'"),
-        (["val", "--weights", "a.pt"], "the following arguments are required: --data"),
-        (["val", "--img", "640"], "the following arguments are required"),
-        (["val", "--weights", "a", "--data", "b", "--img-size", "x"], "'x' is not a whole number from 1 on"),
-        (["val", "--weights", "a", "--data", "b", "--conf-thres", "1.5"], "'1.5' does not lie between 0 and 1"),
-        (["val", "--weights", "a", "--data", "b", "--conf-thres", "nan"], "'nan' does not lie between 0 and 1"),
-        (["val", "--weights", "a", "--data", "b", "--workers", "-1"], "'-1' is not a whole number from 0 on"),
-        (["anchors", "--data", "b", "--anchor-t", "0"], "'0' is not a positive number"),
-        (["predict", "--weights", "a.pt"], "the following arguments are required: IMAGE"),
+        ([], "COMMAND"),
+        (["vall"], "'vall'"),
+        (["val", "--weights", "a.pt"], "--data"),
+        (["val", "--img", "640"], "--weights"),
+        (["val", "--weights", "a", "--data", "b", "--img-size", "x"], "--img-size: 'x'"),
+        (["val", "--weights", "a", "--data", "b", "--conf-thres", "1.5"], "--conf-thres: '1.5'"),
+        (["val", "--weights", "a", "--data", "b", "--conf-thres", "nan"], "--conf-thres: 'nan'"),
+        (["val", "--weights", "a", "--data", "b", "--workers", "-1"], "--workers: '-1'"),
+        (["anchors", "--data", "b", "--anchor-t", "0"], "--anchor-t: '0'"),
+        (["predict", "--weights", "a.pt"], "IMAGE"),
     ],
 )
-def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], sentence: str) -> None:
+def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], fact: str) -> None:
     answer = run(*arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert sentence in answer.err
+    assert fact in answer.err
     assert "--help)" in answer.err
     assert answer.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "facts"),
     [
-        (["val", "--weights", "none.pt", "--data", "shapes"], "none.pt: no such file"),
-        (["val", "--weights", "yolov5s.pt", "--data", "shapes"], "yolov5s.pt: .*`yolo-lite fetch yolov5s`"),
-        (["info", "--weights", "some/yolov5s.pt"], "some/yolov5s.pt: .*`yolo-lite fetch yolov5s`"),
-        (["val", "--weights", "yolov5n", "--data", "shapes"], "`yolo-lite fetch yolov5n` gets yolov5n.pt"),
-        (["val", "--weights", "yolov3", "--data", "shapes"], "yolov3 is a network without weights: give a .pt"),
-        (["val", "--weights", "my.yaml", "--data", "shapes"], "a network without weights"),
-        (["predict", "none.jpg", "--weights", "none.pt"], "none.jpg: no such file or folder"),
-        (["info"], "give --weights, --model or --data"),
-        (["info", "--model", "yolov9000"], "unknown model 'yolov9000'|no such file"),
-        (["fetch"], "what?"),
-        (["fetch", "coco9"], "neither a web address nor one of the known names"),
-        (["fetch", "a://b", "c://d", "--sha256", "0" * 64], "fetch them one by one"),
-        (["convert", "coco", "none.json", "out"], "none.json: no such annotation file"),
-        (["convert", "coco", "a.json", "out", "--train", "b.json"], "a.json is train already"),
-        (["convert", "voc", "none", "out"], "none: there is no such folder"),
+        (["val", "--weights", "none.pt", "--data", "shapes"], ["none.pt"]),
+        (["val", "--weights", "yolov5s.pt", "--data", "shapes"], ["yolov5s.pt: ", "`yolo-lite fetch yolov5s`"]),
+        (["info", "--weights", "some/yolov5s.pt"], ["some/yolov5s.pt: ", "`yolo-lite fetch yolov5s`"]),
+        (["val", "--weights", "yolov5n", "--data", "shapes"], ["`yolo-lite fetch yolov5n`", "yolov5n.pt"]),
+        (["val", "--weights", "yolov3", "--data", "shapes"], ["yolov3", "weights", ".pt"]),
+        (["val", "--weights", "my.yaml", "--data", "shapes"], ["my.yaml", "weights"]),
+        (["predict", "none.jpg", "--weights", "none.pt"], ["none.jpg"]),
+        (["info"], ["--weights", "--model", "--data"]),
+        (["info", "--model", "yolov9000"], ["yolov9000"]),
+        (["fetch"], ["yolo-lite fetch --list"]),
+        (["fetch", "coco9"], ["coco9"]),
+        (["fetch", "a://b", "c://d", "--sha256", "0" * 64], ["--sha256", "2"]),
+        (["convert", "coco", "none.json", "out"], ["none.json"]),
+        (["convert", "coco", "a.json", "out", "--train", "b.json"], ["--train", "a.json", "b.json"]),
+        (["convert", "voc", "none", "out"], ["none"]),
     ],
 )
 def test_bad_input_is_one_sentence(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], facts: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     answer = run(*arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(sentence, answer.err), answer.err
+    assert all(fact in answer.err for fact in facts), answer.err
     assert answer.err.startswith(f"yolo-lite {arguments[0]}: ")
     assert answer.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -226,7 +227,8 @@ def test_val_takes_the_size_of_the_training_and_says_so(run: Any, shapes: Path, 
 
 def test_val_of_a_file_that_does_not_know_its_size_takes_640_and_says_so(run: Any, shapes: Path, weights: Path) -> None:
     answer = run("val", "--weights", weights, "--data", shapes, "--device", "cpu")
-    assert re.search("640 px, .*does not say", answer.out.splitlines()[0])
+    assert "640 px" in answer.out.splitlines()[0]
+    assert "as in training" not in answer.out
 
 
 def test_predict_takes_the_size_of_the_training_and_says_so(run: Any, shapes: Path, trained_at_96: Path) -> None:
@@ -366,7 +368,7 @@ def test_val_damaged_images_are_left_out_or_strictly_refused(run: Any, weights: 
 def test_val_image_size_that_cannot_be(run: Any, weights: Path, shapes: Path) -> None:
     answer = run("val", "--weights", weights, "--data", shapes, "--img-size", 100)
     assert answer.code == 2
-    assert "multiple of the stride 32" in answer.err
+    assert all(fact in answer.err for fact in ("100", "32"))
 
 
 def test_few_images_need_no_workers() -> None:
@@ -418,7 +420,7 @@ def test_predict_saves_drawings_and_labels(run: Any, weights: Path, shapes: Path
         )
     again = run("predict", shapes / "images", *arguments, "--save", drawn)
     assert again.code == 2
-    assert "not an empty folder" in again.err
+    assert str(drawn) in again.err
 
 
 def test_predict_goes_on_after_a_broken_image(run: Any, weights: Path, shapes: Path, tmp_path: Path) -> None:
@@ -438,7 +440,7 @@ def test_predict_only_some_classes(run: Any, weights: Path, shapes: Path) -> Non
     assert {each["class"] for each in answer.json["images"][0]["detections"]} <= {0, load(weights).names.index("star")}
     wrong = run("predict", image, *arguments, "--classes", 6)
     assert wrong.code == 2
-    assert "--classes 6: neither a class nor a number from 0 to 5" in wrong.err
+    assert all(fact in wrong.err for fact in ("--classes 6", "0 to 5", "star"))
 
 
 def test_find_images(tmp_path: Path) -> None:
@@ -456,8 +458,8 @@ def test_find_images(tmp_path: Path) -> None:
     assert set(found("**/*")) == {"[x].jpg", "a/1.jpg", "b/1.jpg", "b/deep/2.PNG"}
     assert found("[x].jpg", "no suffix") == {"[x].jpg": "[x]", "no suffix": "no suffix"}
     (tmp_path / "empty").mkdir()
-    for pattern, reason in (("empty", "no images in it"), ("*.bmp", "no file matches")):
-        with pytest.raises(FileNotFoundError, match=reason):
+    for pattern in ("empty", "*.bmp"):
+        with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / pattern))):
             found(pattern)
 
 
@@ -492,8 +494,8 @@ def test_info_about_data(run: Any, shapes: Path, shared: Path) -> None:
     assert {row["name"]: row["objects"] for row in data["classes"]} == {"RBC": 2381, "WBC": 214, "Platelets": 209}
     assert data["counts"]["images"] == 205
     both = run("info", "--data", shared / "data/coco8", "--model", "yolov5n").out
-    assert "73 of 80 classes without an object" in both
-    assert "images 640 to 640 pixels wide, 425 to 480 high" in both
+    assert "73 of 80 classes" in both
+    assert re.search("640 to 640 .* 425 to 480 ", both)
 
 
 def test_info_strict(run: Any, tmp_path: Path) -> None:
@@ -531,7 +533,8 @@ def test_anchors_that_do_not_fit_are_replaced(run: Any, shapes: Path, tmp_path: 
     arguments = ("--weights", tmp_path / "huge.safetensors", "--img-size", 96, "--generations", 20)
     answer = run("anchors", "--data", shapes, *arguments)
     assert "best possible recall 0.0000" in answer.out
-    assert "the suggested anchors miss fewer objects" in answer.out
+    assert "anchors suggested" in answer.out
+    assert re.search(r"^anchors: \[\[", answer.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -541,12 +544,12 @@ def test_anchors_stay_where_few_shapes_are_known(run: Any, tmp_path: Path, rows:
     write_folder(tmp_path, {f"{place}.png": row for place, row in enumerate(rows)})
     answer = run("anchors", "--data", tmp_path)
     assert answer.code == 0
-    assert "keep the anchors in use" in answer.out.splitlines()[-1]
+    assert "keep" in answer.out.splitlines()[-1]
     assert f"found {found} among" in answer.out.splitlines()[-1]
     assert "suggested" not in run("anchors", "--data", tmp_path, "--json").json
     refused = run("anchors", "--data", tmp_path, "--fit", 2)
     assert (refused.code, refused.out) == (2, "")
-    assert "--fit 2: 6 anchors need as many" in refused.err
+    assert "--fit 2: 6 anchors" in refused.err
     assert f"found {found} among" in refused.err
 
 
@@ -555,7 +558,7 @@ def test_anchors_without_objects(run: Any, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "images/a.png"), np.zeros((9, 9, 3), np.uint8))
     answer = run("anchors", "--data", tmp_path)
     assert answer.code == 2
-    assert "not one object in train" in answer.err
+    assert "train" in answer.err
 
 
 # ---- fetch, convert, export -----------------------------------------------------------------------------------------
@@ -593,7 +596,7 @@ def test_convert_coco(run: Any, tmp_path: Path) -> None:
     answer = run("convert", "coco", train, tmp_path / "out", "--val", val, "--image-dir", tmp_path, "--images", "copy")
     assert answer.code == 0
     assert answer.out.splitlines()[0] == str(tmp_path / "out" / "data.yaml")
-    assert "annotation 6: a box without area" in answer.out
+    assert "annotation 6" in answer.out
     assert len(YoloDataset(tmp_path / "out", 64, split="train").objects(0).cls) == 2
     assert len(YoloDataset(tmp_path / "out", 64, split="val").objects(0).cls) == 1
     strict = run("convert", "coco", val, tmp_path / "strict", "--strict", "--json")
@@ -601,10 +604,10 @@ def test_convert_coco(run: Any, tmp_path: Path) -> None:
     assert strict.json["counts"]["objects"] == 1
     assert strict.json["problems"][0]["kind"] == "annotations left out"
     none = run("convert", "coco", train, tmp_path / "none", "--images", "none", "--split", "test")
-    assert "no images were placed" in none.out
+    assert str(tmp_path / "none" / "images") in none.out
     again = run("convert", "coco", train, tmp_path / "out")
     assert again.code == 2
-    assert "not an empty folder" in again.err
+    assert str(tmp_path / "out") in again.err
 
 
 def test_convert_voc(run: Any, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from yolo_lite.cli import main
 from yolo_lite.cli.options import Parser
 from yolo_lite.cli.train import add_fields, free_folder
 from yolo_lite.datasets.shapes import KINDS, export_shapes
-from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.hyperparameters import Hyperparameters, descriptions
 from yolo_lite.model.yolo import create_model
 from yolo_lite.train.options import TrainOptions, preset
 from yolo_lite.train.trainer import Trainer
@@ -146,7 +146,11 @@ def test_every_field_is_an_option_of_its_type() -> None:
             line += [option, str(default)]
     assert vars(parser.parse_args(line)) == asked
     assert vars(parser.parse_args([])) == {}  # what nobody asked for does not go before a preset
-    assert "images per process and batch (default: 16)" in " ".join(said.split())
+    words = " ".join(said.split())
+    for settings in (TrainOptions, Hyperparameters):
+        for name, description in descriptions(settings).items():
+            assert str(description) in words, name
+    assert f"{TrainOptions.batch_size}" in words
 
 
 def test_starting_from_weights_keeps_the_head_where_the_classes_are_as_many(
@@ -177,18 +181,18 @@ def test_stopped_after_some_seconds_and_gone_on_with_equals_a_run_in_one(
     assert document["last"]["epoch"] == 1
     assert load(cut / "last.safetensors").num_classes == CLASSES  # validated and saved
     code, said, _ = run("--resume", cut)
-    assert (code, "cut after" in said) == (0, False)
+    assert (code, "--resume" in said) == (0, False)
     assert run(*arguments, "--out", whole)[0] == 0
     first, second = (load(place / "last.safetensors").state_dict() for place in (cut, whole))
     assert all(torch.equal(first[name], second[name]) for name in second)
 
 
-def test_a_cut_run_says_that_its_rates_are_those_of_a_longer_one(
+def test_a_cut_run_says_that_its_learning_rate_is_that_of_a_longer_one(
     run: Any, arguments: list[str], tmp_path: Path
 ) -> None:
     _, said, _ = run(*arguments, "--stop-after", "1e-6", "--out", tmp_path / "out")
-    assert "cut after 1 batches, as asked; the rates were planned for 1 epochs" in said
-    assert f"Go on: yolo-lite train --resume {tmp_path / 'out'}" in said
+    assert re.search("1 batches.* learning rate .*1 epochs", said)
+    assert f"yolo-lite train --resume {tmp_path / 'out'}" in said
 
 
 def test_runs_are_numbered_and_none_is_written_over(
@@ -202,38 +206,40 @@ def test_runs_are_numbered_and_none_is_written_over(
     before = (tmp_path / "runs" / "train-2" / "state.safetensors").read_bytes()
     code, said, told = run(*arguments, "--out", "runs/train-2")
     assert (code, said) == (2, "")
-    assert "already holds a run" in told
+    assert "runs/train-2" in told
     assert (tmp_path / "runs" / "train-2" / "state.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "facts"),
     [
-        ([], "what to train on"),
-        (["--data", "shapes"], "train what"),
-        (["--data", "none", "--model", "yolov5n"], "there is no none"),
-        (["--data", "shapes", "--model", "yolov9000"], "unknown model 'yolov9000'"),
-        (["--data", "shapes", "--weights", "none.pt"], "none.pt: no such file"),
-        (["--data", "shapes", "--model", "yolov5n", "--weights", "a.pt"], "not allowed with argument --model"),
-        (["--data", "shapes", "--model", "yolov5n", "--set", "boxx=1"], "unknown hyperparameter 'boxx'; did you mean"),
-        (["--data", "shapes", "--model", "yolov5n", "--set", "box"], "'box' is not NAME=VALUE"),
-        (["--data", "shapes", "--model", "yolov5n", "--set", "box=a"], "box must be a number, not 'a'"),
-        (["--data", "shapes", "--model", "yolov5n", "--hyp", "none.yaml"], "none.yaml"),
-        (["--data", "shapes", "--model", "yolov5n", "--epochs", "0"], "epochs must be at least 1"),
-        (["--data", "shapes", "--model", "yolov5n", "--device", "abacus"], "--device abacus: cannot be used here"),
-        (["--data", "shapes", "--model", "yolov5n", "--stop-after", "0"], "'0' is not a positive number"),
-        (["--data", "shapes", "--model", "yolov5n", "--img-size", "65"], "the next one is 96"),
-        (["--resume", "none"], "none: no run to resume"),
-        (["--resume", "none", "--epochs", "3", "--set", "box=1"], "leave out --set, --epochs"),
+        ([], ["--data", "--resume"]),
+        (["--data", "shapes"], ["--model", "--weights"]),
+        (["--data", "none", "--model", "yolov5n"], ["none"]),
+        (["--data", "shapes", "--model", "yolov9000"], ["'yolov9000'"]),
+        (["--data", "shapes", "--weights", "none.pt"], ["none.pt"]),
+        (["--data", "shapes", "--model", "yolov5n", "--weights", "a.pt"], ["--model", "--weights"]),
+        (["--data", "shapes", "--model", "yolov5n", "--set", "boxx=1"], ["'boxx'", "box"]),
+        (["--data", "shapes", "--model", "yolov5n", "--set", "box"], ["--set", "'box'", "NAME=VALUE"]),
+        (["--data", "shapes", "--model", "yolov5n", "--set", "box=a"], ["box", "'a'"]),
+        (["--data", "shapes", "--model", "yolov5n", "--set", "mosaic=2"], ["mosaic", "0", "1", "2"]),
+        (["--data", "shapes", "--model", "yolov5n", "--hyp", "none.yaml"], ["none.yaml"]),
+        (["--data", "shapes", "--model", "yolov5n", "--epochs", "0"], ["epochs", "1", "0"]),
+        (["--data", "shapes", "--model", "yolov5n", "--box-loss", "CIoU"], ["--box-loss", "'CIoU'", "ciou"]),
+        (["--data", "shapes", "--model", "yolov5n", "--device", "abacus"], ["--device", "abacus"]),
+        (["--data", "shapes", "--model", "yolov5n", "--stop-after", "0"], ["--stop-after", "'0'"]),
+        (["--data", "shapes", "--model", "yolov5n", "--img-size", "65"], ["65", "96"]),
+        (["--resume", "none"], ["none"]),
+        (["--resume", "none", "--epochs", "3", "--set", "box=1"], ["--resume", "--set", "--epochs"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], sentence: str
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], facts: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, said, told = run(*given)
     assert (code, said) == (2, "")
-    assert sentence in told
+    assert all(fact in told for fact in facts), told
     assert told.count("\n") == 1
     assert not any(tmp_path.iterdir())
 
@@ -243,7 +249,7 @@ def test_a_run_that_cannot_go_on_says_why_and_what_is_left(run: Any, arguments: 
     code, said, told = run(*arguments, "--epochs", 30, "--set", "lr0=1e20", "--out", out)
     assert (code, said) == (1, "")
     last = told.splitlines()[-1]
-    assert re.match("yolo-lite train: the loss is (no finite number|finite, but the gradient)", last)
+    assert re.match("yolo-lite train: .*finite", last)
     assert last.endswith(f"--weights {out / 'last.safetensors'}") is (out / "last.safetensors").exists()
 
 
@@ -251,7 +257,7 @@ def test_a_damaged_run_is_not_gone_on_with(run: Any, tmp_path: Path) -> None:
     (tmp_path / "state.safetensors").write_bytes(b"torn")
     code, _, told = run("--resume", tmp_path)
     assert code == 1
-    assert "damaged" in told
+    assert str(tmp_path / "state.safetensors") in told
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
@@ -300,9 +306,9 @@ def test_a_damaged_image_is_named_once_and_beside_the_figures(run: Any, argument
     code, said, told = run(*arguments, "--epochs", 2, "--out", tmp_path / "out")
     assert code == 0
     assert told.count(str(trained)) == told.count(str(validated)) == 1
-    assert f"could not be read, others took their place: 1 ({trained})" in said
-    assert f"could not be read, left out of the figures: 1 ({validated})" in said
-    assert "without 1 unreadable" in told
+    assert f": 1 ({trained})" in said
+    assert f": 1 ({validated})" in said
+    assert "1 unreadable" in told
     document = json.loads(run("--resume", tmp_path / "out", "--json")[1])
     assert document["unreadable"] == [str(trained)]
     for number, path in enumerate((trained, validated)):
@@ -316,7 +322,7 @@ def test_weights_of_another_image_size_are_said(run: Any, arguments: list[str], 
     assert "trained at" not in run(*arguments, "--out", tmp_path / "first")[2]
     begin = ["--data", arguments[1], "--weights", tmp_path / "first" / "last.safetensors", "--epochs", 1]
     told = run(*begin, "--img-size", 96, "--batch-size", 4, "--out", tmp_path / "second")[2]
-    assert "trained at 64 px, this run is at 96" in told
+    assert re.search("trained at 64 px.* 96 px", told)
     assert "--img-size 64" in told
     assert "trained at" not in run(*begin, "--img-size", 64, "--batch-size", 4, "--out", tmp_path / "third")[2]
 
@@ -336,13 +342,13 @@ def test_going_on_by_a_checkpoint_and_with_a_finished_run(run: Any, arguments: l
     assert run(*arguments, "--epochs", 2, "--stop-after", "1e-6", "--out", out)[0] == 0
     code, said, told = run("--resume", out / "last.safetensors")
     assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)
-    assert "going on in epoch 1, after 1 batches" in told
+    assert "epoch 1, after 1 batches" in told
     before = (out / "state.safetensors").read_bytes()
     code, said, told = run("--resume", out)
     assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)
-    assert "finished, after 2 of 2 epochs" in told
+    assert "2 of 2 epochs" in told
     assert f"yolo-lite train --weights {out / 'last.safetensors'}" in told
-    assert "going on" not in told
+    assert "batches" not in told
     assert (out / "state.safetensors").read_bytes() == before
 
 

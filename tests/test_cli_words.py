@@ -86,7 +86,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_output_does_not_stop_for_a_letter(console: Console, dataset: Path) -> None:
     assert console.run("info", "--data", dataset) == 0
-    assert "images 96 to 96 pixels wide" in console.text
+    assert "96 to 96" in console.text
     knows = console.out.encoding in ("utf-8", "utf-16")
     assert ("安全帽" if knows else "\\u5b89\\u5168\\u5e3d") in console.text
     assert ("Größe" if console.out.encoding != "ascii" else "Gr\\xf6\\xdfe") in console.text
@@ -101,7 +101,7 @@ def test_json_is_ascii_on_every_console(console: Console, dataset: Path) -> None
 
 def test_errors_and_help_are_printed_on_every_console(console: Console, tmp_path: Path) -> None:
     assert console.run("info", "--data", tmp_path / "没有") == 2
-    assert "there is no" in console.said
+    assert "yolo-lite info: " in console.said
     assert console.run("predict", "--help") == 0
     assert "--classes" in console.text
 
@@ -224,7 +224,9 @@ def test_predict_with_classes_before_the_image(
     assert main(["predict", *settings, "--classes", "Größe", "0", str(photo)]) == 0
     assert str(photo) in capsys.readouterr().out
     assert main(["predict", str(photo), *settings, "--classes", "0", str(photo)]) == 2
-    assert "images come before --classes" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert str(photo) in err
+    assert "--classes" in err
 
 
 @pytest.mark.parametrize("order", ["--names dog cat {} {}", "{} --names dog cat {}", "{} {} --names dog cat"])

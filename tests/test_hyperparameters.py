@@ -5,9 +5,13 @@ import dataclasses
 import json
 import pickle
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
+from walkthrough import ScheduleExplorer
+from walkthrough.explorers.page import control_on_page, used_controls
 from yolo_lite.hyperparameters import UNUSED_KEYS, Hyperparameters, descriptions
 from yolo_lite.train.options import TrainOptions
 
@@ -163,3 +167,23 @@ def test_options_that_cannot_be_are_explained(values, facts):
 def test_options_survive_json():
     options = TrainOptions(freeze=(0, 2), names=("dog", "cat"), cache="ram")
     assert TrainOptions.from_dict(json.loads(json.dumps(dataclasses.asdict(options)))) == options
+
+
+def test_explorers_show_descriptions_as_help():
+    state = ScheduleExplorer.State()
+    for name in ("weight_decay", "warmup_momentum"):
+        shown = control_on_page(name, used_controls(state)[name], state)["help"]
+        assert shown == str(descriptions(Hyperparameters)[name])
+
+
+def test_the_site_lists_descriptions():
+    conf = runpy.run_path(str(Path(__file__).parent.parent / "docs" / "conf.py"))
+    for settings in (Hyperparameters, TrainOptions):
+        lines = ["Its docstring."]
+        conf["list_settings"](None, "class", settings.__name__, settings, None, lines)
+        for name, description in descriptions(settings).items():
+            place = lines.index(f"``{name}`` = {getattr(settings, name)!r}")
+            assert lines[place - 1 : place + 2 : 2] == ["", f"    {description}"]
+    lines = ["Its docstring."]
+    conf["list_settings"](None, "class", "Description", ScheduleExplorer, None, lines)
+    assert lines == ["Its docstring."]

@@ -45,12 +45,13 @@ def probability(default: float, text: str) -> float:
 
 
 def descriptions(settings: "type[DataclassInstance]") -> dict[str, Description]:
-    """Field -> description, of a dataclass such as ``Hyperparameters`` or ``TrainOptions``.
+    """Field -> description, for those fields of a dataclass that have one, such as all of ``Hyperparameters``.
 
     >>> descriptions(Hyperparameters)["lrf"].text
     'final learning rate, as a fraction of lr0'
     """
-    return {field.name: field.metadata["description"] for field in dataclasses.fields(settings)}
+    fields = dataclasses.fields(settings)
+    return {field.name: field.metadata["description"] for field in fields if "description" in field.metadata}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Hyperparameters:
     median_blur: float = probability(0.01, "probability of a median blur")
     to_gray: float = probability(0.01, "probability of a grey image")
     clahe: float = probability(0.01, "probability of a histogram equalised by CLAHE")
-    brightness_contrast: float = probability(0.0, "probability of another brightness and contrast")
+    brightness_contrast: float = probability(0.0, "probability of a change of brightness and contrast")
     gamma: float = probability(0.0, "probability of a gamma correction")
     jpeg: float = probability(0.0, "probability of JPEG compression")
     random_resized_crop: float = probability(0.0, "probability of a crop of 80 to 100 % of the area")

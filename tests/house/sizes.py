@@ -31,7 +31,7 @@ def lines_of_code(source: str) -> int:
     >>> lines_of_code('"A docstring."\\n\\n# a comment\\nx = 1  # and another\\n')
     1
     """
-    documentation: set[int] = set()
+    documentation: set[int] = set()  # lines
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -43,9 +43,10 @@ def lines_of_code(source: str) -> int:
                 documentation |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in NO_CODE:
-            code |= set(range(token.start[0], token.end[0] + 1))
-    return len(code - documentation)
+        lines = set(range(token.start[0], token.end[0] + 1))
+        if token.type not in NO_CODE and not (token.type == tokenize.STRING and lines <= documentation):
+            code |= lines
+    return len(code)
 
 
 def sizes(package: str, root: Path = PROJECT) -> Counter[str]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.hyperparameters import Hyperparameters, descriptions
 
 
 def checked_hyp(hyp: Any) -> Hyperparameters:
@@ -32,6 +32,12 @@ def with_hyp(before: Any, after: Any) -> Any:
 def hyp_of(state: Any, hyp: Hyperparameters) -> Hyperparameters:
     """hyp with every value that the state has a setting for taken from there."""
     return hyp.replace(**{name: getattr(state, name) for name in hyp_settings(hyp, type(state))})
+
+
+def hyp_help(state: Any, name: str) -> str:
+    """What yolo_lite says of a hyperparameter that a state has a setting for; "" for anything else."""
+    known = descriptions(Hyperparameters) if hasattr(state, "hyp") else {}
+    return str(known[name]) if name in known else ""
 
 
 def hyp_code(hyp: Hyperparameters) -> str:

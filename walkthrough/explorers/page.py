@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
+from walkthrough.explorers.hyp import hyp_help
 from walkthrough.render.page import ControlOnPage
 
 
@@ -19,7 +20,7 @@ def control_on_page(name: str, control: Control, state: Any) -> ControlOnPage:
         "name": name,
         "kind": control.kind,
         "label": control.label or name,
-        "help": control.help,
+        "help": control.help or hyp_help(state, name),
         "group": control.group,
         "low": low,
         "high": high,

@@ -1,17 +1,16 @@
 """The command ``yolo-lite``: the library from a shell.
 
 A module per group of commands; each has ``add_commands(commands)``, which declares options and names the function that
-runs them. Those functions import what they need when they run, so that ``--help`` answers at once.
+runs them. Those functions import what they need when they run, so that ``--help`` is fast.
 
-Exit codes: 0 all is well; 1 something was left out or not found to be in order; 2 wrong usage or bad input, said in
-one sentence; 130 stopped by Ctrl-C.
+Exit codes: 0 success; 1 something was left out or is not in order; 2 wrong usage or bad input, explained in one
+sentence; 130 stopped by Ctrl-C.
 """
 
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from yolo_lite import __version__
 from yolo_lite.cli import convert, evaluate, fetch, inspect, predict, train
@@ -35,20 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # --help, --version, wrong usage: argparse has said it all
+    except SystemExit as stop:  # --help, --version, wrong usage: argparse has printed everything
         return int(stop.code or 0)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.filterwarnings("ignore", r".*print\(dataset\.report\)")  # commands say it as shells do: say_data
+        warnings.filterwarnings(
+            "ignore", r".*print\(dataset\.report\)"
+        )  # print_problems does, with a command for the shell
         warnings.showwarning = _show_warning
         try:
-            code = options.run(options)
+            code: int = options.run(options)
             sys.stdout.flush()
             return code
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # the reader, `head` perhaps, has seen enough: what is left goes nowhere
+        except BrokenPipeError:  # whoever reads, `head` perhaps, has closed the pipe: the rest goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except Exception as error:
@@ -68,12 +69,12 @@ def _parser() -> Parser:
 
 
 def _is_expected(error: Exception) -> bool:
-    """What the library raises for bad input, and a machine that is too small; anything else is a mistake of ours."""
+    """Whether the library raises it for bad input or a machine that is too small; anything else is a bug of ours."""
     return (
         isinstance(error, ValueError | OSError | MemoryError | ModuleNotFoundError)
         or type(error).__name__ == "OutOfMemoryError"
     )
 
 
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)

@@ -26,45 +26,44 @@ def add_commands(commands: Commands) -> None:
     """Adds the commands of this file to the parser."""
     what = "turn a dataset into a YOLO folder: images, labels, data.yaml"
     example = "yolo-lite convert coco annotations/instances_train.json my-dataset"
-    formats = commands.add_parser("convert", help=what, description=f"{what}.", example=example).add_subparsers(
-        dest="format", metavar="FORMAT", required=True
-    )
+    parser = commands.add_parser("convert", help=what, description=f"{what[0].upper()}{what[1:]}.", example=example)
+    formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True)
     _add_coco(formats)
     _add_voc(formats)
 
-    what = "write a dataset that comes along as a YOLO folder"
+    what = "write a bundled dataset as a YOLO folder"
     example = "yolo-lite export shapes my-shapes --count 500 --size 320"
     parser = add_command(commands, "export", run_export, what, example)
-    parser.add_argument("dataset", choices=("shapes",), help="shapes: drawn scenes, made from a seed")
+    parser.add_argument("dataset", choices=("shapes",), help="shapes: scenes drawn from a seed")
     parser.add_argument("out", type=Path, metavar="DIR", help="a new or empty folder")
     default = ["train", "val"]
-    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=default, help="which parts of it")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=default, help="which splits of it")
     parser.add_argument("--size", type=positive_int, default=320, metavar="PX", help="width and height of the images")
-    parser.add_argument("--count", type=positive_int, metavar="N", help="images of each split; left out: all there are")
+    parser.add_argument("--count", type=positive_int, metavar="N", help="images in each split; left out: all of them")
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same images")
 
 
 def _add_coco(formats: Commands) -> None:
-    what = "COCO JSON: boxes and outlines"
+    what = "COCO JSON: boxes and polygons"
     example = "yolo-lite convert coco train.json my-dataset --val val.json --image-dir photos"
     parser = add_command(formats, "coco", run_coco, what, example)
-    parser.add_argument("json_path", type=Path, metavar="JSON", help="an annotation file, or a folder with one a split")
+    parser.add_argument("json_path", type=Path, metavar="JSON", help="an annotation file, or a folder of them")
     _add_output(parser)
-    parser.add_argument("--split", choices=SPLITS, default="train", help="what JSON becomes")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="which split JSON becomes")
     for split in SPLITS:
         parser.add_argument(f"--{split}", type=Path, metavar="JSON", help=f"another JSON, which becomes {split}")
     help_dir = "the folder that the file names in JSON start at; left out: the usual places around it"
     parser.add_argument("--image-dir", type=Path, metavar="DIR", help=help_dir)
-    parser.add_argument("--boxes-only", action="store_true", help="leave outlines out")
-    help_crowd = "regions marked iscrowd: keep them as boxes, or drop them knowingly; left out: dropped, as a problem"
+    parser.add_argument("--boxes-only", action="store_true", help="leave polygons out")
+    help_crowd = "regions marked iscrowd: keep them as boxes, or drop them; left out: dropped and reported as a problem"
     parser.add_argument("--crowd", choices=("keep", "drop"), help=help_crowd)
-    parser.add_argument("--merge-names", action="store_true", help="categories of one name become one class")
+    parser.add_argument("--merge-names", action="store_true", help="categories with the same name become one class")
 
 
 def _add_voc(formats: Commands) -> None:
     what = "Pascal VOC: XML files and their images, in VOC's folders or others"
     parser = add_command(formats, "voc", run_voc, what, "yolo-lite convert voc VOCdevkit/VOC2012 voc2012")
-    help_folder = "the folder that all of it is in, or the one of the XML files"
+    help_folder = "the folder that everything is in, or the folder of the XML files"
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=help_folder)
     _add_output(parser)
     help_dir = "the folder of the images; left out: the usual places in and around FOLDER"
@@ -130,7 +129,7 @@ def _finish(report: "Report", options: argparse.Namespace) -> int:
         if options.images == "none":
             print(f"no images were placed: put them in {options.out / 'images'}, one folder per split")
     if not report.objects:
-        print("yolo-lite convert: not one object in it: a dataset of background alone", file=sys.stderr)
+        print("yolo-lite convert: there is no object in it: a dataset of background images only", file=sys.stderr)
     return 1 if not report.objects or (options.strict and report) else 0
 
 

@@ -12,14 +12,14 @@ from yolo_lite.cli.options import (
     add_network_input,
     add_strict,
     add_weights,
+    explained_size,
     load_trained,
     natural,
     pick_workers,
     positive_int,
     print_json,
+    print_problems,
     report_dict,
-    said_size,
-    say_data,
     show_progress,
 )
 
@@ -34,12 +34,12 @@ def add_commands(commands: Commands) -> None:
     add_data(parser, "val")
     add_names(parser)
     add_network_input(parser, conf_thres=0.001, iou_thres=0.6, max_det=300)
-    help_rule = "how average precision is computed: as pycocotools does, or as YOLOv5 prints it"
+    help_rule = "how average precision is computed: as in pycocotools, or as in YOLOv5"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
-    parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images in a batch")
+    parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images per batch")
     help_rect = "the smallest rectangles that hold the images of a batch, instead of squares"
     parser.add_argument("--rect", action=argparse.BooleanOptionalAction, default=True, help=help_rect)
-    help_workers = "processes that load images; left out: none for few images, a core each for many"
+    help_workers = "processes that load images; left out: 0 for few images, one for each core for many"
     parser.add_argument("--workers", type=natural, metavar="N", help=help_workers)
     add_device(parser)
     add_strict(parser)
@@ -55,7 +55,7 @@ def run_val(options: argparse.Namespace) -> int:
     from yolo_lite.detect.inference import input_size
 
     model = load_trained(options.weights, options.device)
-    size = said_size(model, options.img_size)
+    size = explained_size(model, options.img_size)
     options.img_size = options.img_size or input_size(model)
     dataset = YoloDataset(
         options.data,
@@ -70,8 +70,8 @@ def run_val(options: argparse.Namespace) -> int:
     if options.strict and dataset.report:
         print(dataset.report, file=sys.stderr)
         return 1
-    say_data(dataset.report, options.data, options.split)
-    dataset.strict = options.strict  # of an image that turns out to be damaged when it is read
+    print_problems(dataset.report, options.data, options.split)
+    dataset.strict = options.strict  # for an image that turns out to be damaged when it is read
     loader = create_dataloader(dataset, options.batch_size, workers=pick_workers(options.workers, len(dataset)))
     thresholds = {name: getattr(options, name) for name in ("conf_thres", "iou_thres", "max_det")}
     try:

@@ -17,8 +17,8 @@ from yolo_lite.cli.options import (
     positive,
     positive_int,
     print_json,
+    print_problems,
     report_dict,
-    say_data,
     show_progress,
     table,
 )
@@ -38,21 +38,22 @@ def add_commands(commands: Commands) -> None:
     add_weights(parser, required=False)
     add_data(parser, "train", required=False)
     add_names(parser)
-    add_img_size(parser, "for the costs of the layers")
+    add_img_size(parser, "longest side of the input that FLOPs are counted for")
     add_strict(parser)
 
     example = "yolo-lite anchors --data my-dataset --model yolov5s --img-size 640"
-    parser = add_command(
-        commands, "anchors", run_anchors, "measure how anchors fit a dataset, and find better ones", example
-    )
+    what = "measure how well anchors fit a dataset, and find better ones"
+    parser = add_command(commands, "anchors", run_anchors, what, example)
     add_data(parser, "train")
     add_weights(parser, required=False)
     add_img_size(parser, "longest side of the input")
-    help_anchor_t = "an anchor matches an object up to this many times larger or smaller"
+    help_anchor_t = "threshold of matching: the largest ratio between the sides of an object and of its anchor"
     parser.add_argument("--anchor-t", type=positive, default=4.0, metavar="T", help=help_anchor_t)
-    help_fit = "look for this many anchors per level, even where those in use fit"
+    help_fit = "find this many anchors per level, even where those in use fit"
     parser.add_argument("--fit", type=positive_int, metavar="K", help=help_fit)
-    parser.add_argument("--generations", type=natural, default=1000, metavar="N", help="length of the search")
+    parser.add_argument(
+        "--generations", type=natural, default=1000, metavar="N", help="generations of the evolutionary search"
+    )
     parser.add_argument("--seed", type=natural, default=0, help="same seed, same anchors")
     add_strict(parser)
 
@@ -63,7 +64,7 @@ def add_commands(commands: Commands) -> None:
 def run_info(options: argparse.Namespace) -> int:
     """`yolo-lite info`; returns the exit code."""
     if not (options.weights or options.data):
-        raise ValueError("give --weights, --model or --data: there is nothing to describe")
+        raise ValueError("nothing to describe: give --weights, --model or --data")
     document: dict[str, Any] = {}
     texts: list[str] = []
     source = None
@@ -162,7 +163,7 @@ def run_anchors(options: argparse.Namespace) -> int:
     if options.strict and source.report:
         print(source.report, file=sys.stderr)
         return 1
-    say_data(source.report, options.data, options.split)
+    print_problems(source.report, options.data, options.split)
     if not source.labels.num_objects:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
     model = open_model(options.weights or "yolov5n")

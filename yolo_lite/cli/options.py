@@ -8,9 +8,9 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from yolo_lite.data.report import Report
     from yolo_lite.model.yolo import Yolo
 
-Commands = Any  # what argparse's add_subparsers returns; its class is private
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what add_subparsers returns
 Run = Callable[[argparse.Namespace], int]
-FEW_IMAGES = 256  # starting worker processes takes longer than loading so many
+FEW_IMAGES = 256  # starting worker processes takes longer than loading this many
 MAX_WORKERS = 8
 
 
@@ -28,31 +28,42 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     """Shows defaults, and leaves the example as it is written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        unsaid = action.default in (None, False, [], ()) or not action.option_strings
-        return action.help if unsaid else super()._get_help_string(action)
+        if action.default in (None, False, [], (), argparse.SUPPRESS) or not action.option_strings:
+            return action.help
+        return f"{action.help} (default: {shown_default(action.default)})"
+
+
+def shown_default(value: object) -> str:
+    """A default as the shell takes it: "yes", "train val".
+
+    >>> shown_default(["train", "val"])
+    'train val'
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that ends its help with an example and says what is wrong in one sentence."""
+    """An ArgumentParser whose help ends with an example, and whose errors are one sentence."""
 
-    later: "Callable[[Parser], None] | None" = None  # adds options once this parser is at work: they take an import
+    later: "Callable[[Parser], None] | None" = None  # adds the options that need an import, once this parser is used
 
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(
-            *args, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False, **kwargs
-        )
+    def __init__(self, prog: str | None = None, *, example: str = "", **kwargs: Any) -> None:
+        epilog = f"example:\n  {example}"
+        super().__init__(prog, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False, **kwargs)
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         add_options, self.later = self.later, None
         if add_options is not None:
             add_options(self)
         return super().parse_known_args(args if args is None else self._given_back(list(args)), namespace)
 
     def _given_back(self, words: list[str]) -> list[str]:
-        """Moves behind a ``--`` what an option of many words would take from the command: --classes 0 photo.jpg."""
+        """Moves what an option with several values takes too many of behind a ``--``: --classes 0 photo.jpg."""
         flags = self._option_string_actions
         needed = sum(action.nargs in (None, "+") for action in self._get_positional_actions())
-        end, run = 0, range(0)  # the words of the last such option
+        end, run = 0, range(0)  # the values of the last such option
         while end < len(words) and words[end] != "--":
             action = flags.get(words[end])
             end += 1
@@ -65,7 +76,7 @@ class Parser(argparse.ArgumentParser):
                 run = range(start, end)
             else:
                 end += action.nargs is None
-        if needed < 1 or len(run) <= needed or end < len(words):  # argparse has words of its own for what is missing
+        if needed < 1 or len(run) <= needed or end < len(words):  # argparse says what is missing
             return words
         cut = run.stop - needed
         while cut - 1 > run.start and _is_pattern(words[cut - 1]):
@@ -81,11 +92,11 @@ def _is_pattern(word: str) -> bool:
     return any(mark in word for mark in "/\\*?") or Path(word).is_file()
 
 
-def add_command(commands: Commands, name: str, run: Run, what: str, example: str) -> argparse.ArgumentParser:
+def add_command(commands: Commands, name: str, run: Run, what: str, example: str) -> Parser:
     """A command with the options that every command has."""
     parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", example=example)
     parser.set_defaults(run=run)
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout, and nothing else")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -101,15 +112,17 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
         required=required,
         metavar="FILE",
         help="a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of bundled weights (shapes-n)"
-        + ("" if required else "; or an untrained network: its name (yolov5n) or .yaml"),
+        + ("" if required else "; or an untrained model: its name (yolov5n) or .yaml"),
     )
+
+
+DATA_HELP = "data.yaml, obj.data, a folder, a .txt list of images, or a bundled dataset: shapes, photos"
 
 
 def add_data(parser: argparse.ArgumentParser, split: str, required: bool = True) -> None:
     """The options that name a dataset and its split."""
-    what = "data.yaml, obj.data, a folder, a .txt list of images, or a bundled dataset: shapes, photos"
-    parser.add_argument("--data", required=required, metavar="DATA", help=what)
-    parser.add_argument("--split", default=split, choices=("train", "val", "test"), help="which part of the data")
+    parser.add_argument("--data", required=required, metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--split", default=split, choices=("train", "val", "test"), help="which split of the data")
 
 
 class NamesAction(argparse.Action):
@@ -124,7 +137,7 @@ class NamesAction(argparse.Action):
 
 def add_names(parser: argparse.ArgumentParser) -> None:
     """The option that names the classes."""
-    help_names = "class names in the order of the ids, in place of those of the data: dog,person,cat"
+    help_names = "class names in the order of the class numbers, in place of those of the data: dog,person,cat"
     parser.add_argument("--names", nargs="+", action=NamesAction, metavar="NAME", help=help_names)
 
 
@@ -136,20 +149,22 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_network_input(parser: argparse.ArgumentParser, conf_thres: float, iou_thres: float, max_det: int) -> None:
     """Image size and the thresholds of non-maximum suppression."""
     add_img_size(parser, "longest side of the input")
-    parser.add_argument("--conf-thres", type=share, default=conf_thres, metavar="C", help="least confidence")
-    help_iou = "boxes of a class that overlap more than this are one object"
-    parser.add_argument("--iou-thres", type=share, default=iou_thres, metavar="IOU", help=help_iou)
-    parser.add_argument("--max-det", type=positive_int, default=max_det, metavar="N", help="most objects in an image")
+    help_conf = "confidence threshold: detections below it are left out"
+    parser.add_argument("--conf-thres", type=fraction, default=conf_thres, metavar="C", help=help_conf)
+    help_iou = "IoU threshold of NMS: of boxes of one class that overlap more, the most confident stays"
+    parser.add_argument("--iou-thres", type=fraction, default=iou_thres, metavar="IOU", help=help_iou)
+    help_max = "maximum number of detections in an image"
+    parser.add_argument("--max-det", type=positive_int, default=max_det, metavar="N", help=help_max)
 
 
 def add_img_size(parser: argparse.ArgumentParser, what: str) -> None:
-    """The size of the network input, which a checkpoint knows."""
+    """The size of the network input, which stands in a checkpoint."""
     help_size = f"{what}; left out: as in training, or 640 where the checkpoint does not say"
     parser.add_argument("--img-size", type=positive_int, metavar="PX", help=help_size)
 
 
-def said_size(model: "Yolo", asked: int | None) -> str:
-    """Which image size is taken, and why: "256 px, as in training"."""
+def explained_size(model: "Yolo", asked: int | None) -> str:
+    """Which image size is used, and why: "256 px, as in training"."""
     from yolo_lite.detect.inference import input_size, trained_size
 
     if asked is not None:
@@ -159,28 +174,28 @@ def said_size(model: "Yolo", asked: int | None) -> str:
 
 
 def positive_int(text: str) -> int:
-    """A whole number from 1 on.
+    """A whole number, 1 or larger.
 
     >>> positive_int("16")
     16
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or larger")
     return int(text)
 
 
 def natural(text: str) -> int:
-    """A whole number from 0 on."""
+    """A whole number, 0 or larger."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or larger")
     return int(text)
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A number from 0 to 1."""
     number = _number(text)
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} does not lie between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
     return number
 
 
@@ -206,7 +221,7 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     """The model in a checkpoint, with BatchNorm folded in, on its device.
 
     Raises:
-        ValueError: no such file, no checkpoint, a network without weights, or no such device.
+        ValueError: no such file, not a checkpoint, a network without weights, or no such device.
     """
     from yolo_lite.checkpoints.own import load
     from yolo_lite.datasets.fetch.resources import KNOWN
@@ -261,7 +276,7 @@ def pick_device(name: str | None) -> "torch.device":
 
 
 def pick_workers(workers: int | None, num_images: int) -> int:
-    """Worker processes: as many as asked for, otherwise none for few images and a core each for many."""
+    """The number of worker processes; None: 0 for few images, one for each core for many."""
     if workers is not None:
         return workers
     return 0 if num_images < FEW_IMAGES else min(MAX_WORKERS, os.cpu_count() or 1)
@@ -271,12 +286,12 @@ def pick_workers(workers: int | None, num_images: int) -> int:
 
 
 def show_progress() -> bool:
-    """Bars are for people: they are drawn on stderr, where that is a terminal."""
+    """Whether to draw progress bars: on stderr, where it is a terminal."""
     return sys.stderr.isatty()
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """The one document of --json, in ASCII whatever the console's encoding is. NaN, unknown to JSON, becomes null."""
+def print_json(document: Mapping[str, object]) -> None:
+    """Prints the document of --json, in ASCII for every console. NaN, which JSON does not have, becomes null."""
     text = json.dumps(_without_nan(document), allow_nan=False) + "\n"
     sys.stdout.flush()
     if hasattr(sys.stdout, "buffer"):  # not in a notebook
@@ -297,12 +312,12 @@ def any_letter() -> Iterator[None]:
         yield
     finally:
         for stream, errors in zip(streams, before, strict=True):
-            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it anymore
                 stream.reconfigure(errors=errors)
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
+def _without_nan(value: object) -> object:
+    if isinstance(value, Mapping):
         return {str(key): _without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(entry) for entry in value]
@@ -328,20 +343,20 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def report_dict(report: "Report") -> dict[str, Any]:
+def report_dict(report: "Report") -> dict[str, object]:
     """A report as plain values."""
     return {"counts": report.counts, "problems": [problem._asdict() for problem in report.problems]}
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """The option that makes problems of the data an error."""
-    parser.add_argument("--strict", action="store_true", help="exit code 1 where anything had to be left out")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 if anything had to be left out")
 
 
-def say_data(report: "Report", data: str, split: str) -> None:
-    """One line on stderr about all that was left out of a dataset or noted; nothing where there is nothing to say."""
+def print_problems(report: "Report", data: str, split: str) -> None:
+    """One line on stderr about everything that was left out of a dataset or noted; none where there is nothing."""
     if not report.problems:
         return
     warning = "warning: " if report.is_doubtful else ""
-    way = f"yolo-lite info --data {shlex.quote(data)} --split {split}"
-    print(f"{warning}{data} ({split}): {report.summary}; all of it: {way}", file=sys.stderr, flush=True)
+    command = f"yolo-lite info --data {shlex.quote(data)} --split {split}"
+    print(f"{warning}{data} ({split}): {report.summary}; for all of it: {command}", file=sys.stderr, flush=True)

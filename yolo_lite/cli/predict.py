@@ -16,10 +16,10 @@ from yolo_lite.cli.options import (
     add_network_input,
     add_strict,
     add_weights,
+    explained_size,
     load_trained,
     positive_int,
     print_json,
-    said_size,
 )
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ def add_commands(commands: Commands) -> None:
     example = "yolo-lite predict photos/ 'more/*.jpg' --weights yolov5n.pt --save drawn"
     parser = add_command(commands, "predict", run_predict, "find the objects in images, folders, or patterns", example)
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a file, a folder (with those below it) or a pattern"
+        "images", nargs="+", metavar="IMAGE", help="a file, a folder (with the folders in it) or a pattern"
     )
     add_weights(parser)
     add_network_input(parser, conf_thres=0.25, iou_thres=0.45, max_det=1000)
-    help_classes = "only these, by name or number"
+    help_classes = "only these classes, by name or number"
     parser.add_argument("--classes", nargs="+", action="extend", metavar="CLASS", help=help_classes)
-    help_agnostic = "boxes of different classes may be one object, too"
+    help_agnostic = "class-agnostic NMS: boxes of different classes suppress each other too"
     parser.add_argument("--agnostic", action="store_true", help=help_agnostic)
-    parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="images that run together")
+    parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="images per batch")
     add_device(parser)
     parser.add_argument(
         "--save", type=Path, metavar="DIR", help="draw the boxes, and save PNG files in this new folder"
@@ -73,12 +73,12 @@ def run_predict(options: argparse.Namespace) -> int:
         _check_new(folder)
     sources, passed_over = find_images(options.images)
     if passed_over:
-        print(f"yolo-lite predict: {said_passed_over(passed_over)}", file=sys.stderr)
+        print(f"yolo-lite predict: {describe_passed_over(passed_over)}", file=sys.stderr)
         if options.strict:
             return 1
     model = load_trained(options.weights, options.device)
     if options.img_size is None:
-        print(f"images of {said_size(model, None)}", file=sys.stderr)
+        print(f"images of {explained_size(model, None)}", file=sys.stderr)
         options.img_size = input_size(model)
     classes = class_numbers(options.classes, model.names) if options.classes else None
     unreadable: list[dict[str, str]] = []
@@ -127,11 +127,11 @@ def find_images(patterns: Sequence[str]) -> Images:
     passed_over: dict[str, None] = {}
     twice = [pattern for pattern, count in Counter(patterns).items() if count > 1]
     if twice:
-        print(f"yolo-lite predict: given twice, and looked at once: {', '.join(twice)}", file=sys.stderr)
+        print(f"yolo-lite predict: given twice, used once: {', '.join(twice)}", file=sys.stderr)
     for pattern in dict.fromkeys(patterns):
         if not pattern.strip():  # Path("") would be the working folder
             raise FileNotFoundError(
-                f"{pattern!r} is the name of no file: give a file, a folder (. for this one) or a pattern"
+                f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
             )
         matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         found: list[Source] = []
@@ -146,18 +146,20 @@ def find_images(patterns: Sequence[str]) -> Images:
             elif is_passed_over(match):
                 unread.append(str(match))
         if not found:
-            reason = "there are no images in it" if matches else "no such file or folder, and no file matches it"
-            raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {said_passed_over(unread)}" if unread else ""))
+            reason = "no images in it" if matches else "no such file or folder, and no file matches it"
+            raise FileNotFoundError(
+                f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else "")
+            )
         for source in found:
             sources.setdefault(source.path, source)
         passed_over.update(dict.fromkeys(unread))
     return Images(_with_own_names(sources.values()), list(passed_over))
 
 
-def said_passed_over(paths: Sequence[str], shown: int = 5) -> str:
+def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
     """The sentence about pictures of kinds that are not read.
 
-    >>> said_passed_over(["a.HEIC", "b.heic"])
+    >>> describe_passed_over(["a.HEIC", "b.heic"])
     '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
     """
     from yolo_lite.images.kinds import advice
@@ -207,7 +209,7 @@ def class_numbers(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
 def _detect(
     model: Any, sources: Sequence[Source], classes: list[int] | None, options: argparse.Namespace, unreadable: list[Any]
 ) -> Iterator[Found]:
-    """Image after image, a batch at a time; says on stderr which cannot be read, and goes on."""
+    """Image after image, a batch at a time; prints on stderr which cannot be read, and continues."""
     from yolo_lite.detect.predict import predict
     from yolo_lite.images.reading import ImageError, read_image
 

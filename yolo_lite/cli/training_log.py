@@ -1,4 +1,4 @@
-"""What ``yolo-lite train`` tells: a line per epoch, the time, and the result."""
+"""What ``yolo-lite train`` prints: a line per epoch, the time, and the result."""
 
 import shlex
 import sys
@@ -11,14 +11,15 @@ from yolo_lite.train.callbacks import Callback
 
 if TYPE_CHECKING:
     from yolo_lite.detect.metrics import Metrics
-    from yolo_lite.train.trainer import EpochResult, StepState, Trainer
+    from yolo_lite.train.results import EpochResult, StepState
+    from yolo_lite.train.trainer import Trainer
 
 SHOWN = 5  # images that could not be read
-FIGURES = {"mAP50": "map50", "mAP": "map", "precision": "precision", "recall": "recall"}  # as said, and in JSON
+FIGURES = {"mAP50": "map50", "mAP": "map", "precision": "precision", "recall": "recall"}  # as printed, and in JSON
 
 
 class Clock(Callback):
-    """Seconds of this start, training and validation apart; what is saved after an epoch counts as validation."""
+    """Seconds since this start, training and validation apart; saving after an epoch counts as validation."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -47,13 +48,13 @@ class Clock(Callback):
 
 
 class LineLog(Callback):
-    """A line per epoch on stderr: for files, and terminals that draw no bars."""
+    """A line per epoch on stderr: for files, and terminals without progress bars."""
 
     def on_start(self, trainer: "Trainer") -> None:
         for message in trainer.messages:
-            self._say(message)
+            self._print(message)
         if trainer.iteration and not trainer.finished:
-            self._say(f"going on in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
+            self._print(f"resuming in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
 
     def on_epoch_end(self, trainer: "Trainer", result: "EpochResult") -> None:
         words = [f"epoch {result.epoch + 1}/{trainer.options.epochs}"]
@@ -63,14 +64,14 @@ class LineLog(Callback):
             if result.metrics.left_out:
                 words.append(f"without {len(result.metrics.left_out)} unreadable")
         words += [f"{result.seconds:.1f} s", *(["(best)"] if result.best else [])]
-        self._say("  ".join(words))
+        self._print("  ".join(words))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
 def cut_here(trainer: "Trainer", clock: Clock) -> "Metrics":
-    """Ends a run between two batches: saves where it is, so that it can go on, and validates the weights it has."""
+    """Ends a run between two batches: saves it, so that it can be resumed, and validates its weights."""
     trainer.save()
     metrics = trainer.validate()
     if metrics.fitness >= trainer.best_fitness:
@@ -81,11 +82,13 @@ def cut_here(trainer: "Trainer", clock: Clock) -> "Metrics":
 
 
 def outcome(trainer: "Trainer", clock: Clock, cut: "Metrics | None") -> dict[str, Any]:
-    """What came out, as plain values: the document of --json.
+    """The result as plain values: the document of --json.
 
     Args:
-        cut: the figures of a run that was stopped before its end.
+        cut: the metrics of a run that was stopped before its end; None: it came to its end.
     """
+    if trainer.out_dir is None:
+        raise ValueError("the trainer has no out_dir: there is no folder to name")
     figures = [_figures(row) for row in trainer.history if "mAP" in row]
     if cut:
         figures.append({"epoch": trainer.epoch + 1, **{name: getattr(cut, name) for name in FIGURES.values()}})
@@ -115,38 +118,40 @@ def _listed(paths: list[str]) -> str:
 
 
 def _figures(row: dict[str, float]) -> dict[str, float]:
-    return {"epoch": row["epoch"] + 1, **{name: row[said] for said, name in FIGURES.items()}}
+    return {"epoch": row["epoch"] + 1, **{name: row[printed] for printed, name in FIGURES.items()}}
 
 
 def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: bool) -> None:
     """Prints the result on stdout."""
-    said = outcome(trainer, clock, cut)
+    result = outcome(trainer, clock, cut)
     if as_json:
-        print_json(said)
+        print_json(result)
         return
     rows = [("", "epoch", *FIGURES)]
     for name in ("best", "last"):
-        if said[name]:
-            numbers = [f"{said[name][figure]:.3f}" for figure in FIGURES.values()]
-            rows.append((name, f"{said[name]['epoch']}/{said['epochs']}", *numbers))
+        if result[name]:
+            numbers = [f"{result[name][figure]:.3f}" for figure in FIGURES.values()]
+            rows.append((name, f"{result[name]['epoch']}/{result['epochs']}", *numbers))
     print(table(rows))
-    seconds = said["seconds"]
+    seconds = result["seconds"]
     print(
-        f"training {seconds['training']:.1f} s ({said['images_per_s']:.0f} images/s), "
+        f"training {seconds['training']:.1f} s ({result['images_per_s']:.0f} images/s), "
         f"validation {seconds['validation']:.1f} s, preparation {seconds['preparation']:.1f} s"
     )
-    out_dir = shlex.quote(said["out"])
+    out_dir = shlex.quote(result["out"])
     if cut:
         print(
-            f"cut after {said['iterations']} batches, as asked; the rates were planned for {said['epochs']} epochs and "
-            f"had not come down yet. Go on: yolo-lite train --resume {out_dir}"
+            f"stopped after {result['iterations']} batches, as asked; the learning rate was scheduled for "
+            f"{result['epochs']} epochs and is not at its end yet. Resume: yolo-lite train --resume {out_dir}"
         )
-    if said["stopped_early"]:
-        print(f"stopped early: nothing better for {trainer.options.patience} epochs")
-    if said["unreadable"]:
-        print(f"images that could not be read, others took their place: {_listed(said['unreadable'])}")
-    if said["left_out"]:
-        print(f"validation images that could not be read, left out of the figures: {_listed(said['left_out'])}")
-    weights = shlex.quote(said["best_weights"])
+    if result["stopped_early"]:
+        print(f"early stopping: no better result in {trainer.options.patience} epochs")
+    if result["unreadable"]:
+        print(f"images that could not be read and were replaced by others: {_listed(result['unreadable'])}")
+    if result["left_out"]:
+        print(
+            f"validation images that could not be read and are left out of the metrics: {_listed(result['left_out'])}"
+        )
+    weights = shlex.quote(result["best_weights"])
     print(f"best weights: {weights}")
     print(f"use them: yolo-lite predict IMAGE --weights {weights} --img-size {trainer.options.img_size}")

@@ -36,20 +36,20 @@ class TrainOptions:
     img_size: int = described(640, "longest side of the network input", unit="pixels", low=1)
     seed: int = described(0, "same seed, same run")
     # Optimiser
-    optimizer: OptimizerName = described("SGD", "Adam and AdamW take momentum as beta1")
+    optimizer: OptimizerName = described("SGD", "the optimiser; Adam and AdamW take momentum as beta1")
     nominal_batch: int = described(
-        64, "gradients of this many images are accumulated before an optimiser step (YOLOv5: nbs)", low=1
+        64, "gradients of this many images are accumulated before an optimiser step; YOLOv5: nbs", low=1
     )
-    cosine: bool = described(False, "learning rate along half a cosine instead of a line (YOLOv5: --cos-lr)")
+    cosine: bool = described(False, "learning rate along half a cosine instead of a line; YOLOv5: --cos-lr")
     least_warmup: int = described(100, "shortest warm-up, however short the epochs are", unit="iterations")
     clip_norm: float = described(10.0, "largest norm of the gradient of all weights together")
     ema_decay: float = described(0.9999, "decay of the exponential moving average of the weights (EMA)")
     ema_tau: float = described(2000.0, "the decay of the EMA ramps up over about this many updates")
     freeze: int | tuple[int, ...] = described(
-        0, "one number: the first layers, this many, keep their weights; several numbers: these layers do"
+        0, "layers that keep their weights: one number: this many, from the first on; several: these"
     )
     # Numbers and machine
-    precision: Precision = described("float32", "of the forward pass; the weights stay float32")
+    precision: Precision = described("float32", "data type of the forward pass; the weights stay float32")
     channels_last: bool = described(False, "memory layout that makes convolutions on GPUs faster")
     device: str | None = described(None, "cpu, cuda, mps ...; left out: CUDA, else MPS, else CPU")
     workers: int = described(0, "processes that load images; 0: the process that trains loads them")
@@ -70,7 +70,7 @@ class TrainOptions:
     patience: int = described(100, "early stopping after this many epochs without a better result")
     save_every: float = described(300.0, "time between checkpoints inside an epoch", unit="seconds")
     # Loss
-    box_loss: IouKind = described("ciou", "which IoU the box loss is made of")
+    box_loss: IouKind = described("ciou", "the IoU of the box loss, which is 1 - IoU")
     focal: FocalKind = described("focal", "focal or quality focal loss, where fl_gamma > 0")
     collisions: Collisions = described(
         "last", "where two objects are matched to one anchor and cell, the last or the one with the best IoU counts"
