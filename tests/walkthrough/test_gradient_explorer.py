@@ -72,10 +72,10 @@ def test_every_change_of_picture_objects_or_loss_goes_backward_again(own) -> Non
 
 def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
     before = own.result.layers
-    assert own.draft(own.result) is None  # they are known
+    assert own.draft(own.computed) is None  # they are known
     own.box = 0.2
     assert "layers" not in vars(own.state.backward)  # nobody has asked yet
-    cells, (chart,), _ = own.draft(own.result).rows
+    cells, (chart,), _ = own.draft(own.computed).rows
     assert chart.late
     assert chart.marks[0].y == pytest.approx(before.total.tolist())
     whole = own.as_scene()
@@ -83,7 +83,7 @@ def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
         np.testing.assert_array_equal(draft.layers[0].pixels, final.layers[0].pixels)
     assert not whole.rows[1][0].late
     assert_direct(own, yl.Hyperparameters(box=0.2))
-    assert own.draft(own.result) is None
+    assert own.draft(own.computed) is None
 
 
 def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
@@ -91,7 +91,7 @@ def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
     other = GradientExplorer(images=pictures()[0], targets=pictures()[1], model=two_levels(tmp_path).train())
     own._adopt(own.settle(own.state, replace(own.state, model=other.state.model)))
     assert own.state.backward.earlier is None
-    assert own.draft(own.result) is None
+    assert own.draft(own.computed) is None
 
 
 def test_looking_elsewhere_does_not_run_the_model(own) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from walkthrough.explorers.base import ResultT
 from walkthrough.explorers.controls import given
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import opened_model
@@ -34,7 +35,10 @@ class DetectorState(PictureState):
     hyp: Hyperparameters = given(Hyperparameters())
 
 
-class DetectorExplorer(PictureExplorer):
+DetectorStateT = TypeVar("DetectorStateT", bound=DetectorState)
+
+
+class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
     """Base of explorers that show what a detector's loss makes of pictures with objects."""
 
     State = DetectorState
@@ -73,7 +77,7 @@ class DetectorExplorer(PictureExplorer):
         """Further fields of State that the model's first look at the pictures gives: here, none."""
         return {}
 
-    def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
+    def settle(self, before: DetectorStateT, after: DetectorStateT) -> DetectorStateT:
         """A model or hyp set from Python is checked as at the start, and brings its class names or settings."""
         if after.model is None and after.pictures:
             raise ValueError(f"there is no model to look at: make a new {type(self).__name__}")

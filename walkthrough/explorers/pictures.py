@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.base import Explorer, ResultT
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
 from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes
 from walkthrough.images import to_numpy
@@ -201,7 +201,10 @@ class PictureState:
         return self.pictures[self.picture]
 
 
-class PictureExplorer(Explorer):
+PictureStateT = TypeVar("PictureStateT", bound=PictureState)
+
+
+class PictureExplorer(Explorer[PictureStateT, ResultT]):
     """Base of explorers with pictures: upload one, draw, drag and delete boxes; targets follow."""
 
     uploads = True
@@ -223,7 +226,7 @@ class PictureExplorer(Explorer):
         names = listed_names(names)
         return inputs | pictured(pictures, names)
 
-    def settle(self, before: PictureState, after: PictureState) -> PictureState:
+    def settle(self, before: PictureStateT, after: PictureStateT) -> PictureStateT:
         """Another picture brings its own objects; moved objects change their picture and so the targets."""
         if not after.pictures:
             return after
@@ -237,9 +240,9 @@ class PictureExplorer(Explorer):
             return replace(after, pictures=pictures, objects=changed.boxes)
         return after
 
-    def _compute(self, state: PictureState) -> None:
-        super()._compute(state)
-        self.message = " ".join(filter(None, (self.message, state.left_out)))
+    def note(self, state: PictureStateT) -> str:
+        """What is not shown of what was given."""
+        return state.left_out
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
@@ -247,7 +250,7 @@ class PictureExplorer(Explorer):
         try:
             added = fitted(pixels, size, f"{len(self.state.pictures)} {Path(name).name}")
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         return self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
 
 

@@ -10,7 +10,7 @@ import torch
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
 from walkthrough.explorers.anchors.scene import scene_of, verdict
-from walkthrough.explorers.anchors.state import LARGEST, Anchors, State, compute
+from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.inputs import is_dataset, opened_model
 from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer
@@ -23,7 +23,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 
-class AnchorExplorer(PictureExplorer):
+class AnchorExplorer(PictureExplorer[State, Result]):
     """Which anchors take an object and why, the cells that answer for it, and how well anchors fit a dataset.
 
     Args:

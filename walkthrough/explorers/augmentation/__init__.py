@@ -11,7 +11,7 @@ import numpy as np
 from walkthrough._moved import moved_name
 from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.augmentation.scene import scene_of
-from walkthrough.explorers.augmentation.state import Made, State, compute
+from walkthrough.explorers.augmentation.state import Made, Result, State, compute
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
@@ -30,7 +30,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 LARGEST = 1600  # pixels of the longest side of an uploaded picture, so that dragging stays quick
 
 
-class AugmentationLab(Explorer):
+class AugmentationLab(Explorer[State, Result]):
     """Every augmentation with its settings, on photographs: stages, boxes that follow, boxes that are dropped and why.
 
     Args:
@@ -99,7 +99,7 @@ class AugmentationLab(Explorer):
         try:
             pixels = to_rgb(pixels)
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         if max(pixels.shape[:2]) > LARGEST:
             pixels = resize_longest(pixels, LARGEST, augment=False).image
         album = (self.state.album or Album()).with_pictures((Annotated(pixels, (), Path(name).name),))

@@ -25,7 +25,7 @@ LEGEND = (
 )
 
 
-def scene_of(result: "Result") -> Scene:
+def scene_of(result: Result) -> Scene:
     """All of it as data."""
     made = result.samples[0]
     if result.view == "grid":
@@ -41,7 +41,7 @@ def scene_of(result: "Result") -> Scene:
     return Scene(tuple(rows), LEGEND if result.view == "stages" else LEGEND[:2])
 
 
-def _original(result: "Result") -> Panel:
+def _original(result: Result) -> Panel:
     """The image as it lies in the dataset, with boxes to be moved and drawn."""
     picture = result.original
     height, width = picture.size
@@ -53,7 +53,7 @@ def _original(result: "Result") -> Panel:
     return Panel(layers, width, height, picture.name, caption, draw="objects", drawn=(float(result.new_class),))
 
 
-def _stages(made: "Made", names: Names) -> list[Panel]:
+def _stages(made: Made, names: Names) -> list[Panel]:
     """A panel for each step that changed something; what the next one will cut out and drop is drawn in."""
     panels: list[Panel] = []
     stages = list(made.stages)
@@ -76,7 +76,7 @@ def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
     return _with(panel, *_left_over(stage.result.after, stage.result.box_filter.reasons, names))
 
 
-def _finished(made: "Made", names: Names, title: str) -> Panel:
+def _finished(made: Made, names: Names, title: str) -> Panel:
     """The last stage with outlines, and with what is left of dropped boxes, where no crop moved them."""
     last, lost = made.stages[-1], len(made.drops)
     outlines = [
@@ -120,7 +120,7 @@ def _outlook(warped: Warped) -> list[Layer]:
     return [window, *([Boxes(warped.before.boxes[gone], dash="dashed", width=1.5)] if gone else [])]
 
 
-def _drops(made: "Made", names: Names) -> Table:
+def _drops(made: Made, names: Names) -> Table:
     drops = made.drops
     rows = tuple((drop.step, class_name(drop.cls, names), _short(drop.reason, 2)) for drop in drops[:MOST_ROWS])
     title = f"{counted(len(drops), 'box', 'boxes')} dropped, {made.stages[-1].objects.num_objects} kept"
@@ -150,7 +150,7 @@ def _draws(draw: SampleDraw) -> Table:
     return Table(("step", "drawn"), tuple(rows), "what chance decided")
 
 
-def _matrix(made: "Made") -> Table:
+def _matrix(made: Made) -> Table:
     """M = T S R P C, row by row."""
     matrices, drawn = made.matrices, made.warp
     factors = (matrices.combined, *matrices)

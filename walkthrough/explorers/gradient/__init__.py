@@ -7,7 +7,16 @@ from typing import Any
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, training_size
 from walkthrough.explorers.gradient.scene import scene_of, words_of
-from walkthrough.explorers.gradient.state import ALL_LEVELS, Backward, Result, State, compute, shown_levels, shown_terms
+from walkthrough.explorers.gradient.state import (
+    ALL_LEVELS,
+    Backward,
+    Result,
+    State,
+    compute,
+    finish,
+    shown_levels,
+    shown_terms,
+)
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.pictures import images_of, taking, targets_of
 from walkthrough.gradients import Pass, map_gradients
@@ -16,7 +25,7 @@ from walkthrough.scene import Scene
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class GradientExplorer(DetectorExplorer):
+class GradientExplorer(DetectorExplorer[State, Result]):
     """Gradient norms by layer and loss term, and on the picture: which cells are pulled, by which term, how hard.
 
     The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in; one backward pass
@@ -35,6 +44,7 @@ class GradientExplorer(DetectorExplorer):
     State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    finish = staticmethod(finish)
     title = "Gradients"
 
     @classmethod
@@ -61,14 +71,11 @@ class GradientExplorer(DetectorExplorer):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
-        backward = result.state.backward
-        if backward.last_known is None or "layers" in vars(backward):
-            return None
-        return scene_of(result, backward.last_known, late=True)
+        return None if result.layers is not None else scene_of(result)
 
     def words(self) -> str:
         """Who is pulled, as far as it is the same on every machine."""
-        return words_of(self.result)
+        return words_of(self.computed) if self.computed is not None else ""
 
     def as_code(self) -> str:
         """The same gradients, for any images and targets."""

@@ -8,7 +8,6 @@ import torch
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
-from walkthrough.gradients import LayerGradients
 from walkthrough.images import faded, to_numpy
 from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
 from walkthrough.show import class_name
@@ -21,21 +20,21 @@ YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
 
 
-def scene_of(result: "Result", layers: LayerGradients, late: bool = False) -> Scene:
-    """A panel for each level, the layers (late: those of settings before), the strongest cells."""
-    levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
+def scene_of(result: Result) -> Scene:
+    """A panel for each level, the layers (late: those of the settings before), the cells with the largest gradients."""
+    levels = range(len(result.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
     hardest = max(float(strength.max()) for strength in strengths.values())
     ground = faded(result.state.shown.pixels)
     panels = tuple(_level_panel(result, level, strengths[level], hardest, ground) for level in levels)
     return Scene(
-        (panels, (_layers_chart(layers, result.state.log, late),), (_cells_table(result),)),
+        (panels, (_layers_chart(result),), (_cells_table(result),)),
         _legend(result),
         words_of(result),
     )
 
 
-def cell_strengths(result: "Result", level: int) -> np.ndarray:
+def cell_strengths(result: Result, level: int) -> np.ndarray:
     """(H, W) how hard the chosen term pulls on each cell: the norm over its anchors."""
     term, part = result.state.term_and_part
     return to_numpy(result.maps.cells(term, level, part)[0].norm(dim=0))
@@ -62,19 +61,19 @@ def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
     return cv2.blendLinear(pixels, heat, 1 - opacity, opacity)
 
 
-def _level_panel(result: "Result", level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
+def _level_panel(result: Result, level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
     state, (height, width) = result.state, result.state.shown.size
     layers = [Picture(shaded(ground, shades(strength, hardest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
     layers += _moves(result, level)
-    stride, rows = int(state.model.strides[level]), f"{strength.shape[0]} x {strength.shape[1]} cells"
+    stride, rows = result.strides[level], f"{strength.shape[0]} x {strength.shape[1]} cells"
     caption = f"{rows}, hardest {strength.max():.2g}"
     drawn = (float(state.new_class),)
     return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
 
 
-def _moves(result: "Result", level: int) -> list[Arrows | Boxes]:
+def _moves(result: Result, level: int) -> list[Arrows | Boxes]:
     """Arrows for the level's strongest cells, and the chosen cell's box with where it is pulled to."""
     if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
         return []
@@ -91,7 +90,7 @@ def _moves(result: "Result", level: int) -> list[Arrows | Boxes]:
     return layers
 
 
-def _legend(result: "Result") -> tuple[Key, ...]:
+def _legend(result: Result) -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
@@ -100,7 +99,10 @@ def _legend(result: "Result") -> tuple[Key, ...]:
     return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
 
 
-def _layers_chart(layers: LayerGradients, log: bool, late: bool) -> Chart:
+def _layers_chart(result: Result) -> Chart:
+    layers, log = result.layers or result.earlier, result.state.log
+    if layers is None:
+        return Chart((), late=True)
     first_words = [name.split(" ", 1)[0] for name in layers.names]
     numbered = all(word.isdigit() for word in first_words)
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
@@ -112,14 +114,14 @@ def _layers_chart(layers: LayerGradients, log: bool, late: bool) -> Chart:
     caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
     scale = "log" if log else "linear"
     title = "norm of the gradient of each layer's parameters"
-    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=late)
+    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=result.layers is None)
 
 
-def _cells_table(result: "Result") -> Table:
+def _cells_table(result: Result) -> Table:
     terms = ("total", *result.maps.terms)
     rows = []
     for cell in result.strongest:
-        place = (str(int(result.state.model.strides[cell.level])), str(cell.row), str(cell.col), str(cell.anchor))
+        place = (str(result.strides[cell.level]), str(cell.row), str(cell.col), str(cell.anchor))
         rows.append((*place, _answers_for(result, cell.target), *(f"{cell.norms[term]:.3g}" for term in terms)))
     columns = ("stride", "row", "column", "anchor", "answers for", *terms)
     caption = "norm of each term's gradient on the numbers of one cell and anchor" if rows else "nothing is pulled"
@@ -128,7 +130,7 @@ def _cells_table(result: "Result") -> Table:
     return Table(columns, tuple(rows), title, caption, marked, pick="chosen")
 
 
-def _answers_for(result: "Result", target: int | None) -> str:
+def _answers_for(result: Result, target: int | None) -> str:
     if result.maps.matches is None:
         return "not said"
     if target is None:
@@ -136,13 +138,13 @@ def _answers_for(result: "Result", target: int | None) -> str:
     return f"{target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
 
 
-def words_of(result: "Result") -> str:
+def words_of(result: Result) -> str:
     """What is pulled, without figures that differ from machine to machine."""
     state, maps = result.state, result.maps
     lines = [f"{state.shown.name}: {counted(len(state.objects), 'object')}; cells shaded by the pull of {state.term}"]
     if maps.matches is not None:
-        strides = [int(stride) for stride in state.model.strides]
-        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(maps.matches, strides, strict=True))
+        pairs = zip(maps.matches, result.strides, strict=True)
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in pairs)
         lines.append(f"matches: {', '.join(each)}")
     silent = [term for term, norms in zip(maps.terms, maps.norms, strict=True) if not norms.any()]
     if silent:

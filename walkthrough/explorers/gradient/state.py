@@ -1,7 +1,7 @@
 """What GradientExplorer computes: the cells with the largest gradients, and where a step moves their boxes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorState, up_to
-from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, strongest_cells
+from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, strongest_cells
 from yolo_lite.hyperparameters import Hyperparameters
 
 ALL_LEVELS = -1
@@ -27,16 +27,16 @@ class Backward:
     through: Pass
     hyp: Hyperparameters
     objects: tuple
-    maps: MapGradients
-    earlier: LayerGradients | None  # of the settings before, as far as they were looked at
+    maps: MapPulls
+    earlier: LayerPulls | None  # of the settings before, as far as they were looked at
 
     @cached_property
-    def layers(self) -> LayerGradients:
+    def layers(self) -> LayerPulls:
         """The pulls carried back through the network; computed when first asked for, as it takes long."""
-        return self.through.layer_gradients(self.maps)
+        return self.through.pull_on_layers(self.maps)
 
     @property
-    def last_known(self) -> LayerGradients | None:
+    def last_known(self) -> LayerPulls | None:
         """The layers as far as they are computed: these, or those of the settings before."""
         return vars(self).get("layers", self.earlier)
 
@@ -86,15 +86,13 @@ class Moved(NamedTuple):
 class Result(NamedTuple):
     """What is known after one backward pass."""
 
-    maps: MapGradients
-    strongest: tuple[CellGradient, ...]  # of the chosen term and level, hardest first
+    maps: MapPulls
+    strongest: tuple[CellPull, ...]  # of the chosen term and level, largest gradient first
     moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
-    state: State
-
-    @property
-    def layers(self) -> LayerGradients:
-        """Who pulls on the parameters of each layer."""
-        return self.state.backward.layers
+    strides: tuple[int, ...]  # of the model's levels
+    state: State  # the settings; without the model, and without the passes through it
+    layers: LayerPulls | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
+    earlier: LayerPulls | None = None  # those of the settings before, until then
 
     @property
     def chosen(self) -> int:
@@ -113,10 +111,23 @@ def compute(state: State) -> Result:
     if not maps.norms.isfinite().all():
         raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
     strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
-    return Result(maps, strongest, move_boxes(state.backward, strongest), state)
+    return Result(
+        maps,
+        strongest,
+        move_boxes(state.backward, strongest),
+        tuple(int(stride) for stride in state.model.strides),
+        replace(state, model=None, backward=None),
+        vars(state.backward).get("layers"),
+        state.backward.last_known,
+    )
 
 
-def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
+def finish(state: State, result: Result) -> Result:
+    """The gradients of the layers' parameters added: a backward pass for each term."""
+    return result if state.backward is None else result._replace(layers=state.backward.layers)
+
+
+def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
     The step changes no number of the maps by more than STEP. None where the boxes are not the maps' cells in order.

@@ -7,12 +7,12 @@ import torch
 from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.iou.scene import scene_of
-from walkthrough.explorers.iou.state import HEIGHT, WIDTH, State, compute
+from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result, State, compute
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class IouPlayground(Explorer):
+class IouPlayground(Explorer[State, Result]):
     """Two boxes to drag; IoU, GIoU, DIoU and CIoU with every term, their gradients and the way down from here.
 
     Args:

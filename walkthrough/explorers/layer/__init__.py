@@ -35,7 +35,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 SCENES = (0, 2, 10, 15)  # of the validation images
 
 
-class LayerExplorer(PictureExplorer):
+class LayerExplorer(PictureExplorer[State, Result]):
     """The graph of a model's layers; of the chosen one its modules, maps, and the part of the picture that a cell sees.
 
     Args:

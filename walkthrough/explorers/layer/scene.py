@@ -22,7 +22,7 @@ MOST_OBJECTS = 8
 FIELD, CELL = "anchor", "own"
 
 
-def scene_of(result: "Result") -> Scene:
+def scene_of(result: Result) -> Scene:
     """All of it as data."""
     rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
     maps = _maps(result)
@@ -41,7 +41,7 @@ def scene_of(result: "Result") -> Scene:
     return Scene(tuple(rows), legend)
 
 
-def _photograph(result: "Result") -> Panel:
+def _photograph(result: Result) -> Panel:
     height, width = result.picture.size
     sees, size = result.field.of(*result.cell), field_in_words(result.field)
     objects = [box[:4] for box in result.picture.boxes]
@@ -59,7 +59,7 @@ def _photograph(result: "Result") -> Panel:
     return Panel(tuple(layers), width, height, title, said, pick="place", draw="objects", drawn=drawn)
 
 
-def _objects(result: "Result") -> Table:
+def _objects(result: Result) -> Table:
     """How much of each object the cell catches."""
     rows = []
     for index, (box, (seen, heard)) in enumerate(zip(result.picture.boxes, result.reach, strict=True)):
@@ -71,7 +71,7 @@ def _objects(result: "Result") -> Table:
     return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption)
 
 
-def _overlaid(result: "Result") -> np.ndarray:
+def _overlaid(result: Result) -> np.ndarray:
     """The picture, pale where the cell cannot see, and orange where its gradient is large."""
     pixels = result.picture.pixels
     x1, y1, x2, y2 = result.field.of(*result.cell)
@@ -84,7 +84,7 @@ def _overlaid(result: "Result") -> np.ndarray:
     return np.clip(np.round(shown), 0, 255).astype(np.uint8)
 
 
-def _cell(result: "Result") -> Boxes:
+def _cell(result: Result) -> Boxes:
     """The cell at its place in the picture."""
     (height, width), (rows, cols) = result.picture.size, _grid(result)
     row, col = result.cell
@@ -92,11 +92,11 @@ def _cell(result: "Result") -> Boxes:
     return Boxes([xyxy], (), (), (CELL,), width=2.0)
 
 
-def _grid(result: "Result") -> tuple[int, int]:
+def _grid(result: Result) -> tuple[int, int]:
     return result.field.grid if result.field.dims is not None else (1, 1)
 
 
-def _maps(result: "Result") -> Panel | None:
+def _maps(result: Result) -> Panel | None:
     """A page of the output's channels, the cell marked on each; None where there is no grid."""
     output, grid = result.record.outputs[result.output], result.field.grid
     if not is_map(result.record, result.output):
@@ -164,7 +164,7 @@ def place_in_maps(
     return None
 
 
-def _values(result: "Result") -> Chart:
+def _values(result: Result) -> Chart:
     """An output without a grid: its values for the picture."""
     values = tuple(to_numpy(result.record.outputs[result.output])[0].ravel()[:2000].tolist())
     few = len(values) <= PAGE
@@ -173,7 +173,7 @@ def _values(result: "Result") -> Chart:
     return Chart((mark,), f"layer {result.record.index}: its values", "", "channel", "value")
 
 
-def _joined(result: "Result") -> tuple[Panel, ...]:
+def _joined(result: Result) -> tuple[Panel, ...]:
     """Before and after the upsampling, the skip's map, and what only that one knows."""
     found = result.joined
     block = f"{found.factor} x {found.factor}"
@@ -190,14 +190,14 @@ def _size(maps: Tensor) -> str:
     return " x ".join(map(str, maps.shape))
 
 
-def _strength(result: "Result", maps: Tensor, title: str, caption: str) -> Panel:
+def _strength(result: Result, maps: Tensor, title: str, caption: str) -> Panel:
     height, width = result.picture.size
     return Panel(
         (Picture(heat(maps), (0, 0, width, height)), _cell(result)), width, height, title, caption, pick="place"
     )
 
 
-def _numbers(result: "Result") -> Table:
+def _numbers(result: Result) -> Table:
     record, statistics = result.record, result.record.statistics[result.output]
     total = [sum(getattr(r, name) for r in result.records) or 1 for name in ("parameters", "flops", "seconds")]
     shapes = ", ".join(map(shape_in_words, record.input_shapes))
@@ -216,7 +216,7 @@ def _numbers(result: "Result") -> Table:
     return Table(("", "layer " + f"{record.index} {record.kind}"), rows)
 
 
-def _modules(result: "Result") -> Table:
+def _modules(result: Result) -> Table:
     """The modules that the layer calls, in that order."""
     rows = [row for module in result.record.inside for row in _module_rows(module, result, 0)]
     caption = f"{len(rows) - MOST_MODULES} more are not shown" if len(rows) > MOST_MODULES else ""
@@ -225,7 +225,7 @@ def _modules(result: "Result") -> Table:
     return Table(("modules in it", "output", "parameters", "MFLOPs"), tuple(rows[:MOST_MODULES]), "", caption)
 
 
-def _module_rows(module: LayerRecord, result: "Result", depth: int) -> Iterator[tuple[str, ...]]:
+def _module_rows(module: LayerRecord, result: Result, depth: int) -> Iterator[tuple[str, ...]]:
     name = module.name.removeprefix(result.record.name + ".")
     shapes = "  ".join(map(shape_in_words, module.output_shapes))
     yield f"{name} {module.kind}", shapes, f"{module.parameters:,}", f"{module.flops / 1e6:,.1f}"

@@ -12,7 +12,7 @@ from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, same_pixels, training_size
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
-from walkthrough.explorers.loss.state import State, compute
+from walkthrough.explorers.loss.state import Result, State, compute
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
 from walkthrough.gradients import MapGradients, map_gradients, maps_of
 from yolo_lite.hyperparameters import Hyperparameters
@@ -21,7 +21,7 @@ from yolo_lite.loss.loss import BALANCE
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class LossExplorer(DetectorExplorer):
+class LossExplorer(DetectorExplorer[State, Result]):
     """The three losses on a batch, their shares of the total and of the gradient, beside the default settings.
 
     The batch is all pictures; the objects of the shown one can be dragged. The model runs once for the pictures, in

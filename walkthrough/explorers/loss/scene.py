@@ -7,7 +7,7 @@ from torch import Tensor
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.loss.state import Result
-from walkthrough.gradients import MapGradients
+from walkthrough.gradients import MapPulls
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
@@ -21,7 +21,7 @@ def scene_of(result: Result) -> Scene:
     return Scene(rows, words=words_of(result))
 
 
-def shares_of_terms(pulls: MapGradients) -> Tensor:
+def shares_of_terms(pulls: MapPulls) -> Tensor:
     """(T,) each term's share of the terms' sum; 0 where all are 0."""
     values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
@@ -53,9 +53,8 @@ def _losses_chart(result: Result) -> Chart:
 
 
 def _pulls_chart(result: Result) -> Chart:
-    strides = [int(stride) for stride in result.state.model.strides]
-    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in strides)
-    marks = _beside(result, lambda pulls: _percent(pulls.fractions), names)
+    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in result.strides)
+    marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
     caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
     return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
 
@@ -92,7 +91,7 @@ def _empty(result: Result) -> str:
         return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
     if matches is not None and not sum(len(match.image) for match in matches):
         return f"No anchor takes any object at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
-    return "One class: there is no class loss." if result.state.model.num_classes == 1 else ""
+    return "One class: there is no class loss." if result.num_classes == 1 else ""
 
 
 def _clearly(result: Result) -> str:
@@ -114,7 +113,7 @@ def words_of(result: Result) -> str:
     objects = sum(len(picture.boxes) for picture in pictures)
     words = f"{counted(len(pictures), 'picture')}, {counted(objects, 'object')}"
     if matches is not None:
-        strides = [int(stride) for stride in result.state.model.strides]
-        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(matches, strides, strict=True))
+        pairs = zip(matches, result.strides, strict=True)
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in pairs)
         words += f", matches: {', '.join(each)}"
     return "\n".join(filter(None, (words, _clearly(result), _empty(result))))

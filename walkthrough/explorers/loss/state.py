@@ -1,6 +1,6 @@
 """What LossExplorer computes: the terms of the loss and their gradients, beside those of the default settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -9,7 +9,7 @@ from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import DetectorState, training_size, up_to
 from walkthrough.explorers.hyp import hyp_of
 from walkthrough.explorers.pictures import targets_of
-from walkthrough.gradients import MapGradients, map_gradients
+from walkthrough.gradients import MapPulls, pull_on_maps
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -52,7 +52,7 @@ class State(DetectorState):
         Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
-    default: MapGradients | None = given()  # who pulls on them under the default settings
+    default: MapPulls | None = given()  # who pulls on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
     @property
@@ -64,11 +64,13 @@ class State(DetectorState):
 class Result(NamedTuple):
     """The loss of the batch and who pulls, under these settings and under the default ones."""
 
-    now: MapGradients  # now.parts: what the loss returned
-    default: MapGradients
+    now: MapPulls  # now.parts: what the loss returned
+    default: MapPulls
     hyp: Hyperparameters  # the settings, gains as given
     scaled: Hyperparameters | None  # gains as the loss uses them; None where the loss does not say
-    state: State
+    strides: tuple[int, ...]  # of the model's levels
+    num_classes: int
+    state: State  # the settings; without the model
 
 
 def compute(state: State) -> Result:
@@ -78,5 +80,7 @@ def compute(state: State) -> Result:
     hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
     changed = {} if state.balance == state.default_balance else {"balance": state.balance}
     loss = state.model.criterion(hyp, size, **changed)
-    now = map_gradients(loss, state.maps, targets)
-    return Result(now, state.default, hyp, getattr(loss, "hyp", None), state)
+    now = pull_on_maps(loss, state.maps, targets)
+    strides = tuple(int(stride) for stride in state.model.strides)
+    scaled = getattr(loss, "hyp", None)
+    return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, replace(state, model=None))

@@ -12,7 +12,7 @@ from torch import Tensor
 from walkthrough._moved import moved_name
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms.scene import scene_of
-from walkthrough.explorers.nms.state import Result, State, compute
+from walkthrough.explorers.nms.state import Result, State, compute, finish
 from walkthrough.explorers.nms.suppression import Rule, decide
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
@@ -36,7 +36,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
 
 
-class NmsExplorer(PictureExplorer):
+class NmsExplorer(PictureExplorer[State, Result]):
     """Non-maximum suppression of a model's predictions: before, after, who suppressed whom, precision and recall.
 
     Args:
@@ -55,6 +55,7 @@ class NmsExplorer(PictureExplorer):
     State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    finish = staticmethod(finish)
     title = "Non-maximum suppression"
 
     @classmethod
@@ -115,11 +116,13 @@ class NmsExplorer(PictureExplorer):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The shown picture at once; precision and recall over all pictures a moment later."""
-        return None if "figures" in vars(result) else scene_of(result, late=True)
+        return None if result.figures is not None else scene_of(result)
 
     def words(self) -> str:
         """What is kept, and what became of the chosen box."""
-        result: Result = self.result
+        result = self.computed
+        if result is None:
+            return ""
         cls = result.decided.detections[:, 5].int().tolist()
         kept = ", ".join(counted(cls.count(k), result.names[k], result.names[k]) for k in sorted(set(cls)))
         said = f"{result.picture.name}: kept {kept or 'nothing'}"

@@ -19,14 +19,14 @@ LEGEND = (
 )
 
 
-def scene_of(result: "Result", late: bool = False) -> Scene:
-    """All of it as data; late: without the figures over all pictures."""
+def scene_of(result: Result) -> Scene:
+    """All of it as data; without the figures over all pictures, as long as they are not computed."""
     words = f"before: {counted(len(result.decided.by), 'candidate')}; after: {len(result.decided.kept)} kept"
-    curves = Chart((), late=True) if late else _curves(result)
+    curves = Chart((), late=True) if result.figures is None else _curves(result)
     return Scene(((_before(result), _after(result)), (_table(result), curves)), LEGEND, words)
 
 
-def _before(result: "Result") -> Panel:
+def _before(result: Result) -> Panel:
     decided, choice = result.decided, result.choice
     xyxy, cls = decided.found.xyxy[:MOST_DRAWN], decided.found.cls[:MOST_DRAWN].tolist()
     colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
@@ -34,7 +34,7 @@ def _before(result: "Result") -> Panel:
     return _panel(result, layers, "before", _candidates(result))
 
 
-def _candidates(result: "Result") -> str:
+def _candidates(result: Result) -> str:
     """How many of the predictions are candidates, and how many of those are drawn."""
     count, state = len(result.decided.by), result.decided.rule
     total = f"{result.decided.predictions:,} predictions"
@@ -44,7 +44,7 @@ def _candidates(result: "Result") -> str:
     return f"{total}, {count:,} above {state.conf_thres:g}{drawn}"
 
 
-def _chosen(result: "Result") -> list[Boxes]:
+def _chosen(result: Result) -> list[Boxes]:
     """The chosen box and those that it has to do with; who stays is solid, who goes is dashed."""
     decided, choice = result.decided, result.choice
     if choice is None:
@@ -66,7 +66,7 @@ def _chosen(result: "Result") -> list[Boxes]:
     ]
 
 
-def _after(result: "Result") -> Panel:
+def _after(result: Result) -> Panel:
     detections = result.decided.detections[:MOST_DRAWN]  # (k, 6)
     cls, objects = detections[:, 5].int().tolist(), result.picture.boxes
     wrong = ["" if right or not objects else " wrong" for right in result.correct[:MOST_DRAWN]]
@@ -82,7 +82,7 @@ def _after(result: "Result") -> Panel:
     return _panel(result, layers, "after", _found(result), draw=True)
 
 
-def _found(result: "Result") -> str:
+def _found(result: Result) -> str:
     """The verdict on the kept boxes, in words."""
     count, hits, objects = len(result.correct), int(result.correct.sum()), len(result.picture.boxes)
     drawn = f", the best {MOST_DRAWN} drawn" if count > MOST_DRAWN else ""
@@ -91,13 +91,13 @@ def _found(result: "Result") -> str:
     return f"{count} kept{drawn}: {hits} of {counted(objects, 'object')} found, {count - hits} wrong"
 
 
-def _panel(result: "Result", layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:
+def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:
     height, width = result.picture.size
     drawn = {"draw": "objects", "drawn": (float(result.new_class),)} if draw else {}
     return Panel((Picture(faded(result.picture.pixels)), *layers), width, height, title, caption, **drawn)
 
 
-def _table(result: "Result") -> Table:
+def _table(result: Result) -> Table:
     """What became of the chosen box and those around it; without one, the kept boxes and how many each suppressed."""
     found, by = result.decided.found, result.decided.by
     if result.choice is None:
@@ -115,12 +115,12 @@ def _table(result: "Result") -> Table:
     return Table(("box", "class", "score", "IoU", "what becomes of it"), rows, title, caption)
 
 
-def _box(result: "Result", index: int) -> tuple[str, str, str]:
+def _box(result: Result, index: int) -> tuple[str, str, str]:
     found = result.decided.found
     return str(index), class_name(int(found.cls[index]), result.names), f"{found.conf[index]:.2f}"
 
 
-def _curves(result: "Result") -> Chart:
+def _curves(result: Result) -> Chart:
     """Precision against recall over all pictures, with suppression and without."""
     count = counted(result.pictures, "picture")
     if not result.after.objects:
@@ -133,5 +133,5 @@ def _curves(result: "Result") -> Chart:
     return Chart((*marks, here), title, caption, "recall", "precision", x_range=SHARES, y_range=SHARES)
 
 
-def _share(figures: "Figures") -> str:
+def _share(figures: Figures) -> str:
     return f"P {figures.precision:.2f}, R {figures.recall:.2f}"

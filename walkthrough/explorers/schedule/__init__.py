@@ -21,7 +21,7 @@ from yolo_lite.train.schedule import Schedule
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class ScheduleExplorer(Explorer):
+class ScheduleExplorer(Explorer[State, Result]):
     """Rates, momentum and accumulation of each parameter group over a run.
 
     Args:

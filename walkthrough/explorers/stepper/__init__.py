@@ -14,6 +14,7 @@ from walkthrough.explorers.stepper import moves
 from walkthrough.explorers.stepper.scene import scene_of, step_in_words
 from walkthrough.explorers.stepper.state import (
     Heads,
+    Result,
     State,
     compute,
     name_to_open,
@@ -33,7 +34,7 @@ STRIDES = (8, 16, 32)  # of the default anchors
 TOLD = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
 
 
-class Stepper(PictureExplorer):
+class Stepper(PictureExplorer[State, Result]):
     """A recording, step by step: source with the current line lit, variables, one value in full, boxes on a picture.
 
     Args:

@@ -19,7 +19,7 @@ from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotations, annotate, fitted, with_objects
 from walkthrough.explorers.training.live_run import LiveRun, recipe_of
 from walkthrough.explorers.training.scene import scene_of
-from walkthrough.explorers.training.state import State, compute
+from walkthrough.explorers.training.state import Result, State, compute
 from walkthrough.scene import counted
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
@@ -35,7 +35,7 @@ READABLE = 8.0  # seconds that a sentence about a refused setting stays while th
 MOST_PICTURES, DEFAULT_PICTURES = 4, 3
 
 
-class LiveTraining(Explorer):
+class LiveTraining(Explorer[State, Result]):
     """Trains for real, by yl.Trainer, and shows losses, rates and predictions on a few fixed images on the way.
 
     start() trains in the background of a notebook, one iteration after the other, so that other cells and the controls
@@ -180,7 +180,7 @@ class LiveTraining(Explorer):
         try:
             pictures = (*kept, fitted(pixels, (size, size), f"{len(kept)} {Path(name).name}"))
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         return self.set(pictures=pictures, objects=(), progress=run.progress(pictures, self.running))
 
     def set(self, **settings: Any) -> None:
@@ -227,11 +227,9 @@ class LiveTraining(Explorer):
 
     # -- the picture ------------------------------------------------------------------------------------------------
 
-    def _compute(self, state: State) -> None:
-        if state.run is None:
-            return  # message says why
-        super()._compute(state)
-        self.message = " ".join(filter(None, [self.message, state.progress.trouble]))
+    def note(self, state: State) -> str:
+        """Why the run cannot go on, where it cannot."""
+        return state.progress.trouble if state.progress is not None else ""
 
     def words(self) -> str:
         """How far the run has come; no number that training made."""
