@@ -7,11 +7,11 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from inspect import Parameter, Signature, getattr_static, signature
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
@@ -34,7 +34,7 @@ class Action:
 
 
 class Explorer(Generic[StateT, ResultT]):
-    """Base class. A subclass sets State, compute and scene; see IouPlayground for a short one.
+    """Base class: a subclass is an Explorer[State, Result] with compute and scene; see IouPlayground for a short one.
 
     Every field of State is an attribute of the explorer, to be read and set: ``w.anchor_t = 2`` does what dragging its
     slider does. Setting anything else is an AttributeError that lists the settings.
@@ -43,7 +43,7 @@ class Explorer(Generic[StateT, ResultT]):
         message: a sentence for the reader, "" where all is well.
     """
 
-    State: ClassVar[type[Any]]
+    State: ClassVar[type[Any]]  # of the settings: a frozen dataclass with declared controls
     title: ClassVar[str] = ""
     actions: ClassVar[tuple[Action, ...]] = ()
     uploads: Any = False  # the reader may bring a picture: add_picture is called with it
@@ -51,13 +51,16 @@ class Explorer(Generic[StateT, ResultT]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        for base in vars(cls).get("__orig_bases__", ()):  # Explorer[State, Result]
+            if "State" not in vars(cls) and get_args(base) and is_dataclass(get_args(base)[0]):
+                cls.State = get_args(base)[0]
         if "State" in vars(cls):
             for name, control in controls_of(cls.State).items():
                 if not isinstance(getattr_static(cls, name, None), Setting | None):
                     raise TypeError(f"a field of State called {name} would hide {cls.__name__}.{name}: rename it")
                 setattr(cls, name, Setting(name, control))
         if hasattr(cls, "State"):
-            cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # what editors show of cls(...)
+            cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # what editors show
 
     def __init__(self, **settings: Any) -> None:
         unknown = sorted(set(settings) - {*controls_of(self.State), *self._inputs()})
@@ -74,7 +77,7 @@ class Explorer(Generic[StateT, ResultT]):
         except Exception as problem:  # of whatever kind: what the reader gave cannot be used
             self.message = self._refused = sentence(problem)
         else:
-            self._state = replace(self._state, **inputs)  # type: ignore[type-var]  # StateT is a dataclass
+            self._state = replace(self._state, **inputs)  # type: ignore[type-var]  # it is a dataclass
             self.set(**settings)
         self._start: StateT = self._state
 

@@ -42,7 +42,6 @@ class AnchorExplorer(PictureExplorer[State, Result]):
     [3, 0, 0]
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Anchors and targets"

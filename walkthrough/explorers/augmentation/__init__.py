@@ -46,7 +46,6 @@ class AugmentationLab(Explorer[State, Result]):
     hyp = yl.Hyperparameters(degrees=30)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Augmentation lab"

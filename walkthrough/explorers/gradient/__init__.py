@@ -41,7 +41,6 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     tensor(True)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)

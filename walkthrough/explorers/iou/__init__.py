@@ -25,7 +25,6 @@ class IouPlayground(Explorer[State, Result]):
     (0.3769, tensor([-0.0119, -0.0005, -0.0021, -0.0052]))
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "IoU playground"

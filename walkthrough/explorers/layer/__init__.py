@@ -49,7 +49,6 @@ class LayerExplorer(PictureExplorer[State, Result]):
     ('Concat', (11, 6), (8, 8), (650, 650))
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Layer by layer"

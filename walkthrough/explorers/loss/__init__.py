@@ -37,7 +37,6 @@ class LossExplorer(DetectorExplorer[State, Result]):
     tensor(4.)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Loss"

@@ -52,7 +52,6 @@ class NmsExplorer(PictureExplorer[State, Result]):
     'kept'
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)

@@ -34,7 +34,6 @@ class ScheduleExplorer(Explorer[State, Result]):
     Rates(bias_lr=0.00604, other_lr=0.00604, momentum=0.937, accumulate=4)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Schedule"

@@ -59,7 +59,6 @@ class Stepper(PictureExplorer[State, Result]):
     ('3', 2)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Stepper"

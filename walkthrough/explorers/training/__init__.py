@@ -61,7 +61,6 @@ class LiveTraining(Explorer[State, Result]):
     (4, 0.02)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Live training"
