@@ -101,8 +101,9 @@ def checked_detector(model: Any) -> Any:
     for name in ("criterion", "decode", "strides", "num_classes"):
         if not callable(model) or not hasattr(model, name):
             raise ValueError(
-                f"a detector has model(images), decode(maps), criterion(hyp, img_size), strides and num_classes; "
-                f"{type(model).__name__} has no {name if callable(model) else 'model(images)'}"
+                f"a detector has model(images), decode(maps), criterion(hyp, img_size), names, num_classes and strides "
+                f"(yolo_lite.model.protocol.Detector); {type(model).__name__} has no "
+                f"{name if callable(model) else 'model(images)'}"
             )
     return model
 

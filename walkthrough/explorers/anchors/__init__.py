@@ -132,7 +132,8 @@ def _heads(model: Any, anchors: Any, strides: Any) -> tuple[tuple[int, ...], Anc
         anchors = read_spec("yolov5n")[0]["anchors"] if model is None else getattr(model, "anchors", None)
     if anchors is None or strides is None:
         raise ValueError(
-            f"{type(model).__name__} has no anchors and strides: give anchors= (L, A, 2) and strides= (L,)"
+            f"this explorer shows how YOLOv5 matches objects to anchors; {type(model).__name__} has no anchors and "
+            "strides: give anchors= (L, A, 2) and strides= (L,), or look at it with LossExplorer and GradientExplorer"
         )
     strides = tuple(int(stride) for stride in strides)
     if not strides or min(strides) < 1:

@@ -28,6 +28,7 @@ class Backward:
     hyp: Hyperparameters
     objects: tuple
     maps: MapPulls
+    cells: Tensor | None  # (n, 4) int64: level, anchor, row, column of each decoded box; None: the loss does not say
     earlier: LayerPulls | None  # of the settings before, as far as they were looked at
 
     @cached_property
@@ -127,24 +128,24 @@ def finish(state: State, result: Result) -> Result:
     return result if state.backward is None else result._replace(layers=state.backward.layers)
 
 
+def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | None:
+    """(n, 4) level, anchor, row and column of each box that ``decode`` gives; None where the loss does not tell."""
+    return loss.assign([raw.detach() for raw in maps], targets).cells if hasattr(loss, "assign") else None
+
+
 def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
-    The step changes no number of the maps by more than STEP. None where the boxes are not the maps' cells in order.
+    The step changes no number of the maps by more than STEP. None where the loss does not tell whose box is whose.
     """
-    maps, gradients = [raw.detach() for raw in backward.through.maps], backward.maps.of("total")
-    if any(raw.ndim != 5 for raw in maps):
+    if backward.cells is None:
         return None
-    counts = [raw[0, ..., 0].numel() for raw in maps]
+    maps, gradients = [raw.detach() for raw in backward.through.maps], backward.maps.of("total")
     steepest = max(gradient.abs().max() for gradient in gradients).clamp(min=torch.finfo(torch.float32).tiny)
     with torch.no_grad():
         before = backward.model.decode(maps)[0]  # (n, 5 + C)
         after = backward.model.decode([raw - STEP / steepest * g for raw, g in zip(maps, gradients, strict=True)])[0]
-    if len(before) != sum(counts):
-        return None
-    places = [
-        sum(counts[: cell.level]) + (cell.anchor * maps[cell.level].shape[2] + cell.row) * maps[cell.level].shape[3]
-        + cell.col
-        for cell in cells
-    ]  # fmt: skip
+    known = backward.cells.to(before.device)
+    wanted = [known.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
+    places = [int((known == cell).all(1).nonzero()[0]) for cell in wanted]
     return Moved(before[places, :4].cpu(), after[places, :4].cpu())
