@@ -1,5 +1,6 @@
 """Names of walkthrough in 0.1.0 that moved: importing one warns and gives what is elsewhere now. They go in 0.3.0."""
 
+import warnings
 from functools import partial
 
 from yolo_lite import _moved
@@ -64,6 +65,11 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
     "walkthrough.trace.steps": {"Excerpt": "walkthrough.trace.replay"},
 }
 moved_name = partial(_moved.moved_name, moved=MOVED_NAMES)
+
+
+def warn_of_old_field(old: str, new: str) -> None:
+    """For a property that gives a field its name of 0.1.0."""
+    warnings.warn(f"{old} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=3)
 
 
 def find_moved_modules() -> None:

@@ -1,4 +1,4 @@
-"""What all explorers share: settings that are checked, results in words, a live page, code to take along, links.
+"""What all explorers share: settings that are checked, results in words, a live page, code to copy, links.
 
 An explorer is a frozen State with declared controls (walkthrough.explorers.controls) and two functions:
 compute(state) -> result, pure, calling yolo_lite; and scene(result) -> Scene. It needs no kernel messages and no
@@ -309,7 +309,7 @@ class Explorer(Generic[StateT, ResultT]):
             getattr(self, method)()
 
     def report(self, problem: Exception) -> None:
-        """Set message to what the reader is told of a problem."""
+        """Set message to what is wrong, in words."""
         self.message = sentence(problem)
 
     def notify(self, problem: Exception) -> None:

@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True)
     class State:
-        anchor_t: float = slider(4.0, 1.1, 10, help="the largest ratio of sides that an anchor may answer for")
+        anchor_t: float = slider(4.0, 1.1, 10, help="largest ratio of sides between object and anchor for a match")
         level: int = choice(0, {"stride 8": 0, "stride 16": 1, "stride 32": 2})
         objects: Boxes = boxes(((10, 10, 50, 50),))
         images: Tensor = given()
@@ -89,8 +89,8 @@ def slider(
 ) -> Any:
     """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
     step = step if step is not None else (1 if isinstance(default, int) else 0.01)
-    told = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
-    return _field(default, told)
+    control = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
+    return _field(default, control)
 
 
 def number(

@@ -23,7 +23,7 @@ from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 
-WEIGHTS, SCENES = "shapes-n", 4  # the weights that come along; how many of the scenes that they know
+WEIGHTS, SCENES = "shapes-n", 4  # the bundled weights; how many of the scenes that they were trained on
 SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at
 
 
@@ -57,7 +57,8 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
 
         Args:
             images, targets: see annotate; None: scenes of "shapes", or the tour's photographs for COCO's classes.
-            model: a detector, or what load takes; None: "shapes-n". names: of the classes, the model's where left out.
+            model: a detector, or the name or path of weights; None: "shapes-n".
+            names: of the classes, the model's where left out.
             hyp: None: the defaults. img_size: to letterbox listed images to; None: what the model was trained at.
         """
         model, hyp = checked_detector(model), checked_hyp(hyp)
@@ -80,7 +81,7 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
     def settle(self, before: DetectorStateT, after: DetectorStateT) -> DetectorStateT:
         """A model or hyp set from Python is checked as at the start, and brings its class names or settings."""
         if after.model is None and after.pictures:
-            raise ValueError(f"there is no model to look at: make a new {type(self).__name__}")
+            raise ValueError(f"there is no model: make a new {type(self).__name__}")
         if after.model is not before.model:
             model = checked_detector(after.model)
             known = listed_names(getattr(model, "names", None) or ())

@@ -55,9 +55,9 @@ def annotate(
     """Whatever the reader has, as pictures of one size.
 
     Args:
-        images: a Batch (its own targets are taken), a tensor (N, 3, H, W), one image, or a list of images or paths of
+        images: a Batch (its own targets are used), a tensor (N, 3, H, W), one image, or a list of images or paths of
             any size, which are letterboxed to size, or with size=None stay as they are; a dataset, or the path of one
-            (data.yaml, a folder), whose first 16 pictures and targets are taken; None: the tour batch.
+            (data.yaml, a folder), whose first 16 pictures and targets are shown; None: the tour batch.
         names: of a model's classes: those of a dataset are matched with them by name.
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
         left_out: where given, a dataset whose classes are not the model's comes without its labels, and a sentence
@@ -140,7 +140,9 @@ def checked_targets(targets: Any, count: int) -> np.ndarray:
     if outside.size:
         row = int(outside[0])
         words = ", ".join(f"{value:g}" for value in rows[row, 2:])
-        raise ValueError(f"target {row} has xc, yc, w, h = {words}: they are shares of the image and lie in [0, 1]")
+        raise ValueError(
+            f"target {row} has xc, yc, w, h = {words}: they are normalised by the image's size and lie in [0, 1]"
+        )
     return rows
 
 
@@ -299,7 +301,7 @@ def taking(picture: Annotated) -> Iterator[None]:
     except Exception as problem:
         height, width = picture.size
         words = str(problem).split("\n")[0]
-        raise ValueError(f"the model cannot take a picture of {width} x {height} pixels: {words}") from problem
+        raise ValueError(f"the model does not accept a picture of {width} x {height} pixels: {words}") from problem
 
 
 def fitted(pixels: Any, size: tuple[int, int], name: str) -> Annotated:

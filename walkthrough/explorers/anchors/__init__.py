@@ -1,4 +1,4 @@
-"""AnchorExplorer: which anchors and cells take which object, and why not the others."""
+"""AnchorExplorer: which anchors and cells are matched to which object, and why the others are not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +24,11 @@ STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 
 class AnchorExplorer(PictureExplorer[State, Result]):
-    """Which anchors take an object and why, the cells that answer for it, and how well anchors fit a dataset.
+    """Which anchors are matched to an object and why, the cells responsible for it, and how well anchors fit a dataset.
 
     Args:
         images, targets, names: pictures and their objects, see annotate; without them the tour's four.
-        model: a model whose anchors and strides are taken. anchors, strides: (L, A, 2) pixels and pixels per cell,
+        model: a model with anchors and strides. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
         dataset: whose objects the curves are about: a YoloDataset, what it takes as source ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
@@ -107,11 +107,11 @@ class AnchorExplorer(PictureExplorer[State, Result]):
         result, state = self.result, self.state
         matches = ", ".join(str(len(match.row)) for match in result.matches)
         lines = [f"{verdict(result, state.level, state.anchor, state.object).sentence}"] if state.objects else []
-        lines += [f"{len(state.objects)} objects, matches by level: {matches}; no anchor takes {result.untaken.sum()}"]
+        lines += [f"{len(state.objects)} objects, matches by level: {matches}; unmatched: {result.unmatched.sum()}"]
         if result.fit is not None:
             about = f"over {len(result.sizes)} objects of {result.sizes.name}"
-            recall, taken = result.fit.best_possible_recall, result.fit.matches_per_object
-            lines += [f"best possible recall {recall:.3f}, {taken:.2f} anchors per object, {about}"]
+            recall, matched = result.fit.best_possible_recall, result.fit.matches_per_object
+            lines += [f"best possible recall {recall:.3f}, {matched:.2f} anchors per object, {about}"]
         return "\n".join(lines)
 
     def as_code(self) -> str:

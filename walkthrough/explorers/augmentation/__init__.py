@@ -36,7 +36,7 @@ class AugmentationLab(Explorer[State, Result]):
     Args:
         images, targets: pictures of any sizes with targets (n, 6), image class xc yc w h normalised; left out: the
             dataset "photos", whose objects have outlines.
-        dataset: a YoloDataset, whose hyperparameters, size and seed are taken too; or whatever it takes as a source.
+        dataset: a YoloDataset, whose hyperparameters, size and seed are used too; or any source of one.
         hyp: hyperparameters to start from. size: of the network input, a multiple of 32. names: class names.
 
     >>> lab = AugmentationLab(size=160, degrees=30)

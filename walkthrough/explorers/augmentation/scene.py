@@ -156,11 +156,11 @@ def _matrix(made: Made) -> Table:
     factors = (matrices.combined, *matrices)
     rows = tuple(tuple("  ".join(_number(value) for value in matrix[row]) for matrix in factors) for row in range(3))
     columns = ("M", "T translation", "S shear", "R rotation, zoom", "P perspective", "C centre")
-    told = f"angle {_number(drawn.angle)}, zoom {_number(drawn.scale)}, shear {_listed(drawn.shear)}"
-    told += f", translation {_listed(drawn.translate)}"
+    drawn_values = f"angle {_number(drawn.angle)}, zoom {_number(drawn.scale)}, shear {_listed(drawn.shear)}"
+    drawn_values += f", translation {_listed(drawn.translate)}"
     if any(drawn.perspective):
-        told += f", perspective {' '.join(f'{value:.2g}' for value in drawn.perspective)}"
-    return Table(columns, rows, "the warp's matrix, M = T S R P C", f"drawn: {told}")
+        drawn_values += f", perspective {' '.join(f'{value:.2g}' for value in drawn.perspective)}"
+    return Table(columns, rows, "the warp's matrix, M = T S R P C", f"drawn: {drawn_values}")
 
 
 def _number(value: float) -> str:
@@ -180,10 +180,10 @@ def _short(reason: str, parts: int) -> str:
 def _picture(pixels: np.ndarray) -> Picture:
     """An image on its own pixels, with no more of them than can be seen."""
     height, width = pixels.shape[:2]
-    share = SHOWN / max(height, width)
-    if share >= 1:
+    scale = SHOWN / max(height, width)
+    if scale >= 1:
         return Picture(pixels)
-    size = max(round(width * share), 1), max(round(height * share), 1)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
     return Picture(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (0, 0, width, height))
 
 

@@ -1,4 +1,4 @@
-"""GradientExplorer: after one backward pass, who pulls on which layer and on which cell, and how hard."""
+"""GradientExplorer: after one backward pass, the gradient of each loss term on each layer and on each cell."""
 
 from dataclasses import replace
 from functools import partial
@@ -27,7 +27,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class GradientExplorer(DetectorExplorer[State, Result]):
-    """Gradient norms by layer and loss term, and on the picture: which cells are pulled, by which term, how hard.
+    """Gradient norms by layer and loss term, and on the picture: the gradient of each term on each cell.
 
     The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in; one backward pass
     for each term follows another picture, moved objects, and changed settings of the loss.
@@ -71,10 +71,13 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
-        return None if result.layers is not None else scene_of(result)
+        is_whole = (
+            result.layers is not None or result.earlier is None
+        )  # without earlier ones nothing stands in for them
+        return None if is_whole else scene_of(result)
 
     def words(self) -> str:
-        """Who is pulled, as far as it is the same on every machine."""
+        """Which gradients are large, as far as it is the same on every machine."""
         return words_of(self.computed) if self.computed is not None else ""
 
     def as_code(self) -> str:

@@ -33,7 +33,7 @@ class Backward:
 
     @cached_property
     def layers(self) -> LayerPulls:
-        """The pulls carried back through the network; computed when first asked for, as it takes long."""
+        """The gradients carried back through the network; computed when first asked for, as it takes long."""
         return self.through.pull_on_layers(self.maps)
 
     @property
@@ -60,14 +60,22 @@ def shown_levels(state: "State") -> dict[str, int]:
 class State(DetectorState):
     """What is looked at, and the settings of the loss."""
 
-    term: str = choice("total", shown_terms, help="the pull that the cells are coloured by", linked=False)
+    term: str = choice("total", shown_terms, help="the loss term whose gradient colours the cells", linked=False)
     level: int = choice(ALL_LEVELS, shown_levels)
-    log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
-    chosen: tuple[float, float] | None = point(help="click a row of the table: that cell's box, and where it is pulled")
+    log: bool = toggle(True, label="logarithmic", help="shades and norms on a logarithmic scale")
+    chosen: tuple[float, float] | None = point(
+        help="click a row of the table: that cell's box, and where a step down the loss moves it"
+    )
     box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="loss", help="gain of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of objectness")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of the objectness loss")
     cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="loss", help="gain of the class loss")
-    anchor_t: float = slider(Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="loss", help="for a match")
+    anchor_t: float = slider(
+        Hyperparameters.anchor_t,
+        1.1,
+        up_to("anchor_t", 10),
+        group="loss",
+        help="largest ratio of sides between object and anchor for a match",
+    )
     backward: Backward | None = given()
 
     @property
@@ -89,7 +97,7 @@ class Result(NamedTuple):
 
     maps: MapPulls
     strongest: tuple[CellPull, ...]  # of the chosen term and level, largest gradient first
-    moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
+    moved: Moved | None  # of these cells; None where the loss does not tell which box is of which cell
     strides: tuple[int, ...]  # of the model's levels
     state: State  # the settings; without the model, and without the passes through it
     layers: LayerPulls | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
@@ -103,7 +111,7 @@ class Result(NamedTuple):
 
 
 def compute(state: State) -> Result:
-    """The cells that are pulled hardest, and where their boxes are pulled to."""
+    """The cells with the largest gradients, and where a step moves their boxes."""
     if state.backward is None:
         raise ValueError("there is no picture, so there is no gradient")
     term, part = state.term_and_part
@@ -136,7 +144,8 @@ def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | Non
 def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
-    The step changes no number of the maps by more than STEP. None where the loss does not tell whose box is whose.
+    The step changes no number of the maps by more than STEP. None where the loss does not tell whose box
+    is whose.
     """
     if backward.cells is None:
         return None

@@ -1,4 +1,4 @@
-"""IouPlayground: two boxes, four ways to say how well they agree, and where each way pulls the prediction."""
+"""IouPlayground: two boxes, four ways to say how well they agree, and the gradient of each on the prediction."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ class IouPlayground(Explorer[State, Result]):
 
     Args:
         boxes: the prediction and the truth, (x1, y1, x2, y2) each, on a plane of 240 x 170 pixels.
-        box_loss: "iou", "giou", "diou" or "ciou". rate, steps: of the gradient descent.
+        box_loss: "iou", "giou", "diou" or "ciou". rate: the learning rate; steps: of the gradient descent.
 
     >>> w = IouPlayground()
     >>> w.boxes = [(50, 80, 150, 140), (90, 70, 160, 160)]

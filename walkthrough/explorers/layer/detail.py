@@ -14,8 +14,8 @@ from walkthrough.layers.record import LayerRecord
 class Reach(NamedTuple):
     """How much a cell has to do with an object."""
 
-    seen: float  # share of the object's area that lies in the cell's receptive field
-    heard: float | None  # share of the cell's gradient that lies on the object; None where it was not measured
+    seen: float  # fraction of the object's area that lies in the cell's receptive field
+    heard: float | None  # fraction of the cell's gradient that lies on the object; None where it was not measured
 
 
 def reach(box: Sequence[float], field: tuple[int, int, int, int], effective: EffectiveField | None) -> Reach:
@@ -65,7 +65,7 @@ def strength(maps: Tensor) -> Tensor:
 
 
 def within_blocks(maps: Tensor, factor: int) -> tuple[Tensor, float]:
-    """What a map (C, H, W) holds beyond the means of its factor x factor blocks, and its share of the variance.
+    """What a map (C, H, W) holds beyond the means of its factor x factor blocks, and its fraction of the variance.
 
     A map that nearest-neighbour upsampling made is constant in each block:
 

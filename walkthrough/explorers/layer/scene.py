@@ -51,22 +51,22 @@ def _photograph(result: Result) -> Panel:
         Boxes(objects, tuple(str(index) for index in range(len(objects))), width=1.2, drag="objects"),
         _cell(result),
     ]
-    said = f"can see {size}"
+    caption = f"can see {size}"
     if result.effective is not None:
         heard = result.effective.size
-        said += f", listens to about {heard:.0f} x {heard:.0f} (orange)"
+        caption += f", effective field about {heard:.0f} x {heard:.0f} (orange)"
     title, drawn = f"what cell {result.cell} sees", (float(result.new_class),)
-    return Panel(tuple(layers), width, height, title, said, pick="place", draw="objects", drawn=drawn)
+    return Panel(tuple(layers), width, height, title, caption, pick="place", draw="objects", drawn=drawn)
 
 
 def _objects(result: Result) -> Table:
-    """How much of each object the cell catches."""
+    """How much of each object the cell sees."""
     rows = []
     for index, (box, (seen, heard)) in enumerate(zip(result.picture.boxes, result.reach, strict=True)):
         x1, y1, x2, y2, cls = box
         name = f"{index} {class_name(int(cls), result.names)}"
         rows.append((name, f"{x2 - x1:.0f} x {y2 - y1:.0f}", f"{seen:.0%}", "" if heard is None else f"{heard:.0%}"))
-    columns = ("object", "pixels", "of it the cell can see", "of what the cell listens to")
+    columns = ("object", "pixels", "in the receptive field", "of the gradient")
     caption = f"{len(rows) - MOST_OBJECTS} more are not shown" if len(rows) > MOST_OBJECTS else ""
     return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption)
 
@@ -79,8 +79,8 @@ def _overlaid(result: Result) -> np.ndarray:
     shown[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
     if result.effective is not None:
         gradient = to_numpy(result.effective.gradient)
-        share = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
-        shown = shown * (0.85 - 0.75 * share) + share * np.array([255, 160, 0])
+        fraction = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
+        shown = shown * (0.85 - 0.75 * fraction) + fraction * np.array([255, 160, 0])
     return np.clip(np.round(shown), 0, 255).astype(np.uint8)
 
 

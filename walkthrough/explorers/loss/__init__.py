@@ -1,4 +1,4 @@
-"""LossExplorer: what each setting of the loss does to its three terms and to their pull on the maps."""
+"""LossExplorer: what each setting of the loss does to its three terms and to their gradients on the maps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
 from walkthrough.explorers.loss.state import Result, State, compute
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
-from walkthrough.gradients import MapGradients, map_gradients, maps_of
+from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -22,7 +22,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class LossExplorer(DetectorExplorer[State, Result]):
-    """The three losses on a batch, their shares of the total and of the gradient, beside the default settings.
+    """The three losses on a batch, their fractions of the total and of the gradient, beside the default settings.
 
     The batch is all pictures; the objects of the shown one can be dragged. The model runs once for the pictures, in
     the mode it is in; its loss is ``model.criterion``, the one that training calls.
@@ -62,7 +62,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
         return after
 
     def words(self) -> str:
-        """Who answers for the objects, and which term is clearly the largest."""
+        """The matches, and which term is clearly the largest."""
         return words_of(self.result)
 
     def as_code(self) -> str:
@@ -78,14 +78,14 @@ def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
         return tuple(maps_of(model, images_of(pictures)))
 
 
-def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:
-    """Who pulls on the maps under the default settings."""
+def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:
+    """The gradients on the maps under the default settings."""
     loss = model.criterion(Hyperparameters(), training_size(pictures))
-    return map_gradients(loss, maps, targets_of(pictures))
+    return pull_on_maps(loss, maps, targets_of(pictures))
 
 
 def _balance_settings(model: Any) -> dict[str, Any]:
-    """The balance of the model's loss, level by level, where it has one that criterion takes."""
+    """The balance of the model's loss, level by level, where criterion accepts one."""
     balance = getattr(model.criterion(Hyperparameters(), 640), "balance", None)
     options = signature(model.criterion).parameters
     settable = "balance" in options or any(option.kind is Parameter.VAR_KEYWORD for option in options.values())

@@ -11,18 +11,18 @@ from walkthrough.gradients import MapPulls
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
-CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
+CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
 
 
 def scene_of(result: Result) -> Scene:
-    """The picture and the losses; the shares of the gradient by term and level; the numbers."""
+    """The picture and the losses; the gradient by term and level; the numbers."""
     rows = ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (_table(result),))
     return Scene(rows, words=words_of(result))
 
 
 def shares_of_terms(pulls: MapPulls) -> Tensor:
-    """(T,) each term's share of the terms' sum; 0 where all are 0."""
+    """(T,) each term as a fraction of the terms' sum; 0 where all are 0."""
     values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
@@ -55,8 +55,12 @@ def _losses_chart(result: Result) -> Chart:
 def _pulls_chart(result: Result) -> Chart:
     names = tuple(f"{term} {stride}" for term in result.now.terms for stride in result.strides)
     marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
-    caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
-    return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
+    caption = (
+        "norm of the gradient with respect to the raw maps of a level, as a fraction of the sum of all these norms"
+    )
+    return Chart(
+        marks, "fraction of the gradient norms by term and level", caption, "term, and stride of the level", "%"
+    )
 
 
 def _table(result: Result) -> Table:
@@ -69,9 +73,9 @@ def _table(result: Result) -> Table:
         losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
         rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
     total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
-    columns = ("", "gain", "scaled", "loss", "share", "default", "share", "pull")
-    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain as criterion fits it; pull: on the raw maps"
-    return Table(columns, tuple(rows), "losses and their shares of the total", caption)
+    columns = ("", "gain", "scaled", "loss", "fraction", "default", "fraction", "gradient")
+    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain after scaling; gradient: norm on the raw maps"
+    return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
 
 
 def _percent(shares: Tensor) -> tuple[float, ...]:
@@ -90,17 +94,17 @@ def _empty(result: Result) -> str:
     if not any(picture.boxes for picture in result.state.pictures):
         return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
     if matches is not None and not sum(len(match.image) for match in matches):
-        return f"No anchor takes any object at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
+        return f"No object is matched at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
     return "One class: there is no class loss." if result.num_classes == 1 else ""
 
 
 def _clearly(result: Result) -> str:
-    """The term with the largest loss and the one that pulls hardest, where they stand out."""
+    """The term with the largest loss and the one with the largest gradient, where they stand out."""
     losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
     pulls = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
-    largest, hardest = _outstanding(losses), _outstanding(pulls)
+    largest, steepest = _outstanding(losses), _outstanding(pulls)
     first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
-    return f"{first}; {f'hardest pull: {hardest}' if hardest else 'no pull is clearly the hardest'}"
+    return f"{first}; {f'largest gradient: {steepest}' if steepest else 'no gradient is clearly the largest'}"
 
 
 def _outstanding(values: dict[str, float]) -> str | None:

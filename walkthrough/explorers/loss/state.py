@@ -30,21 +30,29 @@ def _balance(level: int) -> Any:
 class State(DetectorState):
     """The settings of the loss, by their names in Hyperparameters, and the maps they are applied to."""
 
-    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="of objectness")
-    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="of the class loss")
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="gain of the box loss")
+    obj: float = slider(
+        Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="gain of the objectness loss"
+    )
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="gain of the class loss")
     balance_0: float = _balance(0)
     balance_1: float = _balance(1)
     balance_2: float = _balance(2)
     balance_3: float = _balance(3)
     balance_4: float = _balance(4)
     anchor_t: float = slider(
-        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="terms", help="largest ratio of sides for a match"
+        Hyperparameters.anchor_t,
+        1.1,
+        up_to("anchor_t", 10),
+        group="terms",
+        help="largest ratio of sides between object and anchor for a match",
     )
     fl_gamma: float = slider(
         Hyperparameters.fl_gamma, 0, up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
     )
-    label_smoothing: float = slider(Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="of the classes")
+    label_smoothing: float = slider(
+        Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="label smoothing of the classes"
+    )
     obj_pw: float = slider(
         Hyperparameters.obj_pw, 0, up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
     )
@@ -52,7 +60,7 @@ class State(DetectorState):
         Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
-    default: MapPulls | None = given()  # who pulls on them under the default settings
+    default: MapPulls | None = given()  # the gradients on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
     @property
@@ -62,7 +70,7 @@ class State(DetectorState):
 
 
 class Result(NamedTuple):
-    """The loss of the batch and who pulls, under these settings and under the default ones."""
+    """The loss of the batch and its gradients, under these settings and under the default ones."""
 
     now: MapPulls  # now.parts: what the loss returned
     default: MapPulls

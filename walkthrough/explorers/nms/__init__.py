@@ -124,11 +124,13 @@ class NmsExplorer(PictureExplorer[State, Result]):
             return ""
         cls = result.decided.detections[:, 5].int().tolist()
         kept = ", ".join(counted(cls.count(k), result.names[k], result.names[k]) for k in sorted(set(cls)))
-        said = f"{result.picture.name}: kept {kept or 'nothing'}"
+        kept_words = f"{result.picture.name}: kept {kept or 'nothing'}"
         if result.choice is None:
-            return said
+            return kept_words
         chosen = result.names[int(result.decided.found.cls[result.choice.index])]
-        return f"{said}; chosen: {chosen}" + (", suppressed by a better box" if result.choice.suppressor >= 0 else "")
+        return f"{kept_words}; chosen: {chosen}" + (
+            ", suppressed by a better box" if result.choice.suppressor >= 0 else ""
+        )
 
     def as_code(self) -> str:
         """The call that decides the same."""
@@ -169,7 +171,7 @@ def _default_pictures(model: Any) -> Annotations:
 
 
 def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Tensor]]) -> tuple:
-    """The model's decoded boxes of each picture, those that are known already taken from there."""
+    """The model's decoded boxes of each picture, those that are known already reused."""
     stride = max(int(stride) for stride in model.strides)
     decoded = []
     for picture in pictures:
@@ -178,7 +180,7 @@ def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Te
             if any(side % stride for side in picture.size):
                 size = f"{picture.size[1]} x {picture.size[0]}"
                 raise ValueError(
-                    f"{picture.name} is {size} px: the model takes multiples of {stride}; a list is resized"
+                    f"{picture.name} is {size} px: the model needs multiples of {stride}; a list of images is resized"
                 )
             image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
             with taking(picture), inference(model):

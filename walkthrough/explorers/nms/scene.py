@@ -11,7 +11,7 @@ from yolo_lite.detect.average_precision import RECALLS
 
 MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
 PALE = "60"  # opacity of candidates that have nothing to do with the chosen one
-SHARES = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
+FRACTIONS = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 LEGEND = (
     Key("kept (colour: class)", 0, dash="solid"),
     Key("before: candidate; thick: suppressed by the chosen box", 0, dash="dashed"),
@@ -45,7 +45,7 @@ def _candidates(result: Result) -> str:
 
 
 def _chosen(result: Result) -> list[Boxes]:
-    """The chosen box and those that it has to do with; who stays is solid, who goes is dashed."""
+    """The chosen box and those that it has to do with; the box that stays is solid, the others are dashed."""
     decided, choice = result.decided, result.choice
     if choice is None:
         return []
@@ -129,9 +129,9 @@ def _curves(result: Result) -> Chart:
     marks = tuple(Series(f"{name}: AP {f.ap:.2f}", numbers(RECALLS), numbers(f.curve)) for name, f in lines)
     here = Series("kept: all of them", (result.after.recall,), (result.after.precision,))
     title = f"precision against recall, {count}, IoU 0.5"
-    caption = f"before {_share(result.before)}; after {_share(result.after)}"
-    return Chart((*marks, here), title, caption, "recall", "precision", x_range=SHARES, y_range=SHARES)
+    caption = f"before {_precision_and_recall(result.before)}; after {_precision_and_recall(result.after)}"
+    return Chart((*marks, here), title, caption, "recall", "precision", x_range=FRACTIONS, y_range=FRACTIONS)
 
 
-def _share(figures: Figures) -> str:
+def _precision_and_recall(figures: Figures) -> str:
     return f"P {figures.precision:.2f}, R {figures.recall:.2f}"

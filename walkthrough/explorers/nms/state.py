@@ -101,5 +101,5 @@ def finish(state: State, result: Result) -> Result:
 
 
 def labels_of(picture: Annotated) -> np.ndarray:
-    """The objects of a picture as match_detections takes them, (m, 5): class, xyxy."""
+    """The objects of a picture in the form of match_detections, (m, 5): class, xyxy."""
     return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)

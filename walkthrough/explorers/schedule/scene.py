@@ -28,7 +28,7 @@ def warmup_in_words(schedule: Schedule) -> str:
     if not warm:
         return "no warm-up"
     if warm >= schedule.iterations:
-        return f"warm-up takes {warm:,} iterations: the run is over after {schedule.iterations:,}, before it ends"
+        return f"warm-up lasts {warm:,} iterations: the run is over after {schedule.iterations:,}, before it ends"
     return f"warm-up ends at iteration {warm:,} of {schedule.iterations:,}, in epoch {warm // batches + 1}"
 
 
@@ -71,5 +71,5 @@ def _table(result: Result) -> Table:
         for g in result.groups
     )
     batches = counted(result.rates.accumulate, "batch", "batches")
-    columns = ("group", "parameters", "rate", momentum, "decay")
+    columns = ("group", "parameters", "learning rate", momentum, "weight decay")
     return Table(columns, rows, moment_in_words(result), f"a step after {batches}")

@@ -31,7 +31,7 @@ from yolo_lite.loss.targets import build_targets
 from yolo_lite.model.spec import read_anchors, read_spec
 
 STRIDES = (8, 16, 32)  # of the default anchors
-TOLD = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
+IN_CODE = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
 
 
 class Stepper(PictureExplorer[State, Result]):
@@ -41,7 +41,7 @@ class Stepper(PictureExplorer[State, Result]):
         trace: what trace(fn)(...) gave, or a file that its save wrote; left out: build_targets on the pictures,
             recorded again when an object is moved or anchor_t changes.
         images, targets, names: pictures to draw boxes and cells on, see annotate; without a trace the tour's.
-        model: without a trace, whose anchors and strides are taken; left out: YOLOv5's.
+        model: without a trace, with anchors and strides; left out: YOLOv5's.
 
     Keys: n next, p previous, o over calls, u out of this call, i the next time this line runs, c and x the next and the
     last change of the opened name, b the next breakpoint (click a line to set one), f first, l last.
@@ -96,7 +96,7 @@ class Stepper(PictureExplorer[State, Result]):
         recording = load_trace(trace) if isinstance(trace, str | Path) else trace
         if recording is not None and not isinstance(recording, Trace):
             raise ValueError(
-                "a Stepper takes what trace(fn)(its arguments) gives, or the path of a saved one, "
+                "a Stepper shows what trace(fn)(its arguments) gives, or the path of a saved one, "
                 f"not {type(trace).__name__}"
             )
         inputs = super().prepare(images, targets, names) if recording is None or images is not None else {}
@@ -147,8 +147,8 @@ class Stepper(PictureExplorer[State, Result]):
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
         first = () if self.state.live is not None else ("recording",)
-        told = {name: getattr(self.state, name) for name in TOLD if differs(self.State(), self.state, name)}
-        return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in told.items())])})"
+        shown = {name: getattr(self.state, name) for name in IN_CODE if differs(self.State(), self.state, name)}
+        return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in shown.items())])})"
 
     # -- moves --------------------------------------------------------------------------------------------------------
 
@@ -227,7 +227,9 @@ def _heads(model: Any) -> Heads:
     if model is None:
         return Heads(torch.as_tensor(read_anchors(read_spec("yolov5n")[0]["anchors"], STRIDES)), STRIDES)
     if getattr(model, "anchors", None) is None or getattr(model, "strides", None) is None:
-        raise ValueError(f"{type(model).__name__} has no anchors and strides, so build_targets has nothing to work on")
+        raise ValueError(
+            f"{type(model).__name__} has no anchors and strides: this shows YOLOv5's build_targets, which needs them"
+        )
     return Heads(torch.as_tensor(model.anchors).detach().cpu(), tuple(int(stride) for stride in model.strides))
 
 

@@ -7,7 +7,7 @@ The guess goes by shape, range and name, with the grid that the function works o
     row or col (m,), both of one length                      cells
     cell, cells, (m, 2) whole numbers                        cells, column first
     xy, centre, centres, (n, 2) within the grid              points in cells
-    (n, 4), all in [0, 1]                                    boxes xc yc w h as shares of the picture
+    (n, 4), all in [0, 1]                                    boxes xc yc w h, normalised
     (n, 4) within the grid                                   boxes xc yc w h in cells
     (n, 4), x1 < x2 and y1 < y2, or "xyxy" in its name       boxes x1 y1 x2 y2 in pixels
     other (n, 4) within the picture                          boxes xc yc w h in pixels

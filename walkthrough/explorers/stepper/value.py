@@ -20,7 +20,7 @@ TARGET_COLUMNS = ("image", "class", "xc", "yc", "w", "h")
 def open_value(
     name: str, value: Value, before: Value | None, view: str, plane: int, first_row: int
 ) -> Table | Chart | Panel:
-    """A value as a panel; before: what the name held until now, to tell what changed."""
+    """A value as a panel; before: what the name held until now, to see what changed."""
     array, name = value.array, printable(name)
     if array is None or array.dtype.kind not in "biufc":
         return _parts(name, value, first_row) if array is None else _table(name, value, before, plane, first_row)
@@ -75,10 +75,10 @@ def _table(name: str, value: Value, before: Value | None, plane: int, first_row:
         TARGET_COLUMNS if named else tuple(str(k) for k in range(shown.shape[1])) if array.ndim > 1 else ("value",)
     )
     rows = tuple((str(first + k), *(_word(item) for item in row)) for k, row in enumerate(shown.tolist()))
-    said = [f"rows {first} to {first + len(shown) - 1} of {len(table):,}"] if len(shown) < len(table) else []
-    said += [f"{shown.shape[1]} of {table.shape[1]:,} columns"] if shown.shape[1] < table.shape[1] else []
-    said += [value.remark] if value.remark else []
-    caption = "; ".join(said)
+    notes = [f"rows {first} to {first + len(shown) - 1} of {len(table):,}"] if len(shown) < len(table) else []
+    notes += [f"{shown.shape[1]} of {table.shape[1]:,} columns"] if shown.shape[1] < table.shape[1] else []
+    notes += [value.remark] if value.remark else []
+    caption = "; ".join(notes)
     return Table(("", *columns), rows, _title(name, array, plane), caption, _different(table, before, plane, first))
 
 
@@ -111,13 +111,13 @@ def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, .
 def _parts(name: str, value: Value, first_row: int) -> Table:
     columns, rows = _columns_of_parts(value)
     first, most = min(first_row, max(len(rows) - MOST_ROWS, 0)), MOST_COLUMNS + 1
-    said = [value.remark] if value.remark else []
-    said += [f"rows {first} to {first + MOST_ROWS - 1} of {len(rows):,}"] if len(rows) > MOST_ROWS else []
-    said += (
+    notes = [value.remark] if value.remark else []
+    notes += [f"rows {first} to {first + MOST_ROWS - 1} of {len(rows):,}"] if len(rows) > MOST_ROWS else []
+    notes += (
         [f"{MOST_COLUMNS} of {len(columns) - 1} columns: open a part to see the others"] if len(columns) > most else []
     )
     shown = tuple(row[:most] for row in rows[first : first + MOST_ROWS])
-    return Table(columns[:most], shown, name, "; ".join(said))
+    return Table(columns[:most], shown, name, "; ".join(notes))
 
 
 def _histogram(name: str, value: Value, array: np.ndarray) -> Chart:

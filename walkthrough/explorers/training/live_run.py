@@ -69,7 +69,7 @@ class Recipe:
     options: TrainOptions
 
     def begin(self) -> "LiveRun":
-        """A run that has not taken a step."""
+        """A run that has not begun."""
         options = asdict(self.options)
         if isinstance(self.train, YoloDataset):  # it has decided these already
             options = {name: value for name, value in options.items() if name not in OF_THE_DATASET}
@@ -77,7 +77,7 @@ class Recipe:
 
 
 class LiveRun:
-    """Drives a Trainer, and keeps what each iteration said.
+    """Drives a Trainer, and keeps the StepState of each iteration.
 
     >>> run = shapes_recipe(epochs=1).begin()
     >>> run.advance(), run.trainer.iteration, run.over

@@ -1,4 +1,4 @@
-"""What LiveTraining draws: losses, rates, figures, and predictions on fixed images."""
+"""What LiveTraining draws: losses, learning rates, figures, and predictions on fixed images."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ LEGEND = (
 
 
 def scene_of(seen: Result) -> Scene:
-    """Losses, rates and figures in one row, the fixed images in the next."""
+    """Losses, learning rates and figures in one row, the fixed images in the next."""
     charts = (_losses(seen), _rates(seen), _figures(seen.progress))
     panels = tuple(_panel(seen, place) for place in range(len(seen.pictures)))
     return Scene((charts, panels) if panels else (charts,), LEGEND)
@@ -43,15 +43,15 @@ def _losses(seen: Result) -> Chart:
     spread = values.min() > 0 and values.max() > FACTORS * values.min()
     changes = [change for change in seen.progress.changes if change[0] > 0]
     upright = tuple(float(place) for place, _ in changes)
-    said = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
-    caption = said if done else "start or step to train"
+    caption = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
+    caption = caption if done else "start or step to train"
     scale = "log" if spread else "linear"
     title = f"loss, {done} of {seen.progress.schedule.iterations} iterations"
     return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress), upright=upright)
 
 
 def _rates(seen: Result) -> Chart:
-    """The rates that were used, and those that are planned."""
+    """The learning rates that were used, and those that are planned."""
     marks = []
     past = [(step.iteration, step.bias_lr, step.lr) for step in seen.progress.steps]
     past = past[:: -max(len(past) // MOST_POINTS, 1)][::-1]  # the newest among them
@@ -73,10 +73,10 @@ def _figures(progress: Progress) -> Chart:
         for name, colour, dash in (("mAP50", COLOURS[0], "solid"), ("mAP", COLOURS[1], "dashed"))
         if rows
     )
-    said = "after each epoch" if rows or not progress.history else "there are no validation images"
+    caption = "after each epoch" if rows or not progress.history else "there are no validation images"
     highest = progress.schedule.epochs
     return Chart(
-        marks, "on validation images", said, "epoch", x_range=(0.0, float(highest)), y_range=(0.0, 1.0)
+        marks, "on validation images", caption, "epoch", x_range=(0.0, float(highest)), y_range=(0.0, 1.0)
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _panel(seen: Result, place: int) -> Panel:
     labels = Boxes([box[:4] for box in picture.boxes], colours=("object",), drag="objects" if is_last else "")
     editing = {"draw": "objects", "drawn": (float(seen.new_class),)} if is_last else {}
     if not seen.found:
-        words = "the weights are no numbers any more"
+        words = "the weights are not finite any more"
         return Panel((Picture(picture.pixels), labels), width, height, title, words, **editing)
     found = seen.found[place]
     drawn = labelled_boxes(found, names=seen.names)
@@ -105,8 +105,8 @@ def _panel(seen: Result, place: int) -> Panel:
 def _compared(picture: Annotated, found: Detections) -> str:
     """How many objects were found at IoU 0.5, and how many boxes are wrong."""
     rows = np.concatenate([found.xyxy.numpy(), found.conf.numpy()[:, None], found.cls.numpy()[:, None]], 1)  # (n, 6)
-    wanted = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
-    hits = int(match_detections(rows, wanted, np.array([0.5])).sum())
+    objects = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
+    hits = int(match_detections(rows, objects, np.array([0.5])).sum())
     if not picture.boxes:
         return f"{len(rows)} boxes, nothing is labelled"
-    return f"found {hits} of {len(wanted)}, {len(rows) - hits} wrong"
+    return f"found {hits} of {len(objects)}, {len(rows) - hits} wrong"
