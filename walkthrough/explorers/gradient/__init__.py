@@ -71,9 +71,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
-        is_whole = (
-            result.layers is not None or result.earlier is None
-        )  # without earlier ones nothing stands in for them
+        is_whole = result.layers is not None or result.earlier is None  # of the first settings nothing stands in
         return None if is_whole else scene_of(result)
 
     def words(self) -> str:

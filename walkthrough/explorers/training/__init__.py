@@ -218,9 +218,7 @@ class LiveTraining(Explorer[State, Result]):
         self.set(progress=progress)
         refusal, when = self._refusal
         if refusal and self.running and refusal not in self.message and monotonic() - when < READABLE:
-            self.message = " ".join(
-                filter(None, [refusal, self.message])
-            )  # what was refused; the run goes on meanwhile
+            self.message = " ".join(filter(None, [refusal, self.message]))  # the run goes on meanwhile
             self.refresh()
         if asked and progress.over and not progress.trouble:
             epochs = counted(len(progress.history), "epoch")
