@@ -1,6 +1,5 @@
 """Names of walkthrough in 0.1.0 that moved: importing one warns and gives what is elsewhere now. They go in 0.3.0."""
 
-import warnings
 from functools import partial
 
 from yolo_lite import _moved
@@ -52,7 +51,11 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
         "gradient": {"Moved": "state", "Pulled": "state:Result", "move_boxes": "state"},
         "iou": {"IouState": "state:State", "IouResult": "state:Result", "Descent": "state", "descend": "state"},
         "layer": {"cell_at": "state"},
-        "loss": {"Losses": "state:Result", "shares_of_terms": "scene"},
+        "loss": {
+            "Losses": "state:Result",
+            "default_pulls": "state:default_gradients",
+            "shares_of_terms": "scene:fractions_of_terms",
+        },
         "nms": {"labels_of": "state"},
         "schedule": {"Group": "state", "Told": "state:Result", "count_steps": "state"},
         "training": {"above": "state", "moving_mean": "state"},
@@ -65,11 +68,6 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
     "walkthrough.trace.steps": {"Excerpt": "walkthrough.trace.replay"},
 }
 moved_name = partial(_moved.moved_name, moved=MOVED_NAMES)
-
-
-def warn_of_old_field(old: str, new: str) -> None:
-    """For a property that gives a field its name of 0.1.0."""
-    warnings.warn(f"{old} is {new} now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=3)
 
 
 def find_moved_modules() -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from walkthrough._moved import warn_of_old_field
 from walkthrough.explorers.anchors.fit import Anchor, Curves, Sizes
 from walkthrough.explorers.controls import choice, given, slider
 from walkthrough.explorers.pictures import PictureState, targets_of
 from walkthrough.show import class_name
+from yolo_lite._moved import renamed_field
 from yolo_lite.loss.anchors import AnchorFit
 from yolo_lite.loss.targets import (
     Assignment,
     RatioTest,
     build_targets,
-    encode,
+    make_assignment,
     neighbour_cells,
     ratio_test,
     to_grid_units,
@@ -78,14 +78,14 @@ class Result:
     @property
     def untaken(self) -> Tensor:
         """The name of unmatched in 0.1.0."""
-        warn_of_old_field("untaken", "unmatched")
-        return self.unmatched
+        found: Tensor = renamed_field(self, "untaken", "unmatched")
+        return found
 
     @property
     def claimed(self) -> Assignment | None:
         """The name of candidates in 0.1.0."""
-        warn_of_old_field("claimed", "candidates")
-        return self.candidates
+        found: Assignment | None = renamed_field(self, "claimed", "candidates")
+        return found
 
 
 def compute(state: State) -> Result:
@@ -132,7 +132,7 @@ def _candidates(targets: Tensor, boxes: Tensor, grid: tuple[int, int], index: in
     one = slice(index, index + 1)
     passed = boxes.new_ones(1, 1).bool()  # one anchor, which matches it
     cells = neighbour_cells(boxes[one, :2], grid)  # (5, 1)
-    return encode(targets[one], boxes[one], passed, cells, boxes[one, 2:], grid)
+    return make_assignment(targets[one], boxes[one], passed, cells, boxes[one, 2:], grid)
 
 
 def _sizes_of_pictures(state: State) -> Sizes | None:

@@ -20,7 +20,7 @@ from walkthrough.explorers.gradient.state import (
 )
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.pictures import images_of, taking, targets_of
-from walkthrough.gradients import Pass, pull_on_maps
+from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
@@ -82,11 +82,11 @@ class GradientExplorer(DetectorExplorer[State, Result]):
         """The same gradients, for any images and targets."""
         size = training_size(self.state.pictures) if self.state.pictures else 640
         return (
-            "from walkthrough.gradients import maps_of, pull_on_layers, pull_on_maps\n"
+            "from walkthrough.gradients import maps_of, layer_gradients, map_gradients\n"
             f"{hyp_code(hyp_of(self.state, self.state.hyp))}\n"
             f"loss = model.criterion(hyp, img_size={size})\n"
-            "layers = pull_on_layers(model, loss, images, targets)\n"
-            "cells = pull_on_maps(loss, maps_of(model, images), targets)"
+            "layers = layer_gradients(model, loss, images, targets)\n"
+            "cells = map_gradients(loss, maps_of(model, images), targets)"
         )
 
 
@@ -100,7 +100,7 @@ def _backward(state: State) -> Backward:
         through = known.through if same_pass else Pass(state.model, images_of((shown,)))
     loss = state.model.criterion(hyp, training_size((shown,)))
     targets = targets_of((shown,))
-    maps = pull_on_maps(loss, through.maps, targets)
+    maps = map_gradients(loss, through.maps, targets)
     cells = known.cells if same_pass else cells_of(loss, through.maps, targets)
     earlier = known.last_known if known is not None and known.model is state.model else None
     return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, cells, earlier)

@@ -151,7 +151,7 @@ def words_of(result: Result) -> str:
     silent = [term for term, norms in zip(maps.terms, maps.norms, strict=True) if not norms.any()]
     if silent:
         lines.append(f"no gradient: {', '.join(silent)}")
-    pulls = sorted(zip(maps.norms.norm(dim=1).tolist(), maps.terms, strict=True), reverse=True)
-    if len(pulls) == 1 or (pulls[0][0] > CLEARLY * pulls[1][0] and math.isfinite(pulls[0][0])):
-        lines.append(f"{pulls[0][1]} has the largest gradient on the maps")
+    gradients = sorted(zip(maps.norms.norm(dim=1).tolist(), maps.terms, strict=True), reverse=True)
+    if len(gradients) == 1 or (gradients[0][0] > CLEARLY * gradients[1][0] and math.isfinite(gradients[0][0])):
+        lines.append(f"{gradients[0][1]} has the largest gradient on the maps")
     return "\n".join(lines)

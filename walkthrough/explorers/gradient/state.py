@@ -10,7 +10,7 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorState, up_to
-from walkthrough.gradients import CellPull, LayerPulls, MapPulls, Pass, strongest_cells
+from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, strongest_cells
 from yolo_lite.hyperparameters import Hyperparameters
 
 ALL_LEVELS = -1
@@ -27,17 +27,17 @@ class Backward:
     through: Pass
     hyp: Hyperparameters
     objects: tuple
-    maps: MapPulls
+    maps: MapGradients
     cells: Tensor | None  # (n, 4) int64: level, anchor, row, column of each decoded box; None: the loss does not say
-    earlier: LayerPulls | None  # of the settings before, as far as they were looked at
+    earlier: LayerGradients | None  # of the settings before, as far as they were looked at
 
     @cached_property
-    def layers(self) -> LayerPulls:
+    def layers(self) -> LayerGradients:
         """The gradients carried back through the network; computed when first asked for, as it takes long."""
-        return self.through.pull_on_layers(self.maps)
+        return self.through.layer_gradients(self.maps)
 
     @property
-    def last_known(self) -> LayerPulls | None:
+    def last_known(self) -> LayerGradients | None:
         """The layers as far as they are computed: these, or those of the settings before."""
         return vars(self).get("layers", self.earlier)
 
@@ -95,13 +95,13 @@ class Moved(NamedTuple):
 class Result(NamedTuple):
     """What is known after one backward pass."""
 
-    maps: MapPulls
-    strongest: tuple[CellPull, ...]  # of the chosen term and level, largest gradient first
+    maps: MapGradients
+    strongest: tuple[CellGradient, ...]  # of the chosen term and level, largest gradient first
     moved: Moved | None  # of these cells; None where the loss does not tell which box is of which cell
     strides: tuple[int, ...]  # of the model's levels
     state: State  # the settings; without the model, and without the passes through it
-    layers: LayerPulls | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
-    earlier: LayerPulls | None = None  # those of the settings before, until then
+    layers: LayerGradients | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
+    earlier: LayerGradients | None = None  # those of the settings before, until then
 
     @property
     def chosen(self) -> int:
@@ -141,7 +141,7 @@ def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | Non
     return loss.assign([raw.detach() for raw in maps], targets).cells if hasattr(loss, "assign") else None
 
 
-def move_boxes(backward: Backward, cells: Sequence[CellPull]) -> Moved | None:
+def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
     The step changes no number of the maps by more than STEP. None where the loss does not tell whose box

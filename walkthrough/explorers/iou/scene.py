@@ -90,9 +90,9 @@ def _terms(result: Result) -> Table:
     rows = (
         ("intersection", f"{terms['intersection']:,.1f} px²"),
         ("union", f"{terms['union']:,.1f} px²"),
-        ("enclosing box C", f"{terms['hull']:,.1f} px²"),
-        ("centre distance ρ", f"{terms['distance2'] ** 0.5:.2f} px"),
-        ("diagonal c of C", f"{terms['diagonal2'] ** 0.5:.2f} px"),
+        ("enclosing box C", f"{terms['enclosing_area']:,.1f} px²"),
+        ("centre distance ρ", f"{terms['centre_distance_squared'] ** 0.5:.2f} px"),
+        ("diagonal c of C", f"{terms['enclosing_diagonal_squared'] ** 0.5:.2f} px"),
         ("v, difference of aspect", f"{terms['v']:.5f}"),
         ("α = v / (1 - IoU + v)", f"{terms['alpha']:.5f}"),
     )
@@ -101,8 +101,9 @@ def _terms(result: Result) -> Table:
 
 def _overlaps(result: Result) -> Table:
     terms, overlap = result.terms, result.overlap
-    outside = ((terms.hull - terms.union) / terms.hull).item()
-    distance, aspect = (terms.distance2 / terms.diagonal2).item(), (terms.alpha * terms.v).item()
+    outside = ((terms.enclosing_area - terms.union) / terms.enclosing_area).item()
+    distance = (terms.centre_distance_squared / terms.enclosing_diagonal_squared).item()
+    aspect = (terms.alpha * terms.v).item()
     iou = f"{overlap['iou']:.4f}"
     made = {
         "iou": ("intersection / union", iou),

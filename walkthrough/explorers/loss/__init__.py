@@ -12,9 +12,9 @@ from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, same_pixels, training_size
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
-from walkthrough.explorers.loss.state import Result, State, compute
+from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
-from walkthrough.gradients import MapPulls, maps_of, pull_on_maps
+from walkthrough.gradients import MapGradients, map_gradients, maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -46,7 +46,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
         """The maps, computed once, what the default settings make of them, and a balance for each level."""
         model, pictures = inputs["model"], inputs["pictures"]
         maps = _maps(model, pictures)
-        return {"maps": maps, "default": default_pulls(model, maps, pictures)} | _balance_settings(model)
+        return {"maps": maps, "default": default_gradients(model, maps, pictures)} | _balance_settings(model)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
@@ -58,7 +58,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
             after = replace(after, maps=_maps(after.model, after.pictures))
         if after.maps is not before.maps or after.pictures is not before.pictures:
-            after = replace(after, default=default_pulls(after.model, after.maps, after.pictures))
+            after = replace(after, default=default_gradients(after.model, after.maps, after.pictures))
         return after
 
     def words(self) -> str:
@@ -76,12 +76,6 @@ class LossExplorer(DetectorExplorer[State, Result]):
 def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
     with taking(pictures[0]):
         return tuple(maps_of(model, images_of(pictures)))
-
-
-def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapPulls:
-    """The gradients on the maps under the default settings."""
-    loss = model.criterion(Hyperparameters(), training_size(pictures))
-    return pull_on_maps(loss, maps, targets_of(pictures))
 
 
 def _balance_settings(model: Any) -> dict[str, Any]:

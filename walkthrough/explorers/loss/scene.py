@@ -7,7 +7,7 @@ from torch import Tensor
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.loss.state import Result
-from walkthrough.gradients import MapPulls
+from walkthrough.gradients import MapGradients
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
@@ -21,14 +21,14 @@ def scene_of(result: Result) -> Scene:
     return Scene(rows, words=words_of(result))
 
 
-def shares_of_terms(pulls: MapPulls) -> Tensor:
+def fractions_of_terms(gradients: MapGradients) -> Tensor:
     """(T,) each term as a fraction of the terms' sum; 0 where all are 0."""
-    values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
+    values = torch.stack([getattr(gradients.parts, term) for term in gradients.terms]).double().cpu()
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, Bars]:
-    """What values(pulls) gives for these settings, and beside it for the default ones."""
+    """What values(gradients) gives for these settings, and beside it for the default ones."""
     names = names or result.now.terms
     return (
         Bars(names, values(result.now), name=NOW),
@@ -48,13 +48,13 @@ def _panel(result: Result) -> Panel:
 
 
 def _losses_chart(result: Result) -> Chart:
-    marks = _beside(result, lambda pulls: numbers([getattr(pulls.parts, term) for term in pulls.terms]))
+    marks = _beside(result, lambda gradients: numbers([getattr(gradients.parts, term) for term in gradients.terms]))
     return Chart(marks, "losses, gains included", _clearly(result), y_label="loss")
 
 
 def _pulls_chart(result: Result) -> Chart:
     names = tuple(f"{term} {stride}" for term in result.now.terms for stride in result.strides)
-    marks = _beside(result, lambda pulls: _percent(pulls.shares), names)
+    marks = _beside(result, lambda gradients: _percent(gradients.fractions), names)
     caption = (
         "norm of the gradient with respect to the raw maps of a level, as a fraction of the sum of all these norms"
     )
@@ -64,15 +64,15 @@ def _pulls_chart(result: Result) -> Chart:
 
 
 def _table(result: Result) -> Table:
-    rows, shares, usual_shares = [], shares_of_terms(result.now), shares_of_terms(result.default)
+    rows, shares, usual_shares = [], fractions_of_terms(result.now), fractions_of_terms(result.default)
     for index, term in enumerate(result.now.terms):
         gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
-        loss, usual = (getattr(pulls.parts, term).item() for pulls in (result.now, result.default))
+        loss, usual = (getattr(gradients.parts, term).item() for gradients in (result.now, result.default))
         pull = result.now.norms[index].norm().item()
         share, usual_share = (f"{of[index]:.1%}" for of in (shares, usual_shares))
         losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
         rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
-    total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
+    total, usual = (gradients.parts[0].item() for gradients in (result.now, result.default))
     columns = ("", "gain", "scaled", "loss", "fraction", "default", "fraction", "gradient")
     caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain after scaling; gradient: norm on the raw maps"
     return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
@@ -101,8 +101,8 @@ def _empty(result: Result) -> str:
 def _clearly(result: Result) -> str:
     """The term with the largest loss and the one with the largest gradient, where they stand out."""
     losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
-    pulls = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
-    largest, steepest = _outstanding(losses), _outstanding(pulls)
+    gradients = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
+    largest, steepest = _outstanding(losses), _outstanding(gradients)
     first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
     return f"{first}; {f'largest gradient: {steepest}' if steepest else 'no gradient is clearly the largest'}"
 

@@ -1,5 +1,6 @@
 """What LossExplorer computes: the terms of the loss and their gradients, beside those of the default settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -8,8 +9,8 @@ from torch import Tensor
 from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import DetectorState, training_size, up_to
 from walkthrough.explorers.hyp import hyp_of
-from walkthrough.explorers.pictures import targets_of
-from walkthrough.gradients import MapPulls, pull_on_maps
+from walkthrough.explorers.pictures import Annotations, targets_of
+from walkthrough.gradients import MapGradients, map_gradients
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -60,7 +61,7 @@ class State(DetectorState):
         Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
-    default: MapPulls | None = given()  # the gradients on them under the default settings
+    default: MapGradients | None = given()  # the gradients on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
     @property
@@ -72,8 +73,8 @@ class State(DetectorState):
 class Result(NamedTuple):
     """The loss of the batch and its gradients, under these settings and under the default ones."""
 
-    now: MapPulls  # now.parts: what the loss returned
-    default: MapPulls
+    now: MapGradients  # now.parts: what the loss returned
+    default: MapGradients
     hyp: Hyperparameters  # the settings, gains as given
     scaled: Hyperparameters | None  # gains as the loss uses them; None where the loss does not say
     strides: tuple[int, ...]  # of the model's levels
@@ -88,7 +89,13 @@ def compute(state: State) -> Result:
     hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
     changed = {} if state.balance == state.default_balance else {"balance": state.balance}
     loss = state.model.criterion(hyp, size, **changed)
-    now = pull_on_maps(loss, state.maps, targets)
+    now = map_gradients(loss, state.maps, targets)
     strides = tuple(int(stride) for stride in state.model.strides)
     scaled = getattr(loss, "hyp", None)
     return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, replace(state, model=None))
+
+
+def default_gradients(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:
+    """The gradients on the maps under the default settings."""
+    loss = model.criterion(Hyperparameters(), training_size(pictures))
+    return map_gradients(loss, maps, targets_of(pictures))
