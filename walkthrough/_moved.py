@@ -47,7 +47,7 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
     f"walkthrough.explorers.{explorer}": {old: f"walkthrough.explorers.{explorer}.{new}" for old, new in names.items()}
     for explorer, names in {
         "anchors": {"AnchorState": "state:State", "AnchorResult": "state:Result"},
-        "augmentation": {"Drop": "state"},
+        "augmentation": {"Drop": "state", "Made": "state"},
         "gradient": {"Moved": "state", "Pulled": "state:Result", "move_boxes": "state"},
         "iou": {"IouState": "state:State", "IouResult": "state:Result", "Descent": "state", "descend": "state"},
         "layer": {"cell_at": "state"},

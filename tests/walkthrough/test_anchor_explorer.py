@@ -385,7 +385,7 @@ def test_a_reason_never_reads_as_a_contradiction():
 def test_the_words_hold_the_verdict_the_matches_and_the_fit(nine):
     nine.set(object=7, level=0, anchor=0)
     assert nine.words() == (
-        "anchor 0 of stride 8 (10 x 13 px) does not take object 7 (class 6): w 5.626 cells / anchor 1.25 = 4.5 > 4\n"
+        "anchor 0 of stride 8 (10 x 13 px) does not match object 7 (class 6): w 5.626 cells / anchor 1.25 = 4.5 > 4\n"
         "9 objects, matches by level: 25, 18, 30; unmatched: 0\n"
         "best possible recall 1.000, 2.78 anchors per object, over 9 objects of these pictures"
     )

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import walkthrough as wt
+from tests.walkthrough.detectors import ByProtocol, pictures, two_levels
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import controls_of, slider
 from yolo_lite.train.trainer import Trainer
@@ -82,7 +84,9 @@ def held(value: Any, path: str = "result", seen: set[int] | None = None) -> Iter
     elif isinstance(value, list | tuple):
         parts = [(str(index), part) for index, part in enumerate(value)]
     elif is_dataclass(value) and not isinstance(value, type):
-        parts = [(field.name, getattr(value, field.name)) for field in fields(value)] + list(vars(value).items())
+        parts = [(field.name, getattr(value, field.name)) for field in fields(value)] + list(
+            getattr(value, "__dict__", {}).items()
+        )
     elif type(value).__module__.startswith("walkthrough") and hasattr(value, "__dict__"):
         parts = list(vars(value).items())
     else:
@@ -101,3 +105,33 @@ def test_a_setting_may_not_hide_what_explorers_have() -> None:
 
         class Wrong(Explorer[State, float]):
             pass
+
+
+@pytest.mark.parametrize("kind", [wt.LossExplorer, wt.GradientExplorer])
+def test_the_detector_protocol_is_all_that_is_asked_for(kind: type[Explorer], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images, targets = pictures()
+    model = two_levels(tmp_path).eval()
+    with_all = kind(images=images, targets=targets, model=model)
+    by_protocol = kind(images=images, targets=targets, model=ByProtocol(model))
+    assert (with_all.message, by_protocol.message) == ("", "")
+    assert by_protocol.words() == with_all.words()  # with the matches by level
+    if kind is wt.LossExplorer:
+        pairs = [(by_protocol.result.now, with_all.result.now)]
+    else:
+        assert by_protocol.result.strongest == with_all.result.strongest
+        assert torch.equal(by_protocol.result.moved.after, with_all.result.moved.after)
+        by_protocol.term = with_all.term = "obj positive"
+        assert by_protocol.result.strongest == with_all.result.strongest
+        pairs = [(by_protocol.result.maps, with_all.result.maps)]
+    for ours, theirs in pairs:
+        assert ours.parts == theirs.parts
+        assert torch.equal(ours.norms, theirs.norms)
+
+
+def test_what_only_anchors_can_show_says_so_of_another_detector(tmp_path: Path) -> None:
+    model = ByProtocol(two_levels(tmp_path))
+    for kind in (wt.AnchorExplorer, wt.Stepper):
+        w = kind(model=model)
+        assert w.result is None
+        assert all(word in w.message for word in ("ByProtocol", "YOLOv5", "anchors"))

@@ -7,7 +7,7 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from inspect import Parameter, Signature, getattr_static, signature
 from pathlib import Path
 from textwrap import wrap
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
-from walkthrough.render.page import PageState
+from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
 
 LINE = 110  # characters of a sentence that stands in place of a picture
@@ -31,6 +31,10 @@ class Action:
     label: str
     key: str = ""
     help: str = ""
+
+    def on_page(self) -> ActionOnPage:
+        """The button as the page needs it."""
+        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
 
 
 class Explorer(Generic[StateT, ResultT]):
@@ -60,7 +64,7 @@ class Explorer(Generic[StateT, ResultT]):
                     raise TypeError(f"a field of State called {name} would hide {cls.__name__}.{name}: rename it")
                 setattr(cls, name, Setting(name, control))
         if hasattr(cls, "State"):
-            cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # what editors show
+            cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # inspect looks for it
 
     def __init__(self, **settings: Any) -> None:
         unknown = sorted(set(settings) - {*controls_of(self.State), *self._inputs()})
@@ -77,7 +81,7 @@ class Explorer(Generic[StateT, ResultT]):
         except Exception as problem:  # of whatever kind: what the reader gave cannot be used
             self.message = self._refused = sentence(problem)
         else:
-            self._state = replace(self._state, **inputs)  # type: ignore[type-var]  # it is a dataclass
+            self._state = replace(self._state, **inputs)
             self.set(**settings)
         self._start: StateT = self._state
 
@@ -126,6 +130,12 @@ class Explorer(Generic[StateT, ResultT]):
     @property
     def computed(self) -> ResultT | None:
         """What compute made of the settings; None where message says why there is nothing."""
+        return self._computed
+
+    def require(self) -> ResultT:
+        """What compute made of the settings. Raises ValueError with the message where there is nothing."""
+        if self._computed is None:
+            raise ValueError(self.message)
         return self._computed
 
     @property
@@ -283,7 +293,7 @@ class Explorer(Generic[StateT, ResultT]):
             "title": self.title or type(self).__name__,
             "controls": [] if is_refused else [control_on_page(n, c, self.state) for n, c in controls.items()],
             "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
-            "actions": [] if is_refused else [asdict(action) for action in self.actions],
+            "actions": [] if is_refused else [action.on_page() for action in self.actions],
             "uploads": self.uploads and not is_refused,
             "message": self.message,
             "words": self.words() if self._computed is not None else "",

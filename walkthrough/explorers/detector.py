@@ -44,7 +44,7 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
     State = DetectorState
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,

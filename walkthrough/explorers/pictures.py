@@ -70,9 +70,10 @@ def annotate(
     [(32, 32)]
     """
     require_pictures(images)
-    order, titles = None, []
+    order, titles = None, list[str]()
     if images is None:
-        images = tour_batch(size) if targets is None else tour_batch(size).images
+        batch = tour_batch(size or IMAGE_SIZE)
+        images = batch if targets is None else batch.images
     if is_dataset(images):
         dataset = opened_dataset(images)
         images, own, titles = first_pictures(dataset)

@@ -47,7 +47,7 @@ class AnchorExplorer(PictureExplorer[State, Result]):
     title = "Anchors and targets"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,
@@ -104,13 +104,13 @@ class AnchorExplorer(PictureExplorer[State, Result]):
 
     def words(self) -> str:
         """The chosen object's verdict, the matches of the picture, and the fit."""
-        result, state = self.result, self.state
+        result, state = self.require(), self.state
         matches = ", ".join(str(len(match.row)) for match in result.matches)
         lines = [f"{verdict(result, state.level, state.anchor, state.object).sentence}"] if state.objects else []
         lines += [f"{len(state.objects)} objects, matches by level: {matches}; unmatched: {result.unmatched.sum()}"]
-        if result.fit is not None:
-            about = f"over {len(result.sizes)} objects of {result.sizes.name}"
-            recall, matched = result.fit.best_possible_recall, result.fit.matches_per_object
+        if (dataset := result.dataset) is not None:
+            about = f"over {len(dataset.sizes)} objects of {dataset.sizes.name}"
+            recall, matched = dataset.fit.best_possible_recall, dataset.fit.matches_per_object
             lines += [f"best possible recall {recall:.3f}, {matched:.2f} anchors per object, {about}"]
         return "\n".join(lines)
 

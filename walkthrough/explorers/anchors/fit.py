@@ -26,6 +26,15 @@ class Curves(NamedTuple):
     matches: Tensor  # anchors matched to an object, mean over the objects
 
 
+class DatasetFit(NamedTuple):
+    """How well K anchors fit the objects of a dataset."""
+
+    sizes: "Sizes"
+    fit: AnchorFit
+    curves: Curves
+    missed: Tensor  # (m,) objects that no anchor matches, the furthest first
+
+
 class Sizes:
     """The objects of a dataset, n of them, by size alone.
 

@@ -5,10 +5,25 @@ from typing import NamedTuple
 import torch
 
 from walkthrough import scene as draw
-from walkthrough.explorers.anchors.fit import THRESHOLDS
-from walkthrough.explorers.anchors.state import Result
+from walkthrough.explorers.anchors.fit import THRESHOLDS, DatasetFit
+from walkthrough.explorers.anchors.state import Result, State
 from walkthrough.images import faded
-from walkthrough.scene import Cells, Chart, Grid, Key, Line, Panel, Picture, Points, Scene, Series, Table, Text, counted
+from walkthrough.scene import (
+    AnyPanel,
+    Cells,
+    Chart,
+    Grid,
+    Key,
+    Line,
+    Panel,
+    Picture,
+    Points,
+    Scene,
+    Series,
+    Table,
+    Text,
+    counted,
+)
 from walkthrough.show import anchors_of, cell_layers, class_name, of_image
 from walkthrough.style import THEMES
 from yolo_lite.loss.targets import Assignment, ratio_test
@@ -41,7 +56,7 @@ def verdict(result: Result, level: int, anchor: int, index: int) -> Verdict:
     which = f"anchor {anchor} of stride {stride} ({size_of(state.anchors[level][anchor])} px)"
     verb = "matches" if passed else "does not match"
     sentence = f"{which} {verb} object {index} ({name_of(result, index)}): {reason}"
-    return Verdict(*ratios, worst, passed, reason, sentence)
+    return Verdict(ratios[0], ratios[1], worst, passed, reason, sentence)
 
 
 def deciding(ratios: list[float]) -> int:
@@ -83,12 +98,13 @@ def name_of(result: Result, index: int) -> str:
 def scene_of(result: Result) -> Scene:
     """Picture and close-up; the chosen object's verdicts; all objects of the picture; the curves; who is left out."""
     background = Picture(faded(result.state.shown.pixels))
-    rows = [(_picture(result, background),)]
+    rows: list[tuple[AnyPanel, ...]] = [(_picture(result, background),)]
     if result.candidates is not None:
-        rows = [(*rows[0], _close_up(result, background)), (_verdicts(result),), (_objects(result),)]
-    if result.curves is not None:
-        rows += [_charts(result)]
-        rows += [(_missed(result),)] if len(result.missed) else []
+        rows[0] = (*rows[0], _close_up(result, result.candidates, background))
+        rows += [(_verdicts(result),), (_objects(result),)]
+    if result.dataset is not None:
+        rows += [_charts(result.dataset, result.state.anchor_t)]
+        rows += [(_missed(result.dataset, result.state),)] if len(result.dataset.missed) else []
     legend = (
         Key("object", "object", dash="solid"),
         Key("own cell", "own"),
@@ -121,9 +137,9 @@ def _picture(result: Result, background: Picture) -> Panel:
         *_chosen(result),
     )
     counts = ", ".join(f"{len(m.row)} at {s}" for m, s in zip(result.matches, state.strides, strict=True))
-    draws = {"draw": "objects", "drawn": (float(state.new_class),)}
+    drawn = (float(state.new_class),)
     title = f"Stride {stride}: {counted(len(match.row), 'match', 'matches')}"
-    return Panel(layers, width, height, title, f"matches by stride: {counts}", **draws)
+    return Panel(layers, width, height, title, f"matches by stride: {counts}", draw="objects", drawn=drawn)
 
 
 def _chosen(result: Result) -> tuple[draw.Boxes | Points, ...]:
@@ -150,12 +166,13 @@ def _anchor_boxes(result: Result, named: bool) -> tuple[draw.Boxes, ...]:
     wh = result.candidates.anchor_wh.new_tensor(state.anchors[state.level][state.anchor]) / stride
     candidates = result.candidates._replace(anchor_wh=wh.expand_as(result.candidates.anchor_wh))
     labels = (f"anchor {state.anchor}: {size_of(state.anchors[state.level][state.anchor])}",) if named else ()
-    return (draw.Boxes(anchors_of(candidates, stride), labels, colours=("anchor",), dash="dashed"),)
+    boxes = draw.table_of(anchors_of(candidates, stride), 4, "anchors")
+    return (draw.Boxes(boxes, labels, colours=("anchor",), dash="dashed"),)
 
 
-def _close_up(result: Result, background: Picture) -> Panel:
+def _close_up(result: Result, candidates: Assignment, background: Picture) -> Panel:
     """The cells around the centre of the chosen object: its own, the neighbours matched too, the halves that decide."""
-    state, candidates = result.state, result.candidates
+    state = result.state
     height, width = state.shown.size
     stride = state.strides[state.level]
     mine = of_image(result.matches[state.level], 0)
@@ -175,7 +192,7 @@ def _close_up(result: Result, background: Picture) -> Panel:
     layers = (
         background,
         Cells(cells[~own].unique(dim=0), stride, "neighbour", "/" if matched else "", strength),
-        Cells(cells[own], stride, "own", "", strength),
+        Cells(draw.table_of(cells[own], 2, "cells"), stride, "own", "", strength),
         Grid(stride, width, height, opacity=0.6),
         *(Line(half, "object", "dotted", 1) for half in halves),
         *_anchor_boxes(result, named=False),
@@ -212,7 +229,8 @@ def _cell_names(candidates: Assignment, stride: float) -> list[Text]:
 
 def _verdicts(result: Result) -> Table:
     """Every anchor of every level on the chosen object."""
-    state, rows, marked = result.state, [], ()
+    state, rows = result.state, list[tuple[str, ...]]()
+    marked: tuple[int, ...] = ()
     for level, stride in enumerate(state.strides):
         for anchor, size in enumerate(state.anchors[level]):
             found = verdict(result, level, anchor, state.object)
@@ -244,38 +262,38 @@ def _objects(result: Result) -> Table:
     return Table(columns, tuple(rows), title, marked=(state.object,), pick="object")
 
 
-def _charts(result: Result) -> tuple[Chart, Chart]:
+def _charts(dataset: DatasetFit, anchor_t: float) -> tuple[Chart, Chart]:
     """Best possible recall and matches over anchor_t, with the present one marked."""
-    recall, matches = result.fit.best_possible_recall, result.fit.matches_per_object
-    t, limit, most = tuple(THRESHOLDS.tolist()), result.state.anchor_t, float(result.curves.matches[-1])
+    recall, matches = dataset.fit.best_possible_recall, dataset.fit.matches_per_object
+    t, most = tuple(THRESHOLDS.tolist()), float(dataset.curves.matches[-1])
 
     def chart(values: torch.Tensor, top: float, title: str, y_label: str, caption: str) -> Chart:
         curve = Series("", t, tuple(values.tolist()), CURVE, "solid")
-        ranges = {"x_range": (1.0, 10.1), "y_range": (0.0, top)}
-        return Chart((curve,), title, caption, "anchor_t", y_label, upright=(limit,), **ranges)
+        ends = (1.0, 10.1), (0.0, top)
+        return Chart((curve,), title, caption, "anchor_t", y_label, "linear", *ends, upright=(anchor_t,))
 
-    about = f"{len(result.sizes):,} objects of {result.sizes.name}"
-    each = f"dotted: anchor_t {limit:g}; an anchor is matched in the own cell and in up to two neighbours"
-    missed = f"unmatched: {len(result.missed):,} of them"
+    about = f"{len(dataset.sizes):,} objects of {dataset.sizes.name}"
+    each = f"dotted: anchor_t {anchor_t:g}; an anchor is matched in the own cell and in up to two neighbours"
+    missed = f"unmatched: {len(dataset.missed):,} of them"
     return (
-        chart(result.curves.recall, 1.05, f"Best possible recall {recall:.4f}", "recall", f"{about}; {missed}"),
+        chart(dataset.curves.recall, 1.05, f"Best possible recall {recall:.4f}", "recall", f"{about}; {missed}"),
         chart(
-            result.curves.matches, most * 1.1 or 1.0, f"{matches:.2f} anchors per object", "anchors per object", each
+            dataset.curves.matches, most * 1.1 or 1.0, f"{matches:.2f} anchors per object", "anchors per object", each
         ),
     )
 
 
-def _missed(result: Result) -> Table:
+def _missed(dataset: DatasetFit, state: State) -> Table:
     """The objects of the dataset that no anchor matches, the furthest first."""
-    state, sizes, rows = result.state, result.sizes, []
+    sizes, missed, rows = dataset.sizes, dataset.missed, []
     anchors = [anchor for level in state.anchors for anchor in level]
-    for index in result.missed[:MOST_MISSED].tolist():
-        wh, anchor = sizes.wh[index], anchors[int(result.fit.best_anchor[index])]
+    for index in missed[:MOST_MISSED].tolist():
+        wh, anchor = sizes.wh[index], anchors[int(dataset.fit.best_anchor[index])]
         test = ratio_test(wh[None], wh.new_tensor([anchor]), state.anchor_t)
         side = deciding(test.ratio[0, 0].tolist())
         reason = reason_of("wh"[side], wh[side].item(), anchor[side], test.worst.item(), state.anchor_t, " px")
-        rows.append((sizes.image_of(index), size_of(tuple(wh.tolist())), size_of(anchor), reason))
-    title = f"No anchor matches {len(result.missed):,} of {len(sizes):,} objects of {sizes.name}"
-    more = len(result.missed) - len(rows)
+        rows.append((sizes.image_of(index), size_of((wh[0].item(), wh[1].item())), size_of(anchor), reason))
+    title = f"No anchor matches {len(missed):,} of {len(sizes):,} objects of {sizes.name}"
+    more = len(missed) - len(rows)
     caption = f"those furthest from any anchor; {more:,} more are not shown" if more else ""
     return Table(("image", "size (px)", "nearest anchor", "because"), tuple(rows), title, caption)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.anchors.fit import Anchor, Curves, Sizes
+from walkthrough.explorers.anchors.fit import Anchor, Curves, DatasetFit, Sizes
 from walkthrough.explorers.controls import choice, given, slider
 from walkthrough.explorers.pictures import PictureState, targets_of
 from walkthrough.show import class_name
@@ -65,10 +65,27 @@ class Result:
     tests: list[RatioTest]  # of each level: (A, n)
     matches: list[Assignment]  # of each level: what training uses
     candidates: Assignment | None  # cells of the chosen level responsible for the chosen object if an anchor matches it
-    sizes: Sizes | None  # the objects that the fit is about; None: there are none
-    fit: AnchorFit | None
-    curves: Curves | None
-    missed: Tensor | None  # (m,) those of sizes that no anchor matches, the furthest first
+    dataset: DatasetFit | None  # how well the anchors fit the dataset; None: there is no object
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """The objects that the fit is about."""
+        return self.dataset.sizes if self.dataset is not None else None
+
+    @property
+    def fit(self) -> AnchorFit | None:
+        """What anchor_fit says of them."""
+        return self.dataset.fit if self.dataset is not None else None
+
+    @property
+    def curves(self) -> Curves | None:
+        """The same for every anchor_t."""
+        return self.dataset.curves if self.dataset is not None else None
+
+    @property
+    def missed(self) -> Tensor | None:
+        """(m,) those of sizes that no anchor matches, the furthest first."""
+        return self.dataset.missed if self.dataset is not None else None
 
     @property
     def unmatched(self) -> Tensor:
@@ -107,11 +124,13 @@ def compute(state: State) -> Result:
         tests=tests,
         matches=matches,
         candidates=_candidates(targets, boxes[state.level], grids[state.level], state.object),
-        sizes=sizes,
-        fit=sizes and sizes.fit(every_anchor, state.anchor_t),
-        curves=sizes and sizes.curves(every_anchor),
-        missed=sizes and sizes.missed(every_anchor, state.anchor_t),
+        dataset=None if sizes is None else _fit(sizes, every_anchor, state.anchor_t),
     )
+
+
+def _fit(sizes: Sizes, anchors: tuple[Anchor, ...], anchor_t: float) -> DatasetFit:
+    """How well K anchors fit the objects of a dataset."""
+    return DatasetFit(sizes, sizes.fit(anchors, anchor_t), sizes.curves(anchors), sizes.missed(anchors, anchor_t))
 
 
 def _grids(size: tuple[int, int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from walkthrough._moved import moved_name
 from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.augmentation.scene import scene_of
-from walkthrough.explorers.augmentation.state import Made, Result, State, compute
+from walkthrough.explorers.augmentation.state import Result, State, compute
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
@@ -81,15 +81,16 @@ class AugmentationLab(Explorer[State, Result]):
         """Another image brings its own objects; moved objects change the album."""
         if not after.album:
             return after
+        album = after.album
         if after.hyp is not before.hyp:
             after = with_hyp(before, after)
-        index, is_given = min(after.index, len(after.album) - 1), after.objects != before.objects
+        index, is_given = min(after.index, len(album) - 1), after.objects != before.objects
         if not is_given and (after.album is not before.album or index != before.index):
-            return replace(after, index=index, objects=after.album.objects(index))
+            return replace(after, index=index, objects=album.objects(index))
         after = replace(after, index=index)
         if is_given:
-            objects = _inside(checked_classes(after.objects), after.album.sizes[index])
-            album = after.album.with_objects(index, objects)
+            objects = _inside(checked_classes(after.objects), album.sizes[index])
+            album = album.with_objects(index, objects)
             return replace(after, album=album, objects=album.objects(index), source="source")
         return after
 
@@ -106,11 +107,12 @@ class AugmentationLab(Explorer[State, Result]):
 
     def words(self) -> str:
         """The steps, and what became of the boxes."""
-        made: Made = self.result.samples[0]
+        result = self.require()
+        made = result.samples[0]
         steps = ", ".join(stage.name for stage in made.stages)
         kept = counted(made.stages[-1].objects.num_objects, "box", "boxes")
-        drops = [f"{class_name(drop.cls, self.result.names)} {drop.reason}" for drop in made.drops]
-        return f"{self.result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
+        drops = [f"{class_name(drop.cls, result.names)} {drop.reason}" for drop in made.drops]
+        return f"{result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
             f"\n  dropped: {drop}" for drop in drops
         )
 
@@ -122,7 +124,7 @@ class AugmentationLab(Explorer[State, Result]):
         return f"{hyp_code(hyp_of(state, state.hyp))}\ndataset = {made}\nsample = {sample}"
 
 
-def _opened(dataset: Any, names: Sequence[str] | None) -> Album:
+def _opened(dataset: Any, names: Sequence[str] | Mapping[int, str] | None) -> Album:
     """An album of what the reader gave as dataset=."""
     if isinstance(dataset, YoloDataset):
         if dataset.rect:
@@ -131,7 +133,8 @@ def _opened(dataset: Any, names: Sequence[str] | None) -> Album:
     if not isinstance(dataset, str | Path | Sequence | ImageSource | None):
         raise ValueError(f"dataset is a YoloDataset or its source: a path, 'shapes' ..., not {type(dataset).__name__}")
     try:
-        return Album(YoloDataset("photos" if dataset is None else dataset, names=names))
+        known = None if names is None else listed_names(names)
+        return Album(YoloDataset("photos" if dataset is None else dataset, names=known))
     except (FileNotFoundError, ModuleNotFoundError) as problem:
         raise ValueError(str(problem)) from None
 

@@ -79,7 +79,7 @@ class State:
     @property
     def dataset(self) -> YoloDataset:
         """The dataset that makes these samples."""
-        return YoloDataset(self.album, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
+        return YoloDataset(self.album or Album(), self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
 
 
 class Drop(NamedTuple):

@@ -76,7 +76,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
 
     def words(self) -> str:
         """Which gradients are large, as far as it is the same on every machine."""
-        return words_of(self.computed) if self.computed is not None else ""
+        return words_of(self.require())
 
     def as_code(self) -> str:
         """The same gradients, for any images and targets."""
@@ -93,14 +93,16 @@ class GradientExplorer(DetectorExplorer[State, Result]):
 def _backward(state: State) -> Backward:
     """The passes that belong to a state; those it has already, where they still do."""
     known, hyp, shown = state.backward, hyp_of(state, state.hyp), state.shown
-    same_pass = known is not None and known.model is state.model and known.pixels is shown.pixels
-    if same_pass and known.hyp == hyp and known.objects == shown.boxes:
+    if known is not None and (known.model is not state.model or known.pixels is not shown.pixels):
+        earlier, known = known.last_known if known.model is state.model else None, None  # another pass
+    else:
+        earlier = known.last_known if known is not None else None
+    if known is not None and known.hyp == hyp and known.objects == shown.boxes:
         return known
     with taking(shown):
-        through = known.through if same_pass else Pass(state.model, images_of((shown,)))
+        through = known.through if known is not None else Pass(state.model, images_of((shown,)))
     loss = state.model.criterion(hyp, training_size((shown,)))
     targets = targets_of((shown,))
     maps = map_gradients(loss, through.maps, targets)
-    cells = known.cells if same_pass else cells_of(loss, through.maps, targets)
-    earlier = known.last_known if known is not None and known.model is state.model else None
+    cells = known.cells if known is not None else cells_of(loss, through.maps, targets)
     return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, cells, earlier)

@@ -9,7 +9,7 @@ import torch
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
 from walkthrough.images import faded, to_numpy
-from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
+from walkthrough.scene import Arrows, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted, table_of
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 
@@ -55,15 +55,15 @@ def shades(strength: np.ndarray, largest: float, log: bool) -> np.ndarray:
 def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
     """Pixels (H, W, 3) under cells of viridis; the less a cell is shaded, the more of the picture shows through."""
     heat = cv2.applyColorMap((shade * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    opacity = (0.1 + 0.75 * shade).astype(np.float32)
     size = pixels.shape[1::-1]  # width, height
-    heat, opacity = (cv2.resize(of, size, interpolation=cv2.INTER_NEAREST) for of in (heat, opacity))
-    return cv2.blendLinear(pixels, heat, 1 - opacity, opacity)
+    over = cv2.resize(heat, size, interpolation=cv2.INTER_NEAREST)
+    opacity = cv2.resize((0.1 + 0.75 * shade).astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    return cv2.blendLinear(pixels, over, 1 - opacity, opacity)
 
 
 def _level_panel(result: Result, level: int, strength: np.ndarray, largest: float, ground: np.ndarray) -> Panel:
     state, (height, width) = result.state, result.state.shown.size
-    layers = [Picture(shaded(ground, shades(strength, largest, state.log)))]
+    layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
     layers += _moves(result, level)
@@ -73,7 +73,7 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
 
 
-def _moves(result: Result, level: int) -> list[Arrows | Boxes]:
+def _moves(result: Result, level: int) -> list[Layer]:
     """Arrows for the level's largest gradients, and the chosen cell's box before and after a step."""
     if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
         return []
@@ -81,12 +81,14 @@ def _moves(result: Result, level: int) -> list[Arrows | Boxes]:
     mine = [index for index, cell in enumerate(result.strongest) if cell.level == level]
     reach = ARROW * max(result.state.shown.size)
     shift = step[:, :2] * reach / step[:, :2].norm(dim=1).max().clamp(min=TINY) if mine else step[:, :2]
-    layers: list[Arrows | Boxes] = [Arrows(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), "accent")]
+    layers: list[Layer] = [
+        Arrows(table_of(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), 4, "arrows"), "accent")
+    ]
     if result.chosen in mine:
         box, change = xywh_to_xyxy(torch.stack((before[result.chosen], (before + step)[result.chosen])))
         moved = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
-        layers.append(Boxes(box[None], colours=("prediction",)))
-        layers.append(Boxes(moved[None], colours=("accent",), dash="dashed"))
+        layers.append(Boxes(table_of(box[None], 4, "boxes"), colours=("prediction",)))
+        layers.append(Boxes(table_of(moved[None], 4, "boxes"), colours=("accent",), dash="dashed"))
     return layers
 
 

@@ -42,8 +42,9 @@ class IouPlayground(Explorer[State, Result]):
 
     def words(self) -> str:
         """The four overlaps, and whether the formula agrees with autograd."""
-        overlaps = ", ".join(f"{kind} {value:.3f}" for kind, value in self.result.overlap.items())
-        agree = torch.allclose(self.result.by_formula, self.result.by_autograd, atol=1e-5)
+        result = self.require()
+        overlaps = ", ".join(f"{kind} {value:.3f}" for kind, value in result.overlap.items())
+        agree = torch.allclose(result.by_formula, result.by_autograd, atol=1e-5)
         return f"{overlaps}; the gradient by formula {'equals' if agree else 'differs from'} autograd's"
 
     def as_code(self) -> str:

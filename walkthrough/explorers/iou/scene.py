@@ -42,22 +42,23 @@ def scene_of(result: Result) -> Scene:
 
 def _plane(result: Result) -> Panel:
     pred, truth = (np.array(box[:4]) for box in result.state.boxes)
+    both = tuple(box[:4] for box in result.state.boxes)
     enclosing = (*np.minimum(pred, truth)[:2], *np.maximum(pred, truth)[2:])
-    centres = [tuple((box[:2] + box[2:]) / 2) for box in (pred, truth)]
+    centres = tuple(tuple((box[:2] + box[2:]) / 2) for box in (pred, truth))
     ways = list(zip(result.descent.boxes[..., :2], LOOKS.values(), strict=True))  # (s + 1, 2) each
     arrows, names, longest = _arrows(result.by_autograd, pred)
     loss = f"the {result.state.box_loss} loss"
     slope = f"arrows: where {loss} falls in x, y, w, h; the longest by {longest:.2g} a pixel"
-    layers = (
+    layers: tuple[draw.Layer, ...] = (
         Picture(GROUND, (0, 0, WIDTH, HEIGHT)),
         draw.Boxes((enclosing,), colours=(ENCLOSING,), dash="dashed", width=1.2),
         Line((enclosing[:2], enclosing[2:]), ENCLOSING, "dotted", 1.2),
-        draw.Boxes((pred, truth), ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
+        draw.Boxes(both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
         Line(centres, "own", width=1.2),
         *(Line(way, colour, dash, 2) for way, (colour, dash) in ways),
         *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
         draw.Points(centres, "own"),
-        draw.Arrows(arrows, "anchor"),
+        draw.Arrows(tuple(arrows), "anchor"),
         *names,
     )
     caption = slope if longest > 0 else f"{loss} has no gradient here: no arrows"

@@ -54,7 +54,7 @@ class LayerExplorer(PictureExplorer[State, Result]):
     title = "Layer by layer"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         model: Any = None,
@@ -84,11 +84,12 @@ class LayerExplorer(PictureExplorer[State, Result]):
 
     def settle(self, before: State, after: State) -> State:
         """Another picture is recorded; a click on a map chooses cell and channel; what is not there is left."""
-        if not after.pictures or after.recordings is None:
+        recordings = after.recordings
+        if not after.pictures or recordings is None:
             return after
         after = super().settle(before, after)
         if before.pictures and after.shown.pixels is not before.shown.pixels:
-            after = replace(after, records=tuple(after.recordings.records(after.shown)))
+            after = replace(after, records=tuple(recordings.records(after.shown)))
             if after.place == before.place:
                 after = replace(after, place=first_place(after.shown))
         if after.layer >= len(after.records):
@@ -109,7 +110,7 @@ class LayerExplorer(PictureExplorer[State, Result]):
 
     def words(self) -> str:
         """What the layer is, and what its cell sees."""
-        result: Result = self.result
+        result = self.require()
         record, (row, col) = result.record, result.cell
         shapes = "; ".join(map(shape_in_words, record.output_shapes))
         x1, y1, x2, y2 = result.field.of(row, col)

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from walkthrough.explorers.layer.detail import Joined
 from walkthrough.explorers.layer.graph import graph_panel
 from walkthrough.explorers.layer.state import Result
 from walkthrough.graphs import LEGEND
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
-from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table
+from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, Text
 from walkthrough.show import class_name, show_feature_maps
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
@@ -30,7 +31,7 @@ def scene_of(result: Result) -> Scene:
     if result.reach:
         rows.append((_objects(result),))
     if result.joined is not None:
-        rows.append(_joined(result))
+        rows.append(_joined(result, result.joined))
     rows.append((_numbers(result), _modules(result)))
     legend = (
         *LEGEND,
@@ -44,10 +45,10 @@ def scene_of(result: Result) -> Scene:
 def _photograph(result: Result) -> Panel:
     height, width = result.picture.size
     sees, size = result.field.of(*result.cell), field_in_words(result.field)
-    objects = [box[:4] for box in result.picture.boxes]
-    layers = [
+    objects = tuple(box[:4] for box in result.picture.boxes)
+    layers: list[Layer] = [
         Picture(_overlaid(result)),
-        Boxes([sees], ("can see",), (), (FIELD,), "dashed", 2.0),
+        Boxes((sees,), ("can see",), (), (FIELD,), "dashed", 2.0),
         Boxes(objects, tuple(str(index) for index in range(len(objects))), width=1.2, drag="objects"),
         _cell(result),
     ]
@@ -89,7 +90,7 @@ def _cell(result: Result) -> Boxes:
     (height, width), (rows, cols) = result.picture.size, _grid(result)
     row, col = result.cell
     xyxy = (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)
-    return Boxes([xyxy], (), (), (CELL,), width=2.0)
+    return Boxes((xyxy,), (), (), (CELL,), width=2.0)
 
 
 def _grid(result: Result) -> tuple[int, int]:
@@ -103,14 +104,17 @@ def _maps(result: Result) -> Panel | None:
         return None
     first = max(result.channel, 0) // PAGE * PAGE if output.ndim == 4 else 0
     count, unit = min(PAGE, output.shape[1] - first), _unit(grid)
-    panel = _enlarged(show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0], unit)
+    shown = show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0]
+    if not isinstance(shown, Panel):
+        return None
+    panel = _enlarged(shown, unit)
     tiles = [_tile(index, count, grid) for index in range(count)]
     y, x = (place * unit for place in result.cell)
-    cells = [(left + x, top + y, left + x + unit, top + y + unit) for left, top in tiles]
+    cells = tuple((left + x, top + y, left + x + unit, top + y + unit) for left, top in tiles)
     layers: list[Layer] = [*panel.layers, Boxes(cells, (), (), (CELL,), width=1.0)]
     if output.ndim == 4 and first <= result.channel < first + count:
         left, top = tiles[result.channel - first]
-        layers.append(Boxes([(left, top, left + grid[1] * unit, top + grid[0] * unit)], (), (), ("own",), width=3.0))
+        layers.append(Boxes(((left, top, left + grid[1] * unit, top + grid[0] * unit),), (), (), ("own",), width=3.0))
     title = f"layer {result.record.index}: {'feature maps' if output.ndim == 4 else 'objectness, by anchor'}"
     return replace(panel, layers=tuple(layers), title=title, pick="map_place")
 
@@ -122,12 +126,15 @@ def _unit(grid: tuple[int, int]) -> float:
 
 def _enlarged(panel: Panel, unit: float) -> Panel:
     """Pictures and words of a panel on a larger plane."""
-    layers = [
-        replace(layer, extent=tuple(side * unit for side in layer.extent))
-        if isinstance(layer, Picture)
-        else replace(layer, x=layer.x * unit, y=layer.y * unit)
-        for layer in panel.layers
-    ]
+    layers: list[Layer] = []
+    for layer in panel.layers:
+        match layer:
+            case Picture(extent=(x1, y1, x2, y2)):
+                layers.append(replace(layer, extent=(x1 * unit, y1 * unit, x2 * unit, y2 * unit)))
+            case Text():
+                layers.append(replace(layer, x=layer.x * unit, y=layer.y * unit))
+            case _:
+                layers.append(layer)
     return replace(panel, layers=tuple(layers), width=panel.width * unit, height=panel.height * unit)
 
 
@@ -173,9 +180,8 @@ def _values(result: Result) -> Chart:
     return Chart((mark,), f"layer {result.record.index}: its values", "", "channel", "value")
 
 
-def _joined(result: Result) -> tuple[Panel, ...]:
+def _joined(result: Result, found: Joined) -> tuple[Panel, ...]:
     """Before and after the upsampling, the skip's map, and what only that one knows."""
-    found = result.joined
     block = f"{found.factor} x {found.factor}"
     parts = (
         (found.before, f"layer {found.coarse}, coarse", f"{_size(found.before)} cells"),

@@ -1,6 +1,5 @@
 """LossExplorer: what each setting of the loss does to its three terms and to their gradients on the maps."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
@@ -13,8 +12,8 @@ from walkthrough.explorers.detector import DetectorExplorer, same_pixels, traini
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
 from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
-from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
-from walkthrough.gradients import MapGradients, map_gradients, maps_of
+from walkthrough.explorers.pictures import Annotations, images_of, taking
+from walkthrough.gradients import maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
@@ -63,7 +62,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
 
     def words(self) -> str:
         """The matches, and which term is clearly the largest."""
-        return words_of(self.result)
+        return words_of(self.require())
 
     def as_code(self) -> str:
         """The loss with these settings."""

@@ -84,7 +84,7 @@ class Result(NamedTuple):
 
 def compute(state: State) -> Result:
     """The loss and its gradients with respect to the maps, beside those of the default settings."""
-    if not state.pictures:
+    if not state.pictures or state.default is None:
         raise ValueError("there is no picture, so there is no loss")
     hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
     changed = {} if state.balance == state.default_balance else {"balance": state.balance}

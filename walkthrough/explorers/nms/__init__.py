@@ -58,7 +58,7 @@ class NmsExplorer(PictureExplorer[State, Result]):
     title = "Non-maximum suppression"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,
@@ -108,7 +108,7 @@ class NmsExplorer(PictureExplorer[State, Result]):
         if after.detection is not None:
             boxes, place = after.boxes_of(after.shown), int(after.detection[0])
             kept = () if boxes is None else decide(boxes, after.rule).kept
-            chosen = (float(kept[place]),) if 0 <= place < len(kept) else None
+            chosen: Any = (float(kept[place]),) if 0 <= place < len(kept) else None
             after = replace(after, chosen=chosen, detection=None)
         return after
 
@@ -119,9 +119,7 @@ class NmsExplorer(PictureExplorer[State, Result]):
 
     def words(self) -> str:
         """What is kept, and what became of the chosen box."""
-        result = self.computed
-        if result is None:
-            return ""
+        result = self.require()
         cls = result.decided.detections[:, 5].int().tolist()
         kept = ", ".join(counted(cls.count(k), result.names[k], result.names[k]) for k in sorted(set(cls)))
         kept_words = f"{result.picture.name}: kept {kept or 'nothing'}"

@@ -1,10 +1,12 @@
 """The picture of NmsExplorer: boxes before and after, the relation as a table, precision against recall."""
 
+from torch import Tensor
+
 from walkthrough.charts import numbers
 from walkthrough.explorers.nms.state import Result
 from walkthrough.explorers.nms.suppression import Figures
 from walkthrough.images import faded
-from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted
+from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Rows, Scene, Series, Table, counted, table_of
 from walkthrough.show import class_name
 from walkthrough.style import colour
 from yolo_lite.detect.average_precision import RECALLS
@@ -30,7 +32,7 @@ def _before(result: Result) -> Panel:
     decided, choice = result.decided, result.choice
     xyxy, cls = decided.found.xyxy[:MOST_DRAWN], decided.found.cls[:MOST_DRAWN].tolist()
     colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
-    layers: list[Layer] = [Boxes(xyxy, (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
+    layers: list[Layer] = [Boxes(_rows(xyxy), (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
     return _panel(result, layers, "before", _candidates(result))
 
 
@@ -59,10 +61,10 @@ def _chosen(result: Result) -> list[Boxes]:
         gone, words, label = [choice.index], [choice.verdict], "its suppressor"
         stays = choice.suppressor
     elif choice.index not in decided.kept:
-        return [Boxes(decided.found.xyxy[[stays]], (label,), (), (int(cls[stays]),), "dashed", 2.5)]
+        return [Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "dashed", 2.5)]
     return [
-        Boxes(decided.found.xyxy[gone], tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
-        Boxes(decided.found.xyxy[[stays]], (label,), (), (int(cls[stays]),), "solid", 3.0),
+        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
+        Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "solid", 3.0),
     ]
 
 
@@ -75,9 +77,9 @@ def _after(result: Result) -> Panel:
         f"{class_name(k, result.names)}{word} {conf:.2f}" for k, word, conf in zip(cls, wrong, scores, strict=True)
     ]
     labels[MOST_NAMES:] = [""] * len(labels[MOST_NAMES:])  # more would cover the picture
-    layers = [
-        Boxes([box[:4] for box in objects], dash="dotted", width=1.5, drag="objects"),
-        Boxes(detections[:, :4], tuple(labels), (), tuple(cls), pick="detection"),
+    layers: list[Layer] = [
+        Boxes(tuple(box[:4] for box in objects), dash="dotted", width=1.5, drag="objects"),
+        Boxes(_rows(detections[:, :4]), tuple(labels), (), tuple(cls), pick="detection"),
     ]
     return _panel(result, layers, "after", _found(result), draw=True)
 
@@ -93,8 +95,13 @@ def _found(result: Result) -> str:
 
 def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:
     height, width = result.picture.size
-    drawn = {"draw": "objects", "drawn": (float(result.new_class),)} if draw else {}
-    return Panel((Picture(faded(result.picture.pixels)), *layers), width, height, title, caption, **drawn)
+    field, drawn = ("objects", (float(result.new_class),)) if draw else ("", ())
+    pictured = (Picture(faded(result.picture.pixels)), *layers)
+    return Panel(pictured, width, height, title, caption, draw=field, drawn=drawn)
+
+
+def _rows(xyxy: Tensor) -> Rows:
+    return table_of(xyxy, 4, "boxes")
 
 
 def _table(result: Result) -> Table:
@@ -102,9 +109,9 @@ def _table(result: Result) -> Table:
     found, by = result.decided.found, result.decided.by
     if result.choice is None:
         kept = result.decided.kept[:MOST_ROWS].tolist()
-        rows = tuple((*_box(result, k), str(int((by == k).sum()))) for k in kept)
+        suppressed = tuple((*_box(result, k), str(int((by == k).sum()))) for k in kept)
         caption = "click a box in one of the pictures, or a row"
-        return Table(("box", "class", "score", "suppressed"), rows, "kept", caption, pick="detection")
+        return Table(("box", "class", "score", "suppressed"), suppressed, "kept", caption, pick="detection")
     near = result.choice.near
     rows = tuple((*_box(result, pair.other), f"{pair.iou:.2f}", pair.verdict) for pair in near[:MOST_ROWS])
     name = class_name(int(found.cls[result.choice.index]), result.names)

@@ -4,6 +4,7 @@ Shape letters: n predictions of a picture, C classes, c candidates, k kept boxes
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,8 @@ class Pair(NamedTuple):
     verdict: str
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Choice:
     """The chosen candidate, what became of it, and those around it."""
 
     index: int  # candidate

@@ -65,9 +65,7 @@ class ScheduleExplorer(Explorer[State, Result]):
 
     def words(self) -> str:
         """The moment and the whole, in words."""
-        result = self.computed
-        if result is None:
-            return ""
+        result = self.require()
         rates = ", ".join(f"{group.name} {group.lr:.4g}" for group in result.groups)
         moment = f"{moment_in_words(result)}: learning rates {rates}; momentum {result.groups[0].momentum:.4g}"
         batches = counted(result.rates.accumulate, "batch", "batches")

@@ -9,7 +9,7 @@ from torch import nn
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
 from walkthrough.explorers.hyp import hyp_of
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.train.optim import apply_rates, create_optimizer
+from yolo_lite.train.optim import OptimizerName, apply_rates, create_optimizer
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Rates, Schedule
 
@@ -30,7 +30,7 @@ class State:
     nominal_batch: int = slider(
         TrainOptions.nominal_batch, 1, 1024, log=True, group="run", help="images whose gradients make one step"
     )
-    optimizer: str = choice("SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run")
+    optimizer: OptimizerName = choice("SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run")
     cosine: bool = choice(False, {"linear": False, "cosine": True}, label="falls", group="learning rate")
     lr0: float = slider(
         Hyperparameters.lr0, 1e-5, 0.2, 1e-5, log=True, group="learning rate", help="learning rate after warm-up"

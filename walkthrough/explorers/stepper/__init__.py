@@ -79,12 +79,12 @@ class Stepper(PictureExplorer[State, Result]):
         super().__init__(**settings if trace is None else {"trace": trace, **settings})
 
     @property
-    def uploads(self) -> bool:
+    def uploads(self) -> bool:  # type: ignore[override]  # nobody sets it
         """Pictures can be brought where their objects are what is recorded."""
         return self.state.live is not None
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         trace: Any = None,
         images: Any = None,
@@ -120,15 +120,15 @@ class Stepper(PictureExplorer[State, Result]):
         after = super().settle(before, after)
         if after.live is not None and (after.pictures is not before.pictures or after.anchor_t != before.anchor_t):
             recording = _matching(after.pictures, after.live, after.anchor_t)
-            step = after.step if before.recording is None else moves.same_place(after.recording, after.step, recording)
+            step = after.step if before.recording is None else moves.same_place(after.recorded, after.step, recording)
             after = replace(after, recording=recording, step=step)
         if after.recording is not before.recording or after.openable is not before.openable:
-            after = replace(after, openable=openable(after.recording))
-        after = replace(after, step=min(after.step, len(after.recording) - 1))
+            after = replace(after, openable=openable(after.recorded))
+        after = replace(after, step=min(after.step, len(after.recorded) - 1))
         moved = after.step != before.step or after.recording is not before.recording
         if moved and after.frame == before.frame:
             after = replace(after, frame=0)
-        after = replace(after, frame=min(after.frame, len(after.recording.stack(after.step)) - 1))
+        after = replace(after, frame=min(after.frame, len(after.recorded.stack(after.step)) - 1))
         after = with_stops(after)
         if after.row is not None:
             names = list(variables_of(after))
@@ -142,7 +142,7 @@ class Stepper(PictureExplorer[State, Result]):
 
     def words(self) -> str:
         """Where the function is and what changed."""
-        return step_in_words(self.result) if self.result is not None else self.message
+        return step_in_words(self.require())
 
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""

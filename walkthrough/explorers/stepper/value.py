@@ -23,12 +23,12 @@ def open_value(
     """A value as a panel; before: what the name held until now, to see what changed."""
     array, name = value.array, printable(name)
     if array is None or array.dtype.kind not in "biufc":
-        return _parts(name, value, first_row) if array is None else _table(name, value, before, plane, first_row)
+        return _parts(name, value, first_row) if array is None else _table(name, value, array, before, plane, first_row)
     if view == HISTOGRAM:
         return _histogram(name, value, array)
     if view == IMAGE:
         return _image(name, value, array, plane)
-    return _table(name, value, before, plane, first_row)
+    return _table(name, value, array, before, plane, first_row)
 
 
 def planes(value: Value | None) -> int:
@@ -65,8 +65,7 @@ def _title(name: str, array: np.ndarray, plane: int) -> str:
     return name if index is None else f"{name}[{', '.join(map(str, index))}]"
 
 
-def _table(name: str, value: Value, before: Value | None, plane: int, first_row: int) -> Table:
-    array = value.array
+def _table(name: str, value: Value, array: np.ndarray, before: Value | None, plane: int, first_row: int) -> Table:
     table = _plane(array, plane)
     first = min(first_row, max(len(table) - MOST_ROWS, 0))
     shown = table[first : first + MOST_ROWS, :MOST_COLUMNS]
@@ -96,7 +95,8 @@ def _different(table: np.ndarray, before: Value | None, plane: int, first: int) 
 
 def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """The parts of a container as rows of words; vectors of one length side by side, as columns."""
-    arrays = [(name, part.array) for name, part in value.parts if part.complete and part.shape]
+    found = [(name, part.array) for name, part in value.parts if part.complete and part.shape]
+    arrays = [(name, array) for name, array in found if array is not None]
     if value.kind == "fields" and len(arrays) == len(value.parts) > 1 and len({len(a) for _, a in arrays}) == 1:
         columns, words = [], []
         for name, array in arrays:

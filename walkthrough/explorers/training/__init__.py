@@ -160,6 +160,8 @@ class LiveTraining(Explorer[State, Result]):
             return
         self._stop()
         self._run()
+        if self.state.recipe is None:
+            return
         fields = {name: getattr(self._start, name) for name in controls_of(self.State)}
         run = self.state.recipe.begin()
         self.set(**fields | {"run": run, "progress": run.progress(self.state.pictures)})
@@ -208,13 +210,13 @@ class LiveTraining(Explorer[State, Result]):
         return self.state.run
 
     def _stop(self) -> None:
-        if self.running:
+        if self._task is not None:
             self._task.cancel()
         self._task = None
 
     def _look(self, asked: bool = False) -> None:
         """Take down how far the run has come, and draw it; asked for more than there is, say so."""
-        progress = self.state.run.progress(self.state.pictures, self.running)
+        progress = self._run().progress(self.state.pictures, self.running)
         self.set(progress=progress)
         refusal, when = self._refusal
         if refusal and self.running and refusal not in self.message and monotonic() - when < READABLE:
@@ -233,7 +235,8 @@ class LiveTraining(Explorer[State, Result]):
 
     def words(self) -> str:
         """How far the run has come; no number that training made."""
-        progress = self.result.progress
+        result = self.require()
+        progress = result.progress
         done, schedule = len(progress.steps), progress.schedule
         epoch = min(done // schedule.batches + 1, schedule.epochs)
         doing = "over" if progress.over else "running" if progress.running else "paused"
@@ -242,8 +245,8 @@ class LiveTraining(Explorer[State, Result]):
         ]
         lines = [f"{doing}: {done} of {schedule.iterations} iterations done, epoch {epoch} of {schedule.epochs}"]
         lines += [f"changed: {', '.join(changes)}"] if changes else []
-        lines += [f"losses {', '.join(self.result.losses)} by iteration, raw and smoothed"] if done else []
-        return "\n".join([*lines, f"{counted(len(self.result.pictures), 'picture')} with labels and predictions"])
+        lines += [f"losses {', '.join(result.losses)} by iteration, raw and smoothed"] if done else []
+        return "\n".join([*lines, f"{counted(len(result.pictures), 'picture')} with labels and predictions"])
 
     def as_code(self) -> str:
         """The same run without pictures: Trainer, and its later changes."""

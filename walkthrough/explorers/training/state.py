@@ -85,7 +85,11 @@ class Result(NamedTuple):
 def compute(state: State) -> Result:
     """What is drawn of a run's progress. Pure: the run itself is not asked."""
     progress = state.progress
-    rows = np.array([step.parts[1:] for step in progress.steps]).reshape(len(progress.steps), len(progress.parts))
+    if progress is None:
+        raise ValueError("there is no run")
+    rows = np.array([tuple(step.parts)[1:] for step in progress.steps]).reshape(
+        len(progress.steps), len(progress.parts)
+    )
     losses = dict(zip(progress.parts, rows.T, strict=True))
     smoothed = {name: moving_mean(values) for name, values in losses.items()}
     schedule = replace(progress.schedule, hyp=hyp_of(state, progress.schedule.hyp))
