@@ -227,7 +227,7 @@ class Explorer(Generic[StateT, ResultT]):
 
     @classmethod
     def _inputs(cls) -> tuple[str, ...]:
-        """What prepare takes: the names in its signature, or the given fields of State."""
+        """The inputs of prepare: the names in its signature, or the given fields of State."""
         parameters = signature(cls.prepare).parameters.values()
         named = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         return tuple(named) or tuple(name for name, c in controls_of(cls.State).items() if c.kind == "given")
@@ -356,7 +356,7 @@ def link(*explorers: Explorer[Any, Any], names: tuple[str, ...] = ()) -> Callabl
     """Settings of the same name move together in all explorers; returns what ends it.
 
     Args:
-        names: only these, pictures and objects among them if wanted; without names, all but an explorer's own pictures.
+        names: only these, pictures and objects too if asked for; without names, all but an explorer's own pictures.
 
     >>> from walkthrough import AnchorExplorer, LossExplorer              # doctest: +SKIP
     >>> unlink = link(anchors := AnchorExplorer(), losses := LossExplorer())  # doctest: +SKIP

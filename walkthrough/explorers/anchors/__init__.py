@@ -30,7 +30,7 @@ class AnchorExplorer(PictureExplorer[State, Result]):
         images, targets, names: pictures and their objects, see annotate; without them the tour's four.
         model: a model with anchors and strides. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
-        dataset: whose objects the curves are about: a YoloDataset, what it takes as source ("shapes", a data.yaml),
+        dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
 
     >>> one = [[0, 7, 0.781094, 0.986248, 0.0703293, 0.0275012]]

@@ -40,7 +40,7 @@ class State(PictureState):
 
     anchors: Anchors = given(())
     strides: tuple[int, ...] = given(())
-    first_anchors: Anchors = given(())  # those of the beginning, to tell what the reader changed
+    first_anchors: Anchors = given(())  # those of the beginning, to see what the reader changed
     dataset: Sizes | None = given()  # None: the objects of the pictures
     anchor_t: float = slider(
         4.0, 1.1, 10, 0.1, help="an anchor matches an object when no side differs by this factor or more"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from yolo_lite.augment.box_filter import BoxFilter
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.samples import SampleDraw, Stage
+from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters
 
 GRID = 8  # samples in a grid
@@ -79,7 +80,8 @@ class State:
     @property
     def dataset(self) -> YoloDataset:
         """The dataset that makes these samples."""
-        return YoloDataset(self.album or Album(), self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
+        source = cast(ImageSource, self.album or Album())  # AlbumLabels has all that a dataset asks of labels
+        return YoloDataset(source, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
 
 
 class Drop(NamedTuple):

@@ -155,6 +155,6 @@ def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | Non
         before = backward.model.decode(maps)[0]  # (n, 5 + C)
         after = backward.model.decode([raw - STEP / steepest * g for raw, g in zip(maps, gradients, strict=True)])[0]
     known = backward.cells.to(before.device)
-    wanted = [known.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
-    places = [int((known == cell).all(1).nonzero()[0]) for cell in wanted]
+    marked = [known.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
+    places = [int((known == cell).all(1).nonzero()[0]) for cell in marked]
     return Moved(before[places, :4].cpu(), after[places, :4].cpu())

@@ -41,7 +41,7 @@ class LayerExplorer(PictureExplorer[State, Result]):
     Args:
         images, targets: see annotate; left out: drawn scenes for a model of their classes, otherwise the tour's
             photographs. names: of the classes, the model's where left out.
-        model: a Yolo, or any module that takes (N, 3, H, W) in [0, 1]; a name or path is loaded; left out: "shapes-n".
+        model: a Yolo, or any module on (N, 3, H, W) in [0, 1]; a name or path is loaded; left out: "shapes-n".
         img_size: to letterbox listed images to; left out: what the model was trained at, or 640.
 
     >>> w = LayerExplorer(layer=12, place=(128, 128))
@@ -126,10 +126,11 @@ class LayerExplorer(PictureExplorer[State, Result]):
         """The same numbers without an explorer."""
         state, (row, col) = self.state, self.result.cell if self.result is not None else (0, 0)
         which = {"channel": state.channel, "output": state.output, "image": state.picture}
-        told = "".join(f", {name}={value}" for name, value in which.items() if value > (-1 if name == "channel" else 0))
+        chosen = {name: value for name, value in which.items() if value > (-1 if name == "channel" else 0)}
+        options = "".join(f", {name}={value}" for name, value in chosen.items())
         return (
             f"record = record_layers(model, images)[{state.layer}]\nrecord.receptive_fields[{state.output}]"
-            f".of({row}, {col}), effective_field(model, images, record, {row}, {col}{told})"
+            f".of({row}, {col}), effective_field(model, images, record, {row}, {col}{options})"
         )
 
 

@@ -189,5 +189,5 @@ def _crosses(points: Sequence[tuple[float, float]], place: Place) -> bool:
 def _towards(end: tuple[float, float], before: tuple[float, float], length: float) -> tuple[float, float]:
     """A point so far before the end of a line."""
     dx, dy = before[0] - end[0], before[1] - end[1]
-    share = min(length / max((dx * dx + dy * dy) ** 0.5, 1e-9), 1.0)
-    return end[0] + share * dx, end[1] + share * dy
+    part = min(length / max((dx * dx + dy * dy) ** 0.5, 1e-9), 1.0)
+    return end[0] + part * dx, end[1] + part * dy

@@ -64,22 +64,22 @@ def _pulls_chart(result: Result) -> Chart:
 
 
 def _table(result: Result) -> Table:
-    rows, shares, usual_shares = [], fractions_of_terms(result.now), fractions_of_terms(result.default)
+    rows, fractions, default_fractions = [], fractions_of_terms(result.now), fractions_of_terms(result.default)
     for index, term in enumerate(result.now.terms):
         gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
-        loss, usual = (getattr(gradients.parts, term).item() for gradients in (result.now, result.default))
-        pull = result.now.norms[index].norm().item()
-        share, usual_share = (f"{of[index]:.1%}" for of in (shares, usual_shares))
-        losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
-        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
-    total, usual = (gradients.parts[0].item() for gradients in (result.now, result.default))
+        loss, default_loss = (getattr(gradients.parts, term).item() for gradients in (result.now, result.default))
+        gradient = result.now.norms[index].norm().item()
+        fraction, default_fraction = (f"{of[index]:.1%}" for of in (fractions, default_fractions))
+        losses = (f"{loss:.4f}", fraction, f"{default_loss:.4f}", default_fraction)
+        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{gradient:.3g}"))
+    total, default_loss = (gradients.parts[0].item() for gradients in (result.now, result.default))
     columns = ("", "gain", "scaled", "loss", "fraction", "default", "fraction", "gradient")
-    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain after scaling; gradient: norm on the raw maps"
+    caption = f"total {total:.4f}, default {default_loss:.4f}; scaled: gain after scaling; gradient: norm on the maps"
     return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
 
 
-def _percent(shares: Tensor) -> tuple[float, ...]:
-    return tuple(round(100 * share, 1) for share in numbers(shares))
+def _percent(fractions: Tensor) -> tuple[float, ...]:
+    return tuple(round(100 * fraction, 1) for fraction in numbers(fractions))
 
 
 def _digits(value: float | None) -> str:

@@ -167,7 +167,7 @@ def _verdict(decided: Decided, index: int, other: int, iou: float) -> str:
 
 
 def iou_word(iou: float, threshold: float) -> str:
-    """Two digits, or as many as it takes to differ from the threshold.
+    """Two digits, or as many as are needed to differ from the threshold.
 
     >>> iou_word(0.4503, 0.45), iou_word(0.61234, 0.45)
     ('0.4503', '0.61')

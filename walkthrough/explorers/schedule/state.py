@@ -104,7 +104,7 @@ def compute(state: State) -> Result:
         for group in optimizer.param_groups
     )
     pace = replace(schedule, hyp=Hyperparameters(warmup_epochs=schedule.hyp.warmup_epochs), cosine=False)
-    steps = count_steps(pace)  # without the rates, on which it does not depend: they are what is dragged
+    steps = count_steps(pace)  # without the learning rates, on which it does not depend: they are what is dragged
     return Result(schedule, state.optimizer, state.iteration, rates, groups, steps, state.zoom)
 
 

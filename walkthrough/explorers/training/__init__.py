@@ -36,7 +36,7 @@ MOST_PICTURES, DEFAULT_PICTURES = 4, 3
 
 
 class LiveTraining(Explorer[State, Result]):
-    """Trains for real, by yl.Trainer, and shows losses, rates and predictions on a few fixed images on the way.
+    """Trains for real, by yl.Trainer, and shows losses, learning rates and predictions on a few fixed images.
 
     start() trains in the background of a notebook, one iteration after the other, so that other cells and the controls
     work meanwhile; pause() stops after an iteration; step(n) trains n iterations at once and returns, in any program.
