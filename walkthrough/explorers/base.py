@@ -50,7 +50,7 @@ class Explorer(Generic[StateT, ResultT]):
     State: ClassVar[type[Any]]  # of the settings: a frozen dataclass with declared controls
     title: ClassVar[str] = ""
     actions: ClassVar[tuple[Action, ...]] = ()
-    uploads: Any = False  # the reader may bring a picture: add_picture is called with it
+    uploads: bool = False  # the reader may bring a picture: add_picture is called with it
     message: str = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
