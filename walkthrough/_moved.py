@@ -47,11 +47,15 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
     f"walkthrough.explorers.{explorer}": {old: f"walkthrough.explorers.{explorer}.{new}" for old, new in names.items()}
     for explorer, names in {
         "anchors": {"AnchorState": "state:State", "AnchorResult": "state:Result"},
-        "augmentation": {"Drop": "state"},
+        "augmentation": {"Drop": "state", "Made": "state"},
         "gradient": {"Moved": "state", "Pulled": "state:Result", "move_boxes": "state"},
         "iou": {"IouState": "state:State", "IouResult": "state:Result", "Descent": "state", "descend": "state"},
         "layer": {"cell_at": "state"},
-        "loss": {"Losses": "state:Result", "shares_of_terms": "scene"},
+        "loss": {
+            "Losses": "state:Result",
+            "default_pulls": "state:default_gradients",
+            "shares_of_terms": "scene:fractions_of_terms",
+        },
         "nms": {"labels_of": "state"},
         "schedule": {"Group": "state", "Told": "state:Result", "count_steps": "state"},
         "training": {"above": "state", "moving_mean": "state"},

@@ -77,3 +77,38 @@ class Centres(nn.Module):
             return TwoParts(3 * heat + 2 * size, heat, size, len(targets))
 
         return loss
+
+
+class ByProtocol(nn.Module):
+    """A Yolo of which nothing is to be seen but the detector protocol (yolo_lite.model.protocol)."""
+
+    def __init__(self, model: yl.Yolo) -> None:
+        super().__init__()
+        self.inner = model
+        self.names, self.num_classes, self.strides = (
+            tuple(model.names),
+            model.num_classes,
+            tuple(map(int, model.strides)),
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self.inner(images)
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.inner.decode(maps)
+
+    def criterion(self, hyp: yl.Hyperparameters, img_size: int = 640) -> "OnlyACriterion":
+        return OnlyACriterion(self.inner.criterion(hyp, img_size))
+
+
+class OnlyACriterion:
+    """A loss that is no ComputeLoss, but offers what the protocol asks for."""
+
+    def __init__(self, loss: yl.ComputeLoss) -> None:
+        self._loss = loss
+
+    def __call__(self, maps: Sequence[Tensor], targets: Tensor) -> yl.LossParts:
+        return self._loss(maps, targets)
+
+    def assign(self, maps: Sequence[Tensor], targets: Tensor) -> Any:
+        return self._loss.assign(maps, targets)

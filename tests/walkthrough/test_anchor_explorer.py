@@ -125,7 +125,7 @@ def test_a_centre_on_a_grid_line_is_listed_twice():
     close_up = of_kind(explorer, Panel)[1]
     words = [layer.text for layer in close_up.layers if isinstance(layer, Text)]
     assert {"own", "right", "listed 2 times"} <= set(words)
-    assert close_up.caption == "1 anchor x 4 claims on 3 cells = 4 matches"
+    assert close_up.caption == "1 anchor x 4 choices of 3 cells = 4 matches"
 
 
 def test_the_explorer_opens_with_the_pair_that_fits_best(tour):
@@ -232,7 +232,7 @@ def test_objects_that_no_anchor_takes_are_named_and_drawn_in_another_dash():
     assert "pole: no anchor" in labels
     assert [len(layer.xyxy) for layer in panel.layers if isinstance(layer, Boxes) and layer.dash == "dotted"] == [1]
     missed = of_kind(explorer, Table)[-1]
-    assert missed.title == "No anchor takes 1 of 2 objects of these pictures"
+    assert missed.title == "No anchor matches 1 of 2 objects of these pictures"
     assert missed.rows[0][-1] == "anchor 30 / w 6.4 px = 4.69 > 4"
     explorer.anchor_t = 5
     assert not explorer.result.untaken.any()
@@ -286,7 +286,7 @@ def test_the_missed_objects_of_a_dataset_are_listed_with_their_image_the_furthes
         assert explorer.result.fit.best_possible_recall == anchor_fit(wh, ANCHORS).best_possible_recall
         table = of_kind(explorer, Table)[-1]
         assert [row[0] for row in table.rows] == ["far.png", "far.png"]
-        assert "no anchor takes 2 of them" in of_kind(explorer, Chart)[0].caption
+        assert "unmatched: 2 of them" in of_kind(explorer, Chart)[0].caption
         worst = ratio_test(wh[explorer.result.missed], ANCHORS.reshape(-1, 2)).worst.amin(0)
         assert worst.tolist() == sorted(worst.tolist(), reverse=True)
 
@@ -385,8 +385,8 @@ def test_a_reason_never_reads_as_a_contradiction():
 def test_the_words_hold_the_verdict_the_matches_and_the_fit(nine):
     nine.set(object=7, level=0, anchor=0)
     assert nine.words() == (
-        "anchor 0 of stride 8 (10 x 13 px) does not take object 7 (class 6): w 5.626 cells / anchor 1.25 = 4.5 > 4\n"
-        "9 objects, matches by level: 25, 18, 30; no anchor takes 0\n"
+        "anchor 0 of stride 8 (10 x 13 px) does not match object 7 (class 6): w 5.626 cells / anchor 1.25 = 4.5 > 4\n"
+        "9 objects, matches by level: 25, 18, 30; unmatched: 0\n"
         "best possible recall 1.000, 2.78 anchors per object, over 9 objects of these pictures"
     )
 

@@ -21,6 +21,7 @@ from walkthrough.explorers.controls import (
     slider,
     toggle,
 )
+from walkthrough.explorers.iou import IouPlayground
 from walkthrough.render.still import words_html
 from walkthrough.scene import Scene, Table
 
@@ -240,19 +241,23 @@ def test_the_code_holds_what_differs_from_the_defaults():
 
 def test_the_repr_is_settings_and_result_in_words_without_addresses():
     text = repr(Toy(values=[1.5]))
-    assert text == "Toy: gain 1, steps 3, seed 0, mode sum, sign False\ntable of 1 row: value"
+    first, *words = text.splitlines()
+    assert first == "Toy: gain 1, steps 3, seed 0, mode sum, sign False"
+    assert words == repr(Toy(values=[1.5]).as_scene()).splitlines()
+    assert "1.5" in text
     assert "0x" not in text
 
 
 def test_the_page_speaks_without_a_kernel():
-    data, metadata = Toy()._repr_mimebundle_()
-    assert data["text/plain"] == repr(Toy())
+    data, metadata = IouPlayground()._repr_mimebundle_()
+    assert data["text/plain"] == repr(IouPlayground())
     png = base64.b64decode(data["image/png"])
     assert png[:4] == b"\x89PNG"
     assert metadata["image/png"]["width"] > 0
     assert data[VIEW] == metadata[VIEW]  # where it is not saved, the page knows which it was
     refused, _ = Toy(values=[])._repr_mimebundle_()
     assert "values holds nothing" in refused["text/plain"]
+    assert "values holds nothing" in refused["text/html"]  # a sentence is text, not a picture of it
 
 
 def test_the_widget_shows_the_same_as_the_explorer():

@@ -72,10 +72,10 @@ def test_every_change_of_picture_objects_or_loss_goes_backward_again(own) -> Non
 
 def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
     before = own.result.layers
-    assert own.draft(own.result) is None  # they are known
+    assert own.draft(own.computed) is None  # they are known
     own.box = 0.2
     assert "layers" not in vars(own.state.backward)  # nobody has asked yet
-    cells, (chart,), _ = own.draft(own.result).rows
+    cells, (chart,), _ = own.draft(own.computed).rows
     assert chart.late
     assert chart.marks[0].y == pytest.approx(before.total.tolist())
     whole = own.as_scene()
@@ -83,7 +83,7 @@ def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
         np.testing.assert_array_equal(draft.layers[0].pixels, final.layers[0].pixels)
     assert not whole.rows[1][0].late
     assert_direct(own, yl.Hyperparameters(box=0.2))
-    assert own.draft(own.result) is None
+    assert own.draft(own.computed) is None
 
 
 def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
@@ -91,7 +91,7 @@ def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
     other = GradientExplorer(images=pictures()[0], targets=pictures()[1], model=two_levels(tmp_path).train())
     own._adopt(own.settle(own.state, replace(own.state, model=other.state.model)))
     assert own.state.backward.earlier is None
-    assert own.draft(own.result) is None
+    assert own.draft(own.computed) is None
 
 
 def test_looking_elsewhere_does_not_run_the_model(own) -> None:
@@ -187,12 +187,12 @@ def test_the_chart_has_a_line_for_each_term_through_the_layers_by_index(own) -> 
 def test_without_objects_only_objectness_pulls(own) -> None:
     own.objects = ()
     assert_direct(own)
-    assert "no pull at all: box, cls" in own.words()
+    assert "no gradient: box, cls" in own.words()
     (chart,) = panels(own, Chart)
     assert [mark.name for mark in chart.marks] == ["total", "obj"]
     own.term = "box"
     assert own.result.strongest == ()
-    assert panels(own, Table)[0].caption == "nothing is pulled"
+    assert panels(own, Table)[0].caption == "no cell has a gradient"
     assert own.as_scene().png("dark")[:4] == b"\x89PNG"
 
 
@@ -201,7 +201,7 @@ def test_four_levels_and_one_class(tmp_path) -> None:
     w = GradientExplorer(images=images, targets=targets, model=yl.create_model("yolov5n-p2", num_classes=1).eval())
     assert_direct(w)
     assert len(panels(w, Panel)) == 4
-    assert "no pull at all: cls" in w.words()
+    assert "no gradient: cls" in w.words()
     w.level = "stride 4"
     assert {cell.level for cell in w.result.strongest} == {0}
 
@@ -264,7 +264,7 @@ def test_gains_follow_a_linked_loss_explorer(tmp_path) -> None:
     ("given", "sentence"),
     [
         ({"targets": [[0, 3, 0.5, 0.5, 0.2, 0.2]]}, "class 3, but the model has classes 0 to 2"),
-        ({"targets": [[0, 0, 40, 50, 20, 20]]}, "they are shares of the image"),
+        ({"targets": [[0, 0, 40, 50, 20, 20]]}, "target 0 has"),
         ({"images": torch.zeros(1, 3, 50, 64)}, "multiples of 16"),
         ({"model": "no such weights"}, "no such weights"),
         ({"model": lambda images: [images]}, "function has no criterion"),

@@ -187,14 +187,13 @@ def test_figures_equal_matching_and_average_precision_over_all_pictures(scenes):
 def test_a_draft_leaves_out_the_figures_until_they_are_known(scenes):
     scenes.reset()
     scenes.iou_thres = 0.7
-    result = scenes.result
-    draft = scenes.draft(result)
+    draft = scenes.draft(scenes.computed)
     assert draft.rows[1][1] == Chart((), late=True)
-    assert "figures" not in vars(result)
+    assert scenes.computed.figures is None
     whole = scenes.as_scene()
     assert to_json(draft.rows[0]) == to_json(whole.rows[0])
     assert draft.rows[1][0] == whole.rows[1][0]
-    assert scenes.draft(result) is None  # they are known
+    assert scenes.draft(scenes.computed) is None  # they are known
 
 
 def test_moving_an_object_changes_what_counts_as_found():

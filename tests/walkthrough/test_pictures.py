@@ -91,7 +91,7 @@ def test_boxes_follow_the_letterbox():
     [
         ([[0, 0, 0.5, 0.5]], "targets are rows of image, class, xc, yc, w, h"),
         ([[2, 0, 0.5, 0.5, 0.1, 0.1]], "target 0 belongs to image 2, but there are images 0 to 1"),
-        ([[0, 0, 320, 0.5, 0.1, 0.1]], "they are shares of the image"),
+        ([[0, 0, 320, 0.5, 0.1, 0.1]], "target 0 has"),
         ([[0, 0, 0.5, float("nan"), 0.1, 0.1]], "target 0 holds a value that is not finite"),
         ([[0, -1, 0.5, 0.5, 0.1, 0.1]], "target 0 has the class -1"),
         ([[0, 1.5, 0.5, 0.5, 0.1, 0.1]], "classes are whole numbers"),

@@ -531,7 +531,7 @@ def test_copies_that_gave_way_are_said_to():
 
 
 def test_inputs_that_cannot_be_used_get_a_sentence():
-    assert "a Stepper takes what trace(fn)(its arguments) gives" in Stepper(trace(mean)).message
+    assert "a Stepper shows what trace(fn)(its arguments) gives" in Stepper(trace(mean)).message
     assert "not a trace" in Stepper(__file__).message
     assert "has no anchors" in Stepper(model=nn.Linear(1, 1)).message
     with pytest.raises(TypeError, match="takes no 'picture_of'"):

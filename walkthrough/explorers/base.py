@@ -1,22 +1,26 @@
-"""What all explorers share: settings that are checked, results in words, a live page, code to take along, links.
+"""What all explorers share: settings that are checked, results in words, a live page, code to copy, links.
 
 An explorer is a frozen State with declared controls (walkthrough.explorers.controls) and two functions:
 compute(state) -> result, pure, calling yolo_lite; and scene(result) -> Scene. It needs no kernel messages and no
 browser to be used from Python: w.anchor_t = 2 computes at once, w.result is what came out.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from inspect import getattr_static, signature
+from dataclasses import dataclass, is_dataclass, replace
+from inspect import Parameter, Signature, getattr_static, signature
+from pathlib import Path
 from textwrap import wrap
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
-from walkthrough.explorers.controls import Control, checked, controls_of
+from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
-from walkthrough.render.page import PageState
+from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
 
 LINE = 110  # characters of a sentence that stands in place of a picture
+StateT = TypeVar("StateT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -28,40 +32,61 @@ class Action:
     key: str = ""
     help: str = ""
 
+    def on_page(self) -> ActionOnPage:
+        """The button as the page needs it."""
+        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
 
-class Explorer:
-    """Base class. A subclass sets State, compute and scene; see IouPlayground for a short one.
+
+class Explorer(Generic[StateT, ResultT]):
+    """Base class: a subclass is an Explorer[State, Result] with compute and scene; see IouPlayground for a short one.
+
+    Every field of State is an attribute of the explorer, to be read and set: ``w.anchor_t = 2`` does what dragging its
+    slider does. Setting anything else is an AttributeError that lists the settings.
 
     Attributes:
-        state: the settings now, frozen; each is an attribute of the explorer too, to be read and set.
-        result: what compute made of them; None where message says why there is none.
         message: a sentence for the reader, "" where all is well.
     """
 
-    State: ClassVar[type]
+    State: ClassVar[type[Any]]  # of the settings: a frozen dataclass with declared controls
     title: ClassVar[str] = ""
     actions: ClassVar[tuple[Action, ...]] = ()
-    uploads: ClassVar[bool] = False  # the reader may bring a picture: add_picture is called with it
+    uploads: bool = False  # the reader may bring a picture: add_picture is called with it
+    message: str = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for base in vars(cls).get("__orig_bases__", ()):  # Explorer[State, Result]
+            if "State" not in vars(cls) and get_args(base) and is_dataclass(get_args(base)[0]):
+                cls.State = get_args(base)[0]
+        if "State" in vars(cls):
+            for name, control in controls_of(cls.State).items():
+                if not isinstance(getattr_static(cls, name, None), Setting | None):
+                    raise TypeError(f"a field of State called {name} would hide {cls.__name__}.{name}: rename it")
+                setattr(cls, name, Setting(name, control))
+        if hasattr(cls, "State"):
+            cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # inspect looks for it
 
     def __init__(self, **settings: Any) -> None:
         unknown = sorted(set(settings) - {*controls_of(self.State), *self._inputs()})
         if unknown:
             raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}; it takes {self._names()}")
-        object.__setattr__(self, "_watchers", [])
-        object.__setattr__(self, "_live", None)
-        object.__setattr__(self, "_refused", "")  # why the inputs cannot be used, if they cannot
-        self.state, self.result, self.message = self.State(), None, ""
+        self._watchers: list[Callable[[dict[str, Any]], None]] = []
+        self._live: Any = None
+        self._refused = ""  # why the inputs cannot be used, if they cannot
+        self._state: StateT = self.State()
+        self._computed: ResultT | None = None
+        self._is_finished = False
         try:
             inputs = self.prepare(**{name: settings.pop(name) for name in self._inputs() if name in settings})
         except Exception as problem:  # of whatever kind: what the reader gave cannot be used
             self.message = self._refused = sentence(problem)
         else:
-            self.state = replace(self.state, **inputs)
+            self._state = replace(self._state, **inputs)
             self.set(**settings)
-        self._start = self.state
+        self._start: StateT = self._state
 
     @classmethod
-    def prepare(cls, **inputs: Any) -> dict[str, Any]:
+    def prepare(cls, *_: Any, **inputs: Any) -> dict[str, Any]:
         """What the reader gave (images, a model ...) as values of State's fields; the defaults where nothing was given.
 
         Raises ValueError with a sentence where it cannot be used: the explorer then shows it in its place.
@@ -70,7 +95,10 @@ class Explorer:
 
     @staticmethod
     def compute(state: Any) -> Any:
-        """What the settings lead to. Pure. Raises ValueError with a sentence where there is no answer."""
+        """What the settings lead to. Pure: plain data that nothing changes any more.
+
+        Raises ValueError with a sentence where there is no answer.
+        """
         raise TypeError("an explorer defines compute(state)")
 
     @staticmethod
@@ -79,51 +107,93 @@ class Explorer:
         raise TypeError("an explorer defines scene(result)")
 
     @staticmethod
+    def finish(state: Any, result: Any) -> Any:
+        """The result with what takes long, where compute leaves that out: called when it is first looked at."""
+        return result
+
+    @staticmethod
     def draft(result: Any) -> Scene | None:
-        """What the live page shows at once, where scene(result) takes long; None: scene(result) is there at once.
+        """What the live page shows at once of a result that is not finished; None: scene(result) is there at once.
 
         Parts that are not of this result are marked as late; scene(result) takes the place of all a moment later.
-        An explorer with drafts has words() of its own, which do not need the scene.
+        An explorer with drafts has words() of its own, which need only ``computed``.
         """
         return None
 
-    # -- settings ---------------------------------------------------------------------------------------------------
+    # -- settings and results ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> StateT:
+        """The settings now, frozen."""
+        return self._state
+
+    @property
+    def computed(self) -> ResultT | None:
+        """What compute made of the settings; None where message says why there is nothing."""
+        return self._computed
+
+    def require(self) -> ResultT:
+        """What compute made of the settings. Raises ValueError with the message where there is nothing."""
+        if self._computed is None:
+            raise ValueError(self.message)
+        return self._computed
+
+    @property
+    def result(self) -> ResultT | None:
+        """The same, finished: what takes long is computed when it is first asked for."""
+        if self._computed is not None and not self._is_finished:
+            self._computed, self._is_finished = self.finish(self._state, self._computed), True
+        return self._computed
 
     def set(self, **settings: Any) -> None:
         """Change settings together, as dragging would. One that is not allowed stays, and message says why."""
-        controls, state, problems = controls_of(self.State), self.state, []
+        controls, state, problems = controls_of(self.State), self._state, []
         unknown = next((name for name in settings if name not in controls), None)
         if unknown is not None:
-            raise AttributeError(f"{type(self).__name__} has no setting {unknown!r}; it has {self._settings()}")
+            raise AttributeError(self._no_setting(unknown))
         if self._refused:
             return  # there is nothing that the settings could be about
         for name, value in settings.items():
             try:
-                state = replace(state, **{name: checked(name, value, controls[name], state)})
+                state = replace(state, **{name: checked(name, value, controls[name], state)})  # type: ignore[type-var]
             except ValueError as problem:
                 problems.append(str(problem))
         try:
-            state = self.settle(self.state, state)
+            state = self.settle(self._state, state)
         except Exception as problem:  # inputs are the reader's: whatever they lead to becomes a sentence
             problems.append(sentence(problem))
-            state = self.state
+            state = self._state
         self._adopt(state, problems)
 
-    def _adopt(self, state: Any, problems: Sequence[str] = ()) -> None:
-        """Compute from a state, show it, and tell who watches."""
-        before = self.state
+    def _adopt(self, state: StateT, problems: Sequence[str] = ()) -> None:
+        """Compute from a state, show it, and notify who watches."""
+        before = self._state
         try:
-            self._compute(state)
+            self._computed, self.message = self._compute(state)
         except Exception as problem:  # what was given cannot be worked with: all stays as it was
             state, self.message = before, sentence(problem)
-        self.state = state
+        else:
+            self._is_finished = False
+        self._state = state
         self.message = " ".join(filter(None, [*problems, self.message]))
         self.refresh()
         changed = {name: getattr(state, name) for name in controls_of(state) if differs(before, state, name)}
         for watcher in tuple(self._watchers):
             watcher(changed)
 
-    def settle(self, before: Any, after: Any) -> Any:
+    def _compute(self, state: StateT) -> tuple[ResultT | None, str]:
+        """The result, or None, and the message."""
+        try:
+            result, message = self.compute(state), ""
+        except ValueError as problem:
+            result, message = None, str(problem)
+        return result, " ".join(filter(None, (message, self.note(state))))
+
+    def note(self, state: StateT) -> str:
+        """What the message also says in this state: here, nothing."""
+        return ""
+
+    def settle(self, before: StateT, after: StateT) -> StateT:
         """The state after a change, for settings that depend on each other: here, as it is.
 
         Raises ValueError with a sentence where they do not go together: then all stay as they were.
@@ -141,45 +211,31 @@ class Explorer:
         return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
 
     def __getattr__(self, name: str) -> Any:
-        state = self.__dict__.get("state")
-        if not name.startswith("_") and state is not None and name in controls_of(state):
-            return getattr(state, name)
         attribute = getattr_static(type(self), name, None)
-        if isinstance(attribute, property):  # it raised AttributeError, and does so again, in words of its own
-            return attribute.fget(self)
-        raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._settings()}")
+        if isinstance(attribute, property) and attribute.fget is not None:
+            return attribute.fget(self)  # it raised AttributeError, and does so again, in words of its own
+        raise AttributeError(self._no_setting(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_start" in self.__dict__ and name in controls_of(self.State):
-            self.set(**{name: value})
-        elif name.startswith("_") or name in ("state", "result", "message") or "_start" not in self.__dict__:
-            object.__setattr__(self, name, value)
-        else:
-            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {self._settings()}")
+        if not name.startswith("_") and not hasattr(type(self), name):
+            raise AttributeError(self._no_setting(name))
+        object.__setattr__(self, name, value)  # of a setting: what its property does
 
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *controls_of(self.State)})
+    def _no_setting(self, name: str) -> str:
+        settings = ", ".join(controls_of(self.State)) if hasattr(type(self), "State") else "none"
+        return f"{type(self).__name__} has no setting {name!r}; it has {settings}"
 
     @classmethod
     def _inputs(cls) -> tuple[str, ...]:
-        """What prepare takes: the names in its signature, or the given fields of State."""
-        named = [p.name for p in signature(cls.prepare).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        """The inputs of prepare: the names in its signature, or the given fields of State."""
+        parameters = signature(cls.prepare).parameters.values()
+        named = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         return tuple(named) or tuple(name for name, c in controls_of(cls.State).items() if c.kind == "given")
 
     def _names(self) -> str:
         return ", ".join(dict.fromkeys((*self._inputs(), *controls_of(self.State))))
 
-    def _settings(self) -> str:
-        return ", ".join(controls_of(self.State))
-
     # -- results ----------------------------------------------------------------------------------------------------
-
-    def _compute(self, state: Any) -> None:
-        try:
-            result, message = self.compute(state), ""
-        except ValueError as problem:
-            result, message = None, str(problem)
-        self.result, self.message = result, message
 
     def words(self) -> str:
         """The result in words, without digits that differ from machine to machine: for screen readers and nbval."""
@@ -187,31 +243,32 @@ class Explorer:
 
     def as_scene(self) -> Scene:
         """The result as a Scene; a sentence where there is none."""
-        if self.result is not None:
-            return self.scene(self.result)
+        result = self.result
+        if result is not None:
+            return self.scene(result)
         lines = tuple((line,) for line in wrap(self.message, LINE))
         return Scene(((Table((self.title or type(self).__name__,), lines),),), words=self.message)
 
     def as_code(self) -> str:
         """The settings that differ from the start, as a line of Python."""
         controls = {name: control for name, control in controls_of(self.State).items() if control.kind != "given"}
-        changed = {name: getattr(self.state, name) for name in controls if differs(self.State(), self.state, name)}
+        changed = {name: getattr(self._state, name) for name in controls if differs(self.State(), self._state, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
-    def save(self, path: Any, theme: str = "light", width: int = 880) -> None:
+    def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the picture as a PNG file."""
         self.as_scene().save(path, theme, width)
 
     def __repr__(self) -> str:
         lines = [f"{self.title or type(self).__name__}: {self._settings_in_words()}"]
         lines += [self.message] if self.message else []
-        lines += [self.words()] if self.result is not None else []
+        lines += [self.words()] if self._computed is not None else []
         return "\n".join(lines)
 
     def _settings_in_words(self) -> str:
         controls = {n: c for n, c in controls_of(self.State).items() if c.kind not in ("given", "boxes", "point")}
-        shown = [name for name, control in controls.items() if control.of_use(self.state)]
-        return ", ".join(f"{name} {_word(getattr(self.state, name))}" for name in shown)
+        shown = [name for name, control in controls.items() if control.of_use(self._state)]
+        return ", ".join(f"{name} {_word(getattr(self._state, name))}" for name in shown)
 
     # -- the live page ----------------------------------------------------------------------------------------------
 
@@ -231,25 +288,25 @@ class Explorer:
 
     def page_state(self) -> PageState:
         """What is on the page besides the scene: see walkthrough.render.page."""
-        controls, is_refused = used_controls(self.state), bool(self.__dict__.get("_refused"))
+        controls, is_refused = used_controls(self.state), bool(self._refused)
         return {
             "title": self.title or type(self).__name__,
             "controls": [] if is_refused else [control_on_page(n, c, self.state) for n, c in controls.items()],
             "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
-            "actions": [] if is_refused else [asdict(action) for action in self.actions],
+            "actions": [] if is_refused else [action.on_page() for action in self.actions],
             "uploads": self.uploads and not is_refused,
             "message": self.message,
-            "words": self.words() if self.result is not None else "",
+            "words": self.words() if self._computed is not None else "",
             "code": self.as_code(),
         }
 
     def page_scene(self) -> Scene:
         """The picture; without panels where there is no result."""
-        return self.as_scene() if self.result is not None else Scene(())
+        return self.as_scene() if self._computed is not None else Scene(())
 
     def page_draft(self) -> Scene | None:
         """What is shown at once where the picture takes long; None where it does not."""
-        return self.draft(self.result) if self.result is not None else None
+        return self.draft(self._computed) if self._computed is not None else None
 
     def page_moved(self, values: Mapping[str, Any]) -> None:
         """The reader changed controls on the page."""
@@ -262,13 +319,18 @@ class Explorer:
             getattr(self, method)()
 
     def report(self, problem: Exception) -> None:
-        """Set message to what the reader is told of a problem."""
+        """Set message to what is wrong, in words."""
         self.message = sentence(problem)
 
-    def tell(self, problem: Exception) -> None:
+    def notify(self, problem: Exception) -> None:
         """Say on the page what is wrong with something that was brought; all stays as it is."""
         self.report(problem)
         self.refresh()
+
+    def tell(self, problem: Exception) -> None:
+        """The name of notify in 0.1.0."""
+        warnings.warn("tell is notify now; the old name goes in 0.3.0", DeprecationWarning, stacklevel=2)
+        self.notify(problem)
 
     def add_picture(self, pixels: Any, name: str) -> None:
         """Take a picture (H, W, 3) uint8 that the reader brought; explorers with uploads = True say what happens."""
@@ -290,11 +352,11 @@ class Explorer:
         publish_display_data({"text/html": words_html(repr(self))})
 
 
-def link(*explorers: Explorer, names: tuple[str, ...] = ()) -> Callable[[], None]:
+def link(*explorers: Explorer[Any, Any], names: tuple[str, ...] = ()) -> Callable[[], None]:
     """Settings of the same name move together in all explorers; returns what ends it.
 
     Args:
-        names: only these, pictures and objects among them if wanted; without names, all but an explorer's own pictures.
+        names: only these, pictures and objects too if asked for; without names, all but an explorer's own pictures.
 
     >>> from walkthrough import AnchorExplorer, LossExplorer              # doctest: +SKIP
     >>> unlink = link(anchors := AnchorExplorer(), losses := LossExplorer())  # doctest: +SKIP
@@ -309,7 +371,7 @@ def link(*explorers: Explorer, names: tuple[str, ...] = ()) -> Callable[[], None
 
 
 def _passing_on(
-    source: Explorer, explorers: tuple[Explorer, ...], names: tuple[str, ...]
+    source: Explorer[Any, Any], explorers: tuple[Explorer[Any, Any], ...], names: tuple[str, ...]
 ) -> Callable[[dict[str, Any]], None]:
     def pass_on(changed: dict[str, Any]) -> None:
         for other in explorers:
@@ -327,8 +389,25 @@ def _passing_on(
     return pass_on
 
 
+def _signature(cls: type[Explorer[Any, Any]]) -> Signature:
+    """What cls(...) takes: its inputs, then the settings that have a control."""
+    own = [p for p in list(signature(cls.__init__).parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
+    named = signature(cls.prepare).parameters
+    inputs = [named.get(name, Parameter(name, Parameter.KEYWORD_ONLY)) for name in cls._inputs()]
+    controls = {name for name, control in controls_of(cls.State).items() if control.kind != "given"}
+    settings = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default)
+        for name, default in defaults_of(cls.State).items()
+        if name in controls
+    ]
+    found = {p.name: p for p in own}
+    for parameter in (*inputs, *settings):
+        found.setdefault(parameter.name, parameter.replace(kind=Parameter.KEYWORD_ONLY))
+    return Signature(list(found.values()))
+
+
 def sentence(problem: Exception) -> str:
-    """What a reader is told of a problem: its words, after its kind where they were not written for readers."""
+    """What a reader reads of a problem: its words, after its kind where they were not written for readers."""
     is_for_readers = isinstance(problem, ValueError | OSError | ModuleNotFoundError)
     return str(problem) if is_for_readers else f"{type(problem).__name__}: {problem}"
 

@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True)
     class State:
-        anchor_t: float = slider(4.0, 1.1, 10, help="the largest ratio of sides that an anchor may answer for")
+        anchor_t: float = slider(4.0, 1.1, 10, help="largest ratio of sides between object and anchor for a match")
         level: int = choice(0, {"stride 8": 0, "stride 16": 1, "stride 32": 2})
         objects: Boxes = boxes(((10, 10, 50, 50),))
         images: Tensor = given()
@@ -46,6 +46,31 @@ class Control:
         """Whether the control is on the page: a level that the reader's model lacks has no slider."""
         return self.shown is None or self.shown(state)
 
+    def describe(self) -> str:
+        """What it sets, in a line, for help().
+
+        >>> Control("slider", help="largest ratio", low=1.1, high=10, unit="px").describe()
+        'slider from 1.1 to 10 px: largest ratio'
+        """
+        bounds = ""
+        if not callable(self.low) and not callable(self.high) and self.high > self.low:
+            bounds = f" from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+        what = "input" if self.kind == "given" else f"{self.kind}{bounds}"
+        return ": ".join(filter(None, (what, self.help or self.label)))
+
+
+class Setting(property):
+    """A field of a State as an attribute of its explorer: reading gives its value, setting does what dragging does."""
+
+    def __init__(self, name: str, control: Control) -> None:
+        def get(explorer: Any) -> Any:
+            return getattr(explorer.state, name)
+
+        def put(explorer: Any, value: Any) -> None:
+            explorer.set(**{name: value})
+
+        super().__init__(get, put, doc=control.describe())
+
 
 def slider(
     default: float,
@@ -64,8 +89,8 @@ def slider(
 ) -> Any:
     """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
     step = step if step is not None else (1 if isinstance(default, int) else 0.01)
-    told = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
-    return _field(default, told)
+    control = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
+    return _field(default, control)
 
 
 def number(

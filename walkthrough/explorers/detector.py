@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from walkthrough.explorers.base import ResultT
 from walkthrough.explorers.controls import given
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import opened_model
@@ -22,7 +23,7 @@ from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 
-WEIGHTS, SCENES = "shapes-n", 4  # the weights that come along; how many of the scenes that they know
+WEIGHTS, SCENES = "shapes-n", 4  # the bundled weights; how many of the scenes that they were trained on
 SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at
 
 
@@ -34,13 +35,16 @@ class DetectorState(PictureState):
     hyp: Hyperparameters = given(Hyperparameters())
 
 
-class DetectorExplorer(PictureExplorer):
+DetectorStateT = TypeVar("DetectorStateT", bound=DetectorState)
+
+
+class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
     """Base of explorers that show what a detector's loss makes of pictures with objects."""
 
     State = DetectorState
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,
@@ -53,7 +57,8 @@ class DetectorExplorer(PictureExplorer):
 
         Args:
             images, targets: see annotate; None: scenes of "shapes", or the tour's photographs for COCO's classes.
-            model: a detector, or what load takes; None: "shapes-n". names: of the classes, the model's where left out.
+            model: a detector, or the name or path of weights; None: "shapes-n".
+            names: of the classes, the model's where left out.
             hyp: None: the defaults. img_size: to letterbox listed images to; None: what the model was trained at.
         """
         model, hyp = checked_detector(model), checked_hyp(hyp)
@@ -73,10 +78,10 @@ class DetectorExplorer(PictureExplorer):
         """Further fields of State that the model's first look at the pictures gives: here, none."""
         return {}
 
-    def settle(self, before: DetectorState, after: DetectorState) -> DetectorState:
+    def settle(self, before: DetectorStateT, after: DetectorStateT) -> DetectorStateT:
         """A model or hyp set from Python is checked as at the start, and brings its class names or settings."""
         if after.model is None and after.pictures:
-            raise ValueError(f"there is no model to look at: make a new {type(self).__name__}")
+            raise ValueError(f"there is no model: make a new {type(self).__name__}")
         if after.model is not before.model:
             model = checked_detector(after.model)
             known = listed_names(getattr(model, "names", None) or ())
@@ -97,8 +102,9 @@ def checked_detector(model: Any) -> Any:
     for name in ("criterion", "decode", "strides", "num_classes"):
         if not callable(model) or not hasattr(model, name):
             raise ValueError(
-                f"a detector has model(images), decode(maps), criterion(hyp, img_size), strides and num_classes; "
-                f"{type(model).__name__} has no {name if callable(model) else 'model(images)'}"
+                f"a detector has model(images), decode(maps), criterion(hyp, img_size), names, num_classes and strides "
+                f"(yolo_lite.model.protocol.Detector); {type(model).__name__} has no "
+                f"{name if callable(model) else 'model(images)'}"
             )
     return model
 

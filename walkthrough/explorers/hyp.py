@@ -30,7 +30,7 @@ def with_hyp(before: Any, after: Any) -> Any:
 
 
 def hyp_of(state: Any, hyp: Hyperparameters) -> Hyperparameters:
-    """hyp with every value that the state has a setting for taken from there."""
+    """hyp with the state's settings in place of its values."""
     return hyp.replace(**{name: getattr(state, name) for name in hyp_settings(hyp, type(state))})
 
 

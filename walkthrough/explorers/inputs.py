@@ -15,7 +15,7 @@ from yolo_lite.data.source import ImageSource
 BUNDLED = ("shapes", "photos")
 DATA_SUFFIXES = (".yaml", ".yml", ".txt", ".data")
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
-FIRST = 16  # pictures that are taken of a dataset
+FIRST = 16  # pictures that are shown of a dataset
 
 
 def is_dataset(value: Any) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.base import Explorer, ResultT
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
 from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes
 from walkthrough.images import to_numpy
@@ -55,9 +55,9 @@ def annotate(
     """Whatever the reader has, as pictures of one size.
 
     Args:
-        images: a Batch (its own targets are taken), a tensor (N, 3, H, W), one image, or a list of images or paths of
+        images: a Batch (its own targets are used), a tensor (N, 3, H, W), one image, or a list of images or paths of
             any size, which are letterboxed to size, or with size=None stay as they are; a dataset, or the path of one
-            (data.yaml, a folder), whose first 16 pictures and targets are taken; None: the tour batch.
+            (data.yaml, a folder), whose first 16 pictures and targets are shown; None: the tour batch.
         names: of a model's classes: those of a dataset are matched with them by name.
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
         left_out: where given, a dataset whose classes are not the model's comes without its labels, and a sentence
@@ -70,9 +70,10 @@ def annotate(
     [(32, 32)]
     """
     require_pictures(images)
-    order, titles = None, []
+    order, titles = None, list[str]()
     if images is None:
-        images = tour_batch(size) if targets is None else tour_batch(size).images
+        batch = tour_batch(size or IMAGE_SIZE)
+        images = batch if targets is None else batch.images
     if is_dataset(images):
         dataset = opened_dataset(images)
         images, own, titles = first_pictures(dataset)
@@ -140,7 +141,9 @@ def checked_targets(targets: Any, count: int) -> np.ndarray:
     if outside.size:
         row = int(outside[0])
         words = ", ".join(f"{value:g}" for value in rows[row, 2:])
-        raise ValueError(f"target {row} has xc, yc, w, h = {words}: they are shares of the image and lie in [0, 1]")
+        raise ValueError(
+            f"target {row} has xc, yc, w, h = {words}: they are normalised by the image's size and lie in [0, 1]"
+        )
     return rows
 
 
@@ -201,7 +204,10 @@ class PictureState:
         return self.pictures[self.picture]
 
 
-class PictureExplorer(Explorer):
+PictureStateT = TypeVar("PictureStateT", bound=PictureState)
+
+
+class PictureExplorer(Explorer[PictureStateT, ResultT]):
     """Base of explorers with pictures: upload one, draw, drag and delete boxes; targets follow."""
 
     uploads = True
@@ -223,7 +229,7 @@ class PictureExplorer(Explorer):
         names = listed_names(names)
         return inputs | pictured(pictures, names)
 
-    def settle(self, before: PictureState, after: PictureState) -> PictureState:
+    def settle(self, before: PictureStateT, after: PictureStateT) -> PictureStateT:
         """Another picture brings its own objects; moved objects change their picture and so the targets."""
         if not after.pictures:
             return after
@@ -237,9 +243,9 @@ class PictureExplorer(Explorer):
             return replace(after, pictures=pictures, objects=changed.boxes)
         return after
 
-    def _compute(self, state: PictureState) -> None:
-        super()._compute(state)
-        self.message = " ".join(filter(None, (self.message, state.left_out)))
+    def note(self, state: PictureStateT) -> str:
+        """What is not shown of what was given."""
+        return state.left_out
 
     def add_picture(self, pixels: Any, name: str = "my picture") -> None:
         """Add a picture of any size, without objects, and show it: boxes can then be drawn on it."""
@@ -247,7 +253,7 @@ class PictureExplorer(Explorer):
         try:
             added = fitted(pixels, size, f"{len(self.state.pictures)} {Path(name).name}")
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         return self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
 
 
@@ -296,7 +302,7 @@ def taking(picture: Annotated) -> Iterator[None]:
     except Exception as problem:
         height, width = picture.size
         words = str(problem).split("\n")[0]
-        raise ValueError(f"the model cannot take a picture of {width} x {height} pixels: {words}") from problem
+        raise ValueError(f"the model does not accept a picture of {width} x {height} pixels: {words}") from problem
 
 
 def fitted(pixels: Any, size: tuple[int, int], name: str) -> Annotated:

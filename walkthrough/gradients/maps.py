@@ -14,11 +14,26 @@ from torch import Tensor, nn
 
 from walkthrough._moved import moved_name
 from yolo_lite._moved import renamed_field
+from yolo_lite.loss.criterion import AssignedPredictions
 from yolo_lite.loss.loss import ComputeLoss, add_levels
 from yolo_lite.loss.targets import Assignment
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 Part = Literal["", "positive", "background"]
+
+
+class CellMatches(NamedTuple):
+    """The m matches of a level, as the ``assign`` of any generation's loss tells them."""
+
+    image: Tensor  # (m,) int64, as the others
+    anchor: Tensor  # 0 where a generation has none
+    row: Tensor
+    col: Tensor
+    target: Tensor  # the row of the targets whose object it is
+
+    def to(self, device: str) -> "CellMatches":
+        """The same on another device."""
+        return CellMatches(*(field.to(device) for field in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +42,7 @@ class MapGradients:
 
     parts: Any  # what the loss returned: a NamedTuple of scalars, the total first; detached
     gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
-    matches: list[Assignment] | None  # for each level, where the loss is a ComputeLoss
+    matches: Sequence[Assignment | CellMatches] | None  # for each level, where the loss tells them: see Criterion
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -135,21 +150,32 @@ def map_gradients(
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(loss):
         maps = checked_maps(maps, "the maps")
         raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
-        matches = None
+        matches: Sequence[Assignment | CellMatches] | None = None
         if isinstance(loss, ComputeLoss):
             levels = loss.levels(raw, targets)
             parts, matches = add_levels(levels, raw[0].shape[0]), [level.matches for level in levels]
         else:
             parts = loss(raw, targets)
+        is_known_to_add_up = matches is not None
+        if matches is None and hasattr(loss, "assign"):
+            matches = _assigned(loss.assign(raw, targets), len(raw))
         terms = terms_of(parts)
         weights = torch.autograd.grad(parts[0], list(terms.values()), retain_graph=True, allow_unused=True)
         gradients = {
             name: _gradients(term, weight, raw) for (name, term), weight in zip(terms.items(), weights, strict=True)
         }
-        if matches is None:  # the terms of a ComputeLoss are known to add up
+        if not is_known_to_add_up:  # the terms of a ComputeLoss are
             _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
     return MapGradients(type(parts)(*detached), gradients, matches)
+
+
+def _assigned(assigned: AssignedPredictions, levels: int) -> list[CellMatches]:
+    """The matches of each level."""
+    matches = assigned.matches
+    level, *place = assigned.cells[matches.prediction].unbind(1)  # (m,) each
+    fields = (matches.image, *place, matches.target)
+    return [CellMatches(*(field[level == index] for field in fields)) for index in range(levels)]
 
 
 def terms_of(parts: Any) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""AnchorExplorer: which anchors and cells take which object, and why not the others."""
+"""AnchorExplorer: which anchors and cells are matched to which object, and why the others are not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
 from walkthrough.explorers.anchors.scene import scene_of, verdict
-from walkthrough.explorers.anchors.state import LARGEST, Anchors, State, compute
+from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.inputs import is_dataset, opened_model
 from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer
@@ -23,14 +23,14 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 
-class AnchorExplorer(PictureExplorer):
-    """Which anchors take an object and why, the cells that answer for it, and how well anchors fit a dataset.
+class AnchorExplorer(PictureExplorer[State, Result]):
+    """Which anchors are matched to an object and why, the cells responsible for it, and how well anchors fit a dataset.
 
     Args:
         images, targets, names: pictures and their objects, see annotate; without them the tour's four.
-        model: a model whose anchors and strides are taken. anchors, strides: (L, A, 2) pixels and pixels per cell,
+        model: a model with anchors and strides. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
-        dataset: whose objects the curves are about: a YoloDataset, what it takes as source ("shapes", a data.yaml),
+        dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
 
     >>> one = [[0, 7, 0.781094, 0.986248, 0.0703293, 0.0275012]]
@@ -42,13 +42,12 @@ class AnchorExplorer(PictureExplorer):
     [3, 0, 0]
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Anchors and targets"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,
@@ -105,14 +104,14 @@ class AnchorExplorer(PictureExplorer):
 
     def words(self) -> str:
         """The chosen object's verdict, the matches of the picture, and the fit."""
-        result, state = self.result, self.state
+        result, state = self.require(), self.state
         matches = ", ".join(str(len(match.row)) for match in result.matches)
         lines = [f"{verdict(result, state.level, state.anchor, state.object).sentence}"] if state.objects else []
-        lines += [f"{len(state.objects)} objects, matches by level: {matches}; no anchor takes {result.untaken.sum()}"]
-        if result.fit is not None:
-            about = f"over {len(result.sizes)} objects of {result.sizes.name}"
-            recall, taken = result.fit.best_possible_recall, result.fit.matches_per_object
-            lines += [f"best possible recall {recall:.3f}, {taken:.2f} anchors per object, {about}"]
+        lines += [f"{len(state.objects)} objects, matches by level: {matches}; unmatched: {result.unmatched.sum()}"]
+        if (dataset := result.dataset) is not None:
+            about = f"over {len(dataset.sizes)} objects of {dataset.sizes.name}"
+            recall, matched = dataset.fit.best_possible_recall, dataset.fit.matches_per_object
+            lines += [f"best possible recall {recall:.3f}, {matched:.2f} anchors per object, {about}"]
         return "\n".join(lines)
 
     def as_code(self) -> str:
@@ -133,7 +132,8 @@ def _heads(model: Any, anchors: Any, strides: Any) -> tuple[tuple[int, ...], Anc
         anchors = read_spec("yolov5n")[0]["anchors"] if model is None else getattr(model, "anchors", None)
     if anchors is None or strides is None:
         raise ValueError(
-            f"{type(model).__name__} has no anchors and strides: give anchors= (L, A, 2) and strides= (L,)"
+            f"this explorer shows how YOLOv5 matches objects to anchors; {type(model).__name__} has no anchors and "
+            "strides: give anchors= (L, A, 2) and strides= (L,), or look at it with LossExplorer and GradientExplorer"
         )
     strides = tuple(int(stride) for stride in strides)
     if not strides or min(strides) < 1:

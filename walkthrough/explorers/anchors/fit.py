@@ -22,8 +22,17 @@ Anchor = tuple[float, float]  # width, height in pixels
 class Curves(NamedTuple):
     """Over THRESHOLDS, (T,) each."""
 
-    recall: Tensor  # share of the objects that at least one anchor takes
-    matches: Tensor  # anchors that take an object, mean over the objects
+    recall: Tensor  # fraction of the objects that at least one anchor matches
+    matches: Tensor  # anchors matched to an object, mean over the objects
+
+
+class DatasetFit(NamedTuple):
+    """How well K anchors fit the objects of a dataset."""
+
+    sizes: "Sizes"
+    fit: AnchorFit
+    curves: Curves
+    missed: Tensor  # (m,) objects that no anchor matches, the furthest first
 
 
 class Sizes:
@@ -56,7 +65,7 @@ class Sizes:
         return fit_of_ratios(self._all_ratios(anchors), anchor_t)
 
     def missed(self, anchors: tuple[Anchor, ...], anchor_t: float) -> Tensor:
-        """(m,) the objects that none of the anchors takes, the furthest first."""
+        """(m,) the objects that none of the anchors matches, the furthest first."""
         best = self._all_ratios(anchors).amin(0)  # (n,)
         missed = (best >= anchor_t).nonzero()[:, 0]
         return missed[best[missed].argsort(descending=True, stable=True)]
@@ -85,7 +94,7 @@ def sizes_of(dataset: Any, img_size: int) -> Sizes:
     """What the reader gave as dataset=.
 
     Args:
-        dataset: a YoloDataset or an ImageSource; what open_source takes ("shapes", a data.yaml, a folder); or (n, 2)
+        dataset: a YoloDataset or an ImageSource; a source ("shapes", a data.yaml, a folder); or (n, 2)
             widths and heights in pixels.
         img_size: longest side of the network input, to which a dataset's images are scaled.
     Raises:
@@ -99,7 +108,7 @@ def sizes_of(dataset: Any, img_size: int) -> Sizes:
     if not hasattr(dataset, "labels"):
         return Sizes(dataset, "the sizes given")
     if not dataset.labels.num_objects:
-        raise ValueError(f"{name} has not one object: anchors have nothing to fit")
+        raise ValueError(f"{name} has no objects: there is nothing to fit anchors to")
     starts, paths = dataset.labels.image_start, getattr(dataset, "paths", ())
 
     def image_of(index: int) -> str:

@@ -5,22 +5,37 @@ from typing import NamedTuple
 import torch
 
 from walkthrough import scene as draw
-from walkthrough.explorers.anchors.fit import THRESHOLDS
-from walkthrough.explorers.anchors.state import Result
+from walkthrough.explorers.anchors.fit import THRESHOLDS, DatasetFit
+from walkthrough.explorers.anchors.state import Result, State
 from walkthrough.images import faded
-from walkthrough.scene import Cells, Chart, Grid, Key, Line, Panel, Picture, Points, Scene, Series, Table, Text, counted
+from walkthrough.scene import (
+    AnyPanel,
+    Cells,
+    Chart,
+    Grid,
+    Key,
+    Line,
+    Panel,
+    Picture,
+    Points,
+    Scene,
+    Series,
+    Table,
+    Text,
+    counted,
+)
 from walkthrough.show import anchors_of, cell_layers, class_name, of_image
 from walkthrough.style import THEMES
 from yolo_lite.loss.targets import Assignment, ratio_test
 
 OFFSETS = ("own", "left", "up", "right", "down")  # as in yolo_lite.loss.targets.NEIGHBOURS
 CELLS_SHOWN = 5  # side of the close-up
-MOST_MISSED = 6  # rows of the table of objects that no anchor takes
+MOST_MISSED = 6  # rows of the table of objects that no anchor matches
 CURVE = THEMES["any"].series[0]  # a middle tone: any ground
 
 
 class Verdict(NamedTuple):
-    """Whether an anchor takes an object, and why."""
+    """Whether an anchor matches an object, and why."""
 
     width_ratio: float  # object / anchor
     height_ratio: float
@@ -39,9 +54,9 @@ def verdict(result: Result, level: int, anchor: int, index: int) -> Verdict:
     side = deciding(ratios)
     reason = reason_of("wh"[side], sides[side], state.anchors[level][anchor][side] / stride, worst, state.anchor_t)
     which = f"anchor {anchor} of stride {stride} ({size_of(state.anchors[level][anchor])} px)"
-    verb = "takes" if passed else "does not take"
+    verb = "matches" if passed else "does not match"
     sentence = f"{which} {verb} object {index} ({name_of(result, index)}): {reason}"
-    return Verdict(*ratios, worst, passed, reason, sentence)
+    return Verdict(ratios[0], ratios[1], worst, passed, reason, sentence)
 
 
 def deciding(ratios: list[float]) -> int:
@@ -83,33 +98,34 @@ def name_of(result: Result, index: int) -> str:
 def scene_of(result: Result) -> Scene:
     """Picture and close-up; the chosen object's verdicts; all objects of the picture; the curves; who is left out."""
     background = Picture(faded(result.state.shown.pixels))
-    rows = [(_picture(result, background),)]
-    if result.claimed is not None:
-        rows = [(*rows[0], _close_up(result, background)), (_verdicts(result),), (_objects(result),)]
-    if result.curves is not None:
-        rows += [_charts(result)]
-        rows += [(_missed(result),)] if len(result.missed) else []
+    rows: list[tuple[AnyPanel, ...]] = [(_picture(result, background),)]
+    if result.candidates is not None:
+        rows[0] = (*rows[0], _close_up(result, result.candidates, background))
+        rows += [(_verdicts(result),), (_objects(result),)]
+    if result.dataset is not None:
+        rows += [_charts(result.dataset, result.state.anchor_t)]
+        rows += [(_missed(result.dataset, result.state),)] if len(result.dataset.missed) else []
     legend = (
         Key("object", "object", dash="solid"),
         Key("own cell", "own"),
         Key("neighbour", "neighbour", hatch="/"),
         Key("anchor", "anchor", dash="dashed"),
-        Key("no anchor takes it", "accent", dash="dotted"),
+        Key("no anchor matches it", "accent", dash="dotted"),
     )
     return Scene(tuple(rows), legend)
 
 
 def _picture(result: Result, background: Picture) -> Panel:
-    """All objects, and the cells that answer for them on the chosen level."""
+    """All objects, and the cells responsible for them on the chosen level."""
     state, shown = result.state, result.state.shown
     height, width = shown.size
     stride, match = state.strides[state.level], of_image(result.matches[state.level], 0)
-    untaken = result.untaken.tolist()
+    unmatched = result.unmatched.tolist()
     labels = [
         name_of(result, k) + (": no anchor" if alone else "") if alone or k == state.object else ""
-        for k, alone in enumerate(untaken)
+        for k, alone in enumerate(unmatched)
     ]
-    left_out = [_inset(box, 4) for box, alone in zip(state.objects, untaken, strict=True) if alone]
+    left_out = [_inset(box, 4) for box, alone in zip(state.objects, unmatched, strict=True) if alone]
     layers = (
         background,
         *cell_layers(match, stride, width, height),
@@ -121,21 +137,21 @@ def _picture(result: Result, background: Picture) -> Panel:
         *_chosen(result),
     )
     counts = ", ".join(f"{len(m.row)} at {s}" for m, s in zip(result.matches, state.strides, strict=True))
-    draws = {"draw": "objects", "drawn": (float(state.new_class),)}
+    drawn = (float(state.new_class),)
     title = f"Stride {stride}: {counted(len(match.row), 'match', 'matches')}"
-    return Panel(layers, width, height, title, f"matches by stride: {counts}", **draws)
+    return Panel(layers, width, height, title, f"matches by stride: {counts}", draw="objects", drawn=drawn)
 
 
 def _chosen(result: Result) -> tuple[draw.Boxes | Points, ...]:
     """The chosen object in thicker lines, with a mark in its centre."""
-    if result.claimed is None:
+    if result.candidates is None:
         return ()
     box = x1, y1, x2, y2 = result.state.objects[result.state.object][:4]
     return (draw.Boxes((box,), width=4), Points((((x1 + x2) / 2, (y1 + y2) / 2),), "accent", "D", 7))
 
 
 def _inset(box: tuple[float, ...], by: float) -> tuple[float, ...]:
-    """A box by so many pixels smaller on each side, so that its outline lies beside the box's own."""
+    """A box smaller by this many pixels on each side, so that its outline lies beside the box's own."""
     x1, y1, x2, y2 = box[:4]
     by = min(by, (x2 - x1) / 4, (y2 - y1) / 4)
     return x1 + by, y1 + by, x2 - by, y2 - by
@@ -143,24 +159,25 @@ def _inset(box: tuple[float, ...], by: float) -> tuple[float, ...]:
 
 def _anchor_boxes(result: Result, named: bool) -> tuple[draw.Boxes, ...]:
     """The chosen anchor in the own cell of the chosen object, where it lies when all logits are 0."""
-    if result.claimed is None:
+    if result.candidates is None:
         return ()
     state = result.state
     stride = state.strides[state.level]
-    wh = result.claimed.anchor_wh.new_tensor(state.anchors[state.level][state.anchor]) / stride
-    claimed = result.claimed._replace(anchor_wh=wh.expand_as(result.claimed.anchor_wh))
+    wh = result.candidates.anchor_wh.new_tensor(state.anchors[state.level][state.anchor]) / stride
+    candidates = result.candidates._replace(anchor_wh=wh.expand_as(result.candidates.anchor_wh))
     labels = (f"anchor {state.anchor}: {size_of(state.anchors[state.level][state.anchor])}",) if named else ()
-    return (draw.Boxes(anchors_of(claimed, stride), labels, colours=("anchor",), dash="dashed"),)
+    boxes = draw.table_of(anchors_of(candidates, stride), 4, "anchors")
+    return (draw.Boxes(boxes, labels, colours=("anchor",), dash="dashed"),)
 
 
-def _close_up(result: Result, background: Picture) -> Panel:
-    """The cells around the centre of the chosen object: its own, the neighbours it claims, the halves that decide."""
-    state, claimed = result.state, result.claimed
+def _close_up(result: Result, candidates: Assignment, background: Picture) -> Panel:
+    """The cells around the centre of the chosen object: its own, the neighbours matched too, the halves that decide."""
+    state = result.state
     height, width = state.shown.size
     stride = state.strides[state.level]
     mine = of_image(result.matches[state.level], 0)
     mine = Assignment(*(field[mine.target == state.object] for field in mine))
-    row, col = int(claimed.row[0]), int(claimed.col[0])
+    row, col = int(candidates.row[0]), int(candidates.col[0])
     side = CELLS_SHOWN * stride
     left = min(max((col - CELLS_SHOWN // 2) * stride, 0), max(width - side, 0))
     top = min(max((row - CELLS_SHOWN // 2) * stride, 0), max(height - side, 0))
@@ -169,35 +186,37 @@ def _close_up(result: Result, background: Picture) -> Panel:
         ((middle_x, row * stride), (middle_x, (row + 1) * stride)),
         ((col * stride, middle_y), ((col + 1) * stride, middle_y)),
     )
-    cells = torch.stack((claimed.row, claimed.col), 1)  # (m, 2)
-    taken, own = len(mine.row) > 0, claimed.offset == 0
-    strength = 0.6 if taken else 0.15
+    cells = torch.stack((candidates.row, candidates.col), 1)  # (m, 2)
+    matched, own = len(mine.row) > 0, candidates.offset == 0
+    strength = 0.6 if matched else 0.15
     layers = (
         background,
-        Cells(cells[~own].unique(dim=0), stride, "neighbour", "/" if taken else "", strength),
-        Cells(cells[own], stride, "own", "", strength),
+        Cells(cells[~own].unique(dim=0), stride, "neighbour", "/" if matched else "", strength),
+        Cells(draw.table_of(cells[own], 2, "cells"), stride, "own", "", strength),
         Grid(stride, width, height, opacity=0.6),
         *(Line(half, "object", "dotted", 1) for half in halves),
         *_anchor_boxes(result, named=False),
         draw.Boxes((state.objects[state.object][:4],), (name_of(result, state.object),)),
         *_chosen(result),
-        *_cell_names(claimed, stride),
+        *_cell_names(candidates, stride),
     )
     x, y = result.boxes[state.level][state.object, :2].tolist()
     pairs = int(result.tests[state.level].passed[:, state.object].sum())
     places = len(cells.unique(dim=0))
-    claims = counted(places, "cell") if places == len(cells) else f"{len(cells)} claims on {counted(places, 'cell')}"
-    caption = f"{counted(pairs, 'anchor')} x {claims} = {counted(len(mine.row), 'match', 'matches')}"
-    if not taken:
-        caption = "no anchor of this level takes it, so no cell answers for it"
+    chosen = counted(places, "cell") if places == len(cells) else f"{len(cells)} choices of {counted(places, 'cell')}"
+    caption = f"{counted(pairs, 'anchor')} x {chosen} = {counted(len(mine.row), 'match', 'matches')}"
+    if not matched:
+        caption = "no anchor of this level matches it, so no cell is responsible for it"
     title = f"Its centre lies at cell x {x:.2f}, y {y:.2f}"
     return Panel(layers, min(side, width), min(side, height), title, caption, float(left), float(top))
 
 
-def _cell_names(claimed: Assignment, stride: float) -> list[Text]:
+def _cell_names(candidates: Assignment, stride: float) -> list[Text]:
     """own, left, up, right, down in their cells; a cell that is listed twice has both names (a centre on a line)."""
     names: dict[tuple[int, int], list[str]] = {}
-    for row, col, offset in zip(claimed.row.tolist(), claimed.col.tolist(), claimed.offset.tolist(), strict=True):
+    for row, col, offset in zip(
+        candidates.row.tolist(), candidates.col.tolist(), candidates.offset.tolist(), strict=True
+    ):
         names.setdefault((row, col), []).append(OFFSETS[offset])
     for words in names.values():
         words += [f"listed {len(words)} times"] if len(words) > 1 else []
@@ -210,13 +229,14 @@ def _cell_names(claimed: Assignment, stride: float) -> list[Text]:
 
 def _verdicts(result: Result) -> Table:
     """Every anchor of every level on the chosen object."""
-    state, rows, marked = result.state, [], ()
+    state, rows = result.state, list[tuple[str, ...]]()
+    marked: tuple[int, ...] = ()
     for level, stride in enumerate(state.strides):
         for anchor, size in enumerate(state.anchors[level]):
             found = verdict(result, level, anchor, state.object)
             marked = (len(rows),) if (level, anchor) == (state.level, state.anchor) else marked
             ratios = (f"{found.width_ratio:.2f}", f"{found.height_ratio:.2f}")
-            verb = "takes it" if found.passed else "no"
+            verb = "matches" if found.passed else "no"
             rows.append((str(stride), f"{anchor}: {size_of(size)}", *ratios, verb, found.reason))
     x1, y1, x2, y2 = state.objects[state.object][:4]
     title = f"Object {state.object}, {name_of(result, state.object)}, {x2 - x1:.0f} x {y2 - y1:.0f} px"
@@ -232,7 +252,7 @@ def _objects(result: Result) -> Table:
     sizes, worst, passed = result.boxes[state.level][:, 2:].tolist(), test.worst.T.tolist(), test.passed.T.tolist()
     rows = []
     for k, (w, h) in enumerate(sizes):
-        verdicts = [f"{value:.2f} {'takes it' if ok else 'no'}" for value, ok in zip(worst[k], passed[k], strict=True)]
+        verdicts = [f"{value:.2f} {'matches' if ok else 'no'}" for value, ok in zip(worst[k], passed[k], strict=True)]
         alone = "" if total[k] else ": no anchor"
         size = f"{w:.2f} x {h:.2f}"
         rows.append((f"{k} {name_of(result, k)}{alone}", size, *verdicts, str(here[k]), str(total[k])))
@@ -242,38 +262,38 @@ def _objects(result: Result) -> Table:
     return Table(columns, tuple(rows), title, marked=(state.object,), pick="object")
 
 
-def _charts(result: Result) -> tuple[Chart, Chart]:
+def _charts(dataset: DatasetFit, anchor_t: float) -> tuple[Chart, Chart]:
     """Best possible recall and matches over anchor_t, with the present one marked."""
-    recall, matches = result.fit.best_possible_recall, result.fit.matches_per_object
-    t, limit, most = tuple(THRESHOLDS.tolist()), result.state.anchor_t, float(result.curves.matches[-1])
+    recall, matches = dataset.fit.best_possible_recall, dataset.fit.matches_per_object
+    t, most = tuple(THRESHOLDS.tolist()), float(dataset.curves.matches[-1])
 
     def chart(values: torch.Tensor, top: float, title: str, y_label: str, caption: str) -> Chart:
         curve = Series("", t, tuple(values.tolist()), CURVE, "solid")
-        ranges = {"x_range": (1.0, 10.1), "y_range": (0.0, top)}
-        return Chart((curve,), title, caption, "anchor_t", y_label, upright=(limit,), **ranges)
+        ends = (1.0, 10.1), (0.0, top)
+        return Chart((curve,), title, caption, "anchor_t", y_label, "linear", *ends, upright=(anchor_t,))
 
-    about = f"{len(result.sizes):,} objects of {result.sizes.name}"
-    each = f"dotted: anchor_t {limit:g}; an anchor is matched in the own cell and in up to two neighbours"
-    missed = f"no anchor takes {len(result.missed):,} of them"
+    about = f"{len(dataset.sizes):,} objects of {dataset.sizes.name}"
+    each = f"dotted: anchor_t {anchor_t:g}; an anchor is matched in the own cell and in up to two neighbours"
+    missed = f"unmatched: {len(dataset.missed):,} of them"
     return (
-        chart(result.curves.recall, 1.05, f"Best possible recall {recall:.4f}", "recall", f"{about}; {missed}"),
+        chart(dataset.curves.recall, 1.05, f"Best possible recall {recall:.4f}", "recall", f"{about}; {missed}"),
         chart(
-            result.curves.matches, most * 1.1 or 1.0, f"{matches:.2f} anchors per object", "anchors per object", each
+            dataset.curves.matches, most * 1.1 or 1.0, f"{matches:.2f} anchors per object", "anchors per object", each
         ),
     )
 
 
-def _missed(result: Result) -> Table:
-    """The objects of the dataset that no anchor takes, the furthest first."""
-    state, sizes, rows = result.state, result.sizes, []
+def _missed(dataset: DatasetFit, state: State) -> Table:
+    """The objects of the dataset that no anchor matches, the furthest first."""
+    sizes, missed, rows = dataset.sizes, dataset.missed, []
     anchors = [anchor for level in state.anchors for anchor in level]
-    for index in result.missed[:MOST_MISSED].tolist():
-        wh, anchor = sizes.wh[index], anchors[int(result.fit.best_anchor[index])]
+    for index in missed[:MOST_MISSED].tolist():
+        wh, anchor = sizes.wh[index], anchors[int(dataset.fit.best_anchor[index])]
         test = ratio_test(wh[None], wh.new_tensor([anchor]), state.anchor_t)
         side = deciding(test.ratio[0, 0].tolist())
         reason = reason_of("wh"[side], wh[side].item(), anchor[side], test.worst.item(), state.anchor_t, " px")
-        rows.append((sizes.image_of(index), size_of(tuple(wh.tolist())), size_of(anchor), reason))
-    title = f"No anchor takes {len(result.missed):,} of {len(sizes):,} objects of {sizes.name}"
-    more = len(result.missed) - len(rows)
+        rows.append((sizes.image_of(index), size_of((wh[0].item(), wh[1].item())), size_of(anchor), reason))
+    title = f"No anchor matches {len(missed):,} of {len(sizes):,} objects of {sizes.name}"
+    more = len(missed) - len(rows)
     caption = f"those furthest from any anchor; {more:,} more are not shown" if more else ""
     return Table(("image", "size (px)", "nearest anchor", "because"), tuple(rows), title, caption)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from walkthrough.explorers.anchors.fit import Anchor, Curves, Sizes
+from walkthrough.explorers.anchors.fit import Anchor, Curves, DatasetFit, Sizes
 from walkthrough.explorers.controls import choice, given, slider
 from walkthrough.explorers.pictures import PictureState, targets_of
 from walkthrough.show import class_name
+from yolo_lite._moved import renamed_field
 from yolo_lite.loss.anchors import AnchorFit
 from yolo_lite.loss.targets import (
     Assignment,
@@ -38,9 +40,11 @@ class State(PictureState):
 
     anchors: Anchors = given(())
     strides: tuple[int, ...] = given(())
-    first_anchors: Anchors = given(())  # those of the beginning, to tell what the reader changed
+    first_anchors: Anchors = given(())  # those of the beginning, to see what the reader changed
     dataset: Sizes | None = given()  # None: the objects of the pictures
-    anchor_t: float = slider(4.0, 1.1, 10, 0.1, help="an anchor takes an object when no side differs by this factor")
+    anchor_t: float = slider(
+        4.0, 1.1, 10, 0.1, help="an anchor matches an object when no side differs by this factor or more"
+    )
     object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
     level: int = choice(0, lambda state: {f"stride {stride}": k for k, stride in enumerate(state.strides)})
     anchor: int = choice(
@@ -60,16 +64,45 @@ class Result:
     boxes: list[Tensor]  # of each level: (n, 4) xc yc w h in its cells
     tests: list[RatioTest]  # of each level: (A, n)
     matches: list[Assignment]  # of each level: what training uses
-    claimed: Assignment | None  # cells that the chosen object claims on the chosen level where an anchor takes it
-    sizes: Sizes | None  # the objects that the fit is about; None: there are none
-    fit: AnchorFit | None
-    curves: Curves | None
-    missed: Tensor | None  # (m,) those of sizes that no anchor takes, the furthest first
+    candidates: Assignment | None  # cells of the chosen level responsible for the chosen object if an anchor matches it
+    dataset: DatasetFit | None  # how well the anchors fit the dataset; None: there is no object
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """The objects that the fit is about."""
+        return self.dataset.sizes if self.dataset is not None else None
+
+    @property
+    def fit(self) -> AnchorFit | None:
+        """What anchor_fit says of them."""
+        return self.dataset.fit if self.dataset is not None else None
+
+    @property
+    def curves(self) -> Curves | None:
+        """The same for every anchor_t."""
+        return self.dataset.curves if self.dataset is not None else None
+
+    @property
+    def missed(self) -> Tensor | None:
+        """(m,) those of sizes that no anchor matches, the furthest first."""
+        return self.dataset.missed if self.dataset is not None else None
+
+    @property
+    def unmatched(self) -> Tensor:
+        """(n,) bool: no anchor of any level matches the object."""
+        return ~torch.stack([test.passed.any(0) for test in self.tests]).any(0)
 
     @property
     def untaken(self) -> Tensor:
-        """(n,) bool: no anchor of any level takes the object."""
-        return ~sum(test.passed.any(0) for test in self.tests).bool()
+        """The name of unmatched in 0.1.0."""
+        found: Tensor = renamed_field(self, "untaken", "unmatched")
+        return found
+
+    @property
+    def claimed(self) -> Assignment | None:
+        """The name of candidates in 0.1.0."""
+        found: Assignment | None = renamed_field(self, "claimed", "candidates")
+        return found
 
 
 def compute(state: State) -> Result:
@@ -90,12 +123,14 @@ def compute(state: State) -> Result:
         boxes=boxes,
         tests=tests,
         matches=matches,
-        claimed=_claimed(targets, boxes[state.level], grids[state.level], state.object),
-        sizes=sizes,
-        fit=sizes and sizes.fit(every_anchor, state.anchor_t),
-        curves=sizes and sizes.curves(every_anchor),
-        missed=sizes and sizes.missed(every_anchor, state.anchor_t),
+        candidates=_candidates(targets, boxes[state.level], grids[state.level], state.object),
+        dataset=None if sizes is None else _fit(sizes, every_anchor, state.anchor_t),
     )
+
+
+def _fit(sizes: Sizes, anchors: tuple[Anchor, ...], anchor_t: float) -> DatasetFit:
+    """How well K anchors fit the objects of a dataset."""
+    return DatasetFit(sizes, sizes.fit(anchors, anchor_t), sizes.curves(anchors), sizes.missed(anchors, anchor_t))
 
 
 def _grids(size: tuple[int, int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -109,14 +144,14 @@ def _grids(size: tuple[int, int], strides: Sequence[int]) -> tuple[tuple[int, in
     return tuple((height // stride, width // stride) for stride in strides)
 
 
-def _claimed(targets: Tensor, boxes: Tensor, grid: tuple[int, int], index: int) -> Assignment | None:
-    """The cells that one object claims, by the steps of build_targets after the ratio test, as if an anchor took it."""
+def _candidates(targets: Tensor, boxes: Tensor, grid: tuple[int, int], index: int) -> Assignment | None:
+    """The cells responsible for one object if an anchor matches it: build_targets after the ratio test."""
     if not len(targets):
         return None
     one = slice(index, index + 1)
-    passed = boxes.new_ones(1, 1).bool()  # one anchor, which takes it
-    claims = neighbour_cells(boxes[one, :2], grid)  # (5, 1)
-    return make_assignment(targets[one], boxes[one], passed, claims, boxes[one, 2:], grid)
+    passed = boxes.new_ones(1, 1).bool()  # one anchor, which matches it
+    cells = neighbour_cells(boxes[one, :2], grid)  # (5, 1)
+    return make_assignment(targets[one], boxes[one], passed, cells, boxes[one, 2:], grid)
 
 
 def _sizes_of_pictures(state: State) -> Sizes | None:

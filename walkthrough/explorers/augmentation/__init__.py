@@ -11,7 +11,7 @@ import numpy as np
 from walkthrough._moved import moved_name
 from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.augmentation.scene import scene_of
-from walkthrough.explorers.augmentation.state import Made, State, compute
+from walkthrough.explorers.augmentation.state import Result, State, compute
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
@@ -30,13 +30,13 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 LARGEST = 1600  # pixels of the longest side of an uploaded picture, so that dragging stays quick
 
 
-class AugmentationLab(Explorer):
+class AugmentationLab(Explorer[State, Result]):
     """Every augmentation with its settings, on photographs: stages, boxes that follow, boxes that are dropped and why.
 
     Args:
         images, targets: pictures of any sizes with targets (n, 6), image class xc yc w h normalised; left out: the
             dataset "photos", whose objects have outlines.
-        dataset: a YoloDataset, whose hyperparameters, size and seed are taken too; or whatever it takes as a source.
+        dataset: a YoloDataset, whose hyperparameters, size and seed are used too; or any source of one.
         hyp: hyperparameters to start from. size: of the network input, a multiple of 32. names: class names.
 
     >>> lab = AugmentationLab(size=160, degrees=30)
@@ -46,7 +46,6 @@ class AugmentationLab(Explorer):
     hyp = yl.Hyperparameters(degrees=30)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Augmentation lab"
@@ -82,15 +81,16 @@ class AugmentationLab(Explorer):
         """Another image brings its own objects; moved objects change the album."""
         if not after.album:
             return after
+        album = after.album
         if after.hyp is not before.hyp:
             after = with_hyp(before, after)
-        index, is_given = min(after.index, len(after.album) - 1), after.objects != before.objects
+        index, is_given = min(after.index, len(album) - 1), after.objects != before.objects
         if not is_given and (after.album is not before.album or index != before.index):
-            return replace(after, index=index, objects=after.album.objects(index))
+            return replace(after, index=index, objects=album.objects(index))
         after = replace(after, index=index)
         if is_given:
-            objects = _inside(checked_classes(after.objects), after.album.sizes[index])
-            album = after.album.with_objects(index, objects)
+            objects = _inside(checked_classes(after.objects), album.sizes[index])
+            album = album.with_objects(index, objects)
             return replace(after, album=album, objects=album.objects(index), source="source")
         return after
 
@@ -99,7 +99,7 @@ class AugmentationLab(Explorer):
         try:
             pixels = to_rgb(pixels)
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         if max(pixels.shape[:2]) > LARGEST:
             pixels = resize_longest(pixels, LARGEST, augment=False).image
         album = (self.state.album or Album()).with_pictures((Annotated(pixels, (), Path(name).name),))
@@ -107,11 +107,12 @@ class AugmentationLab(Explorer):
 
     def words(self) -> str:
         """The steps, and what became of the boxes."""
-        made: Made = self.result.samples[0]
+        result = self.require()
+        made = result.samples[0]
         steps = ", ".join(stage.name for stage in made.stages)
         kept = counted(made.stages[-1].objects.num_objects, "box", "boxes")
-        drops = [f"{class_name(drop.cls, self.result.names)} {drop.reason}" for drop in made.drops]
-        return f"{self.result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
+        drops = [f"{class_name(drop.cls, result.names)} {drop.reason}" for drop in made.drops]
+        return f"{result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
             f"\n  dropped: {drop}" for drop in drops
         )
 
@@ -123,7 +124,7 @@ class AugmentationLab(Explorer):
         return f"{hyp_code(hyp_of(state, state.hyp))}\ndataset = {made}\nsample = {sample}"
 
 
-def _opened(dataset: Any, names: Sequence[str] | None) -> Album:
+def _opened(dataset: Any, names: Sequence[str] | Mapping[int, str] | None) -> Album:
     """An album of what the reader gave as dataset=."""
     if isinstance(dataset, YoloDataset):
         if dataset.rect:
@@ -132,7 +133,8 @@ def _opened(dataset: Any, names: Sequence[str] | None) -> Album:
     if not isinstance(dataset, str | Path | Sequence | ImageSource | None):
         raise ValueError(f"dataset is a YoloDataset or its source: a path, 'shapes' ..., not {type(dataset).__name__}")
     try:
-        return Album(YoloDataset("photos" if dataset is None else dataset, names=names))
+        known = None if names is None else listed_names(names)
+        return Album(YoloDataset("photos" if dataset is None else dataset, names=known))
     except (FileNotFoundError, ModuleNotFoundError) as problem:
         raise ValueError(str(problem)) from None
 

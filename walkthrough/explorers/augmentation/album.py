@@ -76,7 +76,7 @@ class Album:
         first = len(self) - len(self._added)
         if index >= first:
             return self._added[index - first]
-        if index not in self._read:
+        if index not in self._read and self.dataset is not None:
             self._read[index] = self.dataset.image(index)
             while len(self._read) > REMEMBERED:
                 self._read.popitem(last=False)

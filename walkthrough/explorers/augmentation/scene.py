@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from walkthrough.explorers.augmentation.state import Made, Result
-from walkthrough.scene import Boxes, Key, Layer, Line, Panel, Picture, Scene, Table, counted
+from walkthrough.scene import AnyPanel, Boxes, Key, Layer, Line, Panel, Picture, Scene, Table, counted, table_of
 from walkthrough.show import class_name
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, MIN_SIDE
 from yolo_lite.augment.colour import PhotometricDraw
 from yolo_lite.augment.objects import Objects
-from yolo_lite.augment.warp import Warped, map_points
+from yolo_lite.augment.warp import WarpDraw, Warped, WarpMatrices, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
 
 A_ROW, MOST_ROWS = 4, 8
@@ -25,7 +25,7 @@ LEGEND = (
 )
 
 
-def scene_of(result: "Result") -> Scene:
+def scene_of(result: Result) -> Scene:
     """All of it as data."""
     made = result.samples[0]
     if result.view == "grid":
@@ -34,26 +34,26 @@ def scene_of(result: "Result") -> Scene:
         panels = [_original(result), _finished(made, result.names, "as the network sees it")]
     else:
         panels = [_original(result), *_stages(made, result.names)]
-    rows = [tuple(panels[start : start + A_ROW]) for start in range(0, len(panels), A_ROW)]
+    rows: list[tuple[AnyPanel, ...]] = [tuple(panels[start : start + A_ROW]) for start in range(0, len(panels), A_ROW)]
     if result.view != "grid":
         rows += [(_drops(made, result.names), _draws(made.draw))]
-        rows += [(_matrix(made),)] if made.matrices is not None else []
+        rows += [(_matrix(made.matrices, made.warp),)] if made.matrices is not None and made.warp is not None else []
     return Scene(tuple(rows), LEGEND if result.view == "stages" else LEGEND[:2])
 
 
-def _original(result: "Result") -> Panel:
+def _original(result: Result) -> Panel:
     """The image as it lies in the dataset, with boxes to be moved and drawn."""
     picture = result.original
     height, width = picture.size
     labels = tuple(class_name(int(box[4]), result.names) for box in picture.boxes)
     colours = tuple(int(box[4]) for box in picture.boxes)
-    editable = Boxes([box[:4] for box in picture.boxes], labels, (), colours, drag="objects")
+    editable = Boxes(tuple(box[:4] for box in picture.boxes), labels, (), colours, drag="objects")
     layers = (_picture(picture.pixels), editable)
     caption = f"{width} x {height}" + ("" if picture.boxes else ", no objects: draw a box")
     return Panel(layers, width, height, picture.name, caption, draw="objects", drawn=(float(result.new_class),))
 
 
-def _stages(made: "Made", names: Names) -> list[Panel]:
+def _stages(made: Made, names: Names) -> list[Panel]:
     """A panel for each step that changed something; what the next one will cut out and drop is drawn in."""
     panels: list[Panel] = []
     stages = list(made.stages)
@@ -68,7 +68,7 @@ def _stages(made: "Made", names: Names) -> list[Panel]:
 
 def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
     height, width = stage.image.shape[:2]
-    layers = [_picture(stage.image), _boxes(stage.objects, names)]
+    layers: list[Layer] = [_picture(stage.image), _boxes(stage.objects, names)]
     caption = f"{width} x {height}, {counted(stage.objects.num_objects, 'box', 'boxes')}"
     panel = Panel(tuple(layers), width, height, title or stage.name.replace("_", "-"), caption)
     if not isinstance(stage.result, Warped):
@@ -76,17 +76,17 @@ def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
     return _with(panel, *_left_over(stage.result.after, stage.result.box_filter.reasons, names))
 
 
-def _finished(made: "Made", names: Names, title: str) -> Panel:
+def _finished(made: Made, names: Names, title: str) -> Panel:
     """The last stage with outlines, and with what is left of dropped boxes, where no crop moved them."""
     last, lost = made.stages[-1], len(made.drops)
     outlines = [
-        Line(polygon, int(cls), "solid", 1.0, closed=True)
+        Line(table_of(polygon, 2, "outline"), int(cls), "solid", 1.0, closed=True)
         for polygon, cls in zip(last.objects.polygons, last.objects.cls, strict=True)
         if polygon is not None and len(polygon) > 2
     ]
     warped = next((stage.result for stage in made.stages if stage.name == "warp"), None)
     flip = made.draw.flip
-    dropped = []
+    dropped: list[Layer] = []
     if warped is not None and made.draw.crop is None:
         height, width = last.image.shape[:2]
         after = warped.after
@@ -100,7 +100,7 @@ def _finished(made: "Made", names: Names, title: str) -> Panel:
 
 def _boxes(objects: Objects, names: Names) -> Boxes:
     labels = tuple(class_name(int(cls), names) for cls in objects.cls)
-    return Boxes(objects.boxes, labels, (), tuple(objects.cls.tolist()))
+    return Boxes(table_of(objects.boxes, 4, "boxes"), labels, (), tuple(objects.cls.tolist()))
 
 
 def _left_over(after: Objects, reasons: tuple[str, ...], names: Names) -> list[Layer]:
@@ -108,19 +108,23 @@ def _left_over(after: Objects, reasons: tuple[str, ...], names: Names) -> list[L
     sides = after.boxes[:, 2:] - after.boxes[:, :2]  # (n, 2)
     seen = [k for k, reason in enumerate(reasons) if reason and (sides[k] > 0).all()]
     labels = tuple(f"{class_name(int(after.cls[k]), names)}: {_short(reasons[k], 1)}" for k in seen)
-    return [Boxes(after.boxes[seen], labels, dash="dashed", width=1.5)] if seen else []
+    return [Boxes(table_of(after.boxes[seen], 4, "boxes"), labels, dash="dashed", width=1.5)] if seen else []
 
 
 def _outlook(warped: Warped) -> list[Layer]:
     """On the picture before: the window of the step, and the boxes that it will drop."""
     height, width = warped.image.shape[:2]
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
-    window = Line(map_points(corners, np.linalg.inv(warped.matrix)), "accent", "dashdot", 2.5, closed=True)
+    shape = table_of(map_points(corners, np.linalg.inv(warped.matrix)), 2, "window")
+    window = Line(shape, "accent", "dashdot", 2.5, closed=True)
     gone = [k for k, reason in enumerate(warped.box_filter.reasons) if reason]
-    return [window, *([Boxes(warped.before.boxes[gone], dash="dashed", width=1.5)] if gone else [])]
+    return [
+        window,
+        *([Boxes(table_of(warped.before.boxes[gone], 4, "boxes"), dash="dashed", width=1.5)] if gone else []),
+    ]
 
 
-def _drops(made: "Made", names: Names) -> Table:
+def _drops(made: Made, names: Names) -> Table:
     drops = made.drops
     rows = tuple((drop.step, class_name(drop.cls, names), _short(drop.reason, 2)) for drop in drops[:MOST_ROWS])
     title = f"{counted(len(drops), 'box', 'boxes')} dropped, {made.stages[-1].objects.num_objects} kept"
@@ -150,17 +154,16 @@ def _draws(draw: SampleDraw) -> Table:
     return Table(("step", "drawn"), tuple(rows), "what chance decided")
 
 
-def _matrix(made: "Made") -> Table:
+def _matrix(matrices: WarpMatrices, drawn: WarpDraw) -> Table:
     """M = T S R P C, row by row."""
-    matrices, drawn = made.matrices, made.warp
     factors = (matrices.combined, *matrices)
     rows = tuple(tuple("  ".join(_number(value) for value in matrix[row]) for matrix in factors) for row in range(3))
     columns = ("M", "T translation", "S shear", "R rotation, zoom", "P perspective", "C centre")
-    told = f"angle {_number(drawn.angle)}, zoom {_number(drawn.scale)}, shear {_listed(drawn.shear)}"
-    told += f", translation {_listed(drawn.translate)}"
+    drawn_values = f"angle {_number(drawn.angle)}, zoom {_number(drawn.scale)}, shear {_listed(drawn.shear)}"
+    drawn_values += f", translation {_listed(drawn.translate)}"
     if any(drawn.perspective):
-        told += f", perspective {' '.join(f'{value:.2g}' for value in drawn.perspective)}"
-    return Table(columns, rows, "the warp's matrix, M = T S R P C", f"drawn: {told}")
+        drawn_values += f", perspective {' '.join(f'{value:.2g}' for value in drawn.perspective)}"
+    return Table(columns, rows, "the warp's matrix, M = T S R P C", f"drawn: {drawn_values}")
 
 
 def _number(value: float) -> str:
@@ -180,10 +183,10 @@ def _short(reason: str, parts: int) -> str:
 def _picture(pixels: np.ndarray) -> Picture:
     """An image on its own pixels, with no more of them than can be seen."""
     height, width = pixels.shape[:2]
-    share = SHOWN / max(height, width)
-    if share >= 1:
+    scale = SHOWN / max(height, width)
+    if scale >= 1:
         return Picture(pixels)
-    size = max(round(width * share), 1), max(round(height * share), 1)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
     return Picture(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (0, 0, width, height))
 
 

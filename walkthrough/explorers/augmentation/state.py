@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from yolo_lite.augment.box_filter import BoxFilter
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.samples import SampleDraw, Stage
+from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters
 
 GRID = 8  # samples in a grid
@@ -41,18 +42,18 @@ class State:
     size: int = slider(384, 64, 1280, 32, unit="px", label="network input")
     mosaic: float = _chance("mosaic", "mixing")
     mixup: float = _chance("mixup", "mixing", "probability, where there is a mosaic")
-    copy_paste: float = _chance("copy_paste", "mixing", "share of the outlined objects that are tried")
+    copy_paste: float = _chance("copy_paste", "mixing", "fraction of the outlined objects that are pasted")
     degrees: float = _range("degrees", 180, 1, "geometry", "rotation, +- degrees")
-    translate: float = _range("translate", 0.9, 0.01, "geometry", "shift, +- share of the side")
-    scale: float = _range("scale", 0.95, 0.01, "geometry", "zoom, 1 +- share")
+    translate: float = _range("translate", 0.9, 0.01, "geometry", "shift, +- fraction of the side")
+    scale: float = _range("scale", 0.95, 0.01, "geometry", "zoom, factor 1 +- this")
     shear: float = _range("shear", 45, 0.5, "geometry", "+- degrees")
-    perspective: float = _range("perspective", 0.002, 0.00005, "geometry", "+- share, usually up to 0.001")
+    perspective: float = _range("perspective", 0.002, 0.00005, "geometry", "+- fraction, usually up to 0.001")
     flipud: float = _chance("flipud", "geometry")
     fliplr: float = _chance("fliplr", "geometry")
     random_resized_crop: float = _chance("random_resized_crop", "geometry")
-    hsv_h: float = _range("hsv_h", 0.5, 0.005, "colour", "largest change of hue, a share")
-    hsv_s: float = _range("hsv_s", 1, 0.01, "colour", "largest change of saturation, a share")
-    hsv_v: float = _range("hsv_v", 1, 0.01, "colour", "largest change of brightness, a share")
+    hsv_h: float = _range("hsv_h", 0.5, 0.005, "colour", "largest change of hue, a fraction")
+    hsv_s: float = _range("hsv_s", 1, 0.01, "colour", "largest change of saturation, a fraction")
+    hsv_v: float = _range("hsv_v", 1, 0.01, "colour", "largest change of brightness, a fraction")
     blur: float = _chance("blur", "colour")
     median_blur: float = _chance("median_blur", "colour")
     to_gray: float = _chance("to_gray", "colour")
@@ -79,7 +80,8 @@ class State:
     @property
     def dataset(self) -> YoloDataset:
         """The dataset that makes these samples."""
-        return YoloDataset(self.album, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
+        source = cast(ImageSource, self.album or Album())  # AlbumLabels has all that a dataset asks of labels
+        return YoloDataset(source, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
 
 
 class Drop(NamedTuple):

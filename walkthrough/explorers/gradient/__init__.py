@@ -1,4 +1,4 @@
-"""GradientExplorer: after one backward pass, who pulls on which layer and on which cell, and how hard."""
+"""GradientExplorer: after one backward pass, the gradient of each loss term on each layer and on each cell."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,7 +7,17 @@ from typing import Any
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, training_size
 from walkthrough.explorers.gradient.scene import scene_of, words_of
-from walkthrough.explorers.gradient.state import ALL_LEVELS, Backward, Result, State, compute, shown_levels, shown_terms
+from walkthrough.explorers.gradient.state import (
+    ALL_LEVELS,
+    Backward,
+    Result,
+    State,
+    cells_of,
+    compute,
+    finish,
+    shown_levels,
+    shown_terms,
+)
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.pictures import images_of, taking, targets_of
 from walkthrough.gradients import Pass, map_gradients
@@ -16,8 +26,8 @@ from walkthrough.scene import Scene
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class GradientExplorer(DetectorExplorer):
-    """Gradient norms by layer and loss term, and on the picture: which cells are pulled, by which term, how hard.
+class GradientExplorer(DetectorExplorer[State, Result]):
+    """Gradient norms by layer and loss term, and on the picture: the gradient of each term on each cell.
 
     The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in; one backward pass
     for each term follows another picture, moved objects, and changed settings of the loss.
@@ -32,9 +42,9 @@ class GradientExplorer(DetectorExplorer):
     tensor(True)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    finish = staticmethod(finish)
     title = "Gradients"
 
     @classmethod
@@ -61,14 +71,12 @@ class GradientExplorer(DetectorExplorer):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
-        backward = result.state.backward
-        if backward.last_known is None or "layers" in vars(backward):
-            return None
-        return scene_of(result, backward.last_known, late=True)
+        is_whole = result.layers is not None or result.earlier is None  # of the first settings nothing stands in
+        return None if is_whole else scene_of(result)
 
     def words(self) -> str:
-        """Who is pulled, as far as it is the same on every machine."""
-        return words_of(self.result)
+        """Which gradients are large, as far as it is the same on every machine."""
+        return words_of(self.require())
 
     def as_code(self) -> str:
         """The same gradients, for any images and targets."""
@@ -85,12 +93,16 @@ class GradientExplorer(DetectorExplorer):
 def _backward(state: State) -> Backward:
     """The passes that belong to a state; those it has already, where they still do."""
     known, hyp, shown = state.backward, hyp_of(state, state.hyp), state.shown
-    same_pass = known is not None and known.model is state.model and known.pixels is shown.pixels
-    if same_pass and known.hyp == hyp and known.objects == shown.boxes:
+    if known is not None and (known.model is not state.model or known.pixels is not shown.pixels):
+        earlier, known = known.last_known if known.model is state.model else None, None  # another pass
+    else:
+        earlier = known.last_known if known is not None else None
+    if known is not None and known.hyp == hyp and known.objects == shown.boxes:
         return known
     with taking(shown):
-        through = known.through if same_pass else Pass(state.model, images_of((shown,)))
+        through = known.through if known is not None else Pass(state.model, images_of((shown,)))
     loss = state.model.criterion(hyp, training_size((shown,)))
-    maps = map_gradients(loss, through.maps, targets_of((shown,)))
-    earlier = known.last_known if known is not None and known.model is state.model else None
-    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, earlier)
+    targets = targets_of((shown,))
+    maps = map_gradients(loss, through.maps, targets)
+    cells = known.cells if known is not None else cells_of(loss, through.maps, targets)
+    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, cells, earlier)

@@ -1,4 +1,4 @@
-"""What GradientExplorer shows: cells shaded by who pulls on them, norms by layer, the strongest cells in a table."""
+"""What GradientExplorer shows: cells shaded by their gradient, norms by layer, the largest in a table."""
 
 import math
 
@@ -8,146 +8,152 @@ import torch
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
-from walkthrough.gradients import LayerGradients
 from walkthrough.images import faded, to_numpy
-from walkthrough.scene import Arrows, Boxes, Chart, Key, Panel, Picture, Scene, Series, Table, counted
+from walkthrough.scene import Arrows, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted, table_of
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 
-DECADES = 3  # from the hardest pull down, of a logarithmic scale
-ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a share of the picture's side
+DECADES = 3  # from the largest gradient down, of a logarithmic scale
+ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a fraction of the picture's side
 TINY = 1e-12
 YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
-CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
+CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 
 
-def scene_of(result: "Result", layers: LayerGradients, late: bool = False) -> Scene:
-    """A panel for each level, the layers (late: those of settings before), the strongest cells."""
-    levels = range(len(result.state.model.strides)) if result.state.level < 0 else [result.state.level]
+def scene_of(result: Result) -> Scene:
+    """A panel for each level, the layers (late: those of the settings before), the cells with the largest gradients."""
+    levels = range(len(result.strides)) if result.state.level < 0 else [result.state.level]
     strengths = {level: cell_strengths(result, level) for level in levels}
-    hardest = max(float(strength.max()) for strength in strengths.values())
+    largest = max(float(strength.max()) for strength in strengths.values())
     ground = faded(result.state.shown.pixels)
-    panels = tuple(_level_panel(result, level, strengths[level], hardest, ground) for level in levels)
+    panels = tuple(_level_panel(result, level, strengths[level], largest, ground) for level in levels)
     return Scene(
-        (panels, (_layers_chart(layers, result.state.log, late),), (_cells_table(result),)),
+        (panels, (_layers_chart(result),), (_cells_table(result),)),
         _legend(result),
         words_of(result),
     )
 
 
-def cell_strengths(result: "Result", level: int) -> np.ndarray:
-    """(H, W) how hard the chosen term pulls on each cell: the norm over its anchors."""
+def cell_strengths(result: Result, level: int) -> np.ndarray:
+    """(H, W) the gradient of the chosen term on each cell: the norm over its anchors."""
     term, part = result.state.term_and_part
     return to_numpy(result.maps.cells(term, level, part)[0].norm(dim=0))
 
 
-def shades(strength: np.ndarray, hardest: float, log: bool) -> np.ndarray:
-    """Strengths as shares of the hardest, or on a scale of factors: 1 for it, 0 for a thousandth of it and less.
+def shades(strength: np.ndarray, largest: float, log: bool) -> np.ndarray:
+    """Strengths as fractions of the largest, or on a scale of factors: 1 for it, 0 for a thousandth of it and less.
 
     >>> shades(np.array([0.0, 0.01, 1.0]), 1.0, log=True).round(2).tolist()
     [0.0, 0.33, 1.0]
     """
-    if hardest <= 0:
+    if largest <= 0:
         return np.zeros_like(strength)
-    share = strength / hardest
-    return np.clip(1 + np.log10(np.maximum(share, 10.0**-DECADES)) / DECADES, 0, 1) if log else share
+    fraction = strength / largest
+    return np.clip(1 + np.log10(np.maximum(fraction, 10.0**-DECADES)) / DECADES, 0, 1) if log else fraction
 
 
 def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
     """Pixels (H, W, 3) under cells of viridis; the less a cell is shaded, the more of the picture shows through."""
     heat = cv2.applyColorMap((shade * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    opacity = (0.1 + 0.75 * shade).astype(np.float32)
     size = pixels.shape[1::-1]  # width, height
-    heat, opacity = (cv2.resize(of, size, interpolation=cv2.INTER_NEAREST) for of in (heat, opacity))
-    return cv2.blendLinear(pixels, heat, 1 - opacity, opacity)
+    over = cv2.resize(heat, size, interpolation=cv2.INTER_NEAREST)
+    opacity = cv2.resize((0.1 + 0.75 * shade).astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    return cv2.blendLinear(pixels, over, 1 - opacity, opacity)
 
 
-def _level_panel(result: "Result", level: int, strength: np.ndarray, hardest: float, ground: np.ndarray) -> Panel:
+def _level_panel(result: Result, level: int, strength: np.ndarray, largest: float, ground: np.ndarray) -> Panel:
     state, (height, width) = result.state, result.state.shown.size
-    layers = [Picture(shaded(ground, shades(strength, hardest, state.log)))]
+    layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
     layers += _moves(result, level)
-    stride, rows = int(state.model.strides[level]), f"{strength.shape[0]} x {strength.shape[1]} cells"
-    caption = f"{rows}, hardest {strength.max():.2g}"
+    stride, rows = result.strides[level], f"{strength.shape[0]} x {strength.shape[1]} cells"
+    caption = f"{rows}, largest {strength.max():.2g}"
     drawn = (float(state.new_class),)
     return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
 
 
-def _moves(result: "Result", level: int) -> list[Arrows | Boxes]:
-    """Arrows for the level's strongest cells, and the chosen cell's box with where it is pulled to."""
+def _moves(result: Result, level: int) -> list[Layer]:
+    """Arrows for the level's largest gradients, and the chosen cell's box before and after a step."""
     if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
         return []
     before, step = result.moved.before, result.moved.after - result.moved.before  # (n, 4) xywh
     mine = [index for index, cell in enumerate(result.strongest) if cell.level == level]
     reach = ARROW * max(result.state.shown.size)
     shift = step[:, :2] * reach / step[:, :2].norm(dim=1).max().clamp(min=TINY) if mine else step[:, :2]
-    layers: list[Arrows | Boxes] = [Arrows(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), "accent")]
+    layers: list[Layer] = [
+        Arrows(table_of(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), 4, "arrows"), "accent")
+    ]
     if result.chosen in mine:
         box, change = xywh_to_xyxy(torch.stack((before[result.chosen], (before + step)[result.chosen])))
-        pulled = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
-        layers.append(Boxes(box[None], colours=("prediction",)))
-        layers.append(Boxes(pulled[None], colours=("accent",), dash="dashed"))
+        moved = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
+        layers.append(Boxes(table_of(box[None], 4, "boxes"), colours=("prediction",)))
+        layers.append(Boxes(table_of(moved[None], 4, "boxes"), colours=("accent",), dash="dashed"))
     return layers
 
 
-def _legend(result: "Result") -> tuple[Key, ...]:
+def _legend(result: Result) -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
         shown.append(Key("after a step down the loss, exaggerated; arrows: centres", "accent", dash="dashed"))
-    middle = f"{10 ** (DECADES / 2):.0f} times weaker" if result.state.log else "half as hard"
-    return (*shown, Key("pulled hardest", YELLOW), Key(middle, GREEN))
+    middle = f"{10 ** (DECADES / 2):.0f} times smaller" if result.state.log else "half as large"
+    return (*shown, Key("largest gradient", YELLOW), Key(middle, GREEN))
 
 
-def _layers_chart(layers: LayerGradients, log: bool, late: bool) -> Chart:
+def _layers_chart(result: Result) -> Chart:
+    layers, log = result.layers or result.earlier, result.state.log
+    if layers is None:
+        return Chart((), late=True)
     first_words = [name.split(" ", 1)[0] for name in layers.names]
     numbered = all(word.isdigit() for word in first_words)
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
     marks = []
     for name, norms in (("total", layers.total), *zip(layers.terms, layers.norms, strict=True)):
-        if norms.any():  # a term without any pull has no line, a layer without has a gap where factors are drawn
+        if norms.any():  # a term without a gradient has no line, a layer without has a gap where factors are drawn
             ys = (y if y > 0 or not log else math.nan for y in numbers(norms))
             marks.append(Series(name, tuple(places), tuple(ys)))
     caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
     scale = "log" if log else "linear"
     title = "norm of the gradient of each layer's parameters"
-    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=late)
+    return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=result.layers is None)
 
 
-def _cells_table(result: "Result") -> Table:
+def _cells_table(result: Result) -> Table:
     terms = ("total", *result.maps.terms)
     rows = []
     for cell in result.strongest:
-        place = (str(int(result.state.model.strides[cell.level])), str(cell.row), str(cell.col), str(cell.anchor))
-        rows.append((*place, _answers_for(result, cell.target), *(f"{cell.norms[term]:.3g}" for term in terms)))
-    columns = ("stride", "row", "column", "anchor", "answers for", *terms)
-    caption = "norm of each term's gradient on the numbers of one cell and anchor" if rows else "nothing is pulled"
-    title = f"cells pulled hardest by {result.state.term}"
+        place = (str(result.strides[cell.level]), str(cell.row), str(cell.col), str(cell.anchor))
+        rows.append((*place, _responsible_for(result, cell.target), *(f"{cell.norms[term]:.3g}" for term in terms)))
+    columns = ("stride", "row", "column", "anchor", "responsible for", *terms)
+    caption = "norm of each term's gradient on the numbers of one cell and anchor" if rows else "no cell has a gradient"
+    title = f"cells with the largest gradient of {result.state.term}"
     marked = (result.chosen,) if rows else ()
     return Table(columns, tuple(rows), title, caption, marked, pick="chosen")
 
 
-def _answers_for(result: "Result", target: int | None) -> str:
+def _responsible_for(result: Result, target: int | None) -> str:
     if result.maps.matches is None:
-        return "not said"
+        return "not known"
     if target is None:
         return "background"
     return f"{target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
 
 
-def words_of(result: "Result") -> str:
-    """What is pulled, without figures that differ from machine to machine."""
+def words_of(result: Result) -> str:
+    """Where the gradients are, without figures that differ from machine to machine."""
     state, maps = result.state, result.maps
-    lines = [f"{state.shown.name}: {counted(len(state.objects), 'object')}; cells shaded by the pull of {state.term}"]
+    lines = [
+        f"{state.shown.name}: {counted(len(state.objects), 'object')}; cells shaded by the gradient of {state.term}"
+    ]
     if maps.matches is not None:
-        strides = [int(stride) for stride in state.model.strides]
-        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(maps.matches, strides, strict=True))
+        pairs = zip(maps.matches, result.strides, strict=True)
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in pairs)
         lines.append(f"matches: {', '.join(each)}")
     silent = [term for term, norms in zip(maps.terms, maps.norms, strict=True) if not norms.any()]
     if silent:
-        lines.append(f"no pull at all: {', '.join(silent)}")
-    pulls = sorted(zip(maps.norms.norm(dim=1).tolist(), maps.terms, strict=True), reverse=True)
-    if len(pulls) == 1 or (pulls[0][0] > CLEARLY * pulls[1][0] and math.isfinite(pulls[0][0])):
-        lines.append(f"{pulls[0][1]} pulls hardest on the maps")
+        lines.append(f"no gradient: {', '.join(silent)}")
+    gradients = sorted(zip(maps.norms.norm(dim=1).tolist(), maps.terms, strict=True), reverse=True)
+    if len(gradients) == 1 or (gradients[0][0] > CLEARLY * gradients[1][0] and math.isfinite(gradients[0][0])):
+        lines.append(f"{gradients[0][1]} has the largest gradient on the maps")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """What GradientExplorer computes: the cells with the largest gradients, and where a step moves their boxes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -28,11 +28,12 @@ class Backward:
     hyp: Hyperparameters
     objects: tuple
     maps: MapGradients
+    cells: Tensor | None  # (n, 4) int64: level, anchor, row, column of each decoded box; None: the loss does not say
     earlier: LayerGradients | None  # of the settings before, as far as they were looked at
 
     @cached_property
     def layers(self) -> LayerGradients:
-        """The pulls carried back through the network; computed when first asked for, as it takes long."""
+        """The gradients carried back through the network; computed when first asked for, as it takes long."""
         return self.through.layer_gradients(self.maps)
 
     @property
@@ -59,14 +60,22 @@ def shown_levels(state: "State") -> dict[str, int]:
 class State(DetectorState):
     """What is looked at, and the settings of the loss."""
 
-    term: str = choice("total", shown_terms, help="the pull that the cells are coloured by", linked=False)
+    term: str = choice("total", shown_terms, help="the loss term whose gradient colours the cells", linked=False)
     level: int = choice(ALL_LEVELS, shown_levels)
-    log: bool = toggle(True, label="logarithmic", help="shades and norms by factors instead of differences")
-    chosen: tuple[float, float] | None = point(help="click a row of the table: that cell's box, and where it is pulled")
+    log: bool = toggle(True, label="logarithmic", help="shades and norms on a logarithmic scale")
+    chosen: tuple[float, float] | None = point(
+        help="click a row of the table: that cell's box, and where a step down the loss moves it"
+    )
     box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="loss", help="gain of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of objectness")
+    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of the objectness loss")
     cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="loss", help="gain of the class loss")
-    anchor_t: float = slider(Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="loss", help="for a match")
+    anchor_t: float = slider(
+        Hyperparameters.anchor_t,
+        1.1,
+        up_to("anchor_t", 10),
+        group="loss",
+        help="largest ratio of sides between object and anchor for a match",
+    )
     backward: Backward | None = given()
 
     @property
@@ -87,14 +96,12 @@ class Result(NamedTuple):
     """What is known after one backward pass."""
 
     maps: MapGradients
-    strongest: tuple[CellGradient, ...]  # of the chosen term and level, hardest first
-    moved: Moved | None  # of these cells; None where the detector's boxes cannot be told from its maps
-    state: State
-
-    @property
-    def layers(self) -> LayerGradients:
-        """Who pulls on the parameters of each layer."""
-        return self.state.backward.layers
+    strongest: tuple[CellGradient, ...]  # of the chosen term and level, largest gradient first
+    moved: Moved | None  # of these cells; None where the loss does not tell which box is of which cell
+    strides: tuple[int, ...]  # of the model's levels
+    state: State  # the settings; without the model, and without the passes through it
+    layers: LayerGradients | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
+    earlier: LayerGradients | None = None  # those of the settings before, until then
 
     @property
     def chosen(self) -> int:
@@ -104,7 +111,7 @@ class Result(NamedTuple):
 
 
 def compute(state: State) -> Result:
-    """The cells that are pulled hardest, and where their boxes are pulled to."""
+    """The cells with the largest gradients, and where a step moves their boxes."""
     if state.backward is None:
         raise ValueError("there is no picture, so there is no gradient")
     term, part = state.term_and_part
@@ -113,27 +120,41 @@ def compute(state: State) -> Result:
     if not maps.norms.isfinite().all():
         raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
     strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
-    return Result(maps, strongest, move_boxes(state.backward, strongest), state)
+    return Result(
+        maps,
+        strongest,
+        move_boxes(state.backward, strongest),
+        tuple(int(stride) for stride in state.model.strides),
+        replace(state, model=None, backward=None),
+        vars(state.backward).get("layers"),
+        state.backward.last_known,
+    )
+
+
+def finish(state: State, result: Result) -> Result:
+    """The gradients of the layers' parameters added: a backward pass for each term."""
+    return result if state.backward is None else result._replace(layers=state.backward.layers)
+
+
+def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | None:
+    """(n, 4) level, anchor, row and column of each box that ``decode`` gives; None where the loss does not tell."""
+    return loss.assign([raw.detach() for raw in maps], targets).cells if hasattr(loss, "assign") else None
 
 
 def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
-    The step changes no number of the maps by more than STEP. None where the boxes are not the maps' cells in order.
+    The step changes no number of the maps by more than STEP. None where the loss does not tell whose box
+    is whose.
     """
-    maps, gradients = [raw.detach() for raw in backward.through.maps], backward.maps.of("total")
-    if any(raw.ndim != 5 for raw in maps):
+    if backward.cells is None:
         return None
-    counts = [raw[0, ..., 0].numel() for raw in maps]
+    maps, gradients = [raw.detach() for raw in backward.through.maps], backward.maps.of("total")
     steepest = max(gradient.abs().max() for gradient in gradients).clamp(min=torch.finfo(torch.float32).tiny)
     with torch.no_grad():
         before = backward.model.decode(maps)[0]  # (n, 5 + C)
         after = backward.model.decode([raw - STEP / steepest * g for raw, g in zip(maps, gradients, strict=True)])[0]
-    if len(before) != sum(counts):
-        return None
-    places = [
-        sum(counts[: cell.level]) + (cell.anchor * maps[cell.level].shape[2] + cell.row) * maps[cell.level].shape[3]
-        + cell.col
-        for cell in cells
-    ]  # fmt: skip
+    known = backward.cells.to(before.device)
+    marked = [known.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
+    places = [int((known == cell).all(1).nonzero()[0]) for cell in marked]
     return Moved(before[places, :4].cpu(), after[places, :4].cpu())

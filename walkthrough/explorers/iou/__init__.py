@@ -1,4 +1,4 @@
-"""IouPlayground: two boxes, four ways to say how well they agree, and where each way pulls the prediction."""
+"""IouPlayground: two boxes, four ways to say how well they agree, and the gradient of each on the prediction."""
 
 from functools import partial
 
@@ -7,17 +7,17 @@ import torch
 from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.iou.scene import scene_of
-from walkthrough.explorers.iou.state import HEIGHT, WIDTH, State, compute
+from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result, State, compute
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class IouPlayground(Explorer):
+class IouPlayground(Explorer[State, Result]):
     """Two boxes to drag; IoU, GIoU, DIoU and CIoU with every term, their gradients and the way down from here.
 
     Args:
         boxes: the prediction and the truth, (x1, y1, x2, y2) each, on a plane of 240 x 170 pixels.
-        box_loss: "iou", "giou", "diou" or "ciou". rate, steps: of the gradient descent.
+        box_loss: "iou", "giou", "diou" or "ciou". rate: the learning rate; steps: of the gradient descent.
 
     >>> w = IouPlayground()
     >>> w.boxes = [(50, 80, 150, 140), (90, 70, 160, 160)]
@@ -25,7 +25,6 @@ class IouPlayground(Explorer):
     (0.3769, tensor([-0.0119, -0.0005, -0.0021, -0.0052]))
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "IoU playground"
@@ -43,8 +42,9 @@ class IouPlayground(Explorer):
 
     def words(self) -> str:
         """The four overlaps, and whether the formula agrees with autograd."""
-        overlaps = ", ".join(f"{kind} {value:.3f}" for kind, value in self.result.overlap.items())
-        agree = torch.allclose(self.result.by_formula, self.result.by_autograd, atol=1e-5)
+        result = self.require()
+        overlaps = ", ".join(f"{kind} {value:.3f}" for kind, value in result.overlap.items())
+        agree = torch.allclose(result.by_formula, result.by_autograd, atol=1e-5)
         return f"{overlaps}; the gradient by formula {'equals' if agree else 'differs from'} autograd's"
 
     def as_code(self) -> str:

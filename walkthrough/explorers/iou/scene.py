@@ -12,7 +12,7 @@ from walkthrough.style import DASHES, THEMES
 from yolo_lite.boxes import IOU_KINDS
 
 GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white boxes show
-HULL = "#9AA4AE"
+ENCLOSING = "#9AA4AE"
 LONGEST_ARROW, SHORTEST_ARROW = 30.0, 3.0  # pixels
 PARAMETERS = ("x", "y", "w", "h")
 LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), strict=True))  # middle tones: any ground
@@ -20,10 +20,10 @@ LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), str
 
 def scene_of(result: Result) -> Scene:
     """Plane and terms; overlaps and gradients; losses and IoU along the way down."""
-    down, rate = result.descent, f"lines as on the left; rate {result.state.rate:g} px², to 0"
+    down, rate = result.descent, f"lines as on the left; learning rate {result.state.rate:g} px², to 0"
     reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
     legend = (
-        Key("enclosing box, its diagonal", HULL, dash="dashed"),
+        Key("enclosing box, its diagonal", ENCLOSING, dash="dashed"),
         Key("centre distance", "own", dash="solid"),
         Key("down the gradient", "anchor", dash="solid"),
     )
@@ -42,22 +42,23 @@ def scene_of(result: Result) -> Scene:
 
 def _plane(result: Result) -> Panel:
     pred, truth = (np.array(box[:4]) for box in result.state.boxes)
-    hull = (*np.minimum(pred, truth)[:2], *np.maximum(pred, truth)[2:])
-    centres = [tuple((box[:2] + box[2:]) / 2) for box in (pred, truth)]
+    both = tuple(box[:4] for box in result.state.boxes)
+    enclosing = (*np.minimum(pred, truth)[:2], *np.maximum(pred, truth)[2:])
+    centres = tuple(tuple((box[:2] + box[2:]) / 2) for box in (pred, truth))
     ways = list(zip(result.descent.boxes[..., :2], LOOKS.values(), strict=True))  # (s + 1, 2) each
     arrows, names, longest = _arrows(result.by_autograd, pred)
     loss = f"the {result.state.box_loss} loss"
     slope = f"arrows: where {loss} falls in x, y, w, h; the longest by {longest:.2g} a pixel"
-    layers = (
+    layers: tuple[draw.Layer, ...] = (
         Picture(GROUND, (0, 0, WIDTH, HEIGHT)),
-        draw.Boxes((hull,), colours=(HULL,), dash="dashed", width=1.2),
-        Line((hull[:2], hull[2:]), HULL, "dotted", 1.2),
-        draw.Boxes((pred, truth), ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
+        draw.Boxes((enclosing,), colours=(ENCLOSING,), dash="dashed", width=1.2),
+        Line((enclosing[:2], enclosing[2:]), ENCLOSING, "dotted", 1.2),
+        draw.Boxes(both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
         Line(centres, "own", width=1.2),
         *(Line(way, colour, dash, 2) for way, (colour, dash) in ways),
         *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
         draw.Points(centres, "own"),
-        draw.Arrows(arrows, "anchor"),
+        draw.Arrows(tuple(arrows), "anchor"),
         *names,
     )
     caption = slope if longest > 0 else f"{loss} has no gradient here: no arrows"
@@ -101,13 +102,13 @@ def _terms(result: Result) -> Table:
 
 def _overlaps(result: Result) -> Table:
     terms, overlap = result.terms, result.overlap
-    hull = ((terms.enclosing_area - terms.union) / terms.enclosing_area).item()
+    outside = ((terms.enclosing_area - terms.union) / terms.enclosing_area).item()
     distance = (terms.centre_distance_squared / terms.enclosing_diagonal_squared).item()
     aspect = (terms.alpha * terms.v).item()
     iou = f"{overlap['iou']:.4f}"
     made = {
         "iou": ("intersection / union", iou),
-        "giou": ("IoU - (C - union) / C", f"{iou} - {hull:.4f}"),
+        "giou": ("IoU - (C - union) / C", f"{iou} - {outside:.4f}"),
         "diou": ("IoU - ρ² / c²", f"{iou} - {distance:.4f}"),
         "ciou": ("IoU - ρ² / c² - α v", f"{iou} - {distance:.4f} - {aspect:.4f}"),
     }

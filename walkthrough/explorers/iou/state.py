@@ -23,7 +23,16 @@ class State:
         help="the prediction, then the truth: drag the inside, a side or a corner",
     )
     box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
-    rate: float = slider(800.0, 1, 2000, step=1.0, log=True, unit="px²", help="a step is rate x gradient; falls to 0")
+    rate: float = slider(
+        800.0,
+        1,
+        2000,
+        step=1.0,
+        log=True,
+        unit="px²",
+        label="learning rate",
+        help="a step is this times the gradient; falls to 0",
+    )
     steps: int = slider(20, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
 
 

@@ -35,13 +35,13 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 SCENES = (0, 2, 10, 15)  # of the validation images
 
 
-class LayerExplorer(PictureExplorer):
+class LayerExplorer(PictureExplorer[State, Result]):
     """The graph of a model's layers; of the chosen one its modules, maps, and the part of the picture that a cell sees.
 
     Args:
         images, targets: see annotate; left out: drawn scenes for a model of their classes, otherwise the tour's
             photographs. names: of the classes, the model's where left out.
-        model: a Yolo, or any module that takes (N, 3, H, W) in [0, 1]; a name or path is loaded; left out: "shapes-n".
+        model: a Yolo, or any module on (N, 3, H, W) in [0, 1]; a name or path is loaded; left out: "shapes-n".
         img_size: to letterbox listed images to; left out: what the model was trained at, or 640.
 
     >>> w = LayerExplorer(layer=12, place=(128, 128))
@@ -49,13 +49,12 @@ class LayerExplorer(PictureExplorer):
     ('Concat', (11, 6), (8, 8), (650, 650))
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Layer by layer"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         model: Any = None,
@@ -85,11 +84,12 @@ class LayerExplorer(PictureExplorer):
 
     def settle(self, before: State, after: State) -> State:
         """Another picture is recorded; a click on a map chooses cell and channel; what is not there is left."""
-        if not after.pictures or after.recordings is None:
+        recordings = after.recordings
+        if not after.pictures or recordings is None:
             return after
         after = super().settle(before, after)
         if before.pictures and after.shown.pixels is not before.shown.pixels:
-            after = replace(after, records=tuple(after.recordings.records(after.shown)))
+            after = replace(after, records=tuple(recordings.records(after.shown)))
             if after.place == before.place:
                 after = replace(after, place=first_place(after.shown))
         if after.layer >= len(after.records):
@@ -110,7 +110,7 @@ class LayerExplorer(PictureExplorer):
 
     def words(self) -> str:
         """What the layer is, and what its cell sees."""
-        result: Result = self.result
+        result = self.require()
         record, (row, col) = result.record, result.cell
         shapes = "; ".join(map(shape_in_words, record.output_shapes))
         x1, y1, x2, y2 = result.field.of(row, col)
@@ -126,10 +126,11 @@ class LayerExplorer(PictureExplorer):
         """The same numbers without an explorer."""
         state, (row, col) = self.state, self.result.cell if self.result is not None else (0, 0)
         which = {"channel": state.channel, "output": state.output, "image": state.picture}
-        told = "".join(f", {name}={value}" for name, value in which.items() if value > (-1 if name == "channel" else 0))
+        chosen = {name: value for name, value in which.items() if value > (-1 if name == "channel" else 0)}
+        options = "".join(f", {name}={value}" for name, value in chosen.items())
         return (
             f"record = record_layers(model, images)[{state.layer}]\nrecord.receptive_fields[{state.output}]"
-            f".of({row}, {col}), effective_field(model, images, record, {row}, {col}{told})"
+            f".of({row}, {col}), effective_field(model, images, record, {row}, {col}{options})"
         )
 
 

@@ -14,8 +14,8 @@ from walkthrough.layers.record import LayerRecord
 class Reach(NamedTuple):
     """How much a cell has to do with an object."""
 
-    seen: float  # share of the object's area that lies in the cell's receptive field
-    heard: float | None  # share of the cell's gradient that lies on the object; None where it was not measured
+    seen: float  # fraction of the object's area that lies in the cell's receptive field
+    heard: float | None  # fraction of the cell's gradient that lies on the object; None where it was not measured
 
 
 def reach(box: Sequence[float], field: tuple[int, int, int, int], effective: EffectiveField | None) -> Reach:
@@ -65,7 +65,7 @@ def strength(maps: Tensor) -> Tensor:
 
 
 def within_blocks(maps: Tensor, factor: int) -> tuple[Tensor, float]:
-    """What a map (C, H, W) holds beyond the means of its factor x factor blocks, and its share of the variance.
+    """What a map (C, H, W) holds beyond the means of its factor x factor blocks, and its fraction of the variance.
 
     A map that nearest-neighbour upsampling made is constant in each block:
 
@@ -84,14 +84,13 @@ def within_blocks(maps: Tensor, factor: int) -> tuple[Tensor, float]:
 def joined(records: Sequence[LayerRecord], index: int) -> Joined | None:
     """For an upsampling or the concatenation after it: what goes in and what the skip adds; None for other layers."""
     record = records[index]
+    up: int | None = index
+    after: LayerRecord | None = record
     if _factor(records, index):
-        up = index
-        after = next((r for r in records[index + 1 :] if index in r.inputs and _skips(records, r, up)), None)
+        after = next((r for r in records[index + 1 :] if index in r.inputs and _skips(records, r, index)), None)
     else:
         up = next((source for source in record.inputs if _factor(records, source)), None)
-        after = record
-    skips = _skips(records, after, up) if after is not None and up is not None else []
-    if not skips:
+    if after is None or up is None or not (skips := _skips(records, after, up)):
         return None
     factor, coarse = _factor(records, up), records[up].inputs[0]
     maps, fine = records[up].output[0], records[skips[0]].output[0]  # (C, H, W)

@@ -43,8 +43,8 @@ def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, i
     for source, target in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
         layers += _edge(source, target, places, chosen in (source, target))
     colours = tuple(FILLS[record.part] for record in records)
-    layers += [Boxes(places, (), (), colours, width=1.0, pick="layer", fill=1.0)]
-    layers += [Boxes([places[chosen]], (), (), (CHOSEN,), width=3.0)]
+    layers += [Boxes(tuple(places), (), (), colours, width=1.0, pick="layer", fill=1.0)]
+    layers += [Boxes((places[chosen],), (), (), (CHOSEN,), width=3.0)]
     for record, place in zip(records, places, strict=True):
         layers += _label(record, place)
     title = f"{len(records)} layers, layer {chosen} chosen" if len(records) > 1 else "one layer"
@@ -63,7 +63,8 @@ def _slots(records: Sequence[LayerRecord], strides: Sequence[float]) -> list[Slo
     """A new run begins where the grid turns from coarser to finer or back, and where the neck begins."""
     order = {stride: row for row, stride in enumerate(sorted(set(strides)))}
     slots: list[Slot] = []
-    leg, way, counts = 0, 0, {}
+    leg, way = 0, 0
+    counts: dict[tuple[int, int], int] = {}  # layers so far, by leg and row
     for record, stride in zip(records, strides, strict=True):
         row = order[stride]
         if slots:
@@ -83,8 +84,8 @@ def _places(slots: Sequence[Slot]) -> tuple[list[Place], float, list[float]]:
     widths = [max(slot.place for slot in slots if slot.leg == leg) + 1 for leg in range(legs)]
     lines = [max(slot.line for slot in slots if slot.row == row) + 1 for row in range(rows)]
     column = min((WIDTH - LEFT) / sum(widths), WIDEST_NODE + GAP)
-    tops = [TOP + ROW_GAP + sum(lines[:row]) * (NODE_HEIGHT + ROW_GAP) for row in range(rows)]
-    places = []
+    tops = [float(TOP + ROW_GAP) + sum(lines[:row]) * (NODE_HEIGHT + ROW_GAP) for row in range(rows)]
+    places: list[Place] = []
     for slot in slots:
         x = LEFT + (sum(widths[: slot.leg]) + slot.place) * column
         y = tops[slot.row] + slot.line * (NODE_HEIGHT + ROW_GAP)
@@ -148,8 +149,8 @@ def _edge(source: int, target: int, places: Sequence[Place], lit: bool) -> list[
     points = _route(places[source], places[target], others, SHIFTS[target % len(SHIFTS)])
     width = 2.2 if lit else 1.3
     *_, before, end = points
-    line = Line(points, colour, "dashed" if skip else "solid", width)
-    return [line, Arrows([(*_towards(end, before, 9), *end)], colour, width)]
+    line = Line(tuple(points), colour, "dashed" if skip else "solid", width)
+    return [line, Arrows(((*_towards(end, before, 9), *end),), colour, width)]
 
 
 def _route(source: Place, target: Place, others: Sequence[Place], shift: float) -> list[tuple[float, float]]:
@@ -188,5 +189,5 @@ def _crosses(points: Sequence[tuple[float, float]], place: Place) -> bool:
 def _towards(end: tuple[float, float], before: tuple[float, float], length: float) -> tuple[float, float]:
     """A point so far before the end of a line."""
     dx, dy = before[0] - end[0], before[1] - end[1]
-    share = min(length / max((dx * dx + dy * dy) ** 0.5, 1e-9), 1.0)
-    return end[0] + share * dx, end[1] + share * dy
+    part = min(length / max((dx * dx + dy * dy) ** 0.5, 1e-9), 1.0)
+    return end[0] + part * dx, end[1] + part * dy

@@ -22,7 +22,7 @@ class Recordings:
         self._gradients: tuple[Any, CellGradients] | None = None
 
     def records(self, picture: Annotated) -> list[LayerRecord]:
-        """All layers for a picture. Raises ValueError where the model cannot take it."""
+        """All layers for a picture. Raises ValueError where the model does not accept it."""
         key = id(picture.pixels)  # the picture is kept along, so that the number stays its own
         if key not in self._records:
             self._records[key] = (picture, self._recorded(picture))

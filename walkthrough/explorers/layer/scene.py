@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from walkthrough.explorers.layer.detail import Joined
 from walkthrough.explorers.layer.graph import graph_panel
 from walkthrough.explorers.layer.state import Result
 from walkthrough.graphs import LEGEND
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
-from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table
+from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, Text
 from walkthrough.show import class_name, show_feature_maps
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
@@ -22,7 +23,7 @@ MOST_OBJECTS = 8
 FIELD, CELL = "anchor", "own"
 
 
-def scene_of(result: "Result") -> Scene:
+def scene_of(result: Result) -> Scene:
     """All of it as data."""
     rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
     maps = _maps(result)
@@ -30,7 +31,7 @@ def scene_of(result: "Result") -> Scene:
     if result.reach:
         rows.append((_objects(result),))
     if result.joined is not None:
-        rows.append(_joined(result))
+        rows.append(_joined(result, result.joined))
     rows.append((_numbers(result), _modules(result)))
     legend = (
         *LEGEND,
@@ -41,37 +42,37 @@ def scene_of(result: "Result") -> Scene:
     return Scene(tuple(rows), legend)
 
 
-def _photograph(result: "Result") -> Panel:
+def _photograph(result: Result) -> Panel:
     height, width = result.picture.size
     sees, size = result.field.of(*result.cell), field_in_words(result.field)
-    objects = [box[:4] for box in result.picture.boxes]
-    layers = [
+    objects = tuple(box[:4] for box in result.picture.boxes)
+    layers: list[Layer] = [
         Picture(_overlaid(result)),
-        Boxes([sees], ("can see",), (), (FIELD,), "dashed", 2.0),
+        Boxes((sees,), ("can see",), (), (FIELD,), "dashed", 2.0),
         Boxes(objects, tuple(str(index) for index in range(len(objects))), width=1.2, drag="objects"),
         _cell(result),
     ]
-    said = f"can see {size}"
+    caption = f"can see {size}"
     if result.effective is not None:
         heard = result.effective.size
-        said += f", listens to about {heard:.0f} x {heard:.0f} (orange)"
+        caption += f", effective field about {heard:.0f} x {heard:.0f} (orange)"
     title, drawn = f"what cell {result.cell} sees", (float(result.new_class),)
-    return Panel(tuple(layers), width, height, title, said, pick="place", draw="objects", drawn=drawn)
+    return Panel(tuple(layers), width, height, title, caption, pick="place", draw="objects", drawn=drawn)
 
 
-def _objects(result: "Result") -> Table:
-    """How much of each object the cell catches."""
+def _objects(result: Result) -> Table:
+    """How much of each object the cell sees."""
     rows = []
     for index, (box, (seen, heard)) in enumerate(zip(result.picture.boxes, result.reach, strict=True)):
         x1, y1, x2, y2, cls = box
         name = f"{index} {class_name(int(cls), result.names)}"
         rows.append((name, f"{x2 - x1:.0f} x {y2 - y1:.0f}", f"{seen:.0%}", "" if heard is None else f"{heard:.0%}"))
-    columns = ("object", "pixels", "of it the cell can see", "of what the cell listens to")
+    columns = ("object", "pixels", "in the receptive field", "of the gradient")
     caption = f"{len(rows) - MOST_OBJECTS} more are not shown" if len(rows) > MOST_OBJECTS else ""
     return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption)
 
 
-def _overlaid(result: "Result") -> np.ndarray:
+def _overlaid(result: Result) -> np.ndarray:
     """The picture, pale where the cell cannot see, and orange where its gradient is large."""
     pixels = result.picture.pixels
     x1, y1, x2, y2 = result.field.of(*result.cell)
@@ -79,38 +80,41 @@ def _overlaid(result: "Result") -> np.ndarray:
     shown[y1:y2, x1:x2] = pixels[y1:y2, x1:x2]
     if result.effective is not None:
         gradient = to_numpy(result.effective.gradient)
-        share = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
-        shown = shown * (0.85 - 0.75 * share) + share * np.array([255, 160, 0])
+        fraction = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
+        shown = shown * (0.85 - 0.75 * fraction) + fraction * np.array([255, 160, 0])
     return np.clip(np.round(shown), 0, 255).astype(np.uint8)
 
 
-def _cell(result: "Result") -> Boxes:
+def _cell(result: Result) -> Boxes:
     """The cell at its place in the picture."""
     (height, width), (rows, cols) = result.picture.size, _grid(result)
     row, col = result.cell
     xyxy = (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)
-    return Boxes([xyxy], (), (), (CELL,), width=2.0)
+    return Boxes((xyxy,), (), (), (CELL,), width=2.0)
 
 
-def _grid(result: "Result") -> tuple[int, int]:
+def _grid(result: Result) -> tuple[int, int]:
     return result.field.grid if result.field.dims is not None else (1, 1)
 
 
-def _maps(result: "Result") -> Panel | None:
+def _maps(result: Result) -> Panel | None:
     """A page of the output's channels, the cell marked on each; None where there is no grid."""
     output, grid = result.record.outputs[result.output], result.field.grid
     if not is_map(result.record, result.output):
         return None
     first = max(result.channel, 0) // PAGE * PAGE if output.ndim == 4 else 0
     count, unit = min(PAGE, output.shape[1] - first), _unit(grid)
-    panel = _enlarged(show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0], unit)
+    shown = show_feature_maps(output, PAGE, 0, _columns(count), first).rows[0][0]
+    if not isinstance(shown, Panel):
+        return None
+    panel = _enlarged(shown, unit)
     tiles = [_tile(index, count, grid) for index in range(count)]
     y, x = (place * unit for place in result.cell)
-    cells = [(left + x, top + y, left + x + unit, top + y + unit) for left, top in tiles]
+    cells = tuple((left + x, top + y, left + x + unit, top + y + unit) for left, top in tiles)
     layers: list[Layer] = [*panel.layers, Boxes(cells, (), (), (CELL,), width=1.0)]
     if output.ndim == 4 and first <= result.channel < first + count:
         left, top = tiles[result.channel - first]
-        layers.append(Boxes([(left, top, left + grid[1] * unit, top + grid[0] * unit)], (), (), ("own",), width=3.0))
+        layers.append(Boxes(((left, top, left + grid[1] * unit, top + grid[0] * unit),), (), (), ("own",), width=3.0))
     title = f"layer {result.record.index}: {'feature maps' if output.ndim == 4 else 'objectness, by anchor'}"
     return replace(panel, layers=tuple(layers), title=title, pick="map_place")
 
@@ -122,12 +126,15 @@ def _unit(grid: tuple[int, int]) -> float:
 
 def _enlarged(panel: Panel, unit: float) -> Panel:
     """Pictures and words of a panel on a larger plane."""
-    layers = [
-        replace(layer, extent=tuple(side * unit for side in layer.extent))
-        if isinstance(layer, Picture)
-        else replace(layer, x=layer.x * unit, y=layer.y * unit)
-        for layer in panel.layers
-    ]
+    layers: list[Layer] = []
+    for layer in panel.layers:
+        match layer:
+            case Picture(extent=(x1, y1, x2, y2)):
+                layers.append(replace(layer, extent=(x1 * unit, y1 * unit, x2 * unit, y2 * unit)))
+            case Text():
+                layers.append(replace(layer, x=layer.x * unit, y=layer.y * unit))
+            case _:
+                layers.append(layer)
     return replace(panel, layers=tuple(layers), width=panel.width * unit, height=panel.height * unit)
 
 
@@ -164,7 +171,7 @@ def place_in_maps(
     return None
 
 
-def _values(result: "Result") -> Chart:
+def _values(result: Result) -> Chart:
     """An output without a grid: its values for the picture."""
     values = tuple(to_numpy(result.record.outputs[result.output])[0].ravel()[:2000].tolist())
     few = len(values) <= PAGE
@@ -173,9 +180,8 @@ def _values(result: "Result") -> Chart:
     return Chart((mark,), f"layer {result.record.index}: its values", "", "channel", "value")
 
 
-def _joined(result: "Result") -> tuple[Panel, ...]:
+def _joined(result: Result, found: Joined) -> tuple[Panel, ...]:
     """Before and after the upsampling, the skip's map, and what only that one knows."""
-    found = result.joined
     block = f"{found.factor} x {found.factor}"
     parts = (
         (found.before, f"layer {found.coarse}, coarse", f"{_size(found.before)} cells"),
@@ -190,14 +196,14 @@ def _size(maps: Tensor) -> str:
     return " x ".join(map(str, maps.shape))
 
 
-def _strength(result: "Result", maps: Tensor, title: str, caption: str) -> Panel:
+def _strength(result: Result, maps: Tensor, title: str, caption: str) -> Panel:
     height, width = result.picture.size
     return Panel(
         (Picture(heat(maps), (0, 0, width, height)), _cell(result)), width, height, title, caption, pick="place"
     )
 
 
-def _numbers(result: "Result") -> Table:
+def _numbers(result: Result) -> Table:
     record, statistics = result.record, result.record.statistics[result.output]
     total = [sum(getattr(r, name) for r in result.records) or 1 for name in ("parameters", "flops", "seconds")]
     shapes = ", ".join(map(shape_in_words, record.input_shapes))
@@ -216,7 +222,7 @@ def _numbers(result: "Result") -> Table:
     return Table(("", "layer " + f"{record.index} {record.kind}"), rows)
 
 
-def _modules(result: "Result") -> Table:
+def _modules(result: Result) -> Table:
     """The modules that the layer calls, in that order."""
     rows = [row for module in result.record.inside for row in _module_rows(module, result, 0)]
     caption = f"{len(rows) - MOST_MODULES} more are not shown" if len(rows) > MOST_MODULES else ""
@@ -225,7 +231,7 @@ def _modules(result: "Result") -> Table:
     return Table(("modules in it", "output", "parameters", "MFLOPs"), tuple(rows[:MOST_MODULES]), "", caption)
 
 
-def _module_rows(module: LayerRecord, result: "Result", depth: int) -> Iterator[tuple[str, ...]]:
+def _module_rows(module: LayerRecord, result: Result, depth: int) -> Iterator[tuple[str, ...]]:
     name = module.name.removeprefix(result.record.name + ".")
     shapes = "  ".join(map(shape_in_words, module.output_shapes))
     yield f"{name} {module.kind}", shapes, f"{module.parameters:,}", f"{module.flops / 1e6:,.1f}"

@@ -36,7 +36,9 @@ class State(PictureState):
         shown=lambda state: bool(state.records) and len(state.records[state.layer].output_shapes) > 1,
     )
     channel: int = slider(-1, -1, _highest_channel, help="whose gradient; -1: the sum of all channels", heavy=True)
-    effective: bool = toggle(True, label="effective field", help="measure by gradients what the cell listens to")
+    effective: bool = toggle(
+        True, label="effective field", help="the effective receptive field: which pixels change the cell, by gradients"
+    )
     every_module: bool = toggle(False, label="modules in modules")
     place: tuple[float, float] | None = point(is_place=True, help="click the picture: the cell there is looked at")
     map_place: tuple[float, float] | None = point(is_place=True, help="click a feature map: that cell, of that channel")

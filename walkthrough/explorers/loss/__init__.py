@@ -1,6 +1,5 @@
-"""LossExplorer: what each setting of the loss does to its three terms and to their pull on the maps."""
+"""LossExplorer: what each setting of the loss does to its three terms and to their gradients on the maps."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
@@ -12,17 +11,17 @@ from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, same_pixels, training_size
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
-from walkthrough.explorers.loss.state import State, compute
-from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
-from walkthrough.gradients import MapGradients, map_gradients, maps_of
+from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
+from walkthrough.explorers.pictures import Annotations, images_of, taking
+from walkthrough.gradients import maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class LossExplorer(DetectorExplorer):
-    """The three losses on a batch, their shares of the total and of the gradient, beside the default settings.
+class LossExplorer(DetectorExplorer[State, Result]):
+    """The three losses on a batch, their fractions of the total and of the gradient, beside the default settings.
 
     The batch is all pictures; the objects of the shown one can be dragged. The model runs once for the pictures, in
     the mode it is in; its loss is ``model.criterion``, the one that training calls.
@@ -37,7 +36,6 @@ class LossExplorer(DetectorExplorer):
     tensor(4.)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Loss"
@@ -47,7 +45,7 @@ class LossExplorer(DetectorExplorer):
         """The maps, computed once, what the default settings make of them, and a balance for each level."""
         model, pictures = inputs["model"], inputs["pictures"]
         maps = _maps(model, pictures)
-        return {"maps": maps, "default": default_pulls(model, maps, pictures)} | _balance_settings(model)
+        return {"maps": maps, "default": default_gradients(model, maps, pictures)} | _balance_settings(model)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
@@ -59,12 +57,12 @@ class LossExplorer(DetectorExplorer):
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
             after = replace(after, maps=_maps(after.model, after.pictures))
         if after.maps is not before.maps or after.pictures is not before.pictures:
-            after = replace(after, default=default_pulls(after.model, after.maps, after.pictures))
+            after = replace(after, default=default_gradients(after.model, after.maps, after.pictures))
         return after
 
     def words(self) -> str:
-        """Who answers for the objects, and which term is clearly the largest."""
-        return words_of(self.result)
+        """The matches, and which term is clearly the largest."""
+        return words_of(self.require())
 
     def as_code(self) -> str:
         """The loss with these settings."""
@@ -79,14 +77,8 @@ def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
         return tuple(maps_of(model, images_of(pictures)))
 
 
-def default_pulls(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:
-    """Who pulls on the maps under the default settings."""
-    loss = model.criterion(Hyperparameters(), training_size(pictures))
-    return map_gradients(loss, maps, targets_of(pictures))
-
-
 def _balance_settings(model: Any) -> dict[str, Any]:
-    """The balance of the model's loss, level by level, where it has one that criterion takes."""
+    """The balance of the model's loss, level by level, where criterion accepts one."""
     balance = getattr(model.criterion(Hyperparameters(), 640), "balance", None)
     options = signature(model.criterion).parameters
     settable = "balance" in options or any(option.kind is Parameter.VAR_KEYWORD for option in options.values())

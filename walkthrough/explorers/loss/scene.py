@@ -11,24 +11,24 @@ from walkthrough.gradients import MapGradients
 from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
-CLEARLY = 1.5  # times the next: what is said in words has to hold on every machine
+CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
 
 
 def scene_of(result: Result) -> Scene:
-    """The picture and the losses; the shares of the gradient by term and level; the numbers."""
+    """The picture and the losses; the gradient by term and level; the numbers."""
     rows = ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (_table(result),))
     return Scene(rows, words=words_of(result))
 
 
-def shares_of_terms(pulls: MapGradients) -> Tensor:
-    """(T,) each term's share of the terms' sum; 0 where all are 0."""
-    values = torch.stack([getattr(pulls.parts, term) for term in pulls.terms]).double().cpu()
+def fractions_of_terms(gradients: MapGradients) -> Tensor:
+    """(T,) each term as a fraction of the terms' sum; 0 where all are 0."""
+    values = torch.stack([getattr(gradients.parts, term) for term in gradients.terms]).double().cpu()
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, Bars]:
-    """What values(pulls) gives for these settings, and beside it for the default ones."""
+    """What values(gradients) gives for these settings, and beside it for the default ones."""
     names = names or result.now.terms
     return (
         Bars(names, values(result.now), name=NOW),
@@ -48,35 +48,38 @@ def _panel(result: Result) -> Panel:
 
 
 def _losses_chart(result: Result) -> Chart:
-    marks = _beside(result, lambda pulls: numbers([getattr(pulls.parts, term) for term in pulls.terms]))
+    marks = _beside(result, lambda gradients: numbers([getattr(gradients.parts, term) for term in gradients.terms]))
     return Chart(marks, "losses, gains included", _clearly(result), y_label="loss")
 
 
 def _pulls_chart(result: Result) -> Chart:
-    strides = [int(stride) for stride in result.state.model.strides]
-    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in strides)
-    marks = _beside(result, lambda pulls: _percent(pulls.fractions), names)
-    caption = "norm of the gradient with respect to the raw maps of a level, as a share of the sum of all these norms"
-    return Chart(marks, "share of the gradient by term and level", caption, "term, and stride of the level", "%")
+    names = tuple(f"{term} {stride}" for term in result.now.terms for stride in result.strides)
+    marks = _beside(result, lambda gradients: _percent(gradients.fractions), names)
+    caption = (
+        "norm of the gradient with respect to the raw maps of a level, as a fraction of the sum of all these norms"
+    )
+    return Chart(
+        marks, "fraction of the gradient norms by term and level", caption, "term, and stride of the level", "%"
+    )
 
 
 def _table(result: Result) -> Table:
-    rows, shares, usual_shares = [], shares_of_terms(result.now), shares_of_terms(result.default)
+    rows, fractions, default_fractions = [], fractions_of_terms(result.now), fractions_of_terms(result.default)
     for index, term in enumerate(result.now.terms):
         gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
-        loss, usual = (getattr(pulls.parts, term).item() for pulls in (result.now, result.default))
-        pull = result.now.norms[index].norm().item()
-        share, usual_share = (f"{of[index]:.1%}" for of in (shares, usual_shares))
-        losses = (f"{loss:.4f}", share, f"{usual:.4f}", usual_share)
-        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{pull:.3g}"))
-    total, usual = (pulls.parts[0].item() for pulls in (result.now, result.default))
-    columns = ("", "gain", "scaled", "loss", "share", "default", "share", "pull")
-    caption = f"total {total:.4f}, default {usual:.4f}; scaled: the gain as criterion fits it; pull: on the raw maps"
-    return Table(columns, tuple(rows), "losses and their shares of the total", caption)
+        loss, default_loss = (getattr(gradients.parts, term).item() for gradients in (result.now, result.default))
+        gradient = result.now.norms[index].norm().item()
+        fraction, default_fraction = (f"{of[index]:.1%}" for of in (fractions, default_fractions))
+        losses = (f"{loss:.4f}", fraction, f"{default_loss:.4f}", default_fraction)
+        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{gradient:.3g}"))
+    total, default_loss = (gradients.parts[0].item() for gradients in (result.now, result.default))
+    columns = ("", "gain", "scaled", "loss", "fraction", "default", "fraction", "gradient")
+    caption = f"total {total:.4f}, default {default_loss:.4f}; scaled: gain after scaling; gradient: norm on the maps"
+    return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
 
 
-def _percent(shares: Tensor) -> tuple[float, ...]:
-    return tuple(round(100 * share, 1) for share in numbers(shares))
+def _percent(fractions: Tensor) -> tuple[float, ...]:
+    return tuple(round(100 * fraction, 1) for fraction in numbers(fractions))
 
 
 def _digits(value: float | None) -> str:
@@ -91,17 +94,17 @@ def _empty(result: Result) -> str:
     if not any(picture.boxes for picture in result.state.pictures):
         return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
     if matches is not None and not sum(len(match.image) for match in matches):
-        return f"No anchor takes any object at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
-    return "One class: there is no class loss." if result.state.model.num_classes == 1 else ""
+        return f"No object is matched at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
+    return "One class: there is no class loss." if result.num_classes == 1 else ""
 
 
 def _clearly(result: Result) -> str:
-    """The term with the largest loss and the one that pulls hardest, where they stand out."""
+    """The term with the largest loss and the one with the largest gradient, where they stand out."""
     losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
-    pulls = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
-    largest, hardest = _outstanding(losses), _outstanding(pulls)
+    gradients = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
+    largest, steepest = _outstanding(losses), _outstanding(gradients)
     first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
-    return f"{first}; {f'hardest pull: {hardest}' if hardest else 'no pull is clearly the hardest'}"
+    return f"{first}; {f'largest gradient: {steepest}' if steepest else 'no gradient is clearly the largest'}"
 
 
 def _outstanding(values: dict[str, float]) -> str | None:
@@ -114,7 +117,7 @@ def words_of(result: Result) -> str:
     objects = sum(len(picture.boxes) for picture in pictures)
     words = f"{counted(len(pictures), 'picture')}, {counted(objects, 'object')}"
     if matches is not None:
-        strides = [int(stride) for stride in result.state.model.strides]
-        each = (f"{len(match.image)} at stride {stride}" for match, stride in zip(matches, strides, strict=True))
+        pairs = zip(matches, result.strides, strict=True)
+        each = (f"{len(match.image)} at stride {stride}" for match, stride in pairs)
         words += f", matches: {', '.join(each)}"
     return "\n".join(filter(None, (words, _clearly(result), _empty(result))))

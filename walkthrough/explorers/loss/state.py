@@ -1,6 +1,7 @@
 """What LossExplorer computes: the terms of the loss and their gradients, beside those of the default settings."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import DetectorState, training_size, up_to
 from walkthrough.explorers.hyp import hyp_of
-from walkthrough.explorers.pictures import targets_of
+from walkthrough.explorers.pictures import Annotations, targets_of
 from walkthrough.gradients import MapGradients, map_gradients
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
@@ -30,21 +31,29 @@ def _balance(level: int) -> Any:
 class State(DetectorState):
     """The settings of the loss, by their names in Hyperparameters, and the maps they are applied to."""
 
-    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="of objectness")
-    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="of the class loss")
+    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="gain of the box loss")
+    obj: float = slider(
+        Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="gain of the objectness loss"
+    )
+    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="gain of the class loss")
     balance_0: float = _balance(0)
     balance_1: float = _balance(1)
     balance_2: float = _balance(2)
     balance_3: float = _balance(3)
     balance_4: float = _balance(4)
     anchor_t: float = slider(
-        Hyperparameters.anchor_t, 1.1, up_to("anchor_t", 10), group="terms", help="largest ratio of sides for a match"
+        Hyperparameters.anchor_t,
+        1.1,
+        up_to("anchor_t", 10),
+        group="terms",
+        help="largest ratio of sides between object and anchor for a match",
     )
     fl_gamma: float = slider(
         Hyperparameters.fl_gamma, 0, up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
     )
-    label_smoothing: float = slider(Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="of the classes")
+    label_smoothing: float = slider(
+        Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="label smoothing of the classes"
+    )
     obj_pw: float = slider(
         Hyperparameters.obj_pw, 0, up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
     )
@@ -52,7 +61,7 @@ class State(DetectorState):
         Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
     )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
-    default: MapGradients | None = given()  # who pulls on them under the default settings
+    default: MapGradients | None = given()  # the gradients on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
     @property
@@ -62,21 +71,31 @@ class State(DetectorState):
 
 
 class Result(NamedTuple):
-    """The loss of the batch and who pulls, under these settings and under the default ones."""
+    """The loss of the batch and its gradients, under these settings and under the default ones."""
 
     now: MapGradients  # now.parts: what the loss returned
     default: MapGradients
     hyp: Hyperparameters  # the settings, gains as given
     scaled: Hyperparameters | None  # gains as the loss uses them; None where the loss does not say
-    state: State
+    strides: tuple[int, ...]  # of the model's levels
+    num_classes: int
+    state: State  # the settings; without the model
 
 
 def compute(state: State) -> Result:
     """The loss and its gradients with respect to the maps, beside those of the default settings."""
-    if not state.pictures:
+    if not state.pictures or state.default is None:
         raise ValueError("there is no picture, so there is no loss")
     hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
     changed = {} if state.balance == state.default_balance else {"balance": state.balance}
     loss = state.model.criterion(hyp, size, **changed)
     now = map_gradients(loss, state.maps, targets)
-    return Result(now, state.default, hyp, getattr(loss, "hyp", None), state)
+    strides = tuple(int(stride) for stride in state.model.strides)
+    scaled = getattr(loss, "hyp", None)
+    return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, replace(state, model=None))
+
+
+def default_gradients(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:
+    """The gradients on the maps under the default settings."""
+    loss = model.criterion(Hyperparameters(), training_size(pictures))
+    return map_gradients(loss, maps, targets_of(pictures))

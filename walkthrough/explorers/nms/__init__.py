@@ -12,7 +12,7 @@ from torch import Tensor
 from walkthrough._moved import moved_name
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms.scene import scene_of
-from walkthrough.explorers.nms.state import Result, State, compute
+from walkthrough.explorers.nms.state import Result, State, compute, finish
 from walkthrough.explorers.nms.suppression import Rule, decide
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
@@ -36,7 +36,7 @@ __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
 
 
-class NmsExplorer(PictureExplorer):
+class NmsExplorer(PictureExplorer[State, Result]):
     """Non-maximum suppression of a model's predictions: before, after, who suppressed whom, precision and recall.
 
     Args:
@@ -52,13 +52,13 @@ class NmsExplorer(PictureExplorer):
     'kept'
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    finish = staticmethod(finish)
     title = "Non-maximum suppression"
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         images: Any = None,
         targets: Any = None,
@@ -108,25 +108,27 @@ class NmsExplorer(PictureExplorer):
         if after.detection is not None:
             boxes, place = after.boxes_of(after.shown), int(after.detection[0])
             kept = () if boxes is None else decide(boxes, after.rule).kept
-            chosen = (float(kept[place]),) if 0 <= place < len(kept) else None
+            chosen: Any = (float(kept[place]),) if 0 <= place < len(kept) else None
             after = replace(after, chosen=chosen, detection=None)
         return after
 
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The shown picture at once; precision and recall over all pictures a moment later."""
-        return None if "figures" in vars(result) else scene_of(result, late=True)
+        return None if result.figures is not None else scene_of(result)
 
     def words(self) -> str:
         """What is kept, and what became of the chosen box."""
-        result: Result = self.result
+        result = self.require()
         cls = result.decided.detections[:, 5].int().tolist()
         kept = ", ".join(counted(cls.count(k), result.names[k], result.names[k]) for k in sorted(set(cls)))
-        said = f"{result.picture.name}: kept {kept or 'nothing'}"
+        kept_words = f"{result.picture.name}: kept {kept or 'nothing'}"
         if result.choice is None:
-            return said
+            return kept_words
         chosen = result.names[int(result.decided.found.cls[result.choice.index])]
-        return f"{said}; chosen: {chosen}" + (", suppressed by a better box" if result.choice.suppressor >= 0 else "")
+        return f"{kept_words}; chosen: {chosen}" + (
+            ", suppressed by a better box" if result.choice.suppressor >= 0 else ""
+        )
 
     def as_code(self) -> str:
         """The call that decides the same."""
@@ -167,7 +169,7 @@ def _default_pictures(model: Any) -> Annotations:
 
 
 def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Tensor]]) -> tuple:
-    """The model's decoded boxes of each picture, those that are known already taken from there."""
+    """The model's decoded boxes of each picture, those that are known already reused."""
     stride = max(int(stride) for stride in model.strides)
     decoded = []
     for picture in pictures:
@@ -176,7 +178,7 @@ def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Te
             if any(side % stride for side in picture.size):
                 size = f"{picture.size[1]} x {picture.size[0]}"
                 raise ValueError(
-                    f"{picture.name} is {size} px: the model takes multiples of {stride}; a list is resized"
+                    f"{picture.name} is {size} px: the model needs multiples of {stride}; a list of images is resized"
                 )
             image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
             with taking(picture), inference(model):

@@ -1,17 +1,19 @@
 """The picture of NmsExplorer: boxes before and after, the relation as a table, precision against recall."""
 
+from torch import Tensor
+
 from walkthrough.charts import numbers
 from walkthrough.explorers.nms.state import Result
 from walkthrough.explorers.nms.suppression import Figures
 from walkthrough.images import faded
-from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted
+from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Rows, Scene, Series, Table, counted, table_of
 from walkthrough.show import class_name
 from walkthrough.style import colour
 from yolo_lite.detect.average_precision import RECALLS
 
 MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
 PALE = "60"  # opacity of candidates that have nothing to do with the chosen one
-SHARES = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
+FRACTIONS = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 LEGEND = (
     Key("kept (colour: class)", 0, dash="solid"),
     Key("before: candidate; thick: suppressed by the chosen box", 0, dash="dashed"),
@@ -19,22 +21,22 @@ LEGEND = (
 )
 
 
-def scene_of(result: "Result", late: bool = False) -> Scene:
-    """All of it as data; late: without the figures over all pictures."""
+def scene_of(result: Result) -> Scene:
+    """All of it as data; without the figures over all pictures, as long as they are not computed."""
     words = f"before: {counted(len(result.decided.by), 'candidate')}; after: {len(result.decided.kept)} kept"
-    curves = Chart((), late=True) if late else _curves(result)
+    curves = Chart((), late=True) if result.figures is None else _curves(result)
     return Scene(((_before(result), _after(result)), (_table(result), curves)), LEGEND, words)
 
 
-def _before(result: "Result") -> Panel:
+def _before(result: Result) -> Panel:
     decided, choice = result.decided, result.choice
     xyxy, cls = decided.found.xyxy[:MOST_DRAWN], decided.found.cls[:MOST_DRAWN].tolist()
     colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
-    layers: list[Layer] = [Boxes(xyxy, (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
+    layers: list[Layer] = [Boxes(_rows(xyxy), (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
     return _panel(result, layers, "before", _candidates(result))
 
 
-def _candidates(result: "Result") -> str:
+def _candidates(result: Result) -> str:
     """How many of the predictions are candidates, and how many of those are drawn."""
     count, state = len(result.decided.by), result.decided.rule
     total = f"{result.decided.predictions:,} predictions"
@@ -44,8 +46,8 @@ def _candidates(result: "Result") -> str:
     return f"{total}, {count:,} above {state.conf_thres:g}{drawn}"
 
 
-def _chosen(result: "Result") -> list[Boxes]:
-    """The chosen box and those that it has to do with; who stays is solid, who goes is dashed."""
+def _chosen(result: Result) -> list[Boxes]:
+    """The chosen box and those that it has to do with; the box that stays is solid, the others are dashed."""
     decided, choice = result.decided, result.choice
     if choice is None:
         return []
@@ -59,14 +61,14 @@ def _chosen(result: "Result") -> list[Boxes]:
         gone, words, label = [choice.index], [choice.verdict], "its suppressor"
         stays = choice.suppressor
     elif choice.index not in decided.kept:
-        return [Boxes(decided.found.xyxy[[stays]], (label,), (), (int(cls[stays]),), "dashed", 2.5)]
+        return [Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "dashed", 2.5)]
     return [
-        Boxes(decided.found.xyxy[gone], tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
-        Boxes(decided.found.xyxy[[stays]], (label,), (), (int(cls[stays]),), "solid", 3.0),
+        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
+        Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "solid", 3.0),
     ]
 
 
-def _after(result: "Result") -> Panel:
+def _after(result: Result) -> Panel:
     detections = result.decided.detections[:MOST_DRAWN]  # (k, 6)
     cls, objects = detections[:, 5].int().tolist(), result.picture.boxes
     wrong = ["" if right or not objects else " wrong" for right in result.correct[:MOST_DRAWN]]
@@ -75,14 +77,14 @@ def _after(result: "Result") -> Panel:
         f"{class_name(k, result.names)}{word} {conf:.2f}" for k, word, conf in zip(cls, wrong, scores, strict=True)
     ]
     labels[MOST_NAMES:] = [""] * len(labels[MOST_NAMES:])  # more would cover the picture
-    layers = [
-        Boxes([box[:4] for box in objects], dash="dotted", width=1.5, drag="objects"),
-        Boxes(detections[:, :4], tuple(labels), (), tuple(cls), pick="detection"),
+    layers: list[Layer] = [
+        Boxes(tuple(box[:4] for box in objects), dash="dotted", width=1.5, drag="objects"),
+        Boxes(_rows(detections[:, :4]), tuple(labels), (), tuple(cls), pick="detection"),
     ]
     return _panel(result, layers, "after", _found(result), draw=True)
 
 
-def _found(result: "Result") -> str:
+def _found(result: Result) -> str:
     """The verdict on the kept boxes, in words."""
     count, hits, objects = len(result.correct), int(result.correct.sum()), len(result.picture.boxes)
     drawn = f", the best {MOST_DRAWN} drawn" if count > MOST_DRAWN else ""
@@ -91,20 +93,25 @@ def _found(result: "Result") -> str:
     return f"{count} kept{drawn}: {hits} of {counted(objects, 'object')} found, {count - hits} wrong"
 
 
-def _panel(result: "Result", layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:
+def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:
     height, width = result.picture.size
-    drawn = {"draw": "objects", "drawn": (float(result.new_class),)} if draw else {}
-    return Panel((Picture(faded(result.picture.pixels)), *layers), width, height, title, caption, **drawn)
+    field, drawn = ("objects", (float(result.new_class),)) if draw else ("", ())
+    pictured = (Picture(faded(result.picture.pixels)), *layers)
+    return Panel(pictured, width, height, title, caption, draw=field, drawn=drawn)
 
 
-def _table(result: "Result") -> Table:
+def _rows(xyxy: Tensor) -> Rows:
+    return table_of(xyxy, 4, "boxes")
+
+
+def _table(result: Result) -> Table:
     """What became of the chosen box and those around it; without one, the kept boxes and how many each suppressed."""
     found, by = result.decided.found, result.decided.by
     if result.choice is None:
         kept = result.decided.kept[:MOST_ROWS].tolist()
-        rows = tuple((*_box(result, k), str(int((by == k).sum()))) for k in kept)
+        suppressed = tuple((*_box(result, k), str(int((by == k).sum()))) for k in kept)
         caption = "click a box in one of the pictures, or a row"
-        return Table(("box", "class", "score", "suppressed"), rows, "kept", caption, pick="detection")
+        return Table(("box", "class", "score", "suppressed"), suppressed, "kept", caption, pick="detection")
     near = result.choice.near
     rows = tuple((*_box(result, pair.other), f"{pair.iou:.2f}", pair.verdict) for pair in near[:MOST_ROWS])
     name = class_name(int(found.cls[result.choice.index]), result.names)
@@ -115,12 +122,12 @@ def _table(result: "Result") -> Table:
     return Table(("box", "class", "score", "IoU", "what becomes of it"), rows, title, caption)
 
 
-def _box(result: "Result", index: int) -> tuple[str, str, str]:
+def _box(result: Result, index: int) -> tuple[str, str, str]:
     found = result.decided.found
     return str(index), class_name(int(found.cls[index]), result.names), f"{found.conf[index]:.2f}"
 
 
-def _curves(result: "Result") -> Chart:
+def _curves(result: Result) -> Chart:
     """Precision against recall over all pictures, with suppression and without."""
     count = counted(result.pictures, "picture")
     if not result.after.objects:
@@ -129,9 +136,9 @@ def _curves(result: "Result") -> Chart:
     marks = tuple(Series(f"{name}: AP {f.ap:.2f}", numbers(RECALLS), numbers(f.curve)) for name, f in lines)
     here = Series("kept: all of them", (result.after.recall,), (result.after.precision,))
     title = f"precision against recall, {count}, IoU 0.5"
-    caption = f"before {_share(result.before)}; after {_share(result.after)}"
-    return Chart((*marks, here), title, caption, "recall", "precision", x_range=SHARES, y_range=SHARES)
+    caption = f"before {_precision_and_recall(result.before)}; after {_precision_and_recall(result.after)}"
+    return Chart((*marks, here), title, caption, "recall", "precision", x_range=FRACTIONS, y_range=FRACTIONS)
 
 
-def _share(figures: "Figures") -> str:
+def _precision_and_recall(figures: Figures) -> str:
     return f"P {figures.precision:.2f}, R {figures.recall:.2f}"

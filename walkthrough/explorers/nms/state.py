@@ -1,7 +1,6 @@
 """What NmsExplorer computes: the steps of non_max_suppression for the shown picture, and the figures of all."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,42 +46,35 @@ class Result:
     correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
     choice: Choice | None
     best: float  # highest score of all predictions, where there is no candidate
-    others: tuple[tuple[Tensor, np.ndarray], ...]  # predictions (n, 5 + C) and labels (m, 5) of the other pictures
+    pictures: int  # how many the figures are about
     new_class: int
-
-    @property
-    def pictures(self) -> int:
-        """How many the figures are about."""
-        return 1 + len(self.others)
-
-    @cached_property
-    def figures(self) -> tuple[Figures, Figures]:
-        """Of all candidates and of the kept boxes; computed when first asked for: pictures may be many."""
-        every = [self.decided, *(decide(boxes, self.decided.rule) for boxes, _ in self.others)]
-        labels = [labels_of(self.picture), *(labels for _, labels in self.others)]
-        return figures([of.rows for of in every], labels), figures([of.detections for of in every], labels)
+    figures: tuple[Figures, Figures] | None = None  # of all candidates, of the kept boxes; None: not computed yet
 
     @property
     def before(self) -> Figures:
         """How well all candidates find the objects."""
-        return self.figures[0]
+        return _known(self.figures)[0]
 
     @property
     def after(self) -> Figures:
         """How well the kept boxes find the objects."""
-        return self.figures[1]
+        return _known(self.figures)[1]
+
+
+def _known(figures: tuple[Figures, Figures] | None) -> tuple[Figures, Figures]:
+    if figures is None:
+        raise ValueError("the figures over all pictures are not computed yet: finish(state, result) adds them")
+    return figures
 
 
 def compute(state: State) -> Result:
-    """The steps of non_max_suppression for each picture, and the figures that follow."""
+    """The steps of non_max_suppression for the shown picture."""
     if not state.pictures:
         raise ValueError("there is no picture")
     boxes = state.boxes_of(state.shown)
     if boxes is None:
         raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
     shown, labels = decide(boxes, state.rule), labels_of(state.shown)
-    others = [picture for picture in state.pictures if picture is not state.shown]
-    pairs = [(state.boxes_of(picture), labels_of(picture)) for picture in others]
     chosen = -1 if state.chosen is None else int(state.chosen[0])
     return Result(
         state.shown,
@@ -91,11 +83,23 @@ def compute(state: State) -> Result:
         match_detections(shown.detections, labels, AT_IOU)[:, 0],
         choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
         float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
-        tuple(pair for pair in pairs if pair[0] is not None),
+        sum(state.boxes_of(picture) is not None for picture in state.pictures),
         state.new_class,
     )
 
 
+def finish(state: State, result: Result) -> Result:
+    """The figures over all pictures added, before and after suppression: pictures may be many."""
+    decided, labels = [result.decided], [labels_of(result.picture)]
+    for picture in state.pictures:
+        boxes = state.boxes_of(picture)
+        if picture is not result.picture and boxes is not None:
+            decided.append(decide(boxes, state.rule))
+            labels.append(labels_of(picture))
+    before, after = ([of.rows for of in decided], [of.detections for of in decided])
+    return replace(result, figures=(figures(before, labels), figures(after, labels)))
+
+
 def labels_of(picture: Annotated) -> np.ndarray:
-    """The objects of a picture as match_detections takes them, (m, 5): class, xyxy."""
+    """The objects of a picture in the form of match_detections, (m, 5): class, xyxy."""
     return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)

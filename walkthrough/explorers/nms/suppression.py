@@ -4,6 +4,7 @@ Shape letters: n predictions of a picture, C classes, c candidates, k kept boxes
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.nms import KEPT, UNDECIDED, Candidates, find_candidates, separate_classes, suppress
 
 AT_IOU = np.array([0.5])  # from which overlap on a detection counts as correct
-NEAR, MOST_NEAR = 0.05, 50  # IoU from which on two boxes are told of together; so many pairs at most
+NEAR, MOST_NEAR = 0.05, 50  # IoU from which on two boxes are listed together; this many pairs at most
 
 
 class Decided(NamedTuple):
@@ -54,7 +55,8 @@ class Pair(NamedTuple):
     verdict: str
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Choice:
     """The chosen candidate, what became of it, and those around it."""
 
     index: int  # candidate
@@ -76,12 +78,12 @@ class Figures(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """Share of the boxes that are correct; 0 without boxes."""
+        """Fraction of the boxes that are correct; 0 without boxes."""
         return self.correct / max(self.boxes, 1)
 
     @property
     def recall(self) -> float:
-        """Share of the objects that were found; 0 without objects."""
+        """Fraction of the objects that were found; 0 without objects."""
         return self.correct / max(self.objects, 1)
 
 
@@ -106,13 +108,13 @@ def decide(boxes: Tensor, rule: Rule) -> Decided:
 def figures(detections: Sequence[Tensor], labels: Sequence[np.ndarray]) -> Figures:
     """How well detections (n, 6) find labels (m, 5), picture by picture, by the functions that evaluate calls."""
     pairs = zip(detections, labels, strict=True)
-    correct = np.concatenate([match_detections(found, wanted, AT_IOU) for found, wanted in pairs])  # (n, 1)
-    rows, wanted = torch.cat(list(detections)).numpy(), np.concatenate(labels)
-    scores = average_precision(correct, rows[:, 4], rows[:, 5], wanted[:, 0])
+    correct = np.concatenate([match_detections(found, objects, AT_IOU) for found, objects in pairs])  # (n, 1)
+    rows, objects = torch.cat(list(detections)).numpy(), np.concatenate(labels)
+    scores = average_precision(correct, rows[:, 4], rows[:, 5], objects[:, 0])
     if not len(scores.classes):
-        return Figures(len(rows), 0, len(wanted), 0.0, np.zeros_like(RECALLS))
+        return Figures(len(rows), 0, len(objects), 0.0, np.zeros_like(RECALLS))
     curve = scores.curves.precision_at_recall.mean(0)  # (101,)
-    return Figures(len(rows), int(correct.sum()), len(wanted), float(scores.ap.mean()), curve)
+    return Figures(len(rows), int(correct.sum()), len(objects), float(scores.ap.mean()), curve)
 
 
 def choose(decided: Decided, index: int) -> Choice:
@@ -121,14 +123,14 @@ def choose(decided: Decided, index: int) -> Choice:
     box, same = slice(index, index + 1), found.cls == found.cls[index]  # (c,)
     overlap = torch.where(same, box_iou(decided.apart[box], decided.apart)[0], box_iou(found.xyxy[box], found.xyxy)[0])
     involved = decided.by == index  # (c,)
-    away = (overlap - decided.rule.iou_thres).abs()  # from the threshold: close calls are worth telling first
+    away = (overlap - decided.rule.iou_thres).abs()  # from the threshold: close calls come first
     away = torch.where(involved | (decided.by == KEPT), away, away + 1)
     suppressed = tuple(involved.nonzero().squeeze(1).tolist())
     if by >= 0:
         involved[by], away[by] = True, -1  # its suppressor before all others
-    told = (overlap > NEAR) | involved
-    told[index] = False
-    order = torch.argsort(torch.where(told, away, torch.inf))[: int(told.sum())]
+    listed = (overlap > NEAR) | involved
+    listed[index] = False
+    order = torch.argsort(torch.where(listed, away, torch.inf))[: int(listed.sum())]
     near = [Pair(j, iou, _verdict(decided, index, j, iou)) for j, iou in _first(order, overlap)]
     fate = _fate(decided, by, float(overlap[max(by, 0)]))
     return Choice(index, fate, max(by, KEPT), suppressed, tuple(near), len(order))
@@ -165,7 +167,7 @@ def _verdict(decided: Decided, index: int, other: int, iou: float) -> str:
 
 
 def iou_word(iou: float, threshold: float) -> str:
-    """Two digits, or as many as it takes to differ from the threshold.
+    """Two digits, or as many as are needed to differ from the threshold.
 
     >>> iou_word(0.4503, 0.45), iou_word(0.61234, 0.45)
     ('0.4503', '0.61')

@@ -1,4 +1,4 @@
-"""ScheduleExplorer: what the optimiser is told over a run, and what each setting of the schedule does to it."""
+"""ScheduleExplorer: learning rate, momentum and accumulation over a run, by the settings of the schedule."""
 
 from dataclasses import fields, replace
 from functools import partial
@@ -21,8 +21,8 @@ from yolo_lite.train.schedule import Schedule
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
-class ScheduleExplorer(Explorer):
-    """Rates, momentum and accumulation of each parameter group over a run.
+class ScheduleExplorer(Explorer[State, Result]):
+    """Learning rates, momentum and accumulation of each parameter group over a run.
 
     Args:
         hyp: hyperparameters to start from. schedule: a run's, ``trainer.schedule``.
@@ -34,7 +34,6 @@ class ScheduleExplorer(Explorer):
     Rates(bias_lr=0.00604, other_lr=0.00604, momentum=0.937, accumulate=4)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Schedule"
@@ -66,11 +65,11 @@ class ScheduleExplorer(Explorer):
 
     def words(self) -> str:
         """The moment and the whole, in words."""
-        told: Result = self.result
-        rates = ", ".join(f"{group.name} {group.lr:.4g}" for group in told.groups)
-        moment = f"{moment_in_words(told)}: rates {rates}; momentum {told.groups[0].momentum:.4g}"
-        batches = counted(told.rates.accumulate, "batch", "batches")
-        return f"{moment}; a step after {batches}.\n{warmup_in_words(told.schedule)}; {steps_in_words(told)}"
+        result = self.require()
+        rates = ", ".join(f"{group.name} {group.lr:.4g}" for group in result.groups)
+        moment = f"{moment_in_words(result)}: learning rates {rates}; momentum {result.groups[0].momentum:.4g}"
+        batches = counted(result.rates.accumulate, "batch", "batches")
+        return f"{moment}; a step after {batches}.\n{warmup_in_words(result.schedule)}; {steps_in_words(result)}"
 
     def as_code(self) -> str:
         """The hyperparameters, and the options of the Trainer."""
@@ -78,5 +77,5 @@ class ScheduleExplorer(Explorer):
         for name in ("optimizer", "cosine", "nominal_batch", "least_warmup"):
             if getattr(self.state, name) != getattr(TrainOptions, name):
                 options[name] = getattr(self.state, name)
-        told = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        return f"{hyp_code(self.state.schedule.hyp)}\ntrainer = yl.Trainer(model, train, val, hyp, {told})"
+        named_options = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        return f"{hyp_code(self.state.schedule.hyp)}\ntrainer = yl.Trainer(model, train, val, hyp, {named_options})"

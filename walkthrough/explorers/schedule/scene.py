@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from walkthrough.explorers.schedule.state import Result
 from walkthrough.run import show_schedule
-from walkthrough.scene import Chart, Scene, Table, counted
+from walkthrough.scene import Chart, Scene, Series, Table, counted
 from yolo_lite.train.schedule import Schedule
 
 BEYOND = 1.25  # the zoom shows the warm-up and a quarter of it more
@@ -14,7 +14,8 @@ def scene_of(result: Result) -> Scene:
     """The three charts of show_schedule with the chosen iteration marked, and a table of that moment."""
     schedule = result.schedule
     until = round(BEYOND * schedule.warmup_iterations) + 2 if result.zoom else None
-    (lr,), (momentum, accumulation) = show_schedule(schedule, until).rows
+    charts = [panel for row in show_schedule(schedule, until).rows for panel in row if isinstance(panel, Chart)]
+    lr, momentum, accumulation = charts
     lr = replace(lr, title=f"learning rate, {result.optimizer}", caption=warmup_in_words(schedule))
     accumulation = replace(accumulation, title="batches per step", caption=steps_in_words(result))
     if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
@@ -28,7 +29,7 @@ def warmup_in_words(schedule: Schedule) -> str:
     if not warm:
         return "no warm-up"
     if warm >= schedule.iterations:
-        return f"warm-up takes {warm:,} iterations: the run is over after {schedule.iterations:,}, before it ends"
+        return f"warm-up lasts {warm:,} iterations: the run is over after {schedule.iterations:,}, before it ends"
     return f"warm-up ends at iteration {warm:,} of {schedule.iterations:,}, in epoch {warm // batches + 1}"
 
 
@@ -49,7 +50,8 @@ def moment_in_words(result: Result) -> str:
 
 def _marked(chart: Chart, iteration: int) -> Chart:
     """The chart with an upright line at the iteration, if it lies within."""
-    first, last = chart.marks[0].x[0], chart.marks[0].x[-1]
+    (mark, *_) = (mark for mark in chart.marks if isinstance(mark, Series))
+    first, last = mark.x[0], mark.x[-1]
     chart = replace(chart, x_range=(first, last) if last > first else None)
     if not first <= iteration <= last:
         return chart
@@ -59,7 +61,7 @@ def _marked(chart: Chart, iteration: int) -> Chart:
 
 def _beta(chart: Chart, beta: float) -> Chart:
     """Adam has no momentum to warm up: its beta1 stays."""
-    (mark,) = chart.marks
+    (mark,) = (mark for mark in chart.marks if isinstance(mark, Series))
     flat = replace(mark, name="beta1", y=(beta,) * len(mark.x))
     return replace(chart, marks=(flat,), title="beta1", caption="Adam's momentum: no warm-up", y_range=(0.0, 1.0))
 
@@ -71,5 +73,5 @@ def _table(result: Result) -> Table:
         for g in result.groups
     )
     batches = counted(result.rates.accumulate, "batch", "batches")
-    columns = ("group", "parameters", "rate", momentum, "decay")
+    columns = ("group", "parameters", "learning rate", momentum, "weight decay")
     return Table(columns, rows, moment_in_words(result), f"a step after {batches}")

@@ -9,7 +9,7 @@ from torch import nn
 from walkthrough.explorers.controls import choice, given, number, slider, toggle
 from walkthrough.explorers.hyp import hyp_of
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.train.optim import apply_rates, create_optimizer
+from yolo_lite.train.optim import OptimizerName, apply_rates, create_optimizer
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Rates, Schedule
 
@@ -21,7 +21,7 @@ class State:
     """A run and its schedule; names and defaults are those of TrainOptions and Hyperparameters."""
 
     iteration: int = slider(
-        0, 0, lambda state: state.schedule.iterations - 1, group="look", help="what the table tells"
+        0, 0, lambda state: state.schedule.iterations - 1, group="look", help="the iteration of the table"
     )
     zoom: bool = toggle(False, label="warm-up only", group="look")
     num_images: int = number(2000, 1, 2_000_000, label="training images", group="run")
@@ -30,12 +30,16 @@ class State:
     nominal_batch: int = slider(
         TrainOptions.nominal_batch, 1, 1024, log=True, group="run", help="images whose gradients make one step"
     )
-    optimizer: str = choice("SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run")
-    cosine: bool = choice(False, {"linear": False, "cosine": True}, label="falls", group="rate")
-    lr0: float = slider(Hyperparameters.lr0, 1e-5, 0.2, 1e-5, log=True, group="rate", help="rate after warm-up")
-    lrf: float = slider(Hyperparameters.lrf, 0, 1, 0.005, group="rate", help="last rate, as a share of lr0")
-    momentum: float = slider(Hyperparameters.momentum, 0, 0.999, 0.001, group="rate")
-    weight_decay: float = slider(Hyperparameters.weight_decay, 0, 0.01, 1e-5, group="rate")
+    optimizer: OptimizerName = choice("SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run")
+    cosine: bool = choice(False, {"linear": False, "cosine": True}, label="falls", group="learning rate")
+    lr0: float = slider(
+        Hyperparameters.lr0, 1e-5, 0.2, 1e-5, log=True, group="learning rate", help="learning rate after warm-up"
+    )
+    lrf: float = slider(
+        Hyperparameters.lrf, 0, 1, 0.005, group="learning rate", help="last learning rate, as a fraction of lr0"
+    )
+    momentum: float = slider(Hyperparameters.momentum, 0, 0.999, 0.001, group="learning rate")
+    weight_decay: float = slider(Hyperparameters.weight_decay, 0, 0.01, 1e-5, group="learning rate")
     warmup_epochs: float = slider(Hyperparameters.warmup_epochs, 0, 20, 0.1, group="warm-up")
     least_warmup: int = slider(
         TrainOptions.least_warmup, 0, 2000, group="warm-up", help="iterations, however short the epochs are"
@@ -71,7 +75,7 @@ class Group(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What the optimiser is told."""
+    """The optimiser's settings at an iteration, and the whole schedule."""
 
     schedule: Schedule
     optimizer: str
@@ -83,7 +87,7 @@ class Result(NamedTuple):
 
 
 def compute(state: State) -> Result:
-    """Makes the optimiser that training would make, and tells it what training would tell it."""
+    """Makes the optimiser that training would make, and sets it as training would."""
     schedule = state.schedule
     rates = schedule.at(state.iteration)
     optimizer = create_optimizer(state.model, schedule.hyp, state.optimizer, schedule.scaled_weight_decay)
@@ -100,7 +104,7 @@ def compute(state: State) -> Result:
         for group in optimizer.param_groups
     )
     pace = replace(schedule, hyp=Hyperparameters(warmup_epochs=schedule.hyp.warmup_epochs), cosine=False)
-    steps = count_steps(pace)  # without the rates, on which it does not depend: they are what is dragged
+    steps = count_steps(pace)  # without the learning rates, on which it does not depend: they are what is dragged
     return Result(schedule, state.optimizer, state.iteration, rates, groups, steps, state.zoom)
 
 

@@ -14,6 +14,7 @@ from walkthrough.explorers.stepper import moves
 from walkthrough.explorers.stepper.scene import scene_of, step_in_words
 from walkthrough.explorers.stepper.state import (
     Heads,
+    Result,
     State,
     compute,
     name_to_open,
@@ -30,17 +31,17 @@ from yolo_lite.loss.targets import build_targets
 from yolo_lite.model.spec import read_anchors, read_spec
 
 STRIDES = (8, 16, 32)  # of the default anchors
-TOLD = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
+IN_CODE = ("picture", "anchor_t", "step", "frame", "name", "view", "plane", "first_row", "read_as", "stride")
 
 
-class Stepper(PictureExplorer):
+class Stepper(PictureExplorer[State, Result]):
     """A recording, step by step: source with the current line lit, variables, one value in full, boxes on a picture.
 
     Args:
         trace: what trace(fn)(...) gave, or a file that its save wrote; left out: build_targets on the pictures,
             recorded again when an object is moved or anchor_t changes.
         images, targets, names: pictures to draw boxes and cells on, see annotate; without a trace the tour's.
-        model: without a trace, whose anchors and strides are taken; left out: YOLOv5's.
+        model: without a trace, with anchors and strides; left out: YOLOv5's.
 
     Keys: n next, p previous, o over calls, u out of this call, i the next time this line runs, c and x the next and the
     last change of the opened name, b the next breakpoint (click a line to set one), f first, l last.
@@ -58,7 +59,6 @@ class Stepper(PictureExplorer):
     ('3', 2)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Stepper"
@@ -79,12 +79,12 @@ class Stepper(PictureExplorer):
         super().__init__(**settings if trace is None else {"trace": trace, **settings})
 
     @property
-    def uploads(self) -> bool:
+    def uploads(self) -> bool:  # type: ignore[override]  # nobody sets it
         """Pictures can be brought where their objects are what is recorded."""
         return self.state.live is not None
 
     @classmethod
-    def prepare(
+    def prepare(  # type: ignore[override]  # each explorer has inputs of its own
         cls,
         trace: Any = None,
         images: Any = None,
@@ -96,7 +96,7 @@ class Stepper(PictureExplorer):
         recording = load_trace(trace) if isinstance(trace, str | Path) else trace
         if recording is not None and not isinstance(recording, Trace):
             raise ValueError(
-                "a Stepper takes what trace(fn)(its arguments) gives, or the path of a saved one, "
+                "a Stepper shows what trace(fn)(its arguments) gives, or the path of a saved one, "
                 f"not {type(trace).__name__}"
             )
         inputs = super().prepare(images, targets, names) if recording is None or images is not None else {}
@@ -120,15 +120,15 @@ class Stepper(PictureExplorer):
         after = super().settle(before, after)
         if after.live is not None and (after.pictures is not before.pictures or after.anchor_t != before.anchor_t):
             recording = _matching(after.pictures, after.live, after.anchor_t)
-            step = after.step if before.recording is None else moves.same_place(after.recording, after.step, recording)
+            step = after.step if before.recording is None else moves.same_place(after.recorded, after.step, recording)
             after = replace(after, recording=recording, step=step)
         if after.recording is not before.recording or after.openable is not before.openable:
-            after = replace(after, openable=openable(after.recording))
-        after = replace(after, step=min(after.step, len(after.recording) - 1))
+            after = replace(after, openable=openable(after.recorded))
+        after = replace(after, step=min(after.step, len(after.recorded) - 1))
         moved = after.step != before.step or after.recording is not before.recording
         if moved and after.frame == before.frame:
             after = replace(after, frame=0)
-        after = replace(after, frame=min(after.frame, len(after.recording.stack(after.step)) - 1))
+        after = replace(after, frame=min(after.frame, len(after.recorded.stack(after.step)) - 1))
         after = with_stops(after)
         if after.row is not None:
             names = list(variables_of(after))
@@ -142,13 +142,13 @@ class Stepper(PictureExplorer):
 
     def words(self) -> str:
         """Where the function is and what changed."""
-        return step_in_words(self.result) if self.result is not None else self.message
+        return step_in_words(self.require())
 
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
         first = () if self.state.live is not None else ("recording",)
-        told = {name: getattr(self.state, name) for name in TOLD if differs(self.State(), self.state, name)}
-        return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in told.items())])})"
+        shown = {name: getattr(self.state, name) for name in IN_CODE if differs(self.State(), self.state, name)}
+        return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in shown.items())])})"
 
     # -- moves --------------------------------------------------------------------------------------------------------
 
@@ -227,7 +227,9 @@ def _heads(model: Any) -> Heads:
     if model is None:
         return Heads(torch.as_tensor(read_anchors(read_spec("yolov5n")[0]["anchors"], STRIDES)), STRIDES)
     if getattr(model, "anchors", None) is None or getattr(model, "strides", None) is None:
-        raise ValueError(f"{type(model).__name__} has no anchors and strides, so build_targets has nothing to work on")
+        raise ValueError(
+            f"{type(model).__name__} has no anchors and strides: this shows YOLOv5's build_targets, which needs them"
+        )
     return Heads(torch.as_tensor(model.anchors).detach().cpu(), tuple(int(stride) for stride in model.strides))
 
 

@@ -58,8 +58,8 @@ def same_place(before: Trace, at: int, after: Trace) -> int:
 
     if not before.steps:
         return 0
-    wanted = key(before, before.steps[min(at, len(before) - 1)])
-    found = _first(after.steps, lambda step: key(after, step) == wanted)
+    here = key(before, before.steps[min(at, len(before) - 1)])
+    found = _first(after.steps, lambda step: key(after, step) == here)
     return found if found is not None else min(at, max(len(after) - 1, 0))
 
 

@@ -7,7 +7,7 @@ The guess goes by shape, range and name, with the grid that the function works o
     row or col (m,), both of one length                      cells
     cell, cells, (m, 2) whole numbers                        cells, column first
     xy, centre, centres, (n, 2) within the grid              points in cells
-    (n, 4), all in [0, 1]                                    boxes xc yc w h as shares of the picture
+    (n, 4), all in [0, 1]                                    boxes xc yc w h, normalised
     (n, 4) within the grid                                   boxes xc yc w h in cells
     (n, 4), x1 < x2 and y1 < y2, or "xyxy" in its name       boxes x1 y1 x2 y2 in pixels
     other (n, 4) within the picture                          boxes xc yc w h in pixels
@@ -15,12 +15,12 @@ The guess goes by shape, range and name, with the grid that the function works o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 import torch
 
-from walkthrough.scene import Boxes, Cells, Grid, Layer, Points
+from walkthrough.scene import Boxes, Cells, Grid, Layer, Panel, Points, table_of
 from walkthrough.show import show_assignment
 from walkthrough.trace import Value
 from yolo_lite.boxes import xywh_to_xyxy
@@ -66,10 +66,8 @@ class Place:
 
     def pair(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Two variables of one length from the value's own call."""
-        found = [self.variables[0][name].array for name in (first, second) if name in self.variables[0]]
-        if len(found) == 2 and all(_is_vector(array) for array in found) and found[0].shape == found[1].shape:
-            return found[0], found[1]
-        return None
+        one, other = (self.variables[0][name].array if name in self.variables[0] else None for name in (first, second))
+        return (one, other) if _is_vector(one) and _is_vector(other) and one.shape == other.shape else None
 
 
 class Overlay(NamedTuple):
@@ -147,8 +145,14 @@ def _matches(value: Value, place: Place, pixels: np.ndarray) -> Overlay:
         return Overlay(MATCHES, words=f"no matches: these have {', '.join(Assignment._fields)}")
     if place.pixels_per_cell is None:
         return Overlay(MATCHES, words="how many pixels has a cell? choose a stride")
-    matches = Assignment(*(torch.from_numpy(value.part(name).array) for name in Assignment._fields))
+    parts = [value.part(name) for name in Assignment._fields]
+    arrays = [part.array for part in parts if part is not None and part.array is not None]
+    if len(arrays) < len(parts):
+        return Overlay(MATCHES, words="their numbers were not recorded")
+    matches = Assignment(*map(torch.from_numpy, arrays))
     panel = show_assignment(pixels, [matches], [round(place.pixels_per_cell)], place.picture).rows[0][0]
+    if not isinstance(panel, Panel):
+        return Overlay(MATCHES)
     return Overlay(MATCHES, panel.layers[1:], panel.caption)
 
 
@@ -166,8 +170,8 @@ def _cells(array: np.ndarray, reading: str, place: Place) -> Overlay:
     grid = Grid(stride, width, height, opacity=0.2)
     words = f"{len(mine)} of {len(cells)} lie on this picture"
     if reading == POINTS:
-        return Overlay(reading, (grid, Points(shown[:, ::-1] * stride, "own", size=7)), words)
-    return Overlay(reading, (grid, Cells(shown, stride, "own", opacity=0.75)), words)
+        return Overlay(reading, (grid, Points(table_of(shown[:, ::-1] * stride, 2, "points"), "own", size=7)), words)
+    return Overlay(reading, (grid, Cells(table_of(shown, 2, "cells"), stride, "own", opacity=0.75)), words)
 
 
 def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
@@ -175,20 +179,20 @@ def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
     if array.ndim != 2 or array.shape[1] != columns:
         return Overlay(reading, words=f"{columns} columns are needed, these are {array.shape}")
     stride, (height, width) = place.pixels_per_cell, place.size
-    if reading == BOX_CELLS and stride is None:
+    if stride is None and reading == BOX_CELLS:
         return Overlay(reading, words="how many pixels has a cell? choose a stride")
     rows = np.flatnonzero(_of_picture(len(array), place))
     boxes = array[rows, columns - 4 :].astype(np.float64)
     if reading in (TARGETS, SHARES):
         boxes = boxes * (width, height, width, height)
-    if reading == BOX_CELLS:
-        boxes = boxes * stride
+    grid: tuple[Layer, ...] = ()
+    if stride is not None and reading == BOX_CELLS:
+        boxes, grid = boxes * stride, (Grid(stride, width, height, opacity=0.2),)
     owners: dict[tuple[float, ...], list[int]] = {}  # the same box stands in many rows: once for each match
     for row, box in zip(rows.tolist(), boxes if reading == XYXY else xywh_to_xyxy(boxes), strict=True):
         owners.setdefault(tuple(round(float(side), 2) for side in box), []).append(row)
     xyxy = tuple(owners)[:MOST_DRAWN]
     labels = tuple(_rows_in_words(owners[box]) for box in xyxy) if len(xyxy) <= MOST_NUMBERED else ()
-    grid = (Grid(stride, width, height, opacity=0.2),) if reading == BOX_CELLS else ()
     words = f"{len(rows)} of {len(array)} lie on this picture"
     words += f", {len(xyxy)} different ones" if len(xyxy) < len(rows) else ""
     return Overlay(reading, (*grid, Boxes(xyxy, labels, colours=("own",), dash="dashed", width=2.6, fill=0.12)), words)
@@ -212,8 +216,9 @@ def _owners(count: int, calls: Sequence[Variables]) -> Iterable[np.ndarray]:
     arrays = [{name: value.array for name, value in variables.items()} for variables in calls]
     tables = [a for named in arrays for a in named.values() if a is not None and _is_table(a)]
     for named in arrays:
-        if _is_vector(named.get("image")) and len(named["image"]) == count:
-            yield named["image"]
+        image = named.get("image")
+        if _is_vector(image) and len(image) == count:
+            yield image
     for table in tables:
         if len(table) == count:
             yield table[:, 0]
@@ -224,7 +229,7 @@ def _owners(count: int, calls: Sequence[Variables]) -> Iterable[np.ndarray]:
                 yield table[target, 0]
 
 
-def _is_vector(array: np.ndarray | None) -> bool:
+def _is_vector(array: np.ndarray | None) -> TypeGuard[np.ndarray]:
     return array is not None and array.ndim == 1 and array.dtype.kind in "iu"
 
 

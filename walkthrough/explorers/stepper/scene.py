@@ -2,8 +2,6 @@
 
 import textwrap
 
-import numpy as np
-
 from walkthrough.explorers.stepper.reading import NOTHING
 from walkthrough.explorers.stepper.state import Result
 from walkthrough.explorers.stepper.value import open_value, printable, shortened
@@ -90,15 +88,16 @@ def _picture(result: Result) -> Panel:
     height, width = shown.size
     layers = overlay.layers
     pixels = faded(shown.pixels) if layers else shown.pixels
-    boxes = [box[:4] for box in shown.boxes]
+    boxes = tuple(box[:4] for box in shown.boxes)
     labels = tuple(class_name(int(box[4]), state.names) for box in shown.boxes) if not layers else ()
     drag = "objects" if state.live is not None else ""
-    objects = Boxes(np.reshape(boxes, (-1, 4)), labels, width=1.2 if layers else 2.0, drag=drag)
+    objects = Boxes(boxes, labels, width=1.2 if layers else 2.0, drag=drag)
     words = overlay.words
     if overlay.reading != NOTHING:
         words = f"{printable(result.name)} read as {overlay.reading}: {words}".rstrip(": ")
-    editing = {"draw": "objects", "drawn": (float(state.new_class),)} if state.live is not None else {}
-    return Panel((Picture(pixels), objects, *layers), width, height, shown.name, words, **editing)
+    field, drawn = ("objects", (float(state.new_class),)) if state.live is not None else ("", ())
+    pictured = (Picture(pixels), objects, *layers)
+    return Panel(pictured, width, height, shown.name, words, draw=field, drawn=drawn)
 
 
 def step_in_words(result: Result) -> str:

@@ -82,7 +82,7 @@ def variables_of(state: "State") -> dict[str, Value]:
 
 def call_of(state: "State") -> int:
     """Index of the call whose variables are shown."""
-    stack = state.recording.stack(state.step)
+    stack = state.recorded.stack(state.step)
     return stack[-1 - min(state.frame, len(stack) - 1)].index
 
 
@@ -110,6 +110,13 @@ class Steps:
     first_row: int = slider(0, 0, lambda state: max(rows_of(opened_of(state)) - MOST_ROWS, 0), label="from row")
     picked: tuple[float, float] | None = point(help="click a line of the source to set or remove a breakpoint")
     row: tuple[float, float] | None = point(help="click a variable to open it")
+
+    @property
+    def recorded(self) -> Trace:
+        """The recording. Raises ValueError where there is none."""
+        if self.recording is None:
+            raise ValueError("there is nothing to step through")
+        return self.recording
 
 
 @dataclass(frozen=True)
@@ -139,10 +146,11 @@ class State(PictureState, Steps):
 
 def with_stops(state: State) -> State:
     """Breakpoints in full, and the one that was clicked set or removed."""
-    source = state.recording.calls[call_of(state)].source
+    source = state.recorded.calls[call_of(state)].source
     given = state.breakpoints if isinstance(state.breakpoints, list | tuple | set | frozenset) else None
-    stops = tuple(_stop(stop, source) for stop in given) if given is not None else (None,)
-    if None in stops:
+    found = [_stop(stop, source) for stop in given] if given is not None else [None]
+    stops: Stops = tuple(stop for stop in found if stop is not None)
+    if len(stops) < len(found):
         raise ValueError(
             f"breakpoints are line numbers, or (source, line), such as (12, 15), not {state.breakpoints!r}"
         )
@@ -167,10 +175,10 @@ def name_to_open(state: State) -> str:
 
     Without follow, the name that is open stays open.
     """
-    step = state.recording.steps[state.step]
-    changed = [change for change in step.changes if change.value is not None]
+    step = state.recorded.steps[state.step]
+    changed = [(change, change.value) for change in step.changes if change.value is not None]
     if state.follow and changed:
-        best = max(changed, key=lambda change: (_interest(change.value), change.kind not in ("argument", "outer")))
+        best, _ = max(changed, key=lambda found: (_interest(found[1]), found[0].kind not in ("argument", "outer")))
         return best.name
     if opened_of(state) is not None or not state.follow:
         return state.name

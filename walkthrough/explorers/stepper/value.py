@@ -20,15 +20,15 @@ TARGET_COLUMNS = ("image", "class", "xc", "yc", "w", "h")
 def open_value(
     name: str, value: Value, before: Value | None, view: str, plane: int, first_row: int
 ) -> Table | Chart | Panel:
-    """A value as a panel; before: what the name held until now, to tell what changed."""
+    """A value as a panel; before: what the name held until now, to see what changed."""
     array, name = value.array, printable(name)
     if array is None or array.dtype.kind not in "biufc":
-        return _parts(name, value, first_row) if array is None else _table(name, value, before, plane, first_row)
+        return _parts(name, value, first_row) if array is None else _table(name, value, array, before, plane, first_row)
     if view == HISTOGRAM:
         return _histogram(name, value, array)
     if view == IMAGE:
         return _image(name, value, array, plane)
-    return _table(name, value, before, plane, first_row)
+    return _table(name, value, array, before, plane, first_row)
 
 
 def planes(value: Value | None) -> int:
@@ -65,8 +65,7 @@ def _title(name: str, array: np.ndarray, plane: int) -> str:
     return name if index is None else f"{name}[{', '.join(map(str, index))}]"
 
 
-def _table(name: str, value: Value, before: Value | None, plane: int, first_row: int) -> Table:
-    array = value.array
+def _table(name: str, value: Value, array: np.ndarray, before: Value | None, plane: int, first_row: int) -> Table:
     table = _plane(array, plane)
     first = min(first_row, max(len(table) - MOST_ROWS, 0))
     shown = table[first : first + MOST_ROWS, :MOST_COLUMNS]
@@ -75,10 +74,10 @@ def _table(name: str, value: Value, before: Value | None, plane: int, first_row:
         TARGET_COLUMNS if named else tuple(str(k) for k in range(shown.shape[1])) if array.ndim > 1 else ("value",)
     )
     rows = tuple((str(first + k), *(_word(item) for item in row)) for k, row in enumerate(shown.tolist()))
-    said = [f"rows {first} to {first + len(shown) - 1} of {len(table):,}"] if len(shown) < len(table) else []
-    said += [f"{shown.shape[1]} of {table.shape[1]:,} columns"] if shown.shape[1] < table.shape[1] else []
-    said += [value.remark] if value.remark else []
-    caption = "; ".join(said)
+    notes = [f"rows {first} to {first + len(shown) - 1} of {len(table):,}"] if len(shown) < len(table) else []
+    notes += [f"{shown.shape[1]} of {table.shape[1]:,} columns"] if shown.shape[1] < table.shape[1] else []
+    notes += [value.remark] if value.remark else []
+    caption = "; ".join(notes)
     return Table(("", *columns), rows, _title(name, array, plane), caption, _different(table, before, plane, first))
 
 
@@ -96,7 +95,8 @@ def _different(table: np.ndarray, before: Value | None, plane: int, first: int) 
 
 def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """The parts of a container as rows of words; vectors of one length side by side, as columns."""
-    arrays = [(name, part.array) for name, part in value.parts if part.complete and part.shape]
+    found = [(name, part.array) for name, part in value.parts if part.complete and part.shape]
+    arrays = [(name, array) for name, array in found if array is not None]
     if value.kind == "fields" and len(arrays) == len(value.parts) > 1 and len({len(a) for _, a in arrays}) == 1:
         columns, words = [], []
         for name, array in arrays:
@@ -111,13 +111,13 @@ def _columns_of_parts(value: Value) -> tuple[tuple[str, ...], tuple[tuple[str, .
 def _parts(name: str, value: Value, first_row: int) -> Table:
     columns, rows = _columns_of_parts(value)
     first, most = min(first_row, max(len(rows) - MOST_ROWS, 0)), MOST_COLUMNS + 1
-    said = [value.remark] if value.remark else []
-    said += [f"rows {first} to {first + MOST_ROWS - 1} of {len(rows):,}"] if len(rows) > MOST_ROWS else []
-    said += (
+    notes = [value.remark] if value.remark else []
+    notes += [f"rows {first} to {first + MOST_ROWS - 1} of {len(rows):,}"] if len(rows) > MOST_ROWS else []
+    notes += (
         [f"{MOST_COLUMNS} of {len(columns) - 1} columns: open a part to see the others"] if len(columns) > most else []
     )
     shown = tuple(row[:most] for row in rows[first : first + MOST_ROWS])
-    return Table(columns[:most], shown, name, "; ".join(said))
+    return Table(columns[:most], shown, name, "; ".join(notes))
 
 
 def _histogram(name: str, value: Value, array: np.ndarray) -> Chart:

@@ -1,4 +1,4 @@
-"""LiveTraining: a training run that can be paused, stepped, and told otherwise while it runs."""
+"""LiveTraining: a training run that can be paused, stepped, and changed while it runs."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotations, annotate, fitted, with_objects
 from walkthrough.explorers.training.live_run import LiveRun, recipe_of
 from walkthrough.explorers.training.scene import scene_of
-from walkthrough.explorers.training.state import State, compute
+from walkthrough.explorers.training.state import Result, State, compute
 from walkthrough.scene import counted
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
@@ -30,25 +30,26 @@ from yolo_lite.train.trainer import Trainer
 
 __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
-BREATH = 0.01  # seconds between two iterations in which the kernel hears the page, and runs other cells
+BREATH = 0.01  # seconds between two iterations in which the kernel hears from the page, and runs other cells
 READABLE = 8.0  # seconds that a sentence about a refused setting stays while the run goes on
 MOST_PICTURES, DEFAULT_PICTURES = 4, 3
 
 
-class LiveTraining(Explorer):
-    """Trains for real, by yl.Trainer, and shows losses, rates and predictions on a few fixed images on the way.
+class LiveTraining(Explorer[State, Result]):
+    """Trains for real, by yl.Trainer, and shows losses, learning rates and predictions on a few fixed images.
 
     start() trains in the background of a notebook, one iteration after the other, so that other cells and the controls
     work meanwhile; pause() stops after an iteration; step(n) trains n iterations at once and returns, in any program.
     What is moved holds from the next iteration on (Trainer.change). reset() begins the same run again. Nothing is
     written to disk, and a model that is given stays as it is: a copy is trained, which ``trainer.model`` is.
 
-    Unlike other explorers this one has a machine inside, state.run: a network changes as it is trained, and nobody
-    wants every version of it. compute never asks the machine. It reads state.progress, a frozen copy of what is known.
+    Unlike other explorers this one has a session, state.run, that holds the Trainer: a network changes as it is
+    trained, and nobody needs every version of it. compute never asks the session. It reads state.progress, a frozen
+    copy of what is known.
 
     Args:
         model: left out: for shapes, "shapes-n" with a new last layer; for data of your own, a new yolov5n.
-        train, val: datasets or sources, as yl.Trainer takes them; left out: 32 and 16 scenes of "shapes".
+        train, val: datasets or sources, as yl.Trainer accepts them; left out: 32 and 16 scenes of "shapes".
         hyp: hyperparameters of the start. epochs, batch_size: of the run.
         images, targets: up to four fixed images and their objects, see annotate; left out: the first of val.
         options: further options of yl.Trainer, such as {"img_size": 320, "optimizer": "AdamW"}.
@@ -61,7 +62,6 @@ class LiveTraining(Explorer):
     (4, 0.02)
     """
 
-    State = State
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Live training"
@@ -74,7 +74,7 @@ class LiveTraining(Explorer):
 
     def __init__(self, **settings: Any) -> None:
         self._task: asyncio.Task[None] | None = None
-        self._said = ("", 0.0)  # of the settings that the reader changed last, and when
+        self._refusal = ("", 0.0)  # of the settings that the reader changed last, and when
         super().__init__(**settings)
 
     @classmethod
@@ -160,6 +160,8 @@ class LiveTraining(Explorer):
             return
         self._stop()
         self._run()
+        if self.state.recipe is None:
+            return
         fields = {name: getattr(self._start, name) for name in controls_of(self.State)}
         run = self.state.recipe.begin()
         self.set(**fields | {"run": run, "progress": run.progress(self.state.pictures)})
@@ -180,14 +182,14 @@ class LiveTraining(Explorer):
         try:
             pictures = (*kept, fitted(pixels, (size, size), f"{len(kept)} {Path(name).name}"))
         except (ValueError, OSError) as problem:
-            return self.tell(problem)
+            return self.notify(problem)
         return self.set(pictures=pictures, objects=(), progress=run.progress(pictures, self.running))
 
     def set(self, **settings: Any) -> None:
-        """Change settings together, as dragging would; what the run can be told holds from its next iteration on."""
+        """Change settings together, as dragging would; what the run accepts holds from its next iteration on."""
         super().set(**settings)
         if "progress" not in settings:
-            self._said = (self.message, monotonic())
+            self._refusal = (self.message, monotonic())
         if self.state.run is not None:
             self.state.run.change(hyp_of(self.state, self.state.hyp))
 
@@ -197,7 +199,7 @@ class LiveTraining(Explorer):
                 if len(run.steps) % self.state.redraw_every == 0:
                     self._look()
                 await asyncio.sleep(BREATH)
-        except Exception as problem:  # nobody waits for a task: it is told on the page
+        except Exception as problem:  # nobody awaits the task: the page says it
             run.stop(f"{type(problem).__name__}: {problem}")
         self._task = None
         self._look()
@@ -208,17 +210,17 @@ class LiveTraining(Explorer):
         return self.state.run
 
     def _stop(self) -> None:
-        if self.running:
+        if self._task is not None:
             self._task.cancel()
         self._task = None
 
     def _look(self, asked: bool = False) -> None:
         """Take down how far the run has come, and draw it; asked for more than there is, say so."""
-        progress = self.state.run.progress(self.state.pictures, self.running)
+        progress = self._run().progress(self.state.pictures, self.running)
         self.set(progress=progress)
-        said, when = self._said
-        if said and self.running and said not in self.message and monotonic() - when < READABLE:
-            self.message = " ".join(filter(None, [said, self.message]))  # what was refused; the run goes on meanwhile
+        refusal, when = self._refusal
+        if refusal and self.running and refusal not in self.message and monotonic() - when < READABLE:
+            self.message = " ".join(filter(None, [refusal, self.message]))  # the run goes on meanwhile
             self.refresh()
         if asked and progress.over and not progress.trouble:
             epochs = counted(len(progress.history), "epoch")
@@ -227,15 +229,14 @@ class LiveTraining(Explorer):
 
     # -- the picture ------------------------------------------------------------------------------------------------
 
-    def _compute(self, state: State) -> None:
-        if state.run is None:
-            return  # message says why
-        super()._compute(state)
-        self.message = " ".join(filter(None, [self.message, state.progress.trouble]))
+    def note(self, state: State) -> str:
+        """Why the run cannot go on, where it cannot."""
+        return state.progress.trouble if state.progress is not None else ""
 
     def words(self) -> str:
         """How far the run has come; no number that training made."""
-        progress = self.result.progress
+        result = self.require()
+        progress = result.progress
         done, schedule = len(progress.steps), progress.schedule
         epoch = min(done // schedule.batches + 1, schedule.epochs)
         doing = "over" if progress.over else "running" if progress.running else "paused"
@@ -244,18 +245,18 @@ class LiveTraining(Explorer):
         ]
         lines = [f"{doing}: {done} of {schedule.iterations} iterations done, epoch {epoch} of {schedule.epochs}"]
         lines += [f"changed: {', '.join(changes)}"] if changes else []
-        lines += [f"losses {', '.join(self.result.losses)} by iteration, raw and smoothed"] if done else []
-        return "\n".join([*lines, f"{counted(len(self.result.pictures), 'picture')} with labels and predictions"])
+        lines += [f"losses {', '.join(result.losses)} by iteration, raw and smoothed"] if done else []
+        return "\n".join([*lines, f"{counted(len(result.pictures), 'picture')} with labels and predictions"])
 
     def as_code(self) -> str:
-        """The same run without pictures: Trainer, and where it was told otherwise."""
+        """The same run without pictures: Trainer, and its later changes."""
         if self.state.run is None:
             return ""
         trainer = self.trainer
         default = TrainOptions()
         options = {name: value for name, value in vars(trainer.options).items() if value != getattr(default, name)}
-        told = "".join(f", {name}={value!r}" for name, value in options.items())
-        lines = [hyp_code(trainer.first_hyp), f"trainer = yl.Trainer(model, train, val, hyp{told})"]
+        named_options = "".join(f", {name}={value!r}" for name, value in options.items())
+        lines = [hyp_code(trainer.first_hyp), f"trainer = yl.Trainer(model, train, val, hyp{named_options})"]
         if not trainer.changes:
             return "\n".join([*lines, "trainer.fit()"])
         changes = {place: dict(row) for place, row in sorted(trainer.changes.items())}

@@ -7,7 +7,7 @@ copy of what is known at a moment.
 import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import nn
 
@@ -17,6 +17,7 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.protocol import Detector
 from yolo_lite.model.yolo import create_model
 from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.options import TrainOptions
@@ -69,7 +70,7 @@ class Recipe:
     options: TrainOptions
 
     def begin(self) -> "LiveRun":
-        """A run that has not taken a step."""
+        """A run that has not begun."""
         options = asdict(self.options)
         if isinstance(self.train, YoloDataset):  # it has decided these already
             options = {name: value for name, value in options.items() if name not in OF_THE_DATASET}
@@ -77,7 +78,7 @@ class Recipe:
 
 
 class LiveRun:
-    """Drives a Trainer, and keeps what each iteration said.
+    """Drives a Trainer, and keeps the StepState of each iteration.
 
     >>> run = shapes_recipe(epochs=1).begin()
     >>> run.advance(), run.trainer.iteration, run.over
@@ -125,7 +126,7 @@ class LiveRun:
         found: Sequence[Detections] = ()
         if all(tensor.isfinite().all() for tensor in trainer.ema.model.state_dict().values()):
             pixels = [picture.pixels for picture in pictures]
-            found = predict(trainer.ema.model, pixels, LEAST_CONF, img_size=trainer.options.img_size)
+            found = predict(cast(Detector, trainer.ema.model), pixels, LEAST_CONF, img_size=trainer.options.img_size)
         changes = tuple((iteration, dict(values)) for iteration, values in sorted(trainer.changes.items()))
         history = tuple(dict(row) for row in trainer.history)
         shown = tuple(self.steps), history, changes, trainer.schedule, tuple(found)
@@ -168,9 +169,9 @@ def shapes_recipe(
         model = load("shapes-n")
         fresh = create_model("yolov5n", names=model.names, seed=settled.seed)
         model.detect.load_state_dict(fresh.detect.state_dict())
-    common = {"img_size": settled.img_size, "hyp": hyp, "seed": settled.seed, "cache": "ram"}
-    scenes = Shapes("train", settled.img_size, SHAPES_TRAIN, SHAPES_SEED)
-    train = YoloDataset(scenes, augment=settled.augment, **common)
+    size, seed = settled.img_size, settled.seed
+    scenes = Shapes("train", size, SHAPES_TRAIN, SHAPES_SEED)
+    train = YoloDataset(scenes, size, hyp, augment=settled.augment, seed=seed, cache="ram")
     if val is None:
-        val = YoloDataset(Shapes("val", settled.img_size, SHAPES_VAL, SHAPES_SEED), **common)
+        val = YoloDataset(Shapes("val", size, SHAPES_VAL, SHAPES_SEED), size, hyp, seed=seed, cache="ram")
     return Recipe(copy.deepcopy(model), train, val, hyp, settled)

@@ -1,4 +1,4 @@
-"""What LiveTraining draws: losses, rates, figures, and predictions on fixed images."""
+"""What LiveTraining draws: losses, learning rates, figures, and predictions on fixed images."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.explorers.training.live_run import Progress
 from walkthrough.explorers.training.state import Result
-from walkthrough.scene import Boxes, Chart, Key, Panel, Picture, Scene, Series
+from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series
 from walkthrough.show import labelled_boxes
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.predict import Detections
@@ -23,46 +23,46 @@ LEGEND = (
 )
 
 
-def scene_of(seen: Result) -> Scene:
-    """Losses, rates and figures in one row, the fixed images in the next."""
-    charts = (_losses(seen), _rates(seen), _figures(seen.progress))
-    panels = tuple(_panel(seen, place) for place in range(len(seen.pictures)))
+def scene_of(result: Result) -> Scene:
+    """Losses, learning rates and figures in one row, the fixed images in the next."""
+    charts = (_losses(result), _rates(result), _figures(result.progress))
+    panels = tuple(_panel(result, place) for place in range(len(result.pictures)))
     return Scene((charts, panels) if panels else (charts,), LEGEND)
 
 
-def _losses(seen: Result) -> Chart:
+def _losses(result: Result) -> Chart:
     """Each part raw and faint, and smoothed over it; a dotted line where a setting was changed."""
-    done = len(seen.progress.steps)
+    done = len(result.progress.steps)
     kept = np.unique(np.linspace(0, max(done - 1, 0), MOST_POINTS).astype(int)) if done else np.zeros(0, int)
     marks = []
-    for index, (name, values) in enumerate(seen.losses.items()):
+    for index, (name, values) in enumerate(result.losses.items()):
         colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
         marks.append(Series("", numbers(kept), numbers(values[kept]), colour + FAINT, "solid"))
-        marks.append(Series(name, numbers(kept), numbers(seen.smoothed[name][kept]), colour, dash))
-    values = np.concatenate(list(seen.losses.values())) if done else np.ones(1)
+        marks.append(Series(name, numbers(kept), numbers(result.smoothed[name][kept]), colour, dash))
+    values = np.concatenate(list(result.losses.values())) if done else np.ones(1)
     spread = values.min() > 0 and values.max() > FACTORS * values.min()
-    changes = [change for change in seen.progress.changes if change[0] > 0]
+    changes = [change for change in result.progress.changes if change[0] > 0]
     upright = tuple(float(place) for place, _ in changes)
-    said = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
-    caption = said if done else "start or step to train"
+    caption = f"dotted: {', '.join(changes[-1][1])} changed at {changes[-1][0]}" if changes else "faint: each batch"
+    caption = caption if done else "start or step to train"
     scale = "log" if spread else "linear"
-    title = f"loss, {done} of {seen.progress.schedule.iterations} iterations"
-    return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(seen.progress), upright=upright)
+    title = f"loss, {done} of {result.progress.schedule.iterations} iterations"
+    return Chart(tuple(marks), title, caption, "iteration", "", scale, _span(result.progress), upright=upright)
 
 
-def _rates(seen: Result) -> Chart:
-    """The rates that were used, and those that are planned."""
+def _rates(result: Result) -> Chart:
+    """The learning rates that were used, and those that are planned."""
     marks = []
-    past = [(step.iteration, step.bias_lr, step.lr) for step in seen.progress.steps]
+    past = [(step.iteration, step.bias_lr, step.lr) for step in result.progress.steps]
     past = past[:: -max(len(past) // MOST_POINTS, 1)][::-1]  # the newest among them
-    ahead = [(place, rates.bias_lr, rates.other_lr) for place, rates in seen.ahead]
+    ahead = [(place, rates.bias_lr, rates.other_lr) for place, rates in result.ahead]
     for column, (name, colour) in enumerate((("biases", COLOURS[0]), ("weights, norms", COLOURS[1])), 1):
         for rows, label, dash in ((past, name, "solid"), (ahead, f"{name}, planned", "dotted")):
             x, y = [row[0] for row in rows], [row[column] for row in rows]
             named = label if rows is past or not past else ""
             marks.append(Series(named, numbers(x), numbers(y), colour, dash))
-    marks = tuple(mark for mark in marks if mark.x)
-    return Chart(marks, "learning rate", "dotted: planned", "iteration", x_range=_span(seen.progress))
+    shown = tuple(mark for mark in marks if mark.x)
+    return Chart(shown, "learning rate", "dotted: planned", "iteration", x_range=_span(result.progress))
 
 
 def _figures(progress: Progress) -> Chart:
@@ -73,10 +73,10 @@ def _figures(progress: Progress) -> Chart:
         for name, colour, dash in (("mAP50", COLOURS[0], "solid"), ("mAP", COLOURS[1], "dashed"))
         if rows
     )
-    said = "after each epoch" if rows or not progress.history else "there are no validation images"
+    caption = "after each epoch" if rows or not progress.history else "there are no validation images"
     highest = progress.schedule.epochs
     return Chart(
-        marks, "on validation images", said, "epoch", x_range=(0.0, float(highest)), y_range=(0.0, 1.0)
+        marks, "on validation images", caption, "epoch", x_range=(0.0, float(highest)), y_range=(0.0, 1.0)
     )  # fmt: skip
 
 
@@ -85,28 +85,28 @@ def _span(progress: Progress) -> tuple[float, float]:
     return 0.0, float(max(min(whole, WHOLE_RUN), 1.05 * done))
 
 
-def _panel(seen: Result, place: int) -> Panel:
+def _panel(result: Result, place: int) -> Panel:
     """A fixed image with its objects, and what is found in it."""
-    picture = seen.pictures[place]
+    picture = result.pictures[place]
     height, width = picture.size
     title = f"image {picture.name}"
-    is_last = place == len(seen.pictures) - 1
-    labels = Boxes([box[:4] for box in picture.boxes], colours=("object",), drag="objects" if is_last else "")
-    editing = {"draw": "objects", "drawn": (float(seen.new_class),)} if is_last else {}
-    if not seen.found:
-        words = "the weights are no numbers any more"
-        return Panel((Picture(picture.pixels), labels), width, height, title, words, **editing)
-    found = seen.found[place]
-    drawn = labelled_boxes(found, names=seen.names)
-    boxes = Boxes(drawn.xyxy, drawn.labels, drawn.scores, drawn.colours, "dashed")
-    return Panel((Picture(picture.pixels), labels, boxes), width, height, title, _compared(picture, found), **editing)
+    is_last = place == len(result.pictures) - 1
+    labels = Boxes(tuple(box[:4] for box in picture.boxes), colours=("object",), drag="objects" if is_last else "")
+    field, drawn = ("objects", (float(result.new_class),)) if is_last else ("", ())
+    layers: tuple[Layer, ...] = (Picture(picture.pixels), labels)
+    words = "the weights are not finite any more"
+    if result.found:
+        predicted = labelled_boxes(result.found[place], names=result.names)
+        boxes = Boxes(predicted.xyxy, predicted.labels, predicted.scores, predicted.colours, "dashed")
+        layers, words = (*layers, boxes), _compared(picture, result.found[place])
+    return Panel(layers, width, height, title, words, draw=field, drawn=drawn)
 
 
 def _compared(picture: Annotated, found: Detections) -> str:
     """How many objects were found at IoU 0.5, and how many boxes are wrong."""
     rows = np.concatenate([found.xyxy.numpy(), found.conf.numpy()[:, None], found.cls.numpy()[:, None]], 1)  # (n, 6)
-    wanted = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
-    hits = int(match_detections(rows, wanted, np.array([0.5])).sum())
+    objects = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
+    hits = int(match_detections(rows, objects, np.array([0.5])).sum())
     if not picture.boxes:
         return f"{len(rows)} boxes, nothing is labelled"
-    return f"found {hits} of {len(wanted)}, {len(rows) - hits} wrong"
+    return f"found {hits} of {len(objects)}, {len(rows) - hits} wrong"

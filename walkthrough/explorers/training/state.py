@@ -14,18 +14,22 @@ from yolo_lite.detect.predict import Detections
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.train.schedule import Rates
 
-MOST_PLANNED = 200  # iterations to come whose rates are asked for
-MEMORY = 0.8  # of the smoothed line: the share of what was before
+MOST_PLANNED = 200  # iterations to come whose learning rates are asked for
+MEMORY = 0.8  # of the smoothed line: the weight of what was before
 
 
 @dataclass(frozen=True)
 class State:
-    """The settings that a run can be told while it runs, and what is looked at."""
+    """The settings that a run accepts while it runs, and what is looked at."""
 
     box: float = slider(SHAPES_HYP.box, 0, lambda s: max(20.0, s.hyp.box), 0.01, group="loss", help="gain of box loss")
-    obj: float = slider(SHAPES_HYP.obj, 0, lambda s: max(50.0, s.hyp.obj), 0.01, group="loss", help="of objectness")
-    cls: float = slider(SHAPES_HYP.cls, 0, lambda s: max(50.0, s.hyp.cls), 0.01, group="loss", help="of the class loss")
-    lr0: float = slider(SHAPES_HYP.lr0, 1e-5, 10, 1e-5, log=True, group="steps", help="rate after warm-up")
+    obj: float = slider(
+        SHAPES_HYP.obj, 0, lambda s: max(50.0, s.hyp.obj), 0.01, group="loss", help="gain of the objectness loss"
+    )
+    cls: float = slider(
+        SHAPES_HYP.cls, 0, lambda s: max(50.0, s.hyp.cls), 0.01, group="loss", help="gain of the class loss"
+    )
+    lr0: float = slider(SHAPES_HYP.lr0, 1e-5, 10, 1e-5, log=True, group="steps", help="learning rate after warm-up")
     momentum: float = slider(SHAPES_HYP.momentum, 0, 0.999, 0.001, group="steps")
     warmup_epochs: float = slider(SHAPES_HYP.warmup_epochs, 0, 20, 0.5, group="steps", help="0: none")
     conf_thres: float = slider(0.25, LEAST_CONF, 0.95, 0.01, group="look", help="least confidence of a drawn box")
@@ -81,7 +85,11 @@ class Result(NamedTuple):
 def compute(state: State) -> Result:
     """What is drawn of a run's progress. Pure: the run itself is not asked."""
     progress = state.progress
-    rows = np.array([step.parts[1:] for step in progress.steps]).reshape(len(progress.steps), len(progress.parts))
+    if progress is None:
+        raise ValueError("there is no run")
+    rows = np.array([tuple(step.parts)[1:] for step in progress.steps]).reshape(
+        len(progress.steps), len(progress.parts)
+    )
     losses = dict(zip(progress.parts, rows.T, strict=True))
     smoothed = {name: moving_mean(values) for name, values in losses.items()}
     schedule = replace(progress.schedule, hyp=hyp_of(state, progress.schedule.hyp))
