@@ -3,7 +3,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { colourOf, readableOn } from "../../walkthrough/render/colours.js";
-import { grown, partAt, placeLabel, rectOf, resized, shifted, snapped, within } from "../../walkthrough/render/geometry.js";
+import {
+  grown,
+  partAt,
+  placeLabel,
+  rectOf,
+  resized,
+  shifted,
+  snapped,
+  within,
+} from "../../walkthrough/render/geometry.js";
 import { aspectOf, rowHeights, rowSizes } from "../../walkthrough/render/places.js";
 import { finite, isNumber, number, plain, significant, written } from "../../walkthrough/render/words.js";
 

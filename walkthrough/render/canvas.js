@@ -13,11 +13,10 @@ import { number } from "./words.js";
 
 const HANDLE = 7;
 
+/** @param {Page} page */
 export function panelView(page) {
   const canvas = element("canvas", { class: "wt-canvas" });
-  const view = { page, node: canvas, ctx: canvas.getContext("2d"), panel: null, scale: 1, chosen: null, over: null };
-  view.draw = () => drawPanel(view);
-  view.show = (panel, width, height) => {
+  const show = (panel, width, height) => {
     view.panel = panel;
     view.scale = width / panel.width;
     view.maps = panel.layers.map((layer) => (layer.kind === "Boxes" && layer.drag ? rowsInField(page, layer) : null));
@@ -30,11 +29,25 @@ export function panelView(page) {
     describe(view);
     view.draw();
   };
+  /** @type {View} */
+  const view = {
+    page,
+    node: canvas,
+    ctx: canvas.getContext("2d"),
+    panel: null,
+    scale: 1,
+    maps: [],
+    chosen: null,
+    over: null,
+    draw: () => drawPanel(view),
+    show,
+  };
   editing(view);
   canvas.addEventListener("keydown", (event) => keyed(view, event));
   return view;
 }
 
+/** @param {View} view */
 function drawPanel(view) {
   const { ctx, panel, node } = view;
   const density = window.devicePixelRatio || 1;
@@ -150,7 +163,10 @@ const DRAW = {
   },
 };
 
-/** The handles of the box that is chosen or under the mouse, and the cross of a chosen place under the keyboard. */
+/**
+ * The handles of the box that is chosen or under the mouse, and the cross of a chosen place under the keyboard.
+ * @param {View} view
+ */
 function drawHandles(view) {
   const { ctx } = view;
   const held = view.chosen ?? view.over;

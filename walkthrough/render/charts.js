@@ -275,6 +275,7 @@ function freeCorner(chart) {
     ([middle, top]) =>
     ([x, y]) =>
       Math.abs(x - middle) < 0.25 && (top ? y > 0.6 : bars || y < 0.4);
+  /** @type {Point[]} */
   const places = [
     [0.85, 1],
     [0.15, 1],

@@ -1,5 +1,11 @@
 // Nodes of the page.
 
+/**
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...(string | Node)} children
+ * @returns {any}
+ */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

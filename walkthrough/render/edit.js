@@ -7,6 +7,7 @@ import { area, each, partAt, resized, shifted, sorted, within } from "./geometry
 const REACH = { mouse: 6, pen: 8, touch: 14 }; // CSS pixels around a corner or an edge that still take it
 const CLICK = 3; // CSS pixels up to which a press is a click and not a drag
 
+/** @param {View} view */
 export function describe(view) {
   const { node, panel } = view;
   const layers = panel.layers.filter((layer) => layer.kind === "Boxes");
@@ -28,18 +29,30 @@ export function describe(view) {
   node.style.cursor = restingCursor(view);
 }
 
+/** @param {View} view */
 function restingCursor(view) {
   return view.panel.draw || view.panel.pick ? "crosshair" : "default";
 }
 
-/** Where the pointer is, in the panel's pixels. */
+/**
+ * Where the pointer is, in the panel's pixels.
+ * @param {View} view
+ * @param {PointerEvent} event
+ * @returns {Point}
+ */
 function pointerAt(view, event) {
   const frame = view.node.getBoundingClientRect();
   const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
   return [view.panel.left + x / view.scale, view.panel.top + y / view.scale];
 }
 
-/** The box under a point and its part; the chosen box first, then the smallest. */
+/**
+ * The box under a point and its part; the chosen box first, then the smallest.
+ * @param {View} view
+ * @param {Point} at
+ * @param {string} kind
+ * @returns {(FoundBox & { part: string }) | null}
+ */
 function hitAt(view, at, kind) {
   const isChosen = (box) => view.chosen?.field === box.field && view.chosen?.row === box.row;
   const boxes = editableBoxes(view).sort((a, b) => Number(isChosen(b)) - Number(isChosen(a)) || area(a) - area(b));
@@ -50,6 +63,10 @@ function hitAt(view, at, kind) {
   return null;
 }
 
+/**
+ * @param {View} view
+ * @param {Point} at
+ */
 function pickedBoxAt(view, at) {
   return pickableBoxes(view)
     .sort((a, b) => area(a) - area(b))
@@ -58,10 +75,12 @@ function pickedBoxAt(view, at) {
 
 const CURSORS = { "": "move", x1: "ew-resize", x2: "ew-resize", y1: "ns-resize", y2: "ns-resize" };
 
+/** @param {string} part */
 function cursorFor(part) {
   return CURSORS[part] ?? (part === "x1 y1" || part === "x2 y2" ? "nwse-resize" : "nesw-resize");
 }
 
+/** @param {View} view */
 export function editing(view) {
   const { node } = view;
   node.addEventListener("pointerdown", (event) => event.button === 0 && isInteractive(view) && press(view, event));
@@ -82,12 +101,20 @@ export function editing(view) {
   node.addEventListener("touchstart", touched, { passive: false });
 }
 
+/**
+ * @param {View} view
+ * @param {any} box
+ */
 function over(view, box) {
   if (view.over?.field === box?.field && view.over?.row === box?.row) return;
   view.over = box;
   view.draw();
 }
 
+/**
+ * @param {View} view
+ * @param {PointerEvent} event
+ */
 function hover(view, event) {
   if (!view.panel) return;
   const at = pointerAt(view, event);
@@ -96,6 +123,10 @@ function hover(view, event) {
   over(view, hit);
 }
 
+/**
+ * @param {View} view
+ * @param {PointerEvent} event
+ */
 function press(view, event) {
   const at = pointerAt(view, event);
   view.node.setPointerCapture(event.pointerId);
@@ -113,6 +144,10 @@ function press(view, event) {
   view.draw();
 }
 
+/**
+ * @param {View} view
+ * @param {PointerEvent} event
+ */
 function move(view, event) {
   const { held } = view;
   const [x, y] = pointerAt(view, event);
@@ -125,11 +160,16 @@ function move(view, event) {
     const changed = held.hit.part ? resized(view, row, held.hit.part, [x, y]) : shifted(view, row, dx, dy);
     setRow(view, held.field, held.hit.row, changed, held.rows);
   } else if (held.kind === "draw") {
-    const corners = [...within(view, ...held.start), ...within(view, x, y)];
+    const [left, top] = held.start;
+    const corners = [...within(view, left, top), ...within(view, x, y)];
     setRow(view, held.field, held.rows.length, [...corners, ...view.panel.drawn], held.rows);
   }
 }
 
+/**
+ * @param {View} view
+ * @param {PointerEvent} event
+ */
 function release(view, event) {
   const { held, page = view.page } = view;
   view.held = null;
@@ -155,6 +195,7 @@ function release(view, event) {
   view.draw();
 }
 
+/** @param {View} view */
 export function cancel(view) {
   const { held } = view;
   view.held = null;

@@ -8,6 +8,10 @@ import { written } from "./words.js";
 
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
 export function keyed(view, event) {
   if (!view.panel || !isInteractive(view) || event.ctrlKey || event.metaKey) return;
   const keys = { Escape: () => released(view), Tab: () => next(view, event.shiftKey ? -1 : 1) };
@@ -16,6 +20,7 @@ export function keyed(view, event) {
   event.stopPropagation();
 }
 
+/** @param {View} view */
 function released(view) {
   if (view.held) {
     cancel(view);
@@ -27,7 +32,11 @@ function released(view) {
   return true;
 }
 
-/** Tab goes from box to box and, behind the last one, on to the next control. */
+/**
+ * Tab goes from box to box and, behind the last one, on to the next control.
+ * @param {View} view
+ * @param {number} step
+ */
 function next(view, step) {
   const boxes = editableBoxes(view);
   const now = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
@@ -38,6 +47,10 @@ function next(view, step) {
   return Boolean(view.chosen);
 }
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
 function edited(view, event) {
   const { chosen, page, panel } = view;
   if (panel.draw && (event.key === "Insert" || (event.key === "+" && !chosen))) return added(view);
@@ -53,7 +66,12 @@ function edited(view, event) {
   return editableBoxes(view).length > 0 && next(view, dx + dy);
 }
 
-/** Arrows go from box to box, with Shift ten at a time; Enter chooses one. */
+/**
+ * Arrows go from box to box, with Shift ten at a time; Enter chooses one.
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ * @param {FoundBox[]} fixed
+ */
 function fixedChosen(view, event, fixed) {
   const now = fixed.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
   if (event.key in ARROWS) {
@@ -68,6 +86,11 @@ function fixedChosen(view, event, fixed) {
   return true;
 }
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ * @param {Row} row
+ */
 function boxEdited(view, event, row) {
   const { chosen, page } = view;
   const step = grain(view) * (event.shiftKey ? 10 : 1);
@@ -93,6 +116,10 @@ function boxEdited(view, event, row) {
   return true;
 }
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
 function placeMoved(view, event) {
   const { panel, page } = view;
   const [dx, dy] = ARROWS[event.key].map((part) => part * grain(view) * (event.shiftKey ? 10 : 1));
@@ -102,6 +129,7 @@ function placeMoved(view, event) {
   return true;
 }
 
+/** @param {View} view */
 function added(view) {
   const { panel, page } = view;
   const rows = page.value(panel.draw) ?? [];

@@ -4,11 +4,16 @@ import { boxesNow } from "./boxes.js";
 import { readableOn } from "./colours.js";
 import { each, placeLabel, rectOf } from "./geometry.js";
 
-/** The labels of all boxes, none over another where there is room. */
+/**
+ * The labels of all boxes, none over another where there is room.
+ * @param {View} view
+ */
 export function drawLabels(view) {
   const { ctx, panel, scale } = view;
+  /** @type {Rect} */
   const room = [0, 0, panel.width * scale, panel.height * scale];
   const size = room[2] > 300 ? 11 : 9;
+  /** @type {Rect[]} */
   const taken = [];
   ctx.font = `${size}px ${view.page.font()}`;
   ctx.textBaseline = "alphabetic";
@@ -28,6 +33,11 @@ export function drawLabels(view) {
   }
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {string} text
+ * @param {number} room
+ */
 function shortened(ctx, text, room) {
   if (!text || ctx.measureText(text).width <= room) return text;
   let kept = text;

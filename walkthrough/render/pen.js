@@ -2,11 +2,19 @@
 
 import { element } from "./dom.js";
 
+/** @type {Record<string, number[]>} */
 const DASH = { solid: [], dashed: [4, 2], dotted: [1, 1.5], dashdot: [5, 2, 1, 2] }; // in widths of the line
 
 const HALO = "#00000099";
 
-/** Stroke the path: a dark rim below, so that a line is seen on any photograph, then the line. */
+/**
+ * Stroke the path: a dark rim below, so that a line is seen on any photograph, then the line.
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {string} paint
+ * @param {number} width
+ * @param {string} [dash]
+ * @param {boolean} [rim]
+ */
 export function stroke(ctx, paint, width, dash = "solid", rim = true) {
   ctx.lineJoin = "miter";
   if (rim) {
@@ -22,6 +30,12 @@ export function stroke(ctx, paint, width, dash = "solid", rim = true) {
   ctx.setLineDash([]);
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {number} x
+ * @param {number} y
+ * @param {Point[]} corners
+ */
 function polygon(ctx, x, y, corners) {
   for (const [dx, dy] of corners) ctx.lineTo(x + dx, y + dy);
   ctx.closePath();
@@ -63,6 +77,12 @@ export const MARKER = {
     ]),
 };
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {number} x
+ * @param {number} y
+ * @param {Point[]} ends
+ */
 function strokes(ctx, x, y, ends) {
   for (const [dx, dy] of ends) {
     ctx.moveTo(x - dx, y - dy);
@@ -70,8 +90,15 @@ function strokes(ctx, x, y, ends) {
   }
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {number} x
+ * @param {number} y
+ * @param {number} r
+ */
 function cross(ctx, x, y, r) {
   const h = r / 2;
+  /** @type {Point[]} */
   const right = [
     [0, -h],
     [h, -r],
@@ -84,7 +111,14 @@ function cross(ctx, x, y, r) {
   polygon(ctx, x, y, [...right, [-h, r], [-r, h], [-h, 0], [-r, -h], [-h, -r]]);
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {number} x
+ * @param {number} y
+ * @param {number} r
+ */
 function star(ctx, x, y, r) {
+  /** @type {(_: unknown, k: number) => Point} */
   const tip = (_, k) => {
     const [reach, angle] = [k % 2 ? 0.4 * r : r, (k * Math.PI) / 5];
     return [reach * Math.sin(angle), -reach * Math.cos(angle)];
@@ -92,6 +126,13 @@ function star(ctx, x, y, r) {
   polygon(ctx, x, y, Array.from({ length: 10 }, tip));
 }
 
+/**
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {Point} from
+ * @param {Point} to
+ * @param {string} paint
+ * @param {number} width
+ */
 export function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
   const length = Math.hypot(x2 - x1, y2 - y1);
   if (length < 0.5) return;
@@ -116,7 +157,11 @@ export function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
   ctx.fill();
 }
 
-/** A hatch as a pattern: it tells cells apart without colour. */
+/**
+ * A hatch as a pattern: it tells cells apart without colour.
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {string} kind
+ */
 export function hatchOf(ctx, kind) {
   const pattern = ctx.createPattern((hatchTiles[kind] ??= hatchTile(kind)), "repeat");
   pattern.setTransform(new DOMMatrix().scale(0.5));
@@ -125,6 +170,7 @@ export function hatchOf(ctx, kind) {
 
 const hatchTiles = {};
 
+/** @param {string} kind */
 function hatchTile(kind) {
   const side = 8;
   const tile = element("canvas", { width: side * 2, height: side * 2 });

@@ -12,10 +12,12 @@ const STRETCH = 2.1; // how much wider than it is wont to be a chart gets, to fi
 const CODE_EDGES = 14; // above and below the lines
 const MANY_BARS = 10;
 
+/** @param {ScenePanel} panel */
 export function isWords(panel) {
   return panel.kind === "Table" || panel.kind === "HeatMap";
 }
 
+/** @param {ScenePanel} panel */
 export function aspectOf(panel) {
   if (panel.kind !== "Panel" && panel.kind !== "Chart") return 0;
   if (panel.kind === "Panel") return panel.width / panel.height;
@@ -24,7 +26,13 @@ export function aspectOf(panel) {
   return bars <= MANY_BARS ? 1.6 : 2.9;
 }
 
-/** Rows fill the width, but for limits; rows of pictures of one size share one scale. */
+/**
+ * Rows fill the width, but for limits; rows of pictures of one size share one scale.
+ * @param {ScenePanel[][]} rows
+ * @param {any} own
+ * @param {number} width
+ * @returns {number[]}
+ */
 export function rowHeights(rows, own, width) {
   const heights = rows.map((row, r) => {
     const taken = own[r].reduce((sum, part) => sum + (part ?? 0), 0);
@@ -51,6 +59,11 @@ export function rowHeights(rows, own, width) {
  * Width and height of each panel of a row; no height where words decide.
  *
  * own: the widths of what words fill, null for the others; mostCode: source gets no wider than this.
+ * @param {ScenePanel[]} row
+ * @param {any} own
+ * @param {number} height
+ * @param {number} width
+ * @param {number} [mostCode]
  */
 export function rowSizes(row, own, height, width, mostCode = width) {
   const gaps = GAP * (row.length - 1);
