@@ -46,7 +46,12 @@ lint: $(STAMP)
 	$(BIN)/python -m mypy
 	@$(MAKE) --no-print-directory lint-page
 
-lint-page:  # the checks of the page's JavaScript
+# The page's JavaScript: types (tsc), style (biome), unit tests (node). npm ci installs what package-lock.json pins, once.
+lint-page:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then cd tests/page && \
+		{ test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund --loglevel=error; } && \
+		npm run --silent check; \
+	else echo "SKIPPED: types, style and unit tests of the page's JavaScript need node and npm (Debian, Ubuntu: apt install nodejs npm)."; fi
 
 sizes: $(STAMP)
 	@$(BIN)/python -m tests.house.sizes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from walkthrough.render.code import LONGEST, MOST_LINES, clipped, code_size, window
+from walkthrough.render.code import MOST_LINES, clipped, code_height, window
 from walkthrough.render.layout import layout
 from walkthrough.scene import Code, Scene, Table
 from walkthrough.style import THEMES
@@ -28,15 +28,15 @@ def test_the_lit_line_is_always_among_those_that_are_seen(lit):
 def test_short_source_is_seen_in_full_and_gets_no_more_room_than_it_needs():
     code = Code(("def f():", "    return 1"), 7, 8)
     assert window(code) == (0, 2)
-    assert code_size(code)[1] < code_size(Code(LINES))[1]
+    assert code_height(code) < code_height(Code(LINES))
     placed, _ = layout(Scene(((code, Table(("a",), (("1",),))),)), 880)
     assert placed[1].rect[0] > placed[0].rect[0] + placed[0].rect[2]
 
 
 def test_long_lines_end_in_an_ellipsis():
-    assert clipped("x" * 300).endswith(" …")
-    assert len(clipped("x" * 300)) <= LONGEST
-    assert clipped("\tx") == "    x"
+    assert clipped("x" * 300, 56).endswith(" …")
+    assert len(clipped("x" * 300, 56)) <= 56
+    assert clipped("\tx", 56) == "    x"
 
 
 @pytest.mark.parametrize("theme", THEMES)

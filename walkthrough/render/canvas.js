@@ -1,15 +1,22 @@
 // A Panel on a canvas: the same layers, in the same look, as walkthrough/render/layers.py draws them for a PNG.
 // A view has panel, scale (CSS pixels for one of the panel's) and ctx; lengths are CSS pixels unless said otherwise.
 
-const DASH = { solid: [], dashed: [4, 2], dotted: [1, 1.5], dashdot: [5, 2, 1, 2] }; // in widths of the line
-const HALO = "#00000099";
+import { boxesNow, editableBoxes, fixedBoxes, rowsInField } from "./boxes.js";
+import { element } from "./dom.js";
+import { describe, editing } from "./edit.js";
+import { each, placeOf, rectOf } from "./geometry.js";
+import { keyed } from "./keys.js";
+import { drawLabels } from "./labels.js";
+import { pictureOf } from "./page.js";
+import { drawArrow, hatchOf, MARKER, stroke } from "./pen.js";
+import { number } from "./words.js";
+
 const HANDLE = 7;
 
-function panelView(page) {
+/** @param {Page} page */
+export function panelView(page) {
   const canvas = element("canvas", { class: "wt-canvas" });
-  const view = { page, node: canvas, ctx: canvas.getContext("2d"), panel: null, scale: 1, chosen: null, over: null };
-  view.draw = () => drawPanel(view);
-  view.show = (panel, width, height) => {
+  const show = (panel, width, height) => {
     view.panel = panel;
     view.scale = width / panel.width;
     view.maps = panel.layers.map((layer) => (layer.kind === "Boxes" && layer.drag ? rowsInField(page, layer) : null));
@@ -22,33 +29,25 @@ function panelView(page) {
     describe(view);
     view.draw();
   };
+  /** @type {View} */
+  const view = {
+    page,
+    node: canvas,
+    ctx: canvas.getContext("2d"),
+    panel: null,
+    scale: 1,
+    maps: [],
+    chosen: null,
+    over: null,
+    draw: () => drawPanel(view),
+    show,
+  };
   editing(view);
+  canvas.addEventListener("keydown", (event) => keyed(view, event));
   return view;
 }
 
-/** Which row of the field each box of a layer is: usually the same number, or else the row with the same place. */
-function rowsInField(page, layer) {
-  const rows = page.model.get("values")[layer.drag] ?? [];
-  if (rows.length === layer.xyxy.length) return rows.map((_, index) => index);
-  const same = (box) => (row) => box.every((side, k) => Math.abs(side - row[k]) < 0.01);
-  return layer.xyxy.map((box) => rows.findIndex(same(box)));
-}
-
-/** The boxes of a layer as they are now: where the reader is dragging, ahead of the kernel's answer. */
-function boxesNow(view, layer) {
-  const map = view.maps[view.panel.layers.indexOf(layer)];
-  const rows = map && view.page.pending(layer.drag);
-  const before = view.page.model.get("values")[layer.drag]?.length ?? 0;
-  if (!rows || rows.length < before) return layer.xyxy;
-  const kept = layer.xyxy.map((box, index) => sorted(rows[map[index]] ?? box));
-  const isFirst = view.panel.layers.find((other) => other.drag === layer.drag) === layer;
-  return isFirst ? [...kept, ...rows.slice(before).map(sorted)] : kept;
-}
-
-function sorted([x1, y1, x2, y2]) {
-  return [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
-}
-
+/** @param {View} view */
 function drawPanel(view) {
   const { ctx, panel, node } = view;
   const density = window.devicePixelRatio || 1;
@@ -57,36 +56,6 @@ function drawPanel(view) {
   for (const layer of panel.layers) DRAW[layer.kind](view, layer);
   drawLabels(view);
   drawHandles(view);
-}
-
-function placeOf(view, x, y) {
-  return [(x - view.panel.left) * view.scale, (y - view.panel.top) * view.scale];
-}
-
-function rectOf(view, [x1, y1, x2, y2]) {
-  const [left, top] = placeOf(view, x1, y1);
-  return [left, top, (x2 - x1) * view.scale, (y2 - y1) * view.scale];
-}
-
-/** The value of one box, where there is none, one for all, or one each. */
-function each(values, index, fallback) {
-  return !values.length ? fallback : values.length === 1 ? values[0] : values[index] ?? fallback;
-}
-
-/** Stroke the path: a dark rim below, so that a line is seen on any photograph, then the line. */
-function stroke(ctx, paint, width, dash = "solid", rim = true) {
-  ctx.lineJoin = "miter";
-  if (rim) {
-    ctx.setLineDash([]);
-    ctx.strokeStyle = HALO;
-    ctx.lineWidth = width + 1.8;
-    ctx.stroke();
-  }
-  ctx.setLineDash(DASH[dash].map((part) => part * width));
-  ctx.strokeStyle = paint;
-  ctx.lineWidth = width;
-  ctx.stroke();
-  ctx.setLineDash([]);
 }
 
 const DRAW = {
@@ -136,7 +105,10 @@ const DRAW = {
   Grid(view, layer) {
     const { ctx } = view;
     const [columns, rows] = [Math.ceil(layer.width / layer.stride), Math.ceil(layer.height / layer.stride)];
-    const line = (x1, y1, x2, y2) => (ctx.moveTo(...placeOf(view, x1, y1)), ctx.lineTo(...placeOf(view, x2, y2)));
+    const line = (x1, y1, x2, y2) => {
+      ctx.moveTo(...placeOf(view, x1, y1));
+      ctx.lineTo(...placeOf(view, x2, y2));
+    };
     ctx.beginPath();
     for (let k = 0; k <= columns; k++) line(k * layer.stride, 0, k * layer.stride, layer.height);
     for (let k = 0; k <= rows; k++) line(0, k * layer.stride, layer.width, k * layer.stride);
@@ -191,94 +163,10 @@ const DRAW = {
   },
 };
 
-function polygon(ctx, x, y, corners) {
-  for (const [dx, dy] of corners) ctx.lineTo(x + dx, y + dy);
-  ctx.closePath();
-}
-
-const MARKER = {
-  o: (ctx, x, y, r) => ctx.arc(x, y, r, 0, 2 * Math.PI),
-  s: (ctx, x, y, r) => ctx.rect(x - r, y - r, 2 * r, 2 * r),
-  "^": (ctx, x, y, r) => polygon(ctx, x, y, [[-r, r], [0, -r], [r, r]]),
-  v: (ctx, x, y, r) => polygon(ctx, x, y, [[-r, -r], [0, r], [r, -r]]),
-  D: (ctx, x, y, r) => polygon(ctx, x, y, [[-r, 0], [0, -r], [r, 0], [0, r]]),
-  X: (ctx, x, y, r) => cross(ctx, x, y, r),
-  "*": (ctx, x, y, r) => star(ctx, x, y, r),
-  x: (ctx, x, y, r) => strokes(ctx, x, y, [[r, r], [r, -r]]),
-  "+": (ctx, x, y, r) => strokes(ctx, x, y, [[r, 0], [0, r]]),
-};
-
-function strokes(ctx, x, y, ends) {
-  for (const [dx, dy] of ends) {
-    ctx.moveTo(x - dx, y - dy);
-    ctx.lineTo(x + dx, y + dy);
-  }
-}
-
-function cross(ctx, x, y, r) {
-  const h = r / 2;
-  const right = [[0, -h], [h, -r], [r, -h], [h, 0], [r, h], [h, r], [0, h]];
-  polygon(ctx, x, y, [...right, [-h, r], [-r, h], [-h, 0], [-r, -h], [-h, -r]]);
-}
-
-function star(ctx, x, y, r) {
-  const tip = (_, k) => {
-    const [reach, angle] = [k % 2 ? 0.4 * r : r, (k * Math.PI) / 5];
-    return [reach * Math.sin(angle), -reach * Math.cos(angle)];
-  };
-  polygon(ctx, x, y, Array.from({ length: 10 }, tip));
-}
-
-function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
-  const length = Math.hypot(x2 - x1, y2 - y1);
-  if (length < 0.5) return;
-  const [dx, dy] = [(x2 - x1) / length, (y2 - y1) / length];
-  const head = Math.min(5 + 2.2 * width, length);
-  const [bx, by] = [x2 - dx * head, y2 - dy * head];
-  ctx.beginPath();
-  ctx.moveTo(x1, y1);
-  ctx.lineTo(bx + dx * 0.5, by + dy * 0.5);
-  stroke(ctx, paint, width);
-  ctx.beginPath();
-  const [sx, sy] = [dy * head * 0.42, dx * head * 0.42]; // half its width, across
-  polygon(ctx, 0, 0, [[x2, y2], [bx - sx, by + sy], [bx + sx, by - sy]]);
-  ctx.strokeStyle = HALO;
-  ctx.lineWidth = 1.8;
-  ctx.stroke();
-  ctx.fillStyle = paint;
-  ctx.fill();
-}
-
-/** A hatch as a pattern: it tells cells apart without colour. */
-function hatchOf(ctx, kind) {
-  const pattern = ctx.createPattern((hatchTiles[kind] ??= hatchTile(kind)), "repeat");
-  pattern.setTransform(new DOMMatrix().scale(0.5));
-  return pattern;
-}
-
-const hatchTiles = {};
-
-function hatchTile(kind) {
-  const side = 8;
-  const tile = element("canvas", { width: side * 2, height: side * 2 });
-  const pen = tile.getContext("2d");
-  pen.scale(2, 2);
-  pen.strokeStyle = pen.fillStyle = "#000000B0";
-  pen.lineWidth = 1;
-  const slope = (up) => {
-    for (const shift of [-side, 0, side]) {
-      pen.moveTo(shift - 1, up ? side + 1 : -1);
-      pen.lineTo(shift + side + 1, up ? -1 : side + 1);
-    }
-  };
-  if (kind.includes("/") || kind.includes("x")) slope(true);
-  if (kind.includes("\\") || kind.includes("x")) slope(false);
-  pen.stroke();
-  if (kind.includes(".")) for (const at of [2, 6]) pen.fillRect(at - 0.9, at - 0.9, 1.8, 1.8);
-  return tile;
-}
-
-/** The handles of the box that is chosen or under the mouse, and the cross of a chosen place under the keyboard. */
+/**
+ * The handles of the box that is chosen or under the mouse, and the cross of a chosen place under the keyboard.
+ * @param {View} view
+ */
 function drawHandles(view) {
   const { ctx } = view;
   const held = view.chosen ?? view.over;
@@ -286,7 +174,12 @@ function drawHandles(view) {
   const box = boxes.find((other) => other.field === held.field && other.row === held.row);
   if (!box) return;
   const [x, y, w, h] = rectOf(view, box.xyxy);
-  const places = [[0, 0], [1, 0], [0, 1], [1, 1]];
+  const places = [
+    [0, 0],
+    [1, 0],
+    [0, 1],
+    [1, 1],
+  ];
   if (Math.min(w, h) > 36) places.push([0.5, 0], [0.5, 1], [0, 0.5], [1, 0.5]);
   const isChosen = view.chosen && document.activeElement === view.node;
   for (const [share, fall] of places) {

@@ -1,10 +1,13 @@
 // A Chart, drawn by plotly.js, which comes from the kernel once a page, compressed, and serves all explorers on it.
 
+import { element } from "./dom.js";
+import { shared } from "./page.js";
+import { finite, plain, significant, written } from "./words.js";
+
 const PLOTLY_DASH = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
 const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x" };
 const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: "reset" };
 const MARKED_POINTS = 20; // where no line has more points, each point has a mark
-const MANY_BARS = 10;
 const MARGINS = 90; // pixels, left and right together
 const LETTER = 6.7; // pixels
 
@@ -48,7 +51,7 @@ async function importPlotly(buffer) {
   }
 }
 
-function chartView(page) {
+export function chartView(page) {
   const plot = element("div", { class: "wt-plot" });
   const wait = element("p", { class: "wt-placeholder" }, "The chart is on its way ...");
   const node = element("div", { class: "wt-chart" }, wait, plot);
@@ -78,7 +81,11 @@ function chartView(page) {
     node.setAttribute("aria-label", chartInWords(chart));
     await draw().catch(() => (wait.textContent = "The chart did not come: the kernel does not answer."));
   };
-  const remove = () => shared.plotly?.then((Plotly) => Plotly?.purge(plot), () => {});
+  const remove = () =>
+    shared.plotly?.then(
+      (Plotly) => Plotly?.purge(plot),
+      () => {},
+    );
   return { node, show, remove };
 }
 
@@ -118,10 +125,10 @@ const TRACES = {
       mode: isSparse ? "lines+markers" : "lines",
       line: { color: paint, width: 2, dash: PLOTLY_DASH[mark.dash ?? dashes[index % dashes.length]] },
       marker: { symbol: PLOTLY_MARKER[markers[index % markers.length]], size: 6, color: paint },
-      hovertemplate: "%{x:.4~g}, %{y:.4~g}" + nameTag(mark.name),
+      hovertemplate: `%{x:.4~g}, %{y:.4~g}${nameTag(mark.name)}`,
     };
   },
-  Bars(mark, index, paint, page, chart, width) {
+  Bars(mark, _index, paint, page, chart, width) {
     const all = chart.marks.filter((other) => other.kind === "Bars");
     const several = all.length > 1;
     const room = (width - MARGINS) / Math.max(mark.names.length, 1) / (several ? 1.25 * all.length : 1);
@@ -139,10 +146,10 @@ const TRACES = {
       cliponaxis: false,
       width: several ? undefined : 0.62,
       marker: { color: paint, pattern: mark.hatch ? { shape: mark.hatch, ...lines } : undefined },
-      hovertemplate: "%{customdata}: %{y:.4~g}" + nameTag(mark.name),
+      hovertemplate: `%{customdata}: %{y:.4~g}${nameTag(mark.name)}`,
     };
   },
-  Histogram(mark, index, paint) {
+  Histogram(mark, _index, paint) {
     const left = mark.edges.slice(0, -1);
     return {
       ...named(mark),
@@ -152,7 +159,7 @@ const TRACES = {
       width: left.map((edge, bin) => mark.edges[bin + 1] - edge),
       offset: 0,
       marker: { color: paint, opacity: 0.75, line: { color: paint, width: 0.5 } },
-      hovertemplate: "from %{x:.4~g}: %{y}" + nameTag(mark.name),
+      hovertemplate: `from %{x:.4~g}: %{y}${nameTag(mark.name)}`,
     };
   },
 };
@@ -163,27 +170,6 @@ function named(mark) {
 
 function nameTag(name) {
   return name ? `<extra>${plain(name)}</extra>` : "<extra></extra>";
-}
-
-/** plotly.js reads some HTML in words: these are no HTML. */
-function plain(text) {
-  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-}
-
-const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity };
-
-function number(value) {
-  return value?.kind === "float" ? NOT_FINITE[value.value] : value;
-}
-
-function finite(value) {
-  const plainNumber = number(value);
-  return Number.isFinite(plainNumber) ? plainNumber : null;
-}
-
-function significant(value) {
-  const plainNumber = number(value);
-  return Number.isFinite(plainNumber) ? String(Number(plainNumber.toPrecision(3))) : String(plainNumber).toLowerCase();
 }
 
 function layoutOf(chart, theme, page, width, height, isNamed) {
@@ -258,7 +244,10 @@ function barTicks(chart, width) {
 /** Points on the lines between the few that a line has. */
 function between(mark) {
   const ends = mark.x.map((x, index) => [finite(x), finite(mark.y[index])]);
-  const whole = ends.slice(1).map((end, index) => [ends[index], end]).filter((pair) => !pair.flat().includes(null));
+  const whole = ends
+    .slice(1)
+    .map((end, index) => [ends[index], end])
+    .filter((pair) => !pair.flat().includes(null));
   const part = (a, b, share) => a + share * (b - a);
   return whole.flatMap(([a, b]) => [0.2, 0.4, 0.6, 0.8].map((s) => [part(a[0], b[0], s), part(a[1], b[1], s)]));
 }
@@ -271,12 +260,30 @@ function freeCorner(chart) {
   });
   const known = points.filter(([x, y]) => x !== null && y !== null);
   for (const mark of chart.marks.filter((other) => other.x?.length < MARKED_POINTS)) known.push(...between(mark));
-  const span = (axis, given) => given ?? [0, 1].map((end) => most(known.map((point) => point[axis]), end));
+  const span = (axis, given) =>
+    given ??
+    [0, 1].map((end) =>
+      most(
+        known.map((point) => point[axis]),
+        end,
+      ),
+    );
   const [[left, right], [low, high]] = [span(0, chart.x_range), span(1, chart.y_range)];
   const shares = known.map(([x, y]) => [(x - left) / (right - left || 1), (y - low) / (high - low || 1)]);
   const bars = chart.marks.some((mark) => mark.kind !== "Series"); // they fill what is below their ends
-  const within = ([middle, top]) => ([x, y]) => Math.abs(x - middle) < 0.25 && (top ? y > 0.6 : bars || y < 0.4);
-  const places = [[0.85, 1], [0.15, 1], [0.5, 1], [0.85, 0], [0.15, 0], [0.5, 0]];
+  const within =
+    ([middle, top]) =>
+    ([x, y]) =>
+      Math.abs(x - middle) < 0.25 && (top ? y > 0.6 : bars || y < 0.4);
+  /** @type {Point[]} */
+  const places = [
+    [0.85, 1],
+    [0.15, 1],
+    [0.5, 1],
+    [0.85, 0],
+    [0.15, 0],
+    [0.5, 0],
+  ];
   const crowd = places.map((place) => shares.filter(within(place)).length);
   const [across, down] = places[crowd.indexOf(Math.min(...crowd))];
   const [x, xanchor] = { 0.85: [0.99, "right"], 0.15: [0.01, "left"], 0.5: [0.5, "center"] }[across];

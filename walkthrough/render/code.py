@@ -10,8 +10,8 @@ from walkthrough.render.text import FALLBACKS, font, installed
 from walkthrough.scene import Code
 from walkthrough.style import VERMILLION, Theme
 
-LINE, SIZE, GUTTER, PADDING = 19, 12, 26, 8  # CSS pixels
-MOST_LINES, LONGEST = 24, 56  # lines, characters
+LINE, SIZE, GUTTER, EDGE = 19, 12, 26, 7  # CSS pixels
+MOST_LINES = 21
 CHARACTER = 0.602 * SIZE  # the width of any character
 
 
@@ -26,41 +26,41 @@ def window(code: Code) -> tuple[int, int]:
     """First and last line to be seen, as indices: those around the lit one, which stands in the lower half.
 
     >>> window(Code(("",) * 100, first=11, lit=61))
-    (35, 59)
+    (37, 58)
     """
     lit = code.lit - code.first if code.lit is not None else 0
     begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(code.lines) - MOST_LINES))
     return begin, min(begin + MOST_LINES, len(code.lines))
 
 
-def code_size(code: Code) -> tuple[float, float]:
-    """Width and height of source in CSS pixels."""
+def code_height(code: Code) -> float:
+    """The height of source in CSS pixels; it is as wide as there is room."""
     begin, end = window(code)
-    longest = max((len(clipped(line)) for line in code.lines[begin:end]), default=20)
-    return GUTTER + _digits(code) * CHARACTER + (longest + 2) * CHARACTER + PADDING, max(end - begin, 1) * LINE + 8
+    return max(end - begin, 1) * LINE + 2 * EDGE
 
 
-def clipped(line: str) -> str:
-    """A line as far as there is room for it."""
+def clipped(line: str, longest: int) -> str:
+    """A line as far as there is room for it: for that many characters."""
     line = line.expandtabs(4)
-    return line if len(line) <= LONGEST else line[: LONGEST - 2].rstrip() + " …"
+    return line if len(line) <= longest else line[: max(longest - 2, 0)].rstrip() + " …"
 
 
 def _digits(code: Code) -> int:
     return len(str(code.first + len(code.lines)))
 
 
-def draw_code(axes: Axes, code: Code, theme: Theme) -> None:
+def draw_code(axes: Axes, code: Code, size: tuple[float, float], theme: Theme) -> None:
     """Numbered lines; the lit one on a ground of its own with a sign before it, breakpoints as dots."""
-    width, height = code_size(code)
+    width, height = size
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
     axes.add_patch(Rectangle((1, 1), width - 2, height - 2, fill=False, edgecolor=theme.rule, linewidth=0.7))
     numbers = GUTTER + _digits(code) * CHARACTER
+    longest = int((width - numbers) / CHARACTER - 2.5)
     begin, end = window(code)
     for place, index in enumerate(range(begin, end)):
-        number, top = code.first + index, 4 + place * LINE
+        number, top = code.first + index, EDGE + place * LINE
         lit, stop = number == code.lit, number in code.marked
         paint = VERMILLION if code.failed else theme.series[0]
         if lit:
@@ -72,7 +72,9 @@ def draw_code(axes: Axes, code: Code, theme: Theme) -> None:
         axes.text(GUTTER / 2 + 1, middle, sign, ha="center", **mark, **look)
         weight = {"fontproperties": mono("bold" if lit else "normal")}
         axes.text(numbers, middle, str(number), ha="right", color=theme.text if lit else theme.muted, **weight, **look)
-        axes.text(numbers + 1.6 * CHARACTER, middle, clipped(code.lines[index]), color=theme.text, **weight, **look)
+        axes.text(
+            numbers + 1.6 * CHARACTER, middle, clipped(code.lines[index], longest), color=theme.text, **weight, **look
+        )
 
 
 def draw_ground(axes: Axes, rect: tuple[float, float, float, float], paint: str) -> None:

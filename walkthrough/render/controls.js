@@ -1,33 +1,21 @@
 // Native HTML controls for the declared fields of an explorer's state. A control is {node, show(told, value)}; what the
 // reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
+import { element } from "./dom.js";
+import { written } from "./words.js";
+
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
 const FEW_LETTERS = 25;
 
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === false || value === undefined || value === null || value === "") continue;
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children);
-  return node;
-}
-
-/** A number as it is written: at most six significant digits, no noise of binary fractions. */
-function written(value) {
-  return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? "");
-}
-
 /** All controls, in groups; built again only where other fields are declared. */
-function controlsView(page) {
+export function controlsView(page) {
   const node = element("div", { class: "wt-controls" });
   let signature = "";
   let views = new Map();
   const build = (shown) => {
-    const focused = document.activeElement?.closest?.("[data-name]")?.dataset.name;
+    const within = /** @type {HTMLElement | null} */ (document.activeElement?.closest("[data-name]"));
+    const focused = within?.dataset.name;
     views = new Map(shown.map((told) => [told.name, CONTROLS[told.kind](page, told)]));
     const groups = new Map();
     for (const told of shown) groups.set(told.group, [...(groups.get(told.group) ?? []), views.get(told.name).node]);
@@ -110,7 +98,10 @@ function typedField(page, told, name, id) {
     if (node.step !== String(width)) node.step = width;
     if (node.value !== written(value)) node.value = written(value);
   };
-  const restore = () => ((typing = false), put(page.value(told().name)));
+  const restore = () => {
+    typing = false;
+    put(page.value(told().name));
+  };
   node.addEventListener("input", () => (typing = true));
   node.addEventListener("change", () => {
     typing = false;
@@ -191,7 +182,7 @@ function toggleView(page, told) {
 }
 
 /** The buttons: what the explorer offers, then reset, upload and, below the picture, the settings as code. */
-function buttonsView(page) {
+export function buttonsView(page) {
   const node = element("div", { class: "wt-buttons" });
   let signature = "";
   const show = (actions, uploads, resets) => {
@@ -229,7 +220,7 @@ function uploadButton(page) {
 }
 
 /** The settings as a line of Python, to be copied; where the clipboard is refused, selected in a field. */
-function codeLine(page) {
+export function codeLine(page) {
   const code = element("code", {});
   const copy = element("button", { type: "button", class: "wt-copy" }, "copy as code");
   const field = element("input", { type: "text", readonly: true, hidden: true, "aria-label": "the settings as code" });
@@ -253,7 +244,10 @@ function codeLine(page) {
       field.select();
     }
   });
-  field.addEventListener("blur", () => ((field.hidden = true), (code.hidden = false)));
+  field.addEventListener("blur", () => {
+    field.hidden = true;
+    code.hidden = false;
+  });
   const show = (text) => {
     if (code.title !== text) [code.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
     field.value = text;

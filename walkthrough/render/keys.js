@@ -1,24 +1,42 @@
 // What a reader does to the boxes and places of a panel with the keyboard, and what is said of it.
 
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+import { editableBoxes, fixedBoxes, isInteractive } from "./boxes.js";
+import { announce, choosePlace, setRow } from "./change.js";
+import { cancel } from "./edit.js";
+import { grain, grown, shifted, within } from "./geometry.js";
+import { written } from "./words.js";
 
-function keyed(view, event) {
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
+export function keyed(view, event) {
   if (!view.panel || !isInteractive(view) || event.ctrlKey || event.metaKey) return;
-  const keys = { Escape: () => escape(view), Tab: () => next(view, event.shiftKey ? -1 : 1) };
+  const keys = { Escape: () => released(view), Tab: () => next(view, event.shiftKey ? -1 : 1) };
   if (!(keys[event.key] ?? (() => edited(view, event)))()) return;
   event.preventDefault();
   event.stopPropagation();
 }
 
-function escape(view) {
-  if (view.held) return cancel(view), true;
+/** @param {View} view */
+function released(view) {
+  if (view.held) {
+    cancel(view);
+    return true;
+  }
   if (!view.chosen) return false;
   view.chosen = null;
   view.draw();
   return true;
 }
 
-/** Tab goes from box to box and, behind the last one, on to the next control. */
+/**
+ * Tab goes from box to box and, behind the last one, on to the next control.
+ * @param {View} view
+ * @param {number} step
+ */
 function next(view, step) {
   const boxes = editableBoxes(view);
   const now = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
@@ -29,6 +47,10 @@ function next(view, step) {
   return Boolean(view.chosen);
 }
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
 function edited(view, event) {
   const { chosen, page, panel } = view;
   if (panel.draw && (event.key === "Insert" || (event.key === "+" && !chosen))) return added(view);
@@ -44,7 +66,12 @@ function edited(view, event) {
   return editableBoxes(view).length > 0 && next(view, dx + dy);
 }
 
-/** Arrows go from box to box, with Shift ten at a time; Enter chooses one. */
+/**
+ * Arrows go from box to box, with Shift ten at a time; Enter chooses one.
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ * @param {FoundBox[]} fixed
+ */
 function fixedChosen(view, event, fixed) {
   const now = fixed.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
   if (event.key in ARROWS) {
@@ -59,6 +86,11 @@ function fixedChosen(view, event, fixed) {
   return true;
 }
 
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ * @param {Row} row
+ */
 function boxEdited(view, event, row) {
   const { chosen, page } = view;
   const step = grain(view) * (event.shiftKey ? 10 : 1);
@@ -70,7 +102,10 @@ function boxEdited(view, event, row) {
     const by = event.key === "+" ? step : -step;
     setRow(view, chosen.field, chosen.row, grown(view, row, [-by, -by, by, by]));
   } else if (["Delete", "Backspace"].includes(event.key) && view.panel.draw === chosen.field) {
-    page.change(chosen.field, page.value(chosen.field).filter((_, index) => index !== chosen.row));
+    page.change(
+      chosen.field,
+      page.value(chosen.field).filter((_, index) => index !== chosen.row),
+    );
     view.chosen = null;
     page.say("box removed");
     return true;
@@ -81,14 +116,10 @@ function boxEdited(view, event, row) {
   return true;
 }
 
-/** A box with its sides moved, at least one step wide and high, and inside the window. */
-function grown(view, [x1, y1, x2, y2, ...rest], by) {
-  const [left, top] = within(view, x1 + by[0], y1 + by[1]);
-  const [right, bottom] = within(view, x2 + by[2], y2 + by[3]);
-  const least = grain(view);
-  return right - left < least || bottom - top < least ? [x1, y1, x2, y2, ...rest] : [left, top, right, bottom, ...rest];
-}
-
+/**
+ * @param {View} view
+ * @param {KeyboardEvent} event
+ */
 function placeMoved(view, event) {
   const { panel, page } = view;
   const [dx, dy] = ARROWS[event.key].map((part) => part * grain(view) * (event.shiftKey ? 10 : 1));
@@ -98,6 +129,7 @@ function placeMoved(view, event) {
   return true;
 }
 
+/** @param {View} view */
 function added(view) {
   const { panel, page } = view;
   const rows = page.value(panel.draw) ?? [];
@@ -107,14 +139,4 @@ function added(view) {
   setRow(view, panel.draw, rows.length, [...corners, ...panel.drawn]);
   announce(view);
   return true;
-}
-
-/** The chosen box in words, for those who do not see it. */
-function announce(view) {
-  const boxes = view.chosen?.field.startsWith("pick ") ? fixedBoxes(view) : editableBoxes(view);
-  const index = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
-  if (index < 0) return;
-  const { label, xyxy } = boxes[index];
-  const [x1, y1, x2, y2] = xyxy.map(written);
-  view.page.say(`box ${index + 1} of ${boxes.length}${label && ` ${label}`}: ${x1}, ${y1} to ${x2}, ${y2}`);
 }

@@ -1,28 +1,31 @@
-// Where the panels of a scene stand: as in walkthrough/render/layout.py, but that tables are as wide as their words.
+// The panels of a scene on the page: their views, titles and captions, and the legend below them.
 
-const WIDEST = 960;
-const NARROW = 560; // below it panels stand one under the other
-const GAP = 16;
-const LINE = 19; // pixels of a line of source
-const LEAST_CODE = 300; // width of source beside something else
-const LEAST_CHART = 320; // width of a chart beside tables
-const TALLEST = { picture: 440, several: 300, chart: 300, code: 420 };
+import { panelView } from "./canvas.js";
+import { chartView } from "./charts.js";
+import { element } from "./dom.js";
+import { hatchOf, stroke } from "./pen.js";
+import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, WIDEST } from "./places.js";
+import { codeView, heatView, tableView } from "./tables.js";
+
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
 /** Whether there was room to paint: a view that is not on the page yet has none, and is told when it has. */
-async function paint(page) {
+export async function paint(page) {
   const width = roomOf(page);
   if (!(width > 0)) return false;
   [page.width, page.tries] = [width, 0];
   const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
-  page.panels.slice(rows.length).flat().forEach((frame) => frame.view.remove?.());
+  page.panels
+    .slice(rows.length)
+    .flat()
+    .forEach((frame) => frame.view.remove?.());
   page.panels = rows.map((row, index) => rowFor(page, row, page.panels[index], index));
   while (page.parts.rows.children.length > rows.length) page.parts.rows.lastChild.remove();
   rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && page.panels[r][c].view.show(panel)));
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, page.panels[r][c], width)));
   const heights = rowHeights(rows, own, width);
-  const drawn = rows.flatMap((row, r) => placeRow(page, row, page.panels[r], own[r], heights[r], width));
+  const drawn = rows.flatMap((row, r) => placeRow(row, page.panels[r], own[r], heights[r], width));
   showLegend(page);
   showHint(page);
   keepHeight(page, width);
@@ -30,7 +33,7 @@ async function paint(page) {
   return true;
 }
 
-function roomOf(page) {
+export function roomOf(page) {
   if (!page.root.isConnected) return 0; // it has no style yet
   page.padding ??= parseFloat(getComputedStyle(page.root).paddingLeft);
   return Math.min(page.root.clientWidth - 2 * page.padding, WIDEST);
@@ -69,67 +72,23 @@ function frameFor(page, kind) {
   return { kind, view, title, caption, node };
 }
 
-function isWords(panel) {
-  return panel.kind === "Table" || panel.kind === "HeatMap";
-}
-
 /** The width of panels that words make as wide as they are; null: as wide as there is room. */
 function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
   return isWords(panel) ? Math.min(frame.view.width(), width) : null;
 }
 
-function aspectOf(panel) {
-  if (panel.kind !== "Panel" && panel.kind !== "Chart") return 0;
-  if (panel.kind === "Panel") return panel.width / panel.height;
-  if (panel.legend === "beside") return 2.1;
-  return Math.max(0, ...panel.marks.map((mark) => mark.names?.length ?? 0)) <= MANY_BARS ? 1.6 : 2.9;
-}
-
-/** As in render/layout.py: rows fill the width, but for limits; rows of pictures of one size share one scale. */
-function rowHeights(rows, own, width) {
-  const heights = rows.map((row, r) => {
-    const taken = own[r].reduce((sum, part) => sum + (part ?? 0), 0);
-    const free = width - GAP * (row.length - 1) - taken;
-    const drawn = row.filter((_, c) => own[r][c] === null);
-    const aspects = drawn.reduce((sum, panel) => sum + aspectOf(panel), 0);
-    const charts = drawn.filter((panel) => panel.kind === "Chart").length;
-    const isTight = free < Math.max(0.3 * width, charts * LEAST_CHART);
-    const room = isTight ? width - GAP * (drawn.length - 1) : free; // too little: tables go below
-    const tallest = row.some((panel) => panel.kind === "Panel") ? TALLEST.picture : TALLEST.chart;
-    return aspects ? Math.min(room / aspects, tallest) : 0;
-  });
-  const sizes = rows.map((row) => {
-    const all = new Set(row.map((panel) => (panel.kind === "Panel" ? `${panel.width} ${panel.height}` : "")));
-    return all.size === 1 ? [...all][0] : "";
-  });
-  return heights.map((height, r) => {
-    const together = heights.filter((_, other) => sizes[other] === sizes[r]);
-    return sizes[r] && together.length > 1 ? Math.min(...together, TALLEST.several) : height;
-  });
-}
-
-function placeRow(page, row, frames, own, height, width) {
-  const gaps = GAP * (row.length - 1);
-  const isOnlyCharts = row.every((panel) => panel.kind === "Chart");
-  const aspects = row.reduce((sum, panel) => sum + aspectOf(panel), 0);
-  const stretched = isOnlyCharts ? (width - gaps) / aspects : 0;
-  const widths = row.map((panel, c) => (panel.kind === "Code" ? 0 : own[c] ?? aspectOf(panel) * height));
-  const beside = widths.reduce((sum, part) => sum + part, gaps);
+function placeRow(row, frames, own, height, width) {
+  const known = frames.find((frame) => frame.room)?.room; // on a page of which width, and how much
+  const sizes = rowSizes(row, own, height, width, known?.width === width ? known.free : width);
   return row.map((panel, c) => {
     const { view, node } = frames[c];
-    if (isWords(panel)) return view.hold?.(), (node.style.width = `${own[c]}px`), null;
-    let wide = own[c] ?? aspectOf(panel) * Math.max(height, Math.min(stretched, 2.1 * height));
-    let high = height;
-    if (panel.kind === "Code") {
-      const known = frames[c].room; // on a page of which width, and how much
-      const free = Math.min(width - beside, known?.width === width ? known.free : width);
-      frames[c].room = { width, free }; // what stands beside may get wider from step to step: source lines then stay
-      wide = free >= LEAST_CODE ? free : width;
-      high = Math.min(TALLEST.code, LINE * panel.lines.length + 14);
-    }
-    node.style.width = `${Math.floor(wide)}px`;
-    return view.show(panel, Math.floor(wide), Math.round(high));
+    const size = sizes[c];
+    node.style.width = `${size.width}px`;
+    if (isWords(panel)) return view.hold?.();
+    // what stands beside may get wider from step to step: source lines then stay
+    if (panel.kind === "Code") frames[c].room = { width, free: size.free };
+    return view.show(panel, size.width, size.height);
   });
 }
 
@@ -167,7 +126,10 @@ function showHint(page) {
   const fields = new Set(parts.flatMap((part) => [part.pick, part.draw, part.drag]));
   const isTold = (control) => fields.has(control.name) && ["boxes", "point"].includes(control.kind) && control.help;
   const sentence = (help) => help.charAt(0).toUpperCase() + help.slice(1).replace(/\.?$/, ".");
-  const sentences = page.model.get("controls").filter(isTold).map((control) => sentence(control.help));
+  const sentences = page.model
+    .get("controls")
+    .filter(isTold)
+    .map((control) => sentence(control.help));
   const text = [...new Set(sentences)].join(" ");
   if (page.parts.hint.textContent !== text) page.parts.hint.textContent = text;
   page.parts.hint.hidden = !text;

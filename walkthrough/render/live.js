@@ -1,5 +1,12 @@
 // An explorer on the page: its controls, its picture, its words; the only module that the widget's host sees.
 
+import { buttonsView, codeLine, controlsView } from "./controls.js";
+import { element } from "./dom.js";
+import { ARROWS } from "./keys.js";
+import { paint, roomOf } from "./layout.js";
+import { createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { initialize } from "./still.js";
+
 function build(page, host) {
   const title = element("h3", { class: "wt-title" });
   const message = element("p", { class: "wt-message", role: "alert" });
@@ -123,7 +130,8 @@ function setTheme(page) {
 }
 
 function render({ model, el }) {
-  const page = createPage(model, el);
+  const page = createPage(model);
+  build(page, el);
   const receive = (message, buffers) => {
     if (message.kind === "pictures") message.keys.forEach((key, index) => receivePicture(key, buffers[index]));
   };

@@ -8,6 +8,7 @@ under way and lets no late answer overwrite them. The drawing is in ``walkthroug
 
 import asyncio
 import gzip
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
@@ -26,19 +27,13 @@ from walkthrough.render.page import Shown
 from walkthrough.scene import Scene
 from walkthrough.serialise import to_json
 
-PARTS = (
-    "controls",
-    "canvas",
-    "labels",
-    "edit",
-    "keys",
-    "charts",
-    "tables",
-    "page",
-    "layout",
-    "still",
-    "live",
-)  # one module in the browser
+# The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
+MODULES = (
+    *("words", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "edit", "keys"),
+    *("page", "canvas", "charts", "tables", "controls", "layout", "still", "live"),
+)
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
 LOSSLESS = 160 * 160  # pixels up to which an image goes as PNG, as maps do; photographs as JPEG, 12 times faster
 QUALITY, REMEMBERED = 92, 64
 REST = 0.04  # seconds without a change of settings, after which what takes long is drawn
@@ -187,8 +182,10 @@ def decoded(name: str, buffers: list[Any]) -> np.ndarray:
 def script(kind: str) -> str:
     """The JavaScript or the CSS of the page."""
     folder = files("walkthrough.render")
-    names = [f"{part}.js" for part in PARTS] if kind == "js" else ["live.css"]
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    if kind == "css":
+        return (folder / "live.css").read_text(encoding="utf-8")
+    modules = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
+    return "\n".join(EXPORT.sub("", IMPORT.sub("", module)) for module in modules)
 
 
 @cache

@@ -100,7 +100,7 @@ def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme, index: int = 0,
 def table_size(table: Table) -> tuple[float, float]:
     """Width and height of a table in CSS pixels."""
     rows = min(len(table.rows), MOST_ROWS) + (len(table.rows) > MOST_ROWS)
-    return max(sum(_column_widths(table)), NARROWEST), (rows + 1) * ROW
+    return max(math.ceil(sum(_column_widths(table))), NARROWEST), (rows + 1) * ROW
 
 
 def _column_widths(table: Table) -> list[float]:

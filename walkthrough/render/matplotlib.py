@@ -17,13 +17,26 @@ from walkthrough.heatmap import HeatMap
 from walkthrough.render.code import draw_code
 from walkthrough.render.heat import draw_heat
 from walkthrough.render.layers import DASH, PX, draw_panel
-from walkthrough.render.layout import GAP, LEGEND, Placed, Size, layout, legend_places
-from walkthrough.render.marks import NARROWEST, draw_chart, draw_table, legend_room
+from walkthrough.render.layout import (
+    CAPTION,
+    CAPTION_LINE,
+    LEGEND,
+    TITLE,
+    TITLE_LINE,
+    Placed,
+    Size,
+    caption_lines,
+    layout,
+    legend_places,
+    title_lines,
+)
+from walkthrough.render.marks import draw_chart, draw_table, legend_room
 from walkthrough.render.png import encode
-from walkthrough.render.text import Rect, font, quiet, shortened
+from walkthrough.render.text import Rect, font, quiet
 from walkthrough.scene import AnyPanel, Chart, Code, Key, Panel, Scene, Table
 
-CHART_MARGINS = (58, 10, 14, 42)  # left, top, right, bottom
+CHART_MARGINS = (70, 14, 20, 42)  # left, top, right, bottom: as in charts.js
+X_LABEL = 6  # more at the bottom for the name of the x axis
 LARGEST_FILE = 140_000  # bytes
 DENSITIES = (2.0, 1.5, 1.25)  # pixels of the file per CSS pixel, where the file stays small; otherwise 1
 FEWER_COLOURS = (128, 64)  # where even that is large
@@ -56,15 +69,22 @@ def render_png(scene: Scene, theme: str = "any", width: int = 880) -> Png:
 
 
 def _paint(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme, density: float) -> np.ndarray:
+    figure = figure_of(scene, placed, size, theme, density)
+    canvas = FigureCanvasAgg(figure)
+    with quiet():
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def figure_of(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme, density: float = 1.0) -> Figure:
+    """A scene as a figure: axes for each panel, in order, and at last those of the legend."""
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100 * density)
     figure.patch.set_facecolor(theme.background or "none")
-    canvas = FigureCanvasAgg(figure)
     with quiet():
         for panel, rect in placed:
             _draw(figure, panel, rect, size, theme)
         _draw_legend(figure, scene.legend, size, theme)
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
+    return figure
 
 
 def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.Theme) -> None:
@@ -74,6 +94,7 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.
             draw_panel(_axes(figure, rect, size), panel, width / panel.width)
         case Chart():
             left, top, right, bottom = CHART_MARGINS
+            bottom += X_LABEL if panel.x_label else 0
             inner = (x + left, y + top, width - left - right - legend_room(panel), height - top - bottom)
             draw_chart(_axes(figure, inner, size), panel, theme)
         case HeatMap():
@@ -81,10 +102,11 @@ def _draw(figure: Figure, panel: AnyPanel, rect: Rect, size: Size, theme: style.
         case Table():
             draw_table(_axes(figure, rect, size), panel, theme)
         case Code():
-            draw_code(_axes(figure, rect, size), panel, theme)
-    room = max(width, NARROWEST) + GAP / 2
-    _write(figure, (x, y - 7), shortened(panel.title, room, 13, "bold"), size, theme.text, 13, "bold")
-    _write(figure, (x, y + height + 14), shortened(panel.caption, room, 11), size, theme.muted, 11)
+            draw_code(_axes(figure, rect, size), panel, (width, height), theme)
+    for number, line in enumerate(reversed(title_lines(panel, width))):
+        _write(figure, (x, y - 9 - number * TITLE_LINE), line, size, theme.text, TITLE, "bold")
+    for number, line in enumerate(caption_lines(panel, width)):
+        _write(figure, (x, y + height + 17 + number * CAPTION_LINE), line, size, theme.muted, CAPTION)
 
 
 def _axes(figure: Figure, rect: Rect, size: Size) -> Axes:

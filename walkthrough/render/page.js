@@ -1,14 +1,16 @@
 // Between the page and the kernel: what the reader changes, what the kernel has dealt with, images, silence (live.py).
 
+import { colourOf } from "./colours.js";
+
 const SILENCE = 5000; // milliseconds after which a reader is told that nothing comes back
 const PICTURES_KEPT = 200;
 const UNANSWERED = "The kernel does not answer: it is busy, or it has stopped. If it has stopped, run the cell again.";
-const GONE = "The kernel does not answer: run the cell again.";
+export const GONE = "The kernel does not answer: run the cell again.";
 
 // What all explorers of a page share: images by what they hold, and plotly.js.
-const shared = (window[Symbol.for("walkthrough")] ??= { pictures: new Map(), plotly: null });
+export const shared = (globalThis[Symbol.for("walkthrough")] ??= { pictures: new Map(), plotly: null });
 
-function createPage(model, host) {
+export function createPage(model) {
   const id = `wt${Math.random().toString(36).slice(2, 9)}`;
   const waiting = new Map(); // name -> {value, number}: what the kernel has not yet dealt with
   const page = { id, model, look: model.get("look"), removed: false, whenRemoved: [] };
@@ -60,21 +62,17 @@ function createPage(model, host) {
   page.isDark = () => page.themeName() === "dark";
   page.themeName = () => page.root.dataset.theme;
   page.theme = () => page.look.themes[page.themeName()];
-  page.colour = (value) => {
-    const { classes, meaning } = page.look;
-    return typeof value === "number" ? classes[value % classes.length] : meaning[value] ?? value;
-  };
+  page.colour = (value) => colourOf(page.look, value);
   page.font = () => (page.fontFamily ||= getComputedStyle(page.root).fontFamily);
-  build(page, host);
   return page;
 }
 
 /** Whether the kernel behind this page is known to be gone: the widget manager marks the views of lost kernels. */
-function isCut(page) {
+export function isCut(page) {
   return Boolean(page.host.closest(".jupyter-widgets-disconnected"));
 }
 
-function pictureOf(key) {
+export function pictureOf(key) {
   return shared.pictures.get(key)?.bitmap;
 }
 
@@ -88,7 +86,7 @@ function entryOf(key) {
   return entry;
 }
 
-async function receivePicture(key, buffer) {
+export async function receivePicture(key, buffer) {
   const entry = entryOf(key);
   if (entry.bitmap || entry.isComing) return;
   entry.isComing = true;
@@ -106,13 +104,12 @@ function picturesIn(scene) {
 }
 
 /** Until all images of a scene are there; what the kernel does not send in time is drawn when it comes. */
-async function gathered(page, scene) {
+export async function gathered(page, scene) {
   const missing = picturesIn(scene).filter((key) => !pictureOf(key));
   if (!missing.length) return;
   const unknown = missing.filter((key) => !shared.pictures.get(key)?.isComing);
   if (unknown.length) page.send({ kind: "need", keys: [...new Set(unknown)] });
   const all = Promise.all(missing.map((key) => entryOf(key).promise));
-  let late = false;
-  await Promise.race([all, new Promise((resolve) => setTimeout(() => ((late = true), resolve()), 1500))]);
-  if (late) all.then(() => page.update());
+  const patience = new Promise((resolve) => setTimeout(resolve, 1500, "late"));
+  if ((await Promise.race([all, patience])) === "late") all.then(() => page.update());
 }

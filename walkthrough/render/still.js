@@ -4,10 +4,12 @@
 // the picture say which view it was (base.py). What is on the page stays as it is. A page that is opened again while
 // the kernel lives puts its views back. Where the page says nothing of its document, all is saved as it came.
 
+import { shared } from "./page.js";
+
 const VIEW = "application/vnd.jupyter.widget-view+json";
 
 /** Called for each explorer that the page learns of, before it is shown. */
-function initialize({ model }) {
+export function initialize({ model }) {
   const manager = model.widget_manager;
   const context = manager?.context; // JupyterLab's and Notebook's: the document and what happens to it
   if (!context?.saveState?.connect || !context.model?.cells) return;

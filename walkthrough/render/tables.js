@@ -1,9 +1,8 @@
 // Tables, heat maps and source lines as HTML.
 
-function isNumber(word) {
-  const text = word.replaceAll(",", "").replace(/%$/, "");
-  return text.trim() !== "" && (Number.isFinite(Number(text)) || /^[+-]?(nan|inf)$/i.test(text));
-}
+import { readableOn } from "./colours.js";
+import { element } from "./dom.js";
+import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
 function pickable(node, name, press) {
@@ -35,7 +34,7 @@ function onlyStop(rows, first) {
   for (const row of among) row.tabIndex = row === stop ? 0 : -1;
 }
 
-function tableView(page) {
+export function tableView(page) {
   const head = element("thead", {});
   const body = element("tbody", {});
   const table = element("table", { class: "wt-table" }, head, body);
@@ -61,8 +60,9 @@ function tableView(page) {
   const width = () => {
     if (wanted) keepInView(node, wanted);
     wanted = null;
-    widest = Math.max(widest, table.offsetWidth); // numbers that grow by a digit must not move what stands beside
-    return widest + 2;
+    const now = Math.ceil(table.getBoundingClientRect().width);
+    widest = Math.max(widest, now); // numbers that grow by a digit must not move what stands beside
+    return widest;
   };
   const hold = () => (table.style.minWidth = `${widest}px`);
   return { node, show, width, hold };
@@ -88,7 +88,7 @@ function keepInView(scroller, node) {
 
 const HEAT = { widest: 660, cell: 92, height: 36, word: 12, least: 7, letter: 0.62, scale: 60 }; // as in render/heat.py
 
-function heatView(page) {
+export function heatView(page) {
   const [body, foot] = [element("tbody", {}), element("tfoot", {})];
   const table = element("table", { class: "wt-heat" }, body, foot);
   const scale = element("div", { class: "wt-scale", "aria-hidden": true });
@@ -156,7 +156,7 @@ function heatScale(page, panel, { height }) {
   return [ramp, element("div", { class: "wt-ends" }, ...words)];
 }
 
-function codeView(page) {
+export function codeView(page) {
   const list = element("div", { class: "wt-lines", role: "list" });
   const node = element("div", { class: "wt-scroll wt-source" }, list);
   let shown = "";
@@ -164,14 +164,22 @@ function codeView(page) {
   const build = (panel) => {
     const digits = String(panel.first + panel.lines.length).length;
     list.style.setProperty("--digits", `${digits}ch`);
-    list.replaceChildren(...panel.lines.map((text, index) => {
-      const line = panel.first + index;
-      const mark = element("span", { class: "wt-mark", "aria-hidden": true });
-      const place = element("span", { class: "wt-line-number" }, String(line));
-      const row = element("div", { class: "wt-line", role: "listitem" }, mark, place, element("code", {}, text || " "));
-      if (panel.pick) pickable(row, `line ${line}: ${text.trim()}`, () => page.change(panel.pick, [line]));
-      return row;
-    }));
+    list.replaceChildren(
+      ...panel.lines.map((text, index) => {
+        const line = panel.first + index;
+        const mark = element("span", { class: "wt-mark", "aria-hidden": true });
+        const place = element("span", { class: "wt-line-number" }, String(line));
+        const row = element(
+          "div",
+          { class: "wt-line", role: "listitem" },
+          mark,
+          place,
+          element("code", {}, text || " "),
+        );
+        if (panel.pick) pickable(row, `line ${line}: ${text.trim()}`, () => page.change(panel.pick, [line]));
+        return row;
+      }),
+    );
   };
   const show = (panel, width, height) => {
     if (width) node.style.width = `${width}px`;

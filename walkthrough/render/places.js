@@ -1,0 +1,83 @@
+// How large the panels of a scene are, in the numbers and the order of walkthrough/render/layout.py: the PNG and the page
+// put them at the same places. Only what words fill, tables and heat maps, is as large as the browser makes it.
+
+export const WIDEST = 960;
+export const NARROW = 560; // below it panels stand one under the other
+const GAP = 16;
+const LINE = 19; // pixels of a line of source
+export const LEAST_CODE = 300; // width of source beside something else
+const LEAST_CHART = 320; // width of a chart beside tables
+const TALLEST = { picture: 440, several: 300, chart: 300, code: 413 };
+const STRETCH = 2.1; // how much wider than it is wont to be a chart gets, to fill a row
+const CODE_EDGES = 14; // above and below the lines
+const MANY_BARS = 10;
+
+/** @param {ScenePanel} panel */
+export function isWords(panel) {
+  return panel.kind === "Table" || panel.kind === "HeatMap";
+}
+
+/** @param {ScenePanel} panel */
+export function aspectOf(panel) {
+  if (panel.kind !== "Panel" && panel.kind !== "Chart") return 0;
+  if (panel.kind === "Panel") return panel.width / panel.height;
+  if (panel.legend === "beside") return 2.1;
+  const bars = panel.marks.reduce((sum, mark) => sum + (mark.names?.length ?? 0), 0);
+  return bars <= MANY_BARS ? 1.6 : 2.9;
+}
+
+/**
+ * Rows fill the width, but for limits; rows of pictures of one size share one scale.
+ * @param {ScenePanel[][]} rows
+ * @param {any} own
+ * @param {number} width
+ * @returns {number[]}
+ */
+export function rowHeights(rows, own, width) {
+  const heights = rows.map((row, r) => {
+    const taken = own[r].reduce((sum, part) => sum + (part ?? 0), 0);
+    const free = width - GAP * (row.length - 1) - taken;
+    const drawn = row.filter((_, c) => own[r][c] === null);
+    const aspects = drawn.reduce((sum, panel) => sum + aspectOf(panel), 0);
+    const charts = drawn.filter((panel) => panel.kind === "Chart").length;
+    const isTight = free < Math.max(0.3 * width, charts * LEAST_CHART);
+    const room = isTight ? width - GAP * (drawn.length - 1) : free; // too little: tables go below
+    const tallest = row.some((panel) => panel.kind === "Panel") ? TALLEST.picture : TALLEST.chart;
+    return aspects ? Math.min(room / aspects, tallest) : 0;
+  });
+  const sizes = rows.map((row) => {
+    const all = new Set(row.map((panel) => (panel.kind === "Panel" ? `${panel.width} ${panel.height}` : "")));
+    return all.size === 1 ? [...all][0] : "";
+  });
+  return heights.map((height, r) => {
+    const together = heights.filter((_, other) => sizes[other] === sizes[r]);
+    return sizes[r] && together.length > 1 ? Math.min(...together, TALLEST.several) : height;
+  });
+}
+
+/**
+ * Width and height of each panel of a row; no height where words decide.
+ *
+ * own: the widths of what words fill, null for the others; mostCode: source gets no wider than this.
+ * @param {ScenePanel[]} row
+ * @param {any} own
+ * @param {number} height
+ * @param {number} width
+ * @param {number} [mostCode]
+ */
+export function rowSizes(row, own, height, width, mostCode = width) {
+  const gaps = GAP * (row.length - 1);
+  const aspects = row.reduce((sum, panel) => sum + aspectOf(panel), 0);
+  const stretched = row.every((panel) => panel.kind === "Chart") ? (width - gaps) / aspects : 0;
+  const widths = row.map((panel, c) => (panel.kind === "Code" ? 0 : (own[c] ?? aspectOf(panel) * height)));
+  const free = Math.min(width - widths.reduce((sum, part) => sum + part, gaps), mostCode);
+  return row.map((panel, c) => {
+    if (isWords(panel)) return { width: own[c], height: null };
+    if (panel.kind !== "Code") {
+      const wide = aspectOf(panel) * Math.max(height, Math.min(stretched, STRETCH * height));
+      return { width: Math.floor(wide), height: Math.round(height) };
+    }
+    const high = Math.min(TALLEST.code, LINE * Math.max(panel.lines.length, 1) + CODE_EDGES);
+    return { width: Math.floor(free >= LEAST_CODE ? free : width), height: high, free };
+  });
+}
