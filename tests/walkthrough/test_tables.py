@@ -36,7 +36,7 @@ class Read(HTMLParser):
             self.sides.append(dict(attrs)["align"])
         if tag == "th":
             self.scopes.append(dict(attrs)["scope"])
-        if tag == "br" and self._inside != "caption":
+        if tag == "br" and self._inside in ("th", "td"):
             self.cells[-1] += "\n"
 
     def handle_endtag(self, tag: str) -> None:
