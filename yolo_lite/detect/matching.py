@@ -14,7 +14,7 @@ Array = Tensor | np.ndarray
 
 
 def match_detections(detections: Array, labels: Array, iou_thresholds: Array = IOU_THRESHOLDS) -> np.ndarray:
-    """Whether each detection counts as correct, by YOLOv5's greedy matching.
+    """Whether each detection counts as correct, by YOLOv5's greedy matching (``process_batch``).
 
     At each threshold a detection asks for the label of its class that it overlaps most, if by at least the threshold;
     of several that ask for one label, the first gets it. (COCO's rule instead serves the detections in turn, each with
@@ -52,7 +52,7 @@ def match_detections(detections: Array, labels: Array, iou_thresholds: Array = I
 def confusion_matrix(
     detections: Array, labels: Array, num_classes: int, conf_thres: float = 0.25, iou_thres: float = 0.45
 ) -> np.ndarray:
-    """How often each class was taken for each other, or for background, in one image.
+    """How often each class was confused with each other, or with background, in one image. YOLOv5: ``ConfusionMatrix``.
 
     Detections and labels are paired whatever their class: each detection with the label it overlaps most, each label
     with the detection that overlaps it most.

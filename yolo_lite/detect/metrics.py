@@ -54,7 +54,7 @@ class Metrics:
 
     @property
     def fitness(self) -> float:
-        """One number to compare models by: 0.1 mAP50 + 0.9 mAP."""
+        """One number to compare models by: 0.1 mAP50 + 0.9 mAP. YOLOv5: ``fitness``."""
         return 0.1 * self.map50 + 0.9 * self.map
 
     def to_dict(self, with_curves: bool = False) -> dict[str, Any]:

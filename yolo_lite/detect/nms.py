@@ -189,7 +189,7 @@ def non_max_suppression(
     max_det: int = 300,
     max_candidates: int = 30_000,
 ) -> list[Tensor]:
-    """Decoded boxes -> the detections of each image.
+    """Decoded boxes -> the detections of each image. YOLOv5: ``non_max_suppression``.
 
     Args:
         boxes: (N, n, 5 + C) from ``model.decode``: x, y, w, h in pixels, objectness, class scores; any float type.

@@ -29,7 +29,7 @@ class AnchorFit(NamedTuple):
     best_possible_recall: float  # fraction of the objects that at least one anchor matches
     matches_per_object: float  # anchors that match an object, mean over the objects
     mean_best_ratio: float  # best_ratio, mean over the objects
-    fitness: float  # the same, with 0 for objects that no anchor matches: what evolution raises
+    fitness: float  # the same, with 0 for objects without a match: what evolution raises. YOLOv5: ``anchor_fitness``
     best_ratio: Tensor  # (n,) in (0, 1]: the worse side's ratio to the best anchor; 1 = the same size
     best_anchor: Tensor  # (n,) int64, the best anchor of each object, in 0 .. K - 1
 
@@ -72,7 +72,7 @@ class LabelledSizes(Protocol):
 
 
 def anchor_fit(wh: Tensor | np.ndarray, anchors: Tensor | np.ndarray, anchor_t: float = 4.0) -> AnchorFit:
-    """Measures anchors on objects.
+    """Measures anchors on objects. YOLOv5: ``metric``, with ``bpr`` and ``aat``.
 
     Args:
         wh: (n, 2) widths and heights of the objects. anchors: (L, A, 2) or (K, 2), same unit.
@@ -133,7 +133,7 @@ def too_few_sizes(wh: Tensor, count: int) -> str:
 
 
 def kmeans_anchors(wh: Tensor | np.ndarray, count: int, seed: int = 0) -> Tensor:
-    """The centres of ``count`` clusters of sizes, small to large: (count, 2).
+    """The centres of ``count`` clusters of sizes, small to large: (count, 2). YOLOv5: ``kmean_anchors``.
 
     Lloyd's algorithm from a k-means++ start (Arthur and Vassilvitskii 2007), on sizes divided by their standard
     deviation, so that width and height weigh the same.
@@ -204,6 +204,8 @@ def suggest_anchors(
     keep_above: float = KEEP_ABOVE,
 ) -> AnchorSuggestion:
     """The check before training: do the anchors fit the objects, and are there any that fit more of them?
+
+    YOLOv5: ``check_anchors``.
 
     Args:
         dataset_or_wh: a dataset, or (n, 2) widths and heights of objects in pixels of the network input.

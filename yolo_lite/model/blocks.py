@@ -15,7 +15,7 @@ Padding = int | tuple[int, int] | None
 
 
 def same_padding(kernel: int | tuple[int, int], dilation: int = 1) -> int | tuple[int, int]:
-    """The padding that keeps the size at stride 1, for odd kernels.
+    """The padding that keeps the size at stride 1, for odd kernels. YOLOv5: ``autopad``.
 
     >>> same_padding(3), same_padding(3, dilation=2), same_padding((1, 5))
     (1, 2, (0, 2))

@@ -45,7 +45,10 @@ class Detect(nn.Module):
         self._add_prior(strides)
 
     def _add_prior(self, strides: Sequence[int]) -> None:
-        """Add log-odds of the prior to the random start of the biases, so that early losses stay small."""
+        """Add log-odds of the prior to the random start of the biases, so that early losses stay small.
+
+        YOLOv5: ``_initialize_biases``.
+        """
         with torch.no_grad():
             for conv, stride in zip(self.m, strides, strict=True):
                 bias = conv.bias.view(-1, 5 + self.num_classes)  # (A, 5 + C)

@@ -65,6 +65,8 @@ class Row(NamedTuple):
 def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
 
+    YOLOv5: ``yolov5n.yaml`` and others.
+
     Raises:
         FileNotFoundError: a path without a file. SpecError: an unknown name; text that is no YAML; not a mapping.
     """
@@ -93,7 +95,7 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
 
 
 def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:
-    """Every row of backbone and head, checked.
+    """Every row of backbone and head, checked. YOLOv5: ``parse_model``.
 
     Raises:
         SpecError: a row that is not four long, an unknown layer, a `from` that points at no earlier layer,
