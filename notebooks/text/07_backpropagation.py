@@ -303,7 +303,8 @@ alpha = v / (v - iou + 1)
 pred, truth = torch.tensor([[50.0, 80, 150, 140]]), torch.tensor([[90.0, 70, 160, 160]])
 by_hand = [iou, rho2, c2, v, alpha, 1 - (iou - rho2 / c2 - alpha * v)]
 terms = yl.iou_terms(pred, truth, "xyxy")
-library = [terms.iou, *terms[4:], 1 - terms.value("ciou")]
+library = [terms.iou, terms.centre_distance_squared, terms.enclosing_diagonal_squared, terms.v, terms.alpha]
+library.append(1 - terms.value("ciou"))
 names = ["IoU", "centre distance squared", "enclosing diagonal squared", "v", "alpha", "1 - CIoU"]
 rows = [[name, f"{mine:.5g}", f"{theirs.item():.5g}"] for name, mine, theirs in zip(names, by_hand, library)]
 show_table(["term", "by hand", "yl.iou_terms"], rows)
@@ -450,10 +451,10 @@ batch = yl.tour_batch(size=320)
 model = yl.create_model("yolov5n", names=yl.YoloDataset("photos").names)
 criterion = model.criterion(yl.Hyperparameters(), img_size=320)
 maps = [raw.detach() for raw in model(batch.images / 255)]
-pulls = map_gradients(criterion, maps, batch.targets)
+by_cell = map_gradients(criterion, maps, batch.targets)
 lengths, count = torch.zeros(len(batch.targets)), torch.zeros(len(batch.targets))
-for level, m in enumerate(pulls.matches):
-    length = pulls.cells("total", level)[m.image, m.anchor, m.row, m.col]  # (m,)
+for level, m in enumerate(by_cell.matches):
+    length = by_cell.cells("total", level)[m.image, m.anchor, m.row, m.col]  # (m,)
     lengths.index_add_(0, m.target, length)
     count.index_add_(0, m.target, torch.ones_like(length))
 
@@ -461,7 +462,7 @@ for level, m in enumerate(pulls.matches):
 side = (batch.targets[:, 4:6] * 320).prod(1).sqrt()  # pixels
 groups = {"under 32 px": side < 32, "32 to 96 px": (side >= 32) & (side < 96), "96 px and more": side >= 96}
 print("objects:", {name: int(group.sum()) for name, group in groups.items()})
-print("matches on strides 8, 16, 32:", [len(m.cls) for m in pulls.matches])
+print("matches on strides 8, 16, 32:", [len(m.cls) for m in by_cell.matches])
 per_match = {name: (lengths[group] / count[group]).mean() for name, group in groups.items()}
 small, large = per_match["under 32 px"], per_match["96 px and more"]
 print("the gradient at small objects is", approx(small / large, ".1f"), "times as long as at large ones")
@@ -519,8 +520,8 @@ GradientExplorer(images=batch.images, targets=batch.targets, model=model)
 # - Raise the gain of one loss: its fraction of every layer's gradient grows, and those of the other two shrink.
 
 # %%
-for term in pulls.terms:
-    others = torch.cat([pulls.cells(term, level)[~pulls.positives(level)] for level in range(3)])
+for term in by_cell.terms:
+    others = torch.cat([by_cell.cells(term, level)[~by_cell.positives(level)] for level in range(3)])
     print(f"{term}: {int((others != 0).sum())} of the {len(others)} cells without an object have a gradient")
 
 # %% [markdown]

@@ -31,7 +31,8 @@ NUMBER = re.compile(
     r"|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))(?:\.\d*)?(?:[eE][-+]?\d+)?"
     r"|[-−]?(?:nan|inf)\b)"
 )
-UNSEEN = re.compile(r"<(style|script)\b.*?</\1>|<!--.*?-->|<[^>]*>|\x1b\[[0-9;]*m", re.DOTALL)
+TAGS = re.compile(r"<(style|script)\b.*?</\1>|<!--.*?-->|<[^>]*>", re.DOTALL)
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 SIMILAR = 0.5  # of the sources of two cells that have neither id nor source in common
 
 
@@ -42,21 +43,37 @@ class Numbers(NamedTuple):
     approximate: list[str]
 
 
+class Output(NamedTuple):
+    """One output of a cell. text: what was printed, or text/plain; html: text/html."""
+
+    text: Numbers
+    html: Numbers
+    is_picture: bool
+    is_html: bool
+
+
 class Cell(NamedTuple):
-    """A code cell. text: printed and text/plain; html: text/html."""
+    """A code cell."""
 
     id: str
     source: str
-    text: Numbers
-    html: Numbers
+    outputs: list[Output]
 
 
 class Difference(NamedTuple):
-    """What is not the same in one kind of output. kind: "changed", "approximate" or "new"."""
+    """What is not the same in one kind of output. kind: one of HEADINGS."""
 
     kind: str
     where: str
     message: str
+
+
+HEADINGS = {
+    "approximate": "after ≈ and durations, may differ",
+    "table": "words of pictures that are tables now",
+    "new": "new numbers",
+    "changed": "CHANGED OR GONE",
+}
 
 
 def numbers_in(text: str) -> Numbers:
@@ -88,18 +105,18 @@ def _canonical(number: str) -> str:
 
 def code_cells(notebook: dict[str, Any]) -> list[Cell]:
     """Of a notebook as JSON."""
-    cells = []
-    for position, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] == "code":
-            text, pages = [], []
-            for output in cell.get("outputs", ()):
-                data = output.get("data", {})
-                text += [_joined(output.get("text", "")), _joined(data.get("text/plain", ""))]
-                pages.append(html.unescape(UNSEEN.sub(" ", _joined(data.get("text/html", "")))))
-            seen = UNSEEN.sub("", "\n".join(text)) if "\x1b" in "".join(text) else "\n".join(text)
-            name = cell.get("id", f"cell {position}")
-            cells.append(Cell(name, _joined(cell["source"]), numbers_in(seen), numbers_in("\n".join(pages))))
-    return cells
+    return [
+        Cell(cell.get("id", f"cell {place}"), _joined(cell["source"]), [_output(each) for each in cell["outputs"]])
+        for place, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "code"
+    ]
+
+
+def _output(output: dict[str, Any]) -> Output:
+    data = output.get("data", {})
+    text = COLOURS.sub("", _joined(output.get("text", "")) + _joined(data.get("text/plain", "")))
+    page = html.unescape(TAGS.sub(" ", _joined(data.get("text/html", ""))))
+    return Output(numbers_in(text), numbers_in(page), "image/png" in data, "text/html" in data)
 
 
 def _joined(lines: str | list[str]) -> str:
@@ -132,16 +149,43 @@ def pairs(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[Cell | None, C
 
 def compare(old: dict[str, Any], new: dict[str, Any], name: str) -> list[Difference]:
     """The differences of two notebooks as JSON, cell by cell."""
-    found = []
-    nothing = Numbers([], [])
+    found: list[Difference] = []
     for before, after in pairs(code_cells(old), code_cells(new)):
         cell = after or before
+        assert cell is not None
         where = f"{name} [{cell.id}] {next(iter(cell.source.splitlines()), '')[:60]}"
-        kinds = zip(("text", "html"), (before or (nothing,) * 4)[-2:], (after or (nothing,) * 4)[-2:], strict=True)
-        for kind, was, now in kinds:
-            place = f"{where} ({kind}{'' if before else ', new cell'}{'' if after else ', cell is gone'})"
-            found += _differences(was, now, place)
+        where += f"{'' if before else ', new cell'}{'' if after else ', cell is gone'}"
+        was, now = before.outputs if before else [], after.outputs if after else []
+        tables = _tables_now(was, now)
+        for place in tables:
+            words, table = was[place].text.exact, now[place].text.exact
+            if not _goes_on(words, table):
+                found.append(Difference("table", where, f"words: {_listed(words)}; table: {_listed(table)}"))
+        text = [_together([each.text for i, each in enumerate(side) if i not in tables]) for side in (was, now)]
+        pages = [_together([each.html for each in side]) for side in (was, now)]
+        shown = _together([now[i].text for i in tables])
+        found += [*_differences(*text, f"{where} (text)"), *_differences(*pages, f"{where} (html)")]
+        if shown.exact or shown.approximate:
+            found.append(Difference("new", f"{where} (table)", f"{len(shown.exact) + len(shown.approximate)} numbers"))
     return found
+
+
+def _tables_now(was: Sequence[Output], now: Sequence[Output]) -> list[int]:
+    """The places of outputs that were pictures and are HTML."""
+    if len(was) != len(now):
+        return []
+    sides = zip(was, now, strict=True)
+    return [i for i, (a, b) in enumerate(sides) if a.is_picture and not a.is_html and b.is_html]
+
+
+def _together(parts: Sequence[Numbers]) -> Numbers:
+    return Numbers([n for part in parts for n in part.exact], [n for part in parts for n in part.approximate])
+
+
+def _goes_on(numbers: Sequence[str], longer: Sequence[str]) -> bool:
+    """Whether all numbers are in another list too, in their order."""
+    rest = iter(longer)
+    return all(number in rest for number in numbers)
 
 
 def _differences(was: Numbers, now: Numbers, where: str) -> Iterable[Difference]:
@@ -149,8 +193,7 @@ def _differences(was: Numbers, now: Numbers, where: str) -> Iterable[Difference]
         yield Difference("approximate", where, f"≈ {_listed(was.approximate)} -> ≈ {_listed(now.approximate)}")
     if was.exact == now.exact:
         return
-    rest = iter(now.exact)
-    if all(number in rest for number in was.exact):  # all are there still, in their order
+    if _goes_on(was.exact, now.exact):
         yield Difference("new", where, f"{len(now.exact) - len(was.exact)} more numbers")
         return
     steps = difflib.SequenceMatcher(None, was.exact, now.exact, autojunk=False).get_opcodes()
@@ -198,8 +241,7 @@ def main(arguments: Sequence[str], project: Path = PROJECT) -> int:
     except LookupError as error:
         print(f"Nothing to compare with: {error}")
         return 2
-    headings = {"approximate": "after ≈ and durations, may differ", "new": "new numbers", "changed": "CHANGED OR GONE"}
-    for kind, heading in headings.items():
+    for kind, heading in HEADINGS.items():
         chosen = [difference for difference in found if difference.kind == kind]
         print(f"{heading}: {len(chosen)}")
         for difference in chosen:

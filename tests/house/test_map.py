@@ -88,6 +88,19 @@ def test_the_target_exists_and_the_link_leads_to_its_file(row: Row) -> None:
     assert row.what
 
 
+IDENTIFIER = re.compile(r"[A-Za-z_]\w\w+")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if any(map(IDENTIFIER.fullmatch, row.names)) and "Hyperparameters" not in row.target],
+    ids=lambda row: f"{row.line}-{row.target}",
+)
+def test_the_file_names_yolov5s_term(row: Row) -> None:
+    text = (MAP.parent / row.link).resolve().read_text(encoding="utf-8")
+    assert [name for name in row.names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)], row.names
+
+
 def test_a_wrong_target_is_found() -> None:
     for target in ("yolo_lite.loss.no_such_module.f", "yolo_lite.loss.targets.no_such", "yolo_lite.boxes.box_iou.x"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):

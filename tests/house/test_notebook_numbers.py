@@ -85,15 +85,32 @@ def test_a_number_that_lost_its_sign_is_found() -> None:
     assert kinds(new, old) == ["approximate", "changed"]
 
 
+TABLE = "<style>td {width: 9px}</style><table><tr><td title='8'>1</td><td>&minus;2</td></tr></table>"
+
+
+def picture(words: str) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": {"text/plain": words, "image/png": "iVBOR1"}}
+
+
 def test_a_table_that_was_a_picture_brings_new_numbers() -> None:
-    old = notebook(cell("show()", shown(plain="Table: 2 rows")))
-    table = "<style>td {width: 9px}</style><table><tr><td title='8'>1</td><td>&minus;2</td></tr></table>"
-    new = notebook(cell("show()", shown(plain="Table: 2 rows\n1 -2", html=table)))
-    assert kinds(old, new) == ["new", "new"]
-    assert kinds(new, new) == []
-    assert kinds(new, notebook(cell("show()", shown(plain="Table: 2 rows\n1 -2", html=table.replace("2<", "3<"))))) == [
-        "changed"
-    ]
+    old = notebook(cell("show()", printed("7"), picture("Table: 5 rows")))
+    new = notebook(cell("show()", printed("7"), shown(plain="1 -2", html=TABLE)))
+    assert kinds(old, new) == ["table", "new", "new"]  # the words are listed; text and HTML of the table are new
+    assert kinds(old, notebook(cell("show()", printed("8"), shown(plain="1 -2", html=TABLE)))).count("changed") == 1
+    assert "table" not in kinds(notebook(cell("show()", picture("Table: 1 row"))), new)
+
+
+def test_numbers_of_a_table_are_compared_once_it_is_one() -> None:
+    old = notebook(cell("show()", shown(plain="1 -2", html=TABLE)))
+    assert kinds(old, old) == []
+    assert kinds(old, notebook(cell("show()", shown(plain="1 -2", html=TABLE.replace("2<", "3<"))))) == ["changed"]
+    assert kinds(old, notebook(cell("show()", shown(plain="1 -3", html=TABLE)))) == ["changed"]
+    assert kinds(old, notebook(cell("show()", picture("Table: 1 row")))) == ["changed", "changed"]
+
+
+def test_words_of_a_picture_that_stays_one_are_compared() -> None:
+    old = notebook(cell("show()", picture("3 boxes")))
+    assert kinds(old, notebook(cell("show()", picture("4 boxes")))) == ["changed"]
 
 
 def test_pictures_and_text_outside_of_outputs_are_not_compared() -> None:

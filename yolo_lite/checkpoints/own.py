@@ -74,12 +74,13 @@ def load(
     names: Sequence[str] | Mapping[int, str] | None = None,
     seed: int = 0,
 ) -> Yolo:
-    """A model with its weights, in float32 and evaluation mode, on the CPU.
+    """A model with its weights, in float32 and evaluation mode, on the CPU. YOLOv5: ``attempt_load``.
 
     Args:
         path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of bundled weights ("shapes-n").
-        num_classes, names: for other classes than the file's: everything that fits is taken over, and the head
-            starts anew from ``seed``, with a warning where ``names`` alone is given and some of them are the file's.
+        num_classes, names: for other classes than the file's: everything that fits is kept (YOLOv5:
+            ``intersect_dicts``), and the head starts anew from ``seed``, with a warning where ``names`` alone is given
+            and some of them are the file's.
             The same number keeps the head: classes that the file knows by the same name keep their outputs, wherever
             they stand in ``names``; the outputs of the others get the other names, in order, with a warning where
             only a part of the names is known.

@@ -16,7 +16,10 @@ from yolo_lite._moved import moved_name
 
 
 class ImageLabels(NamedTuple):
-    """The objects of one image, normalised to its width and height."""
+    """The objects of one image, normalised to its width and height.
+
+    YOLOv5: what ``xyxy2xywhn`` gives and ``xywhn2xyxy`` takes.
+    """
 
     cls: np.ndarray  # (n,) int64
     boxes: np.ndarray  # (n, 4) float32 xywh

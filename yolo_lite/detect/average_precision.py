@@ -61,6 +61,8 @@ def average_precision(
 ) -> AveragePrecision:
     """Average precision, precision, recall and F1 of every class that has labels. YOLOv5: ``ap_per_class``.
 
+    YOLOv5: ``ap_per_class``, ``compute_ap``.
+
     Args:
         correct: (n, T) bool, whether each detection found a label at each IoU threshold (see ``match_detections``).
         conf: (n,) confidences. pred_cls: (n,) class of each detection. target_cls: (m,) class of each label.

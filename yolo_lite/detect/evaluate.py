@@ -46,6 +46,8 @@ def evaluate(
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
+    YOLOv5: ``val.run``.
+
     Runs where the model's weights are, and leaves the model as it was. Images that cannot be read are left out, with
     their labels: ``Metrics.left_out`` names them, and the figures are those of the others. A dataset with strict=True
     raises instead.

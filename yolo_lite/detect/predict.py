@@ -86,6 +86,8 @@ def predict(
 ) -> list[Detections]:
     """Finds the objects in images of any sizes, where the model's weights are. The model is left as it was.
 
+    YOLOv5: ``AutoShape``, ``detect.py``.
+
     Args:
         images: one image or several, mixed as they come: a path; the bytes of a file or an open file; a PIL image; an
             array (H, W, 3) RGB, gray (H, W) or RGBA; a tensor (3, H, W); several of one size as (N, ...). Numbers are

@@ -30,7 +30,7 @@ class AnchorFit(NamedTuple):
     best_possible_recall: float  # fraction of the objects that at least one anchor is matched to (``bpr``)
     matches_per_object: float  # anchors matched to an object, mean over the objects (``aat``)
     mean_best_ratio: float  # best_ratio, mean over the objects
-    fitness: float  # the same, with 0 for objects without a match: what evolution raises
+    fitness: float  # the same, with 0 for objects without a match: what evolution raises. YOLOv5: ``anchor_fitness``
     best_ratio: Tensor  # (n,) in (0, 1]: the worse side's ratio to the best anchor; 1 = the same size
     best_anchor: Tensor  # (n,) int64, the best anchor of each object, in 0 .. K - 1
 
@@ -73,7 +73,7 @@ class LabelledSizes(Protocol):
 
 
 def anchor_fit(wh: Tensor | np.ndarray, anchors: Tensor | np.ndarray, anchor_t: float = 4.0) -> AnchorFit:
-    """Measures anchors on objects. YOLOv5: ``anchor_fitness``, ``metric``.
+    """Measures anchors on objects. YOLOv5: ``metric``, with ``bpr`` and ``aat``.
 
     Args:
         wh: (n, 2) widths and heights of the objects. anchors: (L, A, 2) or (K, 2), same unit.

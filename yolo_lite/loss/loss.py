@@ -114,7 +114,7 @@ class ComputeLoss(nn.Module):
         balance: weight of each level's objectness; None = 4, 1, 0.4 (three levels) or 4, 1, .25, .06, .02.
         box_loss: "iou", "giou", "diou" or "ciou". focal: "focal" or "quality", used where hyp.fl_gamma > 0.
         collisions: which overlap is the objectness target where several objects are matched to one prediction, see
-            ``deciding_matches``.
+            ``deciding_matches``. YOLOv5: "best" is ``sort_obj_iou``.
         autobalance: after each training call, balance <- 0.9999 balance + 0.0001 / (the level's mean BCE), divided by
             the entry of stride 16 (YOLOv5: ``ssi``); kept in the buffer ``balance``.
 

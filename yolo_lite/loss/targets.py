@@ -60,7 +60,7 @@ class RatioTest(NamedTuple):
 
 
 def to_grid_units(targets: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Step 1: normalised boxes -> grid cells.
+    """Step 1: normalised boxes -> grid cells. YOLOv5: multiplied by ``gain``.
 
     Args:
         targets: (n, 6) image, class, xc, yc, w, h; normalised. grid: (rows, cols).

@@ -65,6 +65,8 @@ class Row(NamedTuple):
 def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
 
+    YOLOv5: ``yolov5n.yaml`` and others.
+
     Raises:
         FileNotFoundError: a path without a file. SpecError: an unknown name; text that is not YAML; not a mapping.
     """

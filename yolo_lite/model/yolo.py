@@ -37,7 +37,7 @@ TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so
 
 
 class Yolo(nn.Module):
-    """A network built from a spec, a detector. Make one with ``create_model``. YOLOv5: ``DetectionModel``.
+    """A network built from a spec, a detector. Make one with ``create_model``. YOLOv5: ``DetectionModel``, ``Model``.
 
     Attributes:
         layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is

@@ -98,7 +98,7 @@ class Summary(NamedTuple):
 
 
 def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Summary:
-    """The summary of a model for one image; see ``Yolo.summary``."""
+    """The summary of a model for one image; see ``Yolo.summary``. YOLOv5: ``model.info()``."""
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
     probe = copy.deepcopy(model).to("meta").eval()
     image = torch.zeros(1, model.channels, height, width, device="meta", dtype=model.anchors.dtype)
