@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from yolo_lite.data import rgb
+from yolo_lite.images import rgb
 
 
 def to_numpy(values: Any) -> np.ndarray:
