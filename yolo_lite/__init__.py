@@ -34,7 +34,8 @@ from yolo_lite.model.registry import register_layer
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.overlap_gradients import iou_gradient
 from yolo_lite.running.distributed import distributed
-from yolo_lite.train.trainer import StepState, Trainer
+from yolo_lite.train.results import StepState
+from yolo_lite.train.trainer import Trainer
 
 __version__ = "0.2.0"
 

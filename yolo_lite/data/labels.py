@@ -112,7 +112,7 @@ class LabelStore:
 
 def shared(tensor: Tensor) -> Tensor:
     """The tensor, its numbers moved into memory that worker processes share."""
-    tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch has no types there
+    tensor.share_memory_()
     return tensor
 
 

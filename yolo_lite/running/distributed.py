@@ -147,7 +147,7 @@ def wrapped(model: nn.Module, world: World, sync_bn: bool = False) -> nn.Module:
     if sync_bn and device.type != "cuda":
         raise ValueError("sync_bn needs CUDA: PyTorch's SyncBatchNorm has no CPU form")
     if sync_bn:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # PyTorch's
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return nn.parallel.DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 

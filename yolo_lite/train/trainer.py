@@ -143,7 +143,7 @@ class Trainer(Run):
         parts = self.loss(maps, targets)
         # gradients are averaged over the processes, YOLOv5's loss is a sum over the batch
         scaled = self.scaler.scale(parts.total * self.world.size)
-        scaled.backward()  # type: ignore[no-untyped-call]  # PyTorch's
+        scaled.backward()
         return parts
 
     def _optimizer_step(self, batch: Batch) -> None:

@@ -87,6 +87,8 @@ def from_yaml(path: Path) -> Declared:
 def _require_each_key_once(path: Path) -> None:
     """Raises where YAML would silently take the last of two values: of the entries, and of the numbered names."""
     document = yaml.compose(decode_text(path.read_bytes()), Loader=yaml.BaseLoader)
+    if document is None:  # an empty file
+        return
     names = [value for key, value in document.value if key.value == "names" and isinstance(value, yaml.MappingNode)]
     for node in (document, *names):
         first: dict[str, int] = {}  # key -> the line it was first seen on
