@@ -184,58 +184,6 @@ class ComputeLoss(nn.Module):
             self._rebalance(self.over_processes(torch.stack([level.obj_mean.detach() for level in levels])))
         return levels
 
-    def assign(self, maps: Sequence[Tensor], targets: Tensor) -> AssignedPredictions:
-        """What this loss asks of every prediction, and what each costs: the terms of ``levels``, not added up.
-
-        No prediction is ignored. Changes nothing: autobalance takes no step.
-
-        Args:
-            maps, targets: as for the loss itself.
-
-        >>> loss = ComputeLoss(torch.tensor([[[10.0, 13], [16, 30], [33, 23]]]), [8], 2)
-        >>> maps, targets = [torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.4]])
-        >>> assigned = loss.assign(maps, targets)
-        >>> assigned.role.sum().item(), len(assigned.matches.prediction)  # one cell is its object's own and "right" one
-        (9, 15)
-        >>> torch.allclose(assigned.losses.total.sum(), loss(maps, targets).total)
-        True
-        """
-        levels = self._levels(maps, targets)
-        shapes = [level.objectness.shape for level in levels]  # (N, A, H, W) each
-        starts = [0, *accumulate(math.prod(shape[1:]) for shape in shapes)]  # of each level among the n predictions
-        matches = PredictionMatches(
-            torch.cat([level.matches.image for level in levels]),
-            torch.cat(
-                [
-                    start + cell_index(level.matches, shape) % math.prod(shape[1:])
-                    for level, shape, start in zip(levels, shapes, starts, strict=False)
-                ]
-            ),
-            torch.cat([level.matches.target for level in levels]),
-        )
-        target = torch.cat([self._objects(level) for level in levels], 1)  # (N, n)
-        role = torch.where(target >= 0, POSITIVE, NEGATIVE).to(torch.int8)
-        terms = [self._prediction_losses(*level) for level in zip(levels, self.balance, strict=True)]
-        box, obj, cls = (torch.cat(term, 1) for term in zip(*terms, strict=True))  # (N, n) each
-        losses = LossParts((box + obj + cls) * len(box), box, obj, cls)
-        cells = prediction_cells([shape[1:] for shape in shapes]).to(target.device)
-        return AssignedPredictions(role, target, losses, matches, cells)
-
-    def _objects(self, level: LevelLoss) -> Tensor:
-        """(N, A * H * W) int64: the row of targets that sets each prediction's objectness target, -1 for none."""
-        matches = level.matches
-        deciding = deciding_matches(level.objectness.shape, matches, level.overlap, self.collisions)
-        return torch.cat((matches.target, matches.target.new_tensor([-1])))[deciding].flatten(1)
-
-    def _prediction_losses(self, level: LevelLoss, balance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Box, objectness and class loss of each prediction of a level, (N, A * H * W) each."""
-        hyp, cell = self.hyp, cell_index(level.matches, level.objectness.shape)  # (m,)
-        obj = hyp.obj * balance * (level.obj_bce / level.obj_bce.numel())  # (N, A, H, W)
-        box = hyp.box / level.divisor * (1 - level.overlap)  # (m,)
-        cls = hyp.cls / (level.divisor * self.num_classes) * level.cls_bce.sum(1)  # (m,), or none with one class
-        box, cls = (torch.zeros_like(obj).flatten().index_add(0, cell[: len(each)], each) for each in (box, cls))
-        return box.view_as(obj).flatten(1), obj.flatten(1), cls.view_as(obj).flatten(1)
-
     def _levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
@@ -288,6 +236,58 @@ class ComputeLoss(nn.Module):
         balance = 0.9999 * self.balance + 0.0001 / obj_means.to(self.balance.dtype)  # (L,)
         of_stride_16 = int((self.strides - 16).abs().argmin())  # or the nearest to it; YOLOv5: ``ssi``
         self.balance.copy_(balance / balance[of_stride_16])
+
+    def assign(self, maps: Sequence[Tensor], targets: Tensor) -> AssignedPredictions:
+        """What this loss asks of every prediction, and what each costs: the terms of ``levels``, not added up.
+
+        No prediction is ignored. Changes nothing: autobalance takes no step.
+
+        Args:
+            maps, targets: as for the loss itself.
+
+        >>> loss = ComputeLoss(torch.tensor([[[10.0, 13], [16, 30], [33, 23]]]), [8], 2)
+        >>> maps, targets = [torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.4]])
+        >>> assigned = loss.assign(maps, targets)
+        >>> assigned.role.sum().item(), len(assigned.matches.prediction)  # one cell is its object's own and "right" one
+        (9, 15)
+        >>> torch.allclose(assigned.losses.total.sum(), loss(maps, targets).total)
+        True
+        """
+        levels = self._levels(maps, targets)
+        shapes = [level.objectness.shape for level in levels]  # (N, A, H, W) each
+        starts = [0, *accumulate(math.prod(shape[1:]) for shape in shapes)]  # of each level among the n predictions
+        matches = PredictionMatches(
+            torch.cat([level.matches.image for level in levels]),
+            torch.cat(
+                [
+                    start + cell_index(level.matches, shape) % math.prod(shape[1:])
+                    for level, shape, start in zip(levels, shapes, starts, strict=False)
+                ]
+            ),
+            torch.cat([level.matches.target for level in levels]),
+        )
+        target = torch.cat([self._objects(level) for level in levels], 1)  # (N, n)
+        role = torch.where(target >= 0, POSITIVE, NEGATIVE).to(torch.int8)
+        terms = [self._prediction_losses(*level) for level in zip(levels, self.balance, strict=True)]
+        box, obj, cls = (torch.cat(term, 1) for term in zip(*terms, strict=True))  # (N, n) each
+        losses = LossParts((box + obj + cls) * len(box), box, obj, cls)
+        cells = prediction_cells([shape[1:] for shape in shapes]).to(target.device)
+        return AssignedPredictions(role, target, losses, matches, cells)
+
+    def _objects(self, level: LevelLoss) -> Tensor:
+        """(N, A * H * W) int64: the row of targets that sets each prediction's objectness target, -1 for none."""
+        matches = level.matches
+        deciding = deciding_matches(level.objectness.shape, matches, level.overlap, self.collisions)
+        return torch.cat((matches.target, matches.target.new_tensor([-1])))[deciding].flatten(1)
+
+    def _prediction_losses(self, level: LevelLoss, balance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Box, objectness and class loss of each prediction of a level, (N, A * H * W) each."""
+        hyp, cell = self.hyp, cell_index(level.matches, level.objectness.shape)  # (m,)
+        obj = hyp.obj * balance * (level.obj_bce / level.obj_bce.numel())  # (N, A, H, W)
+        box = hyp.box / level.divisor * (1 - level.overlap)  # (m,)
+        cls = hyp.cls / (level.divisor * self.num_classes) * level.cls_bce.sum(1)  # (m,), or none with one class
+        box, cls = (torch.zeros_like(obj).flatten().index_add(0, cell[: len(each)], each) for each in (box, cls))
+        return box.view_as(obj).flatten(1), obj.flatten(1), cls.view_as(obj).flatten(1)
 
     def _check(self, maps: Sequence[Tensor], targets: Tensor) -> None:
         levels, num_anchors = self.anchors.shape[:2]
