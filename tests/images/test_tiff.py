@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.test_rgb import same_as_the_path, saved, scene
+from tests.images.test_rgb import same_as_the_path, saved, scene
 from yolo_lite.images.headers import image_size
 from yolo_lite.images.reading import ImageError, read_image
 from yolo_lite.images.rgb import to_rgb
