@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,34 @@ def test_pip_is_told_the_same_index_but_no_folder_of_this_machine(tmp_path: Path
     assert said["PIP_EXTRA_INDEX_URL"] == "https://more.example/simple"
     assert said["PIP_TIMEOUT"] == "90"  # the environment wins over files
     assert not {"PIP_FIND_LINKS", "PIP_CONSTRAINT"} & set(said)
+
+
+def test_type_checking_needs_an_extra_that_neither_readers_nor_older_versions_install() -> None:
+    extras = tomllib.loads((CI.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    types = {requirement.split(">")[0] for requirement in extras["types"]}
+    assert "mypy" in types
+    for extra in ("lab", "test"):  # what .ci/older installs
+        assert types.isdisjoint(requirement.split(">")[0] for requirement in extras[extra])
+    assert "types" in extras["dev"][0]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+@pytest.mark.parametrize(
+    ("target", "commands"),
+    [
+        ("lint", ["ruff check .", "ruff format --check .", "-m mypy", "lint-page"]),
+        ("sizes", ["-m tests.house.sizes"]),
+        ("test-notebooks", ["--nbval"]),
+        ("notebooks", ["notebooks/refresh.py"]),
+    ],
+)
+def test_make_runs_what_its_first_lines_say(target: str, commands: list[str]) -> None:
+    command = ["make", "--dry-run", target]
+    done = subprocess.run(command, cwd=CI.parent, capture_output=True, text=True, check=True)
+    assert all(part in done.stdout for part in commands), done.stdout
+    assert not done.stderr  # of a target that is there twice
 
 
 @pytest.mark.skipif(not shutil.which("bash") or sys.platform == "win32", reason="a script for Debian and Ubuntu")
