@@ -46,9 +46,7 @@ def test_the_curves_stay_until_those_of_the_new_settings_are_there(open_cell: Ca
     late, chart = explorer.root.locator(".wt-late"), explorer.root.locator(".wt-is-Chart")
     lines, words = explorer.picture(".wt-is-Chart"), chart.text_content()
     explorer.run("from dataclasses import replace")
-    explorer.run(
-        "w.widget.show_scene(w.draft(replace(w.result, figures=None)))"
-    )  # what a draft shows, for as long as we want
+    explorer.run("w.widget.show_scene(w.draft(replace(w.result, figures=None)))")  # the draft, for long
     expect(late).to_have_count(1)
     assert (explorer.picture(".wt-is-Chart"), chart.text_content()) == (lines, words)
     explorer.toggle("agnostic")

@@ -44,7 +44,7 @@ def test_build_targets_is_recorded_with_its_named_steps():
     targets = some_targets()
     recording = trace(yl.build_targets, into=steps_of_matching)(targets, GRIDS, ANCHORS, STRIDES)
     names = [call.name for call in recording.calls]
-    for step in ("check_targets", "assign_level", "to_grid_units", "ratio_test", "neighbour_cells", "encode"):
+    for step in ("check_targets", "assign_level", "to_grid_units", "ratio_test", "neighbour_cells", "make_assignment"):
         assert names.count(step) == (1 if step == "check_targets" else 3)
     assert {call.depth for call in recording.calls} == ({0, 1, 2} if INLINED else {0, 1, 2, 3})
     for level, (grid, values) in enumerate(zip(GRIDS, recording.at("boxes")[1::2], strict=False)):
