@@ -57,7 +57,7 @@ class Boxes:
 
     xyxy: Rows
     labels: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()  # drawn behind the label, not told in words: they differ from machine to machine
+    scores: tuple[float, ...] = ()  # drawn behind the label, left out of the words: they differ from machine to machine
     colours: tuple[Colour, ...] = ("object",)
     dash: str = "solid"
     width: float = 2.0

@@ -54,11 +54,14 @@ def from_json(value: Any) -> Any:
         return tuple(from_json(item) for item in value)
     if isinstance(value, str) and value.startswith(PNG):
         encoded = np.frombuffer(base64.b64decode(value[len(PNG) :]), np.uint8)
-        return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"an image of this scene cannot be read: {len(encoded)} bytes are not a whole PNG")
+        return np.ascontiguousarray(image[..., ::-1])  # OpenCV reads BGR
     if not isinstance(value, dict):
         return value
     if value.get("kind") == "float":
         return float(value["value"])
     if value.get("kind") not in KINDS:
-        raise ValueError(f"not part of a scene: kind {value.get('kind')!r}; there are {', '.join(KINDS)}")
+        raise ValueError(f"kind {value.get('kind')!r} is not a part of a scene; the kinds are {', '.join(KINDS)}")
     return KINDS[value["kind"]](**{name: from_json(item) for name, item in value.items() if name != "kind"})

@@ -1,7 +1,7 @@
 """Colours by meaning, dashes beside them, and the themes a picture may be drawn for.
 
-The palette is Okabe and Ito's (2008), which people with any common colour blindness can tell apart. A colour never
-speaks alone: what differs in colour differs in dash, hatch, marker or label too.
+The palette is Okabe and Ito's (2008), which people with any common colour blindness can tell apart. Colour is
+never the only sign: what differs in colour differs in dash, hatch, marker or label too.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 MEANING = {
     "object": "#FFFFFF",  # what a person labelled
-    "prediction": VERMILLION,  # what the model says
+    "prediction": VERMILLION,  # what the model predicts
     "own": SKY,  # the cell that holds an object's centre
-    "neighbour": ORANGE,  # a cell beside it that answers too
+    "neighbour": ORANGE,  # a cell beside it that is responsible too
     "anchor": YELLOW,
     "grid": "#FFFFFF",
     "accent": PURPLE,
@@ -50,7 +50,7 @@ def theme(name: str) -> Theme:
     '#111111'
     """
     if name not in THEMES:
-        raise ValueError(f"no theme {name!r}; there are {', '.join(THEMES)}")
+        raise ValueError(f"{name!r} is not a theme; choose one of {', '.join(THEMES)}")
     return THEMES[name]
 
 
@@ -65,7 +65,7 @@ def colour(value: str | int) -> str:
     if value.startswith("#") and len(value) in (7, 9):
         return value
     if value not in MEANING:
-        raise ValueError(f"no colour {value!r}; use '#RRGGBB', a class index, or one of {', '.join(MEANING)}")
+        raise ValueError(f"{value!r} is not a colour; use '#RRGGBB', a class index, or one of {', '.join(MEANING)}")
     return MEANING[value]
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import cv2
@@ -13,7 +15,7 @@ import pytest
 
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider
-from walkthrough.render.live import REST, Live, decoded, encode, look, plotly, script
+from walkthrough.render.live import MODULES, REST, Live, decoded, encode, look, plotly, script
 from walkthrough.scene import Panel, Picture, Scene
 
 PHOTO = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
@@ -277,8 +279,17 @@ def test_plotly_is_sent_on_request_and_compressed(live: Live, sent: Sent) -> Non
 
 
 def test_the_script_is_one_module_with_one_export() -> None:
-    assert script("js").count("export default { initialize, render }") == 1
-    assert "\nimport " not in script("js")
+    assert re.findall(r"^(?:import|export) .*", script("js"), re.MULTILINE) == [
+        "export default { initialize, render };"
+    ]
+
+
+def test_every_module_of_the_page_is_in_the_script_after_those_it_imports() -> None:
+    folder = files("walkthrough.render")
+    assert {f"{name}.js" for name in MODULES} == {file.name for file in folder.iterdir() if file.name.endswith(".js")}
+    for index, name in enumerate(MODULES):
+        source = (folder / f"{name}.js").read_text(encoding="utf-8")
+        assert set(re.findall(r'from "\./(\w+)\.js"', source)) <= set(MODULES[:index]), name
 
 
 def test_the_page_knows_the_colours_of_the_style() -> None:

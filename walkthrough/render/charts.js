@@ -53,7 +53,7 @@ async function importPlotly(buffer) {
 
 export function chartView(page) {
   const plot = element("div", { class: "wt-plot" });
-  const wait = element("p", { class: "wt-placeholder" }, "The chart is on its way ...");
+  const wait = element("p", { class: "wt-placeholder" }, "The chart is loading ...");
   const node = element("div", { class: "wt-chart" }, wait, plot);
   let now = null;
   let drawn = "";
@@ -79,7 +79,7 @@ export function chartView(page) {
     node.style.height = `${height}px`;
     node.setAttribute("role", "img");
     node.setAttribute("aria-label", chartInWords(chart));
-    await draw().catch(() => (wait.textContent = "The chart did not come: the kernel does not answer."));
+    await draw().catch(() => (wait.textContent = "The chart could not be loaded: the kernel does not answer."));
   };
   const remove = () =>
     shared.plotly?.then(

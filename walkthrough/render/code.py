@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
-from walkthrough.render.text import FALLBACKS, font, installed
+from walkthrough.render.text import FALLBACKS, Look, font, installed
 from walkthrough.scene import Code
 from walkthrough.style import VERMILLION, Theme
 
@@ -67,10 +67,10 @@ def draw_code(axes: Axes, code: Code, size: tuple[float, float], theme: Theme) -
             draw_ground(axes, (1.5, top, width - 3, LINE), paint)
         sign = "●" if stop else ("✕" if code.failed else "▸") if lit else ""
         middle = top + LINE / 2
-        look = {"va": "center_baseline", "parse_math": False, "clip_on": True}
-        mark = {"color": VERMILLION if stop or code.failed else paint, "fontproperties": font(SIZE)}
+        look: Look = {"va": "center_baseline", "parse_math": False, "clip_on": True}
+        mark: Look = {"color": VERMILLION if stop or code.failed else paint, "fontproperties": font(SIZE)}
         axes.text(GUTTER / 2 + 1, middle, sign, ha="center", **mark, **look)
-        weight = {"fontproperties": mono("bold" if lit else "normal")}
+        weight: Look = {"fontproperties": mono("bold" if lit else "normal")}
         axes.text(numbers, middle, str(number), ha="right", color=theme.text if lit else theme.muted, **weight, **look)
         axes.text(
             numbers + 1.6 * CHARACTER, middle, clipped(code.lines[index], longest), color=theme.text, **weight, **look

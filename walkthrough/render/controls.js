@@ -1,4 +1,4 @@
-// Native HTML controls for the declared fields of an explorer's state. A control is {node, show(told, value)}; what the
+// Native HTML controls for the declared fields of an explorer's state. A control is {node, show(control, value)}; what the
 // reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
 import { element } from "./dom.js";
@@ -16,9 +16,10 @@ export function controlsView(page) {
   const build = (shown) => {
     const within = /** @type {HTMLElement | null} */ (document.activeElement?.closest("[data-name]"));
     const focused = within?.dataset.name;
-    views = new Map(shown.map((told) => [told.name, CONTROLS[told.kind](page, told)]));
+    views = new Map(shown.map((control) => [control.name, CONTROLS[control.kind](page, control)]));
     const groups = new Map();
-    for (const told of shown) groups.set(told.group, [...(groups.get(told.group) ?? []), views.get(told.name).node]);
+    for (const control of shown)
+      groups.set(control.group, [...(groups.get(control.group) ?? []), views.get(control.name).node]);
     const together = (group, nodes) => {
       const grid = element("div", { class: "wt-grid" }, ...nodes);
       return group ? element("fieldset", { class: "wt-group" }, element("legend", {}, group), grid) : grid;
@@ -27,29 +28,37 @@ export function controlsView(page) {
     if (focused) views.get(focused)?.node.querySelector("input, select")?.focus({ preventScroll: true });
   };
   const show = (controls) => {
-    const isChoice = (told) => told.kind === "choice";
-    const shown = controls.filter((told) => told.kind in CONTROLS && !(isChoice(told) && told.options.length < 2));
-    const look = (told) => [told.name, told.kind, told.group, told.label, isChoice(told) && few(told.options)];
+    const isChoice = (control) => control.kind === "choice";
+    const shown = controls.filter(
+      (control) => control.kind in CONTROLS && !(isChoice(control) && control.options.length < 2),
+    );
+    const look = (control) => [
+      control.name,
+      control.kind,
+      control.group,
+      control.label,
+      isChoice(control) && few(control.options),
+    ];
     const now = JSON.stringify(shown.map(look));
     if (now !== signature) build(shown);
     signature = now;
     node.hidden = !shown.length;
-    for (const told of shown) views.get(told.name).show(told, page.value(told.name));
+    for (const control of shown) views.get(control.name).show(control, page.value(control.name));
   };
   return { node, show };
 }
 
-function controlNode(tag, look, told, ...parts) {
-  return element(tag, { class: `wt-control wt-${look}`, "data-name": told.name }, ...parts);
+function controlNode(tag, look, control, ...parts) {
+  return element(tag, { class: `wt-control wt-${look}`, "data-name": control.name }, ...parts);
 }
 
 const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, toggle: toggleView };
 
-function sliderView(page, told) {
-  const id = `${page.id}-${told.name}`;
-  let now = told;
-  const range = element("input", { type: "range", id, "aria-description": told.help });
-  const field = typedField(page, () => now, `${told.label}, typed`);
+function sliderView(page, control) {
+  const id = `${page.id}-${control.name}`;
+  let now = control;
+  const range = element("input", { type: "range", id, "aria-description": control.help });
+  const field = typedField(page, () => now, `${control.label}, typed`);
   const isLog = () => now.log && now.low > 0;
   const toValue = (place) => {
     if (!isLog()) return Number(Number(place).toFixed(10));
@@ -68,45 +77,45 @@ function sliderView(page, told) {
     fill();
     field.put(value);
     speak(value);
-    if (!now.heavy) page.change(told.name, value);
+    if (!now.heavy) page.change(control.name, value);
   });
-  range.addEventListener("change", () => now.heavy && page.change(told.name, toValue(range.value)));
+  range.addEventListener("change", () => now.heavy && page.change(control.name, toValue(range.value)));
   const show = (next, value) => {
     now = next;
     const [min, max, step] = isLog() ? [0, LOG_STEPS, 1] : [next.low, next.high, next.step || "any"];
     Object.assign(range, { min, max, step });
-    const dragged = document.activeElement === range && page.isPending(told.name);
+    const dragged = document.activeElement === range && page.isPending(control.name);
     if (!dragged && !(next.heavy && range.matches(":active"))) range.value = toPlace(value);
     fill();
     field.put(value);
     speak(value);
   };
-  const label = element("label", { for: id, title: told.help || told.label }, told.label);
-  const unit = element("span", { class: "wt-unit" }, told.unit);
+  const label = element("label", { for: id, title: control.help || control.label }, control.label);
+  const unit = element("span", { class: "wt-unit" }, control.unit);
   const readout = element("span", { class: "wt-readout" }, field.node, unit);
-  return { node: controlNode("div", "slider", told, label, readout, range), show };
+  return { node: controlNode("div", "slider", control, label, readout, range), show };
 }
 
 /** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
-function typedField(page, told, name, id) {
+function typedField(page, control, name, id) {
   const node = element("input", { type: "number", id, "aria-label": name, step: "any", autocomplete: "off" });
   let typing = false;
   const put = (value) => {
     if (typing) return;
-    const { log, step } = told();
+    const { log, step } = control();
     const width = log && value > 0 ? 10 ** (Math.floor(Math.log10(value)) - 1) : step || "any";
     if (node.step !== String(width)) node.step = width;
     if (node.value !== written(value)) node.value = written(value);
   };
   const restore = () => {
     typing = false;
-    put(page.value(told().name));
+    put(page.value(control().name));
   };
   node.addEventListener("input", () => (typing = true));
   node.addEventListener("change", () => {
     typing = false;
     if (node.value === "" || !Number.isFinite(node.valueAsNumber)) restore();
-    else page.change(told().name, node.valueAsNumber);
+    else page.change(control().name, node.valueAsNumber);
   });
   node.addEventListener("blur", restore);
   node.addEventListener("keydown", (event) => {
@@ -115,31 +124,31 @@ function typedField(page, told, name, id) {
   return { node, put };
 }
 
-function numberView(page, told) {
-  const id = `${page.id}-${told.name}`;
-  let now = told;
+function numberView(page, control) {
+  const id = `${page.id}-${control.name}`;
+  let now = control;
   const field = typedField(page, () => now, "", id);
-  field.node.setAttribute("aria-description", told.help);
-  const label = element("label", { for: id, title: told.help || told.label }, told.label);
+  field.node.setAttribute("aria-description", control.help);
+  const label = element("label", { for: id, title: control.help || control.label }, control.label);
   const show = (next, value) => {
     now = next;
     field.put(value);
   };
-  return { node: controlNode("div", "number", told, label, field.node), show };
+  return { node: controlNode("div", "number", control, label, field.node), show };
 }
 
 function few(options) {
   return options.length <= FEW_OPTIONS && options.join("").length <= FEW_LETTERS;
 }
 
-function choiceView(page, told) {
-  return few(told.options) ? radioView(page, told) : selectView(page, told);
+function choiceView(page, control) {
+  return few(control.options) ? radioView(page, control) : selectView(page, control);
 }
 
-function selectView(page, told) {
-  const id = `${page.id}-${told.name}`;
-  const select = element("select", { id, "aria-description": told.help });
-  select.addEventListener("change", () => page.change(told.name, select.value));
+function selectView(page, control) {
+  const id = `${page.id}-${control.name}`;
+  const select = element("select", { id, "aria-description": control.help });
+  select.addEventListener("change", () => page.change(control.name, select.value));
   let options = "";
   const show = (next, value) => {
     if (options !== JSON.stringify(next.options)) {
@@ -149,19 +158,19 @@ function selectView(page, told) {
     }
     if (select.value !== value) select.value = value;
   };
-  const label = element("label", { for: id, title: told.help || told.label }, told.label);
-  return { node: controlNode("div", "select", told, label, select), show };
+  const label = element("label", { for: id, title: control.help || control.label }, control.label);
+  return { node: controlNode("div", "select", control, label, select), show };
 }
 
-function radioView(page, told) {
+function radioView(page, control) {
   const group = element("div", { class: "wt-segments" });
   let options = "";
   const show = (next, value) => {
     if (options !== JSON.stringify(next.options)) {
       options = JSON.stringify(next.options);
       const radio = (word) => {
-        const input = element("input", { type: "radio", name: `${page.id}-${told.name}` });
-        input.addEventListener("change", () => page.change(told.name, word));
+        const input = element("input", { type: "radio", name: `${page.id}-${control.name}` });
+        input.addEventListener("change", () => page.change(control.name, word));
         input.value = word;
         return element("label", {}, input, element("span", {}, word));
       };
@@ -169,16 +178,16 @@ function radioView(page, told) {
     }
     for (const input of group.querySelectorAll("input")) input.checked = input.value === value;
   };
-  const heading = element("legend", { title: told.help || told.label }, told.label);
-  return { node: controlNode("fieldset", "radio", told, heading, group), show };
+  const heading = element("legend", { title: control.help || control.label }, control.label);
+  return { node: controlNode("fieldset", "radio", control, heading, group), show };
 }
 
-function toggleView(page, told) {
-  const input = element("input", { type: "checkbox", role: "switch", "aria-description": told.help });
-  input.addEventListener("change", () => page.change(told.name, input.checked));
+function toggleView(page, control) {
+  const input = element("input", { type: "checkbox", role: "switch", "aria-description": control.help });
+  input.addEventListener("change", () => page.change(control.name, input.checked));
   const show = (_, value) => (input.checked = Boolean(value));
-  const label = element("label", { title: told.help || told.label }, input, element("span", {}, told.label));
-  return { node: controlNode("div", "toggle", told, label), show };
+  const label = element("label", { title: control.help || control.label }, input, element("span", {}, control.label));
+  return { node: controlNode("div", "toggle", control, label), show };
 }
 
 /** The buttons: what the explorer offers, then reset, upload and, below the picture, the settings as code. */

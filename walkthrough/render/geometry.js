@@ -49,7 +49,7 @@ export function each(values, index, fallback) {
  */
 export function placeLabel([x, y, w, h], [width, height], [left, top, roomWidth, roomHeight], taken) {
   const [right, bottom] = [x + w - width, y + h];
-  const wishes = [
+  const candidates = [
     [x, y - height],
     [x, y],
     [right, y - height],
@@ -57,10 +57,10 @@ export function placeLabel([x, y, w, h], [width, height], [left, top, roomWidth,
     [x, bottom],
     [x, bottom - height],
   ];
-  for (let k = 1; k < 6; k++) wishes.push([x, y + k * height]);
+  for (let k = 1; k < 6; k++) candidates.push([x, y + k * height]);
   /** @type {(px: number) => number} */
   const clamped = (px) => Math.min(Math.max(px, left), left + roomWidth - width);
-  const fitting = wishes.filter(([, py]) => top <= py && py <= top + roomHeight - height);
+  const fitting = candidates.filter(([, py]) => top <= py && py <= top + roomHeight - height);
   const inside = fitting.map(/** @returns {Rect} */ ([px, py]) => [clamped(px), py, width, height]);
   if (!inside.length) inside.push([Math.max(left, Math.min(x, left + roomWidth - width)), top, width, height]);
   /** @type {(a: Rect, b: Rect) => boolean} */

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from walkthrough.heatmap import HeatMap
-from walkthrough.render.text import font, shortened, width_of
+from walkthrough.render.text import Look, font, shortened, width_of
 from walkthrough.style import Theme, readable_on
 
 WIDEST, WIDEST_CELL, TALLEST_CELL = 660, 92, 36  # of all cells together; of one
@@ -60,11 +60,11 @@ def draw_heat(axes: Axes, panel: HeatMap, theme: Theme) -> None:
     right = sizes.left + len(panel.columns) * sizes.cell[0]
     bottom = len(panel.rows) * sizes.cell[1]
     shades = np.clip(np.nan_to_num(np.array(panel.shades, float)), 0, 1)  # (rows, columns)
-    look = {"cmap": COLOURS, "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
+    look: Look = {"cmap": COLOURS, "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"}
     axes.imshow(shades, extent=(sizes.left, right, bottom, 0), **look)
     _write_words(axes, panel, sizes, shades)
     _write_names(axes, panel, sizes, theme)
-    ink = {"color": theme.text, "parse_math": False, "fontproperties": font(WORD)}
+    ink: Look = {"color": theme.text, "parse_math": False, "fontproperties": font(WORD)}
     axes.text(8, bottom / 2, panel.row_label, rotation=90, ha="center", va="center", **ink)
     middle = (sizes.left + right) / 2
     axes.text(middle, full_height - 4, panel.column_label, ha="center", va="baseline", **ink)
@@ -80,29 +80,29 @@ def _write_words(axes: Axes, panel: HeatMap, sizes: Sizes, shades: np.ndarray) -
         for column, word in enumerate(words):
             ink = readable_on(to_hex(COLOURS(shades[row, column])).upper())
             place = sizes.left + (column + 0.5) * width, (row + 0.5) * height
-            style = {"color": ink, "fontproperties": font(sizes.name), "parse_math": False}
+            style: Look = {"color": ink, "fontproperties": font(sizes.name), "parse_math": False}
             axes.text(*place, word, ha="center", va="center_baseline", **style)
 
 
 def _write_names(axes: Axes, panel: HeatMap, sizes: Sizes, theme: Theme) -> None:
     width, height = sizes.cell
-    ink = {"color": theme.text, "fontproperties": font(sizes.name), "parse_math": False}
+    ink: Look = {"color": theme.text, "fontproperties": font(sizes.name), "parse_math": False}
     for row in range(0, len(panel.rows), sizes.step):
         name = shortened(panel.rows[row], LONGEST_NAME, sizes.name)
         axes.text(sizes.left - 4, (row + 0.5) * height, name, ha="right", va="center_baseline", **ink)
     bottom = len(panel.rows) * height + 4
     for column in range(0, len(panel.columns), sizes.step):
         name = shortened(panel.columns[column], LONGEST_NAME, sizes.name)
-        turned = {"rotation": 90 if sizes.upright else 0, "rotation_mode": "default"}
+        turned: Look = {"rotation": 90 if sizes.upright else 0, "rotation_mode": "default"}
         axes.text(sizes.left + (column + 0.5) * width, bottom, name, ha="center", va="top", **turned, **ink)
 
 
 def _draw_scale(axes: Axes, panel: HeatMap, left: float, height: float, theme: Theme) -> None:
     ramp = np.linspace(1, 0, 64)[:, None]
     axes.imshow(ramp, extent=(left, left + SCALE, height, 0), cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
-    ink = {"color": theme.text, "fontproperties": font(WORD - 1), "parse_math": False}
-    for share, place in ((1, "top"), (0, "bottom")):
-        axes.text(left + SCALE + 4, height * (1 - share), f"{share}", va=place, **ink)
+    ink: Look = {"color": theme.text, "fontproperties": font(WORD - 1), "parse_math": False}
+    for shade, place in ((1, "top"), (0, "bottom")):
+        axes.text(left + SCALE + 4, height * (1 - shade), f"{shade}", va=place, **ink)
     if panel.scale_label:
         at = left + SCALE + 24, height / 2
         axes.text(*at, panel.scale_label, rotation=90, ha="center", va="center", **ink)

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from walkthrough.render.text import Rect, font, place_label, shortened, width_of
+from walkthrough.render.text import Look, Rect, font, place_label, shortened, width_of
 from walkthrough.scene import Arrows, Boxes, Cells, Grid, Layer, Line, Panel, Picture, Points, Text
 from walkthrough.style import colour, readable_on
 
@@ -46,11 +46,11 @@ def draw_layer(axes: Axes, layer: Layer, scale: float) -> None:
             _draw_grid(axes, layer, scale)
         case Line():
             xs, ys = zip(*(layer.points + layer.points[:1] if layer.closed else layer.points), strict=True)
-            style = {"color": colour(layer.colour), "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
+            style: Look = {"color": colour(layer.colour), "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
             axes.plot(xs, ys, path_effects=halo(layer.width), zorder=4, **style)
         case Points():
             xs, ys = zip(*layer.xy, strict=True) if layer.xy else ((), ())
-            look = {"marker": layer.marker, "s": (layer.size * PX) ** 2, "color": colour(layer.colour)}
+            look: Look = {"marker": layer.marker, "s": (layer.size * PX) ** 2, "color": colour(layer.colour)}
             axes.scatter(xs, ys, edgecolors="#000000AA", linewidths=0.6, zorder=5, **look)
         case Arrows():
             for x1, y1, x2, y2 in layer.ends:
@@ -60,14 +60,14 @@ def draw_layer(axes: Axes, layer: Layer, scale: float) -> None:
         case Text():
             rim = [Stroke(linewidth=1.6, foreground="#000000B0"), Normal()]
             style = {"color": colour(layer.colour), "fontproperties": font(layer.size), "parse_math": False}
-            place = {"ha": layer.anchor, "va": "top", "clip_on": True, "zorder": 6, "path_effects": rim}
+            place: Look = {"ha": layer.anchor, "va": "top", "clip_on": True, "zorder": 6, "path_effects": rim}
             axes.text(layer.x, layer.y, layer.text, **style, **place)
 
 
 def _draw_boxes(axes: Axes, layer: Boxes) -> None:
     for index, (x1, y1, x2, y2) in enumerate(layer.xyxy):
         edge = colour(each(layer.colours, index, "object"))
-        style = {"edgecolor": edge, "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
+        style: Look = {"edgecolor": edge, "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
         effects = halo(layer.width) if layer.dash == "solid" else None
         if layer.fill:
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, color=edge[:7], alpha=layer.fill, lw=0, zorder=4))
@@ -84,14 +84,14 @@ def _draw_cells(axes: Axes, layer: Cells) -> None:
             Rectangle(place, stride, stride, facecolor=face + alpha, edgecolor=rim, linewidth=0.6, zorder=2.5)
         )
         if layer.hatch:
-            look = {"hatch": layer.hatch * 4, "edgecolor": "#000000B0", "linewidth": 0}
+            look: Look = {"hatch": layer.hatch * 4, "edgecolor": "#000000B0", "linewidth": 0}
             axes.add_patch(Rectangle(place, stride, stride, fill=False, zorder=2.6, **look))
 
 
 def _draw_grid(axes: Axes, layer: Grid, scale: float) -> None:
     columns, rows = int(-(-layer.width // layer.stride)), int(-(-layer.height // layer.stride))
-    lines = [((k * layer.stride, 0), (k * layer.stride, layer.height)) for k in range(columns + 1)]
-    lines += [((0, k * layer.stride), (layer.width, k * layer.stride)) for k in range(rows + 1)]
+    lines = [((k * layer.stride, 0.0), (k * layer.stride, layer.height)) for k in range(columns + 1)]
+    lines += [((0.0, k * layer.stride), (layer.width, k * layer.stride)) for k in range(rows + 1)]
     width = min(0.8, 0.12 * layer.stride * scale)  # a fine lattice gets fine lines, or it would hide the image
     axes.add_collection(
         LineCollection(lines, colors=colour(layer.colour), linewidths=width, alpha=layer.opacity, zorder=2)
@@ -118,7 +118,7 @@ def draw_labels(axes: Axes, panel: Panel, scale: float) -> None:
 def _draw_label(axes: Axes, rect: Rect, text: str, size: float, fill: str, scale: float) -> None:
     x, y, width, height = (value / scale for value in rect)
     axes.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor="none", zorder=7))
-    style = {"color": readable_on(fill), "fontproperties": font(size), "parse_math": False}
+    style: Look = {"color": readable_on(fill), "fontproperties": font(size), "parse_math": False}
     axes.text(x + 3 / scale, y + height * 0.76, text, va="baseline", clip_on=True, zorder=8, **style)
 
 

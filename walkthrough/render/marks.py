@@ -3,10 +3,11 @@
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from walkthrough.render.code import draw_ground
 from walkthrough.render.layers import DASH, PX
-from walkthrough.render.text import font, shortened, width_of
+from walkthrough.render.text import Look, font, shortened, width_of
 from walkthrough.scene import Bars, Chart, Histogram, Series, Table
 from walkthrough.style import DASHES, MARKERS, Theme, colour
 
@@ -23,14 +24,14 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
             case Series():
                 dash = DASH[mark.dash or DASHES[index % len(DASHES)]]
                 few = len(mark.x) <= 20  # marks at the points, where they do not run into each other
-                shape = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4} if few else {}
+                shape: Look = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4} if few else {}
                 axes.plot(mark.x, mark.y, color=paint, linestyle=dash, linewidth=1.8 * PX, label=mark.name, **shape)
             case Bars():
                 together = [other for other in chart.marks if isinstance(other, Bars)]
                 _draw_bars(axes, mark, paint, theme, together.index(mark), len(together))
             case Histogram():
                 widths = [right - left for left, right in zip(mark.edges, mark.edges[1:], strict=False)]
-                look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
+                look: Look = {"color": paint, "alpha": 0.75, "edgecolor": paint, "linewidth": 0.5, "label": mark.name}
                 axes.bar(mark.edges[:-1], mark.counts, width=widths, align="edge", **look)
     for x in chart.upright:
         axes.axvline(x, color=theme.muted, linestyle=DASH["dotted"], linewidth=1.8 * PX)
@@ -40,7 +41,7 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
     axes.set_xlabel(chart.x_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     axes.set_ylabel(chart.y_label, color=theme.text, fontproperties=font(SMALL), parse_math=False)
     if all(isinstance(mark, Series) and all(float(x).is_integer() for x in mark.x) for mark in chart.marks):
-        axes.xaxis.get_major_locator().set_params(integer=True)  # there is no layer and no epoch 2.5
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))  # no epoch 2.5
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.get_yticklabels(minor=True)):
         label.set_fontproperties(font(SMALL))
     if chart.x_range is not None:
@@ -48,7 +49,7 @@ def draw_chart(axes: Axes, chart: Chart, theme: Theme) -> None:
     if chart.y_range is not None:
         axes.set_ylim(chart.y_range)
     if _names(chart):
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.03)} if chart.legend == "beside" else {}
+        beside: Look = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.03)} if chart.legend == "beside" else {}
         legend = axes.legend(prop=font(SMALL), frameon=False, labelcolor=theme.text, handlelength=2.8, **beside)
         for text in legend.get_texts():
             text.set_parse_math(False)
@@ -79,7 +80,7 @@ def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme, index: int = 0,
     places, width = range(len(bars.names)), (0.62 if together == 1 else 0.8) / together
     heights = [value if math.isfinite(value) else 0 for value in bars.values]  # the word over it says nan or inf
     middles = [place + (index - (together - 1) / 2) * width for place in places]
-    look = {"hatch": bars.hatch * 3, "edgecolor": theme.background or "#FFFFFF"} if bars.hatch else {}
+    look: Look = {"hatch": bars.hatch * 3, "edgecolor": theme.background or "#FFFFFF"} if bars.hatch else {}
     drawn = axes.bar(middles, heights, color=paint, width=width, label=bars.name, linewidth=0, **look)
     room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
     values = [f"{value:.3g}" for value in bars.values]
@@ -128,7 +129,7 @@ def draw_table(axes: Axes, table: Table, theme: Theme) -> None:
         x, side = (left + column_width - PADDING, "right") if right else (left + PADDING, "left")
         for number, row in enumerate(rows):
             bold = number == 0 or number - 1 in table.marked
-            style = {"fontproperties": font(CELL, "bold" if bold else "normal"), "parse_math": False}
+            style: Look = {"fontproperties": font(CELL, "bold" if bold else "normal"), "parse_math": False}
             axes.text(x, (number + 0.5) * ROW, row[index], ha=side, va="center_baseline", color=theme.text, **style)
         left += column_width
     for number in range(1, len(rows)):

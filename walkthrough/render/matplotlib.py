@@ -1,6 +1,6 @@
 """A Scene as PNG: matplotlib's object interface and its Agg canvas, without pyplot and its global state.
 
-All lengths are CSS pixels, y downwards, until _axes turns them into matplotlib's shares of a figure. The file holds
+All lengths are CSS pixels, y downwards, until _axes turns them into matplotlib's fractions of a figure. The file holds
 more pixels than the page shows, for sharp screens, as long as it stays small.
 """
 
@@ -32,7 +32,7 @@ from walkthrough.render.layout import (
 )
 from walkthrough.render.marks import draw_chart, draw_table, legend_room
 from walkthrough.render.png import encode
-from walkthrough.render.text import Rect, font, quiet
+from walkthrough.render.text import Look, Rect, font, quiet
 from walkthrough.scene import AnyPanel, Chart, Code, Key, Panel, Scene, Table
 
 CHART_MARGINS = (70, 14, 20, 42)  # left, top, right, bottom: as in charts.js
@@ -142,7 +142,7 @@ def _draw_legend(figure: Figure, legend: tuple[Key, ...], size: Size, theme: sty
             axes.plot((x, x + 16), (12, 12), color=paint, linestyle=DASH[key.dash], linewidth=2 * PX)
         else:
             axes.add_patch(Rectangle((x, 6), 16, 12, facecolor=paint, linewidth=0))
-            hatch = {"hatch": key.hatch * 4, "edgecolor": "#000000B0", "linewidth": 0}
+            hatch: Look = {"hatch": key.hatch * 4, "edgecolor": "#000000B0", "linewidth": 0}
             axes.add_patch(Rectangle((x, 6), 16, 12, fill=False, **hatch))
-        style_of = {"color": theme.text, "fontproperties": font(11), "parse_math": False}
+        style_of: Look = {"color": theme.text, "fontproperties": font(11), "parse_math": False}
         axes.text(x + 22, 16, key.text, va="baseline", **style_of)

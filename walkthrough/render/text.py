@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,7 @@ FALLBACKS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "PingFang SC", "Arial Unicode MS"),
     *("Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Nirmala UI"),
 )
+Look = dict[str, Any]  # keyword arguments of matplotlib's artists, whose kinds are many
 Rect = tuple[float, float, float, float]  # x, y, width, height in pixels, y downwards
 
 
@@ -87,12 +89,12 @@ def place_label(box: Rect, size: tuple[float, float], room: Rect, taken: list[Re
     """Where a label of a size goes: over the box, in its upper corners, under it; the first place that is free."""
     x, y, w, h = box
     width, height = size
-    wishes = [(x, y - height), (x, y), (x + w - width, y - height), (x + w - width, y), (x, y + h), (x, y + h - height)]
-    wishes += [(x, y + k * height) for k in range(1, 6)]
+    candidates = [(x, y - height), (x, y), (x + w - width, y - height), (x + w - width, y), (x, y + h), (x, y + h - height)]
+    candidates += [(x, y + k * height) for k in range(1, 6)]
     left, top, room_width, room_height = room
     inside = [
         (min(max(px, left), left + room_width - width), py, width, height)
-        for px, py in wishes
+        for px, py in candidates
         if top <= py <= top + room_height - height
     ]
     inside = inside or [(max(left, min(x, left + room_width - width)), top, width, height)]
