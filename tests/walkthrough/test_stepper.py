@@ -173,10 +173,10 @@ def test_breakpoints_are_set_and_removed_by_a_click_and_reached():
 
 def test_the_calls_under_way_can_be_looked_into(stepper):
     recording = stepper.state.recording
-    stepper.step = recording.of("encode")[3].index
-    assert [call.name for call in recording.stack(stepper.step)][-2:] == ["assign_level", "encode"]
+    stepper.step = recording.of("make_assignment")[3].index
+    assert [call.name for call in recording.stack(stepper.step)][-2:] == ["assign_level", "make_assignment"]
     stepper.frame = 1
-    assert "claims" in stepper.result.variables
+    assert "cells" in stepper.result.variables
     assert "rows" not in stepper.result.variables
     code = panels(stepper)[0]
     assert code.lines[code.lit - code.first].strip().startswith("return encode(")
@@ -276,7 +276,7 @@ def test_a_row_of_the_table_opens_its_variable(stepper):
 
 
 def test_a_name_without_value_yet_is_said_to_have_none(stepper):
-    stepper.step = stepper.state.recording.of("encode")[0].index
+    stepper.step = stepper.state.recording.of("make_assignment")[0].index
     stepper.name = "half_step"
     assert panels(stepper)[2].rows == (("half_step", "has no value yet"),)
     stepper.next_change()
@@ -327,7 +327,9 @@ def test_rows_and_columns_are_drawn_as_cells_of_their_grid(stepper):
 
 def test_matches_are_drawn_as_show_assignment_draws_them(stepper):
     step = next(
-        s for s in stepper.state.recording.at("return") if stepper.state.recording.calls[s.call].name == "encode"
+        s
+        for s in stepper.state.recording.at("return")
+        if stepper.state.recording.calls[s.call].name == "make_assignment"
     )
     stepper.step = step.index
     level = yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)[0]
@@ -447,7 +449,7 @@ def test_models_with_other_levels(levels):
 
     Model.strides = strides
     w = Stepper(model=Model())
-    assert len(w.state.recording.of("encode").steps) > 0
+    assert len(w.state.recording.of("make_assignment").steps) > 0
     assert [call.name for call in w.state.recording.calls].count("assign_level") == levels
 
 
