@@ -327,7 +327,9 @@ def test_rows_and_columns_are_drawn_as_cells_of_their_grid(stepper):
 
 def test_matches_are_drawn_as_show_assignment_draws_them(stepper):
     step = next(
-        s for s in stepper.state.recording.at("return") if stepper.state.recording.calls[s.call].name == "make_assignment"
+        s
+        for s in stepper.state.recording.at("return")
+        if stepper.state.recording.calls[s.call].name == "make_assignment"
     )
     stepper.step = step.index
     level = yl.build_targets(tour_batch().targets, GRIDS, ANCHORS, STRIDES)[0]

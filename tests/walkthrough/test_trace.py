@@ -52,7 +52,7 @@ def test_build_targets_is_recorded_with_its_named_steps():
 
 
 def test_recorded_values_are_those_that_the_function_returned():
-    recording = trace(yl.build_targets, into=steps_of_matching.encode)(some_targets(), GRIDS, ANCHORS, STRIDES)
+    recording = trace(yl.build_targets, into=steps_of_matching.make_assignment)(some_targets(), GRIDS, ANCHORS, STRIDES)
     expected = yl.build_targets(some_targets(), GRIDS, ANCHORS, STRIDES)
     rows = recording.at("row").values
     assert [value.shape for value in rows] == [level.row.shape for level in expected]
@@ -113,8 +113,8 @@ def test_a_name_that_was_not_recorded_gets_a_sentence_with_those_that_were():
     recording = trace(running_mean)([1])
     with pytest.raises(ValueError, match=r"nothing named 'matched' .* values, total, value, return"):
         recording.at("matched")
-    with pytest.raises(ValueError, match=r"no call of 'encode' .* running_mean. Name it in into="):
-        recording.of("encode")
+    with pytest.raises(ValueError, match=r"no call of 'make_assignment' .* running_mean. Name it in into="):
+        recording.of("make_assignment")
 
 
 def test_the_state_after_a_step_holds_what_was_known_then():

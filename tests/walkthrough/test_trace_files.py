@@ -38,7 +38,7 @@ def test_a_trace_comes_back_as_it_was(recording, tmp_path):
             if there.value.array is not None:
                 np.testing.assert_array_equal(here.value.array, there.value.array)
                 assert here.value.array.dtype == there.value.array.dtype
-    last = recording.of("encode")[-1]
+    last = recording.of("make_assignment")[-1]
     assert again.state(last.index).keys() == recording.state(last.index).keys()
     assert np.array_equal(again.at("return").value.part("0.row").array, recording.result[0].row)
     assert again.result is None

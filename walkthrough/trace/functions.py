@@ -135,7 +135,7 @@ def _last_line(code: CodeType) -> int:
 
 
 def qualified(code: CodeType) -> str:
-    """A name for a call: "encode", "ComputeLoss.level", "build_targets: listcomp"."""
+    """A name for a call: "make_assignment", "ComputeLoss.level", "build_targets: listcomp"."""
     owner, _, inner = code.co_qualname.replace("<locals>.", "").rpartition(".")
     if inner.startswith("<"):
         return f"{owner}: {inner.strip('<>')}" if owner else inner.strip("<>")

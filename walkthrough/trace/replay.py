@@ -75,7 +75,7 @@ class Trace(Recording):
         return Lines(self)
 
     def of(self, function: str) -> Excerpt:
-        """The steps in calls of a function, such as "encode". Raises ValueError where it was not recorded."""
+        """The steps in calls of a function, such as "make_assignment". Raises ValueError where it was not recorded."""
         calls = {call.index for call in self.calls if call.name == function}
         if not calls:
             names = ", ".join(dict.fromkeys(call.name for call in self.calls))

@@ -62,7 +62,7 @@ class Call:
     """One call of a recorded function: what a debugger names a frame."""
 
     index: int
-    name: str  # such as "encode" or "ComputeLoss.level"
+    name: str  # such as "make_assignment" or "ComputeLoss.level"
     source: int  # index of its Source
     depth: int  # 0 of the function that was traced
     parent: int | None  # index of the call it was made from
