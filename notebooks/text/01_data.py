@@ -160,7 +160,8 @@ def jump(value):
     edges = [photos.image(i)[[0, -1]].ravel() for i in range(6)] + [photos.image(i)[:, [0, -1]].ravel() for i in range(6)]
     return float(np.mean([np.abs(edge.astype(float) - value).mean() for edge in edges]))
 
-show_bars({f"value {value}": jump(value) for value in (0, 57, 114, 171, 255)}, title="jump at the border", y_label="gray levels")
+jumps = {f"value {value}": jump(value) for value in (0, 57, 114, 171, 255)}
+show_bars(jumps, title="jump at the border", y_label="gray levels")
 
 # %%
 imagenet_mean = np.array([0.485, 0.456, 0.406])  # the average colour of 1.2 million photographs

@@ -286,7 +286,8 @@ anchors_of_tour
 for anchor_t in (1.1, 1.5, 2.0, 4.0):
     found = yl.build_targets(batch.targets, grids, model.anchors, model.strides, anchor_t)
     matched = len(set().union(*(match.target.tolist() for match in found)))
-    print(f"anchor_t {anchor_t}: {matched:2} of {len(batch.targets)} objects matched, {sum(len(m.cls) for m in found):3} matches")
+    count = sum(len(m.cls) for m in found)
+    print(f"anchor_t {anchor_t}: {matched:2} of {len(batch.targets)} objects matched, {count:3} matches")
 
 # %% [markdown]
 # ## 11. Check: build_targets by hand, in plain Python

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.house.imports import chapter, circles, imports, modules
+from tests.house.imports import PROJECT, chapter, circles, imports, modules
 
 # From top to bottom; an upper chapter knows nothing of those below it.
 ORDER = {
@@ -77,3 +77,10 @@ def test_what_the_registries_name_exists(name: str) -> None:
     source = modules(name.split(".")[0])[name].read_text(encoding="utf-8")
     for module, function in re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):(\w+)"', source):
         assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_contributing_names_every_chapter_that_is_a_folder(package: str) -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {chapter(name) for name in modules(package) if name.count(".") > 1}
+    assert [name for name in sorted(folders) if f"`{name}/`" not in text] == []
