@@ -142,8 +142,7 @@ class Trainer(Run):
             maps = self.network(images)
         parts = self.loss(maps, targets)
         # gradients are averaged over the processes, YOLOv5's loss is a sum over the batch
-        scaled = self.scaler.scale(parts.total * self.world.size)
-        scaled.backward()
+        self.scaler.scale(parts.total * self.world.size).backward()
         return parts
 
     def _optimizer_step(self, batch: Batch) -> None:
