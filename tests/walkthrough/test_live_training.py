@@ -329,7 +329,7 @@ def test_what_cannot_be_trained_is_a_sentence(folder, tmp_path):
         "unknown training option 'epoch'": LiveTraining(options={"epoch": 3}),
         "missing.yaml": LiveTraining(train=tmp_path / "missing.yaml"),
         "hyp is a Hyperparameters": LiveTraining(hyp={"lr0": 1}),
-        "epochs must be at least 1": LiveTraining(epochs=0),
+        "epochs must be a whole number, at least 1": LiveTraining(epochs=0),
         "create_model('yolov5n')": LiveTraining(model="yolov5n", train=folder),
     }
     for words, w in wrong.items():

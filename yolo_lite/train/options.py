@@ -106,9 +106,15 @@ class TrainOptions:
 
 def _check(name: str, value: Any, kind: Any, low: float) -> None:
     """Raises ValueError for a value that is not one of the choices, not a whole number, or too small."""
-    if get_origin(kind) is Literal:
+    if type(None) in get_args(kind):
+        if value is not None:
+            _check(name, value, next(part for part in get_args(kind) if part is not type(None)), low)
+    elif get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kind))}")
+    elif kind is bool:
+        if value not in (True, False):
+            raise ValueError(f"{name} must be True or False, not {value!r}")
     elif kind == int | tuple[int, ...]:
         for number in value if isinstance(value, tuple) else (value,):
             _check(name, number, int, low)
