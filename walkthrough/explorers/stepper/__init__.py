@@ -142,7 +142,7 @@ class Stepper(PictureExplorer[State, Result]):
 
     def words(self) -> str:
         """Where the function is and what changed."""
-        return step_in_words(self.require())
+        return step_in_words(self.computed) if self.computed is not None else self.message
 
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
