@@ -89,7 +89,8 @@ def place_label(box: Rect, size: tuple[float, float], room: Rect, taken: list[Re
     """Where a label of a size goes: over the box, in its upper corners, under it; the first place that is free."""
     x, y, w, h = box
     width, height = size
-    candidates = [(x, y - height), (x, y), (x + w - width, y - height), (x + w - width, y), (x, y + h), (x, y + h - height)]
+    right, bottom = x + w - width, y + h
+    candidates = [(x, y - height), (x, y), (right, y - height), (right, y), (x, bottom), (x, bottom - height)]
     candidates += [(x, y + k * height) for k in range(1, 6)]
     left, top, room_width, room_height = room
     inside = [
