@@ -267,7 +267,7 @@ def test_a_loss_that_is_no_number_is_told_in_place():
     assert re.search(r"loss .*box nan, obj nan, cls nan", w.message)
     assert "layers.1.conv" in w.message
     assert w.trainer.iteration == 0
-    assert "weights are no numbers" in w.as_scene().rows[1][0].caption
+    assert "weights are not finite" in w.as_scene().rows[1][0].caption
     w.lr0 = 0.1
     w.step()
     assert re.search(r"loss .*box nan, obj nan, cls nan", w.message)
