@@ -8,7 +8,7 @@ Sources: GIoU, Rezatofighi et al. 2019 (arXiv 1902.09630); DIoU and CIoU, Zheng 
 
 import math
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -172,4 +172,5 @@ def bbox_iou(a: Tensor, b: Tensor, kind: IouKind = "ciou", box_format: BoxFormat
     return iou_terms(a, b, box_format, eps).value(kind)
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

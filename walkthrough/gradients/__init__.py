@@ -6,12 +6,14 @@ that training calls. The model comes out as it went in: its mode, BatchNorm's st
 """
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from walkthrough._moved import moved_name
 from walkthrough.gradients.layers import LayerGradients, Pass, layer_gradients, layers_of, maps_of
 from walkthrough.gradients.maps import CellGradient, MapGradients, fractions_of, map_gradients, strongest_cells
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 __all__ = [
     "CellGradient",
     "LayerGradients",

@@ -6,7 +6,7 @@ Shape letters: T terms, N batch, H W image, P layers.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from walkthrough._moved import moved_name
 from walkthrough.gradients.maps import MapGradients, checked_maps, map_gradients
 from yolo_lite._moved import renamed_field
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 @dataclass(frozen=True, eq=False)

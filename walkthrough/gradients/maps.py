@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from yolo_lite.loss.criterion import AssignedPredictions
 from yolo_lite.loss.loss import ComputeLoss, add_levels
 from yolo_lite.loss.targets import Assignment
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 Part = Literal["", "positive", "background"]
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ CHANGES = ("argument", "outer", "new", "changed", "in place", "return", "yield")
 VALUES = ("tensor", "array", "number", "text", "sequence", "mapping", "fields", "module", "other")
 
 
-__getattr__ = partial(moved_name, __name__)
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)
 
 
 def read_recording(path: str | Path) -> Recording:

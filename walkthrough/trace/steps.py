@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from walkthrough._moved import moved_name
 from walkthrough.trace.values import Value
 
-__getattr__ = partial(moved_name, __name__)
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)
 
 RETURNED, YIELDED = "return", "yield"  # names no variable can have
 WORDS_OF = {"argument": "", "outer": " (from outside)", "new": "", "changed": "", "in place": " (in place)"}

@@ -5,7 +5,7 @@ The resizing to the network's input is in letterbox.py, rotation, scale, shear a
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -103,4 +103,5 @@ def apply_crop(image: Image, objects: Objects, drawn: CropDraw) -> Warped:
     return Warped(image, after.select(box_filter.kept), matrix, objects, after, box_filter)
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -279,4 +279,5 @@ class Unpickler(pickle.Unpickler):
         return PickledStorage(key, storage_type.dtype, numel)
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -9,6 +9,7 @@ import re
 import struct
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -165,4 +166,5 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[::down, ::across]
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -5,7 +5,7 @@ Sources: focal loss, Lin et al. 2017 (arXiv 1708.02002), eq. 5; quality focal lo
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
@@ -74,4 +74,5 @@ def bce_with_focal(
     return loss * focal_weight(logits, targets, gamma, alpha, kind) if gamma > 0 else loss
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -12,7 +12,7 @@ Shape letters: n targets, A anchors of a level, p pairs (anchor, target) that pa
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -207,4 +207,5 @@ def check_targets(
     return targets, anchors, strides
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

@@ -5,6 +5,7 @@
 """
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from yolo_lite._moved import moved_name
 from yolo_lite.model.head import Detect
@@ -26,4 +27,5 @@ __all__ = [
 ]
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

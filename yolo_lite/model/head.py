@@ -6,7 +6,7 @@ Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W c
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,4 +65,5 @@ class Detect(nn.Module):
         return maps
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

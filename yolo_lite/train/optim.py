@@ -1,7 +1,7 @@
 """The optimiser: its parameter groups, what the schedule writes into it, and layers that it leaves alone."""
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -105,4 +105,5 @@ def freeze_layers(model: nn.Module, freeze: int | tuple[int, ...]) -> None:
         layers[number].eval().requires_grad_(False)
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

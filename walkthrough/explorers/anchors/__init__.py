@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,7 +18,8 @@ from yolo_lite.detect.inference import trained_size
 from yolo_lite.loss.targets import ratio_test
 from yolo_lite.model.spec import read_anchors, read_spec
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 

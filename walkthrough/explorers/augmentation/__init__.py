@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from yolo_lite.data.source import ImageSource
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.images.rgb import to_rgb
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 LARGEST = 1600  # pixels of the longest side of an uploaded picture, so that dragging stays quick
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, training_size
@@ -23,7 +23,8 @@ from walkthrough.explorers.pictures import images_of, taking, targets_of
 from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class GradientExplorer(DetectorExplorer[State, Result]):

@@ -1,6 +1,7 @@
 """IouPlayground: two boxes, four ways to say how well they agree, and the gradient of each on the prediction."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -9,7 +10,8 @@ from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.iou.scene import scene_of
 from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result, State, compute
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class IouPlayground(Explorer[State, Result]):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -30,7 +30,8 @@ from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import trained_size
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 SCENES = (0, 2, 10, 15)  # of the validation images
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -17,7 +17,8 @@ from walkthrough.gradients import maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class LossExplorer(DetectorExplorer[State, Result]):

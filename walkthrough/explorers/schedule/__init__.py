@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -18,7 +18,8 @@ from yolo_lite.model.yolo import create_model
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Schedule
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 
 class ScheduleExplorer(Explorer[State, Result]):

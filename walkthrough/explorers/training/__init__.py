@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
@@ -28,7 +28,8 @@ from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.sources import Source
 from yolo_lite.train.trainer import Trainer
 
-__getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 BREATH = 0.01  # seconds between two iterations in which the kernel hears from the page, and runs other cells
 READABLE = 8.0  # seconds that a sentence about a refused setting stays while the run goes on

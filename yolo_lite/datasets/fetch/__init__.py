@@ -10,7 +10,7 @@ import logging
 import re
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from yolo_lite._moved import moved_name
@@ -240,4 +240,5 @@ class ChecksumFile(NamedTuple):
         atomic_write(self.path(file), "\n".join([*comments, f"{self.sha256}  {file.name}", ""]).encode())
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

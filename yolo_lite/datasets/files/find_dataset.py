@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from yolo_lite._moved import moved_name
 from yolo_lite.data.report import DatasetError, Problem
@@ -326,4 +326,5 @@ def _nested(folder: Path) -> list[Path]:
     return found
 
 
-__getattr__ = partial(moved_name, __name__)  # until 0.3.0
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0
