@@ -20,24 +20,24 @@ TIME = re.compile(r"\b\d+(\.\d+)?(e-?\d+)? ?(ns|µs|us|ms|s)\b")
 NUMBER = re.compile(r"(≈ *)?[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?%?|[-+]?(inf|nan)|None|[-–—]")
 LONG = re.compile(r"\S{40}(?=\S)")
 UNIT = re.compile(r" (ns|µs|us|ms|s|px|B|kB|MB|GB)$")
-NUMBERS = 'class="wt-number" align="right"'
+NUMBERS = 'class="wt-figures" align="right"'
 WORDS = 'align="left" style="text-align:left;max-width:36em"'
 STYLE = """<style>
 .wt-tables { display: flex; flex-wrap: wrap; gap: 0 2.5em; align-items: flex-start; overflow-x: auto }
-.wt-tables .wt-table { max-width: 100%; overflow-x: auto }
-.wt-tables .wt-table table { margin: 0 0 .6em; border-collapse: collapse; table-layout: auto;
+.wt-tables .wt-one-table { max-width: 100%; overflow-x: auto }
+.wt-tables .wt-one-table table { margin: 0 0 .6em; border-collapse: collapse; table-layout: auto;
   width: max-content; font-variant-numeric: tabular-nums }
-.wt-tables .wt-table caption { caption-side: top; padding: .3em .6em;
+.wt-tables .wt-one-table caption { caption-side: top; padding: .3em .6em;
   white-space: nowrap; color: inherit }
-.wt-tables .wt-table :is(th, td) { padding: .3em .8em; vertical-align: top; overflow-wrap: anywhere }
-.wt-tables .wt-table th { vertical-align: bottom; font-weight: bold }
-.wt-tables .wt-table :is(th, td).wt-number { text-align: right }
-.wt-tables .wt-table td.wt-number { white-space: nowrap }
-.wt-tables .wt-table th.wt-number { max-width: 9em }
-.wt-tables .wt-table thead tr { border-bottom: 1px solid var(--jp-border-color0, #8888) }
-.wt-tables .wt-table tbody tr { border-bottom: 1px solid var(--jp-border-color2, #8883) }
-.wt-tables .wt-table tr.wt-marked { box-shadow: inset 3px 0 var(--jp-brand-color1, currentColor) }
-.wt-tables .wt-table p { margin: 0 0 .6em; padding: 0 .6em; color: var(--jp-ui-font-color2, inherit) }
+.wt-tables .wt-one-table :is(th, td) { padding: .3em .8em; vertical-align: top; overflow-wrap: anywhere }
+.wt-tables .wt-one-table th { vertical-align: bottom; font-weight: bold }
+.wt-tables .wt-one-table :is(th, td).wt-figures { text-align: right }
+.wt-tables .wt-one-table td.wt-figures { white-space: nowrap }
+.wt-tables .wt-one-table th.wt-figures { max-width: 9em }
+.wt-tables .wt-one-table thead tr { border-bottom: 1px solid var(--jp-border-color0, #8888) }
+.wt-tables .wt-one-table tbody tr { border-bottom: 1px solid var(--jp-border-color2, #8883) }
+.wt-tables .wt-one-table tr.wt-marked-row { box-shadow: inset 3px 0 var(--jp-brand-color1, currentColor) }
+.wt-tables .wt-one-table p { margin: 0 0 .6em; padding: 0 .6em; color: var(--jp-ui-font-color2, inherit) }
 </style>"""
 
 
@@ -66,11 +66,11 @@ def table_html(table: Words) -> str:
     """One table, without style.
 
     >>> print(table_html(Words(["kind"], [["<Conv>"]], "layers", marked=[0])))
-    <div class="wt-table"><table>
+    <div class="wt-one-table"><table>
     <caption align="left" style="text-align:left;max-width:36em"><b>layers</b></caption>
     <thead><tr><th scope="col" align="left" style="text-align:left;max-width:36em">kind</th></tr></thead>
     <tbody>
-    <tr class="wt-marked"><td align="left" style="text-align:left;max-width:36em"><b>▸ &lt;Conv&gt;</b></td></tr>
+    <tr class="wt-marked-row"><td align="left" style="text-align:left;max-width:36em"><b>▸ &lt;Conv&gt;</b></td></tr>
     </tbody>
     </table></div>
     """
@@ -84,7 +84,7 @@ def table_html(table: Words) -> str:
     caption = f"<p>{_html(table.caption)}</p>" if table.caption else ""
     head = f"<thead><tr>{heads}</tr></thead>"
     return "\n".join(
-        ['<div class="wt-table"><table>', *title, head, "<tbody>", *body, "</tbody>", f"</table>{caption}</div>"]
+        ['<div class="wt-one-table"><table>', *title, head, "<tbody>", *body, "</tbody>", f"</table>{caption}</div>"]
     )
 
 
@@ -93,7 +93,7 @@ def _row_html(row: Sequence[str], sides: Sequence[str], marked: bool) -> str:
     if marked and cells:  # by a sign and by weight, so that it is seen without colour, and without style
         cells = [f"<b>{cell}</b>" for cell in (f"▸ {cells[0]}", *cells[1:])]
     inside = "".join(f"<td {side}>{cell}</td>" for cell, side in zip(cells, sides, strict=True))
-    return f'<tr class="wt-marked">{inside}</tr>' if marked else f"<tr>{inside}</tr>"
+    return f'<tr class="wt-marked-row">{inside}</tr>' if marked else f"<tr>{inside}</tr>"
 
 
 def _html(word: str) -> str:

@@ -5,12 +5,13 @@ changes nothing but itself.
 import configparser
 import re
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from walkthrough import approx, column, row, show_bars, show_image, show_table
+from walkthrough import approx, column, row, show_bars, show_image, show_table, tables
 from walkthrough.tables import Words, table_html, table_text
 
 HARD = ("<b>bold</b> & more", "a\nb", "two  spaces", "$x^2$", "x" * 200, "猫", "\x1b[31m", "", "'quoted\"", "-")
@@ -149,3 +150,13 @@ def test_exact_numbers_and_words_are_compared() -> None:
 
     for other in (compared(1.25, "cat"), compared(1.5, "dog")):
         assert all(one != two for one, two in zip(compared(1.5, "cat"), other, strict=True))
+
+
+def test_no_rule_of_the_explorers_page_is_about_a_class_of_tables() -> None:
+    """Both live on one page of JupyterLab: a rule of the one must not reach the other."""
+    page = resources.files("walkthrough.render").joinpath("live.css").read_text(encoding="utf-8")
+    of_page = set(re.findall(r"\.(wt-[\w-]+)", page))
+    of_tables = set(re.findall(r'class="([\w -]+)"', Path(tables.__file__).read_text(encoding="utf-8")))
+    own = {name for names in of_tables for name in names.split() if name.startswith("wt-")}
+    assert own
+    assert own & of_page == set()
