@@ -604,7 +604,7 @@ def test_harmless_names_of_dangerous_modules_are_inert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str
 ) -> None:
     assert not HOSTILE.search(f"{module}.{name}")
-    refused(tmp_path, call(module, name), "expected a YOLOv5 model|no model")
+    refused(tmp_path, call(module, name), "expected a YOLOv5 model")
 
 
 @pytest.mark.parametrize(
@@ -625,7 +625,7 @@ def test_calls_with_the_same_long_list_copy_nothing(tmp_path: Path, call: bytes,
     arguments = b"](" + values + b"e\x85" if what == b"]" else b"(" + values + b"t"  # one list, or so many arguments
     data = b"\x80\x02](" + call + b"q\x00" + arguments + b"q\x02R" + b"h\x00h\x02R" * 2000 + b"e."
     tracemalloc.start()
-    refused(tmp_path, data, "no model|damaged")
+    refused(tmp_path, data, "not hold a model|damaged")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6
@@ -680,7 +680,7 @@ def test_models_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         load(tmp_path / "old.pt")
     refused(tmp_path, call("models.experimental", "Ensemble"), r"holds a models\.experimental\.Ensemble")
     refused(tmp_path, call("models.yolo", "Model"), "no part named|_modules|no `yaml`")
-    refused(tmp_path, b"N.", "no model")
+    refused(tmp_path, b"N.", "not hold a model")
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in damaged texts

@@ -370,7 +370,7 @@ def test_images_without_annotations_are_written_but_no_success(
     path = written(tmp_path / "in" / "a.json", coco())
     write_image(tmp_path / "in" / "a.jpg")
     assert main(["convert", "coco", str(path), str(tmp_path / "out")]) == 1
-    assert "not one object" in capsys.readouterr().err
+    assert "no object" in capsys.readouterr().err
     assert placed(tmp_path / "out") == ["a.jpg"]
 
 
