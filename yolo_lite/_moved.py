@@ -61,6 +61,7 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
     },
     "yolo_lite.augment.objects": {"FILL": "yolo_lite.augment.objects:PADDING_VALUE"},
     "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
+    "yolo_lite.checkpoints.own": {"remove_leftovers": "yolo_lite.writing"},
     "yolo_lite.checkpoints.official": {"Contents": "yolo_lite.checkpoints.official:CheckpointContents"},
     "yolo_lite.checkpoints.unpickle": {
         "Record": "yolo_lite.checkpoints.unpickle:PickledObject",
@@ -84,6 +85,10 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
     "yolo_lite.data.labels": {
         **dict.fromkeys(
             ("LabelRow", "image_to_label_path", "parse_label_file", "parse_row"), "yolo_lite.datasets.files.label_rows"
+        ),
+        **dict.fromkeys(
+            ("BOX_VALUES", "DECIMAL_COMMA", "MAX_CLASSES", "NUMBER", "TOLERANCE"),
+            "yolo_lite.datasets.files.label_rows",
         ),
         **dict.fromkeys(("Problem", "Report"), "yolo_lite.data.report"),
     },

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.house.imports import PROJECT
 
 BOOK = ("boxes", "coding", "hyperparameters", "augment", "data", "loss", "model", "detect", "train")
+AROUND = ("images", "running", "support")  # chapters outside the book that chapters of the book import
 LARGEST_BOOK = 5200  # lines of code
 NO_CODE = {
     tokenize.COMMENT,
@@ -73,6 +74,8 @@ def main() -> None:
             book = "  book" if package == "yolo_lite" and name in BOOK else ""
             print(f"    {name:16}{lines:7,}{book}")
     print(f"the book            {book_size():7,}  of at most {LARGEST_BOOK:,}")
+    around = sum(sizes("yolo_lite")[name] for name in AROUND)
+    print(f"with {', '.join(AROUND)}: {book_size() + around:,}")
 
 
 if __name__ == "__main__":

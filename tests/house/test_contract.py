@@ -37,6 +37,8 @@ BY_NAME = {
     "walkthrough.trace.replay": {"walkthrough.explorers.stepper"},
 }
 
+LOOKING_AROUND = {"yolo_lite.checkpoints.unpickle"}  # it names them in order to refuse them in files
+
 
 @pytest.mark.parametrize("package", ORDER)
 def test_there_is_no_circle(package: str) -> None:
@@ -66,10 +68,33 @@ def test_only_the_registries_lead_downward_by_name() -> None:
         for name, file in modules(package).items():
             if name == f"{package}._moved":  # old names, which are found when somebody asks for them
                 continue
-            targets = re.findall(r'"((?:yolo_lite|walkthrough)(?:\.\w+)+):\w+"', file.read_text(encoding="utf-8"))
-            if targets and name != "yolo_lite._moved":  # former names, which tests/test_moved.py checks
+            targets = re.findall(
+                r"""["']((?:yolo_lite|walkthrough)[\w.]*):[\w.]+["']""", file.read_text(encoding="utf-8")
+            )
+            if targets:
                 found[name] = set(targets)
     assert found == BY_NAME
+
+
+def test_modules_are_imported_by_name_nowhere_else() -> None:
+    """What an import statement does not show: importlib, __import__, sys.modules, pkgutil.resolve_name."""
+    ways = r"import_module|__import__|sys\.modules|resolve_name"
+    found = {
+        name
+        for package in ORDER
+        for name, file in modules(package).items()
+        if re.search(ways, file.read_text(encoding="utf-8"))
+    }
+    assert found - {"yolo_lite._moved", "walkthrough._moved"} <= BY_NAME.keys() | LOOKING_AROUND
+
+
+def test_the_library_knows_nothing_of_the_walkthrough() -> None:
+    found = [
+        name
+        for name, file in modules("yolo_lite").items()
+        if re.search(r"^\s*(import|from) walkthrough\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.imports import PROJECT
-from tests.house.sizes import BOOK, book_size, lines_of_code, sizes
+from tests.house.imports import PROJECT, chapters
+from tests.house.sizes import AROUND, BOOK, LARGEST_BOOK, book_size, lines_of_code, sizes
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,13 @@ def test_the_command_prints_both_packages_and_the_book() -> None:
     for package in ("yolo_lite", "walkthrough"):
         assert rows[package][0] == f"{sum(sizes(package).values()):,}"
     assert rows["the book"][0] == f"{book_size():,}"
+
+
+def test_the_book_is_no_longer_than_it_may_be() -> None:
+    assert book_size() <= LARGEST_BOOK
+
+
+def test_what_the_book_imports_besides_itself_is_named() -> None:
+    plain = {"_moved", "writing"}  # names of the version before; whole files
+    imported = {target for name, targets in chapters("yolo_lite").items() if name in BOOK for target in targets}
+    assert imported - {*BOOK, *plain} == set(AROUND)

@@ -1,5 +1,6 @@
 """Every bundled network, against the recorded facts; and what networks do."""
 
+import copy
 import json
 import math
 import weakref
@@ -232,3 +233,15 @@ def test_compiled_and_exported_models_compute_the_same(nano: Yolo) -> None:
         exported = torch.export.export(nano, (images,)).module()(images)[0]
     assert torch.equal(compiled, expected)
     assert torch.equal(exported, expected)
+
+
+def test_a_model_that_version_0_1_0_pickled_computes_the_same() -> None:
+    model = create_model("yolov5n", num_classes=2).eval()
+    images = torch.rand(1, 3, 64, 64)
+    old = copy.copy(model)
+    state = {name: value for name, value in model.__dict__.items() if name != "rows"}  # which 0.1.0 did not have
+    old.__dict__.clear()
+    old.__setstate__(state)
+    assert [row._replace(where="") for row in old.rows] == [row._replace(where="") for row in model.rows]
+    for mine, theirs in zip(old(images), model(images), strict=True):
+        assert torch.equal(mine, theirs)

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors
+import safetensors.torch
 
 from tests.train.runs import new_run, resumed_run
 from yolo_lite.data.report import Problem
@@ -80,6 +82,44 @@ def test_a_header_that_lacks_something_is_damaged(tmp_path: Path, monkeypatch: p
     del header["iteration"]
     monkeypatch.setattr("yolo_lite.running.folder.read_header", lambda folder: header)
     with pytest.raises(TrainingError, match=r"state\.safetensors.*iteration"):
+        SavedRun(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("changes", [1]),
+        ("changes", {"x": {}}),
+        ("epoch", "two"),
+        ("hyp", {"lr0": "x"}),
+        ("options", {"foo": 1}),
+        ("unreadable", [1]),
+        ("version", "1"),
+    ],
+)
+def test_a_header_with_a_damaged_value_names_the_file(tmp_path: Path, name: str, value: object) -> None:
+    trainer = new_run(tmp_path)
+    trainer.save()
+    path = tmp_path / "state.safetensors"
+    with safetensors.safe_open(path, "pt") as stored:
+        header = json.loads(stored.metadata()["run"])
+    tensors = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(tensors, path, {"run": json.dumps(header | {name: value})})
+    with pytest.raises(TrainingError, match=r"state\.safetensors"):
+        SavedRun(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["version", "optimizer_numbers", "scaler", "spec", "hyp"])
+def test_a_header_without_a_part_names_it(tmp_path: Path, name: str) -> None:
+    trainer = new_run(tmp_path)
+    trainer.save()
+    path = tmp_path / "state.safetensors"
+    with safetensors.safe_open(path, "pt") as stored:
+        header = json.loads(stored.metadata()["run"])
+    tensors = safetensors.torch.load_file(path)
+    del header[name]
+    safetensors.torch.save_file(tensors, path, {"run": json.dumps(header)})
+    with pytest.raises(TrainingError, match=rf"state\.safetensors.*{name}"):
         SavedRun(tmp_path)
 
 

@@ -272,9 +272,9 @@ def _check_sum(gradients: dict[str, list[Tensor]], total: list[Tensor]) -> None:
         rounding = torch.finfo(level.dtype).eps ** 0.5 * sum(term.norm() for term in (level, *terms))
         if (torch.stack(terms).sum(0) - level).norm() > rounding:  # False of NaN: a loss that is NaN is shown as it is
             raise ValueError(
-                f"{', '.join(gradients)} do not add up to the total of this loss, so their gradients cannot be "
-                f"told apart: return the very tensors that the total is the weighted sum of, all of them, "
-                f"and none that is made from another"
+                f"the gradients of {', '.join(gradients)} do not add up to that of the total: the loss has to compute "
+                f"its total from the very tensors that it returns, as a weighted sum of all of them, and none of them "
+                f"from another"
             )
 
 

@@ -193,7 +193,7 @@ def apply_copy_paste(image: Image, objects: Objects, drawn: CopyPasteDraw) -> Au
 
 
 def _covered(boxes: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Share of each of the boxes (n, 4) that the box ``by`` (4,) covers, (n,)."""
+    """Fraction of each of the boxes (n, 4) that the box ``by`` (4,) covers, (n,)."""
     overlap = np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2])  # (n, 2)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     covered: np.ndarray = overlap.clip(0).prod(1) / (area + 1e-16)

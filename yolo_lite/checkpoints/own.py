@@ -8,14 +8,16 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from yolo_lite._moved import moved_name
 from yolo_lite.checkpoints.official import CheckpointContents, read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
@@ -50,7 +52,8 @@ def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = Non
     (('cat',), {'epoch': 3})
     """
     if not isinstance(model, Yolo):
-        raise CheckpointError(f"only a Yolo can be saved, not a {type(model).__name__}; unwrap it first (.module)")
+        way = "unwrap it first (.module)" if hasattr(model, "module") else "keep its state_dict() with torch.save"
+        raise CheckpointError(f"only a Yolo can be saved, not a {type(model).__name__}: {way}")
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items() if name != _anchors(model)}
     header = {
         "format_version": FORMAT_VERSION,
@@ -313,3 +316,7 @@ def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
             for tensor in output.parameters():  # weight and bias
                 per_anchor = tensor.view(-1, len(rows), *tensor.shape[1:])  # (A, 5 + C, ...)
                 tensor.copy_(per_anchor[:, rows].flatten(0, 1))
+
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

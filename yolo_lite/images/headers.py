@@ -27,7 +27,7 @@ class Size(NamedTuple):
 class Header(NamedTuple):
     """What the header of an image file says."""
 
-    size: Size | None  # None: the file is not whole, or only decoding tells
+    size: Size | None  # None: the file is not whole, or only decoding shows it
     orientation: int | None  # EXIF's, 1 to 8, 1 where there is none; None: cannot be read, or another format
 
 

@@ -12,7 +12,11 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1  # in AssignedPredictions.role
 
 
 class LossTerms(Protocol):
-    """A NamedTuple of tensors: first the ``total``, then the terms that it is made of. ``LossParts``, for example."""
+    """A NamedTuple of tensors: first the ``total``, then the terms that it is made of. ``LossParts``, for example.
+
+    The total is computed from the very tensors that are returned beside it (a weighted sum of them): then its gradient
+    can be told apart by terms, as LossExplorer and GradientExplorer do.
+    """
 
     @property
     def _fields(self) -> tuple[str, ...]: ...
@@ -47,7 +51,8 @@ class AssignedPredictions(NamedTuple):
 class Criterion(Protocol):
     """A loss: what ``model.criterion(hyp, img_size)`` returns. ``ComputeLoss`` is YOLOv5's.
 
-    maps are the model's raw maps, of whatever kind its ``decode`` takes. targets: (n, 6) image, class, xc, yc, w, h;
+    maps are the model's raw maps, of whatever kind its ``decode`` takes; LossExplorer and GradientExplorer need a list
+    of tensors, one for each level. targets: (n, 6) image, class, xc, yc, w, h;
     normalised.
     """
 

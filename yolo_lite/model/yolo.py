@@ -64,6 +64,12 @@ class Yolo(nn.Module):
         self._last_use = {source: row.index for row in self.rows for source in row.inputs}
         self.spec = {**spec, "nc": self.num_classes, "ch": self.channels, "anchors": self.anchors.flatten(1).tolist()}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if "rows" not in self.__dict__:  # pickled by version 0.1.0
+            *rows, detect = read_rows(self.spec, "spec")
+            self.rows = (*rows, detect._replace(arguments=()))
+
     @property
     def detect(self) -> Detect:
         """The head, which is the last layer."""
@@ -212,7 +218,7 @@ def seeded(seed: int) -> Iterator[None]:
 def _build_layers(
     rows: Sequence[Row], spec: Mapping[str, Any], num_classes: int, channels: int, where: str
 ) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """Modules, each tried on the output of those before it: that tells its input channels, and at last the strides."""
+    """Modules, each tried on the output of those before it, which gives its input channels; and the strides."""
     image = torch.zeros(1, channels, TRACE_SIZE, TRACE_SIZE, device="meta")
     outputs: dict[int, Tensor] = {IMAGE: image}
     layers = nn.ModuleList()

@@ -114,12 +114,13 @@ def read_header(out_dir: str | Path) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, "pt") as stored:
             header: dict[str, Any] = json.loads(stored.metadata()["run"])
+        newer = header["version"] > VERSION
     except FileNotFoundError:
         hint = ": it was stopped before its first batch, so start it anew" if (path.parent / SETTINGS).exists() else ""
         raise FileNotFoundError(f"{out_dir}: no run to resume, {STATE} is not there{hint}") from None
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: damaged, or not the state of a run: {error}") from None
-    if header["version"] > VERSION:
+    if newer:
         raise TrainingError(f"{path}: written by a newer yolo-lite: update this one")
     return header
 

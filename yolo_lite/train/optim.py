@@ -17,7 +17,7 @@ Norms = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNor
 class ParameterGroups(NamedTuple):
     """The three groups: weight decay acts only on weights that mix features. YOLOv5: `smart_optimizer`, `g`."""
 
-    biases: list[nn.Parameter]  # no decay; their learning rate starts high and comes down
+    biases: list[nn.Parameter]  # no decay; their learning rate falls from a high start
     weights: list[nn.Parameter]  # decay
     norms: list[nn.Parameter]  # scales of normalisation layers, no decay
 

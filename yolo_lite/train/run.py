@@ -1,5 +1,6 @@
 """Run: all that the training loop works with, made from what the Trainer is given, and what can be asked of it."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -226,6 +227,12 @@ class Run:
         defaults = TrainOptions().loss_options
         given = {name: value for name, value in self.options.loss_options.items() if value != defaults[name]}
         criterion: Callable[..., Criterion] = self.detector.criterion
+        known = inspect.signature(criterion).parameters
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        if unknown := [name for name in given if name not in known and not takes_all]:
+            raise TypeError(
+                f"the loss of {type(self.model).__name__} does not know the option {unknown[0]}: leave it out"
+            )
         loss = criterion(self.hyp, self.options.img_size, **given)
         if hasattr(loss, "over_processes"):
             loss.over_processes = mean_over_processes

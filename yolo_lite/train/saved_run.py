@@ -42,7 +42,7 @@ class RunSettings:
 
 
 def describe(options: TrainOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What every checkpoint of a run says about it, in place of what the model said about its own training.
+    """What every checkpoint of a run says about it, instead of what the model said about its own training.
 
     Args:
         more: whatever else is worth knowing, the preset for example.
@@ -74,6 +74,9 @@ def save_run(out_dir: Path, settings: RunSettings, state: RunState, learner: Lea
     folder.write(out_dir, header, learner.tensors(), average, metadata, names if state.iteration else ())
 
 
+NEEDED = ("spec", "ema_updates", "scaler", "optimizer_numbers")  # of a header, besides the fields of settings and state
+
+
 class SavedRun:
     """A run as its last checkpoint left it.
 
@@ -87,7 +90,10 @@ class SavedRun:
         try:
             self.settings = RunSettings.from_json({"metadata": {}} | self.header)  # early ones have no metadata
             self.state = RunState.from_json({"changes": {}, "unreadable": ()} | self.header)  # nor 0.1.0 the changes
-        except (KeyError, TypeError) as error:
+            missing = [name for name in NEEDED if name not in self.header]
+            if missing:
+                raise KeyError(*missing)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TrainingError(
                 f"{self.folder / folder.STATE}: damaged, or not the state of a run: {error!r}"
             ) from None

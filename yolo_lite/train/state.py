@@ -20,6 +20,9 @@ from yolo_lite.train.ema import ModelEma
 Value = TypeVar("Value")
 
 
+COUNTERS = ("epoch", "batch", "iteration", "last_step", "best_epoch")  # whole numbers of a RunState
+
+
 @dataclass
 class RunState:
     """Where a run is. Every field is saved; ``Trainer.state`` is the only place that has it.
@@ -63,6 +66,9 @@ class RunState:
         found = {entry.name: values[entry.name] for entry in fields(cls)}
         problems = [Problem(*entry) for entry in found["unreadable"]]
         found["unreadable"] = {problem.path: problem for problem in problems}
+        for name in COUNTERS:
+            if not isinstance(found[name], int):
+                raise TypeError(f"{name} is {found[name]!r}, not a whole number")
         found["changes"] = {int(iteration): changed for iteration, changed in found["changes"].items()}
         return cls(**found)
 

@@ -4,7 +4,7 @@
         for batch in loader:
             maps = model(batch.images)              # forward: what does the network say?
             parts = loss(maps, batch.targets)       # compare: how wrong is it?
-            parts.total.backward()                  # backward: which weight is to blame?
+            parts.total.backward()                  # backward: how does it depend on each weight?
             optimizer.step()                        # every weight a little better
         evaluate(the average of the weights)
 
@@ -47,9 +47,9 @@ class Trainer(Run):
         out_dir: where checkpoints go; None keeps nothing.
         callbacks: see ``callbacks.Callback``.
         metadata: what else the checkpoints say about the run, besides img_size, rule and date, which replace what the
-            model's own metadata said about an earlier training.
+            model's own metadata hold from an earlier training.
         options: the fields of ``TrainOptions``: epochs, batch_size, img_size, seed, device, precision ... What a
-            dataset has decided already (img_size, augment, rect, seed) need not be said again.
+            dataset has decided already (img_size, augment, rect, seed) need not be given again.
     Raises:
         ValueError: what cannot be trained together, before anything is. FileExistsError: out_dir holds a run already.
         TrainingError: a run that cannot go on: a full disk, a loss that is not finite, a batch too large.
@@ -75,7 +75,7 @@ class Trainer(Run):
     def steps(self) -> Iterator[StepState]:
         """The run as a generator, a batch each time it is asked: stop asking to pause, ask again to go on.
 
-        After an error or Ctrl-C, a batch may be half done: go on with ``resume``, which knows none of it.
+        After an error or Ctrl-C, a batch may be half done: continue with ``resume``, from before that batch.
         """
         if self.finished:
             warnings.warn(f"nothing is left to train: {self._how_it_ended()}", stacklevel=2)
@@ -149,7 +149,7 @@ class Trainer(Run):
         """Clips the gradients, moves the weights, and takes them into the EMA."""
         self.state.last_step = self.iteration
         self.scaler.unscale_(self.optimizer)
-        scaled = self.scaler.is_enabled()  # then steps of infinite gradients are left out, and the scale comes down
+        scaled = self.scaler.is_enabled()  # then steps of infinite gradients are left out, and the scale is lowered
         try:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm, error_if_nonfinite=not scaled)
         except RuntimeError as error:
