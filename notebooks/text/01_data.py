@@ -12,8 +12,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # 1. Data: from a folder of pictures to a batch
 #
 # A network cannot open a folder. It takes one block of numbers for the pictures and one table for the objects, again

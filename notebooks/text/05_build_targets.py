@@ -12,8 +12,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # 5. build_targets: which prediction is responsible for which object?
 #
 # The network makes 25,200 predictions for a picture. The label file names seven objects. Before anything can be learnt,

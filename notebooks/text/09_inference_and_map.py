@@ -12,8 +12,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # 9. From raw maps to detections, and from detections to one number
 #
 # A trained network does not say "a star, here". It gives 25,200 boxes, each with a score. This notebook

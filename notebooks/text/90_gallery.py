@@ -12,8 +12,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Gallery: everything you can touch
 #
 # Each tool on one line and in one cell. Run the notebook, then drag, type and click. What you see without running it
