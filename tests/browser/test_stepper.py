@@ -27,7 +27,7 @@ def test_a_reader_steps_through_build_targets_forward_and_back(open_cell: Callab
     assert explorer.ask("w.view") == "'histogram'"
     explorer.choose("view", "table")
 
-    explorer.run("w.step = w.recording.of('encode')[0].index")
+    explorer.run("w.step = w.recording.of('make_assignment')[0].index")
     line = explorer.root.locator(".wt-line", has_text="half_step = ")
     with explorer.painted():
         line.click()

@@ -176,7 +176,7 @@ def test_a_value_that_the_total_does_not_depend_on_pulls_nothing() -> None:
 )
 def test_terms_that_do_not_add_up_to_the_total_are_refused(parts) -> None:
     raw = torch.randn(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="a, b do not add up to the total of this loss"):
+    with pytest.raises(ValueError, match="of a, b do not add up to that of the total"):
         map_gradients(lambda maps, _: parts(*square_and_size(maps)), [raw], None)
 
 
