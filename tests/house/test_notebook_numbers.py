@@ -1,6 +1,7 @@
 """The comparison of the notebooks' numbers, on small notebooks whose differences are known."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def test_cells_that_came_and_went() -> None:
     assert kinds(new, old) == ["changed"]
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed here")
 def test_the_command_on_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def git(*arguments: str) -> None:
         author = ("-c", "user.name=A", "-c", "user.email=a@example.org")

@@ -96,7 +96,7 @@ class Yolo(nn.Module):
         """
         for _, output in self.forward_layers(images):  # noqa: B007
             pass
-        return cast(list[Tensor], output)  # of the head
+        return cast("list[Tensor]", output)  # of the head
 
     def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]:
         """The same pass, one layer at a time: yields its row and its output. ``forward`` runs through this.
