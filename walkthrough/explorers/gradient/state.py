@@ -52,6 +52,7 @@ def shown_terms(state: "State") -> list[str]:
 
 
 def shown_levels(state: "State") -> dict[str, int]:
+    """The choices of a level: all, then each by its stride; -> index of the level, or ALL_LEVELS."""
     strides = state.model.strides if state.model is not None else ()
     return {"all": ALL_LEVELS} | {f"stride {int(stride)}": level for level, stride in enumerate(strides)}
 

@@ -113,6 +113,7 @@ def _outstanding(values: dict[str, float]) -> str | None:
 
 
 def words_of(result: Result) -> str:
+    """How many pictures and objects there are, and how many matches at each stride."""
     pictures, matches = result.state.pictures, result.now.matches
     objects = sum(len(picture.boxes) for picture in pictures)
     words = f"{counted(len(pictures), 'picture')}, {counted(objects, 'object')}"

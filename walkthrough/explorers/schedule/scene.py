@@ -25,6 +25,7 @@ def scene_of(result: Result) -> Scene:
 
 
 def warmup_in_words(schedule: Schedule) -> str:
+    """When the warm-up ends, or that the run ends before it."""
     warm, batches = schedule.warmup_iterations, schedule.batches
     if not warm:
         return "no warm-up"
@@ -34,6 +35,7 @@ def warmup_in_words(schedule: Schedule) -> str:
 
 
 def steps_in_words(result: Result) -> str:
+    """How many steps of the optimiser there are, and how many images each adds up."""
     schedule = result.schedule
     after = " after warm-up" if schedule.warmup_iterations else ""
     images = f"{schedule.batch_size * schedule.accumulate} images a step{after}"
@@ -43,6 +45,7 @@ def steps_in_words(result: Result) -> str:
 
 
 def moment_in_words(result: Result) -> str:
+    """The chosen iteration and its epoch."""
     schedule = result.schedule
     epoch = result.iteration // schedule.batches + 1
     return f"iteration {result.iteration} of {schedule.iterations}, epoch {epoch} of {schedule.epochs}"
