@@ -1,5 +1,6 @@
 """python -m tests.golden.family: what is recorded is equal, and every recorded output is really compared."""
 
+import contextlib
 import re
 import zlib
 from pathlib import Path
@@ -43,14 +44,26 @@ def disturbed(key: str, recorded: np.ndarray) -> np.ndarray:
     copy = recorded.copy()
     values = copy.reshape(-1)
     random = np.random.default_rng(zlib.crc32(key.encode()))
-    place = random.choice(np.isfinite(values).nonzero()[0]) if "iou_losses" not in key else 0  # row 80 does not count
+    finite = np.isfinite(values).nonzero()[0]
+    place = random.choice(finite) if len(finite) and "iou_losses" not in key else 0  # row 80 there does not count
     if copy.dtype == bool:
         values[place] = not values[place]
     elif np.issubdtype(copy.dtype, np.integer):
         values[place] += 1
     else:
-        values[place] += 1e-3 * (np.nanmax(np.abs(values)) or 1)
+        values[place] = np.nan_to_num(values[place]) + 1e-3 * (np.abs(values[finite]).max(initial=0) or 1)
     return copy
+
+
+def differing_keys(file: Path) -> set[str]:
+    """The keys that differ, as far as the check comes."""
+    check = check_of(module_of(file))
+    found: set[str] = set()
+    with contextlib.suppress(Exception):
+        for comparison in check(file):
+            if not comparison.equal:
+                found.add(comparison.key)
+    return found
 
 
 def built(name: str) -> bool:
@@ -67,12 +80,14 @@ def test_recording_is_equal_and_each_output_counts(name, tmp_path):
         return
     assert finding.verdict == "equal", finding.text
     recorded = read_recording(RECORDINGS / name)
-    check = check_of(module_of(RECORDINGS / name))
-    for output, keys in outputs(recorded).items():
-        copy = tmp_path / Path(name).name
+    copy = tmp_path / Path(name).name
+    for keys in outputs(recorded).values():
         np.savez(copy, **(recorded | {key: disturbed(key, recorded[key]) for key in keys}))
-        differing = {comparison.key for comparison in check(copy) if not comparison.equal}
-        assert set(keys) <= differing, f"{output}: a disturbed recording passes as equal"
+        for key in set(keys) - differing_keys(
+            copy
+        ):  # a disturbed index may end the check before it comes to the others
+            np.savez(copy, **(recorded | {key: disturbed(key, recorded[key])}))
+            assert examine(copy).verdict == "differ", f"disturbed, and equal: {key}"
 
 
 def test_what_is_built_stays_built():
