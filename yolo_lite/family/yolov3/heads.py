@@ -13,9 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.coding import AnchorCoding, decode_level, prediction_cells
-from yolo_lite.family.yolov3.matching import Overlaps, Positives, largest_overlaps, truth_list
-from yolo_lite.loss.criterion import IGNORED, POSITIVE, AssignedPredictions, PredictionMatches
-from yolo_lite.loss.loss import cell_index
+from yolo_lite.family.common import (
+    check_maps,
+    count_dropped,
+    gradients_in,
+    read_objects,
+    shape_iou,
+    summed,
+    working_type,
+)
+from yolo_lite.family.yolov3.matching import Positives, View, largest_overlaps, pixels
+from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.targets import Assignment
 
 Faithful = Literal["darknet", "paper"]
@@ -44,20 +52,7 @@ class LevelAssignment(Protocol):
 
 
 Assigned = TypeVar("Assigned", bound=LevelAssignment)
-LevelTerms = tuple[Tensor, Tensor, Tensor]  # box, obj, cls of each prediction of a level, each (N, A, H, W); no gain
-
-
-class View(NamedTuple):
-    """One level as the rules of matching see it."""
-
-    number: int
-    shape: torch.Size  # (N, A, H, W)
-    anchors: Tensor  # (A, 2) pixels
-    mask: Tensor  # (A,) int64, which of all K these are
-    net_size: tuple[int, int]  # height, width of the network's input in pixels
-    targets: Tensor  # (n, 6), where the maps are
-    rows: Tensor  # those of targets that Darknet's list holds
-    overlaps: Overlaps
+LevelTerms = tuple[Tensor, Tensor, Tensor]  # box, obj, cls of each prediction of a level, (N, A * H * W); no gain
 
 
 class AnchorHeadLoss(nn.Module, ABC, Generic[Assigned]):
@@ -118,7 +113,7 @@ class AnchorHeadLoss(nn.Module, ABC, Generic[Assigned]):
         """The loss of a level's predictions, as a function of the numbers that Darknet's layer gets."""
 
     @abstractmethod
-    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Assigned) -> Tensor:
+    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Assigned) -> float:
         """What Darknet's layer prints as its cost."""
 
     def numbers(self, raw: Tensor, level: int) -> Tensor:
@@ -138,21 +133,20 @@ class AnchorHeadLoss(nn.Module, ABC, Generic[Assigned]):
             ValueError: maps of other shapes; targets of other classes, or of images that the batch does not have.
         """
         levels = self.assignments(maps, targets)
-        self.dropped += len(targets) - len(torch.cat([level.matches.target for level in levels]).unique())
-        return self.of_assignments(maps, levels)
+        self.dropped += count_dropped(targets, self._matches(levels, maps))
+        return summed(self.of_assignments(maps, levels))
 
+    @torch.no_grad()
     def assignments(self, maps: Sequence[Tensor], targets: Tensor) -> list[Assigned]:
         """What is matched and asked of whom, of each level; constants for the gradient."""
-        self._check(maps, targets)
-        with torch.no_grad():
-            return [
-                self.assign_level(raw, self._view(raw, level, targets)) for level, raw in enumerate(map(_float, maps))
-            ]
+        check_maps(maps, [len(mask) for mask in self.masks], self.num_classes)
+        levels = [raw.to(working_type(raw)) for raw in maps]
+        return [self.assign_level(raw, self._view(raw, level, targets)) for level, raw in enumerate(levels)]
 
     def of_assignments(self, maps: Sequence[Tensor], levels: Sequence[Assigned]) -> HeadLoss:
-        """The loss of these maps where what is asked of them is given. Its gradient is that of ``forward``."""
-        terms = self._terms(maps, levels)
-        box, obj, cls = (torch.stack([each.sum() for each in term]).sum() for term in zip(*terms, strict=True))
+        """The losses of all predictions, fields (N, n), where what is asked of them is held fixed."""
+        numbers = [self.numbers(raw.to(working_type(raw)), level) for level, raw in enumerate(maps)]
+        box, obj, cls = (self.gain * term for term in self._terms(numbers, levels))
         return HeadLoss(box + obj + cls, box, obj, cls)
 
     def assign(self, maps: Sequence[Tensor], targets: Tensor) -> AssignedPredictions:
@@ -161,106 +155,60 @@ class AnchorHeadLoss(nn.Module, ABC, Generic[Assigned]):
         A prediction that is matched to several objects has the last of them as its target.
         """
         levels = self.assignments(maps, targets)
-        shapes = [raw.shape[:4] for raw in maps]
-        terms = self._terms(maps, levels)
-        box, obj, cls = (torch.cat([each.flatten(1) for each in term], 1) for term in zip(*terms, strict=True))
-        role, target = (
-            torch.cat([each.flatten(1) for each in both], 1)
-            for both in zip(*(_roles(*pair) for pair in zip(levels, shapes, strict=True)), strict=True)
-        )
-        starts = accumulate((math.prod(shape[1:]) for shape in shapes), initial=0)
-        matches = PredictionMatches(
-            torch.cat([level.matches.image for level in levels]),
-            torch.cat(
-                [
-                    start + cell_index(level.matches, shape) % math.prod(shape[1:])
-                    for level, shape, start in zip(levels, shapes, starts, strict=False)
-                ]
-            ),
-            torch.cat([level.matches.target for level in levels]),
-        )
-        cells = prediction_cells([shape[1:] for shape in shapes]).to(role.device)
-        return AssignedPredictions(role, target, HeadLoss(box + obj + cls, box, obj, cls), matches, cells)
+        losses = self.of_assignments(maps, levels)
+        target = torch.full_like(losses.total, -1, dtype=torch.int64)  # (N, n)
+        role = torch.where(torch.cat([level.ignored.flatten(1) for level in levels], 1), IGNORED, NEGATIVE)
+        for level, part in zip(levels, target.split([raw.shape[1:4].numel() for raw in maps], 1), strict=True):
+            image, place = level.positive.cells // part.shape[1], level.positive.cells % part.shape[1]
+            part[image, place] = level.matches.target[level.positive.last]  # a view of target
+        role = torch.where(target >= 0, POSITIVE, role).to(torch.int8)
+        cells = prediction_cells([raw.shape[1:4] for raw in maps]).to(role.device)
+        return AssignedPredictions(role, target, losses, self._matches(levels, maps), cells)
 
     def layer_gradient(self, maps: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
-        """Minus the "delta" that Darknet's layers store: gradients by the numbers that they get, without the gain.
+        """Minus the "delta" that Darknet's layers store: gradients by the numbers they get, float64, without the gain.
 
-        Those are the maps, or behind a convolution with a logistic activation (new_coords) their logistic values.
+        These numbers are the maps, or behind a convolution with a logistic activation (new_coords) logistic values.
         """
-        return [
-            self._level_gradient(raw.detach(), level, assigned)
-            for level, (raw, assigned) in enumerate(
-                zip(map(_float, maps), self.assignments(maps, targets), strict=True)
-            )
-        ]
+        maps = [raw.detach().double() for raw in maps]
+        return self._layer_gradient(maps, self.assignments(maps, targets))
 
     def cost(self, maps: Sequence[Tensor], targets: Tensor) -> float:
         """What Darknet prints beside training: mostly the squares of its gradient, not the loss; without the gain."""
+        maps = [raw.detach().double() for raw in maps]
         levels = self.assignments(maps, targets)
-        costs = [
-            self.level_cost(self._level_gradient(raw.detach(), level, assigned), raw.detach(), level, assigned)
-            for level, (raw, assigned) in enumerate(zip(map(_float, maps), levels, strict=True))
-        ]
-        return sum(float(cost) for cost in costs)
+        found = enumerate(zip(self._layer_gradient(maps, levels), maps, levels, strict=True))
+        return sum(self.level_cost(gradient, raw, level, assigned) for level, (gradient, raw, assigned) in found)
 
     # Inside
 
-    def _terms(self, maps: Sequence[Tensor], levels: Sequence[Assigned]) -> list[list[Tensor]]:
-        found = []
-        for level, (raw, assigned) in enumerate(zip(map(_float, maps), levels, strict=True)):
-            terms = self.level_terms(self.numbers(raw, level), level, assigned)
-            found.append([self.gain * term for term in terms])
-        return found
+    def _terms(self, numbers: Sequence[Tensor], levels: Sequence[Assigned]) -> list[Tensor]:
+        """Box, objectness and class loss of all predictions, (N, n) each."""
+        pairs = enumerate(zip(numbers, levels, strict=True))
+        terms = [self.level_terms(each, level, assigned) for level, (each, assigned) in pairs]
+        return [torch.cat(term, 1) for term in zip(*terms, strict=True)]
 
-    def _level_gradient(self, raw: Tensor, level: int, assigned: Assigned) -> Tensor:
-        with torch.enable_grad():
-            numbers = self.numbers(raw, level).detach().requires_grad_()
-            box, obj, cls = self.level_terms(numbers, level, assigned)
-            (gradient,) = torch.autograd.grad((box + obj + cls).sum(), numbers)
-        return gradient
+    def _layer_gradient(self, maps: Sequence[Tensor], levels: Sequence[Assigned]) -> list[Tensor]:
+        numbers = [self.numbers(raw, level) for level, raw in enumerate(maps)]
+        return gradients_in(numbers, lambda leaves: torch.cat(self._terms(leaves, levels)).sum())
+
+    def _matches(self, levels: Sequence[Assigned], maps: Sequence[Tensor]) -> PredictionMatches:
+        sizes = [raw.shape[1:4].numel() for raw in maps]  # A * H * W
+        starts = accumulate(sizes, initial=0)
+        places = [
+            start + level.positive.cells[level.positive.slot] % size
+            for level, size, start in zip(levels, sizes, starts, strict=False)
+        ]
+        image, target = zip(*((level.matches.image, level.matches.target) for level in levels), strict=True)
+        return PredictionMatches(torch.cat(image), torch.cat(places), torch.cat(target))
 
     def _view(self, raw: Tensor, level: int, targets: Tensor) -> View:
-        anchors = self.anchors.to(raw)[list(self.masks[level])]
+        anchors, mask = self.anchors.to(raw), list(self.masks[level])
         stride, (height, width) = self.strides[level], raw.shape[2:4]
         net_size = (round(height * stride), round(width * stride))
-        targets = targets.to(raw)
-        rows = truth_list(targets, self.max_boxes(level))
-        pixels = targets.clone()
-        pixels[:, 2:6] *= targets.new_tensor([net_size[1], net_size[0]] * 2)
-        decoded = decode_level(raw, anchors, stride, self.coding(level))
-        overlaps = largest_overlaps(decoded, raw.shape[:4], pixels, rows)
-        mask = torch.tensor(self.masks[level], device=raw.device)
-        return View(level, raw.shape[:4], anchors, mask, net_size, targets, rows, overlaps)
-
-    def _check(self, maps: Sequence[Tensor], targets: Tensor) -> None:
-        if len(maps) != len(self.masks):
-            raise ValueError(f"{len(maps)} maps for {len(self.masks)} levels: give one map per mask")
-        for level, (raw, mask) in enumerate(zip(maps, self.masks, strict=True)):
-            if raw.ndim != 5 or (raw.shape[1], raw.shape[4]) != (len(mask), 5 + self.num_classes):
-                raise ValueError(
-                    f"map {level} must be (N, {len(mask)}, H, W, {5 + self.num_classes}) for {len(mask)} anchors and "
-                    f"{self.num_classes} classes; got {tuple(raw.shape)}"
-                )
-        if targets.ndim != 2 or targets.shape[1] != 6:
-            raise ValueError(f"targets must be (n, 6): image, class, xc, yc, w, h; got {tuple(targets.shape)}")
-        for column, name, limit in ((1, "class", self.num_classes), (0, "image index", len(maps[0]))):
-            bad = ((targets[:, column] < 0) | (targets[:, column] >= limit)).nonzero()
-            if len(bad):
-                row, value = int(bad[0]), float(targets[bad[0, 0], column])
-                what = "the model has classes" if column else "the batch has images"
-                raise ValueError(f"targets row {row} has {name} {value:g}, but {what} 0 to {limit - 1}")
-
-
-def _float(raw: Tensor) -> Tensor:
-    """At least float32."""
-    return raw.to(torch.promote_types(raw.dtype, torch.float32))
-
-
-def _roles(assigned: LevelAssignment, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Role and target of every prediction of a level, (N, A, H, W) each."""
-    role = torch.where(assigned.ignored, IGNORED, 0).to(torch.int8)
-    target = torch.full(shape, -1, device=role.device)
-    positive = assigned.positive
-    role.view(-1)[positive.cells] = POSITIVE
-    target.view(-1)[positive.cells] = assigned.matches.target[positive.last]
-    return role, target
+        objects = read_objects(targets, [raw], self.num_classes, self.max_boxes(level))
+        best = shape_iou(pixels(objects.box, net_size)[:, 2:], anchors).argmax(1)  # (n,): the first of equals
+        is_best = best[:, None] == torch.tensor(mask, device=raw.device)  # (n, A)
+        decoded = decode_level(raw, anchors[mask], stride, self.coding(level))
+        overlaps = largest_overlaps(decoded, raw.shape[:4], objects, net_size)
+        return View(level, raw.shape[:4], anchors[mask], is_best, net_size, objects, overlaps)

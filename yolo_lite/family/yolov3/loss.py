@@ -8,25 +8,22 @@ predictions of a level that have a match.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from yolo_lite.coding import YOLOV3, AnchorCoding, encode_matches
-from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms, View
-from yolo_lite.family.yolov3.matching import (
-    Positives,
-    join,
-    matches_at,
-    matches_of_predictions,
-    positives,
-    scattered,
-    shape_iou,
-)
+from yolo_lite.family.common import add_at, check_setting, sum_of_squares
+from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms
+from yolo_lite.family.yolov3.matching import Positives, View, join, matches_at, matches_of_predictions, positives
 from yolo_lite.hyperparameters import described, descriptions, probability
 from yolo_lite.loss.targets import Assignment
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PAPER_IGNORE_THRESH = 0.5  # the paper's; the published descriptions say .7
 # The paper's target of x is the logit of where the centre is in its cell, infinite at the cell's border. There the
@@ -46,14 +43,11 @@ class Yolov3Settings:
         check_ranges(self)
 
 
-def check_ranges(settings: "Yolov3Settings") -> None:
-    """Raises:
-    ValueError: a number outside the range that its description gives.
-    """
-    for name, description in descriptions(type(settings)).items():
+def check_ranges(settings: "DataclassInstance") -> None:
+    """ValueError for a number outside the range that its description gives. None, "without", is in range."""
+    for name, (_, _, low, high) in descriptions(type(settings)).items():
         value = getattr(settings, name)
-        if value is not None and not description.low <= value <= description.high:
-            raise ValueError(f"{name} must be between {description.low:g} and {description.high:g}, not {value}")
+        check_setting(settings, name, value is None or low <= value <= high, f"between {low:g} and {high:g}")
 
 
 class Yolov3Assignment(NamedTuple):
@@ -85,7 +79,7 @@ class Yolov3Loss(AnchorHeadLoss[Yolov3Assignment]):
     >>> loss = Yolov3Loss(anchors, [[0, 1, 2]], [8], 2)
     >>> parts = loss([torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.5, 0.375]]))
     >>> [round(part.item(), 4) for part in parts]
-    [136.9907, 2.5227, 133.0818, 1.3863]
+    [136.9857, 2.5152, 133.0842, 1.3863]
     """
 
     def __init__(
@@ -112,38 +106,27 @@ class Yolov3Loss(AnchorHeadLoss[Yolov3Assignment]):
         return self.settings.max_boxes
 
     def assign_level(self, raw: Tensor, view: View) -> Yolov3Assignment:
-        """Rules 1 to 4 of one level: who is matched to what, and who is ignored."""
-        matches = join(self._over_truth_thresh(view), self._best_anchors(view))
+        """Rules 1 to 5 of one level: who is matched to what, and who is ignored."""
+        threshold = self.settings.truth_thresh
+        over = matches_of_predictions(view, threshold if threshold < 1 else inf)  # rule 2; 1: even if rounded up
+        position, anchor = view.is_best.nonzero().unbind(1)  # rules 3 and 5: its best anchor is one of this level's
+        matches = join(over, matches_at(view, position, anchor))
         positive = positives(matches, view.shape)
         ignored = view.overlaps.iou > self.settings.ignore_thresh  # rule 1: of any object, also another level's
         ignored.view(-1)[positive.cells] = False
         classes = raw.new_zeros(len(positive.cells), self.num_classes)
         classes[positive.slot, matches.cls] = 1  # rule 4: the classes of all objects
-        weight = 2 - view.targets[matches.target, 4:6].prod(1)
-        return Yolov3Assignment(matches, positive, ignored, classes, weight)
-
-    def _over_truth_thresh(self, view: View) -> Assignment:
-        """Rule 2."""
-        threshold = self.settings.truth_thresh
-        above = threshold if threshold < 1 else float("inf")  # an IoU of 1 may be rounded up
-        return matches_of_predictions(view.targets, view.overlaps, above, view.anchors, view.net_size)
-
-    def _best_anchors(self, view: View) -> Assignment:
-        """Rules 3 and 5: objects whose best anchor of all is one of this level's."""
-        best = best_anchors(view, self.anchors)  # (rows,)
-        position, anchor = (best[:, None] == view.mask).nonzero().unbind(1)
-        grid = (view.shape[2], view.shape[3])
-        return matches_at(view.targets, view.rows[position], anchor, view.anchors, view.net_size, grid)
+        return Yolov3Assignment(matches, positive, ignored, classes, size_weight(matches, view))
 
     def level_terms(self, numbers: Tensor, level: int, assigned: Yolov3Assignment) -> LevelTerms:
-        """Rules 1, 3 and 4: box, objectness and class loss of each prediction, (N, A, H, W) each."""
+        """Rules 1, 3 and 4: box, objectness and class loss of each prediction."""
         shape, cells = numbers.shape[:4], assigned.positive.cells
-        objectness = scattered(torch.ones_like(cells).to(numbers), cells, shape)  # (N, A, H, W) targets
-        obj = bce(numbers[..., 4], objectness, reduction="none") * ~assigned.ignored
+        objectness = add_at(cells, torch.ones_like(cells).to(numbers), shape)  # (N, A * H * W) targets
+        obj = bce(numbers[..., 4].flatten(1), objectness, reduction="none") * ~assigned.ignored.flatten(1)
         positive = numbers.flatten(0, 3)[cells]  # (p, 5 + C)
         cls = bce(positive[:, 5:], assigned.classes, reduction="none").sum(1)  # (p,)
         box = self._box(positive[:, :4], assigned)
-        return scattered(box, cells, shape), obj, scattered(cls, cells, shape)
+        return add_at(cells, box, shape), obj, add_at(cells, cls, shape)
 
     def _box(self, t: Tensor, assigned: Yolov3Assignment) -> Tensor:
         """(p, 4) raw -> (p,) box loss towards the last match of each."""
@@ -157,15 +140,14 @@ class Yolov3Loss(AnchorHeadLoss[Yolov3Assignment]):
         centre = bce(t[:, :2], box[:, :2], reduction="none").sum(1)  # rule 3: its gradient is s - target
         return weight * (centre + half_square(t[:, 2:] - size).sum(1))
 
-    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Yolov3Assignment) -> Tensor:
+    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Yolov3Assignment) -> float:
         """Rule 5: the squares of the gradient."""
-        return gradient.square().sum()
+        return sum_of_squares([gradient])
 
 
-def best_anchors(view: View, anchors: Tensor) -> Tensor:
-    """(rows,) int64: for each object of the list the anchor of all K that is most like it in shape, the first of equals."""
-    wh = view.targets[view.rows, 4:6] * view.targets.new_tensor([view.net_size[1], view.net_size[0]])
-    return shape_iou(wh, anchors.to(wh)).argmax(1)
+def size_weight(matches: Assignment, view: View) -> Tensor:
+    """(m,) 2 - w * h of the object, as fractions of the image: small objects count more."""
+    return 2 - matches.box[:, 2:].prod(1) / (view.grid[0] * view.grid[1])
 
 
 def half_square(difference: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from yolo_lite.boxes import iou_terms
 from yolo_lite.coding import AnchorCoding, encode_matches
-from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms, View
-from yolo_lite.family.yolov3.loss import best_anchors, half_square
-from yolo_lite.family.yolov3.matching import Positives, matches_at, positives, scattered, shape_iou
+from yolo_lite.family.common import add_at, shape_iou, sum_of_squares
+from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms
+from yolo_lite.family.yolov3.loss import half_square, size_weight
+from yolo_lite.family.yolov3.matching import Positives, View, matches_at, positives
 from yolo_lite.family.yolov4.overlap_step import overlap_step
 from yolo_lite.family.yolov4.settings import Yolov4Settings
 from yolo_lite.loss.focal import smooth_targets
@@ -62,7 +63,7 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
     >>> loss = Yolov4Loss(anchors, [[0, 1, 2]], [8], 2, Yolov4Settings(iou_kind="ciou", iou_thresh=0.2))
     >>> parts = loss([torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.5, 0.375]]))
     >>> [round(part.item(), 4) for part in parts]
-    [136.0, 1.0, 133.0, 2.0]
+    [134.565, 0.7876, 131.0048, 2.7726]
     """
 
     def __init__(
@@ -98,8 +99,8 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
 
     def assign_level(self, raw: Tensor, view: View) -> Yolov4Assignment:
         """Rules 1, 2, 5 and 6 of one level: matches, ignored predictions and constants of the loss."""
-        settings = self.settings[view.number]
-        matches, additional = self._matches(view, settings)
+        settings = self.settings[view.level]
+        matches, additional = self._matched_anchors(view, settings)
         positive = positives(matches, view.shape)
         objectness, ignored = self._objectness(raw, view, settings, positive)
         logits = raw.flatten(0, 3)[positive.cells]  # (p, 5 + C)
@@ -110,8 +111,8 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
             divisor = pushed_up(scores, classes, class_weight)
             obj = self._objectness_step(raw, settings, objectness).flatten()[positive.cells]
             divisor = torch.where(obj != 0, divisor.clamp(min=1), 1)
-        numbers = self.numbers(raw, view.number).flatten(0, 3)[positive.cells][positive.slot]
-        predicted, truth = self._boxes(numbers, view.number, matches, view.shape)
+        numbers = self.numbers(raw, view.level).flatten(0, 3)[positive.cells][positive.slot]
+        predicted, truth = self._boxes(numbers, view.level, matches, view.shape)
         return Yolov4Assignment(
             matches=matches,
             additional=additional,
@@ -120,23 +121,18 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
             objectness=objectness,
             classes=classes,
             class_weight=class_weight,
-            mse_weight=2 - view.targets[matches.target, 4:6].prod(1),
+            mse_weight=size_weight(matches, view),
             divisor=divisor,
             alpha=iou_terms(predicted * THOUSANDTHS, truth * THOUSANDTHS).alpha,
         )
 
-    def _matches(self, view: View, settings: Yolov4Settings) -> tuple[Assignment, Tensor]:
+    def _matched_anchors(self, view: View, settings: Yolov4Settings) -> tuple[Assignment, Tensor]:
         """Rule 2: the best anchor of all (a), and any other of this level that is similar enough (b)."""
-        wh = view.targets[view.rows, 4:6] * view.targets.new_tensor([view.net_size[1], view.net_size[0]])
-        best = best_anchors(view, self.anchors)[:, None] == view.mask  # (rows, A)
-        similar = shape_iou(wh, view.anchors) > (settings.iou_thresh if settings.iou_thresh < 1 else torch.inf)
-        position, anchor = (best | similar).nonzero().unbind(1)
-        additional = ~best[position, anchor]
+        similar = shape_iou(view.sizes, view.anchors) > (settings.iou_thresh if settings.iou_thresh < 1 else torch.inf)
+        position, anchor = (view.is_best | similar).nonzero().unbind(1)
+        additional = ~view.is_best[position, anchor]
         order = (2 * position + additional).argsort(stable=True)  # the best of an object before its others
-        position, anchor = position[order], anchor[order]
-        grid = (view.shape[2], view.shape[3])
-        matches = matches_at(view.targets, view.rows[position], anchor, view.anchors, view.net_size, grid)
-        return matches, additional[order]
+        return matches_at(view, position[order], anchor[order]), additional[order]
 
     def _objectness(
         self, raw: Tensor, view: View, settings: Yolov4Settings, positive: Positives
@@ -162,7 +158,7 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
     # What each costs
 
     def level_terms(self, numbers: Tensor, level: int, assigned: Yolov4Assignment) -> LevelTerms:
-        """Rules 1 and 3 to 6: box, objectness and class loss of each prediction, (N, A, H, W) each."""
+        """Rules 1 and 3 to 6: box, objectness and class loss of each prediction."""
         settings, shape, cells = self.settings[level], numbers.shape[:4], assigned.positive.cells
         score_loss = _half_squares if settings.new_coords else _cross_entropies
         obj = settings.obj_normalizer * score_loss(numbers[..., 4], assigned.objectness)
@@ -177,7 +173,7 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
         else:
             box = self._overlap_loss(matched, level, assigned, shape)
         box = settings.iou_normalizer * box / assigned.divisor[slot]  # (m,), rules 3 and 6
-        return scattered(box, cells[slot], shape), obj, scattered(cls, cells, shape)
+        return add_at(cells[slot], box, shape), obj.flatten(1), add_at(cells, cls, shape)
 
     def _squared_errors(self, numbers: Tensor, settings: Yolov4Settings, assigned: Yolov4Assignment) -> Tensor:
         """Rule 4, mse: (m,). The gradient by x is X - target, X the scaled value, without the scale as a factor."""
@@ -227,19 +223,19 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
         grid = numbers.new_tensor([shape[3], shape[2]] * 2)
         return torch.cat((coding.centre(s[:, :2]), size), 1) / grid, matches.box / grid
 
-    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Yolov4Assignment) -> Tensor:
+    def level_cost(self, gradient: Tensor, raw: Tensor, level: int, assigned: Yolov4Assignment) -> float:
         """Rule 7: squares of the gradient; with overlaps the mean of 1 - IoU (or GIoU) in place of the box's."""
         settings = self.settings[level]
         if settings.iou_kind == "mse":
-            return gradient.square().sum()
-        scores = settings.obj_normalizer * gradient[..., 4:].square().sum()
+            return sum_of_squares([gradient])
+        scores = settings.obj_normalizer * sum_of_squares([gradient[..., 4:]])
         if not len(assigned.additional):
             return scores
         numbers = self.numbers(raw, level).flatten(0, 3)[assigned.positive.cells][assigned.positive.slot]
         predicted, truth = self._boxes(numbers, level, assigned.matches, raw.shape)
         terms = iou_terms(predicted * THOUSANDTHS, truth * THOUSANDTHS)
         overlap = terms.value("giou" if settings.iou_kind == "giou" else "iou")
-        return settings.iou_normalizer * (1 - overlap).mean() + scores
+        return settings.iou_normalizer * float((1 - overlap).mean()) + scores
 
 
 def class_targets(scores: Tensor, cls: Tensor, positive: Positives, settings: Yolov4Settings) -> tuple[Tensor, Tensor]:

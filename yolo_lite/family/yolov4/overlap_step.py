@@ -55,9 +55,12 @@ def overlap_step(predicted: Tensor, target: Tensor, kind: IouKind = "ciou") -> T
     Raises:
         ValueError: an unknown kind.
 
-    >>> predicted, target = torch.tensor([[0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.6, 0.5, 0.2, 0.2]])
+    >>> from yolo_lite.overlap_gradients import iou_gradient
+    >>> predicted, target = torch.tensor([[0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.6, 0.54, 0.2, 0.2]])
     >>> overlap_step(predicted, target, "iou")
-    tensor([[ 4.4444,  0.0000,  0.5556, -1.6667]])
+    tensor([[3.1250, 1.9531, 1.5625, 0.3906]])
+    >>> iou_gradient(predicted, target, "iou")
+    tensor([[3.1250, 1.9531, 0.7812, 0.1953]])
     """
     if kind not in IOU_KINDS:
         raise ValueError(f"unknown kind of IoU {kind!r}: choose one of {', '.join(IOU_KINDS)}")
