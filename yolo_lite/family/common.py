@@ -1,7 +1,7 @@
 """What the losses of YOLOv1 to YOLOv4 share: their objects, their overlaps, and adding losses up.
 
-Darknet's conventions, which hold in all of them: sums over images, cells and boxes, divided by nothing; overlaps of boxes
-in centre form, without an epsilon; of several candidates with the same overlap the first one is the best.
+Darknet's conventions, which hold in all of them: sums over images, cells and boxes, divided by nothing; overlaps of
+boxes in centre form, without an epsilon; of several candidates with the same overlap the first one is the best.
 
 Shape letters: N batch, n predictions per image in the order of ``decode``, C classes, m objects or matches.
 """
@@ -30,9 +30,9 @@ class Objects(NamedTuple):
 def read_objects(targets: Tensor, maps: Sequence[Tensor], num_classes: int, max_boxes: int | None = None) -> Objects:
     """Checks targets and takes the objects from them.
 
-    Left out is what no cell can be responsible for: a box without width or height, or with its centre outside the image;
-    and of each image what comes after its first ``max_boxes`` objects. Darknet's loaders leave these out, too. (Darknet
-    also ends the list of an image at an object with xc = 0; here it is an object.)
+    Left out is what no cell can be responsible for: a box without width or height, or with its centre outside the
+    image; and of each image what comes after its first ``max_boxes`` objects. Darknet's loaders leave these out, too.
+    (Darknet also ends the list of an image at an object with xc = 0; here it is an object.)
 
     Args:
         targets: (n, 6) image, class, xc, yc, w, h; normalised. maps: whose batch, dtype and device count.
@@ -130,6 +130,32 @@ def shape_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _iou(intersection: Tensor, areas: Tensor) -> Tensor:
     return torch.where(intersection > 0, intersection / (areas - intersection), torch.zeros_like(intersection))
+
+
+# Boxes of Darknet's letterbox
+
+
+def from_letterbox(boxes: Tensor, net_size: tuple[int, int], image_size: tuple[int, int]) -> Tensor:
+    """Boxes in a network input that Darknet has letterboxed -> in the original image, as Darknet writes them.
+
+    Darknet cuts the scaled size to whole pixels and does not clip; what ``predict`` uses is ``to_original``.
+
+    Args:
+        boxes: (..., 4) xc, yc, w, h, fractions of the network input. net_size, image_size: (height, width).
+    Returns:
+        (..., 4) fractions of the original image.
+
+    >>> from_letterbox(torch.tensor([0.5, 0.25, 0.5, 0.25]), (100, 100), (50, 100))  # half of the height is padding
+    tensor([0.5000, 0.0000, 0.5000, 0.5000])
+    """
+    (net_h, net_w), (height, width) = net_size, image_size
+    if net_w * height < net_h * width:  # net_w / width < net_h / height
+        scaled_w, scaled_h = net_w, height * net_w // width
+    else:
+        scaled_w, scaled_h = width * net_h // height, net_h
+    scaled, net = boxes.new_tensor([scaled_w, scaled_h]), boxes.new_tensor([net_w, net_h])
+    centre = (boxes[..., :2] * net - (net - scaled) / 2) / scaled
+    return torch.cat((centre, boxes[..., 2:4] * net / scaled), -1)
 
 
 # Losses of predictions, and their sum
