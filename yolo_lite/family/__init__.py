@@ -1,1 +1,1 @@
-"""The other generations of detectors: their losses, their networks, and what they read and write."""
+"""The other generations: YOLOv1 to Scaled-YOLOv4, SSD, RetinaNet, FCOS, exactly as they were."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.coding import prediction_cells
+from yolo_lite.family.common import check_targets
 from yolo_lite.loss.criterion import (
     IGNORED,
     NEGATIVE,
@@ -107,20 +108,6 @@ def flatten(maps: Sequence[Tensor]) -> Tensor:
     return flat.to(torch.promote_types(flat.dtype, torch.float32))
 
 
-def check_targets(targets: Tensor, num_classes: int, batch: int) -> None:
-    """Raises a ValueError, with row and value, for targets of another shape, class or image."""
-    if targets.ndim != 2 or targets.shape[1] != 6:
-        raise ValueError(f"targets must be (n, 6): image, class, xc, yc, w, h; not {tuple(targets.shape)}")
-    for column, name, what, limit in (
-        (1, "class", "the model has classes", num_classes),
-        (0, "image index", "the batch has images", batch),
-    ):
-        bad = ((targets[:, column] < 0) | (targets[:, column] >= limit)).nonzero()
-        if len(bad):
-            row = int(bad[0])
-            raise ValueError(f"targets row {row} has {name} {targets[row, column]:g}, but {what} 0 to {limit - 1}")
-
-
 def boxes_in_pixels(targets: Tensor, size: tuple[int, int]) -> Tensor:
     """(n, 4) float64: x, y, w, h of all objects. float64: half a rounding decides between objects that tie."""
     height, width = size
@@ -128,11 +115,15 @@ def boxes_in_pixels(targets: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def objects_of_images(targets: Tensor, size: tuple[int, int], batch: int, device: torch.device) -> list[Objects]:
-    """The objects of each image, in the order of targets. Their boxes are float32, in which matching is defined."""
+    """The objects of each image, in the order of targets. Their boxes are float32, in which matching is defined.
+
+    Left out is what no offsets can express: a box without width or height.
+    """
     xyxy = xywh_to_xyxy(boxes_in_pixels(targets, size)).float()
+    has_area = (targets[:, 4:] > 0).all(1)
     found = []
     for image in range(batch):
-        row = (targets[:, 0] == image).nonzero().squeeze(1)
+        row = ((targets[:, 0] == image) & has_area).nonzero().squeeze(1)
         found.append(Objects(row.to(device), xyxy[row].to(device), targets[row, 1].long().to(device)))
     return found
 
@@ -205,7 +196,7 @@ class AnchoredLoss(nn.Module):
     def ask(self, maps: Sequence[Tensor], targets: Tensor) -> Asked:
         """Matches, and the loss of every prediction."""
         shapes = self.shapes(maps)
-        check_targets(targets, self.num_classes, len(maps[0]))
+        check_targets(targets, len(maps[0]), self.num_classes)
         size, device = self.size(shapes), maps[0].device
         with torch.no_grad():
             target = self.match(shapes, size, objects_of_images(targets, size, len(maps[0]), device))

@@ -40,7 +40,7 @@ AREA_LIMIT = 1e8  # square pixels; areas are compared as what is missing from it
 
 @dataclass(frozen=True)
 class FcosSettings:
-    """FCOS's published values. The unit of a level is its stride: raw sides, ranges and the radius are counted in it."""
+    """FCOS's published values. Raw sides, ranges and the radius are counted in strides of their level."""
 
     radius: float = 1.5  # strides: how far a positive point may be from its object's centre, in x and in y
     range: float = 8.0  # strides: a level's largest side; the next level, with twice the stride, begins there
@@ -79,8 +79,10 @@ def fcos_points(shapes: Shapes, strides: Sequence[int], settings: FcosSettings) 
     """Where the points are, and which sizes of objects each level is for.
 
     >>> points = fcos_points([(1, 2, 2), (1, 1, 1)], [8, 16], FcosSettings())
-    >>> points.xy.tolist(), points.smallest.tolist(), points.largest.tolist()
-    ([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0], [0.0, 0.0]], [0.0, 0.0, 0.0, 0.0, 64.0], [64.0, 64.0, 64.0, 64.0, inf])
+    >>> points.xy.tolist()
+    [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0], [0.0, 0.0]]
+    >>> points.smallest.tolist(), points.largest.tolist()
+    ([0.0, 0.0, 0.0, 0.0, 64.0], [64.0, 64.0, 64.0, 64.0, inf])
     """
     steps = level_steps(shapes, image_size(shapes, strides))
     places = []

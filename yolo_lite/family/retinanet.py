@@ -111,8 +111,8 @@ def match_anchors(objects: Tensor, anchors: Tensor, settings: RetinaNetSettings)
     Returns:
         (n,) int64: index of the object, BACKGROUND or BETWEEN.
 
-    >>> boxes, anchors = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[0.0, 0, 10, 6], [0, 0, 10, 4.5], [9, 9, 20, 20]])
-    >>> match_anchors(boxes, anchors, RetinaNetSettings()).tolist()
+    >>> anchors = torch.tensor([[0.0, 0, 10, 6], [0, 0, 10, 4.5], [9, 9, 20, 20]])
+    >>> match_anchors(torch.tensor([[0.0, 0, 10, 10]]), anchors, RetinaNetSettings()).tolist()
     [0, -2, -1]
     """
     if not len(objects):
@@ -150,7 +150,7 @@ class RetinaNetLoss(AnchoredLoss):
     >>> parts = loss(maps, targets)
     >>> assigned = loss.assign(maps, targets)
     >>> torch.allclose(assigned.losses.total.sum(), parts.total), (assigned.role > 0).sum().item()
-    (True, 21)
+    (True, 10)
     """
 
     def __init__(self, strides: Sequence[int], num_classes: int, settings: RetinaNetSettings | None = None) -> None:

@@ -50,7 +50,7 @@ class SsdSettings:
                 f"{levels} levels of ratios need {levels + 1} scales and {levels} steps, not {len(self.scales)} and "
                 f"{len(self.steps)}"
             )
-        if min(self.scales) <= 0 or min((min(ratios, default=1) for ratios in self.ratios)) <= 0:
+        if min(self.scales) <= 0 or min(min(ratios, default=1) for ratios in self.ratios) <= 0:
             raise ValueError(f"scales {self.scales} and ratios {self.ratios} must be positive")
         if not 0 < self.positive_iou <= 1 or self.negatives < 0 or min(self.weights) <= 0:
             raise ValueError(
@@ -133,7 +133,7 @@ def hard_negatives(cls: Tensor, positive: Tensor, negatives: float = 3.0) -> Ten
     >>> hard_negatives(torch.tensor([[0.1, 9, 3, 2]]), torch.tensor([[False, True, False, False]]), 2)
     tensor([[False, False,  True,  True]])
     """
-    order = cls.detach().masked_fill(positive, -torch.inf).argsort(1, descending=True, stable=True)
+    order = cls.detach().masked_fill(positive, -torch.inf).argsort(dim=1, descending=True, stable=True)
     rank = order.argsort(1)  # (N, n) 0 is the hardest
     return (rank < negatives * positive.sum(1, keepdim=True)) & ~positive
 
