@@ -139,7 +139,7 @@ def matched_pairs(target: Tensor, targets: Tensor, size: tuple[int, int], dtype:
     """The positives among target (N, n), with their objects."""
     image, prediction = (target >= 0).nonzero(as_tuple=True)
     row = target[image, prediction]
-    boxes = boxes_in_pixels(targets, size).to(target.device, dtype)
+    boxes = boxes_in_pixels(targets, size).to(dtype).to(target.device)
     return Matched(image, prediction, row, targets[:, 1].long().to(target.device)[row], boxes[row])
 
 
