@@ -1,7 +1,7 @@
 """What the losses of SSD, RetinaNet and FCOS share: flat predictions, the objects of an image, one loss a prediction.
 
-In all three, which predictions are matched to an object follows from geometry alone (its overlap with anchors, or the points
-inside it), before the network has said anything. Each prediction is matched to one object at most.
+In all three, which predictions are matched to an object follows from geometry alone (its overlap with anchors, or the
+points inside it), before the network has said anything. Each prediction is matched to one object at most.
 
 Shape letters: N batch, L levels, A anchors per cell, n predictions per image in the order of ``decode``, m objects of
 one image, K columns of classes.

@@ -99,8 +99,8 @@ def fcos_points(shapes: Shapes, strides: Sequence[int], settings: FcosSettings) 
 def match_points(objects: Tensor, points: Points, settings: FcosSettings) -> Tensor:
     """Which object each point is matched to: of those that may be, the smallest.
 
-    A point may be matched to an object if it is strictly inside, near the object's centre (centre sampling), and if the largest
-    distance to a side lies in the range of its level.
+    A point may be matched to an object if it is strictly inside, near the object's centre (centre sampling), and if
+    the largest distance to a side lies in the range of its level.
 
     Args:
         objects: (m, 4) xyxy in pixels, float32: areas closer than about 8 square pixels tie, and the first one wins.
