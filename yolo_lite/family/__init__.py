@@ -1,0 +1,1 @@
+"""The generations of detectors before and beside YOLOv5, each exactly as it was."""
