@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import NamedTuple
 
 from yolo_lite.family.darknet.options import ALIASES, KNOWN, OFF
@@ -138,7 +137,7 @@ def parse_cfg(text: str, where: str = "cfg") -> Cfg:
             continue
         if content.startswith("["):
             options = {}
-            sections.append(Section(_kind(content, line, where), line, MappingProxyType(options), where))
+            sections.append(Section(_kind(content, line, where), line, options, where))
             if len(sections) > MAX_SECTIONS:
                 raise SpecError(f"{where}, line {line}: more than {MAX_SECTIONS:,} sections")
         elif not sections:

@@ -106,6 +106,7 @@ class DarknetConv(nn.Module):
             dilation=dilation,
             bias=norm is None,
         )
+        self.fused = False
         self.bn: nn.Module = nn.Identity() if norm is None else DarknetBatchNorm(filters, norm)
         self.act = ACTIVATIONS[activation]()
 
@@ -121,7 +122,7 @@ class DarknetConv(nn.Module):
         scale, shift = self.bn.scale_and_shift()
         self.conv.weight.mul_(scale[:, None, None, None])
         self.conv.bias = nn.Parameter(shift)
-        self.bn = nn.Identity()
+        self.bn, self.fused = nn.Identity(), True
 
 
 class DarknetLocal(nn.Module):
@@ -153,6 +154,7 @@ class DarknetConnected(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: Origin | None, activation: str) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, bias=norm is None)
+        self.fused = False
         self.bn: nn.Module = nn.Identity() if norm is None else DarknetBatchNorm(outputs, norm)
         self.act = ACTIVATIONS[activation]()
 
@@ -168,7 +170,7 @@ class DarknetConnected(nn.Module):
         scale, shift = self.bn.scale_and_shift()
         self.linear.weight.mul_(scale[:, None])
         self.linear.bias = nn.Parameter(shift)
-        self.bn = nn.Identity()
+        self.bn, self.fused = nn.Identity(), True
 
 
 class DarknetMaxPool(nn.Module):

@@ -74,10 +74,9 @@ KNOWN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         | _all(OFF, "background mask_scale focal_loss"),
         "yolo": _all("", "mask anchors classes num scale_x_y new_coords ignore_thresh truth_thresh")
         | _all("", "iou_normalizer obj_normalizer cls_normalizer iou_loss iou_thresh label_smooth_eps focal_loss")
-        | _all("", "max_delta objectness_smooth delta_normalizer")
+        | _all("", "max_delta objectness_smooth delta_normalizer max")
         | _all(AUGMENTATION, "jitter random resize")
         | _all(NMS, "nms_kind beta_nms")
-        | _all(TRUTHS, "max")
         | _all(RUNNING, "show_details")
         | _all(LOSS, "iou_thresh_kind counters_per_class")
         | _all(OFF, "embedding_layer track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm"),
