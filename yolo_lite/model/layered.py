@@ -119,6 +119,8 @@ class LayeredDetector(nn.Module):
     def fuse(self) -> Self:
         """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
 
+        YOLOv5: ``fuse``.
+
         >>> import torch
         >>> from yolo_lite.model.yolo import create_model
         >>> model = create_model("yolov5n").eval()
