@@ -1,1 +1,1 @@
-"""The generations of detectors before and beside YOLOv5, each exactly as it was."""
+"""The other generations: YOLOv1 to Scaled-YOLOv4, SSD, RetinaNet, FCOS, exactly as they were."""
