@@ -7,9 +7,9 @@ first (a connected layer has its weights before its BatchNorm), then weights. La
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.family.darknet.layers import DarknetBatchNorm, DarknetConnected, DarknetConv, DarknetLocal
-from yolo_lite.family.darknet.network import Darknet
+from yolo_lite.family.darknet.network import Darknet, build
+from yolo_lite.model.families import NAMED
+from yolo_lite.model.spec import SpecError, read_spec
+from yolo_lite.model.yolo import create_model
 from yolo_lite.writing import atomic_write
 
 VERSION = (0, 2, 5)  # of the header that is written
@@ -100,10 +103,7 @@ def load_darknet_weights(model: Darknet, path: str | Path, upto: int | None = No
     if upto is not None and not 0 < upto <= len(model.layers):
         raise CheckpointError(f"upto must be from 1 to {len(model.layers)}, the number of layers, not {upto}")
     header = read_weights_header(file)
-    stored = file.stat().st_size - header.size
-    if stored % FLOAT:
-        raise CheckpointError(f"{file}: truncated: {stored:,} bytes after its header are not whole 4-byte numbers")
-    filled, last, used = _fitting(model, stored // FLOAT, upto, file)
+    filled, last, used = _fitting(model, _count_numbers(file, header), upto, file)
     numbers = np.fromfile(file, dtype="<f4", count=used, offset=header.size)
     if not np.isfinite(numbers).all():
         raise CheckpointError(f"{file}: number {np.isfinite(numbers).argmin():,} of its weights is not finite")
@@ -124,6 +124,68 @@ def load_darknet_weights(model: Darknet, path: str | Path, upto: int | None = No
             stacklevel=2,
         )
     return DarknetWeights(header, filled, total, last)
+
+
+def read_darknet(
+    path: str | Path,
+    cfg: str | Path | None = None,
+    num_classes: int | None = None,
+    names: Sequence[str] | Mapping[int, str] | None = None,
+    seed: int = 0,
+) -> Darknet:
+    """The network of a .cfg with the weights of a .weights file, in evaluation mode.
+
+    Args:
+        cfg: a .cfg, or the name of a bundled one ("yolov4"); default: the .cfg beside the file that has its name, else
+            the bundled one of that name ("yolov3.weights": "darknet-yolov3").
+        num_classes, names: for other classes than the file's; the layers before the heads then start anew.
+    Raises:
+        CheckpointError: no .cfg; one that cannot be built; weights that do not fit it.
+    """
+    file = Path(path)
+    source = _cfg_of(file) if cfg is None else cfg
+    try:
+        spec, where = read_spec(source)
+        if spec.get("family") != "darknet":
+            raise CheckpointError(f"{file}: a .weights file needs a .cfg, and {source} is none")
+        with torch.device("meta"):  # whether the file fits is known before memory is needed
+            check_darknet_weights(build(spec, where), file)
+        model = cast(Darknet, create_model(source, seed=seed))
+        load_darknet_weights(model, file)
+        if num_classes is None and names is None:
+            return model.eval()
+        other = cast(Darknet, create_model(source, num_classes, names=names, seed=seed))
+    except (SpecError, OSError) as error:
+        raise CheckpointError(f"{file}: its network cannot be built: {error}") from None
+    shapes = {name: value.shape for name, value in other.state_dict().items()}
+    fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
+    other.load_state_dict(fitting, strict=False)
+    return other.eval()
+
+
+def _cfg_of(file: Path) -> Path | str:
+    beside = file.with_suffix(".cfg")
+    if beside.is_file():
+        return beside
+    for name in (f"darknet-{file.stem}", file.stem):
+        if NAMED.get(name, {}).get("family") == "darknet":
+            return name
+    raise CheckpointError(
+        f"{file}: a .weights file has no description of its network: give cfg=, or put {beside} there"
+    )
+
+
+def check_darknet_weights(model: Darknet, path: str | Path) -> None:
+    """Raises a CheckpointError where ``load_darknet_weights`` would, for the size of the file."""
+    file = Path(path)
+    _fitting(model, _count_numbers(file, read_weights_header(file)), None, file)
+
+
+def _count_numbers(file: Path, header: Header) -> int:
+    stored = file.stat().st_size - header.size
+    if stored % FLOAT:
+        raise CheckpointError(f"{file}: truncated: {stored:,} bytes after its header are not whole 4-byte numbers")
+    return stored // FLOAT
 
 
 def save_darknet_weights(model: Darknet, path: str | Path, seen: int = 0) -> None:
@@ -180,7 +242,7 @@ def _fitting(model: Darknet, stored: int, upto: int | None, file: Path) -> tuple
     needed = sum(sizes.values())
     both = f"it has {stored:,} numbers, the network {needed:,}"
     if stored > needed and upto is None:
-        raise CheckpointError(f"{file}: too long, or of another network: {both}, {stored - needed:,} fewer")
+        raise CheckpointError(f"{file}: too long, or of another network: {both}")
     used, filled = 0, []
     for index, size in sizes.items():
         if upto is not None and index >= upto:

@@ -132,7 +132,14 @@ class DarknetLocal(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, filters: int, size: int, stride: int, padding: int, grid: tuple[int, int], activation: str
+        self,
+        in_channels: int,
+        filters: int,
+        size: int,
+        stride: int,
+        padding: int,
+        grid: tuple[int, int],
+        activation: str,
     ) -> None:
         super().__init__()
         self.size, self.stride, self.padding = size, stride, padding
@@ -272,7 +279,8 @@ class DarknetSoftmax(nn.Module):
         self.groups, self.temperature = groups, temperature
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature).softmax(-1).reshape(x.shape)
+        parts: Tensor = x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature
+        return parts.softmax(-1).reshape(x.shape)
 
 
 class DarknetCrop(nn.Module):
@@ -299,7 +307,8 @@ class DarknetMaps(nn.Module):
         self.anchors = anchors
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, (self.anchors, -1)).permute(0, 1, 3, 4, 2)
+        split: Tensor = x.unflatten(1, (self.anchors, -1))
+        return split.permute(0, 1, 3, 4, 2)
 
 
 class DarknetFlat(nn.Module):

@@ -15,6 +15,7 @@ from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, Origi
 from yolo_lite.family.darknet.plan import FIXED, MAX_FLOATS, find_origin, plan_network
 from yolo_lite.family.darknet.settings import Faithful, make_loss, settings_of
 from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
+from yolo_lite.family.yolov2 import Yolov2Settings
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.layered import LayeredDetector
@@ -32,10 +33,10 @@ class Darknet(LayeredDetector):
     Attributes:
         those of ``LayeredDetector``. Strides and maps are in the order of the file's heads.
         origin: whose Darknet is followed, "pjreddie" or "alexeyab": BatchNorm's formula, the loss of [region] and
-            [yolo], defaults of options that are not there. None: ``plan.find_origin`` decides.
+            [yolo], defaults of options that are not there. Default: ``plan.find_origin`` decides.
         left_out: options of the file that have no effect here, each with its line and the reason.
         img_size: (height, width) of the file, pixels. batch: of its [net], which divides the loss.
-        all_anchors: (K, 2) pixels, those that the masks choose from, a buffer.
+        all_anchors: (K, 2) pixels, those that the masks choose from, a buffer. described_heads: one ``Head`` per level.
     """
 
     all_anchors: Tensor
@@ -77,6 +78,8 @@ class Darknet(LayeredDetector):
             self.fixed_size = self.img_size
         self.register_buffer("all_anchors", all_anchors(heads), persistent=False)
         self._keep_anchors()
+        if self.img_size[0] == self.img_size[1]:
+            self.metadata["img_size"] = self.img_size[0]
         _initialise(self)
 
     @property
@@ -85,12 +88,15 @@ class Darknet(LayeredDetector):
         return cast(Literal["detection", "region", "yolo"], self.described_heads[0].section.kind)
 
     @property
-    def anchors(self) -> Tensor | list[Tensor] | None:
-        """(L, A, 2) pixels in the order of ``strides``; a list of (A, 2) where levels differ in A; None for YOLOv1."""
-        if self.generation == "detection":
-            return None
-        levels = [self.all_anchors[list(head.mask)] for head in self.described_heads]
-        return torch.stack(levels) if len({len(level) for level in levels}) == 1 else levels
+    def level_anchors(self) -> list[Tensor]:
+        """L of (A, 2) width and height in pixels, in the order of ``strides``; empty for YOLOv1."""
+        return [self.all_anchors[list(head.mask)] for head in self.described_heads if head.anchors]
+
+    @property
+    def anchors(self) -> Tensor | None:
+        """(L, A, 2) width and height in pixels; None for YOLOv1, and where levels differ in A: see ``level_anchors``."""
+        levels = self.level_anchors
+        return torch.stack(levels) if len({len(level) for level in levels}) == 1 else None
 
     def set_anchors(self, anchors: Tensor | Sequence[Any]) -> None:
         """Replace the anchors by as many others.
@@ -147,9 +153,9 @@ class Darknet(LayeredDetector):
         settings = settings_of(self.described_heads, self.origin)
         if isinstance(settings, Yolov1Settings):
             return decode_yolov1(maps[0], self.num_classes, settings, self.img_size)
-        levels = [self.all_anchors[list(head.mask)] for head in self.described_heads]
-        softmax = self.generation == "region" and self.described_heads[0].section.flag("softmax")
-        return decode(maps, levels, self.strides, [head.coding for head in self.described_heads], softmax)
+        codings = [head.coding for head in self.described_heads]
+        softmax = isinstance(settings, Yolov2Settings) and settings.softmax
+        return decode(maps, self.level_anchors, self.strides, codings, softmax)
 
     def criterion(
         self,

@@ -88,17 +88,16 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     | {"soft": "softmax"}
 )
 # Options and values that only AlexeyAB's Darknet knows: a file that uses one of them is read as his.
+_ALEXEYAB = {
+    "net": "mosaic cutmix mixup letter_box ema_alpha optimized_memory blur gaussian_noise",
+    "convolutional": "dilation stride_x stride_y antialiasing share_index assisted_excitation",
+    "maxpool": "stride_x stride_y maxpool_depth antialiasing",
+    "route": "groups group_id",
+    "yolo": "scale_x_y new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh "
+    "label_smooth_eps focal_loss max_delta objectness_smooth nms_kind beta_nms resize show_details iou_thresh_kind "
+    "counters_per_class",
+}
 ALEXEYAB_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "net": frozenset("mosaic cutmix mixup letter_box ema_alpha optimized_memory blur gaussian_noise".split()),
-        "convolutional": frozenset("dilation stride_x stride_y antialiasing share_index assisted_excitation".split()),
-        "maxpool": frozenset("stride_x stride_y maxpool_depth antialiasing".split()),
-        "route": frozenset({"groups", "group_id"}),
-        "yolo": frozenset(
-            "scale_x_y new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh "
-            "label_smooth_eps focal_loss max_delta objectness_smooth nms_kind beta_nms resize show_details "
-            "iou_thresh_kind counters_per_class".split()
-        ),
-    }
+    {kind: frozenset(names.split()) for kind, names in _ALEXEYAB.items()}
 )
-ALEXEYAB_ACTIVATIONS = frozenset(("mish", "swish", "hard_mish", "relu6", "gelu"))
+ALEXEYAB_ACTIVATIONS = frozenset(("mish", "swish", "relu6"))
