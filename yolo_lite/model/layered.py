@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -30,9 +31,17 @@ class LayeredDetector(nn.Module):
         spec: what it was built from, as a dict of JSON's types that ``create_model`` accepts.
         metadata: what was saved along with the weights.
         fixed_size: (height, width) where the network takes no other images, as one with a fully connected layer.
+        img_size: (height, width) of the images that its description was written for; None where it does not say.
+        left_out: what its description says and nothing here uses, a sentence each.
+        is_fused: made by ``fuse``.
+        reads_hyp: whether ``criterion`` reads the hyperparameters of the loss; other generations have their own settings.
     """
 
     fixed_size: tuple[int, int] | None = None
+    img_size: tuple[int, int] | None = None
+    left_out: Sequence[object] = ()
+    is_fused = False
+    reads_hyp = True
 
     def __init__(
         self,
@@ -116,6 +125,22 @@ class LayeredDetector(nn.Module):
         """The loss of this model for training images of that size in pixels."""
         raise NotImplementedError
 
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs belong to which class: what a head learnt about a class can then be moved to another place.
+
+        Returns:
+            Name of a tensor in ``state_dict`` -> (rows,) int64: of each entry along its first axis the class that it
+            belongs to, or -1. Tensors that are the same for all classes are not named.
+        Raises:
+            ValueError: a network whose outputs do not belong to single classes.
+
+        >>> from yolo_lite.model.yolo import create_model
+        >>> outputs = create_model("yolov5n", num_classes=2).class_outputs()
+        >>> outputs["layers.24.m.0.bias"].tolist()  # x, y, w, h, objectness, two classes; of three anchors
+        [-1, -1, -1, -1, -1, 0, 1, -1, -1, -1, -1, -1, 0, 1, -1, -1, -1, -1, -1, 0, 1]
+        """
+        raise NotImplementedError
+
     def fuse(self) -> Self:
         """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
 
@@ -133,8 +158,21 @@ class LayeredDetector(nn.Module):
             if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
                 module.conv = fuse_conv_bn_eval(module.conv, module.bn)
                 module.bn = nn.Identity()
+        fused.is_fused = True
         return fused
 
     def summary(self, img_size: int | tuple[int, int] = 640) -> Summary:
         """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
         return summarise(self, self.fixed_size or img_size)
+
+
+def anchor_rows(num_classes: int, num_anchors: int, before: int = 5) -> Tensor:
+    """The classes of A * (before + C) outputs, anchor after anchor, as ``LayeredDetector.class_outputs`` gives them.
+
+    Args:
+        before: outputs of an anchor that stand before its classes.
+
+    >>> anchor_rows(2, 2, before=1)
+    tensor([-1,  0,  1, -1,  0,  1])
+    """
+    return torch.tensor(([-1] * before + list(range(num_classes))) * num_anchors)
