@@ -1,4 +1,4 @@
-"""A trained network for other classes: what it learnt about a class is kept, wherever the class stands among the names."""
+"""A trained network for other classes: what it learnt about a class is kept, at whatever place its name stands."""
 
 import re
 import warnings

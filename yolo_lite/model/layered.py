@@ -34,7 +34,7 @@ class LayeredDetector(nn.Module):
         img_size: (height, width) of the images that its description was written for; None where it does not say.
         left_out: what its description says and nothing here uses, a sentence each.
         is_fused: made by ``fuse``.
-        reads_hyp: whether ``criterion`` reads the hyperparameters of the loss; other generations have their own settings.
+        reads_hyp: whether ``criterion`` reads the hyperparameters of the loss, or has settings of its own.
     """
 
     fixed_size: tuple[int, int] | None = None
@@ -104,13 +104,18 @@ class LayeredDetector(nn.Module):
             raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
         if not images.is_floating_point():
             raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
-        stride = max(self.strides)
+        multiple = self.size_multiple
         rows, cols = images.shape[2:]
         if self.fixed_size is not None and (rows, cols) != self.fixed_size:
             height, width = self.fixed_size
             raise ValueError(f"images of {rows} x {cols} (H x W): this network takes {height} x {width} and no other")
-        if self.fixed_size is None and (rows % stride or cols % stride or rows == 0 or cols == 0):
-            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {stride}; letterbox them")
+        if rows % multiple or cols % multiple or rows == 0 or cols == 0:
+            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {multiple}; letterbox them")
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels; height and width of the images must be multiples of it."""
+        return 1 if self.fixed_size is not None else max(self.strides)
 
     @property
     def anchors(self) -> Tensor | None:
