@@ -18,7 +18,7 @@ from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
 from yolo_lite.family.yolov2 import Yolov2Settings
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
-from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.layered import LayeredDetector, anchor_rows
 from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 CFG = Path(__file__).parent / "cfg"
@@ -88,8 +88,6 @@ class Darknet(LayeredDetector):
             self.fixed_size = self.img_size
         self.register_buffer("all_anchors", all_anchors(heads), persistent=False)
         self._keep_anchors()
-        if self.img_size[0] == self.img_size[1]:
-            self.metadata["img_size"] = self.img_size[0]
         _initialise(self)
 
     @property
