@@ -4,6 +4,7 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Origin = Literal["pjreddie", "alexeyab"]
 TINY = 1e-24  # added to no variance, but the least whose square root is taken: that of 0 has no finite gradient
@@ -46,18 +47,38 @@ class DarknetBatchNorm(nn.BatchNorm2d):
         return scale, self.bias - mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
+        count = x.numel() // x.shape[1]
+        if self.training and count < 2:
+            raise ValueError(f"BatchNorm needs more than one value per channel in training, not {tuple(x.shape)}")
+        if self.origin == "alexeyab":
+            return self._with_pytorch(x, 1 - 1 / count if self.training else 1.0)
         if not self.training:
             scale, shift = self.scale_and_shift()
         else:
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
-            count = x.numel() // x.shape[1]
-            if count < 2:
-                raise ValueError(f"BatchNorm needs more than one value per channel in training, not {tuple(x.shape)}")
             var, mean = torch.var_mean(wide, (0, 2, 3), correction=1)
             self._move(mean.detach(), var.detach())
             scale = self.weight / self.deviation(var)
             shift = self.bias - mean * scale
         return (x * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+    def _with_pytorch(self, x: Tensor, correction: float) -> Tensor:
+        """The same by PyTorch's own kernel, which saves memory in training.
+
+        It divides by count: the batch's variance there is ``correction`` times Darknet's, and
+        ``1 / sqrt(var + eps) = sqrt(correction) / sqrt(correction * var + correction * eps)``.
+        """
+        if self.training:
+            cast(Tensor, self.num_batches_tracked).add_(1)
+        return functional.batch_norm(
+            x,
+            *self.statistics,
+            self.weight * correction**0.5,
+            self.bias,
+            self.training,
+            cast(float, self.momentum),
+            self.eps * correction,
+        )
 
     @torch.no_grad()
     def _move(self, *statistics: Tensor) -> None:
