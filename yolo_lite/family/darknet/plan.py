@@ -1,0 +1,102 @@
+"""Sections of a .cfg -> what each layer reads, gives and costs, in numbers alone: nothing is allocated.
+
+A file that asks for absurd memory is refused by these numbers before a single layer is built.
+"""
+
+from typing import NamedTuple
+
+from yolo_lite.family.darknet.cfg import Cfg, Section
+from yolo_lite.family.darknet.norm import Origin
+from yolo_lite.family.darknet.options import ALEXEYAB_ACTIVATIONS, ALEXEYAB_OPTIONS
+from yolo_lite.family.darknet.sections import LAYERS, Layer, Shape
+from yolo_lite.model.spec import IMAGE, Row, SpecError
+
+MAX_FLOATS = 1_000_000_000  # weights and one image's features, 4 GB; the paper's YOLOv1, the largest, has 280 million
+HEADS = ("detection", "region", "yolo")
+FIXED = ("crop", "local", "connected")  # made for one image size
+
+
+class Plan(NamedTuple):
+    """A whole network that could be built: ``rows[i]`` describes ``layers[i]``."""
+
+    rows: tuple[Row, ...]
+    layers: tuple[Layer, ...]
+    image: Shape
+    heads: tuple[int, ...]
+
+    @property
+    def floats(self) -> int:
+        return sum(layer.floats for layer in self.layers)
+
+    def stride(self, index: int) -> int | None:
+        """Pixels per cell of a layer's output; None where that is not one whole number."""
+        rows, cols = self.layers[index].shape[1:]
+        whole = self.image.rows % rows == 0 and self.image.cols % cols == 0
+        return self.image.rows // rows if whole and self.image.rows * cols == self.image.cols * rows else None
+
+
+def find_origin(cfg: Cfg) -> Origin:
+    """Whose Darknet a file was written for: AlexeyAB's where it uses an option, an activation or several ``from`` that
+    only his knows, else pjreddie's.
+
+    Options only AlexeyAB's knows: ``options.ALEXEYAB_OPTIONS``, for example scale_x_y, iou_loss, new_coords, groups of
+    a route, mosaic; activations mish, swish.
+    """
+    used = [(section.kind, name) for section in (cfg.net, *cfg.layers) for name in section.options]
+    used += [(entry.section, entry.option.name) for entry in cfg.left_out]
+    named = any(name in ALEXEYAB_OPTIONS.get(kind, ()) for kind, name in used)
+    several = any(section.kind == "shortcut" and "," in section.text("from") for section in cfg.layers)
+    activated = any(section.text("activation") in ALEXEYAB_ACTIVATIONS for section in cfg.layers)
+    return "alexeyab" if named or several or activated else "pjreddie"
+
+
+def plan_network(cfg: Cfg, origin: Origin, max_floats: int = MAX_FLOATS) -> Plan:
+    """Every layer of a .cfg, checked and counted.
+
+    Raises:
+        SpecError: a layer that does not fit those before it; more than ``max_floats`` numbers.
+    """
+    image = Shape(*(cfg.net.whole(name, 3 if name == "channels" else 0, 1) for name in ("channels", "height", "width")))
+    shapes: dict[int, Shape] = {IMAGE: image}
+    rows: list[Row] = []
+    layers: list[Layer] = []
+    heads: list[int] = []
+    total = 0
+    for index, section in enumerate(cfg.layers):
+        inputs = _inputs(section, index)
+        for source in inputs:
+            if source in heads:
+                raise section.error(f"reads layer {source}, a [{rows[source].kind}]: nothing can read boxes")
+        read = [shapes[source] for source in inputs]
+        layer = LAYERS[section.kind](section, read, origin)
+        if min(layer.shape) < 1:
+            raise section.error(f"gives an output of {layer.shape} for {read[0]}: nothing is left of the image")
+        total += layer.floats + layer.shape.size
+        if total > max_floats:
+            raise section.error(
+                f"needs {layer.floats:,} weights and {layer.shape.size:,} numbers of output, {total:,} with the layers "
+                f"before it; the limit is {max_floats:,} in all: raise max_floats if the file is meant so"
+            )
+        if section.kind in HEADS:
+            heads.append(index)
+        shapes[index] = layer.shape
+        takes_list = section.kind in ("route", "shortcut")
+        rows.append(Row(index, inputs, takes_list, 1, section.kind, layer.arguments, section.place))
+        layers.append(layer)
+    if not heads:
+        raise SpecError(f"{cfg.net.where}: no detector: it has no [detection], [region] or [yolo]")
+    return Plan(tuple(rows), tuple(layers), image, tuple(heads))
+
+
+def _inputs(section: Section, index: int) -> tuple[int, ...]:
+    if section.kind not in ("route", "shortcut"):
+        return (index - 1,)  # of the first layer: IMAGE
+    name = "layers" if section.kind == "route" else "from"
+    sources = section.wholes(name)
+    if not sources:
+        raise section.error(f"has no {name}: say which layers it reads")
+    found = tuple(index + source if source < 0 else source for source in sources)
+    for source, layer in zip(sources, found, strict=True):
+        if not 0 <= layer < index:
+            raise section.error(f"{source} is layer {layer}, but only 0 to {index - 1} come before it", name)
+    return found if section.kind == "route" else (index - 1, *found)
