@@ -19,7 +19,7 @@ from walkthrough.explorers.pictures import (
 )
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
-from yolo_lite.datasets.coco_names import coco_names
+from yolo_lite.support.known_names import coco_names
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 

@@ -18,7 +18,7 @@ from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.loader import collate
 from yolo_lite.data.report import Report
-from yolo_lite.datasets.coco_names import coco_names
+from yolo_lite.support.known_names import coco_names
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.images.reading import read_image
 
