@@ -32,16 +32,14 @@ class Tiny(NamedTuple):
 TINY: Mapping[str, Tiny] = MappingProxyType(
     {
         "v1": Tiny(CFG / "tiny-v1.cfg", 80, 0.003),
-        # pjreddie's BatchNorm moves its running statistics by 0.01 a step: without these steps they would be the start's
+        # pjreddie's BatchNorm moves its running statistics by 0.01 a step: after fewer they are still the start's
         "v2": Tiny(CFG / "tiny-v2.cfg", 150, 0.004),
         "v3": Tiny(CFG / "tiny-v3.cfg", 300, 0.003),
         "v4-ciou": Tiny(CFG / "tiny-v4.cfg", 120, 0.003),
         "v4-mse": Tiny(CFG / "tiny-v4-mse.cfg", 100, 0.003),
         "csp": Tiny(CFG / "tiny-csp.cfg", 100, 0.005),
         "ssd": Tiny({"family": "ssd", "backbone": "vgg16_bn", "width": 0.0625, "size": SIZE, "levels": 3}, 120, 0.003),
-        "retinanet": Tiny(
-            {"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 24}, 160, 0.003
-        ),
+        "retinanet": Tiny({"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 24}, 160, 0.003),
         "fcos": Tiny({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 24}, 100, 0.004),
     }
 )
