@@ -105,7 +105,7 @@ class TrainOptions:
 
     @property
     def loss_options(self) -> dict[str, Any]:
-        """The arguments of ``model.criterion`` besides the hyperparameters: faithful of Darknet's, the others YOLOv5's."""
+        """The arguments of ``model.criterion`` besides hyperparameters; faithful is Darknet's, the others YOLOv5's."""
         return {name: getattr(self, name) for name in LOSS_OPTIONS}
 
 

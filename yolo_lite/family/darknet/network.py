@@ -23,6 +23,7 @@ from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 CFG = Path(__file__).parent / "cfg"
+HEAD_START = 0.1  # of the usual weights
 
 
 class Darknet(LayeredDetector):
@@ -260,9 +261,16 @@ def build(
 
 @torch.no_grad()
 def _initialise(model: Darknet) -> None:
-    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise."""
+    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise.
+
+    Layers before heads with anchors start smaller, so that the first boxes are nearly the anchors. exp(t) of the usual
+    start makes some of them tiny and some huge, where overlaps have no gradient to bring them back.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for head in model.described_heads if model.generation != "detection" else ():
+        for parameter in model.layers[head.index - 1].parameters():
+            parameter.mul_(HEAD_START)
