@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite._moved import moved_name
+from yolo_lite.checkpoints.darknet import read_darknet
 from yolo_lite.checkpoints.official import CheckpointContents, read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
@@ -76,21 +77,26 @@ def load(
     num_classes: int | None = None,
     names: Sequence[str] | Mapping[int, str] | None = None,
     seed: int = 0,
+    cfg: str | Path | None = None,
 ) -> Yolo:
     """A model with its weights, in float32 and evaluation mode, on the CPU. YOLOv5: ``attempt_load``.
 
     Args:
-        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of bundled weights ("shapes-n").
+        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, a Darknet ``.weights``, or the name of bundled
+            weights ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is kept (YOLOv5:
             ``intersect_dicts``), and the head starts anew from ``seed``, with a warning where ``names`` alone is given
             and some of them are the file's.
             The same number keeps the head: classes that the file knows by the same name keep their outputs, wherever
             they stand in ``names``; the outputs of the others get the other names, in order, with a warning where
             only a part of the names is known.
+        cfg: for Darknet's ``.weights``, the .cfg of its network or the name of a bundled one; see ``read_darknet``.
     Raises:
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
     """
     file = _find(path)
+    if cfg is not None or file.suffix == ".weights":
+        return cast(Yolo, read_darknet(file, cfg, num_classes, names, seed))
     contents = _read(file)
     model = _assembled(contents, file)
     is_asked_for = num_classes is not None
