@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from yolo_lite.boxes import iou_terms
+from yolo_lite.boxes import IouKind, iou_terms
 from yolo_lite.coding import AnchorCoding, encode_matches
 from yolo_lite.family.common import add_at, shape_iou, sum_of_squares
 from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms
@@ -171,33 +171,32 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
         if settings.iou_kind == "mse":
             box = self._squared_errors(matched, settings, assigned)
         else:
-            box = self._overlap_loss(matched, level, assigned, shape)
+            box = self._overlap_loss(matched, settings.iou_kind, level, assigned, shape)
         box = settings.iou_normalizer * box / assigned.divisor[slot]  # (m,), rules 3 and 6
         return add_at(cells[slot], box, shape), obj.flatten(1), add_at(cells, cls, shape)
 
     def _squared_errors(self, numbers: Tensor, settings: Yolov4Settings, assigned: Yolov4Assignment) -> Tensor:
         """Rule 4, mse: (m,). The gradient by x is X - target, X the scaled value, without the scale as a factor."""
         scale, matches = settings.scale_x_y, assigned.matches
-        encoded = encode_matches(matches.box, matches.anchor_wh, settings.coding)  # (m, 4)
         inside = (matches.box[:, :2] + (scale - 1) / 2) / scale  # (m, 2) what the logistic value should be
         if settings.new_coords:
             size = (matches.box[:, 2:] / matches.anchor_wh).sqrt() / 2  # beyond 1 out of reach
             centre, size_loss = _half_squares(numbers[:, :2], inside), _half_squares(numbers[:, 2:], size)
         else:
-            centre, size_loss = _cross_entropies(numbers[:, :2], inside), half_square(numbers[:, 2:] - encoded[:, 2:])
+            size = encode_matches(matches.box, matches.anchor_wh, settings.coding)[:, 2:]
+            centre, size_loss = _cross_entropies(numbers[:, :2], inside), half_square(numbers[:, 2:] - size)
         return assigned.mse_weight * (scale * centre + size_loss).sum(1)
 
-    def _overlap_loss(self, numbers: Tensor, level: int, assigned: Yolov4Assignment, shape: torch.Size) -> Tensor:
+    def _overlap_loss(
+        self, numbers: Tensor, kind: IouKind, level: int, assigned: Yolov4Assignment, shape: Sequence[int]
+    ) -> Tensor:
         """Rule 4, the overlaps: (m,) 1 - overlap, with Darknet's step as gradient or the true one."""
-        settings = self.settings[level]
-        kind = settings.iou_kind
-        assert kind != "mse"
         predicted, truth = self._boxes(numbers, level, assigned.matches, shape)
         terms = iou_terms(predicted * THOUSANDTHS, truth * THOUSANDTHS)
         loss = 1 - terms._replace(alpha=assigned.alpha).value(kind)
         if self.faithful == "paper":
             return loss
-        step = -overlap_step(predicted.detach(), truth, kind)
+        step, settings = -overlap_step(predicted.detach(), truth, kind), self.settings[level]
         if not settings.new_coords:
             step = torch.cat((step[:, :2], step[:, 2:] * numbers[:, 2:].detach().exp()), 1)
         step = self._clipped(step, settings)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from yolo_lite.coding import AnchorCoding
+from yolo_lite.family.common import check_setting
 from yolo_lite.family.yolov3.loss import check_ranges
 from yolo_lite.hyperparameters import described, probability
 
@@ -42,6 +43,8 @@ class Yolov4Settings:
         if self.iou_kind not in get_args(BoxLoss):
             raise ValueError(f"unknown iou_kind {self.iou_kind!r}: choose one of {', '.join(get_args(BoxLoss))}")
         check_ranges(self)
+        given = self.max_delta is None or self.max_delta > 0  # Darknet's 0 would be None
+        check_setting(self, "max_delta", given, "above 0, or None where nothing is clipped")
 
     @property
     def coding(self) -> AnchorCoding:
