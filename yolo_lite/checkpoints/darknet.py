@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -26,6 +27,8 @@ from yolo_lite.writing import atomic_write
 VERSION = (0, 2, 5)  # of the header that is written
 MAX_HEADER_NUMBER = 1000  # above it, major and minor mean that connected layers are transposed
 FLOAT = 4  # bytes
+# Files that their authors named otherwise than their networks.
+OTHER_STEMS: Mapping[str, str] = MappingProxyType({"tiny-yolov1": "yolov1-tiny"})
 
 
 class Header(NamedTuple):
@@ -167,7 +170,8 @@ def _cfg_of(file: Path) -> Path | str:
     beside = file.with_suffix(".cfg")
     if beside.is_file():
         return beside
-    for name in (f"darknet-{file.stem}", file.stem):
+    stem = OTHER_STEMS.get(file.stem, file.stem)
+    for name in (f"darknet-{stem}", stem):
         if NAMED.get(name, {}).get("family") == "darknet":
             return name
     raise CheckpointError(
@@ -222,7 +226,7 @@ def stored_tensors(layer: nn.Module) -> Iterator[Tensor]:
 def _norm(norm: DarknetBatchNorm) -> Iterator[Tensor]:
     yield norm.bias
     yield norm.weight
-    yield from (value for value in (norm.running_mean, norm.running_var) if value is not None)
+    yield from norm.statistics
 
 
 def _bias(bias: Tensor | None) -> Iterator[Tensor]:

@@ -232,7 +232,8 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
     _require_fetched(weights)
     known = weights in MODELS or weights in NAMED
     if weights.endswith((".yaml", ".yml", ".cfg")) or (known and not Path(weights).exists()):
-        hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in KNOWN else "give a .pt or .safetensors"
+        fetched = KNOWN[weights].urls[0].rsplit("/", 1)[-1] if weights in KNOWN else ""
+        hint = f"`yolo-lite fetch {weights}` gets {fetched}" if fetched else "give a .pt, .safetensors or .weights"
         raise ValueError(f"{weights} is a network without weights: {hint}")
     return load(weights).fuse().to(chosen)
 

@@ -5,7 +5,7 @@ Shape letters: N batch, C channels, F filters, H rows, W columns, K side of a ke
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,16 @@ class DarknetBatchNorm(nn.BatchNorm2d):
             return var.clamp(min=TINY).sqrt() + self.eps
         return (var + self.eps).sqrt()
 
+    @property
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """(C,), (C,): the running mean and variance."""
+        return cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """(C,), (C,): what a channel is multiplied by in evaluation mode, and what is then added."""
-        assert self.running_mean is not None and self.running_var is not None  # nn.BatchNorm2d allows other forms
-        scale = self.weight / self.deviation(self.running_var)
-        return scale, self.bias - self.running_mean * scale
+        mean, var = self.statistics
+        scale = self.weight / self.deviation(var)
+        return scale, self.bias - mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -76,12 +81,10 @@ class DarknetBatchNorm(nn.BatchNorm2d):
         return (x * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
 
     @torch.no_grad()
-    def _move(self, mean: Tensor, var: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        assert self.num_batches_tracked is not None
-        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-        self.running_var.lerp_(var.to(self.running_var), self.momentum)
-        self.num_batches_tracked += 1
+    def _move(self, *statistics: Tensor) -> None:
+        for running, value in zip(self.statistics, statistics, strict=True):
+            running.lerp_(value.to(running), cast(float, self.momentum))
+        cast(Tensor, self.num_batches_tracked).add_(1)
 
 
 class DarknetConv(nn.Module):
@@ -156,7 +159,7 @@ class DarknetLocal(nn.Module):
 
 
 class DarknetConnected(nn.Module):
-    """[connected]: a fully connected layer. Shape: (N, C, H, W) -> (N, F, 1, 1); channel after channel, as in memory."""
+    """[connected]: a fully connected layer, which reads channel after channel. Shape: (N, C, H, W) -> (N, F, 1, 1)."""
 
     def __init__(self, inputs: int, outputs: int, norm: Origin | None, activation: str) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ class Darknet(LayeredDetector):
 
     @property
     def anchors(self) -> Tensor | None:
-        """(L, A, 2) width and height in pixels; None for YOLOv1, and where levels differ in A: see ``level_anchors``."""
+        """(L, A, 2) width and height in pixels; None for YOLOv1, and where levels differ in A (``level_anchors``)."""
         levels = self.level_anchors
         return torch.stack(levels) if len({len(level) for level in levels}) == 1 else None
 
