@@ -30,9 +30,9 @@ ORDER = {
 BY_NAME = {
     "yolo_lite.model.families": {
         "yolo_lite.family.darknet.network",
-        "yolo_lite.family.ssd",
-        "yolo_lite.family.retinanet",
-        "yolo_lite.family.fcos",
+        "yolo_lite.family.ssd.network",
+        "yolo_lite.family.retinanet.network",
+        "yolo_lite.family.fcos.network",
     },
     "yolo_lite.data.source": {
         "yolo_lite.datasets.shapes",

@@ -9,9 +9,9 @@ from typing import Any
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {
         "darknet": "yolo_lite.family.darknet.network:build",
-        "ssd": "yolo_lite.family.ssd:build",
-        "retinanet": "yolo_lite.family.retinanet:build",
-        "fcos": "yolo_lite.family.fcos:build",
+        "ssd": "yolo_lite.family.ssd.network:build",
+        "retinanet": "yolo_lite.family.retinanet.network:build",
+        "fcos": "yolo_lite.family.fcos.network:build",
     }
 )
 DARKNET = (

@@ -11,7 +11,7 @@ from tests.golden.family.torchvision_layout import cases, grids, joined, matched
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.coding import encode_distances
 from yolo_lite.family.anchored import Shapes, boxes_in_pixels
-from yolo_lite.family.fcos import FcosLoss, FcosSettings, centreness, fcos_points
+from yolo_lite.family.fcos.loss import FcosLoss, FcosSettings, centreness, fcos_points
 
 STRIDES = (8, 16, 32, 64, 128)
 

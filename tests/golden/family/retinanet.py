@@ -11,7 +11,7 @@ from tests.golden.family.torchvision_layout import by_cells, cases, grids, joine
 from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.coding import decode_offsets, encode_offsets
 from yolo_lite.family.anchored import Shapes, level_steps
-from yolo_lite.family.retinanet import RetinaNetLoss, RetinaNetSettings, retinanet_anchors
+from yolo_lite.family.retinanet.loss import RetinaNetLoss, RetinaNetSettings, retinanet_anchors
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZES = ((96, 128), (128, 128))

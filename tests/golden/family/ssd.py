@@ -9,7 +9,7 @@ from tests.golden.family.compare import Comparison, Recording, exact, floats, pi
 from tests.golden.family.torchvision_layout import by_cells, cases, joined, split, targets_of
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.family.anchored import Shapes
-from yolo_lite.family.ssd import SsdLoss, SsdSettings, default_boxes
+from yolo_lite.family.ssd.loss import SsdLoss, SsdSettings, default_boxes
 
 SIZE = (300, 300)
 GRIDS = (38, 19, 10, 5, 3, 1)
