@@ -215,7 +215,7 @@ def test_truncated(saved: Path, share: float) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, "format 2 by a newer yolo-lite"),
+        ({"format_version": 3}, "format 3 by a newer yolo-lite"),
         ({"format_version": "new"}, "no format_version"),
         ({"spec": None}, "spec is missing"),
         ({"names": ["one"]}, "1 names for 3 classes"),

@@ -170,6 +170,8 @@ def explained_size(model: "LayeredDetector", asked: int | None) -> str:
     if asked is not None:
         return f"{asked} px"
     reason = "as in training" if trained_size(model) else "as the checkpoint does not say at which it was trained"
+    if model.fixed_size is not None or (model.img_size is not None and not trained_size(model)):
+        reason = "as its description says"
     return f"{input_size(model)} px, {reason}"
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from yolo_lite.coding import AnchorCoding
 from yolo_lite.family.darknet.cfg import Cfg, Section
 from yolo_lite.family.darknet.plan import Plan
+from yolo_lite.model.layered import anchor_rows
 from yolo_lite.model.spec import SpecError
 
 
@@ -28,6 +29,14 @@ class Head:
     def outputs(self) -> int:
         """How many numbers of output the layer before it must have: filters, or of a [detection] all of them."""
         return self.needed(self.num_classes)
+
+    def class_rows(self) -> Tensor:
+        """(outputs,) int64: the class that each output belongs to, or -1."""
+        if self.section.kind != "detection":
+            return anchor_rows(self.num_classes, len(self.mask))
+        cells = self.section.whole("side", 7, 1) ** 2  # a [detection] begins with the classes of every cell
+        rest = torch.full((self.outputs - cells * self.num_classes,), -1)
+        return torch.cat((torch.arange(self.num_classes).repeat(cells), rest))
 
     def needed(self, num_classes: int) -> int:
         boxes = len(self.mask)

@@ -40,6 +40,7 @@ class Darknet(LayeredDetector):
     """
 
     all_anchors: Tensor
+    reads_hyp = False
 
     def __init__(
         self,
@@ -183,12 +184,30 @@ class Darknet(LayeredDetector):
         gain = 1 / self.batch if gain is None else gain
         return make_loss(self.described_heads, self.all_anchors, own, self.num_classes, gain, faithful)
 
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the layers before the heads belong to which class, see ``LayeredDetector``.
+
+        Raises:
+            ValueError: a [detection] behind a convolution, whose filters do not belong to single classes.
+        """
+        outputs: dict[str, Tensor] = {}
+        for head in self.described_heads:
+            layer = self.layers[head.index - 1]
+            if self.generation == "detection" and not isinstance(layer, DarknetConnected):
+                raise ValueError(f"{self.rows[head.index - 1].where} before [detection] is not [connected]")
+            rows = head.class_rows()
+            for name, tensor in layer.state_dict().items():
+                if tensor.ndim and len(tensor) == len(rows):
+                    outputs[f"layers.{head.index - 1}.{name}"] = rows
+        return outputs
+
     def fuse(self) -> Self:
         """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results."""
         fused = copy.deepcopy(self).eval()
         for module in fused.modules():
             if isinstance(module, DarknetConv | DarknetConnected):
                 module.fuse()
+        fused.is_fused = True
         return fused
 
 

@@ -123,6 +123,8 @@ def make_loss(
     """
     if faithful not in ("darknet", "paper"):
         raise ValueError(f"faithful must be 'darknet' or 'paper', not {faithful!r}")
+    if faithful == "paper" and heads[0].section.kind != "yolo":
+        raise ValueError(f"faithful='paper': the loss of a [{heads[0].section.kind}] has one form only: leave it out")
     masks, strides = [head.mask for head in heads], [head.stride for head in heads]
     kind = heads[0].section.kind
     if kind == "detection" and isinstance(settings, Yolov1Settings):
