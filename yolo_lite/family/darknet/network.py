@@ -34,12 +34,20 @@ class Darknet(LayeredDetector):
         those of ``LayeredDetector``. Strides and maps are in the order of the file's heads.
         origin: whose Darknet is followed, "pjreddie" or "alexeyab": BatchNorm's formula, the loss of [region] and
             [yolo], defaults of options that are not there. Default: ``plan.find_origin`` decides.
+        settings: of its loss, see ``settings_of``. batch: of the file's [net], which divides the loss.
+        img_size: (height, width) of the file, pixels.
         left_out: options of the file that have no effect here, each with its line and the reason.
-        img_size: (height, width) of the file, pixels. batch: of its [net], which divides the loss.
-        all_anchors: (K, 2) pixels, those that the masks choose from, a buffer. described_heads: one ``Head`` per level.
+        described_heads: one ``Head`` per level. all_anchors: (K, 2) pixels, those that masks choose from, a buffer.
+
+    >>> convolution = "[convolutional]\\nfilters=14\\nstride=16\\nactivation=linear\\n"
+    >>> head = "[yolo]\\nclasses=2\\nnum=2\\nanchors=10,20, 40,30\\n"
+    >>> model = Darknet(f"[net]\\nwidth=64\\nheight=64\\n{convolution}{head}")
+    >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 64))]
+    [(1, 2, 4, 4, 7)]
     """
 
     all_anchors: Tensor
+    img_size: tuple[int, int]
     reads_hyp = False
 
     def __init__(
@@ -74,6 +82,7 @@ class Darknet(LayeredDetector):
         strides = [head.stride for head in heads]
         super().__init__(spec, plan.rows, layers, strides, class_names, plan.image.channels, plan.heads)
         self.origin, self.left_out, self.described_heads = chosen, parsed.left_out, heads
+        self.settings = settings_of(heads, chosen)
         self.img_size, self.batch = plan.image[1:], parsed.net.whole("batch", 1, 1)
         if any(row.kind in FIXED for row in plan.rows):
             self.fixed_size = self.img_size
@@ -151,11 +160,10 @@ class Darknet(LayeredDetector):
         Level by level in the order of the file's heads, anchor by anchor, row by row; YOLOv1: first box of each cell,
         then the second. YOLOv1's scores are the numbers that the network gives, and may leave [0, 1].
         """
-        settings = settings_of(self.described_heads, self.origin)
-        if isinstance(settings, Yolov1Settings):
-            return decode_yolov1(maps[0], self.num_classes, settings, self.img_size)
+        if isinstance(self.settings, Yolov1Settings):
+            return decode_yolov1(maps[0], self.num_classes, self.settings, self.img_size)
         codings = [head.coding for head in self.described_heads]
-        softmax = isinstance(settings, Yolov2Settings) and settings.softmax
+        softmax = isinstance(self.settings, Yolov2Settings) and self.settings.softmax
         return decode(maps, self.level_anchors, self.strides, codings, softmax)
 
     def criterion(
@@ -180,9 +188,9 @@ class Darknet(LayeredDetector):
         """
         if unknown:
             raise ValueError(f"unknown options {', '.join(unknown)}: a Darknet's loss takes settings, faithful, gain")
-        own = settings_of(self.described_heads, self.origin) if settings is None else settings
+        settings = self.settings if settings is None else settings
         gain = 1 / self.batch if gain is None else gain
-        return make_loss(self.described_heads, self.all_anchors, own, self.num_classes, gain, faithful)
+        return make_loss(self.described_heads, self.all_anchors, settings, self.num_classes, gain, faithful)
 
     def class_outputs(self) -> dict[str, Tensor]:
         """Which outputs of the layers before the heads belong to which class, see ``LayeredDetector``.
@@ -244,7 +252,10 @@ def build(
     )
     anchors = spec.get("anchors") if anchors is None else anchors
     if anchors is not None:
-        model.set_anchors(anchors)
+        try:
+            model.set_anchors(anchors)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from None
     return model
 
 
