@@ -17,6 +17,7 @@ from walkthrough.explorers.detector import DetectorState
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
 
+RENAMED = {"focal_gamma": "gamma"}  # Hyperparameters has a gamma, too, of another meaning
 GROUP = "settings of this generation"
 # Objects of four sizes: whatever a hyperparameter changes, it changes for one of them
 PROBE = ((0.2, 0.2, 0.1, 0.1), (0.7, 0.3, 0.3, 0.2), (0.4, 0.7, 0.5, 0.5), (0.5, 0.5, 0.9, 0.8))
@@ -57,7 +58,7 @@ class OwnSettingsState(DetectorState):
     negative_iou: float = _own("negative_iou", 0.4, 1, "an anchor with less IoU is background; between: ignored")
     negatives: float = _own("negatives", 3.0, 10, "hard negatives for every positive (OHEM)", 0.1)
     alpha: float = _own("alpha", 0.25, 1, "focal loss: weight of the positives")
-    gamma: float = _own("gamma", 2.0, 5, "focal loss: how much easy predictions are weighted down", 0.05)
+    focal_gamma: float = _own("focal_gamma", 2.0, 5, "focal loss: how much easy predictions are weighted down", 0.05)
     radius: float = _own("radius", 1.5, 5, "centre sampling: positives lie this near the centre, in strides", 0.05)
     range: float = _own("range", 8.0, 32, "largest side of a level's objects, in strides", 0.1, low=0.1)
     own_settings: tuple[Any, ...] = given(())  # of the model's loss: one, one for each level, or none
@@ -70,12 +71,14 @@ class OwnSettingsState(DetectorState):
 
     def first_value(self, name: str) -> float:
         """What the model's own settings say; the first level's where levels differ."""
-        return float(getattr(self.own_settings[0], name)) if name in self.own_names else 0.0
+        return float(settings_with_sliders(self.own_settings).get(name, 0.0))
 
     @property
     def changed_settings(self) -> dict[str, float]:
-        """Those that the reader changed."""
-        return {name: getattr(self, name) for name in self.own_names if getattr(self, name) != self.first_value(name)}
+        """Those that the reader changed, by their names in the settings."""
+        first = settings_with_sliders(self.own_settings)
+        changed = {name: getattr(self, name) for name in first if getattr(self, name) != first[name]}
+        return {RENAMED.get(name, name): value for name, value in changed.items()}
 
     @property
     def criterion_options(self) -> dict[str, Any]:
@@ -94,14 +97,11 @@ def settings_with_sliders(levels: Sequence[Any]) -> dict[str, float]:
     """Name -> value of the first level's settings that are numbers, have a slider, and may be more than one value."""
     if not levels:
         return {}
-    free = {field.name for field in fields(levels[0]) if not _is_fixed(field.metadata)}
-    values = {name: getattr(levels[0], name) for name in SLIDERS if name in free}
+    known = {field.name: field.metadata.get("description") for field in fields(levels[0])}
+    free = {name for name, text in known.items() if text is None or text.low < text.high}
+    named = {name: RENAMED.get(name, name) for name in SLIDERS}
+    values = {name: getattr(levels[0], own) for name, own in named.items() if own in free}
     return {name: v for name, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-
-
-def _is_fixed(metadata: Any) -> bool:
-    low, high = metadata.get("low"), metadata.get("high")
-    return low is not None and low == high
 
 
 def own_settings(model: Any, size: int, hyp: Hyperparameters | None = None) -> dict[str, Any]:
