@@ -218,7 +218,7 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         images: Any = None,
         targets: Any = None,
         names: Sequence[str] | Mapping[int, str] | None = None,
-        size: int = IMAGE_SIZE,
+        size: int | tuple[int, int] = IMAGE_SIZE,
         **inputs: Any,
     ) -> dict[str, Any]:
         """images, targets: see annotate; names: class names, a dataset's own, COCO's for the tour batch."""

@@ -69,10 +69,16 @@ class State(PictureState):
     right_level: int = choice(AUTOMATIC, _levels("right"), label="grid, right", linked=False)
     log: bool = toggle(True, label="logarithmic", help="shades of the gradient on a logarithmic scale")
     left_prediction: int = number(
-        AUTOMATIC, AUTOMATIC, help="which of the left one's predictions is looked at; -1: the first of the table"
+        AUTOMATIC,
+        AUTOMATIC,
+        label="prediction, left",
+        help="which of the left one's predictions is looked at; -1: the first of the table",
     )
     right_prediction: int = number(
-        AUTOMATIC, AUTOMATIC, help="which of the right one's predictions is looked at; -1: the first of the table"
+        AUTOMATIC,
+        AUTOMATIC,
+        label="prediction, right",
+        help="which of the right one's predictions is looked at; -1: the first of the table",
     )
     left_row: tuple[float, float] | None = point(help="click a row of the left table: that prediction is looked at")
     right_row: tuple[float, float] | None = point(help="click a row of the right table: that prediction is looked at")
