@@ -72,8 +72,8 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         """See the class."""
         model = opened_model(model)
         names = names if names is not None or images is None or is_dataset(images) else getattr(model, "names", None)
-        size = trained_size(model) or IMAGE_SIZE
-        other = has_another_rule(model, size) and anchors is None
+        size: int | tuple[int, int] = trained_size(model) or IMAGE_SIZE
+        other = anchors is None and has_another_rule(model)
         if other:
             size = network_size(model, None, IMAGE_SIZE)
         pictures = super().prepare(images, targets, names, size)
@@ -149,11 +149,11 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         return f"{code}\nmodel.set_anchors({rows})"
 
 
-def has_another_rule(model: Any, size: int) -> bool:
+def has_another_rule(model: Any) -> bool:
     """Whether a model is a detector whose loss tells its matches by another rule than YOLOv5's."""
     if not all(hasattr(model, name) for name in ("criterion", "decode", "strides", "num_classes")):
         return False
-    loss = model.criterion(Hyperparameters(), size)
+    loss = model.criterion(Hyperparameters())
     return hasattr(loss, "assign") and not isinstance(loss, ComputeLoss)
 
 

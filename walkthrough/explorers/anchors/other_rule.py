@@ -52,8 +52,8 @@ class OtherRule:
         _, _, anchors, assigned = self._pass(picture)
         if not bool((anchors[:, 2:] > 0).all()):
             raise ValueError(
-                f"{type(model).__name__} has no anchors, so there is nothing to match objects with here: FamilyExplorer, "
-                "LossExplorer and GradientExplorer show what its loss asks of each prediction"
+                f"{type(model).__name__} has no anchors, so there is nothing to match objects with here: "
+                "FamilyExplorer, LossExplorer and GradientExplorer show what its loss asks of each prediction"
             )
         self._cells = assigned.cells.cpu()
 

@@ -52,8 +52,8 @@ def _picture(result: OtherMatches) -> Panel:
     )
     layers.append(draw.Boxes(boxes, labels, (), ("object",), drag="objects", pick="object"))
     layers += [draw.Boxes((boxes[result.object],), width=4)] if boxes else []
-    here = int(on_level[result.pairs[:, 0]].sum())
-    title = f"{level_name(result.strides[result.level])}: {counted(here, 'match', 'matches')}"
+    count = int(on_level[result.pairs[:, 0]].sum())
+    title = f"{level_name(result.strides[result.level])}: {counted(count, 'match', 'matches')}"
     return Panel(
         tuple(layers), width, height, title, _by_level(result), draw="objects", drawn=(float(result.new_class),)
     )
@@ -73,7 +73,7 @@ def _by_level(result: OtherMatches) -> str:
 
 def _anchors(result: OtherMatches) -> Table:
     """Every anchor of every level beside the chosen object."""
-    own, rows, marked = result.matches_of(result.object), [], list[int]()
+    own, rows, marked = result.matches_of(result.object), list[tuple[str, ...]](), list[int]()
     for level, stride in enumerate(result.strides):
         on_level = result.cells[:, 0] == level
         for anchor in result.cells[on_level, 1].unique().tolist():
@@ -83,7 +83,7 @@ def _anchors(result: OtherMatches) -> Table:
             width, height = result.anchors[places[0], 2:].tolist()
             matched = int((on_level[own] & (result.cells[own, 1] == anchor)).sum())
             overlaps = (f"{float(values[places].max()):.2f}" for values in (result.shapes, result.overlaps))
-            rows.append((str(stride), f"{anchor}: {width:.3g} x {height:.3g}", *overlaps, str(matched) if matched else ""))
+            rows.append((str(stride), f"{anchor}: {width:.3g} x {height:.3g}", *overlaps, str(matched)))
     x1, y1, x2, y2 = result.picture.boxes[result.object][:4]
     title = f"Object {_name(result, result.object)}, {x2 - x1:.0f} x {y2 - y1:.0f} px, and every anchor"
     caption = "IoU in shape: with the same centre; IoU in place: the best of all cells"

@@ -90,7 +90,9 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     rows, cols = side.grids[side.level]
     anchors = int(side.cells[side.cells[:, 0] == side.level, 1].max()) + 1
     of_all = ", ".join(f"{count:,} {role}" for role, count in side.counts.items())
-    caption = f"{rows} x {cols} cells, {counted(anchors, 'prediction')} in each; {'all levels: ' * (len(side.grids) > 1)}"
+    caption = (
+        f"{rows} x {cols} cells, {counted(anchors, 'prediction')} in each; {'all levels: ' * (len(side.grids) > 1)}"
+    )
     title, drawn = f"{side.name}, {level_name(side.strides[side.level])}", (float(state.new_class),)
     return Panel(tuple(layers), width, height, title, caption + of_all, draw="objects", drawn=drawn)
 
@@ -182,11 +184,12 @@ def _predictions_table(result: Result, side: Side, pick: str) -> Table:
     for index in side.listed:
         level, anchor, row, col = side.cells[index].tolist()
         role, target = ROLES[int(side.role[index])], int(side.target[index])
-        asked = f"{role}: {target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
+        if target >= 0:
+            role += f": {target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
         gradient = "" if side.gradients is None else f"{float(side.gradients.strength[index]):.3g}"
         place = (str(side.strides[level]), str(row), str(col), str(anchor))
         loss = f"{float(side.losses['total'][index]):.3g}"
-        rows.append((*place, asked if target >= 0 else role, loss, gradient))
+        rows.append((*place, role, loss, gradient))
     columns = ("stride", "row", "col", "no.", "asked to be", "loss", "gradient")
     marked = (side.listed.index(side.chosen),) if side.chosen in side.listed else ()
     caption = "those of the object first, then the largest losses; click one to look at it"

@@ -46,9 +46,7 @@ def _objects(state: "State") -> Mapping[str, int]:
 
 
 def _has_forms(state: "State") -> bool:
-    return state.detectors is not None and any(
-        has_forms(state.detectors.model(getattr(state, side))) for side in SIDES
-    )
+    return state.detectors is not None and any(has_forms(state.detectors.model(getattr(state, side))) for side in SIDES)
 
 
 @dataclass(frozen=True)
