@@ -18,10 +18,10 @@ from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.datasets.photos import tour_batch
 from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.support.class_names import class_order
+from yolo_lite.support.known_names import coco_names
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
