@@ -104,6 +104,13 @@ anchors.anchor_t = 4.0
 wt.IouPlayground()
 
 # %% [markdown]
+# **FamilyExplorer**: one picture and one object through any two generations, YOLOv1 to v5, SSD, RetinaNet and FCOS
+# ([11](11_losses_through_time.ipynb)).
+
+# %%
+wt.FamilyExplorer()
+
+# %% [markdown]
 # ## Gradients
 #
 # **GradientExplorer**: the gradients in layers and cells, by loss
