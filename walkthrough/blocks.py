@@ -27,7 +27,7 @@ OPERATIONS = {"cat": "concat", "add": "add", "iadd": "add", "mul": "multiply", "
 class Step:
     """A module or an operation of a block, or its input; what it reads are the numbers of earlier steps."""
 
-    name: str  # "cv1", or "" where it is no module
+    name: str  # "cv1", or "" where it is not a module
     what: str  # "Conv 1x1", "concat"
     shape: tuple[int, ...]
     inputs: tuple[int, ...]

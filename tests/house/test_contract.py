@@ -28,6 +28,12 @@ ORDER = {
 # Where strings stand for functions of chapters below, and where they lead: names that readers give; the painter,
 # which a scene asks to show it and which is made of scenes; the Stepper, which Trace.show() opens.
 BY_NAME = {
+    "yolo_lite.model.families": {
+        "yolo_lite.family.darknet.network",
+        "yolo_lite.family.ssd.network",
+        "yolo_lite.family.retinanet.network",
+        "yolo_lite.family.fcos.network",
+    },
     "yolo_lite.data.source": {
         "yolo_lite.datasets.shapes",
         "yolo_lite.datasets.photos",

@@ -71,7 +71,7 @@ class Shown(Protocol):
         """The reader brought a picture, RGB (H, W, 3) uint8."""
 
     def report(self, problem: Exception) -> None:
-        """Set message to what the reader is told of a problem."""
+        """Set message to what the reader sees of a problem."""
 
     def _repr_mimebundle_(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """How the explorer shows itself in a notebook."""

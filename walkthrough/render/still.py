@@ -6,7 +6,7 @@ at all. So the words are an output of their own, which the live view before it m
 
 from html import escape
 
-# What stands before the words is the live view, or about to be it, if it is no picture, not hidden and no error.
+# What stands before the words is the live view, or about to be it, if it is not a picture, not hidden and not an error.
 # The rule comes with the words, so that they are not seen for the moment that the live view takes to load.
 LIVE = ".jp-OutputArea-output:not(.jp-RenderedImage, .lm-mod-hidden, .jupyter-widgets)"
 WORDS = ".jp-OutputArea-child:has(> .jp-OutputArea-output > .wt-words)"

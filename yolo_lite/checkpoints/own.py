@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import safetensors
 import safetensors.torch
@@ -259,7 +259,7 @@ def _is_fused(model: Yolo) -> bool:
 def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[int, str] | None, seed: int) -> Yolo:
     """The same network for other classes; tensors of another shape, which are the head's, start anew."""
     try:
-        other = create_model(model.spec, num_classes=num_classes, names=names, seed=seed)
+        other = cast(Yolo, create_model(model.spec, num_classes=num_classes, names=names, seed=seed))
     except SpecError as error:
         raise CheckpointError(f"{num_classes} classes: {error}") from None
     if _is_fused(model):

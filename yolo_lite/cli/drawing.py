@@ -10,7 +10,8 @@ from yolo_lite.augment.objects import Image
 if TYPE_CHECKING:
     from yolo_lite.detect.predict import Detections
 
-# Okabe and Ito's palette, made to be told apart by everybody (https://jfly.uni-koeln.de/color/), without its black.
+# Okabe and Ito's palette, whose colours everybody can distinguish, without its black.
+# Source: https://jfly.uni-koeln.de/color/
 ORANGE, SKY_BLUE, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE = (0, 114, 178), (213, 94, 0), (204, 121, 167)
 PALETTE = (ORANGE, SKY_BLUE, GREEN, YELLOW, BLUE, VERMILION, PURPLE)  # RGB

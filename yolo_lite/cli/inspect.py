@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from yolo_lite.data.source import ImageSource
     from yolo_lite.loss.anchors import AnchorFit
-    from yolo_lite.model.yolo import Yolo
+    from yolo_lite.model.layered import LayeredDetector
 
 
 def add_commands(commands: Commands) -> None:
@@ -91,27 +91,27 @@ def run_info(options: argparse.Namespace) -> int:
     return 1 if options.strict and source and source.report else 0
 
 
-def _model_dict(model: "Yolo", summary: Any) -> dict[str, Any]:
+def _model_dict(model: "LayeredDetector", summary: Any) -> dict[str, Any]:
     return {
         "parameters": summary.parameters,
         "flops": summary.flops,
         "img_size": list(summary.img_size),
         "strides": [int(stride) for stride in model.strides],
-        "anchors": model.anchors.tolist(),
+        "anchors": None if model.anchors is None else model.anchors.tolist(),
         "names": list(model.names),
         "metadata": dict(model.metadata),
         "layers": [row._asdict() | {"arguments": [str(value) for value in row.arguments]} for row in summary.rows],
     }
 
 
-def _model_lines(model: "Yolo") -> str:
+def _model_lines(model: "LayeredDetector") -> str:
     names = list(model.names)
     shown = ", ".join(names[:20]) + (f" ... {names[-1]}" if len(names) > 20 else "")
-    levels = [
-        f"  stride {int(stride):>3}: {_pairs(anchors)}"
-        for stride, anchors in zip(model.strides, model.anchors, strict=True)
-    ]
-    lines = [f"{len(names)} classes: {shown}", "anchors in pixels, width x height:", *levels]
+    lines = [f"{len(names)} classes: {shown}"]
+    if model.anchors is not None:
+        lines.append("anchors in pixels, width x height:")
+        levels = zip(model.strides, model.anchors, strict=True)
+        lines += [f"  stride {int(stride):>3}: {_pairs(anchors)}" for stride, anchors in levels]
     trained = [f"{key} {value}" for key, value in model.metadata.items() if isinstance(value, str | int | float)]
     return "\n".join(lines + [f"saved with it: {', '.join(trained)}"] * bool(trained))
 
@@ -167,6 +167,8 @@ def run_anchors(options: argparse.Namespace) -> int:
     if not source.labels.num_objects:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
     model = open_model(options.weights or "yolov5n")
+    if model.anchors is None:
+        raise ValueError(f"{options.weights} is a network without anchors: there is nothing to fit")
     options.img_size = options.img_size or input_size(model)
     wh = object_sizes(source, options.img_size)  # (n, 2)
     wh = wh[(wh > 0).all(1)]

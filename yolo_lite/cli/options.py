@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from yolo_lite.data.report import Report
-    from yolo_lite.model.yolo import Yolo
+    from yolo_lite.model.layered import LayeredDetector
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what add_subparsers returns
 Run = Callable[[argparse.Namespace], int]
@@ -163,7 +163,7 @@ def add_img_size(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--img-size", type=positive_int, metavar="PX", help=help_size)
 
 
-def explained_size(model: "Yolo", asked: int | None) -> str:
+def explained_size(model: "LayeredDetector", asked: int | None) -> str:
     """Which image size is used, and why: "256 px, as in training"."""
     from yolo_lite.detect.inference import input_size, trained_size
 
@@ -217,7 +217,7 @@ def _number(text: str) -> float:
 # ---- models and devices ---------------------------------------------------------------------------------------------
 
 
-def load_trained(weights: str, device: str | None) -> "Yolo":
+def load_trained(weights: str, device: str | None) -> "LayeredDetector":
     """The model in a checkpoint, with BatchNorm folded in, on its device.
 
     Raises:
@@ -225,11 +225,13 @@ def load_trained(weights: str, device: str | None) -> "Yolo":
     """
     from yolo_lite.checkpoints.own import load
     from yolo_lite.datasets.fetch.resources import KNOWN
+    from yolo_lite.model.families import NAMED
     from yolo_lite.model.spec import MODELS
 
     chosen = pick_device(device)
     _require_fetched(weights)
-    if weights.endswith((".yaml", ".yml")) or (weights in MODELS and not Path(weights).exists()):
+    known = weights in MODELS or weights in NAMED
+    if weights.endswith((".yaml", ".yml", ".cfg")) or (known and not Path(weights).exists()):
         hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in KNOWN else "give a .pt or .safetensors"
         raise ValueError(f"{weights} is a network without weights: {hint}")
     return load(weights).fuse().to(chosen)
@@ -244,14 +246,15 @@ def _require_fetched(weights: str) -> None:
         raise ValueError(f"{weights}: no such file; `yolo-lite fetch {file.stem}` gets it")
 
 
-def open_model(source: str) -> "Yolo":
+def open_model(source: str) -> "LayeredDetector":
     """The model in a checkpoint, or a new one by its name or .yaml."""
     from yolo_lite.checkpoints.own import load
+    from yolo_lite.model.families import NAMED
     from yolo_lite.model.spec import MODELS
     from yolo_lite.model.yolo import create_model
 
     _require_fetched(source)
-    is_spec = source in MODELS or source.endswith((".yaml", ".yml"))
+    is_spec = source in MODELS or source in NAMED or source.endswith((".yaml", ".yml", ".cfg"))
     return create_model(source) if is_spec and not (source in MODELS and Path(source).is_file()) else load(source)
 
 

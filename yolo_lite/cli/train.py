@@ -26,7 +26,7 @@ from yolo_lite.cli.options import (
 if TYPE_CHECKING:
     from yolo_lite.cli.training_log import Clock
     from yolo_lite.hyperparameters import Hyperparameters
-    from yolo_lite.model.yolo import Yolo
+    from yolo_lite.model.layered import LayeredDetector
     from yolo_lite.running.distributed import World
     from yolo_lite.train.options import TrainOptions
     from yolo_lite.train.results import StepState
@@ -268,7 +268,7 @@ def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
     return Trainer(model, options.data, options.val, hyp, out_dir=out_dir, metadata=metadata, **given)
 
 
-def _warn_of_size(model: "Yolo", img_size: int) -> None:
+def _warn_of_size(model: "LayeredDetector", img_size: int) -> None:
     """Warns where the image size is not the one that the weights were trained at."""
     from yolo_lite.detect.inference import trained_size
 
@@ -277,7 +277,7 @@ def _warn_of_size(model: "Yolo", img_size: int) -> None:
         warnings.warn(words, stacklevel=2)
 
 
-def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "Yolo":
+def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "LayeredDetector":
     from yolo_lite.checkpoints.own import load
     from yolo_lite.model.yolo import create_model
 

@@ -1,7 +1,7 @@
 """What the losses of YOLOv1 to YOLOv4 share: their objects, their overlaps, and adding losses up.
 
-Darknet's conventions, which hold in all of them: sums over images, cells and boxes, divided by nothing; overlaps of boxes
-in centre form, without an epsilon; of several candidates with the same overlap the first one is the best.
+Darknet's conventions, which hold in all of them: sums over images, cells and boxes, divided by nothing; overlaps of
+boxes in centre form, without an epsilon; of several candidates with the same overlap the first one is the best.
 
 Shape letters: N batch, n predictions per image in the order of ``decode``, C classes, m objects or matches.
 """
@@ -30,9 +30,9 @@ class Objects(NamedTuple):
 def read_objects(targets: Tensor, maps: Sequence[Tensor], num_classes: int, max_boxes: int | None = None) -> Objects:
     """Checks targets and takes the objects from them.
 
-    Left out is what no cell can be responsible for: a box without width or height, or with its centre outside the image;
-    and of each image what comes after its first ``max_boxes`` objects. Darknet's loaders leave these out, too. (Darknet
-    also ends the list of an image at an object with xc = 0; here it is an object.)
+    Left out is what no cell can be responsible for: a box without width or height, or with its centre outside the
+    image; and of each image what comes after its first ``max_boxes`` objects. Darknet's loaders leave these out, too.
+    (Darknet also ends the list of an image at an object with xc = 0; here it is an object.)
 
     Args:
         targets: (n, 6) image, class, xc, yc, w, h; normalised. maps: whose batch, dtype and device count.

@@ -15,7 +15,7 @@ class LossTerms(Protocol):
     """A NamedTuple of tensors: first the ``total``, then the terms that it is made of. ``LossParts``, for example.
 
     The total is computed from the very tensors that are returned beside it (a weighted sum of them): then its gradient
-    can be told apart by terms, as LossExplorer and GradientExplorer do.
+    can be divided by terms, as LossExplorer and GradientExplorer do.
     """
 
     @property

@@ -13,6 +13,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from yolo_lite.model.families import NAMED
 from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
@@ -65,7 +66,7 @@ class Row(NamedTuple):
 def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
 
-    YOLOv5: ``yolov5n.yaml`` and others.
+    A generation beside YOLOv5 has a "family" in its spec. YOLOv5: ``yolov5n.yaml`` and others.
 
     Raises:
         FileNotFoundError: a path without a file. SpecError: an unknown name; text that is not YAML; not a mapping.
@@ -77,9 +78,13 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
         file, depth, width = MODELS[name]
         spec, _ = read_spec(SPECS / f"{file}.yaml")
         return {**spec, "depth_multiple": depth, "width_multiple": width}, name
+    if name in NAMED:
+        return dict(NAMED[name]), name
     path = Path(source)
+    if path.suffix == ".cfg":
+        return {"family": "darknet", "cfg": path.read_text(encoding="utf-8", errors="replace")}, str(path)
     if path.suffix not in (".yaml", ".yml"):
-        near = difflib.get_close_matches(name, MODELS, n=3) or MODELS
+        near = difflib.get_close_matches(name, [*MODELS, *NAMED], n=3) or MODELS
         hint = "; use load() to read a checkpoint" if path.suffix in (".pt", ".safetensors") else ""
         raise SpecError(f"unknown model {name!r}: not {' or '.join(near)}, and not the path of a .yaml file{hint}")
     try:

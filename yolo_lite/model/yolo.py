@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolo_lite.coding import decode
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
-from yolo_lite.model.blocks import Conv
+from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
+from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.registry import LayerKind, find_layer
 from yolo_lite.model.spec import (
     IMAGE,
@@ -31,44 +31,40 @@ from yolo_lite.model.spec import (
     read_spec,
     whole_number,
 )
-from yolo_lite.support.summary import Summary, summarise
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 
 
-class Yolo(nn.Module):
-    """A network built from a spec, a detector. Make one with ``create_model``. YOLOv5: ``DetectionModel``, ``Model``.
+class Yolo(LayeredDetector):
+    """A network built from a spec (YOLOv5's YAML rows), a detector. Make one with ``create_model``.
+
+    YOLOv5: ``DetectionModel``, ``Model``.
 
     Attributes:
-        layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is
-            the image), kind (its name), arguments.
-        strides: L, pixels per cell of each level. anchors: (L, A, 2) pixels, a buffer.
-        names: one per class. num_classes: C. channels: of the image, mostly 3.
-        spec: the rows it was built from, as a dict that ``create_model`` accepts.
-        metadata: what was saved along with the weights.
+        layers, rows, strides, names, num_classes, channels, metadata: as in ``LayeredDetector``.
+        anchors: (L, A, 2) pixels, a buffer. spec: the rows it was built from, as a dict that ``create_model`` accepts.
     """
 
     def __init__(
         self, spec: Mapping[str, Any], names: Sequence[str] | Mapping[int, str] | None = None, where: str = "spec"
     ) -> None:
-        super().__init__()
-        self.num_classes = whole_number(spec.get("nc", 80), f"{where}: the number of classes, nc,")
-        self.channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
-        self.names = read_names(names, self.num_classes)
-        self.metadata: dict[str, Any] = {}
+        num_classes = whole_number(spec.get("nc", 80), f"{where}: the number of classes, nc,")
+        channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
+        class_names = read_names(names, num_classes)
         *rows, detect = read_rows(spec, where)
-        self.rows = (*rows, detect._replace(arguments=()))  # classes and anchors are given apart from the rows
-        self.layers, self.strides = _build_layers(self.rows, spec, self.num_classes, self.channels, where)
+        rows.append(detect._replace(arguments=()))  # classes and anchors are given apart from the rows
+        layers, strides = _build_layers(rows, spec, num_classes, channels, where)
         if "activation" in spec:
-            _replace_activations(self.layers, read_activation(spec["activation"], where))
-        self._last_use = {source: row.index for row in self.rows for source in row.inputs}
-        self.spec = {**spec, "nc": self.num_classes, "ch": self.channels, "anchors": self.anchors.flatten(1).tolist()}
+            _replace_activations(layers, read_activation(spec["activation"], where))
+        super().__init__(spec, rows, layers, strides, class_names, channels)
+        self.spec |= {"nc": num_classes, "ch": channels, "anchors": self.anchors.flatten(1).tolist()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if "rows" not in self.__dict__:  # pickled by version 0.1.0
             *rows, detect = read_rows(self.spec, "spec")
             self.rows = (*rows, detect._replace(arguments=()))
+            self.heads = (detect.index,)
 
     @property
     def detect(self) -> Detect:
@@ -88,73 +84,9 @@ class Yolo(nn.Module):
         self.anchors.copy_(values)
         self.spec["anchors"] = values.flatten(1).tolist()
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 3, H, W) in [0, 1] -> L raw maps (N, A, H / stride, W / stride, 5 + C), in either mode.
-
-        Raises:
-            ValueError: images of another shape or type, or a side that is not a multiple of the largest stride.
-        """
-        for _, output in self.forward_layers(images):  # noqa: B007
-            pass
-        return cast("list[Tensor]", output)  # of the head
-
-    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]:
-        """The same pass, one layer at a time: yields its row and its output. ``forward`` runs through this.
-
-        >>> model = create_model("yolov5n")
-        >>> for row, output in model.forward_layers(torch.zeros(1, 3, 64, 64)):
-        ...     if row.kind == "Concat":
-        ...         print(row.index, row.inputs, tuple(output.shape))
-        12 (11, 6) (1, 256, 4, 4)
-        16 (15, 4) (1, 128, 8, 8)
-        19 (18, 14) (1, 128, 4, 4)
-        22 (21, 10) (1, 256, 2, 2)
-        """
-        self.check_images(images)
-        kept: dict[int, Tensor] = {IMAGE: images}
-        for row, layer in zip(self.rows, self.layers, strict=True):
-            inputs = [kept[source] for source in row.inputs]
-            output = layer(inputs if row.takes_list else inputs[0])
-            kept[row.index] = output
-            for index in [index for index in kept if self._last_use.get(index, -1) <= row.index]:
-                del kept[index]  # no later layer reads it
-            del inputs
-            yield row, output
-
-    def check_images(self, images: Tensor) -> None:
-        """Raises a ValueError, in one sentence, for images that do not fit the network."""
-        if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] != self.channels:
-            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
-        if not images.is_floating_point():
-            raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
-        stride = max(self.strides)
-        rows, cols = images.shape[2:]
-        if rows % stride or cols % stride or rows == 0 or cols == 0:
-            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {stride}; letterbox them")
-
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, sum of A * H * W, 5 + C): x, y, w, h in pixels, objectness, class scores. See ``decode``."""
         return decode(maps, self.anchors, self.strides)
-
-    def fuse(self) -> "Yolo":
-        """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
-
-        >>> model = create_model("yolov5n").eval()
-        >>> images = torch.rand(1, 3, 64, 64)
-        >>> torch.allclose(model.fuse()(images)[0], model(images)[0], atol=1e-4)
-        True
-        """
-        fused = copy.deepcopy(self).eval()
-        for module in fused.modules():
-            if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
-                module.conv = fuse_conv_bn_eval(module.conv, module.bn)
-                module.bn = nn.Identity()
-        return fused
-
-    def summary(self, img_size: int | tuple[int, int] = 640) -> Summary:
-        """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
-        return summarise(self, img_size)
 
     def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> ComputeLoss:
         """The loss of this model, its gains scaled to the levels, the classes and the image size.
@@ -173,12 +105,13 @@ def create_model(
     names: Sequence[str] | Mapping[int, str] | None = None,
     channels: int | None = None,
     seed: int = 0,
-) -> Yolo:
+) -> LayeredDetector:
     """A new network with random weights.
 
     Args:
         source: "yolov5n" (n s m l x), "yolov5n6" (n6 .. x6), "yolov5-p2", "yolov5n-p2" ..., "yolov3", "yolov3-spp",
-            "yolov3-tiny"; or the path of a YOLOv5-style YAML file; or such a file's content as a dict.
+            "yolov3-tiny"; another generation (``families.NAMED``): "darknet-yolov3", "yolov4", "retinanet" ...; or the
+            path of a YOLOv5-style YAML file or of a Darknet .cfg; or a ``spec``, such a YAML file's content as a dict.
         num_classes: C; default: as many as ``names``, or the spec's nc (80).
         anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the
             reference, the levels are reversed where small anchors meet large strides.
@@ -194,6 +127,10 @@ def create_model(
     [(1, 3, 8, 12, 7), (1, 3, 4, 6, 7), (1, 3, 2, 3, 7)]
     """
     spec, where = read_spec(source)
+    if "family" in spec:
+        with seeded(seed):
+            model: LayeredDetector = builder(spec["family"])(spec, where, num_classes, anchors, names, channels)
+        return model
     own_names = spec.pop("names", None)
     own_classes = spec.get("nc", 80 if own_names is None else len(own_names))
     if num_classes is None:

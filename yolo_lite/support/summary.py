@@ -38,8 +38,7 @@ class LayeredModel(Protocol):
     channels: int
     layers: nn.ModuleList
 
-    @property
-    def anchors(self) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
     def to(self, device: str) -> Self: ...
 
@@ -101,7 +100,7 @@ def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Sum
     """The summary of a model for one image; see ``Yolo.summary``. YOLOv5: ``model.info()``."""
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
     probe = copy.deepcopy(model).to("meta").eval()
-    image = torch.zeros(1, model.channels, height, width, device="meta", dtype=model.anchors.dtype)
+    image = torch.zeros(1, model.channels, height, width, device="meta", dtype=next(model.parameters()).dtype)
     shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
     rows, counted = [], 0
     with torch.no_grad(), flop_counter() as counter:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.yolo import create_model
 from yolo_lite.running import folder
 from yolo_lite.running.diagnose import TrainingError, require_finite
 from yolo_lite.running.distributed import World
@@ -111,7 +112,7 @@ class SavedRun:
             raise ValueError("the run was given a dataset for validation: pass val= again")
         return source, (named_val if val is None else val)
 
-    def create_model(self) -> Yolo:
+    def create_model(self) -> LayeredDetector:
         """The network of the run, with other weights."""
         if self.header["spec"] is None:
             raise ValueError(

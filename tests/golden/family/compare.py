@@ -10,7 +10,7 @@ import torch
 Recording = dict[str, np.ndarray]
 
 
-class NeedsMoreFiles(Exception):  # noqa: N818 - not an error
+class NeedsMoreFiles(Exception):
     """Raised by a check that cannot run, for a file that the recording needs is not there; says which."""
 
 

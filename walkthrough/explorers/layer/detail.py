@@ -110,7 +110,7 @@ def joined(records: Sequence[LayerRecord], index: int) -> Joined | None:
 
 
 def _factor(records: Sequence[LayerRecord], index: int) -> int:
-    """By how much a layer without parameters makes its one input finer; 0 where it is no upsampling."""
+    """By how much a layer without parameters makes its one input finer; 0 where it does not upsample."""
     record = records[index] if index >= 0 else None
     if record is None or record.parameters or len(record.inputs) != 1 or record.inputs[0] < 0:
         return 0

@@ -18,7 +18,7 @@ from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.protocol import Detector
-from yolo_lite.model.yolo import create_model
+from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.results import StepState
@@ -167,7 +167,7 @@ def shapes_recipe(
     settled, hyp = SHAPES_OPTIONS.replace(**options), hyp or SHAPES_HYP
     if model is None:
         model = load("shapes-n")
-        fresh = create_model("yolov5n", names=model.names, seed=settled.seed)
+        fresh = cast(Yolo, create_model("yolov5n", names=model.names, seed=settled.seed))
         model.detect.load_state_dict(fresh.detect.state_dict())
     size, seed = settled.img_size, settled.seed
     scenes = Shapes("train", size, SHAPES_TRAIN, SHAPES_SEED)

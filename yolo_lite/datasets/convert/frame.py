@@ -99,8 +99,8 @@ def _orientation_of(path: Path, upright: Size) -> int:
 def _turned(upright: Size, orientation: int, stated: Size | None, extent: tuple[float, float]) -> tuple[Frame, str]:
     """A picture with an EXIF rotation: annotated as it is seen, or as it is stored?"""
     if orientation in (2, 3, 4) or upright.width == upright.height:
-        told = "the recorded size does not say whether the boxes were drawn before or after it; taken as drawn after"
-        return Frame(stated or upright), f"it has an EXIF rotation (orientation {orientation}), and {told}"
+        assumed = "the recorded size does not say whether the boxes were drawn before or after it; taken as drawn after"
+        return Frame(stated or upright), f"it has an EXIF rotation (orientation {orientation}), and {assumed}"
     stored = Size(upright.width, upright.height)
     if stated is None:
         drawn_after = _fits(extent, upright) or not _fits(extent, stored)

@@ -1,0 +1,101 @@
+"""What builders of networks from a small spec share: reading its entries, and collecting layers with their rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from yolo_lite.model.spec import Row, SpecError, read_names, whole_number
+
+
+class Layers:
+    """Layers and the rows that describe them, collected one after another.
+
+    >>> layers = Layers("an example")
+    >>> layers.add(nn.ReLU(), -1), layers.add(nn.Upsample(scale_factor=2), 0, (2,))
+    (0, 1)
+    >>> layers.rows[1].kind, layers.rows[1].arguments
+    ('Upsample', (2,))
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.modules: list[nn.Module] = []
+        self.rows: list[Row] = []
+
+    def add(
+        self, module: nn.Module, inputs: int | Sequence[int], arguments: Sequence[Any] = (), kind: str | None = None
+    ) -> int:
+        """Appends a layer and gives its index.
+
+        Args:
+            inputs: index of the layer it reads (-1: the image), or several of which it gets a list.
+            arguments, kind: what its row says; kind None: the name of the module's class.
+        """
+        index, name = len(self.modules), kind or type(module).__name__
+        takes_list = not isinstance(inputs, int)
+        sources = (inputs,) if isinstance(inputs, int) else tuple(inputs)
+        where = f"{self.where}: layer {index} ({name})"
+        self.modules.append(module)
+        self.rows.append(Row(index, sources, takes_list, 1, name, tuple(arguments), where))
+        return index
+
+
+def read_entries(
+    spec: Mapping[str, Any],
+    where: str,
+    defaults: Mapping[str, Any],
+    num_classes: int | None,
+    anchors: Any,
+    names: Sequence[str] | Mapping[int, str] | None,
+    channels: int | None,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The whole spec, every entry filled in, and the names of the classes.
+
+    Args:
+        spec: may lack entries. defaults: all entries that there are, beside "family", "nc", "ch" and "names".
+        num_classes, anchors, names, channels: as ``create_model`` got them.
+    Raises:
+        SpecError: an entry that is not known, or a number that is none.
+    """
+    if anchors is not None:
+        raise SpecError(f"{where}: anchors are part of the settings of {spec['family']}: leave out anchors")
+    unknown = [key for key in spec if key not in defaults and key not in ("family", "nc", "ch", "names")]
+    if unknown:
+        raise SpecError(f"{where}: unknown entry {unknown[0]!r}: choose from nc, ch, names, {', '.join(defaults)}")
+    own_names = spec.get("names")
+    own_classes = spec.get("nc", 80 if own_names is None else len(own_names))
+    if num_classes is None:
+        num_classes = own_classes if names is None else len(names)
+    if names is None and num_classes == own_classes:
+        names = own_names
+    filled = {key: spec.get(key, default) for key, default in defaults.items()}
+    filled = {"family": spec["family"], **filled, "nc": num_classes, "ch": channels or spec.get("ch", 3)}
+    for key, what in (("nc", "the number of classes, nc,"), ("ch", "the number of image channels, ch,")):
+        whole_number(filled[key], f"{where}: {what}")
+    return filled, read_names(names, num_classes)
+
+
+def width_of(spec: Mapping[str, Any], where: str) -> float:
+    """The multiplier of a backbone's channels."""
+    width = spec["width"]
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 8:
+        raise SpecError(f"{where}: width, a multiplier of channels, must be above 0 and at most 8, not {width!r}")
+    return float(width)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times the width, a multiple of 8 and at least 8.
+
+    >>> scaled(64, 1.0), scaled(64, 0.25), scaled(64, 0.01)
+    (64, 16, 8)
+    """
+    return max(8, round(channels * width / 8) * 8)
+
+
+def one_of(spec: Mapping[str, Any], key: str, known: Sequence[Any], where: str) -> Any:
+    """The entry, if it is one of these."""
+    value = spec[key]
+    if not any(value == each and type(value) is type(each) for each in known):
+        raise SpecError(f"{where}: unknown {key} {value!r}: choose one of {', '.join(map(str, known))}")
+    return value

@@ -1,0 +1,140 @@
+"""LayeredDetector: what the networks of all generations have in common: layers in a row, and a row that describes each.
+
+Shape letters: N batch, L levels, C classes, H rows and W columns of an image.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.criterion import Criterion
+from yolo_lite.model.blocks import Conv
+from yolo_lite.model.spec import IMAGE, Row
+from yolo_lite.support.summary import Summary, summarise
+
+
+class LayeredDetector(nn.Module):
+    """A detector whose layers run one after another, each reading the image or outputs of earlier layers.
+
+    A generation adds ``decode`` and ``criterion``.
+
+    Attributes:
+        layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is
+            the image), kind (its name), arguments.
+        heads: indices of the layers whose outputs are the maps, in their order.
+        strides: L, pixels per cell of each level. names: one per class. num_classes: C. channels: of the image.
+        spec: what it was built from, as a dict of JSON's types that ``create_model`` accepts.
+        metadata: what was saved along with the weights.
+        fixed_size: (height, width) where the network takes no other images, as one with a fully connected layer.
+    """
+
+    fixed_size: tuple[int, int] | None = None
+
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        rows: Sequence[Row],
+        layers: nn.ModuleList,
+        strides: Sequence[int],
+        names: Sequence[str],
+        channels: int = 3,
+        heads: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec, self.rows, self.layers, self.strides = dict(spec), tuple(rows), layers, tuple(strides)
+        self.names, self.num_classes, self.channels = tuple(names), len(names), channels
+        self.heads = (len(layers) - 1,) if heads is None else tuple(heads)
+        self.metadata: dict[str, Any] = {}
+        self._last_use = {source: row.index for row in self.rows for source in row.inputs}
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) in [0, 1] -> the raw maps of all levels, the same in training and evaluation mode.
+
+        Raises:
+            ValueError: images of another shape or type, or of a size that the network does not take.
+        """
+        maps: list[Tensor] = []
+        for row, output in self.forward_layers(images):
+            if row.index in self.heads:
+                maps += output if isinstance(output, list) else [output]
+        return maps
+
+    def forward_layers(self, images: Tensor) -> Iterator[tuple[Row, Tensor | list[Tensor]]]:
+        """The same pass, one layer at a time: yields its row and its output. ``forward`` runs through this.
+
+        >>> import torch
+        >>> from yolo_lite.model.yolo import create_model
+        >>> model = create_model("yolov5n")
+        >>> for row, output in model.forward_layers(torch.zeros(1, 3, 64, 64)):
+        ...     if row.kind == "Concat":
+        ...         print(row.index, row.inputs, tuple(output.shape))
+        12 (11, 6) (1, 256, 4, 4)
+        16 (15, 4) (1, 128, 8, 8)
+        19 (18, 14) (1, 128, 4, 4)
+        22 (21, 10) (1, 256, 2, 2)
+        """
+        self.check_images(images)
+        kept: dict[int, Tensor] = {IMAGE: images}
+        for row, layer in zip(self.rows, self.layers, strict=True):
+            inputs = [kept[source] for source in row.inputs]
+            output = layer(inputs if row.takes_list else inputs[0])
+            kept[row.index] = output
+            for index in [index for index in kept if self._last_use.get(index, -1) <= row.index]:
+                del kept[index]  # no later layer reads it
+            del inputs
+            yield row, output
+
+    def check_images(self, images: Tensor) -> None:
+        """Raises a ValueError, in one sentence, for images that do not fit the network."""
+        if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] != self.channels:
+            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
+        if not images.is_floating_point():
+            raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
+        stride = max(self.strides)
+        rows, cols = images.shape[2:]
+        if self.fixed_size is not None and (rows, cols) != self.fixed_size:
+            height, width = self.fixed_size
+            raise ValueError(f"images of {rows} x {cols} (H x W): this network takes {height} x {width} and no other")
+        if self.fixed_size is None and (rows % stride or cols % stride or rows == 0 or cols == 0):
+            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {stride}; letterbox them")
+
+    @property
+    def anchors(self) -> Tensor | None:
+        """(L, A, 2) width and height in pixels, level by level as in ``strides``; None where there are none."""
+        return None
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, objectness (1 where there is none), class scores."""
+        raise NotImplementedError
+
+    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Criterion:
+        """The loss of this model for training images of that size in pixels."""
+        raise NotImplementedError
+
+    def fuse(self) -> Self:
+        """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
+
+        YOLOv5: ``fuse``.
+
+        >>> import torch
+        >>> from yolo_lite.model.yolo import create_model
+        >>> model = create_model("yolov5n").eval()
+        >>> images = torch.rand(1, 3, 64, 64)
+        >>> torch.allclose(model.fuse()(images)[0], model(images)[0], atol=1e-4)
+        True
+        """
+        fused = copy.deepcopy(self).eval()
+        for module in fused.modules():
+            if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
+                module.conv = fuse_conv_bn_eval(module.conv, module.bn)
+                module.bn = nn.Identity()
+        return fused
+
+    def summary(self, img_size: int | tuple[int, int] = 640) -> Summary:
+        """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
+        return summarise(self, self.fixed_size or img_size)
