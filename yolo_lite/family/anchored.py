@@ -117,13 +117,13 @@ def boxes_in_pixels(targets: Tensor, size: tuple[int, int]) -> Tensor:
 def objects_of_images(targets: Tensor, size: tuple[int, int], batch: int, device: torch.device) -> list[Objects]:
     """The objects of each image, in the order of targets. Their boxes are float32, in which matching is defined.
 
-    Left out is what no offsets can express: a box without width or height.
+    Left out is what no offsets can express: a box without width or height, or with a number that is not finite.
     """
     xyxy = xywh_to_xyxy(boxes_in_pixels(targets, size)).float()
-    has_area = (targets[:, 4:] > 0).all(1)
+    usable = (targets[:, 4:] > 0).all(1) & targets.isfinite().all(1)
     found = []
     for image in range(batch):
-        row = ((targets[:, 0] == image) & has_area).nonzero().squeeze(1)
+        row = ((targets[:, 0] == image) & usable).nonzero().squeeze(1)
         found.append(Objects(row.to(device), xyxy[row].to(device), targets[row, 1].long().to(device)))
     return found
 
@@ -195,6 +195,7 @@ class AnchoredLoss(nn.Module):
 
     def ask(self, maps: Sequence[Tensor], targets: Tensor) -> Asked:
         """Matches, and the loss of every prediction."""
+        targets = targets.cpu()  # a few rows: to look through them image by image, a GPU would wait each time
         shapes = self.shapes(maps)
         check_targets(targets, len(maps[0]), self.num_classes)
         size, device = self.size(shapes), maps[0].device

@@ -132,6 +132,32 @@ def _iou(intersection: Tensor, areas: Tensor) -> Tensor:
     return torch.where(intersection > 0, intersection / (areas - intersection), torch.zeros_like(intersection))
 
 
+# Boxes of Darknet's letterbox
+
+
+def from_letterbox(boxes: Tensor, net_size: tuple[int, int], image_size: tuple[int, int]) -> Tensor:
+    """Boxes in a network input that Darknet has letterboxed -> in the original image, as Darknet writes them.
+
+    Darknet cuts the scaled size to whole pixels and does not clip; what ``predict`` uses is ``to_original``.
+
+    Args:
+        boxes: (..., 4) xc, yc, w, h, fractions of the network input. net_size, image_size: (height, width).
+    Returns:
+        (..., 4) fractions of the original image.
+
+    >>> from_letterbox(torch.tensor([0.5, 0.25, 0.5, 0.25]), (100, 100), (50, 100))  # half of the height is padding
+    tensor([0.5000, 0.0000, 0.5000, 0.5000])
+    """
+    (net_h, net_w), (height, width) = net_size, image_size
+    if net_w * height < net_h * width:  # net_w / width < net_h / height
+        scaled_w, scaled_h = net_w, height * net_w // width
+    else:
+        scaled_w, scaled_h = width * net_h // height, net_h
+    scaled, net = boxes.new_tensor([scaled_w, scaled_h]), boxes.new_tensor([net_w, net_h])
+    centre = (boxes[..., :2] * net - (net - scaled) / 2) / scaled
+    return torch.cat((centre, boxes[..., 2:4] * net / scaled), -1)
+
+
 # Losses of predictions, and their sum
 
 

@@ -122,7 +122,8 @@ def match_anchors(objects: Tensor, anchors: Tensor, settings: RetinaNetSettings)
     matched = torch.where(best >= settings.negative_iou, BETWEEN, BACKGROUND)
     matched = torch.where(best >= settings.positive_iou, which, matched)
     if settings.force:
-        restored = (iou == iou.amax(1, keepdim=True)).any(0)  # (n,)
+        largest = iou.amax(1, keepdim=True)  # (m, 1) of each object
+        restored = ((iou == largest) & (largest > 0)).any(0)  # (n,) one that no anchor touches restores none
         matched = torch.where(restored, which, matched)
     return matched
 

@@ -117,8 +117,9 @@ def match_default_boxes(objects: Tensor, anchors: Tensor, positive_iou: float = 
     iou = overlaps(objects, anchors)  # (m, n)
     best, which = iou.max(0)  # (n,)
     matched = torch.where(best >= positive_iou, which, BACKGROUND)
-    rank = torch.arange(len(objects), device=matched.device)
-    last = torch.full_like(matched, BACKGROUND).scatter_reduce(0, iou.argmax(1), rank, "amax")  # the same on every run
+    overlap, place = iou.max(1)  # (m,) the best default box of each object
+    rank = torch.arange(len(objects), device=matched.device).where(overlap > 0, BACKGROUND)
+    last = torch.full_like(matched, BACKGROUND).scatter_reduce(0, place, rank, "amax")  # the same on every run
     return torch.where(last >= 0, last, matched)
 
 
