@@ -181,9 +181,9 @@ def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float
     numbers = torch.cat((several, more[left]))
     cells = torch.cat((positive, ignored[left]))
     texts = [
-        Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), "#000000", "center", 9)
+        Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), anchor="center", size=10)
         for (row, col), number in zip(cells.tolist(), numbers.tolist(), strict=True)
-        if number > 1 and stride >= pixels.shape[1] / 30  # smaller cells have no room for it
+        if number > 1 and stride > pixels.shape[1] / 16  # smaller cells have no room for it
     ]
     return _with(
         panel,
