@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Keys that official files may carry and that nothing computes with: read, then left out.
 UNUSED_KEYS = ("anchors",)
+LOSS_KEYS = ("box", "cls", "cls_pw", "obj", "obj_pw", "anchor_t", "fl_gamma", "label_smoothing")  # of YOLOv5's loss
 
 
 class Description(NamedTuple):

@@ -5,35 +5,36 @@ Our own format is a safetensors file whose header carries a JSON text; it holds 
 """
 
 import json
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from yolo_lite._moved import moved_name
+from yolo_lite.checkpoints.assemble import YOLO, anchors_name, architecture, assembled, check_architecture, is_fused
+from yolo_lite.checkpoints.classes import warn_of_a_new_head, with_classes
+from yolo_lite.checkpoints.darknet import read_darknet
 from yolo_lite.checkpoints.official import CheckpointContents, read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
-from yolo_lite.model.blocks import Conv
-from yolo_lite.model.spec import MODELS, SpecError, read_rows
-from yolo_lite.model.yolo import Yolo, create_model, seeded
-from yolo_lite.support.class_names import listed, match_names
+from yolo_lite.model.families import NAMED
+from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.spec import MODELS
+from yolo_lite.model.yolo import Yolo
 from yolo_lite.writing import atomic_write
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FORMAT_OF_YOLO = 1  # what version 0.1.0 reads too; 2 is the same for networks of other generations
 HEADER_KEY = "yolo_lite"
 WEIGHTS = Path(__file__).parent / "weights"
-SPARE_BLOCKS = 100  # that a file may describe beyond its tensors: Concat, Upsample and pooling have no weights
-PLACEHOLDER = re.compile(r"(class[ _-]?)?\d+", re.IGNORECASE)  # a class that nobody gave a name
 
 
-def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = None, half: bool = False) -> None:
+def save(
+    model: LayeredDetector, path: str | Path, metadata: Mapping[str, Any] | None = None, half: bool = False
+) -> None:
     """Write a model so that ``load`` gives it back: all of the new file appears, or the old one stays.
 
     Args:
@@ -42,32 +43,39 @@ def save(model: Yolo, path: str | Path, metadata: Mapping[str, Any] | None = Non
             ``img_size`` is kept in any case: without it, prediction would take another size than training did.
         half: store the weights in half precision, at half the size.
     Raises:
-        CheckpointError: not a Yolo; metadata that JSON cannot say. OSError: the file cannot be written.
+        CheckpointError: not a network of ``create_model``; metadata that JSON cannot say.
+        OSError: the file cannot be written.
 
     >>> import tempfile
+    >>> from yolo_lite.model.yolo import create_model
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(create_model("yolov5n", names=["cat"]), f"{folder}/cat.safetensors", metadata={"epoch": 3})
     ...     model = load(f"{folder}/cat.safetensors")
     >>> model.names, model.metadata
     (('cat',), {'epoch': 3})
     """
-    if not isinstance(model, Yolo):
+    if not isinstance(model, LayeredDetector):
         way = "unwrap it first (.module)" if hasattr(model, "module") else "keep its state_dict() with torch.save"
-        raise CheckpointError(f"only a Yolo can be saved, not a {type(model).__name__}: {way}")
-    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items() if name != _anchors(model)}
+        raise CheckpointError(f"only networks of create_model can be saved, not a {type(model).__name__}: {way}")
+    state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
+    spec, version, dtype = model.spec, FORMAT_VERSION, next(tensor.dtype for tensor in state.values())
+    if isinstance(model, Yolo):
+        spec, version = spec | {"anchors": model.anchors.flatten(1).tolist()}, FORMAT_OF_YOLO
+        dtype = model.anchors.dtype
     header = {
-        "format_version": FORMAT_VERSION,
-        "architecture": "yolo",
-        "spec": model.spec | {"anchors": model.anchors.flatten(1).tolist()},
+        "format_version": version,
+        "architecture": architecture(model.spec),
+        "spec": spec,
         "names": list(model.names),
-        "fused": _is_fused(model),
-        "dtype": "float16" if half else str(model.anchors.dtype).removeprefix("torch."),
+        "fused": is_fused(model),
+        "dtype": "float16" if half else str(dtype).removeprefix("torch."),
         "metadata": dict(model.metadata if metadata is None else _with_img_size(metadata, model)),
     }
     try:
         text = json.dumps(header)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: spec and metadata must be what JSON can say: {error}") from None
+    tensors = {name: _stored(tensor, half) for name, tensor in state.items()}
     atomic_write(path, safetensors.torch.save(tensors, {HEADER_KEY: text}))
 
 
@@ -76,31 +84,34 @@ def load(
     num_classes: int | None = None,
     names: Sequence[str] | Mapping[int, str] | None = None,
     seed: int = 0,
-) -> Yolo:
+    cfg: str | Path | None = None,
+) -> LayeredDetector:
     """A model with its weights, in float32 and evaluation mode, on the CPU. YOLOv5: ``attempt_load``.
 
     Args:
-        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, or the name of bundled weights ("shapes-n").
+        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, a Darknet ``.weights``, or the name of bundled
+            weights ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is kept (YOLOv5:
             ``intersect_dicts``), and the head starts anew from ``seed``, with a warning where ``names`` alone is given
             and some of them are the file's.
             The same number keeps the head: classes that the file knows by the same name keep their outputs, wherever
             they stand in ``names``; the outputs of the others get the other names, in order, with a warning where
             only a part of the names is known.
+        cfg: for Darknet's ``.weights``, the .cfg of its network or the name of a bundled one; see ``read_darknet``.
     Raises:
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
     """
     file = _find(path)
-    contents = _read(file)
-    model = _assembled(contents, file)
+    is_darknet = cfg is not None or file.suffix == ".weights"
+    model: LayeredDetector = read_darknet(file, cfg, seed=seed) if is_darknet else assembled(_read(file), file)
     is_asked_for = num_classes is not None
     if num_classes is None:
         num_classes = model.num_classes if names is None else len(names)
     if num_classes == model.num_classes and names is None:
         return model
-    other = _with_classes(model, num_classes, names, seed)
+    other = with_classes(model, num_classes, names, seed)
     if not is_asked_for:
-        _warn_of_a_new_head(model.names, other.names)
+        warn_of_a_new_head(model.names, other.names)
     return other
 
 
@@ -123,7 +134,7 @@ def _find(path: str | Path) -> Path:
         return file
     if file.exists():
         raise CheckpointError(f"{file}: a folder, not a checkpoint file")
-    hint = f"; create_model({str(path)!r}) makes that model, untrained" if str(path) in MODELS else ""
+    hint = f"; create_model({str(path)!r}) makes that model, untrained" if str(path) in {*MODELS, *NAMED} else ""
     known = ", ".join(sorted(entry.stem for entry in WEIGHTS.glob("*.safetensors"))) or "none"
     raise CheckpointError(f"{file}: no such file, and no bundled weights of that name (there are: {known}){hint}")
 
@@ -181,64 +192,8 @@ def _header(metadata: Mapping[str, str] | None, file: Path) -> dict[str, Any]:
     for key, kind in (("spec", dict), ("names", list), ("metadata", dict)):
         if not isinstance(header.get(key), kind):
             raise CheckpointError(f"{file}: a damaged header: {key} is missing or not a {kind.__name__}")
+    check_architecture(header.get("architecture", YOLO), header["spec"], file)
     return header
-
-
-def _assembled(contents: CheckpointContents, file: Path) -> Yolo:
-    """The network that the spec describes, holding these tensors."""
-    try:
-        _check_size(contents, file)
-        with torch.device("meta"):  # shapes without memory: a damaged file may describe anything
-            _check_tensors(_network(contents), contents, file)
-        with seeded(0):
-            model = _network(contents)
-        model.load_state_dict(contents.tensors, strict=False)  # all but the anchors, as checked
-        model.set_anchors(contents.anchors)
-    except CheckpointError:
-        raise
-    except (SpecError, RuntimeError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{file}: its network cannot be built: {error}") from None
-    if contents.strides is not None and list(model.strides) != contents.strides:
-        raise CheckpointError(f"{file}: it has the strides {contents.strides}, its layers {list(model.strides)}")
-    model.metadata = contents.metadata
-    return model.float().eval()
-
-
-def _network(contents: CheckpointContents) -> Yolo:
-    model = Yolo(contents.spec, contents.names)
-    return model.fuse() if contents.fused else model
-
-
-def _check_size(contents: CheckpointContents, file: Path) -> None:
-    """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
-
-    A block with weights has two tensors or more.
-    """
-    blocks = sum(row.number for row in read_rows(contents.spec))
-    if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
-        raise CheckpointError(
-            f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "
-            f"{len(contents.tensors):,} tensors"
-        )
-
-
-def _check_tensors(model: Yolo, contents: CheckpointContents, file: Path) -> None:
-    """One sentence for the first tensor that does not fit the network."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != _anchors(model)}
-    found = {name: tuple(value.shape) for name, value in contents.tensors.items()}
-    for name in (*expected, *found):
-        if expected.get(name) != found.get(name):
-            outputs = name.startswith(f"layers.{model.rows[-1].index}.m.") and name in expected and name in found
-            classes = f"; its header says {model.num_classes} classes" if outputs else ""
-            raise CheckpointError(
-                f"{file}: the weights do not fit the network: {name} is {found.get(name, 'missing')}, "
-                f"expected {expected.get(name, 'none of that name')}{classes}"
-            )
-
-
-def _anchors(model: Yolo) -> str:
-    """The anchors' name in the state dict; files keep them in the spec, in full precision."""
-    return f"layers.{model.rows[-1].index}.anchors"
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
@@ -246,76 +201,8 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
     return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().clone()
 
 
-def _with_img_size(metadata: Mapping[str, Any], model: Yolo) -> dict[str, Any]:
+def _with_img_size(metadata: Mapping[str, Any], model: LayeredDetector) -> dict[str, Any]:
     return {key: model.metadata[key] for key in ("img_size",) if key in model.metadata} | dict(metadata)
-
-
-def _is_fused(model: Yolo) -> bool:
-    """Whether the BatchNorm of every Conv is folded into it; other layers may keep theirs."""
-    norms = [module.bn for module in model.modules() if isinstance(module, Conv)]
-    return bool(norms) and not any(isinstance(norm, nn.BatchNorm2d) for norm in norms)
-
-
-def _with_classes(model: Yolo, num_classes: int, names: Sequence[str] | Mapping[int, str] | None, seed: int) -> Yolo:
-    """The same network for other classes; tensors of another shape, which are the head's, start anew."""
-    try:
-        other = cast(Yolo, create_model(model.spec, num_classes=num_classes, names=names, seed=seed))
-    except SpecError as error:
-        raise CheckpointError(f"{num_classes} classes: {error}") from None
-    if _is_fused(model):
-        other = other.fuse()
-    shapes = {name: value.shape for name, value in other.state_dict().items()}
-    fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
-    other.load_state_dict(fitting, strict=False)
-    if names is not None and num_classes == model.num_classes:
-        _match_outputs(other, model.names)
-    other.set_anchors(model.anchors)
-    other.metadata = model.metadata
-    return other.eval()
-
-
-def _warn_of_a_new_head(trained_names: Sequence[str], names: Sequence[str]) -> None:
-    """Names of the file among another number of names: whoever wrote them may expect their outputs to be kept."""
-    shared = match_names(trained_names, names).shared
-    if len(names) != len(trained_names) and shared:
-        warnings.warn(
-            f"names: {shared} of the {len(names)} names are the file's ({listed(trained_names)}), but the number of "
-            "classes is another, so the head starts anew, untrained; give num_classes too if that is intended",
-            stacklevel=3,
-        )
-
-
-def _match_outputs(model: Yolo, trained_names: Sequence[str]) -> None:
-    """Puts the head's outputs, which were trained for other names or another order, where the model's names stand."""
-    matched = match_names(trained_names, model.names)
-    if matched.order is None:
-        if not matched.same and not all(PLACEHOLDER.fullmatch(name) for name in trained_names):
-            warnings.warn(
-                f"names: none of the file's classes ({listed(trained_names)}) has a name that was asked for "
-                f"({listed(model.names)}): the outputs keep their order, so each class is renamed by its number",
-                stacklevel=4,
-            )
-        return
-    order = list(matched.order)
-    spare = iter([index for index in range(len(order)) if index not in order])  # of names that are not wanted
-    sources = torch.tensor([next(spare) if index is None else index for index in order])  # (C,)
-    if None in order:
-        renamed = ", ".join(
-            f"{trained_names[source]} -> {name}"
-            for source, name, index in zip(sources.tolist(), model.names, order, strict=True)
-            if index is None
-        )
-        warnings.warn(
-            f"names: {len(order) - order.count(None)} of the {len(order)} classes are the file's and keep their "
-            f"outputs; others are renamed: {renamed}",
-            stacklevel=4,
-        )
-    rows = torch.cat((torch.arange(5), 5 + sources))  # x, y, w, h, objectness, then the classes
-    with torch.no_grad():
-        for output in model.detect.m:
-            for tensor in output.parameters():  # weight and bias
-                per_anchor = tensor.view(-1, len(rows), *tensor.shape[1:])  # (A, 5 + C, ...)
-                tensor.copy_(per_anchor[:, rows].flatten(0, 1))
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error

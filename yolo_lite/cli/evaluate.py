@@ -37,8 +37,9 @@ def add_commands(commands: Commands) -> None:
     help_rule = "how average precision is computed: as in pycocotools, or as in YOLOv5"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
     parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images per batch")
-    help_rect = "the smallest rectangles that hold the images of a batch, instead of squares"
-    parser.add_argument("--rect", action=argparse.BooleanOptionalAction, default=True, help=help_rect)
+    help_rect = "the smallest rectangles that hold the images of a batch, instead of squares; left out: rectangles, but "
+    help_rect += "squares for a network of one size"
+    parser.add_argument("--rect", action=argparse.BooleanOptionalAction, help=help_rect)
     help_workers = "processes that load images; left out: 0 for few images, one for each core for many"
     parser.add_argument("--workers", type=natural, metavar="N", help=help_workers)
     add_device(parser)
@@ -52,11 +53,12 @@ def run_val(options: argparse.Namespace) -> int:
     from yolo_lite.data.report import DatasetError
     from yolo_lite.data.source import class_names
     from yolo_lite.detect.evaluate import evaluate
-    from yolo_lite.detect.inference import input_size
+    from yolo_lite.detect.inference import input_size, size_multiple
 
     model = load_trained(options.weights, options.device)
     size = explained_size(model, options.img_size)
-    options.img_size = options.img_size or input_size(model)
+    options.img_size = input_size(model, options.img_size) if model.fixed_size else options.img_size or input_size(model)
+    options.rect = model.fixed_size is None if options.rect is None else options.rect
     dataset = YoloDataset(
         options.data,
         options.img_size,
@@ -64,7 +66,7 @@ def run_val(options: argparse.Namespace) -> int:
         names=options.names or class_names(options.data, options.split) or model.names,
         rect=options.rect,
         batch_size=options.batch_size,
-        stride=max(int(stride) for stride in model.strides),
+        stride=size_multiple(model),
         progress=show_progress(),
     )
     if options.strict and dataset.report:

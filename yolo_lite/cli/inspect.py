@@ -99,6 +99,7 @@ def _model_dict(model: "LayeredDetector", summary: Any) -> dict[str, Any]:
         "strides": [int(stride) for stride in model.strides],
         "anchors": None if model.anchors is None else model.anchors.tolist(),
         "names": list(model.names),
+        "left_out": [str(entry) for entry in model.left_out],
         "metadata": dict(model.metadata),
         "layers": [row._asdict() | {"arguments": [str(value) for value in row.arguments]} for row in summary.rows],
     }
@@ -113,7 +114,11 @@ def _model_lines(model: "LayeredDetector") -> str:
         levels = zip(model.strides, model.anchors, strict=True)
         lines += [f"  stride {int(stride):>3}: {_pairs(anchors)}" for stride, anchors in levels]
     trained = [f"{key} {value}" for key, value in model.metadata.items() if isinstance(value, str | int | float)]
-    return "\n".join(lines + [f"saved with it: {', '.join(trained)}"] * bool(trained))
+    lines += [f"saved with it: {', '.join(trained)}"] * bool(trained)
+    if model.left_out:
+        lines.append(f"{len(model.left_out)} options without effect here:")
+        lines += [f"  {entry}" for entry in model.left_out]
+    return "\n".join(lines)
 
 
 def _data_dict(source: "ImageSource") -> dict[str, Any]:

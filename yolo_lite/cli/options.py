@@ -170,6 +170,8 @@ def explained_size(model: "LayeredDetector", asked: int | None) -> str:
     if asked is not None:
         return f"{asked} px"
     reason = "as in training" if trained_size(model) else "as the checkpoint does not say at which it was trained"
+    if model.fixed_size is not None or (model.img_size is not None and not trained_size(model)):
+        reason = "as its description says"
     return f"{input_size(model)} px, {reason}"
 
 
@@ -232,7 +234,8 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
     _require_fetched(weights)
     known = weights in MODELS or weights in NAMED
     if weights.endswith((".yaml", ".yml", ".cfg")) or (known and not Path(weights).exists()):
-        hint = f"`yolo-lite fetch {weights}` gets {weights}.pt" if weights in KNOWN else "give a .pt or .safetensors"
+        fetched = KNOWN[weights].urls[0].rsplit("/", 1)[-1] if weights in KNOWN else ""
+        hint = f"`yolo-lite fetch {weights}` gets {fetched}" if fetched else "give a .pt, .safetensors or .weights"
         raise ValueError(f"{weights} is a network without weights: {hint}")
     return load(weights).fuse().to(chosen)
 

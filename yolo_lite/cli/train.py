@@ -262,6 +262,9 @@ def _new(options: argparse.Namespace, out_dir: Path) -> "Trainer":
         names = numbered_classes(options.data, options.val)
         train_options = train_options.replace(names=names)  # kept with the run, even those without an object
     model = _start(options, names, train_options.seed)
+    described = model.fixed_size or model.img_size
+    if described is not None and not hasattr(options, "img_size"):
+        train_options = train_options.replace(img_size=max(described))
     _warn_of_size(model, train_options.img_size)
     given = dataclasses.asdict(train_options)
     metadata = {"preset": preset_name(options)}

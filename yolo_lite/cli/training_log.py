@@ -63,6 +63,7 @@ class LineLog(Callback):
             words += [f"mAP50 {result.metrics.map50:.3f}", f"mAP {result.metrics.map:.3f}"]
             if result.metrics.left_out:
                 words.append(f"without {len(result.metrics.left_out)} unreadable")
+        words += [f"{result.dropped} objects dropped"] if result.dropped else []
         words += [f"{result.seconds:.1f} s", *(["(best)"] if result.best else [])]
         self._print("  ".join(words))
 
@@ -108,6 +109,7 @@ def outcome(trainer: "Trainer", clock: Clock, cut: "Metrics | None") -> dict[str
         "best_weights": str(trainer.out_dir / BEST),
         "last_weights": str(trainer.out_dir / LAST),
         "messages": list(trainer.messages),
+        "dropped": sum(int(row.get("dropped", 0)) for row in trainer.history),
         "unreadable": [problem.path for problem in trainer.unreadable],
         "left_out": list(getattr(trainer.val_loader, "unreadable", {})),  # of the validation images
     }
@@ -146,6 +148,8 @@ def report(trainer: "Trainer", clock: Clock, cut: "Metrics | None", as_json: boo
         )
     if result["stopped_early"]:
         print(f"early stopping: no better result in {trainer.options.patience} epochs")
+    if result["dropped"]:
+        print(f"objects that the loss matched to no prediction, over all epochs: {result['dropped']}")
     if result["unreadable"]:
         print(f"images that could not be read and were replaced by others: {_listed(result['unreadable'])}")
     if result["left_out"]:

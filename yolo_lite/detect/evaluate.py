@@ -15,7 +15,7 @@ from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
-from yolo_lite.detect.inference import Stopwatch, inference, network_input, trained_size
+from yolo_lite.detect.inference import Stopwatch, inference, network_input, require_size, trained_size
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
@@ -175,6 +175,9 @@ def _check_dataset(model: Detector, dataset: Any) -> None:
     if num_classes != model.num_classes and not hasattr(dataset, "names"):
         raise ValueError(f"the model has {model.num_classes} classes, the dataset {num_classes}: not the same")
     size, trained = getattr(dataset, "img_size", None), trained_size(model)
+    require_size(model, size)
+    if getattr(dataset, "rect", False) and getattr(model, "fixed_size", None) is not None:
+        raise ValueError(f"rectangles for {type(model).__name__}, which takes one size: make the dataset with rect=False")
     if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
         warnings.warn(
             f"images of {size} px for a model that was trained at {trained}: objects have another size than in "

@@ -58,11 +58,20 @@ def trained_size(model: Any) -> int | None:
     return size if type(size) is int and size > 0 else None
 
 
+def size_multiple(model: Any) -> int:
+    """Pixels; sides of the network input must be multiples of it: the largest stride, unless the model says another."""
+    multiple = getattr(model, "size_multiple", None)
+    return max(int(stride) for stride in model.strides) if multiple is None else int(multiple)
+
+
 def input_size(model: Any, img_size: int | None = None) -> int:
-    """The side of the network input: as asked for, else as in training, else 640; a multiple of the largest stride.
+    """The longest side of the network input, a multiple of the largest stride.
+
+    As asked for, else as in training, else as the network's own description says (``img_size`` of a Darknet), else 640.
+    A network of one ``fixed_size`` has no other.
 
     Raises:
-        ValueError: img_size is not a whole number from 1 on.
+        ValueError: img_size is not a whole number from 1 on, or not the size of a network that has one.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> input_size(create_model("yolov5n")), input_size(create_model("yolov5n"), 100)
@@ -71,9 +80,24 @@ def input_size(model: Any, img_size: int | None = None) -> int:
     is_whole = isinstance(img_size, Integral | float | np.floating) and not isinstance(img_size, bool)
     if img_size is not None and not (is_whole and img_size >= 1 and img_size % 1 == 0):
         raise ValueError(f"img_size must be one whole number of pixels from 1 on, 640 for example, not {img_size!r}")
-    size = (trained_size(model) or DEFAULT_SIZE) if img_size is None else int(img_size)
-    stride = max(int(stride) for stride in model.strides)
-    return math.ceil(size / stride) * stride
+    if (fixed := getattr(model, "fixed_size", None)) is not None:
+        require_size(model, img_size)
+        return int(max(fixed))
+    described = getattr(model, "img_size", None)
+    size = img_size or trained_size(model) or (max(described) if described else DEFAULT_SIZE)
+    multiple = size_multiple(model)
+    return math.ceil(int(size) / multiple) * multiple
+
+
+def require_size(model: Any, img_size: int | None) -> None:
+    """Raises ValueError for square images of another size than a network of one ``fixed_size`` takes."""
+    fixed = getattr(model, "fixed_size", None)
+    if fixed is not None and img_size is not None and int(img_size) != max(fixed):
+        height, width = fixed
+        raise ValueError(
+            f"img_size={img_size}, but {type(model).__name__} takes images of {height} x {width} (H x W) and no others: "
+            f"img_size={max(fixed)}"
+        )
 
 
 class Stopwatch:

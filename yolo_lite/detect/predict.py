@@ -17,7 +17,7 @@ from torch import Tensor
 from yolo_lite.augment.letterbox import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.unreadable import READ_ERRORS
-from yolo_lite.detect.inference import inference, input_size, network_input
+from yolo_lite.detect.inference import inference, input_size, network_input, size_multiple
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.model.protocol import Detector
@@ -95,7 +95,8 @@ def predict(
             OpenCV reads BGR: reverse the channels first, ``image[..., ::-1]``, or pass the path.
         img_size: longest side of the network input, rounded up to a multiple of the largest stride; None: as in
             training, where the model's metadata have it, else 640 (``input_size(model)``).
-        auto: fill the shorter side up to the next stride only; without it every input is square.
+        auto: fill the shorter side up to the next stride only; without it, and for a network of one ``fixed_size``,
+            every input has the whole size.
         batch_size: inputs of one shape that run together.
         strict: raise for one of several files that cannot be read, instead of leaving it out with a warning.
         conf_thres, iou_thres, classes, agnostic, max_det: see ``non_max_suppression``.
@@ -115,8 +116,8 @@ def predict(
         raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")
     if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, at least 1, not {batch_size!r}")
-    stride = max(int(stride) for stride in model.strides)
-    size = input_size(model, img_size)
+    fixed, stride = getattr(model, "fixed_size", None), size_multiple(model)
+    size = input_size(model, img_size)  # checks it
     nms_options = {"classes": classes, "agnostic": agnostic, "max_det": max_det}
 
     found: dict[int, Detections] = {}
@@ -134,7 +135,7 @@ def predict(
                 errors.append(error)
                 found[place] = _not_read(error, model)
                 continue
-            boxed = letterbox(image, size, auto=auto, stride=stride)
+            boxed = letterbox(image, fixed or size, auto=auto and fixed is None, stride=stride)
             same_shape = waiting.setdefault(boxed.image.shape, [])
             same_shape.append(_Input(place, boxed.image, Geometry(image.shape[:2], boxed.ratio, boxed.pad)))
             if len(same_shape) == batch_size:

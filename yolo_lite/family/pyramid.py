@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -121,12 +120,9 @@ def anchors_apart(raw: Tensor, anchors: int) -> Tensor:
 class PyramidDetector(LayeredDetector):
     """A detector on P3 to P7. Images need only be multiples of 32: the coarser grids round up."""
 
-    def check_images(self, images: Tensor) -> None:
-        """Raises a ValueError, in one sentence, for images that do not fit the network."""
-        if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
-            return super().check_images(images)  # which says what is wrong
-        rows, cols = images.shape[2:]
-        if not rows or not cols or rows % MULTIPLE or cols % MULTIPLE:
-            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {MULTIPLE}; letterbox them")
-        whole = torch.empty(0, images.shape[1], max(STRIDES), max(STRIDES))
-        return super().check_images(whole)
+    reads_hyp = False
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels; height and width of the images must be multiples of it."""
+        return MULTIPLE

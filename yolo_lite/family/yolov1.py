@@ -115,7 +115,7 @@ def decode_yolov1(
     settings = settings or Yolov1Settings()
     parts = split_output(out.to(working_type(out)), num_classes, settings)
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
-    boxes = decode_grid(parts.boxes, settings.square_root) * out.new_tensor([width, height, width, height])
+    boxes = decode_grid(parts.boxes, settings.square_root) * parts.boxes.new_tensor([width, height, width, height])
     scores = parts.classes.softmax(-1) if settings.softmax else parts.classes
     scores = scores[:, None].expand(-1, settings.boxes, -1, -1, -1)  # (N, B, S, S, C)
     return torch.cat((boxes, parts.confidence[..., None], scores), -1).flatten(1, 3)  # (N, B S S, 5 + C)

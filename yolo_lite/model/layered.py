@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -30,9 +31,17 @@ class LayeredDetector(nn.Module):
         spec: what it was built from, as a dict of JSON's types that ``create_model`` accepts.
         metadata: what was saved along with the weights.
         fixed_size: (height, width) where the network takes no other images, as one with a fully connected layer.
+        img_size: (height, width) of the images that its description was written for; None where it does not say.
+        left_out: what its description says and nothing here uses, a sentence each.
+        is_fused: made by ``fuse``.
+        reads_hyp: whether ``criterion`` reads the hyperparameters of the loss, or has settings of its own.
     """
 
     fixed_size: tuple[int, int] | None = None
+    img_size: tuple[int, int] | None = None
+    left_out: Sequence[object] = ()
+    is_fused = False
+    reads_hyp = True
 
     def __init__(
         self,
@@ -95,13 +104,18 @@ class LayeredDetector(nn.Module):
             raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}")
         if not images.is_floating_point():
             raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
-        stride = max(self.strides)
+        multiple = self.size_multiple
         rows, cols = images.shape[2:]
         if self.fixed_size is not None and (rows, cols) != self.fixed_size:
             height, width = self.fixed_size
             raise ValueError(f"images of {rows} x {cols} (H x W): this network takes {height} x {width} and no other")
-        if self.fixed_size is None and (rows % stride or cols % stride or rows == 0 or cols == 0):
-            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {stride}; letterbox them")
+        if rows % multiple or cols % multiple or rows == 0 or cols == 0:
+            raise ValueError(f"images of {rows} x {cols} (H x W): both must be multiples of {multiple}; letterbox them")
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels; height and width of the images must be multiples of it."""
+        return 1 if self.fixed_size is not None else max(self.strides)
 
     @property
     def anchors(self) -> Tensor | None:
@@ -114,6 +128,22 @@ class LayeredDetector(nn.Module):
 
     def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Criterion:
         """The loss of this model for training images of that size in pixels."""
+        raise NotImplementedError
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs belong to which class: what a head learnt about a class can then be moved to another place.
+
+        Returns:
+            Name of a tensor in ``state_dict`` -> (rows,) int64: of each entry along its first axis the class that it
+            belongs to, or -1. Tensors that are the same for all classes are not named.
+        Raises:
+            ValueError: a network whose outputs do not belong to single classes.
+
+        >>> from yolo_lite.model.yolo import create_model
+        >>> outputs = create_model("yolov5n", num_classes=2).class_outputs()
+        >>> outputs["layers.24.m.0.bias"].tolist()  # x, y, w, h, objectness, two classes; of three anchors
+        [-1, -1, -1, -1, -1, 0, 1, -1, -1, -1, -1, -1, 0, 1, -1, -1, -1, -1, -1, 0, 1]
+        """
         raise NotImplementedError
 
     def fuse(self) -> Self:
@@ -133,8 +163,21 @@ class LayeredDetector(nn.Module):
             if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
                 module.conv = fuse_conv_bn_eval(module.conv, module.bn)
                 module.bn = nn.Identity()
+        fused.is_fused = True
         return fused
 
     def summary(self, img_size: int | tuple[int, int] = 640) -> Summary:
         """Every layer's input, output, parameters and cost for one image of that side (or (height, width))."""
         return summarise(self, self.fixed_size or img_size)
+
+
+def anchor_rows(num_classes: int, num_anchors: int, before: int = 5) -> Tensor:
+    """The classes of A * (before + C) outputs, anchor after anchor, as ``LayeredDetector.class_outputs`` gives them.
+
+    Args:
+        before: outputs of an anchor that stand before its classes.
+
+    >>> anchor_rows(2, 2, before=1)
+    tensor([-1,  0,  1, -1,  0,  1])
+    """
+    return torch.tensor(([-1] * before + list(range(num_classes))) * num_anchors)

@@ -17,7 +17,7 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
 from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
-from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.layered import LayeredDetector, anchor_rows
 from yolo_lite.model.registry import LayerKind, find_layer
 from yolo_lite.model.spec import (
     IMAGE,
@@ -83,6 +83,12 @@ class Yolo(LayeredDetector):
             raise SpecError(f"{values.shape[1]} anchors per level, but the head was built for {self.anchors.shape[1]}")
         self.anchors.copy_(values)
         self.spec["anchors"] = values.flatten(1).tolist()
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the head belong to which class, see ``LayeredDetector``."""
+        rows = anchor_rows(self.num_classes, self.anchors.shape[1])
+        prefix = f"layers.{self.rows[-1].index}."
+        return {f"{prefix}{name}": rows for name, _ in self.detect.named_parameters()}  # weights and biases
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, sum of A * H * W, 5 + C): x, y, w, h in pixels, objectness, class scores. See ``decode``."""

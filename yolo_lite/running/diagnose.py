@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.criterion import LossTerms
-from yolo_lite.model.yolo import Yolo
+from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.running.distributed import World
 
 Parts = TypeVar("Parts")
@@ -75,7 +75,7 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
     if not found:
         return "All layers give finite numbers, so it began in the loss"
     path = found[0]
-    for row in model.rows if isinstance(model, Yolo) else ():
+    for row in model.rows if isinstance(model, LayeredDetector) else ():
         if path == f"layers.{row.index}" or path.startswith(f"layers.{row.index}."):
             return f"It began in layer {row.index} ({row.kind}), in {path}"
     return f"It began in {path or 'the network itself'} ({type(model.get_submodule(path)).__name__})"

@@ -18,7 +18,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from yolo_lite.checkpoints.own import save
-from yolo_lite.model.yolo import Yolo
+from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.running.diagnose import NonFiniteLossError, TrainingError
 from yolo_lite.writing import atomic_write, remove_leftovers
 
@@ -77,7 +77,7 @@ def write(
     way = f"The last good checkpoint is whole: make room, then {how_to_go_on(out_dir)}"
     with _explained(f"cannot save to {out_dir}", way):
         for name in names:
-            if isinstance(average, Yolo):
+            if isinstance(average, LayeredDetector):
                 save(average, out_dir / name, metadata)
             else:  # for model.load_state_dict
                 atomic_write(out_dir / name, _serialised(average.state_dict()))

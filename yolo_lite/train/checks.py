@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import EpochSampler, YoloLoader
-from yolo_lite.detect.inference import inference
+from yolo_lite.detect.inference import inference, require_size, size_multiple
+from yolo_lite.hyperparameters import LOSS_KEYS, Hyperparameters
 from yolo_lite.loss.anchors import object_sizes
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
@@ -27,6 +28,32 @@ def require_detector(model: nn.Module) -> Detector:
     if lacking:
         raise TypeError(f"{type(model).__name__} cannot be trained as a detector: it lacks {', '.join(lacking)}")
     return cast(Detector, model)
+
+
+# The network
+
+
+def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
+    """An error for sizes that the network does not take; a message for hyperparameters that its loss does not read."""
+    fixed = getattr(model, "fixed_size", None)
+    if fixed is not None:
+        height, width = fixed
+        if height != width:
+            raise ValueError(f"training images are square, but {type(model).__name__} takes {height} x {width} (H x W)")
+        require_size(model, options.img_size)
+        for name in ("multi_scale", "rect"):
+            if getattr(options, name):
+                raise ValueError(f"{name}: {type(model).__name__} takes images of {height} x {width} only: leave it out")
+    if getattr(model, "reads_hyp", True):
+        return []
+    default = Hyperparameters()
+    unread = [f"{key}={getattr(hyp, key):g}" for key in LOSS_KEYS if getattr(hyp, key) != getattr(default, key)]
+    if not unread:
+        return []
+    return [
+        f"hyperparameters: {', '.join(unread)} without effect: the loss of {type(model).__name__} has settings of its "
+        "own, which belong to the model (the options of its .cfg, or the settings of its spec)"
+    ]
 
 
 # Data
@@ -108,13 +135,14 @@ def least_size(model: nn.Module, loader: YoloLoader, options: TrainOptions) -> i
     Raises:
         ValueError: batches without two values, with their sizes and others that would do.
     """
-    sampler, stride = loader.batch_sampler, max(int(stride) for stride in require_detector(model).strides)
+    sampler, stride = loader.batch_sampler, size_multiple(model)
+    is_fixed = getattr(model, "fixed_size", None) is not None
     if sampler.smallest_batch > 1 or options.sync_bn:
         return 0
     single = {loader.dataset.shape(int(batch[0])) for batch in sampler.batches(0) if len(batch) == 1}
     height, width = min(single, key=math.prod, default=(options.img_size, options.img_size))
     if values_per_channel(model, (height, width)) < 2:
-        side = _least_side(model, range(stride, 9 * stride, stride))
+        side = None if is_fixed else _least_side(model, range(stride, 9 * stride, stride))
         ways = [f"img_size={max(side, options.img_size + stride)}"] if side else []
         ways += [f"batch_size={batch_size}" for batch_size in _without_single_images(sampler)]
         raise ValueError(

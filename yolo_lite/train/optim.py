@@ -94,7 +94,7 @@ def freeze_layers(model: nn.Module, freeze: int | tuple[int, ...]) -> None:
     layers = getattr(model, "layers", None)
     if layers is None:
         raise ValueError(f"freeze={freeze} needs a model with .layers, which {type(model).__name__} does not have")
-    before_head = len(layers) - 1
+    before_head = min(getattr(model, "heads", None) or [len(layers) - 1])
     if isinstance(freeze, int) and freeze > before_head:
         raise ValueError(f"freeze must lie between 0 and {before_head}, the layers before the head, not {freeze}")
     numbers = range(freeze) if isinstance(freeze, int) else freeze

@@ -10,6 +10,7 @@ import torch
 
 from yolo_lite.boxes import IouKind
 from yolo_lite.detect.average_precision import Rule
+from yolo_lite.family.yolov3.heads import Faithful
 from yolo_lite.hyperparameters import Hyperparameters, described, descriptions
 from yolo_lite.loss.focal import FocalKind
 from yolo_lite.loss.loss import Collisions
@@ -17,6 +18,7 @@ from yolo_lite.train.optim import OptimizerName
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Cache = Literal["ram", "disk"]
+LOSS_OPTIONS = ("box_loss", "focal", "collisions", "autobalance", "faithful")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -76,6 +78,9 @@ class TrainOptions:
         "last", "where two objects are matched to one anchor and cell, the last or the one with the best IoU counts"
     )
     autobalance: bool = described(False, "the weights of the levels' objectness losses follow these losses")
+    faithful: Faithful = described(
+        "darknet", "YOLOv3 and v4: train with the gradient that Darknet computes, or with that of the paper's loss"
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.freeze, list):  # as JSON and the shell give it
@@ -100,8 +105,8 @@ class TrainOptions:
 
     @property
     def loss_options(self) -> dict[str, Any]:
-        """The arguments of ``ComputeLoss`` besides the hyperparameters."""
-        return {name: getattr(self, name) for name in ("box_loss", "focal", "collisions", "autobalance")}
+        """The arguments of ``model.criterion`` besides the hyperparameters: faithful of Darknet's, the others YOLOv5's."""
+        return {name: getattr(self, name) for name in LOSS_OPTIONS}
 
 
 def _check(name: str, value: Any, kind: Any, low: float) -> None:

@@ -29,10 +29,12 @@ class EpochResult(NamedTuple):
     seconds: float  # since it began, or since it was resumed
     fitness: float  # 0.1 mAP50 + 0.9 mAP, YOLOv5: `compute_fitness`; -inf where nothing was validated
     best: bool
+    dropped: int = 0  # objects that the loss matched to no prediction, as two in a cell of YOLOv1; over all processes
 
     def row(self) -> dict[str, float]:
         """The epoch as a row of results.csv."""
         row = {"epoch": self.epoch, **{f"train/{name}": value for name, value in self.losses.items()}}
+        row |= {"dropped": self.dropped} if self.dropped else {}
         if self.metrics is not None:
             metrics = self.metrics
             row |= {"precision": metrics.precision, "recall": metrics.recall}

@@ -41,7 +41,7 @@ class Run:
         schedule: of the learning rates. hyp: as changed so far; first_hyp: as given.
         options, metadata, sources: what was decided when the run began.
         train_set, val_set, loader, val_loader: the data. device, dtype, layout: where and how numbers are computed.
-        world: the processes. messages: what was noticed before the first batch.
+        world: the processes. messages: what was noticed, most of it before the first batch.
     """
 
     # What the run is between two batches is in ``state``; these are its fields.
@@ -80,11 +80,13 @@ class Run:
         self.state = RunState() if saved is None else saved.state
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
         self.detector = checks.require_detector(model)  # the same object as self.model
+        network_messages = checks.check_network(self.detector, self.hyp, self.options)
         # Data
         self.sources = [sources.source_name(source) for source in (train, val)]
         self.train_set, self.val_set = sources.open_datasets(train, val, self.detector, self.hyp, self.options)
         self._given_set = self.train_set  # without the changes of its augmentation
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
+        self.messages += network_messages
         if self.options.auto_anchors and saved is None:
             self.messages += fit_anchors(model, self.train_set, self.hyp, self.options)
         self.loader = self._create_loader(self.train_set)
@@ -100,6 +102,7 @@ class Run:
         self.least_size = checks.least_size(self.model, self.loader, self.options)  # that multi_scale draws
         # What moves the weights
         self.loss = self._create_loss()
+        self._dropped_before = 0  # of the objects that self.loss has dropped, those that are in the state
         self.schedule = self._create_schedule()
         decay = self.schedule.scaled_weight_decay
         self.optimizer = create_optimizer(self.model, self.hyp, self.options.optimizer, decay)
@@ -210,7 +213,7 @@ class Run:
         loss = self._create_loss()
         if isinstance(loss, nn.Module) and isinstance(self.loss, nn.Module):
             loss.load_state_dict(self.loss.state_dict())
-        self.loss = loss
+        self.loss, self._dropped_before = loss, 0
 
     def _create_loader(self, dataset: YoloDataset) -> YoloLoader:
         loader = sources.train_loader(dataset, self.options, self.world, self.device)
@@ -223,7 +226,10 @@ class Run:
         return Schedule(self.hyp, options.epochs, len(self.loader), images, *settings)
 
     def _create_loss(self) -> Criterion:
-        """The model's. It is given only what differs from the defaults: losses of your own need not know the rest."""
+        """The model's. It is given only what differs from the defaults: losses of your own need not know the rest.
+
+        The settings of a generation are not options of a run: they belong to the model, and are saved with it.
+        """
         defaults = TrainOptions().loss_options
         given = {name: value for name, value in self.options.loss_options.items() if value != defaults[name]}
         criterion: Callable[..., Criterion] = self.detector.criterion
@@ -233,7 +239,12 @@ class Run:
             raise TypeError(
                 f"the loss of {type(self.model).__name__} does not know the option {unknown[0]}: leave it out"
             )
-        loss = criterion(self.hyp, self.options.img_size, **given)
+        try:
+            loss = criterion(self.hyp, self.options.img_size, **given)
+        except TypeError as error:
+            if not given or "unexpected keyword argument" not in str(error):
+                raise
+            raise TypeError(f"the loss of {type(self.model).__name__}: {error}: leave the option out") from None
         if hasattr(loss, "over_processes"):
             loss.over_processes = mean_over_processes
         return loss.to(self.device) if isinstance(loss, nn.Module) else loss

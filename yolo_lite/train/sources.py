@@ -12,6 +12,7 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
+from yolo_lite.detect.inference import size_multiple
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
@@ -56,7 +57,7 @@ def open_datasets(
         img_size=options.img_size,
         hyp=hyp,
         seed=options.seed,
-        stride=max(int(stride) for stride in model.strides),
+        stride=size_multiple(model),
         single_cls=options.single_cls,
         cache=options.cache,
         strict=options.strict,

@@ -20,7 +20,7 @@ from yolo_lite.train.ema import ModelEma
 Value = TypeVar("Value")
 
 
-COUNTERS = ("epoch", "batch", "iteration", "last_step", "best_epoch")  # whole numbers of a RunState
+COUNTERS = ("epoch", "batch", "iteration", "last_step", "best_epoch", "dropped")  # whole numbers of a RunState
 
 
 @dataclass
@@ -44,6 +44,7 @@ class RunState:
     sums: dict[str, float] = field(default_factory=dict)  # of the loss's parts over this epoch; YOLOv5: `mloss`, a mean
     class_maps: list[float] | None = None  # mAP of each class at the last validation; YOLOv5: `maps`
     changes: dict[int, dict[str, float]] = field(default_factory=dict)  # iteration -> hyperparameters changed before it
+    dropped: int = 0  # objects of this epoch that the loss could match to no prediction, in this process
     unreadable: dict[str, Problem] = field(default_factory=dict)  # path -> training image that could not be read
 
     def changed_by(self, iteration: int) -> dict[str, float]:

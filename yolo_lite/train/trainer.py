@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import Batch
+from yolo_lite.detect.inference import size_multiple
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
 from yolo_lite.running import diagnose, folder
@@ -110,6 +111,7 @@ class Trainer(Run):
         numbers = torch.stack(on_device).tolist()  # waits for a GPU, once for all parts
         if not all(map(isfinite, numbers)):
             raise diagnose.explain_non_finite(self.model, images, parts, batch)
+        self._count_dropped()
         stepped = state.iteration - state.last_step >= rates.accumulate
         if stepped:
             self._optimizer_step(batch)
@@ -129,7 +131,7 @@ class Trainer(Run):
         """uint8 on the CPU -> floats in [0, 1] on the device; at a random size where asked."""
         images = sent(images, self.device).to(self.dtype) / 255
         if self.options.multi_scale:
-            stride = max(int(stride) for stride in self.detector.strides)
+            stride = size_multiple(self.detector)
             draw = self.options.seed, self.epoch, self.batch
             size = multi_scale.random_size(self.options.img_size, stride, *draw, self.least_size)
             images = multi_scale.resized(images, size, stride)
@@ -161,6 +163,12 @@ class Trainer(Run):
         self.optimizer.zero_grad()
         self.ema.update(self.model)
 
+    def _count_dropped(self) -> None:
+        """Objects that the loss has just dropped, into the state: a loss itself does not remember them in a checkpoint."""
+        dropped = getattr(self.loss, "dropped", 0)
+        self.state.dropped += dropped - self._dropped_before
+        self._dropped_before = dropped
+
     def _begin_epoch(self) -> float:
         """Everything back in training mode, the loader at the batch to come; returns the time."""
         state = self.state
@@ -190,9 +198,16 @@ class Trainer(Run):
             state.best_fitness, state.best_epoch = fitness, state.epoch
         losses = {name: total / state.batch for name, total in state.sums.items()}
         lr = self.schedule.at(state.iteration - 1).other_lr
-        result = EpochResult(state.epoch, losses, metrics, lr, seconds, fitness, best)
+        dropped = sum(self.world.gathered(state.dropped))
+        result = EpochResult(state.epoch, losses, metrics, lr, seconds, fitness, best, dropped)
+        if dropped and not any("dropped" in row for row in state.history):
+            self.messages.append(
+                f"objects: {dropped} of those in the batches of epoch {state.epoch + 1} could not be matched to any "
+                f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; later epochs are counted in "
+                "the history (YOLOv1 has one object in a cell)"
+            )
         state.history.append(result.row())
-        state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
+        state.epoch, state.batch, state.sums, state.dropped = state.epoch + 1, 0, {}, 0
         self.save(best)
         self.notify("on_epoch_end", result)
 

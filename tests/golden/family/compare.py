@@ -91,7 +91,7 @@ def _worst(ours: np.ndarray, recorded: np.ndarray, scale: np.ndarray) -> float:
         return math.inf
     if not np.array_equal(ours[~finite], recorded[~finite], equal_nan=True):
         return math.inf
-    difference, scale = np.abs(ours - recorded)[finite], scale[finite]
+    difference, scale = np.abs(ours[finite] - recorded[finite]), scale[finite]
     apart = difference > 0  # where there is no difference, the scale may be 0
     with np.errstate(divide="ignore"):  # a scale of 0 allows no difference: infinite
         return float((difference[apart] / scale[apart]).max(initial=0.0))

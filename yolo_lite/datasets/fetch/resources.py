@@ -13,8 +13,13 @@ ASSETS = "https://github.com/ultralytics/assets/releases/download/v0.0.0"
 YOLOV5 = "https://github.com/ultralytics/yolov5/releases/download"
 COCO_IMAGES = "http://images.cocodataset.org/zips"
 
+DARKNET = "https://pjreddie.com/media/files"
+DARKNET_V4 = "https://github.com/AlexeyAB/darknet/releases/download"
+
 COCO_LICENCE = "annotations CC BY 4.0 (COCO Consortium); each photograph under the terms its author chose on Flickr"
 WEIGHTS_LICENCE = "AGPL-3.0 (Ultralytics): what you build on these weights falls under it too"
+
+DARKNET_LICENCE = "public domain (Darknet's authors): do with them what you like"
 
 
 class Resource(NamedTuple):
@@ -37,6 +42,11 @@ def _weights(name: str, sha256: str | None = None) -> Resource:
     size = 1280 if name.endswith("6") else 640
     what = f"official {name} weights of release 7.0, trained on COCO at {size} px"
     return Resource(what, WEIGHTS_LICENCE, (f"{YOLOV5}/v7.0/{name}.pt",), sha256)
+
+
+def _darknet(what: str, url: str) -> Resource:
+    """Reading a .weights compares its size with the network: another file is found out without a digest, too."""
+    return Resource(f"Darknet's {what}", DARKNET_LICENCE, (url,))
 
 
 KNOWN: Mapping[str, Resource] = MappingProxyType(
@@ -81,6 +91,32 @@ KNOWN: Mapping[str, Resource] = MappingProxyType(
         "yolov5m": _weights("yolov5m", "61d933360ba5a7733a36764996c800287d973889d875227f5beedd2473a97a56"),
         **{name: _weights(name) for name in ("yolov5l", "yolov5x")},
         **{name: _weights(name) for name in ("yolov5n6", "yolov5s6", "yolov5m6", "yolov5l6", "yolov5x6")},
+        "darknet-yolov1": _darknet("YOLOv1, trained on Pascal VOC at 448 px", f"{DARKNET}/yolov1/yolov1.weights"),
+        "darknet-yolov1-tiny": _darknet("YOLOv1 tiny, Pascal VOC, 448 px", f"{DARKNET}/yolov1/tiny-yolov1.weights"),
+        **{
+            f"darknet-{name}": _darknet(f"{what}, trained on {data}", f"{DARKNET}/{name}.weights")
+            for name, what, data in (
+                ("yolov2", "YOLOv2", "COCO at 608 px"),
+                ("yolov2-voc", "YOLOv2", "Pascal VOC at 416 px"),
+                ("yolov2-tiny", "YOLOv2 tiny", "COCO at 416 px"),
+                ("yolov3", "YOLOv3", "COCO at 608 px"),
+                ("yolov3-tiny", "YOLOv3 tiny", "COCO at 416 px"),
+                ("yolov3-spp", "YOLOv3-SPP", "COCO at 608 px"),
+            )
+        },
+        "darknet53.conv.74": _darknet("YOLOv3's backbone, trained on ImageNet", f"{DARKNET}/darknet53.conv.74"),
+        "yolov4": _darknet("YOLOv4, trained on COCO", f"{DARKNET_V4}/darknet_yolo_v3_optimal/yolov4.weights"),
+        "yolov4.conv.137": _darknet(
+            "YOLOv4's backbone and neck", f"{DARKNET_V4}/darknet_yolo_v3_optimal/yolov4.conv.137"
+        ),
+        **{
+            name: _darknet(f"{what}, trained on COCO", f"{DARKNET_V4}/darknet_yolo_v4_pre/{name}.weights")
+            for name, what in (
+                ("yolov4-tiny", "YOLOv4 tiny"),
+                ("yolov4-csp", "Scaled-YOLOv4 CSP"),
+                ("yolov4x-mish", "Scaled-YOLOv4, large"),
+            )
+        },
     }
 )
 

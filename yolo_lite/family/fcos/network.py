@@ -24,7 +24,11 @@ from yolo_lite.family.pyramid import (
 )
 from yolo_lite.family.resnet import RESNETS, add_resnet
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.layered import anchor_rows
 
+# Where the raw sides begin. torchvision begins at 0, with half of them below the ReLU: these have no gradient, and in a
+# short training without a pretrained backbone some stay there for good.
+FIRST_SIDE = 2.0  # strides
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "backbone": "resnet50",  # a key of RESNETS
@@ -44,7 +48,7 @@ class FcosHead(nn.Module):
         super().__init__()
         self.cls_tower, self.box_tower = tower(channels, norm=True), tower(channels, norm=True)
         self.cls = head_conv(channels, num_classes, prior_bias())
-        self.box = head_conv(channels, 4)
+        self.box = head_conv(channels, 4, FIRST_SIDE)
         self.centreness = head_conv(channels, 1)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -67,6 +71,11 @@ class Fcos(PyramidDetector):
         modules = nn.ModuleList(layers.modules)
         super().__init__(spec, layers.rows, modules, STRIDES, names, spec["ch"])
         self.settings = settings
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the head belong to which class, see ``LayeredDetector``."""
+        rows = anchor_rows(self.num_classes, 1, before=0)
+        return {f"layers.{self.rows[-1].index}.cls.{name}": rows for name in ("weight", "bias")}
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, root of centre-ness, roots of class scores."""

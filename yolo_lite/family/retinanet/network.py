@@ -24,6 +24,7 @@ from yolo_lite.family.pyramid import (
 from yolo_lite.family.resnet import RESNETS, add_resnet
 from yolo_lite.family.retinanet.loss import RetinaNetLoss, RetinaNetSettings, decode_retinanet
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.layered import anchor_rows
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -69,6 +70,11 @@ class RetinaNet(PyramidDetector):
         modules = nn.ModuleList(layers.modules)
         super().__init__(spec, layers.rows, modules, STRIDES, names, spec["ch"])
         self.settings = settings
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the head belong to which class, see ``LayeredDetector``."""
+        rows = anchor_rows(self.num_classes, self.settings.anchors_per_cell, before=0)
+        return {f"layers.{self.rows[-1].index}.cls.{name}": rows for name in ("weight", "bias")}
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, 1, class scores."""

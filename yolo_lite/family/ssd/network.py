@@ -15,7 +15,7 @@ from yolo_lite.family.pyramid import anchors_apart
 from yolo_lite.family.ssd.loss import SsdLoss, SsdSettings, decode_ssd
 from yolo_lite.family.vgg import add_vgg, vgg_grids
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.layered import LayeredDetector, anchor_rows
 from yolo_lite.model.spec import SpecError, whole_number
 
 LARGEST_SIZE = 4096  # pixels
@@ -65,6 +65,7 @@ class Ssd(LayeredDetector):
     """
 
     fixed_size: tuple[int, int]
+    reads_hyp = False
 
     def __init__(
         self,
@@ -79,6 +80,13 @@ class Ssd(LayeredDetector):
         modules = nn.ModuleList(layers.modules)
         super().__init__(spec, layers.rows, modules, strides, names, spec["ch"])
         self.settings, self.fixed_size = settings, size
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the head belong to which class; the background's column belongs to none."""
+        prefix = f"layers.{self.rows[-1].index}.cls"
+        counts = enumerate(self.settings.anchors_per_cell())
+        rows = {level: anchor_rows(self.num_classes, count, before=1) for level, count in counts}
+        return {f"{prefix}.{level}.{name}": each for level, each in rows.items() for name in ("weight", "bias")}
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, 1, class scores."""

@@ -1,0 +1,1 @@
+"""Darknet: networks in .cfg files, YOLOv1 to Scaled-YOLOv4."""
