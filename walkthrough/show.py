@@ -142,7 +142,12 @@ def show_assignment(
 
 
 def show_roles(
-    image: Any, assigned: AssignedPredictions, strides: Sequence[float], image_index: int = 0, boxes: Any = None
+    image: Any,
+    assigned: AssignedPredictions,
+    strides: Sequence[float],
+    image_index: int = 0,
+    boxes: Any = None,
+    window: Sequence[float] | None = None,
 ) -> Scene:
     """What any loss asks of each prediction of an image: positive, ignored or negative, a panel for each level.
 
@@ -153,6 +158,7 @@ def show_roles(
         image: the one image, at the size of the network input. assigned: what ``assign`` of a loss returned.
         strides: pixels per cell of each level. image_index: which image of the batch.
         boxes: (n, 4) xyxy pixels of its objects, to be drawn over it.
+        window: xyxy pixels to look at more closely; None: the whole image. Captions count all of a level.
     Raises:
         ValueError: another number of levels than of strides.
     """
@@ -161,17 +167,19 @@ def show_roles(
         raise ValueError(f"predictions of {levels} levels, but {len(strides)} strides")
     role = assigned.role[image_index].detach().cpu()  # (n,)
     places = assigned.cells.cpu()  # (n, 4)
+    seen = (0.0, 0.0, *map(float, pixels.shape[1::-1])) if window is None else tuple(map(float, window))
     panels = []
     for level, stride in enumerate(strides):
         here = places[:, 0] == level
-        panel = _roles_panel(pixels, role[here], places[here], float(stride))
+        panel = _roles_panel(pixels, role[here], places[here], float(stride), seen)
         panels.append(panel if boxes is None else _with(panel, Boxes(table_of(boxes, 4, "boxes"))))
     legend = (Key("positive", "own"), Key("ignored", "neighbour", hatch="x"))
     return Scene((tuple(panels),), legend if boxes is None else (OBJECT, *legend))
 
 
-def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float) -> Panel:
+def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float, window: Sequence[float]) -> Panel:
     """One level: role (k,), places (k, 4)."""
+    left_side, top, right_side, bottom = window
     count = {name: int((role == value).sum()) for name, value in ROLES.items()}
     caption = ", ".join(f"{number} {name}" for name, number in count.items())
     panel = _image_panel(faded(pixels), f"stride {stride:.4g}", caption)
@@ -183,15 +191,16 @@ def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float
     texts = [
         Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), anchor="center", size=10)
         for (row, col), number in zip(cells.tolist(), numbers.tolist(), strict=True)
-        if number > 1 and stride > pixels.shape[1] / 16  # smaller cells have no room for it
+        if number > 1 and stride >= (right_side - left_side) / 16  # smaller cells have no room for it
     ]
-    return _with(
+    panel = _with(
         panel,
         Grid(stride, panel.width, panel.height, opacity=0.15),
         Cells(table_of(ignored[left], 2, "cells"), stride, "neighbour", hatch="x", opacity=0.8),
         Cells(table_of(positive, 2, "cells"), stride, "own", opacity=0.9),
         *texts,
     )
+    return replace(panel, left=left_side, top=top, width=right_side - left_side, height=bottom - top)
 
 
 def _cells_of(places: Tensor) -> tuple[Tensor, Tensor]:

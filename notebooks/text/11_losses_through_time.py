@@ -58,6 +58,7 @@ picture = functional.interpolate(batch.images[2:3].float(), size=size, mode="bil
 horse = batch.targets[batch.targets[:, 0] == 2][4, 2:]  # (4,) x, y, w, h as fractions of the picture
 targets = torch.tensor([[0, 2, *horse.tolist()]])  # (1, 6) image, class, x, y, w, h
 corners = yl.xywh_to_xyxy(targets[:, 2:] * size)  # (1, 4) pixels
+near = (128, 160, 384, 416)  # what later pictures show: the horse and what is around it
 print("the horse: x {:.0f}, y {:.0f}, w {:.0f}, h {:.0f} pixels".format(*(horse * size)))
 show_image(picture, corners, ["horse"])
 
@@ -264,13 +265,14 @@ for w, h in v2_anchors[0].tolist():
 blank, half = raw_maps(v2_anchors, [32]), raw_maps(v2_anchors, [32], knows_size=True)
 asked_blank, asked = v2.assign(blank, targets), v2.assign(half, targets)
 print("responsible: anchor, row, column", asked.cells[asked.role[0] > 0][0, 1:].tolist())
-row(*(show_roles(picture, each, [32], boxes=corners) for each in (asked_blank, asked)),
+row(*(show_roles(picture, each, [32], boxes=corners, window=near) for each in (asked_blank, asked)),
     titles=["YOLOv2, blank network", "YOLOv2, half-trained"])
 
 # %% [markdown]
 # **What to notice**
 # - The positive is the same in both pictures.
-# - On the right something new appears: hatched cells. A number in a cell counts its anchors of that role.
+# - On the right there are more hatched cells, with all five anchors each (a number in a cell counts its anchors of that
+#   role; the line below counts the whole grid). What are they?
 #
 # ### What is an ignored prediction?
 #
@@ -341,7 +343,7 @@ v3 = Yolov3Loss(torch.cat(v3_anchors), masks, strides, num_classes=3)
 v3_half = raw_maps(v3_anchors, strides, knows_size=True)
 asked = v3.assign(v3_half, targets)
 print("responsible: level, anchor, row, column", asked.cells[asked.role[0] > 0][0].tolist())
-show_roles(picture, asked, strides, boxes=corners)
+show_roles(picture, asked, strides, boxes=corners, window=near)
 
 # %% [markdown]
 # **What to notice**
@@ -418,7 +420,7 @@ v4 = Yolov4Loss(torch.cat(v4_anchors), masks, strides, 3, settings)
 v4_half = raw_maps(v4_anchors, strides, knows_size=True)
 asked = v4.assign(v4_half, targets)
 print("responsible: level, anchor, row, column", asked.cells[asked.role[0] > 0].tolist())
-show_roles(picture, asked, strides, boxes=corners)
+show_roles(picture, asked, strides, boxes=corners, window=near)
 
 # %% [markdown]
 # **What to notice**
@@ -458,7 +460,7 @@ v5 = yl.ComputeLoss(torch.stack(v3_anchors), strides, 3)
 v5_half = raw_maps(v3_anchors, strides, YOLOV5, knows_size=True)
 asked = v5.assign(v5_half, targets)
 print("positives:", int((asked.role > 0).sum()), " ignored:", int((asked.role < 0).sum()))
-show_roles(picture, asked, strides, boxes=corners)
+show_roles(picture, asked, strides, boxes=corners, window=near)
 
 # %% [markdown]
 # **What to notice**
@@ -763,7 +765,7 @@ scenes = []
 for name, loss, maps in (("RetinaNet", retina, retina_maps), ("FCOS", fcos, fcos_maps)):
     asked = loss.assign(maps, targets)
     print(name, [int(((asked.role[0] > 0) & (asked.cells[:, 0] == level)).sum()) for level in range(5)], "positives by grid")
-    scenes.append(busy(show_roles(picture, asked, [8, 16, 32, 64, 128], boxes=corners), name))
+    scenes.append(busy(show_roles(picture, asked, [8, 16, 32, 64, 128], boxes=corners, window=near), name))
 column(*scenes)
 
 # %% [markdown]
@@ -787,7 +789,7 @@ heat = torch.where(inside, centreness(sides.clamp(min=0.01)), 0).view(1, 1, 104,
 a, b = sides[inside][0].tolist(), centreness(sides[inside][:1]).item()
 l, t, r, b_ = a
 print(f"one point: {math.sqrt(min(l, r) / max(l, r) * min(t, b_) / max(t, b_)):.4f} by hand, {b:.4f} by the library")
-row(show_image(picture, corners, ["horse"]), show_feature_maps(heat), titles=["the horse", "centre-ness of points in it"])
+show_feature_maps({"centre-ness of points in the horse": heat})
 
 # %% [markdown]
 # **What to notice**

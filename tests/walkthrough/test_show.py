@@ -138,9 +138,9 @@ def test_roles_fill_cells_by_the_most_that_an_anchor_is_and_count_them() -> None
 
 
 def test_roles_have_a_panel_for_each_level_and_none_may_be_empty() -> None:
-    fine, coarse = show_roles(
-        torch.zeros(3, 32, 32), asked(0, 0, 0, 0, -1, shapes=[(1, 2, 2), (1, 1, 1)]), [16, 32.0]
-    ).rows[0]
+    roles = asked(0, 0, 0, 0, -1, shapes=[(1, 2, 2), (1, 1, 1)])
+    fine, coarse = show_roles(torch.zeros(3, 32, 32), roles, [16, 32.0], window=[8, 4, 32, 28]).rows[0]
+    assert (fine.left, fine.top, fine.width, fine.height) == (8, 4, 24, 24)
     assert fine.caption == "0 positive, 0 ignored, 4 negative"
     assert of_kind(coarse, Cells)[0].cells == ((0.0, 0.0),)
     with pytest.raises(ValueError, match="2 levels, but 1"):
