@@ -38,7 +38,8 @@ import torch
 from torch.nn import functional
 
 import yolo_lite as yl
-from walkthrough import approx, column, row, show_bars, show_feature_maps, show_image, show_roles, show_series, show_table
+from walkthrough import FamilyExplorer, approx, column, row
+from walkthrough import show_bars, show_feature_maps, show_image, show_roles, show_series, show_table
 from yolo_lite.coding import YOLOV3, YOLOV5, AnchorCoding, encode_distances, encode_grid, encode_matches
 from yolo_lite.coding import decode_grid, decode_matches
 from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings, split_output
@@ -505,8 +506,34 @@ show_table(["", "responsible", "positive", "ignored", "negative", "box", "object
 # - "Ignored" was born with v2 and went with v5. Its threshold is 0.6, 0.7 (0.5 in v3's paper), 0.7 and a class above 0.25.
 # - In three of five the objectness target is the overlap. In v3 and v4 it is 1.
 #
-# PLACE_OF_THE_EXPLORER
+# ### Any two of them, live
 #
+# The explorer puts any two generations side by side, SSD, RetinaNet and FCOS among them. It takes small untrained networks
+# at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own.
+
+# %%
+explorer = FamilyExplorer(images=picture[None], targets=targets, names=classes, left="YOLOv1", right="YOLOv3")
+explorer
+
+# %% [markdown]
+# **What to notice**
+# - First row: who is positive. Second: the loss by term. In both, nearly all of the objectness loss comes from negatives, and
+#   more so in YOLOv3, which has 3,086 of them instead of 97.
+# - Third row: in both the horse's cell has the largest gradient, in spite of it.
+# - Fourth row: the gradient of each raw number of the chosen prediction. Click another row of the tables, a negative: only
+#   one bar is left.
+# - Drag the horse: its positive jumps from cell to cell.
+#
+# From Python the same:
+
+# %%
+for pair in (("YOLOv4", "YOLOv5"), ("SSD", "FCOS")):
+    explorer.left, explorer.right = pair
+    for side in explorer.result.sides:
+        print(f"{side.name}: {side.counts['positive']} positive of {sum(side.counts.values())}")
+explorer.reset()
+
+# %% [markdown]
 # ## 8. What each decoding can reach
 #
 # An object's centre may lie *on* a grid line. $\sigma(t)$ is there only for $t = \pm\infty$. YOLOv4 therefore stretches
@@ -838,7 +865,10 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 # quantity than COCO's AP. 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two losses, or as
 # if 50.7 were v4's.
 #
-# PLACE_OF_THE_BENCHMARK
+# <!-- PLACE FOR THE TABLE OF benchmarks/RESULTS.md, "family": one row a network, with v4 mse, v4 ciou (darknet) and v4 ciou
+# (paper) among them, and two or three sentences on what surprises. -->
+# What compares losses is one dataset, one budget, one loop. `python benchmarks/family.py` trains all of these on drawn
+# shapes and prints a table; [benchmarks/RESULTS.md](../benchmarks/RESULTS.md) has ours.
 #
 # ## 15. Check: two losses by hand
 #
