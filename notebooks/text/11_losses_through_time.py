@@ -55,7 +55,8 @@ from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings, overlap_step
 
 # %%
 batch, size, classes = yl.tour_batch(), 416, ("person", "cat", "horse")
-picture = functional.interpolate(batch.images[2:3].float(), size=size, mode="bilinear", antialias=True)[0].round().byte()
+third = batch.images[2:3].float()  # (1, 3, 640, 640)
+picture = functional.interpolate(third, size=size, mode="bilinear", antialias=True)[0].round().byte()
 horse = batch.targets[batch.targets[:, 0] == 2][4, 2:]  # (4,) x, y, w, h as fractions of the picture
 targets = torch.tensor([[0, 2, *horse.tolist()]])  # (1, 6) image, class, x, y, w, h
 corners = yl.xywh_to_xyxy(targets[:, 2:] * size)  # (1, 4) pixels
@@ -117,14 +118,15 @@ def closer(scene, left, top, right, bottom):
 xyxy = torch.cat((corners, yl.xywh_to_xyxy(boxes * size)))
 boxes_of_v1 = show_image(picture, xyxy, ["horse", "tall", "wide"])
 asked = v1.assign([out], targets)
-row(closer(boxes_of_v1, *near), show_roles(picture, asked, [size / 7], boxes=corners), titles=["boxes of its cell", "YOLOv1: roles"])
+roles = show_roles(picture, asked, [size / 7], boxes=corners)
+row(closer(boxes_of_v1, *near), roles, titles=["boxes of its cell", "YOLOv1: roles"])
 
 # %% [markdown]
 # **What to notice**
 # - **Who is responsible?** Of the boxes of the horse's cell the one with the larger IoU *at this moment*: the wide one.
 #   So the two boxes of a cell specialise during training, without any anchor telling them to.
-# - One **positive**. The other 97 boxes are **negatives**: their confidence is trained towards 0. That includes the tall
-#   box in the same cell. YOLOv1 ignores nobody.
+# - One **positive**. The other 97 boxes are **negatives**: their confidence is trained towards 0. That includes the
+#   tall box in the same cell. YOLOv1 ignores nobody.
 #
 # What does each cost? All terms are squared errors. With Darknet's half in front, whose derivative is the plain
 # difference, the box that is responsible costs
@@ -132,8 +134,8 @@ row(closer(boxes_of_v1, *near), show_roles(picture, asked, [size / 7], boxes=cor
 # $$ 5 \cdot \tfrac12 \left[(x - x^*)^2 + (y - y^*)^2 + (\sqrt w - \sqrt{w^*})^2 + (\sqrt h - \sqrt{h^*})^2\right]
 # + \tfrac12 (p - \text{IoU})^2 + \tfrac12 \sum_c (s_c - s_c^*)^2 $$
 #
-# and every other box $0.5 \cdot \tfrac12\, p^2$. (The paper leaves out the halves. Its loss is twice as large, and so is
-# every gradient.)
+# and every other box $0.5 \cdot \tfrac12\, p^2$. (The paper leaves out the halves. Its loss is twice as large, and so
+# is every gradient.)
 
 # %%
 goal = encode_grid(horse[None], (7, 7))[0]  # x, y in the cell, roots of w and h
@@ -220,7 +222,8 @@ cat = torch.tensor([[0, 1, horse[0] + 0.02, horse[1] - 0.03, 0.1, 0.2]])  # a ca
 both = torch.cat((targets, cat))
 counted = Yolov1Loss(3)
 total = counted([out], both).total
-print("objects with a responsible box:", counted.assign([out], both).matches.target.tolist(), " dropped:", counted.dropped)
+matched = counted.assign([out], both).matches.target.tolist()
+print("objects with a responsible box:", matched, " dropped:", counted.dropped)
 print("loss with and without the cat: the same:", bool(total == v1([out], targets).total))
 
 # %% [markdown]
@@ -296,7 +299,8 @@ overlap = yl.bbox_iou(yl.coding.decode(half, v2_anchors, [32], YOLOV3)[0, :, :4]
 for name, place in {"positive": 1, "ignored": -1, "negative": 0}.items():
     k = int((asked.role[0] == place).nonzero()[0])
     _, a, r, c = asked.cells[k].tolist()
-    print(f"{name:8} anchor {a}, row {r}, column {c}: IoU {overlap[k]:.3f}, gradient of objectness {slope[0, a, r, c, 4]:+.4f}")
+    print(f"{name:8} anchor {a}, row {r}, column {c}: IoU {overlap[k]:.3f},",
+          f"gradient of objectness {slope[0, a, r, c, 4]:+.4f}")
 print(f"IoU of ignored: {overlap[asked.role[0] == -1].min():.3f} and more; of negatives: at most",
       f"{overlap[asked.role[0] == 0].max():.3f}")
 
@@ -337,9 +341,9 @@ for name, maps in {"blank": blank, "half-trained": half}.items():
 # %% [markdown]
 # ## 4. YOLOv3: three grids, one of nine anchors, and yes or no
 #
-# One grid of 13 x 13 is too coarse for spoons. YOLOv3 (2018) has three, with three anchors each. **Who is responsible?**
-# Of all nine anchors the one whose shape is most like the object's. So an object has one positive, in one grid, and the
-# two other grids treat it as background, or ignore it (published: above 0.7; the paper says 0.5).
+# One grid of 13 x 13 is too coarse for spoons. YOLOv3 (2018) has three, with three anchors each. **Who is
+# responsible?** Of all nine anchors the one whose shape is most like the object's. So an object has one positive, in
+# one grid, and the two other grids treat it as background, or ignore it (published: above 0.7; the paper says 0.5).
 
 # %%
 def three(numbers):
@@ -371,10 +375,10 @@ show_table(["ignored", "blank network", "half-trained"], rows)
 # %% [markdown]
 # ### The loss by hand
 #
-# Objectness and classes are now **binary cross-entropy** (BCE, notebook 06): one question with yes or no for each class.
-# The objectness target of the positive is 1. Width and height are half squares of $t$ as before. For the centre Darknet
-# uses the gradient $\sigma(t_x) - x^*$, which is that of BCE with a soft target. (The paper writes squared errors of
-# $t_x$ itself: `faithful="paper"`.)
+# Objectness and classes are now **binary cross-entropy** (BCE, notebook 06): one question with yes or no for each
+# class. The objectness target of the positive is 1. Width and height are half squares of $t$ as before. For the centre
+# Darknet uses the gradient $\sigma(t_x) - x^*$, which is that of BCE with a soft target. (The paper writes squared
+# errors of $t_x$ itself: `faithful="paper"`.)
 
 # %%
 def bce(z, target):
@@ -393,8 +397,8 @@ for name, value in by_hand.items():
 # %% [markdown]
 # ### Three ways to train classes
 #
-# Squared errors (v1), softmax (v2), logistic (v3 and later). Let the responsible prediction say $(3, -1, -1)$: "surely a
-# person". Which gradient does each loss give for it? Read from the three losses:
+# Squared errors (v1), softmax (v2), logistic (v3 and later). Let the responsible prediction say $(3, -1, -1)$: "surely
+# a person". Which gradient does each loss give for it? Read from the three losses:
 
 # %%
 said, gradients = torch.tensor([3.0, -1, -1]), {}
@@ -404,12 +408,13 @@ for name, loss, maps, (level, a) in (("v2, softmax", v2, blank, (0, 3)), ("v3, l
     changed = [raw.clone() for raw in maps]
     changed[level][0, a, 9, 7, 5:] = said
     gradients[name] = loss.layer_gradient(changed, targets)[level][0, a, 9, 7, 5:]
-show_table(["gradient of", *classes], [[name, *(f"{x:+.3f}" for x in each.tolist())] for name, each in gradients.items()])
+rows = [[name, *(f"{x:+.3f}" for x in each.tolist())] for name, each in gradients.items()]
+show_table(["gradient of", *classes], rows)
 
 # %% [markdown]
 # **What to notice**
-# - v1: the difference itself. The confident mistake is pushed hardest, and even a score of 1.5 for the right class would
-#   be pushed *down*.
+# - v1: the difference itself. The confident mistake is pushed hardest, and even a score of 1.5 for the right class
+#   would be pushed *down*.
 # - v2: the three add up to 0. To raise "horse" the others have to come down.
 # - v3: each class on its own. Two of them may be true: of two objects at one prediction (a woman, a person) v3 makes
 #   both classes positive, where v2's last object overwrites the first.
@@ -432,7 +437,8 @@ show_roles(picture, asked, strides, boxes=corners, window=near)
 
 # %% [markdown]
 # **What to notice**
-# - Three positives on two grids, where v3 had one: 142 x 110 and 192 x 243 on the coarse grid, 72 x 146 on the middle one.
+# - Three positives on two grids, where v3 had one: 142 x 110 and 192 x 243 on the coarse grid, 72 x 146 on the middle
+#   one.
 # - The patch of ignored boxes is nearly v3's. Now make every prediction sure that there is *no* class (logit $-3$,
 #   score 0.05). v3 goes on ignoring. v4 calls all of them background:
 
@@ -473,8 +479,8 @@ show_roles(picture, asked, strides, boxes=corners, window=near)
 # %% [markdown]
 # **What to notice**
 # - 15 positives: three anchors of the coarse grid and two of the middle one, in three cells each.
-# - There is no ignored prediction. The boxes just outside these cells are as good as before. Now they are negatives. YOLOv5
-#   can afford that, because its nearest neighbours are positives already.
+# - There is no ignored prediction. The boxes just outside these cells are as good as before. Now they are negatives.
+#   YOLOv5 can afford that, because its nearest neighbours are positives already.
 #
 # By hand, for a positive of the coarse grid: its part of the mean over the 9 matches of the level, times the box gain.
 
@@ -495,8 +501,8 @@ print(f"its objectness target: CIoU {ciou:.4f}, by the library {levels[2].object
 split_output(out, 3).classes[:] = 0  # as before section 4 changed them
 half_trained = {"YOLOv1": (v1, [out]), "YOLOv2": (v2, half), "YOLOv3": (v3, v3_half), "YOLOv4": (v4, v4_half)}
 half_trained["YOLOv5"] = (v5, v5_half)
-rule = ["larger IoU now, of 2 boxes", "best shape of 5 anchors", "best shape of 9 anchors", "best, and shape IoU > 0.213",
-        "sides within a factor of 4, 3 cells"]
+rule = ["larger IoU now, of 2 boxes", "best shape of 5 anchors", "best shape of 9 anchors"]
+rule += ["best, and shape IoU > 0.213", "sides within a factor of 4, 3 cells"]
 target = ["IoU", "IoU", "1", "1", "CIoU"]
 box_term = ["squares, roots", "squares of t", "BCE; squares of t", "1 - CIoU", "1 - CIoU"]
 class_term = ["squares", "softmax", "logistic", "logistic", "logistic"]
@@ -510,13 +516,14 @@ show_table(["", "responsible", "positive", "ignored", "negative", "box", "object
 # %% [markdown]
 # **What to notice**
 # - From one positive to fifteen: later generations give an object more predictions to learn from.
-# - "Ignored" was born with v2 and went with v5. Its threshold is 0.6, 0.7 (0.5 in v3's paper), 0.7 and a class above 0.25.
+# - "Ignored" was born with v2 and went with v5. Its threshold is 0.6, 0.7 (0.5 in v3's paper), 0.7 and a class above
+#   0.25.
 # - In three of five the objectness target is the overlap. In v3 and v4 it is 1.
 #
 # ### Any two of them, live
 #
-# The explorer puts any two generations side by side, SSD, RetinaNet and FCOS among them. It takes small untrained networks
-# at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own.
+# The explorer puts any two generations side by side, SSD, RetinaNet and FCOS among them. It takes small untrained
+# networks at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own.
 
 # %%
 explorer = FamilyExplorer(images=picture[None], targets=targets, names=classes, left="YOLOv1", right="YOLOv3")
@@ -524,11 +531,11 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - First row: who is positive. Second: the loss by term. In both, nearly all of the objectness loss comes from negatives, and
-#   more so in YOLOv3, which has 3,086 of them instead of 97.
+# - First row: who is positive. Second: the loss by term. In both, nearly all of the objectness loss comes from
+#   negatives, and more so in YOLOv3, which has 3,086 of them instead of 97.
 # - Third row: in both the horse's cell has the largest gradient, in spite of it.
-# - Fourth row: the gradient of each raw number of the chosen prediction. Click another row of the tables, a negative: only
-#   one bar is left.
+# - Fourth row: the gradient of each raw number of the chosen prediction. Click another row of the tables, a negative:
+#   only one bar is left.
 # - Drag the horse: its positive jumps from cell to cell.
 #
 # From Python the same:
@@ -562,8 +569,8 @@ for name, coding in codings.items():
     rows.append([name, coding.sensitivity, f"{far[0, 0]:.3f} to {far[1, 0]:.3f}", f"{line_at:.2f}", largest,
                  f"{at_half[0]:.6f}", f"{at_half[2]:.6f}"])
 reach = {name: decode_matches(t, one, coding)[:, 0] for name, coding in codings.items()}
-column(show_series(reach, t[:, 0], "centre", "t", "cells from the cell's corner"),
-       show_table(["", "k", "centre reaches", "t on the grid line", "largest size", "x at t = .5", "w at t = .5"], rows))
+names = ["", "k", "centre reaches", "t on the grid line", "largest size", "x at t = .5", "w at t = .5"]
+column(show_series(reach, t[:, 0], "centre", "t", "cells from the cell's corner"), show_table(names, rows))
 
 # %% [markdown]
 # **What to notice**
@@ -573,8 +580,8 @@ column(show_series(reach, t[:, 0], "centre", "t", "cells from the cell's corner"
 #
 # ## 9. Gradients side by side: squared errors of t and CIoU
 #
-# Training follows the gradient and not the loss. Let the responsible prediction (anchor 192 x 243, cell of the horse) be
-# wrong in one thing at a time. What do the two losses say about $t_x, t_y, t_w, t_h$? The squared error is YOLOv3's
+# Training follows the gradient and not the loss. Let the responsible prediction (anchor 192 x 243, cell of the horse)
+# be wrong in one thing at a time. What do the two losses say about $t_x, t_y, t_w, t_h$? The squared error is YOLOv3's
 # in its paper form, whose gradient is $t - t^*$. Both losses have weight 1 here.
 
 # %%
@@ -599,23 +606,23 @@ def slope(loss, t):
     return gradient[0, 0, 9, 7, :4]
 
 # %%
-wrong = {"6 pixels too far right": goal + torch.tensor([0.2, 0, 0, 0]), "twice as wide": goal * torch.tensor([1, 1, 2, 1])}
-wrong["half as wide"] = goal * torch.tensor([1, 1, 0.5, 1])
-charts, numbers = ("t_x", "t_y", "t_w", "t_h"), []
-panels = []
+wrong = {"6 pixels too far right": goal + torch.tensor([0.2, 0, 0, 0])}
+wrong["twice as wide"], wrong["half as wide"] = (goal * torch.tensor([1, 1, factor, 1]) for factor in (2, 0.5))
+four, panels = ("t_x", "t_y", "t_w", "t_h"), []
 for name, box in wrong.items():
     t = encode_matches(box, anchor, YOLOV3)[0]
     both = {kind: slope(only_box(kind), t) for kind in ("squares", "ciou")}
     iou = yl.bbox_iou(box, goal, "iou").item()
-    print(f"{name:22} IoU {iou:.2f};", "; ".join(f"{k}: " + ", ".join(f"{x:+.3f}" for x in g.tolist()) for k, g in both.items()))
-    marks = [Bars(charts, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
+    words = [f"{kind} " + ", ".join(f"{round(x, 3) + 0.0:+}" for x in g.tolist()) for kind, g in both.items()]  # no -0.0
+    print(f"{name:22} IoU {iou:.2f}; gradients:", "; ".join(words))
+    marks = [Bars(four, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
     panels.append(Chart(tuple(marks), name, f"IoU {iou:.2f}", "", "gradient", legend="none" if panels else "inside"))
 Scene((tuple(panels),))
 
 # %% [markdown]
 # **What to notice**
-# - Six pixels aside is a small mistake: the IoU is 0.94. For the squared error it is the *largest* of the three, because
-#   $t_x$ is far from its target near the cell's edge, where the sigmoid is flat. For CIoU it is a small one.
+# - Six pixels aside is a small mistake: the IoU is 0.94. For the squared error it is the *largest* of the three,
+#   because $t_x$ is far from its target near the cell's edge, where the sigmoid is flat. For CIoU it is a small one.
 # - Twice and half as wide have an IoU of 0.5 both. Both losses say $\pm$ the same in $t_w$, as section 3 promised. CIoU
 #   also says something in $t_h$: one side is wrong, and it moves both, since the shape is the two together.
 # - The squared errors are four separate questions. CIoU is one.
@@ -634,8 +641,9 @@ show_series(fading, offsets, "gradient in t_w", "t_w - target", "gradient")
 # %% [markdown]
 # **What to notice**
 # - The squared error is a straight line: large for large errors, nothing near the target.
-# - CIoU is nearly the other way round. It never asks for more than about 1, fades for boxes that are far off, and is steepest
-#   *at* the target, where it jumps from one sign to the other. A step of fixed length jumps over the target and back.
+# - CIoU is nearly the other way round. It never asks for more than about 1, fades for boxes that are far off, and is
+#   largest *next to* the target, where it jumps from one sign to the other. A step of fixed length jumps over the
+#   target and back.
 #
 # ## 10. What Darknet's CIoU step really is
 #
@@ -660,28 +668,29 @@ show_table(["towards more", "x: true | Darknet", "y", "w", "h"], rows)
 #
 # The largest difference comes after it. The chain rule asks to multiply by what a change of $t$ does to the box:
 # $\sigma'(t_x) / 13$ for the centre, $w$ for the width. Darknet multiplies only by $e^{t_w}$ and $e^{t_h}$, and not by
-# anything in $x$ and $y$. `faithful="darknet"` and `faithful="paper"` have the same *value*, and these gradients in $t$ for
-# the blank network:
+# anything in $x$ and $y$. `faithful="darknet"` and `faithful="paper"` have the same *value*, and these gradients in $t$
+# for the blank network:
 
 # %%
 ways = {"paper": only_box("ciou", "paper"), "darknet": only_box("ciou", "darknet")}
 steps = {name: slope(loss, torch.zeros(4)) for name, loss in ways.items()}
 for name, gradient in steps.items():
-    print(f"{name:7}", ", ".join(f"{n} {g:+.4f}" for n, g in zip(charts, gradient.tolist())))
+    print(f"{name:7}", ", ".join(f"{n} {g:+.4f}" for n, g in zip(four, gradient.tolist())))
 ratio = (steps["darknet"] / steps["paper"]).tolist()
-print("Darknet's over the true one:", ", ".join(f"{r:.1f}" for r in ratio))
+print("Darknet's over the true one:", ", ".join(approx(r, ".1f") for r in ratio))
 assert min(ratio[:2]) > 5 * max(ratio[2:])
 
 # %% [markdown]
 # **What to notice**
-# - The step in $x, y$ is about 50 times the true gradient, that in $w, h$ about 4 times. The factor as such is no matter,
-#   a learning rate can undo it. But Darknet gives the *centre* ten times the weight that the derivative gives it.
+# - The step in $x, y$ is about 50 times the true gradient, that in $w, h$ about 4 times. The factor as such is no
+#   matter, a learning rate can undo it. But Darknet gives the *centre* more than ten times the weight that the
+#   derivative gives it.
 #
 # ### A box on its way
 #
 # Is that harmful? Let one box walk: 60 steps of gradient descent with a rate that falls to 0, from a bad start (the
-# centre in the corner of the cell, much too narrow and too tall). YOLOv4's loss with `iou_kind="mse"`, the squared errors,
-# walks along. Each may choose the best of seven learning rates, by the mean of its IoU on the whole way.
+# centre in the corner of the cell, much too narrow and too tall). YOLOv4's loss with `iou_kind="mse"`, the squared
+# errors, walks along. Each may choose the best of seven learning rates, by the mean of its IoU on the whole way.
 
 # %%
 start = torch.tensor([-3.0, 2.0, -1.0, 0.5])
@@ -708,7 +717,8 @@ for name, loss in losses.items():
           f"centre {approx(x, '.0f')}, {approx(y, '.0f')}")
 end = [ious[-1].item() for _, ious in walks.values()]
 assert min(end[0], end[2]) > 0.97 and end[1] < 0.85
-show_series({name: ious for name, (_, ious) in walks.items()}, title="IoU with the horse", x_label="step", y_label="IoU")
+lines = {name: ious for name, (_, ious) in walks.items()}
+show_series(lines, title="IoU with the horse", x_label="step", y_label="IoU")
 
 # %%
 pictures, paper = [], torch.full_like(picture, 114)
@@ -719,12 +729,14 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 
 # %% [markdown]
 # **What to notice**
-# - With the true gradient the centre hardly leaves its corner: its gradient is far too small beside those of width and
-#   height. The best rate is a compromise: one that moves the centre at all throws width and height about (the jagged line).
-# - Darknet's step, which is the derivative of nothing, moves all four at a similar pace and arrives. What is wrong on paper
-#   works as a **step**. That may be why nobody noticed.
-# - Squared errors arrive as well, and smoothly, since they fade near the target (section 9). On one box whose target is in
-#   reach they have no reason not to.
+# - With the true gradient the size is about right after a few steps, and the centre never leaves its corner: its
+#   gradient is far too small beside those of width and height. A larger rate would move it, and throw width and height
+#   about.
+# - Darknet's step, which is the derivative of nothing, moves all four at a similar pace and arrives. What is wrong on
+#   paper works as a **step**. That may be why it went unnoticed. (It jumps about as long as the rate is large: CIoU
+#   does not fade near the target.)
+# - Squared errors arrive as well, and smoothly, since they fade near the target (section 9). On one box whose target is
+#   in reach they have no reason not to.
 # - One box and plain gradient descent prove little about a network of 64 million weights with momentum. Section 14 has
 #   trained networks.
 #
@@ -747,7 +759,8 @@ retina = RetinaNetLoss([8, 16, 32, 64, 128], 3)
 retina_maps = [torch.zeros(1, 9, n, n, 7) for n in (52, 26, 13, 7, 4)]
 for name, loss, maps in (("SSD at 300 pixels", ssd, ssd_maps), ("RetinaNet at 416 pixels", retina, retina_maps)):
     role = loss.assign(maps, targets).role
-    print(f"{name}: {int((role == 1).sum())} positive, {int((role == 0).sum())} negative, {int((role == -1).sum())} ignored")
+    counts = [int((role == which).sum()) for which in (1, 0, -1)]
+    print("{}: {} positive, {} negative, {} ignored".format(name, *counts))
 
 # %% [markdown]
 # **What to notice**
@@ -755,35 +768,37 @@ for name, loss, maps in (("SSD at 300 pixels", ssd, ssd_maps), ("RetinaNet at 41
 #   not "nearly right" but "too easy to be worth it".
 # - RetinaNet: ignored are the anchors with an IoU between 0.4 and 0.5. All others are trained.
 #
-# Who is heard? Take 8,732 negatives whose logits for "object" are spread around $-4$. Sort them, the hardest first, and
-# add up their gradients. (Drawn with a seed.)
+# Who is heard? Take the 8,721 negatives of SSD, and let their logits for "object" be spread around $-4$. Sort them, the
+# hardest first, and add up their gradients. (Drawn with a seed.)
 
 # %%
 from yolo_lite.family.ssd.loss import hard_negatives
 from yolo_lite.loss.focal import bce_with_focal
 
-z = (-4 + 1.5 * torch.randn(8732, generator=torch.Generator().manual_seed(0))).sort(descending=True).values.requires_grad_()
+z = -4 + 1.5 * torch.randn(8721, generator=torch.Generator().manual_seed(0))
+z = z.sort(descending=True).values.requires_grad_()
 plain, focal = (bce_with_focal(z, torch.zeros_like(z), gamma=gamma) for gamma in (0.0, 2.0))
-trained = hard_negatives(torch.cat((plain, plain[:12]))[None], (torch.arange(8744) >= 8732)[None], 3)[0, :8732]  # 12 positives
-kept = {"all, BCE": plain.sum(), "focal": focal.sum(), "OHEM, 12 positives": plain[trained].sum()}
-pulls = {name: torch.autograd.grad(total, z, retain_graph=True)[0].cumsum(0) for name, total in kept.items()}
-parts_of = {name: pull / pull[-1] for name, pull in pulls.items()}
-for name, part in parts_of.items():
-    print(f"{name}: the hardest 36 of 8732 make {approx(part[35], '.0%')} of the gradient")
-assert parts_of["all, BCE"][35] < 0.15 < parts_of["focal"][35] < 0.6
-first = {name: part[:1000] for name, part in parts_of.items()}
-show_series(first, title="the hardest k negatives' part of the gradient, to k = 1000 of 8732", x_label="k", y_label="part")
+positive = torch.arange(8732) >= 8721  # 11 positives behind the negatives; what they cost does not matter
+hard = hard_negatives(torch.cat((plain, plain[:11]))[None], positive[None], 3)[0, :8721]
+sums, parts_of = {"all, BCE": plain.sum(), "focal": focal.sum(), "OHEM": plain[hard].sum()}, {}
+for name, total in sums.items():
+    added = torch.autograd.grad(total, z, retain_graph=True)[0].cumsum(0)
+    parts_of[name] = added / added[-1]
+    print(f"{name}: the hardest 33 of 8721 make {approx(parts_of[name][32], '.0%')} of the gradient")
+assert parts_of["all, BCE"][32] < 0.15 < parts_of["focal"][32] < 0.6
+show_series({name: part[:1000] for name, part in parts_of.items()},
+            title="part of the gradient that the hardest k of 8721 negatives make", x_label="k", y_label="part")
 
 # %% [markdown]
 # **What to notice**
-# - BCE: the easy thousands have most of the say. OHEM: a cut, 36 have all of it. Focal: the same idea without a cut.
+# - BCE: the easy thousands have most of the say. OHEM: a cut, 33 have all of it. Focal: the same idea without a cut.
 # - OHEM depends on which other negatives are there, and changes its mind from step to step. Focal looks at each
-#   prediction alone. The YOLOs never needed either: their objectness, its weights and its start value do that work.
+#   prediction alone. The YOLOs do without both: their objectness, its weights and its start value do that work.
 #
 # ## 12. Without anchors: points and centre-ness
 #
-# Must there be anchors? FCOS (2019) has none. Every **point** near the middle of an object is positive, and says how far
-# the four sides are: left, top, right, bottom. Sizes are divided among the grids by range instead of by shape.
+# Must there be anchors? FCOS (2019) has none. Every **point** near the middle of an object is positive, and says how
+# far the four sides are: left, top, right, bottom. Sizes are divided among the grids by range instead of by shape.
 
 # %%
 from yolo_lite.family.fcos import FcosLoss
@@ -798,20 +813,22 @@ fcos, fcos_maps = FcosLoss([8, 16, 32, 64, 128], 3), [torch.zeros(1, 1, n, n, 8)
 scenes = []
 for name, loss, maps in (("RetinaNet", retina, retina_maps), ("FCOS", fcos, fcos_maps)):
     asked = loss.assign(maps, targets)
-    print(name, [int(((asked.role[0] > 0) & (asked.cells[:, 0] == level)).sum()) for level in range(5)], "positives by grid")
+    by_grid = asked.cells[asked.role[0] > 0, 0].bincount(minlength=5).tolist()
+    print(name, "positives by grid:", by_grid)
     scenes.append(busy(show_roles(picture, asked, [8, 16, 32, 64, 128], boxes=corners, window=near), name))
 column(*scenes)
 
 # %% [markdown]
 # **What to notice**
 # - RetinaNet decides by the overlap with boxes of nine shapes, FCOS by place and range alone. FCOS ignores nobody.
-# - The gap in FCOS's coarse grid is no error. From the points in the middle no side of the horse is farther than 128 pixels,
-#   which is the finer grid's range. From those left and right of it one side is.
+# - The gap in FCOS's coarse grid is no error. From the points in the middle no side of the horse is farther than 128
+#   pixels, which is the finer grid's range. From those left and right of it one side is.
 # - A point lies on the upper left **corner** of its cell in the version recorded here (torchvision's), so the coloured
 #   cells look shifted to the lower right.
 #
 # A point near a side is positive, too, and predicts poor boxes. FCOS therefore learns a second number, the
-# **centre-ness**: 1 in the middle, 0 at a side. At inference the score is $\sqrt{\text{class} \cdot \text{centre-ness}}$.
+# **centre-ness**: 1 in the middle, 0 at a side. At inference the score is $\sqrt{\text{class} \cdot
+# \text{centre-ness}}$.
 #
 # $$ \sqrt{\frac{\min(l, r)}{\max(l, r)} \cdot \frac{\min(t, b)}{\max(t, b)}} $$
 
@@ -828,14 +845,15 @@ show_feature_maps({"centre-ness of points in the horse": heat})
 # %% [markdown]
 # **What to notice**
 # - It falls steeply: half of the way from the middle to a side it is $\sqrt{1/3} = 0.58$ already.
-# - It does for FCOS what the overlap in the objectness target does for YOLOv1, v2 and v5: of many boxes for one object NMS
-#   should keep the best one.
+# - It does for FCOS what the overlap in the objectness target does for YOLOv1, v2 and v5: of many boxes for one object
+#   NMS should keep the best one.
 #
 # ## 13. Numbers that many tutorials get wrong
 #
 # | one reads | in truth |
 # |---|---|
-# | YOLO: IoU > 0.7 is positive, < 0.3 negative | that is Faster R-CNN's rule (its region proposals). RetinaNet has 0.5 and 0.4. No YOLO up to v5 has a threshold for being positive by IoU of the boxes |
+# | YOLO: IoU > 0.7 is positive, < 0.3 negative | that is Faster R-CNN's rule, of its region proposals |
+# | in YOLO a box is positive above some IoU | in none up to v5; RetinaNet (0.5, 0.4) and SSD (0.5) do so |
 # | YOLOv2 has v1's weights 5 and 0.5 | v1: object 1, no object 0.5, class 1, coordinates 5. v2: 5, 1, 1, 1 |
 # | YOLOv1 has softmax classes (or logistic ones) | squared errors of plain numbers |
 # | YOLOv3 ignores above 0.5 | the paper says so; the published description says 0.7 |
@@ -868,9 +886,9 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 # | YOLOv5x, 640 pixels | 50.7 AP | COCO |
 #
 # Nothing in this table says which *loss* is better. Network, picture size, augmentation, training time and data differ
-# in every row, YOLOv5x is measured on other pictures of COCO (val2017) than the rest (test-dev), and VOC's mAP50 is another
-# quantity than COCO's AP. 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two losses, or as
-# if 50.7 were v4's.
+# in every row, YOLOv5x is measured on other pictures of COCO (val2017) than the rest (test-dev), and VOC's mAP50 is
+# another quantity than COCO's AP. 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two
+# losses, or as if 50.7 were v4's.
 #
 # <!-- PLACE FOR THE TABLE OF benchmarks/RESULTS.md, "family": one row a network, with v4 mse, v4 ciou (darknet) and v4 ciou
 # (paper) among them, and two or three sentences on what surprises. -->
@@ -950,7 +968,8 @@ for name, loss, leaves, by_hand in (("YOLOv1", v1, [random_out], v1_by_hand), ("
     print(f"{name}: by hand {approx(ours, '.4f')}, by the library {approx(theirs, '.4f')}")
     pairs = zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves))
     error = max((a - b).norm() / b.norm() for a, b in pairs)
-    print(f"        the gradients of {sum(leaf.numel() for leaf in leaves)} numbers differ by {approx(error, '.0e')} of their length")
+    count = sum(leaf.numel() for leaf in leaves)
+    print(f"        the gradients of {count} numbers differ by {approx(error, '.0e')} of their length")
     assert torch.isclose(ours, theirs, rtol=1e-4) and error < 1e-4
 print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects).matches.target))
 
@@ -959,8 +978,8 @@ print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects)
 #
 # <details><summary>Why does YOLOv1 learn the square root of the width, and YOLOv2 not?</summary>
 #
-# So that the same error in pixels costs more in a small box (section 2). YOLOv2 learns $\ln(w / p_w)$, in which an error is
-# relative by itself, and weights small objects by $2 - wh$.
+# So that the same error in pixels costs more in a small box (section 2). YOLOv2 learns $\ln(w / p_w)$, in which an
+# error is relative by itself, and weights small objects by $2 - wh$.
 # </details>
 #
 # <details><summary>What do 0.5 and 5 do?</summary>
@@ -972,8 +991,8 @@ print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects)
 # <details><summary>Who is responsible for an object in v1, v2, v3, v4 and v5?</summary>
 #
 # v1: in the cell of its centre the box with the largest IoU at this moment. v2: in that cell the anchor most like it in
-# shape. v3: of all nine anchors, on three grids, the one most like it. v4: that one, and every other whose shape overlaps by
-# more than 0.213. v5: every anchor within a factor of 4, in the cell of the centre and two neighbours.
+# shape. v3: of all nine anchors, on three grids, the one most like it. v4: that one, and every other whose shape
+# overlaps by more than 0.213. v5: every anchor within a factor of 4, in the cell of the centre and two neighbours.
 # </details>
 #
 # <details><summary>A prediction of YOLOv3 is ignored. What gradient does it get, in box, objectness and classes?</summary>
@@ -984,8 +1003,8 @@ print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects)
 #
 # <details><summary>Can training turn a positive of YOLOv2 into a negative? And one of YOLOv1?</summary>
 #
-# YOLOv2: no, positives follow from the object and the anchors alone. YOLOv1: yes, when the other box of the cell has got
-# the larger IoU.
+# YOLOv2: no, positives follow from the object and the anchors alone. YOLOv1: yes, when the other box of the cell has
+# got the larger IoU.
 # </details>
 #
 # <details><summary>Somebody trains YOLOv4 in PyTorch with autograd and 1 - CIoU, and calls it "the same loss". Is it?</summary>
