@@ -221,10 +221,10 @@ print("as YOLOv1 writes them:", [[round(x, 2) for x in box] for box in roots.tol
 cat = torch.tensor([[0, 1, horse[0] + 0.02, horse[1] - 0.03, 0.1, 0.2]])  # a cat, in the same cell as the horse
 both = torch.cat((targets, cat))
 counted = Yolov1Loss(3)
-total = counted([out], both).total
+pair = counted([out], both).total, v1([out], targets).total
 matched = counted.assign([out], both).matches.target.tolist()
 print("objects with a responsible box:", matched, " dropped:", counted.dropped)
-print("loss with and without the cat: the same:", bool(total == v1([out], targets).total))
+print("loss with the cat {:.4f}, without {:.4f}".format(*pair))
 
 # %% [markdown]
 # ## 3. YOLOv2: anchors, and the logarithm
@@ -260,7 +260,7 @@ show_table(["size / anchor", "difference", "t = ln(size / anchor), v2 to v4", "t
 # %% [markdown]
 # **What to notice**
 # - Twice and half, four times and a quarter (nearly: 3.9) have the same $t$ with opposite signs.
-# - YOLOv5's form (section 9) is not quite symmetric, and ends at four anchors.
+# - YOLOv5's form (section 8) is not quite symmetric, and ends at four anchors.
 #
 # **Who is responsible?** One anchor: of the five in the horse's cell the one whose *shape* is most like the horse's,
 # both moved to one corner. Unlike in YOLOv1 this is geometry. What the network predicts does not matter.
@@ -613,7 +613,7 @@ for name, box in wrong.items():
     t = encode_matches(box, anchor, YOLOV3)[0]
     both = {kind: slope(only_box(kind), t) for kind in ("squares", "ciou")}
     iou = yl.bbox_iou(box, goal, "iou").item()
-    words = [f"{kind} " + ", ".join(f"{round(x, 3) + 0.0:+}" for x in g.tolist()) for kind, g in both.items()]  # no -0.0
+    words = [f"{kind} " + ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()]  # no -0.0
     print(f"{name:22} IoU {iou:.2f}; gradients:", "; ".join(words))
     marks = [Bars(four, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
     panels.append(Chart(tuple(marks), name, f"IoU {iou:.2f}", "", "gradient", legend="none" if panels else "inside"))
@@ -623,7 +623,8 @@ Scene((tuple(panels),))
 # **What to notice**
 # - Six pixels aside is a small mistake: the IoU is 0.94. For the squared error it is the *largest* of the three,
 #   because $t_x$ is far from its target near the cell's edge, where the sigmoid is flat. For CIoU it is a small one.
-# - Twice and half as wide have an IoU of 0.5 both. Both losses say $\pm$ the same in $t_w$, as section 3 promised. CIoU
+# - Twice and half as wide have an IoU of 0.5 both. Both losses say nearly the same in $t_w$ with opposite
+#   signs, as section 3 promised. CIoU
 #   also says something in $t_h$: one side is wrong, and it moves both, since the shape is the two together.
 # - The squared errors are four separate questions. CIoU is one.
 #
