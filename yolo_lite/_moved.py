@@ -13,7 +13,7 @@ from typing import Any
 MOVED = {
     "yolo_lite.augment.survival": "yolo_lite.augment.box_filter",
     "yolo_lite.data.class_names": "yolo_lite.datasets.files.class_lists",
-    "yolo_lite.data.coco_names": "yolo_lite.datasets.coco_names",
+    "yolo_lite.data.coco_names": "yolo_lite.support.known_names",
     "yolo_lite.data.convert": "yolo_lite.datasets.convert",
     "yolo_lite.data.declared": "yolo_lite.datasets.files.declared",
     "yolo_lite.data.doubts": "yolo_lite.datasets.files.doubts",

@@ -223,3 +223,20 @@ def test_predict_finds_objects_with_a_real_network(shared: Path) -> None:
     found = yl.predict(model, photos)
     assert all(len(detections) for detections in found)
     assert sum(len(detections) for detections in yl.predict(model.fuse(), photos)) == sum(map(len, found))
+
+
+def test_names_stand_beside_the_file(tmp_path: Path) -> None:
+    write(tmp_path, hand_made())
+    (tmp_path / "net.cfg").write_text(TINY)
+    assert read_darknet(tmp_path / "net.weights").names == ("class0",)
+    names = tmp_path / "net.names"
+    names.write_text("horse\n\n")
+    assert read_darknet(tmp_path / "net.weights").names == ("horse",)
+    assert read_darknet(tmp_path / "net.weights", names=["cow"]).names == ("cow",)
+    names.write_text("horse\ncow\n")
+    with pytest.raises(CheckpointError, match=r"net\.names.*2.*1"):
+        read_darknet(tmp_path / "net.weights")
+
+
+def test_eighty_classes_are_cocos(shared: Path) -> None:
+    assert yl.load(shared / "weights" / "darknet" / "yolo-fastest-1.1.weights").names[54] == "donut"

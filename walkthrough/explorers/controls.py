@@ -181,7 +181,9 @@ def bounds_of(control: Control, state: Any) -> tuple[float, float]:
 def checked(name: str, value: Any, control: Control, state: Any) -> Any:
     """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
     if not control.of_use(state) and not _equal(value, getattr(state, name)):
-        raise ValueError(f"{control.label_in(state) or name} ({name}) has no meaning here and stays at {getattr(state, name)}")
+        raise ValueError(
+            f"{control.label_in(state) or name} ({name}) has no meaning here and stays at {getattr(state, name)}"
+        )
     if control.kind in ("slider", "number", "choice") and isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]  # a click on a box or a row comes as (index,)
     match control.kind:

@@ -20,9 +20,9 @@ from walkthrough.explorers.pictures import (
 )
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
-from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.detect.inference import size_multiple, trained_size
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.known_names import coco_names
 
 WEIGHTS, SCENES = "shapes-n", 4  # the bundled weights; how many of the scenes that they were trained on
 SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at

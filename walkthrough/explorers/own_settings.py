@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from walkthrough.explorers.controls import given, slider
+from walkthrough.explorers.controls import Bound, given, slider
 from walkthrough.explorers.detector import DetectorState
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
@@ -26,16 +26,27 @@ OTHER = Hyperparameters(
 )
 
 
-def _own(name: str, default: float, high: float, help: str, step: float | None = None, low: float = 0) -> Any:
+def _own(name: str, default: float, high: Bound, help: str, step: float | None = None, low: Bound = 0) -> Any:
+    """A slider for a setting; up to twice the model's own value, unless the setting is a probability or an IoU."""
+
+    def top(state: Any) -> float:
+        if callable(high):
+            return high(state)
+        return max(high, 2 * state.first_value(name)) if high > 1 else high
+
     return slider(
         default,
         low,
-        lambda state: max(high, 2 * state.first_value(name)) if high > 1 else high,
+        top,
         step,
         group=GROUP,
         help=help,
         shown=lambda state: name in state.own_names,
     )
+
+
+def _least_positive(state: Any) -> float:
+    return float(state.negative_iou) if "negative_iou" in state.own_names else 0.01
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,16 @@ class OwnSettingsState(DetectorState):
     obj_normalizer: float = _own("obj_normalizer", 1.0, 8, "factor of the objectness loss", 0.05)
     iou_thresh: float = _own("iou_thresh", 1.0, 1, "IoU in shape above which further anchors are matched; 1: none")
     label_smooth_eps: float = _own("label_smooth_eps", 0.0, 1, "label smoothing of the classes")
-    positive_iou: float = _own("positive_iou", 0.5, 1, "an anchor with at least this IoU is positive", low=0.01)
-    negative_iou: float = _own("negative_iou", 0.4, 1, "an anchor with less IoU is background; between: ignored")
+    positive_iou: float = _own(
+        "positive_iou", 0.5, 1, "an anchor with at least this IoU is positive", low=_least_positive
+    )
+    negative_iou: float = _own(
+        "negative_iou", 0.4, lambda state: state.positive_iou, "an anchor with less IoU is background; between: ignored"
+    )
     negatives: float = _own("negatives", 3.0, 10, "hard negatives for every positive (OHEM)", 0.1)
     alpha: float = _own("alpha", 0.25, 1, "focal loss: weight of the positives")
     focal_gamma: float = _own("focal_gamma", 2.0, 5, "focal loss: how much easy predictions are weighted down", 0.05)
-    radius: float = _own("radius", 1.5, 5, "centre sampling: positives lie this near the centre, in strides", 0.05)
+    radius: float = _own("radius", 1.5, 5, "centre sampling: positives lie this near the centre, in strides", 0.05, 0.1)
     range: float = _own("range", 8.0, 32, "largest side of a level's objects, in strides", 0.1, low=0.1)
     own_settings: tuple[Any, ...] = given(())  # of the model's loss: one, one for each level, or none
     uses_hyp: bool = given(True)  # whether its loss changes with Hyperparameters

@@ -18,10 +18,10 @@ from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.datasets.coco_names import coco_names
 from yolo_lite.datasets.photos import tour_batch
 from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.support.class_names import class_order
+from yolo_lite.support.known_names import coco_names
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
@@ -218,7 +218,7 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         images: Any = None,
         targets: Any = None,
         names: Sequence[str] | Mapping[int, str] | None = None,
-        size: int = IMAGE_SIZE,
+        size: int | tuple[int, int] = IMAGE_SIZE,
         **inputs: Any,
     ) -> dict[str, Any]:
         """images, targets: see annotate; names: class names, a dataset's own, COCO's for the tour batch."""

@@ -74,7 +74,7 @@ def _level(level: int, probes: list[Tensor], decoded: Tensor, cells: Tensor) -> 
     if probes[level].ndim == 2:
         return _of_flat(probes[level], decoded[own], cells[own], grid)
     view = RawNumbers(grid, ())
-    if view.of(probes[level]).shape[1:4] != grid:
+    if tuple(view.of(probes[level]).shape[1:4]) != grid:
         return None
     first = [view.of(slope)[0, 0, 0, 0] for slope in _slopes(decoded[own[0], : BOX + 2], probes[level])]  # 6 of (K,)
     return RawNumbers(grid, _names(torch.stack(first), decoded.shape[1] - 5))
@@ -130,7 +130,7 @@ def _names(slopes: Tensor, num_classes: int) -> tuple[str, ...]:
         box = tuple(_distance(slopes[:BOX, number]) for number in range(BOX))
     else:
         box = tuple(str(number) for number in range(BOX))
-    extra = ()
+    extra: tuple[str, ...] = ()
     if count == BOX + 1 + num_classes:
         is_objectness = bool(slopes[BOX, BOX] != 0)
         extra = ("centre-ness" if box[0] == "l" else "objectness",) if is_objectness else ("background",)

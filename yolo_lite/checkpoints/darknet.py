@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.checkpoints.unpickle import CheckpointError
-from yolo_lite.family.darknet.layers import DarknetBatchNorm, DarknetConnected, DarknetConv, DarknetLocal
+from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, DarknetLocal
 from yolo_lite.family.darknet.network import Darknet, build
+from yolo_lite.family.darknet.norm import DarknetBatchNorm
 from yolo_lite.model.families import NAMED
 from yolo_lite.model.spec import SpecError, read_spec
 from yolo_lite.model.yolo import create_model
+from yolo_lite.support.known_names import VOC_NAMES, coco_names
 from yolo_lite.writing import atomic_write
 
 VERSION = (0, 2, 5)  # of the header that is written
@@ -141,7 +143,9 @@ def read_darknet(
     Args:
         cfg: a .cfg, or the name of a bundled one ("yolov4"); default: the .cfg beside the file that has its name, else
             the bundled one of that name ("yolov3.weights": "darknet-yolov3").
-        num_classes, names: for other classes than the file's; the layers before the heads then start anew.
+        num_classes, names: for other classes than the file's; the layers before the heads then start anew. A file has
+            no names: left out, they are those of a .names file beside it that has its name, one in a line, else for 80
+            classes COCO's and for 20 VOC's, which all public weights were trained on, else class0, class1 ...
     Raises:
         CheckpointError: no .cfg; one that cannot be built; weights that do not fit it.
     """
@@ -156,6 +160,7 @@ def read_darknet(
         model = cast(Darknet, create_model(source, seed=seed))
         load_darknet_weights(model, file)
         if num_classes is None and names is None:
+            model.names = _names_beside(file, model.num_classes) or model.names
             return model.eval()
         other = cast(Darknet, create_model(source, num_classes, names=names, seed=seed))
     except (SpecError, OSError) as error:
@@ -177,6 +182,18 @@ def _cfg_of(file: Path) -> Path | str:
     raise CheckpointError(
         f"{file}: a .weights file has no description of its network: give cfg=, or put {beside} there"
     )
+
+
+def _names_beside(file: Path, num_classes: int) -> tuple[str, ...] | None:
+    """The class names for a file of weights, see ``read_darknet``; None where nothing says them."""
+    beside = file.with_suffix(".names")
+    if not beside.is_file():
+        return {80: coco_names(), 20: VOC_NAMES}.get(num_classes)
+    lines = beside.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != num_classes:
+        raise CheckpointError(f"{beside}: it has {len(names)} names for {num_classes} classes: give names=, or mend it")
+    return names
 
 
 def check_darknet_weights(model: Darknet, path: str | Path) -> None:

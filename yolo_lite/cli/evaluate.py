@@ -37,7 +37,9 @@ def add_commands(commands: Commands) -> None:
     help_rule = "how average precision is computed: as in pycocotools, or as in YOLOv5"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
     parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images per batch")
-    help_rect = "the smallest rectangles that hold the images of a batch, instead of squares; left out: rectangles, but "
+    help_rect = (
+        "the smallest rectangles that hold the images of a batch, instead of squares; left out: rectangles, but "
+    )
     help_rect += "squares for a network of one size"
     parser.add_argument("--rect", action=argparse.BooleanOptionalAction, help=help_rect)
     help_workers = "processes that load images; left out: 0 for few images, one for each core for many"
@@ -57,7 +59,8 @@ def run_val(options: argparse.Namespace) -> int:
 
     model = load_trained(options.weights, options.device)
     size = explained_size(model, options.img_size)
-    options.img_size = input_size(model, options.img_size) if model.fixed_size else options.img_size or input_size(model)
+    if options.img_size is None or model.fixed_size is not None:
+        options.img_size = input_size(model, options.img_size)
     options.rect = model.fixed_size is None if options.rect is None else options.rect
     dataset = YoloDataset(
         options.data,

@@ -177,7 +177,9 @@ def _check_dataset(model: Detector, dataset: Any) -> None:
     size, trained = getattr(dataset, "img_size", None), trained_size(model)
     require_size(model, size)
     if getattr(dataset, "rect", False) and getattr(model, "fixed_size", None) is not None:
-        raise ValueError(f"rectangles for {type(model).__name__}, which takes one size: make the dataset with rect=False")
+        raise ValueError(
+            f"rectangles for {type(model).__name__}, which takes one size: make the dataset with rect=False"
+        )
     if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
         warnings.warn(
             f"images of {size} px for a model that was trained at {trained}: objects have another size than in "

@@ -95,8 +95,8 @@ def require_size(model: Any, img_size: int | None) -> None:
     if fixed is not None and img_size is not None and int(img_size) != max(fixed):
         height, width = fixed
         raise ValueError(
-            f"img_size={img_size}, but {type(model).__name__} takes images of {height} x {width} (H x W) and no others: "
-            f"img_size={max(fixed)}"
+            f"img_size={img_size}, but this {type(model).__name__} takes images of {height} x {width} (H x W) and no "
+            f"others: img_size={max(fixed)}"
         )
 
 

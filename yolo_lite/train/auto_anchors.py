@@ -25,8 +25,8 @@ class AnchorBased(Protocol):
 def fit_anchors(model: object, dataset: YoloDataset, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
     """Replaces anchors that miss objects, and says what it found; models without anchors are left alone.
 
-    YOLOv5: `check_anchors`, `--noautoanchor`. Only networks that match as YOLOv5 does, by the ratio of sides: for others
-    the message says how well the anchors fit.
+    YOLOv5: `check_anchors`, `--noautoanchor`. Only of networks that match as YOLOv5 does, by the ratio of sides: for
+    others the message says how well the anchors fit.
     """
     if isinstance(model, LayeredDetector) and not isinstance(model, Yolo):
         return [_fit_by_shape(model, dataset, options)]

@@ -43,7 +43,9 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
         require_size(model, options.img_size)
         for name in ("multi_scale", "rect"):
             if getattr(options, name):
-                raise ValueError(f"{name}: {type(model).__name__} takes images of {height} x {width} only: leave it out")
+                raise ValueError(
+                    f"{name}: {type(model).__name__} takes images of {height} x {width} only: leave it out"
+                )
     if getattr(model, "reads_hyp", True):
         return []
     default = Hyperparameters()

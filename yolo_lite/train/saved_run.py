@@ -90,7 +90,8 @@ class SavedRun:
         self.header = folder.read_header(self.folder)
         try:
             self.settings = RunSettings.from_json({"metadata": {}} | self.header)  # early ones have no metadata
-            self.state = RunState.from_json({"changes": {}, "unreadable": (), "dropped": 0} | self.header)  # nor 0.1.0 these
+            later = {"changes": {}, "unreadable": (), "dropped": 0}  # fields that 0.1.0 did not have
+            self.state = RunState.from_json(later | self.header)
             missing = [name for name in NEEDED if name not in self.header]
             if missing:
                 raise KeyError(*missing)

@@ -27,6 +27,7 @@ from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
 from yolo_lite.running import diagnose, folder
 from yolo_lite.train import multi_scale
+from yolo_lite.train.dropout import repeatable_dropout
 from yolo_lite.train.image_weights import class_maps, image_weights
 from yolo_lite.train.optim import apply_rates, freeze_layers
 from yolo_lite.train.options import DTYPES
@@ -140,7 +141,11 @@ class Trainer(Run):
     def _forward_backward(self, images: Tensor, targets: Tensor) -> LossTerms:
         """Adds to the gradients; returns the parts of the loss."""
         precision = self.options.precision
-        with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32"):
+        draw = self.options.seed, self.epoch, self.batch, self.world.rank
+        with (
+            torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "float32"),
+            repeatable_dropout(self.model, self.device, *draw),
+        ):
             maps = self.network(images)
         parts = self.loss(maps, targets)
         # gradients are averaged over the processes, YOLOv5's loss is a sum over the batch
@@ -164,7 +169,7 @@ class Trainer(Run):
         self.ema.update(self.model)
 
     def _count_dropped(self) -> None:
-        """Objects that the loss has just dropped, into the state: a loss itself does not remember them in a checkpoint."""
+        """Adds the objects that the loss has just dropped to the state, which is kept in checkpoints."""
         dropped = getattr(self.loss, "dropped", 0)
         self.state.dropped += dropped - self._dropped_before
         self._dropped_before = dropped
@@ -203,8 +208,8 @@ class Trainer(Run):
         if dropped and not any("dropped" in row for row in state.history):
             self.messages.append(
                 f"objects: {dropped} of those in the batches of epoch {state.epoch + 1} could not be matched to any "
-                f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; later epochs are counted in "
-                "the history (YOLOv1 has one object in a cell)"
+                f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; the history counts those "
+                "of later epochs (YOLOv1 has one object in a cell)"
             )
         state.history.append(result.row())
         state.epoch, state.batch, state.sums, state.dropped = state.epoch + 1, 0, {}, 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import yolo_lite as yl
 from tests.family.darknet.cfgs import ALL, BODY, CONV, CSP, LINEAR, NET, V1, V1_HEAD, V2, V3, V4, YOLO
 from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.network import Darknet, build
@@ -324,3 +325,32 @@ def test_several_from_tell_alexeyabs_darknet() -> None:
     model = Darknet(text + YOLO.format("0,1,2,3", ""))
     assert model.origin == "alexeyab"
     assert model.rows[4].inputs == (3, 2, 2)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_class_outputs_are_those_that_decode_shows(kind: str) -> None:
+    model = create_model({"family": "darknet", "cfg": ALL[kind]}, seed=1).eval()
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    before = model.decode(model(images))
+    outputs = model.class_outputs()
+    assert len(outputs) == 2 * len(model.heads)  # weight and bias
+    with torch.no_grad():
+        for name, rows in outputs.items():
+            if name.endswith("bias"):
+                model.get_parameter(name)[rows == 1] += 1
+    changed = (model.decode(model(images)) != before).flatten(0, 1).any(0)  # (5 + C,)
+    softmax = kind == "v2"
+    assert changed.nonzero().flatten().tolist() == ([5, 6, 7] if softmax else [6])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_saved_and_loaded(tmp_path: Path, kind: str) -> None:
+    model = create_model({"family": "darknet", "cfg": ALL[kind]}, num_classes=2, seed=1).eval()
+    if model.anchors is not None:
+        model.set_anchors(model.anchors + 0.5)  # type: ignore[operator]
+    images = torch.rand(1, 3, 64, 64)
+    for saved in (model, model.fuse()):
+        yl.save(saved, tmp_path / "net.safetensors")
+        again = yl.load(tmp_path / "net.safetensors")
+        assert torch.equal(again.decode(again(images)), saved.decode(saved(images)))
+        assert again.spec == model.spec

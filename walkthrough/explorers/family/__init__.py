@@ -11,6 +11,7 @@ from walkthrough.explorers.family.state import AUTOMATIC, SIDES, Result, State, 
 from walkthrough.explorers.hyp import checked_hyp, hyp_code
 from walkthrough.explorers.pictures import PictureExplorer, annotate, images_of, listed_names, pictured
 from walkthrough.scene import Scene
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import input_size
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -58,7 +59,7 @@ class FamilyExplorer(PictureExplorer[State, Result]):
             pictures = default_pictures(_Classes(first), size)
             pictures = pictures if targets is None else annotate(images_of(pictures), targets)
         else:
-            pictures = fit_pictures(annotate(images, targets, size, known), size)
+            pictures = fit_pictures(annotate(images, targets, size, listed_names(known)), size)
             known = known or getattr(images, "names", None) or ()
         if first is None and images is None and names is None:
             known = default_names()
@@ -85,15 +86,15 @@ class FamilyExplorer(PictureExplorer[State, Result]):
         after = replace(after, object=min(after.object, max(len(after.objects) - 1, 0)))
         another = after.object != before.object or after.picture != before.picture
         for side in SIDES:
-            fields = {f"{side}_level": AUTOMATIC, f"{side}_prediction": AUTOMATIC, f"{side}_row": None}
+            fields: dict[str, Any] = {f"{side}_level": AUTOMATIC, f"{side}_prediction": AUTOMATIC, f"{side}_row": None}
             changed = getattr(after, side) != getattr(before, side)
             if changed or another:
                 kept = {name for name in fields if getattr(after, name) != getattr(before, name)}
                 after = replace(after, **{name: value for name, value in fields.items() if name not in kept})
             elif getattr(after, f"{side}_prediction") != getattr(before, f"{side}_prediction"):
-                after = replace(after, **{f"{side}_row": None})
+                after = replace(after, **_settings((f"{side}_row", None)))
             elif getattr(after, f"{side}_row") != getattr(before, f"{side}_row"):
-                after = replace(after, **{f"{side}_prediction": AUTOMATIC, f"{side}_level": AUTOMATIC})
+                after = replace(after, **_settings((f"{side}_prediction", AUTOMATIC), (f"{side}_level", AUTOMATIC)))
         return after
 
     @staticmethod
@@ -125,6 +126,10 @@ class FamilyExplorer(PictureExplorer[State, Result]):
         return "\n".join(lines)
 
 
+def _settings(*pairs: tuple[str, Any]) -> dict[str, Any]:
+    return dict(pairs)
+
+
 class _Classes:
     """What default_pictures needs to know where there is no model: the scenes' six classes."""
 
@@ -136,8 +141,6 @@ class _Classes:
 
 def default_names() -> tuple[str, ...]:
     """The classes of the drawn scenes."""
-    from yolo_lite.datasets.shapes import Shapes
-
     return tuple(Shapes("val", 64, 1).names)
 
 

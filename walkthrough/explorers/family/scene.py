@@ -8,12 +8,29 @@ from walkthrough.explorers.family.words import RULES, TERMS
 from walkthrough.explorers.gradient.scene import DECADES, GREEN, YELLOW, shaded, shades
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.images import faded
-from walkthrough.scene import Bars, Boxes, Cells, Chart, Grid, Key, Layer, Panel, Picture, Scene, Table, counted, table_of
+from walkthrough.scene import (
+    Bars,
+    Boxes,
+    Cells,
+    Chart,
+    Grid,
+    Key,
+    Layer,
+    Panel,
+    Picture,
+    Points,
+    Scene,
+    Table,
+    counted,
+    table_of,
+)
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE
 
-MOST_NUMBERS = 12  # bars of raw numbers; more classes than fit are drawn as one
+MOST_CLASSES = 3  # with a bar each; of more, the object's own and the others together
+SHORT = {"objectness": "obj", "confidence": "conf", "background": "bg", "centre-ness": "ctr"}
+GREY = "#8A8A8A"
 
 
 def scene_of(result: Result) -> Scene:
@@ -32,7 +49,7 @@ def scene_of(result: Result) -> Scene:
         Key("object", "object", dash="solid"),
         Key("positive", "own"),
         Key("ignored", "neighbour", hatch="/"),
-        Key("negative: not filled", "#8A8A8A", dash="solid"),
+        Key("negative: a dot", GREY, hatch="."),
         Key("chosen prediction: cell", "accent", dash="solid"),
         Key("its box now", "prediction", dash="dashed"),
         Key("largest gradient", YELLOW),
@@ -55,6 +72,8 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     state, (height, width), stride = result.state, result.state.shown.size, _stride(result, side)
     positive = _cells_with(side, POSITIVE)
     ignored = _cells_with(side, IGNORED) - positive
+    negative = _cells_with(side, NEGATIVE) - positive - ignored
+    dots = tuple(((col + 0.5) * stride, (row + 0.5) * stride) for row, col in sorted(negative))
     labels = tuple(
         f"{index} {class_name(int(box[4]), state.names)}" + (": not matched" if not side.matched[index] else "")
         for index, box in enumerate(state.objects)
@@ -62,7 +81,7 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     layers: list[Layer] = [Picture(ground)]
     layers += [Cells(tuple(sorted(ignored)), stride, "neighbour", "/", 0.3)] if ignored else []
     layers += [Cells(tuple(sorted(positive)), stride, "own", "", 0.75)] if positive else []
-    layers.append(Grid(stride, width, height, opacity=0.3))
+    layers += [Grid(stride, width, height, opacity=0.3), Points(dots, "grid", "o", 3.0)]
     layers += _chosen(result, side)
     objects = tuple(box[:4] for box in state.objects)
     layers.append(Boxes(objects, labels, (), ("object",), drag="objects", pick="object"))
@@ -70,11 +89,12 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
         layers.append(Boxes((objects[state.object],), width=4))
     rows, cols = side.grids[side.level]
     anchors = int(side.cells[side.cells[:, 0] == side.level, 1].max()) + 1
-    title = f"{side.name}, {level_name(side.strides[side.level])}: {rows} x {cols} cells"
-    title += f", {anchors} predictions each" if anchors > 1 else ""
     of_all = ", ".join(f"{count:,} {role}" for role, count in side.counts.items())
-    drawn = (float(state.new_class),)
-    return Panel(tuple(layers), width, height, title, f"all levels: {of_all}", draw="objects", drawn=drawn)
+    caption = (
+        f"{rows} x {cols} cells, {counted(anchors, 'prediction')} in each; {'all levels: ' * (len(side.grids) > 1)}"
+    )
+    title, drawn = f"{side.name}, {level_name(side.strides[side.level])}", (float(state.new_class),)
+    return Panel(tuple(layers), width, height, title, caption + of_all, draw="objects", drawn=drawn)
 
 
 def _chosen(result: Result, side: Side) -> list[Layer]:
@@ -134,24 +154,23 @@ def _numbers_chart(result: Result, side: Side) -> Chart:
     if side.gradients is None or side.chosen < 0:
         caption = "" if side.chosen >= 0 else "no prediction has a loss"
         return Chart((), title, caption, late=side.gradients is None)
-    names, values = list(side.gradients.names), list(side.gradients.values)
-    classes = [index for index, name in enumerate(names) if name.startswith("class ")]
-    for index in classes:
-        names[index] = class_name(int(names[index].split()[1]), result.state.names)
-    if len(names) > MOST_NUMBERS and classes:
-        kept = _object_class(result, side)
-        others = [index for index in classes if index - classes[0] != kept]
-        norm = float(np.linalg.norm([values[index] for index in others]))
-        left = [index for index in range(len(names)) if index not in others]
-        names = [*(names[index] for index in left), "other classes (norm)"]
-        values = [*(values[index] for index in left), norm]
-    caption = f"{_place(side, side.chosen)}; a step of training goes against it"
-    return Chart((Bars(tuple(names), tuple(values)),), title, caption, "raw number", "gradient", legend="none")
+    names, values = _bars(result, side, dict(zip(side.gradients.names, side.gradients.values, strict=True)))
+    merged = "; others, classes: a norm" if {"others", "classes"} & set(names) else ""
+    caption = f"{_place(side, side.chosen)}; training steps against it{merged}"
+    return Chart((Bars(names, values),), title, caption, "raw number", "gradient", legend="none")
 
 
-def _object_class(result: Result, side: Side) -> int:
+def _bars(result: Result, side: Side, numbers: dict[str, float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Names and heights of the bars: of many classes, the object's own and the norm of the others."""
+    bars = {SHORT.get(name, name): value for name, value in numbers.items() if not name.startswith("class ")}
+    classes = {int(name.split()[1]): value for name, value in numbers.items() if name.startswith("class ")}
     target = int(side.target[side.chosen])
-    return int(result.state.objects[target][4]) if target >= 0 else -1
+    own = int(result.state.objects[target][4]) if target >= 0 else None
+    apart = [cls for cls in classes if cls == own or len(classes) <= MOST_CLASSES]
+    bars |= {class_name(cls, result.state.names): classes[cls] for cls in apart}
+    if others := [value for cls, value in classes.items() if cls not in apart]:
+        bars["others" if apart else "classes"] = float(np.linalg.norm(others))
+    return tuple(bars), tuple(bars.values())
 
 
 def _place(side: Side, index: int) -> str:
@@ -165,11 +184,12 @@ def _predictions_table(result: Result, side: Side, pick: str) -> Table:
     for index in side.listed:
         level, anchor, row, col = side.cells[index].tolist()
         role, target = ROLES[int(side.role[index])], int(side.target[index])
-        asked = f"{role}: {target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
+        if target >= 0:
+            role += f": {target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
         gradient = "" if side.gradients is None else f"{float(side.gradients.strength[index]):.3g}"
         place = (str(side.strides[level]), str(row), str(col), str(anchor))
         loss = f"{float(side.losses['total'][index]):.3g}"
-        rows.append((*place, asked if target >= 0 else role, loss, gradient))
+        rows.append((*place, role, loss, gradient))
     columns = ("stride", "row", "col", "no.", "asked to be", "loss", "gradient")
     marked = (side.listed.index(side.chosen),) if side.chosen in side.listed else ()
     caption = "those of the object first, then the largest losses; click one to look at it"
@@ -181,7 +201,7 @@ def _terms_table(side: Side) -> Table:
     rows = []
     for term in _terms(side):
         chosen = f"{float(side.losses[term][side.chosen]):.3g}" if side.chosen >= 0 else ""
-        rows.append((term, f"{side.parts[term]:.3g}", chosen, words.get(term, "")))
+        rows.append((term, f"{side.parts[term]:.4g}", chosen, words.get(term, "")))
     rule = f"positive: {RULES[side.kind]}" if side.kind in RULES else ""
     return Table(("term", "loss", "of the chosen", "what it is"), tuple(rows), f"{side.name}: the terms", rule)
 

@@ -46,9 +46,7 @@ def _objects(state: "State") -> Mapping[str, int]:
 
 
 def _has_forms(state: "State") -> bool:
-    return state.detectors is not None and any(
-        has_forms(state.detectors.model(getattr(state, side))) for side in SIDES
-    )
+    return state.detectors is not None and any(has_forms(state.detectors.model(getattr(state, side))) for side in SIDES)
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,16 @@ class State(PictureState):
     right_level: int = choice(AUTOMATIC, _levels("right"), label="grid, right", linked=False)
     log: bool = toggle(True, label="logarithmic", help="shades of the gradient on a logarithmic scale")
     left_prediction: int = number(
-        AUTOMATIC, AUTOMATIC, help="which of the left one's predictions is looked at; -1: the first of the table"
+        AUTOMATIC,
+        AUTOMATIC,
+        label="prediction, left",
+        help="which of the left one's predictions is looked at; -1: the first of the table",
     )
     right_prediction: int = number(
-        AUTOMATIC, AUTOMATIC, help="which of the right one's predictions is looked at; -1: the first of the table"
+        AUTOMATIC,
+        AUTOMATIC,
+        label="prediction, right",
+        help="which of the right one's predictions is looked at; -1: the first of the table",
     )
     left_row: tuple[float, float] | None = point(help="click a row of the left table: that prediction is looked at")
     right_row: tuple[float, float] | None = point(help="click a row of the right table: that prediction is looked at")

@@ -19,9 +19,7 @@ from yolo_lite.loss.loss import BALANCE
 def _hyp(name: str, low: float, high: float, step: float | None, group: str, help: str) -> Any:
     """A slider for a hyperparameter, where the detector's loss uses them."""
     default = getattr(Hyperparameters, name)
-    return slider(
-        default, low, up_to(name, high), step, group=group, help=help, shown=lambda state: state.uses_hyp
-    )
+    return slider(default, low, up_to(name, high), step, group=group, help=help, shown=lambda state: state.uses_hyp)
 
 
 def _balance(level: int) -> Any:

@@ -11,17 +11,19 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.heads import all_anchors, read_heads, with_classes, with_raw_maps
-from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, Origin
+from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv
+from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.darknet.plan import FIXED, MAX_FLOATS, find_origin, plan_network
-from yolo_lite.family.darknet.settings import Faithful, make_loss, settings_of
+from yolo_lite.family.darknet.settings import make_loss, settings_of
 from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
 from yolo_lite.family.yolov2 import Yolov2Settings
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.loss.criterion import Criterion
+from yolo_lite.loss.criterion import Criterion, Faithful
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 CFG = Path(__file__).parent / "cfg"
+HEAD_START = 0.1  # of the usual weights
 
 
 class Darknet(LayeredDetector):
@@ -88,8 +90,6 @@ class Darknet(LayeredDetector):
             self.fixed_size = self.img_size
         self.register_buffer("all_anchors", all_anchors(heads), persistent=False)
         self._keep_anchors()
-        if self.img_size[0] == self.img_size[1]:
-            self.metadata["img_size"] = self.img_size[0]
         _initialise(self)
 
     @property
@@ -112,7 +112,7 @@ class Darknet(LayeredDetector):
         """Replace the anchors by as many others.
 
         Args:
-            anchors: (L, A, 2) or (L, 2 A) pixels in the order of ``strides``, or L of (A, 2); or (K, 2), all of them.
+            anchors: (L, A, 2) pixels in the order of ``strides``, or L of (A, 2); or (K, 2), all of them.
         Raises:
             SpecError: a network without anchors; other numbers of them; an anchor that two heads share (YOLOv4-tiny
                 has one) and that is not the same in both; sizes that are not positive.
@@ -232,7 +232,7 @@ def build(
     "nc", "ch", "origin", "anchors", "names", "max_floats" may be there too: classes, image channels, whose Darknet,
     (K, 2) pixels, class names, and the limit of ``plan_network``.
     """
-    if "cfg" not in spec and not (CFG / f"{spec.get('name')}.cfg").is_file():
+    if "cfg" not in spec and spec.get("name") not in {file.stem for file in CFG.glob("*.cfg")}:
         known = ", ".join(sorted(file.stem for file in CFG.glob("*.cfg")))
         raise SpecError(f"{where}: no .cfg is bundled as {spec.get('name')!r}; there are {known}")
     text = spec["cfg"] if "cfg" in spec else (CFG / f"{spec['name']}.cfg").read_text(encoding="utf-8")
@@ -261,9 +261,16 @@ def build(
 
 @torch.no_grad()
 def _initialise(model: Darknet) -> None:
-    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise."""
+    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise.
+
+    Layers before heads with anchors start smaller, so that the first boxes are nearly the anchors. exp(t) of the usual
+    start makes some of them tiny and some huge, where overlaps have no gradient to bring them back.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for head in model.described_heads if model.generation != "detection" else ():
+        for parameter in model.layers[head.index - 1].parameters():
+            parameter.mul_(HEAD_START)
