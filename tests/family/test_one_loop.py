@@ -18,6 +18,7 @@ from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.predict import predict
 from yolo_lite.model.families import FAMILIES
 from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.yolo import create_model
 from yolo_lite.train.trainer import Trainer
 
 NAMES = list(TINY)
@@ -251,8 +252,6 @@ def test_a_network_that_is_not_square_predicts(tmp_path: Path) -> None:
 
 
 def tiny_model_of(cfg: str) -> LayeredDetector:
-    from yolo_lite.model.yolo import create_model
-
     return create_model({"family": "darknet", "cfg": cfg}, names=Shapes.names)
 
 

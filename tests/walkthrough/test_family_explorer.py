@@ -128,8 +128,9 @@ def test_without_objects(shown: FamilyExplorer) -> None:
         shown.set(left=pair[0], right=pair[1], objects=[])
         assert shown.message == ""
         assert shown.result.left.counts["positive"] == 0
-        assert shown.as_scene().png("dark")[:4] == b"\x89PNG"
+        assert len(shown.as_scene().rows) == 6
         assert "0 positive" in repr(shown)
+    assert shown.as_scene().png("dark")[:4] == b"\x89PNG"
 
 
 def test_the_readers_own_detectors(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A map (N, A, H, W, K) says so by its shape. Of one flat output, as YOLOv1's, and of the names, ``decode`` tells: a
 number belongs to the predictions that change with it.
 
-Shape letters: N batch, L levels, n predictions per image, A anchors, H W grid, K numbers of a prediction, C classes,
+Shape letters: N batch, L levels, n predictions per image, A anchors, H W cells, K numbers of a prediction, C classes,
 F numbers of a flat output.
 """
 
@@ -22,7 +22,7 @@ BOX = 4  # the first columns of decode: x, y, w, h
 class RawNumbers:
     """The raw numbers of the predictions of one level."""
 
-    grid: tuple[int, int, int]  # A, H, W
+    shape: tuple[int, int, int]  # A, H, W
     names: tuple[str, ...]  # K: "t_x", ..., "objectness", "class 0", ...
     index: Tensor | None = None  # (A, H, W, K) int64, places in the flat output of an image; None: the shape says it
 
@@ -70,17 +70,17 @@ def _level(level: int, probes: list[Tensor], decoded: Tensor, cells: Tensor) -> 
     if not len(own):
         return None
     anchors, rows, cols = (int(count) + 1 for count in cells[own, 1:].amax(0))
-    grid = (anchors, rows, cols)
+    shape = (anchors, rows, cols)
     if probes[level].ndim == 2:
-        return _of_flat(probes[level], decoded[own], cells[own], grid)
-    view = RawNumbers(grid, ())
-    if tuple(view.of(probes[level]).shape[1:4]) != grid:
+        return _of_flat(probes[level], decoded[own], cells[own], shape)
+    view = RawNumbers(shape, ())
+    if tuple(view.of(probes[level]).shape[1:4]) != shape:
         return None
     first = [view.of(slope)[0, 0, 0, 0] for slope in _slopes(decoded[own[0], : BOX + 2], probes[level])]  # 6 of (K,)
-    return RawNumbers(grid, _names(torch.stack(first), decoded.shape[1] - 5))
+    return RawNumbers(shape, _names(torch.stack(first), decoded.shape[1] - 5))
 
 
-def _of_flat(raw: Tensor, decoded: Tensor, cells: Tensor, grid: tuple[int, int, int]) -> RawNumbers | None:
+def _of_flat(raw: Tensor, decoded: Tensor, cells: Tensor, shape: tuple[int, int, int]) -> RawNumbers | None:
     """A flat output: of each column of decode, the number that the column changes with.
 
     One anchor at a time, as several may share numbers: then a number belongs to one prediction, and the slope of
@@ -89,7 +89,7 @@ def _of_flat(raw: Tensor, decoded: Tensor, cells: Tensor, grid: tuple[int, int, 
     columns = []
     for column in range(decoded.shape[1]):
         places = np.full(len(cells), -1)
-        for anchor in range(grid[0]):
+        for anchor in range(shape[0]):
             own = (cells[:, 1] == anchor).nonzero()[:, 0]
             values = decoded[own, column]
             counted = values * torch.arange(1, len(own) + 1).to(values)
@@ -103,9 +103,9 @@ def _of_flat(raw: Tensor, decoded: Tensor, cells: Tensor, grid: tuple[int, int, 
     names = ("x", "y", "w", "h", "confidence", *(f"class {cls}" for cls in range(decoded.shape[1] - 5)))
     if [column for column, _ in columns[:BOX]] != list(range(BOX)):
         return None
-    index = torch.zeros(*grid, len(columns), dtype=torch.int64)
+    index = torch.zeros(*shape, len(columns), dtype=torch.int64)
     index[tuple(cells[:, 1:].T)] = torch.stack([places for _, places in columns], 1)
-    return RawNumbers(grid, tuple(names[column] for column, _ in columns), index)
+    return RawNumbers(shape, tuple(names[column] for column, _ in columns), index)
 
 
 def _slopes(outputs: Tensor, raw: Tensor) -> list[Tensor]:

@@ -37,10 +37,8 @@ def add_commands(commands: Commands) -> None:
     help_rule = "how average precision is computed: as in pycocotools, or as in YOLOv5"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
     parser.add_argument("--batch-size", type=positive_int, default=32, metavar="N", help="images per batch")
-    help_rect = (
-        "the smallest rectangles that hold the images of a batch, instead of squares; left out: rectangles, but "
-    )
-    help_rect += "squares for a network of one size"
+    help_rect = "the smallest rectangles that hold the images of a batch, instead of squares; left out: rectangles, "
+    help_rect += "but squares for a network of one size"
     parser.add_argument("--rect", action=argparse.BooleanOptionalAction, help=help_rect)
     help_workers = "processes that load images; left out: 0 for few images, one for each core for many"
     parser.add_argument("--workers", type=natural, metavar="N", help=help_workers)

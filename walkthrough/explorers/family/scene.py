@@ -30,6 +30,7 @@ from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE
 
 MOST_CLASSES = 3  # with a bar each; of more, the object's own and the others together
 SHORT = {"objectness": "obj", "confidence": "conf", "background": "bg", "centre-ness": "ctr"}
+FINE = 12.0  # pixels: dots in smaller cells would hide the picture
 GREY = "#8A8A8A"
 
 
@@ -49,7 +50,7 @@ def scene_of(result: Result) -> Scene:
         Key("object", "object", dash="solid"),
         Key("positive", "own"),
         Key("ignored", "neighbour", hatch="/"),
-        Key("negative: a dot", GREY, hatch="."),
+        Key("negative: a dot, or plain", GREY, hatch="."),
         Key("chosen prediction: cell", "accent", dash="solid"),
         Key("its box now", "prediction", dash="dashed"),
         Key("largest gradient", YELLOW),
@@ -73,7 +74,8 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     positive = _cells_with(side, POSITIVE)
     ignored = _cells_with(side, IGNORED) - positive
     negative = _cells_with(side, NEGATIVE) - positive - ignored
-    dots = tuple(((col + 0.5) * stride, (row + 0.5) * stride) for row, col in sorted(negative))
+    is_fine = stride < FINE
+    dots = () if is_fine else tuple(((col + 0.5) * stride, (row + 0.5) * stride) for row, col in sorted(negative))
     labels = tuple(
         f"{index} {class_name(int(box[4]), state.names)}" + (": not matched" if not side.matched[index] else "")
         for index, box in enumerate(state.objects)
