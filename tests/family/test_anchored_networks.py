@@ -168,3 +168,21 @@ def test_explorers_know_what_the_head_of_ssd_sees() -> None:
     size = [128, 128]
     records = record_layers(small(SMALL["ssd"] | {"size": size}), torch.rand(1, 3, *size))
     assert records[-1].receptive_field.because == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "value"),
+    [
+        ({"family": "ssd", "width": 0.125, "size": 64, "levels": 3}, "negatives", 1.0),
+        ({"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 16}, "box_loss", "giou"),
+        ({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 16}, "offset", 0.5),
+    ],
+)
+def test_settings_of_the_loss_are_part_of_the_spec(spec: dict[str, object], name: str, value: object) -> None:
+    model = create_model({**spec, "settings": {name: value}}, num_classes=2)
+    assert getattr(model.criterion(Hyperparameters()).settings, name) == value
+    again = create_model(json.loads(json.dumps(model.spec)))
+    assert getattr(again.criterion(Hyperparameters()).settings, name) == value
+    for wrong, fact in (({"nonsense": 1}, "nonsense"), ([], "dict"), ({name: "no such value"}, name)):
+        with pytest.raises(SpecError, match=fact):
+            create_model({**spec, "settings": wrong}, num_classes=2)

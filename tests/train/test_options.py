@@ -27,7 +27,7 @@ def test_bad_options_are_explained(values, message):
 def test_options_of_the_loss_are_passed_on():
     options = TrainOptions(box_loss="giou", autobalance=True)
     assert options.loss_options == {
-        "box_loss": "giou", "focal": "focal", "collisions": "last", "autobalance": True,
+        "box_loss": "giou", "focal": "focal", "collisions": "last", "autobalance": True, "faithful": "darknet",
     }  # fmt: skip
 
 

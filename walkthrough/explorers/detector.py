@@ -120,7 +120,7 @@ def network_size(model: Any, img_size: int | None = None, default: int = SIZE) -
 
 def fitting_size(model: Any, size: int = SIZE) -> int:
     """The least side that the model takes and that is not below size."""
-    multiple = size_multiple(model)
+    multiple = size_multiple(model) if hasattr(model, "strides") else 1
     return -(-size // multiple) * multiple
 
 

@@ -1,11 +1,14 @@
 """What builders of networks from a small spec share: reading its entries, and collecting layers with their rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from torch import nn
 
 from yolo_lite.model.spec import Row, SpecError, read_names, whole_number
+
+SettingsT = TypeVar("SettingsT")
 
 
 class Layers:
@@ -74,6 +77,30 @@ def read_entries(
     for key, what in (("nc", "the number of classes, nc,"), ("ch", "the number of image channels, ch,")):
         whole_number(filled[key], f"{where}: {what}")
     return filled, read_names(names, num_classes)
+
+
+def read_settings(spec: Mapping[str, Any], published: SettingsT, where: str) -> SettingsT:
+    """The settings of a generation: the published ones, but for those in the spec's entry "settings".
+
+    Args:
+        published: a frozen dataclass; JSON's lists become tuples.
+    Raises:
+        SpecError: "settings" that are not a dict, a name that the dataclass does not have, a value that it refuses.
+    """
+    given = spec["settings"]
+    known = [field.name for field in fields(published)]  # type: ignore[arg-type]  # a dataclass
+    if not isinstance(given, Mapping):
+        raise SpecError(f"{where}: settings must be a dict of {', '.join(known)}, not {given!r}")
+    if unknown := [name for name in given if name not in known]:
+        raise SpecError(f"{where}: unknown setting {unknown[0]!r}: choose from {', '.join(known)}")
+    try:
+        return replace(published, **{name: _tuples(value) for name, value in given.items()})  # type: ignore[type-var]
+    except (ValueError, TypeError) as error:
+        raise SpecError(f"{where}: settings {dict(given)}: {error}") from None
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
 def width_of(spec: Mapping[str, Any], where: str) -> float:

@@ -153,7 +153,7 @@ def has_another_rule(model: Any) -> bool:
     """Whether a model is a detector whose loss tells its matches by another rule than YOLOv5's."""
     if not all(hasattr(model, name) for name in ("criterion", "decode", "strides", "num_classes")):
         return False
-    loss = model.criterion(Hyperparameters())
+    loss = model.criterion(Hyperparameters(), IMAGE_SIZE)
     return hasattr(loss, "assign") and not isinstance(loss, ComputeLoss)
 
 

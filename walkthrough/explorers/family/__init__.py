@@ -69,6 +69,8 @@ class FamilyExplorer(PictureExplorer[State, Result]):
         _check_classes(counts, highest)
         detectors = Detectors(given, classes, size)
         shown = [*given, *(name for name in ("YOLOv1", "YOLOv5") if name not in given)][:2]
+        for name in shown:
+            detectors.model(name)  # one that cannot be made at this size is a sentence here
         return pictured(pictures, listed_names(known)) | {
             "detectors": detectors,
             "hyp": hyp,
@@ -88,6 +90,8 @@ class FamilyExplorer(PictureExplorer[State, Result]):
         for side in SIDES:
             fields: dict[str, Any] = {f"{side}_level": AUTOMATIC, f"{side}_prediction": AUTOMATIC, f"{side}_row": None}
             changed = getattr(after, side) != getattr(before, side)
+            if changed and after.detectors is not None:
+                after.detectors.model(getattr(after, side))
             if changed or another:
                 kept = {name for name in fields if getattr(after, name) != getattr(before, name)}
                 after = replace(after, **{name: value for name, value in fields.items() if name not in kept})

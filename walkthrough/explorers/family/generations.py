@@ -6,7 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from walkthrough.explorers.detector import checked_detector
@@ -18,17 +17,20 @@ from yolo_lite.model.spec import read_spec
 from yolo_lite.model.yolo import create_model
 
 SIZE = 224  # pixels: YOLOv1's 7 x 7 grid at stride 32
-CALM = 0.2  # factor of the weights before a Darknet's anchors: untrained boxes are then near their anchors
 KEPT = 16  # passes of a model over a picture that stay in memory
 SMALL_ANCHORS = [[5, 7, 9, 16, 18, 12], [16, 33, 33, 24, 32, 64], [62, 48, 84, 107, 201, 176]]  # for SIZE
 
 
 def _darknet(name: str) -> Callable[[int], dict[str, Any]]:
-    return lambda size: {"family": "darknet", "name": f"small/{name}"}
+    return lambda size: {"family": "darknet", "cfg": _text_of(name)}
+
+
+def _text_of(name: str) -> str:
+    return (CFG / "small" / f"{name}.cfg").read_text(encoding="utf-8")
 
 
 def _yolov1(size: int) -> dict[str, Any]:
-    text = (CFG / "small" / "yolov1.cfg").read_text(encoding="utf-8")
+    text = _text_of("yolov1")
     side = size // 32
     outputs = side * side * (2 * 5 + 6)
     for old, new in (("=224", f"={size}"), ("side=7", f"side={side}"), ("output=784", f"output={outputs}")):
@@ -69,11 +71,6 @@ def small_model(generation: str, num_classes: int = 6, size: int = SIZE) -> Any:
     if size % 32:
         raise ValueError(f"the small networks take pictures whose side is a multiple of 32, not {size}")
     model: Any = create_model(GENERATIONS[generation](size), num_classes=num_classes)
-    if getattr(model, "anchors", None) is not None and hasattr(model, "described_heads"):
-        with torch.no_grad():
-            for head in model.heads:
-                for parameter in model.layers[head - 1].parameters():
-                    parameter *= CALM
     return model.eval()
 
 

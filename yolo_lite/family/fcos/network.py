@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo_lite.family.building import Layers, one_of, read_entries, width_of
+from yolo_lite.family.building import Layers, one_of, read_entries, read_settings, width_of
 from yolo_lite.family.fcos.loss import FcosLoss, FcosSettings, decode_fcos
 from yolo_lite.family.pyramid import (
     STRIDES,
@@ -34,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "backbone": "resnet50",  # a key of RESNETS
         "width": 1.0,  # multiplies the channels of the backbone
         "channels": 256,  # of the pyramid and the head, a multiple of 8
+        "settings": {},  # of the loss, by name: {"offset": 0.5}
     }
 )
 
@@ -111,4 +112,4 @@ def build(
     features = add_resnet(layers, backbone, filled["ch"], width_of(filled, where))
     levels = add_pyramid(layers, features, wide)
     layers.add(FcosHead(wide, len(class_names)), levels, (wide, len(class_names)))
-    return Fcos(filled, layers, class_names, FcosSettings())
+    return Fcos(filled, layers, class_names, read_settings(filled, FcosSettings(), where))

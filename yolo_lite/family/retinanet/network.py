@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo_lite.family.building import Layers, one_of, read_entries, width_of
+from yolo_lite.family.building import Layers, one_of, read_entries, read_settings, width_of
 from yolo_lite.family.pyramid import (
     STRIDES,
     PyramidDetector,
@@ -32,6 +32,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "width": 1.0,  # multiplies the channels of the backbone
         "channels": 256,  # of the pyramid and the head
         "version": 1,  # 2: torchvision's second recipe: GroupNorm in the head, P6 from C5, GIoU loss
+        "settings": {},  # of the loss, by name: {"box_loss": "giou"}
     }
 )
 
@@ -105,7 +106,8 @@ def build(
     """
     filled, class_names = read_entries(spec, where, DEFAULTS, num_classes, anchors, names, channels)
     version = one_of(filled, "version", (1, 2), where)
-    settings = RetinaNetSettings(box_loss="giou" if version == 2 else "l1")
+    published = RetinaNetSettings(box_loss="giou" if version == 2 else "l1")
+    settings = read_settings(filled, published, where)
     wide = pyramid_channels(filled, where)
     layers = Layers(where)
     backbone = one_of(filled, "backbone", tuple(RESNETS), where)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo_lite.family.building import Layers, one_of, read_entries, width_of
+from yolo_lite.family.building import Layers, one_of, read_entries, read_settings, width_of
 from yolo_lite.family.pyramid import anchors_apart
 from yolo_lite.family.ssd.loss import SsdLoss, SsdSettings, decode_ssd
 from yolo_lite.family.vgg import add_vgg, vgg_grids
@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "width": 1.0,  # multiplies all channels but the head's
         "size": 300,  # side of the images in pixels, or [height, width]
         "levels": 6,  # maps with default boxes; 2 to 6: small images need fewer
+        "settings": {},  # of the loss, by name: {"negatives": 1.0}
     }
 )
 
@@ -131,7 +132,7 @@ def build(
     levels = one_of(filled, "levels", (2, 3, 4, 5, 6), where)
     size = _size(filled["size"], levels, where)
     norm = one_of(filled, "backbone", ("vgg16", "vgg16_bn"), where) == "vgg16_bn"
-    settings = ssd_settings(levels)
+    settings = read_settings(filled, ssd_settings(levels), where)
     layers = Layers(where)
     features = add_vgg(layers, filled["ch"], width_of(filled, where), norm, levels)
     head = SsdHead([each.channels for each in features], settings.anchors_per_cell(), len(class_names))
