@@ -32,7 +32,7 @@ from walkthrough.run import (
     show_schedule,
 )
 from walkthrough.scene import Scene
-from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image
+from walkthrough.show import show_assignment, show_batch, show_feature_maps, show_grid, show_image, show_roles
 from walkthrough.trace import Trace, load_trace, trace
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "show_layers",
     "show_precision_recall",
     "show_predictions",
+    "show_roles",
     "show_schedule",
     "show_series",
     "show_table",

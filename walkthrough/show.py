@@ -12,9 +12,11 @@ from walkthrough.images import faded, heat, to_numpy, to_rgb
 from walkthrough.scene import Boxes, Cells, Grid, Key, Layer, Panel, Picture, Points, Scene, Text, counted, table_of
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
+from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions
 from yolo_lite.loss.targets import Assignment
 
 OBJECT = Key("object", "object", dash="solid")
+ROLES = {"positive": POSITIVE, "ignored": IGNORED, "negative": NEGATIVE}
 
 
 def show_image(
@@ -137,6 +139,74 @@ def show_assignment(
         Key("anchor", "anchor", dash="dashed"),
     )
     return Scene((panels,), legend)
+
+
+def show_roles(
+    image: Any,
+    assigned: AssignedPredictions,
+    strides: Sequence[float],
+    image_index: int = 0,
+    boxes: Any = None,
+    window: Sequence[float] | None = None,
+) -> Scene:
+    """What any loss asks of each prediction of an image: positive, ignored or negative, a panel for each level.
+
+    A cell is filled for the most that one of its anchors is (positive before ignored); where several are, their number
+    stands in it. Cells that are not filled hold negatives alone.
+
+    Args:
+        image: the one image, at the size of the network input. assigned: what ``assign`` of a loss returned.
+        strides: pixels per cell of each level. image_index: which image of the batch.
+        boxes: (n, 4) xyxy pixels of its objects, to be drawn over it.
+        window: xyxy pixels to look at more closely; None: the whole image. Captions count all of a level.
+    Raises:
+        ValueError: another number of levels than of strides.
+    """
+    pixels, levels = to_rgb(image), int(assigned.cells[:, 0].max()) + 1
+    if levels != len(strides):
+        raise ValueError(f"predictions of {levels} levels, but {len(strides)} strides")
+    role = assigned.role[image_index].detach().cpu()  # (n,)
+    places = assigned.cells.cpu()  # (n, 4)
+    seen = (0.0, 0.0, *map(float, pixels.shape[1::-1])) if window is None else tuple(map(float, window))
+    panels = []
+    for level, stride in enumerate(strides):
+        here = places[:, 0] == level
+        panel = _roles_panel(pixels, role[here], places[here], float(stride), seen)
+        panels.append(panel if boxes is None else _with(panel, Boxes(table_of(boxes, 4, "boxes"))))
+    legend = (Key("positive", "own"), Key("ignored", "neighbour", hatch="x"))
+    return Scene((tuple(panels),), legend if boxes is None else (OBJECT, *legend))
+
+
+def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float, window: Sequence[float]) -> Panel:
+    """One level: role (k,), places (k, 4)."""
+    left_side, top, right_side, bottom = window
+    count = {name: int((role == value).sum()) for name, value in ROLES.items()}
+    caption = ", ".join(f"{number} {name}" for name, number in count.items())
+    panel = _image_panel(faded(pixels), f"stride {stride:.4g}", caption)
+    positive, several = _cells_of(places[role == POSITIVE])
+    ignored, more = _cells_of(places[role == IGNORED])
+    left = (ignored[:, None] != positive).any(-1).all(-1)  # (i,) cells without a positive
+    numbers = torch.cat((several, more[left]))
+    cells = torch.cat((positive, ignored[left]))
+    texts = [
+        Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), anchor="center", size=10)
+        for (row, col), number in zip(cells.tolist(), numbers.tolist(), strict=True)
+        if number > 1 and stride >= (right_side - left_side) / 16  # smaller cells have no room for it
+    ]
+    panel = _with(
+        panel,
+        Grid(stride, panel.width, panel.height, opacity=0.15),
+        Cells(table_of(ignored[left], 2, "cells"), stride, "neighbour", hatch="x", opacity=0.8),
+        Cells(table_of(positive, 2, "cells"), stride, "own", opacity=0.9),
+        *texts,
+    )
+    return replace(panel, left=left_side, top=top, width=right_side - left_side, height=bottom - top)
+
+
+def _cells_of(places: Tensor) -> tuple[Tensor, Tensor]:
+    """(k, 4) places -> (c, 2) their cells, row and column, each once, and how many predictions each holds."""
+    cells, number = places[:, 2:].unique(dim=0, return_counts=True)
+    return cells.view(-1, 2), number
 
 
 def _assignment_panel(pixels: np.ndarray, match: Assignment, stride: int, image_index: int) -> Panel:

@@ -618,4 +618,5 @@ assert off < 0.02 and unsure < 1e-4
 # can, and then the backbone should learn as well.
 # </details>
 #
-# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
+# **On to [11_losses_through_time](11_losses_through_time.ipynb)**: how the losses before YOLOv5 did it, on one object. Or to
+# the [gallery](90_gallery.ipynb): every explorer on one page, with your pictures and your model.

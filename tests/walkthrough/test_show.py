@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from walkthrough import show_assignment, show_batch, show_feature_maps, show_grid, show_image
-from walkthrough.scene import Boxes, Cells, Grid, Picture, Points
+from walkthrough import show_assignment, show_batch, show_feature_maps, show_grid, show_image, show_roles
+from walkthrough.scene import Boxes, Cells, Grid, Picture, Points, Text
+from yolo_lite.coding import prediction_cells
 from yolo_lite.data.dataset import Batch
+from yolo_lite.loss.criterion import AssignedPredictions
 from yolo_lite.loss.targets import Assignment
 
 
@@ -116,3 +118,30 @@ def test_nested_lists_are_pictures_and_what_is_none_is_a_sentence() -> None:
     for wrong in ([[1, 2], [3]], [["a", "b"]]):
         with pytest.raises(ValueError, match=r"rows of one length"):
             show_image(wrong)
+
+
+def asked(*roles: int, shapes: list[tuple[int, int, int]]) -> AssignedPredictions:
+    role = torch.tensor([roles], dtype=torch.int8)
+    return AssignedPredictions(role, role.long(), None, None, prediction_cells(shapes))
+
+
+def test_roles_fill_cells_by_the_most_that_an_anchor_is_and_count_them() -> None:
+    two_anchors = asked(1, 0, -1, 0, 1, -1, -1, 0, shapes=[(2, 2, 2)])  # anchor 0, then anchor 1, of four cells
+    (panel,) = show_roles(np.zeros((64, 64, 3), np.uint8), two_anchors, [32], boxes=[[2, 2, 40, 40]]).rows[0]
+    ignored, positive = of_kind(panel, Cells)
+    assert positive.cells == ((0.0, 0.0),)
+    assert ignored.cells == ((0.0, 1.0), (1.0, 0.0))
+    assert ignored.hatch != positive.hatch  # not by colour alone
+    assert [(text.text, text.x, text.y) for text in of_kind(panel, Text)] == [("2", 16.0, 16.0), ("2", 16.0, 48.0)]
+    assert panel.caption == "2 positive, 3 ignored, 3 negative"
+    assert of_kind(panel, Boxes)[0].xyxy == ((2.0, 2.0, 40.0, 40.0),)
+
+
+def test_roles_have_a_panel_for_each_level_and_none_may_be_empty() -> None:
+    roles = asked(0, 0, 0, 0, -1, shapes=[(1, 2, 2), (1, 1, 1)])
+    fine, coarse = show_roles(torch.zeros(3, 32, 32), roles, [16, 32.0], window=[8, 4, 32, 28]).rows[0]
+    assert (fine.left, fine.top, fine.width, fine.height) == (8, 4, 24, 24)
+    assert fine.caption == "0 positive, 0 ignored, 4 negative"
+    assert of_kind(coarse, Cells)[0].cells == ((0.0, 0.0),)
+    with pytest.raises(ValueError, match="2 levels, but 1"):
+        show_roles(np.zeros((32, 32)), asked(0, 1, shapes=[(1, 1, 1), (1, 1, 1)]), [32])

@@ -232,8 +232,9 @@ def build(
     "nc", "ch", "origin", "anchors", "names", "max_floats" may be there too: classes, image channels, whose Darknet,
     (K, 2) pixels, class names, and the limit of ``plan_network``.
     """
-    if "cfg" not in spec and spec.get("name") not in {file.stem for file in CFG.glob("*.cfg")}:
-        known = ", ".join(sorted(file.stem for file in CFG.glob("*.cfg")))
+    bundled = {file.relative_to(CFG).with_suffix("").as_posix() for file in CFG.rglob("*.cfg")}  # "small/yolov3", too
+    if "cfg" not in spec and spec.get("name") not in bundled:
+        known = ", ".join(sorted(bundled))
         raise SpecError(f"{where}: no .cfg is bundled as {spec.get('name')!r}; there are {known}")
     text = spec["cfg"] if "cfg" in spec else (CFG / f"{spec['name']}.cfg").read_text(encoding="utf-8")
     if not isinstance(text, str):

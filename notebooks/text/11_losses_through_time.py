@@ -1,0 +1,1016 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,text//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 11. Losses through time: from YOLOv1 to YOLOv5
+#
+# A network of 2016 and one of 2020 look at the same picture. Both have to learn where the horse is. What does each loss
+# ask, and of which of its many predictions? Why did YOLOv1 take square roots, and why does nobody do so now? Why
+# anchors, why logistic classes, why CIoU?
+#
+# We carry **one picture and one object** through five generations, and look at three neighbours (SSD, RetinaNet, FCOS)
+# for the ideas that they brought. All losses are the library's (`yolo_lite.family`). They equal what the original
+# programs computed, number by number, surprises included.
+#
+# A number behind ≈ may end in other digits on your computer. The `assert` beside it holds the claim of the sentence.
+
+# %%
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
+# %%
+import math
+from dataclasses import replace
+
+import torch
+from torch.nn import functional
+
+import yolo_lite as yl
+from walkthrough import FamilyExplorer, approx, column, row
+from walkthrough import show_bars, show_feature_maps, show_image, show_roles, show_series, show_table
+from yolo_lite.coding import YOLOV3, YOLOV5, AnchorCoding, encode_distances, encode_grid, encode_matches
+from yolo_lite.coding import decode_grid, decode_matches
+from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings, split_output
+from yolo_lite.family.yolov2 import Yolov2Loss, Yolov2Settings
+from yolo_lite.family.yolov3 import Yolov3Loss, Yolov3Settings
+from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings, overlap_step
+
+# %% [markdown]
+# ## 1. One picture, one object, two networks
+#
+# The picture is the third one of the tour's batch, at 416 pixels, and the object is the horse. To keep the tables short
+# there are three classes: person, cat, horse. Everything else in the picture counts as background here.
+
+# %%
+batch, size, classes = yl.tour_batch(), 416, ("person", "cat", "horse")
+third = batch.images[2:3].float()  # (1, 3, 640, 640)
+picture = functional.interpolate(third, size=size, mode="bilinear", antialias=True)[0].round().byte()
+horse = batch.targets[batch.targets[:, 0] == 2][4, 2:]  # (4,) x, y, w, h as fractions of the picture
+targets = torch.tensor([[0, 2, *horse.tolist()]])  # (1, 6) image, class, x, y, w, h
+corners = yl.xywh_to_xyxy(targets[:, 2:] * size)  # (1, 4) pixels
+near = (137, 204, 385, 416)  # left, top, right, bottom: most pictures show this part, with the horse in it
+print("the horse: x {:.0f}, y {:.0f}, w {:.0f}, h {:.0f} pixels".format(*(horse * size)))
+show_image(picture, corners, ["horse"])
+
+# %% [markdown]
+# A loss needs predictions. A trained network would hide the rules behind its own cleverness, so we make two by hand.
+# Their raw numbers $t$ are all 0, except for those of width and height:
+#
+# - the **blank** network gives 0 there, too. Its boxes are the anchors, each in the middle of its cell;
+# - the **half-trained** one knows how large the horse is, but not where. Every cell gives a box of the horse's size in
+#   the middle of the cell.
+
+# %%
+def raw_maps(anchors, strides, coding=YOLOV3, knows_size=False):
+    """Raw maps of a network: for each stride (1, A, H, W, 5 + 3), zeros but for the size."""
+    maps = []
+    for pixels, stride in zip(anchors, strides):
+        raw = torch.zeros(1, len(pixels), size // stride, size // stride, 8)
+        if knows_size:
+            limit = math.inf if coding.size == "exponential" else 3.99  # YOLOv5 reaches less than four anchors
+            wh = (horse[2:] * size).minimum(limit * pixels)  # (A, 2)
+            box = torch.cat((torch.full_like(wh, 0.5), wh / stride), 1)
+            raw[..., 2:4] = encode_matches(box, pixels / stride, coding)[:, None, None, 2:]
+        maps.append(raw)
+    return maps
+
+# %% [markdown]
+# ## 2. YOLOv1: a cell, two boxes, and squared errors
+#
+# YOLOv1 (2016) divides the picture into $7 \times 7$ cells. The cell that holds an object's centre is responsible for
+# it. Each cell gives $B = 2$ boxes, each with a confidence, and one set of class scores. That is a plain list of
+# $7 \cdot 7 \cdot (5 \cdot 2 + 3) = 637$ numbers (with the paper's 20 classes 1470). There are no anchors and no
+# activation: the raw numbers *are* the box. $x, y$ are counted in cells from the cell's corner, $w, h$ are **square
+# roots** of fractions of the picture.
+#
+# Our blank network predicts the same two boxes in every cell, a tall one and a wide one, and a confidence of 0.3.
+
+# %%
+v1 = Yolov1Loss(num_classes=3)
+out = torch.zeros(1, v1.settings.outputs(3))  # (1, 637)
+parts = split_output(out, 3)  # views: classes (1, 7, 7, 3), confidence (1, 2, 7, 7), boxes (1, 2, 7, 7, 4)
+parts.confidence[:] = 0.3
+parts.boxes[:, 0] = torch.tensor([0.5, 0.5, 0.4, 0.7])  # tall
+parts.boxes[:, 1] = torch.tensor([0.5, 0.5, 0.7, 0.5])  # wide
+col, line = (horse[:2] * 7).int().tolist()
+boxes = decode_grid(parts.boxes)[0, :, line, col]  # (2, 4) fractions of the picture
+ious = yl.bbox_iou(boxes * size, horse[None] * size, "iou")
+print(f"the horse's centre: column {col}, row {line}; IoU of the tall box {ious[0]:.3f}, of the wide box {ious[1]:.3f}")
+
+# %%
+def closer(scene, left, top, right, bottom):
+    """A part of the picture."""
+    (panel,) = scene.rows[0]
+    return replace(scene, rows=((replace(panel, left=left, top=top, width=right - left, height=bottom - top),),))
+
+xyxy = torch.cat((corners, yl.xywh_to_xyxy(boxes * size)))
+boxes_of_v1 = show_image(picture, xyxy, ["horse", "tall", "wide"])
+asked = v1.assign([out], targets)
+roles = show_roles(picture, asked, [size / 7], boxes=corners)
+row(closer(boxes_of_v1, *near), roles, titles=["boxes of its cell", "YOLOv1: roles"])
+
+# %% [markdown]
+# **What to notice**
+# - **Who is responsible?** Of the boxes of the horse's cell the one with the larger IoU *at this moment*: the wide one.
+#   So the two boxes of a cell specialise during training, without any anchor telling them to.
+# - One **positive**. The other 97 boxes are **negatives**: their confidence is trained towards 0. That includes the
+#   tall box in the same cell. YOLOv1 ignores nobody.
+#
+# What does each cost? All terms are squared errors. With Darknet's half in front, whose derivative is the plain
+# difference, the box that is responsible costs
+#
+# $$ 5 \cdot \tfrac12 \left[(x - x^*)^2 + (y - y^*)^2 + (\sqrt w - \sqrt{w^*})^2 + (\sqrt h - \sqrt{h^*})^2\right]
+# + \tfrac12 (p - \text{IoU})^2 + \tfrac12 \sum_c (s_c - s_c^*)^2 $$
+#
+# and every other box $0.5 \cdot \tfrac12\, p^2$. (The paper leaves out the halves. Its loss is twice as large, and so
+# is every gradient.)
+
+# %%
+goal = encode_grid(horse[None], (7, 7))[0]  # x, y in the cell, roots of w and h
+box = 5 * 0.5 * ((parts.boxes[0, 1, line, col] - goal) ** 2).sum()
+obj = 0.5 * (0.3 - ious[1]) ** 2
+cls = 0.5 * ((torch.zeros(3) - torch.tensor([0.0, 0, 1])) ** 2).sum()
+k = asked.role[0].argmax()  # the positive
+print("target x, y, root w, root h:", [round(x, 3) for x in goal.tolist()])
+for name, value in {"box": box, "obj": obj, "cls": cls}.items():
+    print(f"{name}: by hand {value:.4f}, by the library {getattr(asked.losses, name)[0, k]:.4f}")
+print(f"a negative: by hand {0.5 * 0.5 * 0.3**2:.4f}, by the library {asked.losses.total[0, 0]:.4f}, 97 times")
+
+# %% [markdown]
+# The classes are neither softmax nor logistic here. Three plain numbers are pulled towards (0, 0, 1). Nothing keeps a
+# "probability" between 0 and 1.
+#
+# ### Why square roots?
+#
+# A box that is 10 pixels too wide is a disaster for a spoon and nothing for a table. What does the loss say about it?
+
+# %%
+wide = torch.arange(10, 401, 5.0)  # true widths in pixels
+
+def cost_of_10_pixels(square_root):
+    square = lambda w: torch.stack((w * 0 + 208, w * 0 + 208, w, w), 1) / size  # (n, 4)
+    goal, given = (encode_grid(square(w), (7, 7), square_root)[:, 2] for w in (wide, wide + 10))
+    return 2.5 * (given - goal) ** 2
+
+costs = {"square root": cost_of_10_pixels(True), "without": cost_of_10_pixels(False)}
+for name, cost in (costs | {"1 - IoU": 1 - wide / (wide + 10)}).items():
+    print(f"{name:12} 20 pixels wide: {cost[2]:.5f}, 200 pixels wide: {cost[38]:.5f}, ratio {cost[2] / cost[38]:.1f}")
+show_series(costs, wide, "10 pixels too wide: what it costs", "true width in pixels", "loss")
+
+# %% [markdown]
+# **What to notice**
+# - Without the root the same 10 pixels cost the same at every size. The loss would polish large boxes and neglect small
+#   ones.
+# - With it an error in a small box costs more: 8 times as much at a tenth of the width. That is close to what the
+#   overlap says (7 times), which is what detectors are judged by.
+#
+# ### Why 0.5 and 5?
+#
+# One box is responsible, 97 are not. All confidences come from the same features, so their gradients add up. How much
+# do the two groups pull, and how much do the coordinates?
+
+# %%
+def pulls(**scales):
+    loss = Yolov1Loss(3, Yolov1Settings(**scales))
+    gradient = split_output(loss.layer_gradient([out], targets)[0], 3)
+    positive = asked.role[0].view(2, 7, 7) > 0
+    confidence, boxes = gradient.confidence[0], gradient.boxes[0]
+    silence, found = confidence[~positive].abs().sum(), confidence[positive].abs().sum()
+    return {"97 negatives": silence, "1 positive": found, "x, y, w, h": boxes.abs().sum()}
+
+before, after = pulls(noobject_scale=1.0, coord_scale=1.0), pulls()  # pulls(): the published 0.5 and 5
+for name, pull in {"all weights 1": before, "0.5 and 5": after}.items():
+    print(f"{name:14}", ", ".join(f"{part} {value:.2f}" for part, value in pull.items()))
+row(show_bars(before, y_label="sum of |gradient|"), show_bars(after, y_label="sum of |gradient|"),
+    titles=["all weights 1", "lambda_noobj 0.5, lambda_coord 5"])
+
+# %% [markdown]
+# **What to notice**
+# - With all weights 1, "be silent" is more than 100 times as loud as "here is a horse" in the confidences. Such a
+#   network first learns to say nothing, everywhere. $\lambda_\text{noobj} = 0.5$ halves that.
+# - The place of the horse would be a whisper beside it. $\lambda_\text{coord} = 5$ makes it five times as loud.
+# - The two numbers do not balance anything exactly. They were chosen, and they were enough.
+#
+# Check of equation 3 with round numbers, $(0.5, 0.5, 0.36, 0.25)$ against $(0.6, 0.4, 0.49, 0.16)$. The roots are
+# 0.6, 0.5 and 0.7, 0.4, so every error is 0.1. And an empty cell that says 0.3.
+
+# %%
+print(f"coordinates: 5 * 4 * 0.1**2 = {5 * 4 * 0.1**2:.4f}; an empty cell: 0.5 * 0.3**2 = {0.5 * 0.3**2:.4f}")
+roots = encode_grid(torch.tensor([[0.5, 0.5, 0.36, 0.25], [0.6, 0.4, 0.49, 0.16]]), (1, 1))
+print("as YOLOv1 writes them:", [[round(x, 2) for x in box] for box in roots.tolist()])
+
+# %% [markdown]
+# ### One object per cell
+#
+# A cell has one set of classes, so it can have one object. What happens to the second one? It is **dropped**: no box is
+# responsible for it, and nothing in the loss mentions it. The library counts such objects.
+
+# %%
+cat = torch.tensor([[0, 1, horse[0] + 0.02, horse[1] - 0.03, 0.1, 0.2]])  # a cat, in the same cell as the horse
+both = torch.cat((targets, cat))
+counted = Yolov1Loss(3)
+pair = counted([out], both).total, v1([out], targets).total
+matched = counted.assign([out], both).matches.target.tolist()
+print("objects with a responsible box:", matched, " dropped:", counted.dropped)
+print("loss with the cat {:.4f}, without {:.4f}".format(*pair))
+
+# %% [markdown]
+# ## 3. YOLOv2: anchors, and the logarithm
+#
+# YOLOv2 (2017) moves the classes from the cell to the box, so that a cell can have several objects. And it gives each
+# box a size to start from, an **anchor** (notebook 04). The network no longer says "212 pixels wide", it says how the
+# box differs from its anchor, **as a logarithm**:
+#
+# $$ b_x = \sigma(t_x) + \text{column}, \qquad b_w = p_w\, e^{t_w}
+# \qquad\Longleftrightarrow\qquad t_w = \ln \frac{b_w}{p_w} $$
+#
+# $p_w$ is the anchor's width. Why the logarithm? Without it a box of half the width has an error of $-0.5$ anchors, one
+# of twice the width $+1$: the same mistake, counted differently. As a logarithm they are $\mp 0.693$. And no $t$ makes
+# a negative width. First by hand, there and back:
+
+# %%
+anchor = torch.tensor([[10.0, 5.0]])  # in cells
+box = torch.tensor([[0.3, 0.6, 20.0, 2.5]])  # x, y in the cell; twice as wide as the anchor, half as high
+t = [math.log(0.3 / 0.7), math.log(0.6 / 0.4), math.log(20 / 10), math.log(2.5 / 5)]
+back = [1 / (1 + math.exp(-t[0])), 1 / (1 + math.exp(-t[1])), 10 * math.exp(t[2]), 5 * math.exp(t[3])]
+print("encoded by hand:       ", [round(x, 4) for x in t])
+print("encoded by the library:", [round(x, 4) for x in encode_matches(box, anchor, YOLOV3)[0].tolist()])
+print("decoded by hand:       ", [round(x, 4) for x in back])
+print("decoded by the library:", [round(x, 4) for x in decode_matches(torch.tensor([t]), anchor, YOLOV3)[0].tolist()])
+
+# %%
+ratio = torch.tensor([0.25, 0.5, 1.0, 2.0, 3.9])[:, None]
+box = torch.cat((torch.full((5, 2), 0.5), ratio, ratio), 1)  # boxes around anchors of size 1
+ways = {name: encode_matches(box, torch.ones(5, 2), coding)[:, 2] for name, coding in [("exp", YOLOV3), ("v5", YOLOV5)]}
+rows = [[f"{r:g}", f"{r - 1:+.2f}", f"{a:+.3f}", f"{b:+.3f}"] for r, a, b in zip(ratio[:, 0].tolist(), *ways.values())]
+show_table(["size / anchor", "difference", "t = ln(size / anchor), v2 to v4", "t of Scaled-v4 and v5"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - Twice and half, four times and a quarter (nearly: 3.9) have the same $t$ with opposite signs.
+# - YOLOv5's form (section 8) is not quite symmetric, and ends at four anchors.
+#
+# **Who is responsible?** One anchor: of the five in the horse's cell the one whose *shape* is most like the horse's,
+# both moved to one corner. Unlike in YOLOv1 this is geometry. What the network predicts does not matter.
+
+# %%
+in_cells = [[1.3221, 1.73145], [3.19275, 4.00944], [5.05587, 8.09892], [9.47112, 4.84053], [11.2364, 10.0071]]
+v2_anchors = [torch.tensor(in_cells) * 32]  # YOLOv2's on VOC, in pixels
+v2 = Yolov2Loss(v2_anchors[0], 32, num_classes=3).eval()
+for w, h in v2_anchors[0].tolist():
+    inter = min(w, horse[2] * size) * min(h, horse[3] * size)
+    union = w * h + horse[2:].prod() * size**2 - inter
+    print(f"anchor {w:3.0f} x {h:3.0f}: IoU of the shapes {inter / union:.3f}")
+blank, half = raw_maps(v2_anchors, [32]), raw_maps(v2_anchors, [32], knows_size=True)
+asked_blank, asked = v2.assign(blank, targets), v2.assign(half, targets)
+print("responsible: anchor, row, column", asked.cells[asked.role[0] > 0][0, 1:].tolist())
+row(*(show_roles(picture, each, [32], boxes=corners, window=near) for each in (asked_blank, asked)),
+    titles=["YOLOv2, blank network", "YOLOv2, half-trained"])
+
+# %% [markdown]
+# **What to notice**
+# - The positive is the same in both pictures.
+# - On the right there are more hatched cells, with all five anchors each (a number in a cell counts its anchors of that
+#   role; the line below counts the whole grid). What are they?
+#
+# ### What is an ignored prediction?
+#
+# The cell beside the horse's centre predicts a box of the right size, a little aside. Is that "no object"? If the loss
+# called it background, it would punish a box that is nearly right, and teach all neighbours to be blind to horses. If
+# it called it positive, there would be many boxes for one horse. So YOLOv2 says **nothing**: whoever overlaps an object
+# by more than 0.6 and is not responsible is **ignored**. Its objectness has no loss and no gradient.
+
+# %%
+leaf = half[0].clone().requires_grad_()
+(slope,) = torch.autograd.grad(v2([leaf], targets).total, leaf)
+overlap = yl.bbox_iou(yl.coding.decode(half, v2_anchors, [32], YOLOV3)[0, :, :4], horse[None] * size, "iou")
+for name, place in {"positive": 1, "ignored": -1, "negative": 0}.items():
+    k = int((asked.role[0] == place).nonzero()[0])
+    _, a, r, c = asked.cells[k].tolist()
+    print(f"{name:8} anchor {a}, row {r}, column {c}: IoU {overlap[k]:.3f},",
+          f"gradient of objectness {slope[0, a, r, c, 4]:+.4f}")
+print(f"IoU of ignored: {overlap[asked.role[0] == -1].min():.3f} and more; of negatives: at most",
+      f"{overlap[asked.role[0] == 0].max():.3f}")
+
+# %% [markdown]
+# **What to notice**
+# - Positive by geometry, ignored by what the network predicts *now*. The blank network's boxes do not fit, so fewer of
+#   them are ignored. The better the network, the more are left alone.
+# - An ignored prediction is not told to be silent, and not told to speak. At the end NMS removes it (notebook 09).
+#
+# ### The loss by hand
+#
+# Still squared errors, but behind sigmoids: of $\sigma(t_x), \sigma(t_y), t_w, t_h$ and $\sigma(t_o)$. Small objects
+# count more by a factor $2 - w h$ (fractions of the picture): it took over from the square roots. The classes are a
+# **softmax** with cross-entropy. The weights are $5, 1, 1, 1$ for object, no object, class and coordinates. The
+# objectness target of the positive is its IoU.
+
+# %%
+cell, size_in_cells = horse[:2] * 13 - torch.tensor([7.0, 9.0]), horse[2:] * 13
+goal = torch.cat((cell, (size_in_cells / (v2_anchors[0][3] / 32)).log()))
+k = asked_blank.role[0].argmax()
+own = yl.bbox_iou(torch.tensor([[7.5 * 32, 9.5 * 32, *v2_anchors[0][3]]]), horse[None] * size, "iou")[0]
+box = 1 * (2 - horse[2] * horse[3]) * 0.5 * ((torch.tensor([0.5, 0.5, 0, 0]) - goal) ** 2).sum()
+by_hand = {"box": box, "obj": 5 * 0.5 * (0.5 - own) ** 2, "cls": 1 * -torch.zeros(3).log_softmax(0)[2]}
+for name, value in by_hand.items():
+    print(f"{name}: by hand {value:.4f}, by the library {getattr(asked_blank.losses, name)[0, k]:.4f}")
+print(f"a negative: by hand {1 * 0.5 * 0.5**2:.4f}, by the library {asked_blank.losses.obj[0, 0]:.4f}")
+
+# %% [markdown]
+# One more term exists only for the first 12,800 pictures: every box that is not responsible is drawn, weakly (0.01),
+# towards its anchor in the middle of its cell. It stops young networks from predicting wild boxes. Ours sit in the
+# middle of their cells already, so only the half-trained one, whose boxes have left their anchors, pays for it:
+
+# %%
+for name, maps in {"blank": blank, "half-trained": half}.items():
+    young = v2(maps, targets).anchor_prior  # v2.seen is 0 pictures here
+    print(f"{name}: {young:.3f}")
+
+# %% [markdown]
+# ## 4. YOLOv3: three grids, one of nine anchors, and yes or no
+#
+# One grid of 13 x 13 is too coarse for spoons. YOLOv3 (2018) has three, with three anchors each. **Who is
+# responsible?** Of all nine anchors the one whose shape is most like the object's. So an object has one positive, in
+# one grid, and the two other grids treat it as background, or ignore it (published: above 0.7; the paper says 0.5).
+
+# %%
+def three(numbers):
+    return list(torch.tensor(numbers, dtype=torch.float32).view(3, 3, 2))
+
+strides, masks = [8, 16, 32], [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+v3_anchors = three([10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326])
+v3 = Yolov3Loss(torch.cat(v3_anchors), masks, strides, num_classes=3)
+v3_half = raw_maps(v3_anchors, strides, knows_size=True)
+asked = v3.assign(v3_half, targets)
+print("responsible: level, anchor, row, column", asked.cells[asked.role[0] > 0][0].tolist())
+show_roles(picture, asked, strides, boxes=corners, window=near)
+
+# %% [markdown]
+# **What to notice**
+# - One positive among 10,647, on the coarse grid. On the others the middle of the horse is hatched: boxes of the right
+#   size in the right place, which belong to nobody.
+# - In the positive's own cell the two other anchors are ignored, too (8 on that grid: 3 + 3 + 2).
+# - The threshold decides how large the hatched patch is. How many are ignored by which rule?
+
+# %%
+v3_blank, rows = raw_maps(v3_anchors, strides), []
+for threshold in (0.5, 0.7, 1.0):
+    loss = Yolov3Loss(torch.cat(v3_anchors), masks, strides, 3, Yolov3Settings(ignore_thresh=threshold))
+    count = [int((loss.assign(maps, targets).role == -1).sum()) for maps in (v3_blank, v3_half)]
+    rows.append([f"IoU above {threshold}", *count])
+show_table(["ignored", "blank network", "half-trained"], rows)
+
+# %% [markdown]
+# ### The loss by hand
+#
+# Objectness and classes are now **binary cross-entropy** (BCE, notebook 06): one question with yes or no for each
+# class. The objectness target of the positive is 1. Width and height are half squares of $t$ as before. For the centre
+# Darknet uses the gradient $\sigma(t_x) - x^*$, which is that of BCE with a soft target. (The paper writes squared
+# errors of $t_x$ itself: `faithful="paper"`.)
+
+# %%
+def bce(z, target):
+    return math.log(1 + math.exp(z)) - z * target
+
+asked = v3.assign(v3_blank, targets)
+k = int(asked.role[0].argmax())
+x, y = (horse[:2] * 13 - torch.tensor([7.0, 9.0])).tolist()
+w, h = (horse[2:] * size / v3_anchors[2][1]).log().tolist()
+weight = 2 - horse[2].item() * horse[3].item()
+by_hand = {"box": weight * (bce(0, x) + bce(0, y) + w**2 / 2 + h**2 / 2), "obj": bce(0, 1)}
+by_hand["cls"] = bce(0, 0) + bce(0, 0) + bce(0, 1)
+for name, value in by_hand.items():
+    print(f"{name}: by hand {value:.4f}, by the library {getattr(asked.losses, name)[0, k]:.4f}")
+
+# %% [markdown]
+# ### Three ways to train classes
+#
+# Squared errors (v1), softmax (v2), logistic (v3 and later). Let the responsible prediction say $(3, -1, -1)$: "surely
+# a person". Which gradient does each loss give for it? Read from the three losses:
+
+# %%
+said, gradients = torch.tensor([3.0, -1, -1]), {}
+split_output(out, 3).classes[0, line, col] = said
+gradients["v1, squared errors"] = split_output(v1.layer_gradient([out], targets)[0], 3).classes[0, line, col]
+for name, loss, maps, (level, a) in (("v2, softmax", v2, blank, (0, 3)), ("v3, logistic", v3, v3_blank, (2, 1))):
+    changed = [raw.clone() for raw in maps]
+    changed[level][0, a, 9, 7, 5:] = said
+    gradients[name] = loss.layer_gradient(changed, targets)[level][0, a, 9, 7, 5:]
+rows = [[name, *(f"{x:+.3f}" for x in each.tolist())] for name, each in gradients.items()]
+show_table(["gradient of", *classes], rows)
+
+# %% [markdown]
+# **What to notice**
+# - v1: the difference itself. The confident mistake is pushed hardest, and even a score of 1.5 for the right class
+#   would be pushed *down*.
+# - v2: the three add up to 0. To raise "horse" the others have to come down.
+# - v3: each class on its own. Two of them may be true: of two objects at one prediction (a woman, a person) v3 makes
+#   both classes positive, where v2's last object overwrites the first.
+#
+# ## 5. YOLOv4: several anchors, CIoU, and another rule of ignoring
+#
+# One positive in 10,647 is little to learn from. YOLOv4 (2020) takes the best anchor *and* every other one whose shape
+# overlaps the object's by more than 0.213. It compares boxes by **CIoU** (notebook 06) instead of four squared errors.
+# And a box is ignored only if it overlaps an object by more than 0.7 *and* is more than 0.25 sure of some class.
+
+# %%
+v4_anchors = three([12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401])
+published = dict(iou_kind="ciou", iou_normalizer=0.07, iou_thresh=0.213, ignore_thresh=0.7, max_delta=5.0)
+settings = [Yolov4Settings(**published, scale_x_y=k) for k in (1.2, 1.1, 1.05)]  # strides 8, 16, 32
+v4 = Yolov4Loss(torch.cat(v4_anchors), masks, strides, 3, settings)
+v4_half = raw_maps(v4_anchors, strides, knows_size=True)
+asked = v4.assign(v4_half, targets)
+print("responsible: level, anchor, row, column", asked.cells[asked.role[0] > 0].tolist())
+show_roles(picture, asked, strides, boxes=corners, window=near)
+
+# %% [markdown]
+# **What to notice**
+# - Three positives on two grids, where v3 had one: 142 x 110 and 192 x 243 on the coarse grid, 72 x 146 on the middle
+#   one.
+# - The patch of ignored boxes is nearly v3's. Now make every prediction sure that there is *no* class (logit $-3$,
+#   score 0.05). v3 goes on ignoring. v4 calls all of them background:
+
+# %%
+for name, loss, maps in (("v3", v3, v3_half), ("v4", v4, v4_half)):
+    unsure = [raw.clone() for raw in maps]
+    for raw in unsure:
+        raw[..., 5:] = -3
+    counts = [int((loss.assign(each, targets).role == -1).sum()) for each in (maps, unsure)]
+    print(f"{name}: ignored {counts[0]}, with class scores of 0.05 {counts[1]}")
+
+# %% [markdown]
+# The loss by hand for the best anchor of the blank network. The box costs $0.07\,(1 - \text{CIoU})$:
+
+# %%
+asked = v4.assign(raw_maps(v4_anchors, strides), targets)
+k = int((asked.cells == torch.tensor([2, 1, 9, 7])).all(1).nonzero())
+predicted = torch.tensor([[7.5 * 32, 9.5 * 32, 192, 243]])  # pixels; logit 0: the anchor, in the middle of its cell
+ciou = yl.bbox_iou(predicted, horse[None] * size, "ciou").item()
+by_hand = {"box": 0.07 * (1 - ciou), "obj": bce(0, 1), "cls": 3 * math.log(2)}
+for name, value in by_hand.items():
+    print(f"{name}: by hand {value:.4f}, by the library {getattr(asked.losses, name)[0, k]:.4f}")
+
+# %% [markdown]
+# ## 6. YOLOv5: neighbours, and nobody is ignored
+#
+# YOLOv5 (2020) matches by the **ratio of sides**: every anchor that differs from the object by less than a factor of 4
+# in both. And the two cells next to the object's centre are responsible as well (notebook 05). Everybody else is a
+# negative. The objectness target of a positive is the overlap that its box has now, as in YOLOv1 and v2, but with CIoU.
+
+# %%
+v5 = yl.ComputeLoss(torch.stack(v3_anchors), strides, 3)
+v5_half = raw_maps(v3_anchors, strides, YOLOV5, knows_size=True)
+asked = v5.assign(v5_half, targets)
+print("positives:", int((asked.role > 0).sum()), " ignored:", int((asked.role < 0).sum()))
+show_roles(picture, asked, strides, boxes=corners, window=near)
+
+# %% [markdown]
+# **What to notice**
+# - 15 positives: three anchors of the coarse grid and two of the middle one, in three cells each.
+# - There is no ignored prediction. The boxes just outside these cells are as good as before. Now they are negatives.
+#   YOLOv5 can afford that, because its nearest neighbours are positives already.
+#
+# By hand, for a positive of the coarse grid: its part of the mean over the 9 matches of the level, times the box gain.
+
+# %%
+levels = v5.levels(v5_half, targets)
+k = int((asked.cells == torch.tensor([2, 1, 9, 7])).all(1).nonzero())
+predicted = torch.tensor([[7.5 * 32, 9.5 * 32, *(horse[2:] * size)]])
+ciou = yl.bbox_iou(predicted, horse[None] * size, "ciou").item()
+print(f"box: by hand {v5.hyp.box / 9 * (1 - ciou):.5f}, by the library {asked.losses.box[0, k]:.5f}")
+print(f"its objectness target: CIoU {ciou:.4f}, by the library {levels[2].objectness[0, 1, 9, 7]:.4f}")
+
+# %% [markdown]
+# ## 7. Five generations side by side
+#
+# The same horse, the half-trained network of each generation (for YOLOv1 its two boxes):
+
+# %%
+split_output(out, 3).classes[:] = 0  # as before section 4 changed them
+half_trained = {"YOLOv1": (v1, [out]), "YOLOv2": (v2, half), "YOLOv3": (v3, v3_half), "YOLOv4": (v4, v4_half)}
+half_trained["YOLOv5"] = (v5, v5_half)
+rule = ["larger IoU now, of 2 boxes", "best shape of 5 anchors", "best shape of 9 anchors"]
+rule += ["best, and shape IoU > 0.213", "sides within a factor of 4, 3 cells"]
+target = ["IoU", "IoU", "1", "1", "CIoU"]
+box_term = ["squares, roots", "squares of t", "BCE; squares of t", "1 - CIoU", "1 - CIoU"]
+class_term = ["squares", "softmax", "logistic", "logistic", "logistic"]
+rows = []
+for (name, (loss, maps)), *words in zip(half_trained.items(), rule, box_term, target, class_term):
+    role = loss.assign(maps, targets).role
+    rows.append([name, words[0], *(int((role == which).sum()) for which in (1, -1, 0)), *words[1:]])
+    print("{}: {} positive, {} ignored, {} negative".format(name, *rows[-1][2:5]))
+show_table(["", "responsible", "positive", "ignored", "negative", "box", "objectness", "classes"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - From one positive to fifteen: later generations give an object more predictions to learn from.
+# - "Ignored" was born with v2 and went with v5. Its threshold is 0.6, 0.7 (0.5 in v3's paper), 0.7 and a class above
+#   0.25.
+# - In three of five the objectness target is the overlap. In v3 and v4 it is 1.
+#
+# ### Any two of them, live
+#
+# The explorer puts any two generations side by side, SSD, RetinaNet and FCOS among them. It takes small untrained
+# networks at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own.
+
+# %%
+explorer = FamilyExplorer(images=picture[None], targets=targets, names=classes, left="YOLOv1", right="YOLOv3")
+explorer
+
+# %% [markdown]
+# **What to notice**
+# - First row: who is positive. Second: the loss by term. In both, nearly all of the objectness loss comes from
+#   negatives, and more so in YOLOv3, which has 3,086 of them instead of 97.
+# - Third row: in both the horse's cell has the largest gradient, in spite of it.
+# - Fourth row: the gradient of each raw number of the chosen prediction. Click another row of the tables, a negative:
+#   only one bar is left.
+# - Drag the horse: its positive jumps from cell to cell.
+#
+# From Python the same:
+
+# %%
+for pair in (("YOLOv4", "YOLOv5"), ("SSD", "FCOS")):
+    explorer.left, explorer.right = pair
+    for side in explorer.result.sides:
+        print(f"{side.name}: {side.counts['positive']} positive of {sum(side.counts.values())}")
+explorer.reset()
+
+# %% [markdown]
+# ## 8. What each decoding can reach
+#
+# An object's centre may lie *on* a grid line. $\sigma(t)$ is there only for $t = \pm\infty$. YOLOv4 therefore stretches
+# it by a factor $k$, the **grid sensitivity** (Darknet: `scale_x_y`):
+#
+# $$ b_x = k\,\sigma(t_x) - \frac{k - 1}{2} + \text{column} $$
+#
+# One class of the library, `AnchorCoding(sensitivity, size)`, holds all of these.
+
+# %%
+codings = {"v2, v3": YOLOV3, "v4, stride 32": AnchorCoding(1.05), "v4, stride 16": AnchorCoding(1.1)}
+codings |= {"v4, stride 8": AnchorCoding(1.2), "Scaled-v4, v5": YOLOV5}
+t, one, rows = torch.linspace(-6, 6, 121)[:, None].expand(-1, 4), torch.ones(121, 2), []
+for name, coding in codings.items():
+    far = decode_matches(torch.tensor([[-99.0] * 4, [99.0] * 4]), one[:2], coding)  # -99 and 99 stand for infinity
+    line_at = encode_matches(torch.tensor([[0.0, 0.5, 1, 1]]), one[:1], coding)[0, 0]
+    largest = "any" if coding.size == "exponential" else f"{far[1, 2]:.0f} anchors"
+    at_half = decode_matches(torch.full((1, 4), 0.5), one[:1], coding)[0]
+    rows.append([name, coding.sensitivity, f"{far[0, 0]:.3f} to {far[1, 0]:.3f}", f"{line_at:.2f}", largest,
+                 f"{at_half[0]:.6f}", f"{at_half[2]:.6f}"])
+reach = {name: decode_matches(t, one, coding)[:, 0] for name, coding in codings.items()}
+names = ["", "k", "centre reaches", "t on the grid line", "largest size", "x at t = .5", "w at t = .5"]
+column(show_series(reach, t[:, 0], "centre", "t", "cells from the cell's corner"), show_table(names, rows))
+
+# %% [markdown]
+# **What to notice**
+# - YOLOv3 needs $-\infty$ to sit on the line. With $k = 1.2$ it is $-2.4$, and with YOLOv5's 2 it is $-1.1$.
+# - The stretch is small where cells are large. YOLOv5's reaches half a cell over each side, which its neighbour cells
+#   need: they are responsible for a centre that lies outside of them.
+#
+# ## 9. Gradients side by side: squared errors of t and CIoU
+#
+# Training follows the gradient and not the loss. Let the responsible prediction (anchor 192 x 243, cell of the horse)
+# be wrong in one thing at a time. What do the two losses say about $t_x, t_y, t_w, t_h$? The squared error is YOLOv3's
+# in its paper form, whose gradient is $t - t^*$. Both losses have weight 1 here.
+
+# %%
+from walkthrough.scene import Bars, Chart, Scene
+
+every = torch.cat(v4_anchors)  # (9, 2)
+anchor = every[7:8] / 32  # in cells
+goal = torch.cat((horse[:2] * 13 - torch.tensor([7.0, 9.0]), horse[2:] * 13))[None]  # (1, 4) from the cell's corner
+
+def only_box(kind, faithful="paper"):
+    """A loss of one anchor on the coarse grid."""
+    if kind == "squares":
+        return Yolov3Loss(every, [[7]], [32], 3, faithful="paper")
+    return Yolov4Loss(every, [[7]], [32], 3, Yolov4Settings(iou_kind=kind, iou_normalizer=1.0), faithful=faithful)
+
+def slope(loss, t):
+    """The gradient of the box loss by the four raw numbers (4,) of the responsible prediction."""
+    raw = torch.zeros(1, 1, 13, 13, 8)
+    raw[0, 0, 9, 7, :4] = t
+    raw.requires_grad_()
+    (gradient,) = torch.autograd.grad(loss([raw], targets).box, raw)
+    return gradient[0, 0, 9, 7, :4]
+
+# %%
+wrong = {"6 pixels too far right": goal + torch.tensor([0.2, 0, 0, 0])}
+wrong["twice as wide"], wrong["half as wide"] = (goal * torch.tensor([1, 1, factor, 1]) for factor in (2, 0.5))
+four, panels = ("t_x", "t_y", "t_w", "t_h"), []
+for name, box in wrong.items():
+    t = encode_matches(box, anchor, YOLOV3)[0]
+    both = {kind: slope(only_box(kind), t) for kind in ("squares", "ciou")}
+    iou = yl.bbox_iou(box, goal, "iou").item()
+    words = [f"{kind} " + ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()]  # no -0.0
+    print(f"{name:22} IoU {iou:.2f}; gradients:", "; ".join(words))
+    marks = [Bars(four, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
+    panels.append(Chart(tuple(marks), name, f"IoU {iou:.2f}", "", "gradient", legend="none" if panels else "inside"))
+Scene((tuple(panels),))
+
+# %% [markdown]
+# **What to notice**
+# - Six pixels aside is a small mistake: the IoU is 0.94. For the squared error it is the *largest* of the three,
+#   because $t_x$ is far from its target near the cell's edge, where the sigmoid is flat. For CIoU it is a small one.
+# - Twice and half as wide have an IoU of 0.5 both. Both losses say nearly the same in $t_w$ with opposite
+#   signs, as section 3 promised. CIoU
+#   also says something in $t_h$: one side is wrong, and it moves both, since the shape is the two together.
+# - The squared errors are four separate questions. CIoU is one.
+#
+# And how do the gradients fade when the box gets better?
+
+# %%
+offsets = torch.linspace(-1.5, 1.5, 61)
+t_goal = encode_matches(goal, anchor, YOLOV3)[0]
+fading = {}
+for kind in ("squares", "ciou"):
+    loss = only_box(kind)
+    fading[kind] = torch.stack([slope(loss, t_goal + o * torch.tensor([0, 0, 1.0, 0]))[2] for o in offsets])
+show_series(fading, offsets, "gradient in t_w", "t_w - target", "gradient")
+
+# %% [markdown]
+# **What to notice**
+# - The squared error is a straight line: large for large errors, nothing near the target.
+# - CIoU is nearly the other way round. It never asks for more than about 1, fades for boxes that are far off, and is
+#   largest *next to* the target, where it jumps from one sign to the other. A step of fixed length jumps over the
+#   target and back.
+#
+# ## 10. What Darknet's CIoU step really is
+#
+# The program that trained YOLOv4 does not compute the derivative of CIoU. Recorded numbers show what it does (here in
+# our words, `overlap_step`). Beside it the true gradient (`yl.iou_gradient`), for a box (0.5, 0.5, 0.2, 0.2) and an
+# object (0.6, 0.54, 0.3, 0.2), fractions of the picture:
+
+# %%
+first, second = torch.tensor([[0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.6, 0.54, 0.3, 0.2]])
+rows = []
+for kind in ("iou", "giou", "diou", "ciou"):
+    true = yl.iou_gradient(first * 1000, second * 1000, kind)[0] * 1000  # in thousandths: without bbox_iou's epsilon
+    darknet = overlap_step(first, second, kind)[0]
+    rows.append([kind, *(f"{a:.3f} | {b:.3f}" for a, b in zip(true.tolist(), darknet.tolist()))])
+show_table(["towards more", "x: true | Darknet", "y", "w", "h"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - IoU and GIoU: $x, y$ are exact, $w, h$ are **twice** the derivative.
+# - DIoU: the part of the enclosing box has the **opposite sign** in $x$ and $y$, so they differ now.
+# - CIoU: the shape term lacks its factor $1 / (w^2 + h^2)$.
+#
+# The largest difference comes after it. The chain rule asks to multiply by what a change of $t$ does to the box:
+# $\sigma'(t_x) / 13$ for the centre, $w$ for the width. Darknet multiplies only by $e^{t_w}$ and $e^{t_h}$, and not by
+# anything in $x$ and $y$. `faithful="darknet"` and `faithful="paper"` have the same *value*, and these gradients in $t$
+# for the blank network:
+
+# %%
+ways = {"paper": only_box("ciou", "paper"), "darknet": only_box("ciou", "darknet")}
+steps = {name: slope(loss, torch.zeros(4)) for name, loss in ways.items()}
+for name, gradient in steps.items():
+    print(f"{name:7}", ", ".join(f"{n} {g:+.4f}" for n, g in zip(four, gradient.tolist())))
+ratio = (steps["darknet"] / steps["paper"]).tolist()
+print("Darknet's over the true one:", ", ".join(approx(r, ".1f") for r in ratio))
+assert min(ratio[:2]) > 5 * max(ratio[2:])
+
+# %% [markdown]
+# **What to notice**
+# - The step in $x, y$ is about 50 times the true gradient, that in $w, h$ about 4 times. The factor as such is no
+#   matter, a learning rate can undo it. But Darknet gives the *centre* more than ten times the weight that the
+#   derivative gives it.
+#
+# ### A box on its way
+#
+# Is that harmful? Let one box walk: 60 steps of gradient descent with a rate that falls to 0, from a bad start (the
+# centre in the corner of the cell, much too narrow and too tall). YOLOv4's loss with `iou_kind="mse"`, the squared
+# errors, walks along. Each may choose the best of seven learning rates, by the mean of its IoU on the whole way.
+
+# %%
+start = torch.tensor([-3.0, 2.0, -1.0, 0.5])
+
+def follow(loss, learning_rate, steps=60):
+    """The boxes (steps + 1, 4) on the way, in pixels, and their IoU with the horse (steps + 1,)."""
+    t, way = start.clone(), [start]
+    for step in range(steps):
+        t = t - learning_rate * (1 - step / steps) * slope(loss, t)
+        way.append(t)
+    boxes = decode_matches(torch.stack(way), anchor, YOLOV3)  # (steps + 1, 4)
+    boxes[:, :2] += torch.tensor([7, 9])
+    return boxes * 32, yl.bbox_iou(boxes * 32, horse[None] * size, "iou")
+
+# %%
+losses = {"mse": only_box("mse"), "CIoU, true gradient": ways["paper"], "CIoU, Darknet's step": ways["darknet"]}
+walks = {}
+for name, loss in losses.items():
+    tried = {rate: follow(loss, rate) for rate in (0.05, 0.1, 0.5, 1, 2, 5, 10)}
+    best = max(tried, key=lambda rate: tried[rate][1].nan_to_num().mean())  # over the whole way
+    walks[name] = tried[best]
+    x, y, w, h = walks[name][0][-1].tolist()
+    print(f"{name}: learning rate {approx(best, 'g')}, IoU at the end {approx(walks[name][1][-1])},",
+          f"centre {approx(x, '.0f')}, {approx(y, '.0f')}")
+end = [ious[-1].item() for _, ious in walks.values()]
+assert min(end[0], end[2]) > 0.97 and end[1] < 0.85
+lines = {name: ious for name, (_, ious) in walks.items()}
+show_series(lines, title="IoU with the horse", x_label="step", y_label="IoU")
+
+# %%
+pictures, paper = [], torch.full_like(picture, 114)
+for name in ("CIoU, true gradient", "CIoU, Darknet's step"):
+    some = yl.xywh_to_xyxy(walks[name][0][[0, 10, 20, 60]])
+    pictures.append(show_image(paper, torch.cat((corners, some)), ["horse", "start", "step 10", "step 20", "step 60"]))
+row(*pictures, titles=["true gradient", "Darknet's step"])
+
+# %% [markdown]
+# **What to notice**
+# - With the true gradient the size is about right after a few steps, and the centre never leaves its corner: its
+#   gradient is far too small beside those of width and height. A larger rate would move it, and throw width and height
+#   about.
+# - Darknet's step, which is the derivative of nothing, moves all four at a similar pace and arrives. What is wrong on
+#   paper works as a **step**. That may be why it went unnoticed. (It jumps about as long as the rate is large: CIoU
+#   does not fade near the target.)
+# - Squared errors arrive as well, and smoothly, since they fade near the target (section 9). On one box whose target is
+#   in reach they have no reason not to.
+# - One box and plain gradient descent prove little about a network of 64 million weights with momentum. Section 14 has
+#   trained networks.
+#
+# ## 11. The flood of background: hard negatives or focal loss
+#
+# Positives are a handful, negatives thousands. YOLOv1's answer was $\lambda_\text{noobj}$. SSD (2015) and RetinaNet
+# (2017) gave two others:
+#
+# - **SSD, online hard example mining (OHEM)**: of the negatives only those with the largest loss are trained, three for
+#   each positive. All others have no loss at all;
+# - **RetinaNet, focal loss**: all are trained, and each is weighted down by how easy it is (notebook 06).
+
+# %%
+from yolo_lite.family.retinanet import RetinaNetLoss
+from yolo_lite.family.ssd import SsdLoss
+
+ssd, grids = SsdLoss((300, 300), 3), (38, 19, 10, 5, 3, 1)
+ssd_maps = [torch.zeros(1, a, n, n, 8) for n, a in zip(grids, ssd.settings.anchors_per_cell())]
+retina = RetinaNetLoss([8, 16, 32, 64, 128], 3)
+retina_maps = [torch.zeros(1, 9, n, n, 7) for n in (52, 26, 13, 7, 4)]
+for name, loss, maps in (("SSD at 300 pixels", ssd, ssd_maps), ("RetinaNet at 416 pixels", retina, retina_maps)):
+    role = loss.assign(maps, targets).role
+    counts = [int((role == which).sum()) for which in (1, 0, -1)]
+    print("{}: {} positive, {} negative, {} ignored".format(name, *counts))
+
+# %% [markdown]
+# **What to notice**
+# - SSD: three negatives for each positive, and 8,600 without any loss. The word "ignored" means something else here:
+#   not "nearly right" but "too easy to be worth it".
+# - RetinaNet: ignored are the anchors with an IoU between 0.4 and 0.5. All others are trained.
+#
+# Who is heard? Take the 8,721 negatives of SSD, and let their logits for "object" be spread around $-4$. Sort them, the
+# hardest first, and add up their gradients. (Drawn with a seed.)
+
+# %%
+from yolo_lite.family.ssd.loss import hard_negatives
+from yolo_lite.loss.focal import bce_with_focal
+
+z = -4 + 1.5 * torch.randn(8721, generator=torch.Generator().manual_seed(0))
+z = z.sort(descending=True).values.requires_grad_()
+plain, focal = (bce_with_focal(z, torch.zeros_like(z), gamma=gamma) for gamma in (0.0, 2.0))
+positive = torch.arange(8732) >= 8721  # 11 positives behind the negatives; what they cost does not matter
+hard = hard_negatives(torch.cat((plain, plain[:11]))[None], positive[None], 3)[0, :8721]
+sums, parts_of = {"all, BCE": plain.sum(), "focal": focal.sum(), "OHEM": plain[hard].sum()}, {}
+for name, total in sums.items():
+    added = torch.autograd.grad(total, z, retain_graph=True)[0].cumsum(0)
+    parts_of[name] = added / added[-1]
+    print(f"{name}: the hardest 33 of 8721 make {approx(parts_of[name][32], '.0%')} of the gradient")
+assert parts_of["all, BCE"][32] < 0.15 < parts_of["focal"][32] < 0.6
+show_series({name: part[:1000] for name, part in parts_of.items()},
+            title="part of the gradient that the hardest k of 8721 negatives make", x_label="k", y_label="part")
+
+# %% [markdown]
+# **What to notice**
+# - BCE: the easy thousands have most of the say. OHEM: a cut, 33 have all of it. Focal: the same idea without a cut.
+# - OHEM depends on which other negatives are there, and changes its mind from step to step. Focal looks at each
+#   prediction alone. The YOLOs do without both: their objectness, its weights and its start value do that work.
+#
+# ## 12. Without anchors: points and centre-ness
+#
+# Must there be anchors? FCOS (2019) has none. Every **point** near the middle of an object is positive, and says how
+# far the four sides are: left, top, right, bottom. Sizes are divided among the grids by range instead of by shape.
+
+# %%
+from yolo_lite.family.fcos import FcosLoss
+from yolo_lite.family.fcos.loss import centreness
+
+def busy(scene, name):
+    """Without the grids on which everything is negative."""
+    panels = [panel for panel in scene.rows[0] if not panel.caption.startswith("0 positive, 0 ignored")]
+    return Scene((tuple(replace(panel, title=f"{name}, {panel.title}") for panel in panels),), scene.legend)
+
+fcos, fcos_maps = FcosLoss([8, 16, 32, 64, 128], 3), [torch.zeros(1, 1, n, n, 8) for n in (52, 26, 13, 7, 4)]
+scenes = []
+for name, loss, maps in (("RetinaNet", retina, retina_maps), ("FCOS", fcos, fcos_maps)):
+    asked = loss.assign(maps, targets)
+    by_grid = asked.cells[asked.role[0] > 0, 0].bincount(minlength=5).tolist()
+    print(name, "positives by grid:", by_grid)
+    scenes.append(busy(show_roles(picture, asked, [8, 16, 32, 64, 128], boxes=corners, window=near), name))
+column(*scenes)
+
+# %% [markdown]
+# **What to notice**
+# - RetinaNet decides by the overlap with boxes of nine shapes, FCOS by place and range alone. FCOS ignores nobody.
+# - The gap in FCOS's coarse grid is no error. From the points in the middle no side of the horse is farther than 128
+#   pixels, which is the finer grid's range. From those left and right of it one side is.
+# - A point lies on the upper left **corner** of its cell in the version recorded here (torchvision's), so the coloured
+#   cells look shifted to the lower right.
+#
+# A point near a side is positive, too, and predicts poor boxes. FCOS therefore learns a second number, the
+# **centre-ness**: 1 in the middle, 0 at a side. At inference the score is $\sqrt{\text{class} \cdot
+# \text{centre-ness}}$.
+#
+# $$ \sqrt{\frac{\min(l, r)}{\max(l, r)} \cdot \frac{\min(t, b)}{\max(t, b)}} $$
+
+# %%
+y, x = torch.meshgrid(torch.arange(104) * 4.0, torch.arange(104) * 4.0, indexing="ij")
+sides = encode_distances(corners, torch.stack((x, y), -1).view(-1, 2))  # (n, 4) left, top, right, bottom
+inside = (sides > 0).all(1)
+heat = torch.where(inside, centreness(sides.clamp(min=0.01)), 0).view(1, 1, 104, 104)
+a, b = sides[inside][0].tolist(), centreness(sides[inside][:1]).item()
+l, t, r, b_ = a
+print(f"one point: {math.sqrt(min(l, r) / max(l, r) * min(t, b_) / max(t, b_)):.4f} by hand, {b:.4f} by the library")
+show_feature_maps({"centre-ness of points in the horse": heat})
+
+# %% [markdown]
+# **What to notice**
+# - It falls steeply: half of the way from the middle to a side it is $\sqrt{1/3} = 0.58$ already.
+# - It does for FCOS what the overlap in the objectness target does for YOLOv1, v2 and v5: of many boxes for one object
+#   NMS should keep the best one.
+#
+# ## 13. Numbers that many tutorials get wrong
+#
+# | one reads | in truth |
+# |---|---|
+# | YOLO: IoU > 0.7 is positive, < 0.3 negative | that is Faster R-CNN's rule, of its region proposals |
+# | in YOLO a box is positive above some IoU | in none up to v5; RetinaNet (0.5, 0.4) and SSD (0.5) do so |
+# | YOLOv2 has v1's weights 5 and 0.5 | v1: object 1, no object 0.5, class 1, coordinates 5. v2: 5, 1, 1, 1 |
+# | YOLOv1 has softmax classes (or logistic ones) | squared errors of plain numbers |
+# | YOLOv3 ignores above 0.5 | the paper says so; the published description says 0.7 |
+# | YOLOv4 is v3 with CIoU | it also matches several anchors, stretches the centre and ignores by another rule |
+# | YOLOv4 is trained with the gradient of CIoU | with a step that is the derivative of nothing (section 10) |
+# | Darknet prints its loss | it prints the sum of squares of its *gradient* (with CIoU a mixture) |
+#
+# The library's defaults are the published values, so they can be asked:
+
+# %%
+names = ("object_scale", "noobject_scale", "class_scale", "coord_scale")
+for name, settings_of in {"v1": Yolov1Settings(), "v2": Yolov2Settings()}.items():
+    print(name, {field: getattr(settings_of, field) for field in names})
+print("v2 ignores above", Yolov2Settings().thresh, " v3 above", Yolov3Settings().ignore_thresh)
+print("RetinaNet: positive from", retina.settings.positive_iou, " negative below", retina.settings.negative_iou)
+print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet prints {v3.cost(v3_half, targets):.1f}")
+
+# %% [markdown]
+# ## 14. Published results, and our own small runs
+#
+# | network | published | measured on |
+# |---|---|---|
+# | YOLOv1 | 63.4 mAP50 | VOC 2007 |
+# | YOLOv2, 544 pixels | 78.6 mAP50 | VOC 2007 |
+# | SSD300 | 25.1 AP | COCO |
+# | RetinaNet, ResNet-101, 800 pixels | 39.1 AP | COCO |
+# | YOLOv3, 608 pixels | 33.0 AP | COCO |
+# | FCOS, ResNet-101 | 41.5 AP | COCO |
+# | YOLOv4, 608 pixels | 43.5 AP | COCO |
+# | YOLOv5x, 640 pixels | 50.7 AP | COCO |
+#
+# Nothing in this table says which *loss* is better. Network, picture size, augmentation, training time and data differ
+# in every row, YOLOv5x is measured on other pictures of COCO (val2017) than the rest (test-dev), and VOC's mAP50 is
+# another quantity than COCO's AP. 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two
+# losses, or as if 50.7 were v4's.
+#
+# <!-- PLACE FOR THE TABLE OF benchmarks/RESULTS.md, "family": one row a network, with v4 mse, v4 ciou (darknet) and v4 ciou
+# (paper) among them, and two or three sentences on what surprises. -->
+# What compares losses is one dataset, one budget, one loop. `python benchmarks/family.py` trains all of these on drawn
+# shapes and prints a table; [benchmarks/RESULTS.md](../benchmarks/RESULTS.md) has ours.
+#
+# ## 15. Check: two losses by hand
+#
+# Both by plain loops, on random maps and **all** objects of the picture. Only the overlap of two boxes comes from the
+# library. YOLOv1 first:
+
+# %%
+objects = batch.targets[batch.targets[:, 0] == 2]  # (8, 6)
+objects = torch.cat((torch.zeros(len(objects), 1), objects[:, 1:2] % 3, objects[:, 2:]), 1)  # image 0, three classes
+generator = torch.Generator().manual_seed(0)
+
+def v1_by_hand(maps):
+    (out,) = maps
+    cls, conf = out[0, :147].view(7, 7, 3), out[0, 147:245].view(7, 7, 2)
+    boxes, cells = out[0, 245:].view(7, 7, 2, 4), set()
+    loss = 0.5 * 0.5 * (conf**2).sum()  # as if there were no objects
+    for _, label, x, y, w, h in objects.tolist():
+        c, r = int(7 * x), int(7 * y)
+        if (c, r) in cells:
+            continue  # the second object of a cell is dropped
+        cells.add((c, r))
+        mine = boxes[r, c]  # (2, 4)
+        decoded = torch.cat(((mine[:, :2] + torch.tensor([c, r])) / 7, mine[:, 2:] ** 2), 1).detach()
+        iou = yl.bbox_iou(decoded * 416, torch.tensor([[x, y, w, h]]) * 416, "iou")
+        b = int(iou.argmax())
+        goal = torch.tensor([7 * x - c, 7 * y - r, w**0.5, h**0.5])
+        loss = loss + 5 * 0.5 * ((mine[b] - goal) ** 2).sum()
+        loss = loss + 0.5 * (conf[r, c, b] - iou[b]) ** 2 - 0.5 * 0.5 * conf[r, c, b] ** 2
+        loss = loss + 0.5 * ((cls[r, c] - torch.eye(3)[int(label)]) ** 2).sum()
+    return loss
+
+# %% [markdown]
+# YOLOv3 needs two steps more: of each object the best of nine anchors, and of each predicted box the largest IoU with
+# any object.
+
+# %%
+def best_anchors(wh):
+    """(m, 2) pixels -> (m,) which of the nine anchors is most like each object in shape."""
+    w, h = wh.unbind(1)
+    inter = torch.stack([w.clamp(max=a) * h.clamp(max=b) for a, b in torch.cat(v3_anchors).tolist()], 1)  # (m, 9)
+    return (inter / ((w * h)[:, None] + torch.cat(v3_anchors).prod(1) - inter)).argmax(1)
+
+def largest_iou(raw, anchors, stride):
+    """A map (1, A, H, W, 8) -> (A, H, W), the largest IoU of each box with any object."""
+    boxes = yl.coding.decode([raw.detach()], [anchors], [stride], YOLOV3)[0, :, :4]
+    each = [yl.bbox_iou(boxes, one[None] * 416, "iou") for one in objects[:, 2:]]
+    return torch.stack(each, 1).amax(1).view(raw.shape[1:4])
+
+# %%
+def v3_by_hand(maps):
+    loss, best = 0.0, best_anchors(objects[:, 4:] * 416).tolist()
+    bce = functional.binary_cross_entropy_with_logits
+    for level, (raw, stride, anchors) in enumerate(zip(maps, strides, v3_anchors)):
+        n, tobj = 416 // stride, torch.zeros(raw.shape[1:4])
+        counts = (largest_iou(raw, anchors, stride) <= 0.7).float()  # 0: ignored
+        for which, (_, label, x, y, w, h) in zip(best, objects.tolist()):
+            if which // 3 == level:
+                a, c, r = which % 3, int(x * n), int(y * n)
+                t, tobj[a, r, c], counts[a, r, c] = raw[0, a, r, c], 1, 1
+                centre = bce(t[:2], torch.tensor([x * n - c, y * n - r]), reduction="sum")
+                goal = (torch.tensor([w, h]) * 416 / anchors[a]).log()
+                loss = loss + (2 - w * h) * (centre + 0.5 * ((t[2:4] - goal) ** 2).sum())
+                loss = loss + bce(t[5:], torch.eye(3)[int(label)], reduction="sum")
+        loss = loss + (counts * bce(raw[0, ..., 4], tobj, reduction="none")).sum()
+    return loss
+
+# %%
+random_out = (out + 0.1 * torch.randn(out.shape, generator=generator)).requires_grad_()
+random_maps = [(raw + 0.3 * torch.randn(raw.shape, generator=generator)).requires_grad_() for raw in v3_half]
+for name, loss, leaves, by_hand in (("YOLOv1", v1, [random_out], v1_by_hand), ("YOLOv3", v3, random_maps, v3_by_hand)):
+    ours, theirs = by_hand(leaves), loss(leaves, objects).total
+    print(f"{name}: by hand {approx(ours, '.4f')}, by the library {approx(theirs, '.4f')}")
+    pairs = zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves))
+    error = max((a - b).norm() / b.norm() for a, b in pairs)
+    count = sum(leaf.numel() for leaf in leaves)
+    print(f"        the gradients of {count} numbers differ by {approx(error, '.0e')} of their length")
+    assert torch.isclose(ours, theirs, rtol=1e-4) and error < 1e-4
+print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects).matches.target))
+
+# %% [markdown]
+# ## Questions
+#
+# <details><summary>Why does YOLOv1 learn the square root of the width, and YOLOv2 not?</summary>
+#
+# So that the same error in pixels costs more in a small box (section 2). YOLOv2 learns $\ln(w / p_w)$, in which an
+# error is relative by itself, and weights small objects by $2 - wh$.
+# </details>
+#
+# <details><summary>What do 0.5 and 5 do?</summary>
+#
+# $\lambda_\text{noobj} = 0.5$ makes the many boxes without an object less loud, $\lambda_\text{coord} = 5$ makes the
+# few coordinates louder. They belong to YOLOv1. YOLOv2 has 1 and 1, and 5 for the objectness of positives.
+# </details>
+#
+# <details><summary>Who is responsible for an object in v1, v2, v3, v4 and v5?</summary>
+#
+# v1: in the cell of its centre the box with the largest IoU at this moment. v2: in that cell the anchor most like it in
+# shape. v3: of all nine anchors, on three grids, the one most like it. v4: that one, and every other whose shape
+# overlaps by more than 0.213. v5: every anchor within a factor of 4, in the cell of the centre and two neighbours.
+# </details>
+#
+# <details><summary>A prediction of YOLOv3 is ignored. What gradient does it get, in box, objectness and classes?</summary>
+#
+# None. It is not responsible, so box and classes are asked nothing. It overlaps an object by more than 0.7, so its
+# objectness is not trained towards 0 either.
+# </details>
+#
+# <details><summary>Can training turn a positive of YOLOv2 into a negative? And one of YOLOv1?</summary>
+#
+# YOLOv2: no, positives follow from the object and the anchors alone. YOLOv1: yes, when the other box of the cell has
+# got the larger IoU.
+# </details>
+#
+# <details><summary>Somebody trains YOLOv4 in PyTorch with autograd and 1 - CIoU, and calls it "the same loss". Is it?</summary>
+#
+# The value, yes. The gradient, no: section 10.
+# </details>
+#
+# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
