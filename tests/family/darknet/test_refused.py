@@ -33,7 +33,7 @@ MISFITS = {
     "classes": (V2.replace("classes=3", "classes=4"), ["2 * (5 + 4) = 18"]),
     "logistic": (CSP.replace("logistic", "linear"), ["new_coords=1", "logistic", "linear"]),
     "route": (V3.replace("layers=1\n", "layers=9\n"), ["layers=9", "layer 9", "0 to 4"]),
-    "route back": (V3.replace("layers=1\n", "layers=-9\n"), ["layers=-9", "9 layers back", "0 to 4"]),
+    "route back": (V3.replace("layers=1\n", "layers=-9\n"), ["layers=-9", "layer 9 back", "0 to 4"]),
     "route of the first": (NET + "[route]\nlayers=-1\n[yolo]\n", ["layers=-1", "first"]),
     "route of boxes": (V3.replace("layers=1\n", "layers=-1\n"), ["layer 4", "[yolo]"]),
     "sizes": (V3.replace("layers=1\n", "layers=0,1\n"), ["layers=0,1", "8 x 16 x 16", "16 x 8 x 8"]),

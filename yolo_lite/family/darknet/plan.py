@@ -135,8 +135,8 @@ def _inputs(section: Section, index: int) -> tuple[int, ...]:
     found = tuple(index + source if source < 0 else source for source in sources)
     for source, layer in zip(sources, found, strict=True):
         if not 0 <= layer < index:
-            wrong = f"{-source} layers back" if source < 0 else f"layer {layer}"
-            raise section.error(f"{wrong} is none to read: {_before(index)}", name)
+            wrong = f"{-source} back" if source < 0 else f"{layer}"
+            raise section.error(f"there is no layer {wrong}: {_before(index)}", name)
     return found if section.kind == "route" else (index - 1, *found)
 
 
