@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.golden.family.compare import Comparison, Recording, darknet, exact, read_recording, relative
+from tests.golden.family.layout import Layout, layout_of
 from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings, decode_yolov1, split_output
 
 
@@ -26,6 +27,10 @@ def settings_of(recorded: Recording) -> tuple[int, Yolov1Settings]:
         coord_scale=given["coord_scale"],
     )
     return given["classes"], settings
+
+
+def layout(recorded: Recording, name: str) -> Layout:
+    return layout_of("out targets settings", "grad cost activated decoded responsible dropped_targets")
 
 
 def check(file: Path) -> Iterator[Comparison]:
