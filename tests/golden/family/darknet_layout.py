@@ -1,4 +1,4 @@
-"""What all recordings of Darknet's layers with anchors hold (yolov2, yolov3, yolov4)."""
+"""What recordings of Darknet's heads have in common: settings, and the arrays of heads with anchors."""
 
 import json
 from typing import Any
@@ -10,14 +10,20 @@ from tests.golden.family.layout import Layout, Missing, layout_of, optional
 LETTERBOXED = ("v2_coco_", "v2_voc_", "v3_ig05_", "v4_cfg_")
 
 
-def settings_of(recorded: Recording) -> dict[str, Any]:
-    """The settings by their names in the recording."""
+class NamedSettings(dict[str, Any]):
+    """Settings by their names in the recording; one that is not there is said to be missing."""
+
+    def __missing__(self, name: str) -> Any:
+        raise Missing(f"{name} among the settings")
+
+
+def settings_of(recorded: Recording) -> NamedSettings:
     if "settings" not in recorded:
         raise Missing("settings")
     given = json.loads(recorded["settings"].item())
     if not isinstance(given, dict):
         raise ValueError(f"settings hold {given!r}, not names and values")
-    return given
+    return NamedSettings(given)
 
 
 def letterbox_layout(recorded: Recording, name: str) -> Layout:

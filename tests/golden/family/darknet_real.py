@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from tests.golden.family.compare import Comparison, NeedsMoreFiles, Recording, darknet, read_recording
-from tests.golden.family.layout import Layout, Missing, layout_of
+from tests.golden.family.layout import Layout, Missing
 from yolo_lite.checkpoints.darknet import read_darknet
 from yolo_lite.coding import AnchorCoding
 from yolo_lite.family.darknet.network import Darknet
@@ -24,11 +24,9 @@ def layout(recorded: Recording, name: str) -> Layout:
     found = [match for match in map(KEY.fullmatch, recorded) if match]
     photos = sorted({match[1] or match[3] for match in found if match[1] or match[3]}) or ["NAME"]
     levels = sorted({match[2] or match[4] for match in found if match[2] or match[4]}) or ["0"]
-    heads = " ".join(f"head{level}_{photo}" for level in levels for photo in photos)
-    return layout_of(
-        " ".join(f"image_{photo}" for photo in photos),
-        " ".join(f"stride{level} anchors{level}" for level in levels) + f" {heads}",
-    )
+    described = {f"{key}{level}" for key in ("stride", "anchors") for level in levels}
+    heads = {f"head{level}_{photo}" for level in levels for photo in photos}
+    return Layout(frozenset(f"image_{photo}" for photo in photos), frozenset(described | heads))
 
 
 def check(file: Path) -> Iterator[Comparison]:

@@ -40,15 +40,13 @@ def module_of(file: Path) -> str | None:
 def check_of(module: str) -> Check | None:
     """The ``check`` of a module; None as long as there is no such module."""
     found = _imported(module)
-    check: Check | None = found and found.check
-    return check
+    return None if found is None else found.check
 
 
 def layout_of_module(module: str) -> LayoutOf | None:
     """The ``layout`` of a module; None as long as there is no such module."""
     found = _imported(module)
-    layout: LayoutOf | None = found and found.layout
-    return layout
+    return None if found is None else found.layout
 
 
 def _imported(module: str) -> ModuleType | None:

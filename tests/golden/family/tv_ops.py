@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -11,7 +12,7 @@ from yolo_lite.boxes import bbox_iou, box_iou
 from yolo_lite.detect.nms import nms
 from yolo_lite.loss.focal import bce_with_focal
 
-KINDS = ("giou", "diou", "ciou")
+KINDS: tuple[Literal["giou", "diou", "ciou"], ...] = ("giou", "diou", "ciou")
 IDENTICAL = 80  # the pair of two equal boxes, whose gradients are not unique
 # Key, alpha, gamma, factor: without alpha both kinds weigh 1, which is twice what alpha 0.5 gives.
 FOCAL = (("a025_g2", 0.25, 2.0, 1), ("a05_g15", 0.5, 1.5, 1), ("noalpha_g2", 0.5, 2.0, 2))
@@ -42,12 +43,12 @@ def check(file: Path) -> Iterator[Comparison]:
 
 def box_losses(recorded: Recording) -> Iterator[Comparison]:
     """1 - GIoU, DIoU, CIoU of pairs, and the gradients of their sums."""
-    boxes = [torch.from_numpy(recorded[f"iou_losses/{name}"]).requires_grad_() for name in "ab"]
-    rows = torch.arange(len(boxes[0])) != IDENTICAL
+    a, b = (torch.from_numpy(recorded[f"iou_losses/{name}"]).requires_grad_() for name in "ab")
+    rows = torch.arange(len(a)) != IDENTICAL
     for kind in KINDS:
-        values = 1 - bbox_iou(*boxes, kind, "xyxy")
+        values = 1 - bbox_iou(a, b, kind, "xyxy")
         yield floats(f"iou_losses/{kind}", values, recorded[f"iou_losses/{kind}"])
-        for name, gradient in zip("ab", torch.autograd.grad(values.sum(), boxes), strict=True):
+        for name, gradient in zip("ab", torch.autograd.grad(values.sum(), [a, b]), strict=True):
             key = f"iou_losses/{kind}_grad_{name}"
             yield floats(key, gradient[rows], recorded[key][rows.numpy()])
 
