@@ -60,7 +60,7 @@ def save(
         raise CheckpointError(f"only networks of create_model can be saved, not a {type(model).__name__}: {way}")
     if Path(path).suffix.lower() == ".weights":
         raise CheckpointError(
-            f"{path}: .weights is Darknet's format, which yolo_lite.checkpoints.darknet.save_darknet_weights writes for "
+            f"{path}: .weights is Darknet's format, which checkpoints.darknet.save_darknet_weights writes for "
             "networks of a .cfg: give this file the ending .safetensors"
         )
     state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
