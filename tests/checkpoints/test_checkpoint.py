@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from yolo_lite.checkpoints import assemble
 from yolo_lite.checkpoints import own as checkpoint
 from yolo_lite.checkpoints.own import CheckpointError, load, read_header, save
 from yolo_lite.model.yolo import create_model
@@ -243,7 +244,7 @@ def test_a_small_file_cannot_describe_a_huge_network(
 ) -> None:
     """1 KB used to keep the reader busy for minutes: nothing of it is built now."""
     changes = {"spec": SPEC | {"backbone": [*SPEC["backbone"], *[row] * 1000]}}
-    monkeypatch.setattr(checkpoint, "_network", lambda contents: pytest.fail("it is built"))
+    monkeypatch.setattr(assemble, "_network", lambda contents, file: pytest.fail("it is built"))
     with pytest.raises(CheckpointError, match=r"1,000,\d{3} blocks.*tensors") as error:
         load(rewritten(saved, **changes))
     assert str(saved) in str(error.value)

@@ -486,7 +486,7 @@ def test_every_known_name_is_complete() -> None:
         assert resource.licence, name
         assert all(url.startswith(("http://", "https://")) for url in resource.urls), name
         assert resource.sha256 is None or len(resource.sha256) == 64, name
-        assert name.startswith("coco") or "AGPL-3.0" in resource.licence, name
+        assert name.startswith("yolov5") == ("AGPL-3.0" in resource.licence), name
 
 
 def test_the_known_digest_is_that_of_the_official_file(shared: Path) -> None:

@@ -58,12 +58,14 @@ def save(
         way = "unwrap it first (.module)" if hasattr(model, "module") else "keep its state_dict() with torch.save"
         raise CheckpointError(f"only networks of create_model can be saved, not a {type(model).__name__}: {way}")
     state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
-    is_yolo = isinstance(model, Yolo)
-    dtype = model.anchors.dtype if is_yolo else next(tensor.dtype for tensor in state.values())
+    spec, version, dtype = model.spec, FORMAT_VERSION, next(tensor.dtype for tensor in state.values())
+    if isinstance(model, Yolo):
+        spec, version = spec | {"anchors": model.anchors.flatten(1).tolist()}, FORMAT_OF_YOLO
+        dtype = model.anchors.dtype
     header = {
-        "format_version": FORMAT_OF_YOLO if is_yolo else FORMAT_VERSION,
+        "format_version": version,
         "architecture": architecture(model.spec),
-        "spec": model.spec | ({"anchors": model.anchors.flatten(1).tolist()} if is_yolo else {}),
+        "spec": spec,
         "names": list(model.names),
         "fused": is_fused(model),
         "dtype": "float16" if half else str(dtype).removeprefix("torch."),

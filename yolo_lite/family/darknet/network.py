@@ -40,6 +40,7 @@ class Darknet(LayeredDetector):
     """
 
     all_anchors: Tensor
+    img_size: tuple[int, int]
     reads_hyp = False
 
     def __init__(

@@ -66,10 +66,9 @@ KNOWN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         | _all(TRUTHS, "max")
         | _all(OFF, "forced background reorg")
         | _all(LOSS, "random"),
-        "region": _all("", "anchors classes coords num softmax rescore bias_match thresh")
+        "region": _all("", "anchors classes coords num softmax rescore bias_match thresh max")
         | _all("", "object_scale noobject_scale class_scale coord_scale")
         | _all(AUGMENTATION, "jitter random")
-        | _all(TRUTHS, "max")
         | _all(UNUSED, "absolute log sqrt")
         | _all(OFF, "background mask_scale focal_loss"),
         "yolo": _all("", "mask anchors classes num scale_x_y new_coords ignore_thresh truth_thresh")

@@ -52,7 +52,7 @@ def _made(make: Callable[[Section], Made], section: Section) -> Made:
         raise error if section.where in str(error) else section.error(f"{error}") from None
 
 
-def _scales(section: Section) -> dict[str, float]:
+def _scales(section: Section) -> dict[str, Any]:
     return {name: section.number(name, 1) for name in ("object_scale", "noobject_scale", "class_scale", "coord_scale")}
 
 
@@ -74,7 +74,8 @@ def _v2(origin: Origin) -> Callable[[Section], Yolov2Settings]:
             rescore=section.flag("rescore"),
             bias_match=section.flag("bias_match"),
             softmax=section.flag("softmax"),
-            wh_weight=origin == "pjreddie",
+            origin=origin,
+            max_boxes=section.whole("max", 30, 1),
             **_scales(section),
         )
 

@@ -26,6 +26,9 @@ from yolo_lite.family.resnet import RESNETS, add_resnet
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.layered import anchor_rows
 
+# Where the raw sides begin. torchvision begins at 0, with half of them below the ReLU: these have no gradient, and in a
+# short training without a pretrained backbone some stay there for good.
+FIRST_SIDE = 2.0  # strides
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "backbone": "resnet50",  # a key of RESNETS
@@ -45,7 +48,7 @@ class FcosHead(nn.Module):
         super().__init__()
         self.cls_tower, self.box_tower = tower(channels, norm=True), tower(channels, norm=True)
         self.cls = head_conv(channels, num_classes, prior_bias())
-        self.box = head_conv(channels, 4)
+        self.box = head_conv(channels, 4, FIRST_SIDE)
         self.centreness = head_conv(channels, 1)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """The loss of YOLOv3, as Darknet computes it and as the paper describes it.
 
-Numbers of rules are those of tests/golden/family/darknet/README.md, section 4.
+Numbers of rules are those of the package, ``yolo_lite.family.yolov3``.
 
 Shape letters: N batch, L levels, A anchors of a level, K of all levels, H W grid, C classes, m matches of a level, p
 predictions of a level that have a match.

@@ -1,6 +1,6 @@
 """The loss of YOLOv4 and Scaled-YOLOv4, as Darknet computes it, and with the true gradient of the overlaps.
 
-Numbers of rules are those of tests/golden/family/darknet/README.md, section 5.
+Numbers of rules are those of the package, ``yolo_lite.family.yolov4``.
 
 Shape letters: N batch, L levels, A anchors of a level, K of all levels, H W grid, C classes, m matches of a level, p
 predictions of a level that have a match.

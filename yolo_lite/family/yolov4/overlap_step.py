@@ -1,7 +1,6 @@
 """Darknet's step for a box trained by its overlap (YOLOv4 with iou, giou, diou or ciou): almost a gradient.
 
-``iou_gradient`` has the true one. Which is which is told apart, and recorded, in
-tests/golden/family/darknet/README.md, section 5, rule 4.
+``iou_gradient`` is the true one. Source: what AlexeyAB's Darknet computes, as recorded in tests/golden/family/darknet.
 
 Shape letters: m pairs of a predicted box P and its object T.
 """

@@ -13,7 +13,7 @@ BoxLoss = Literal["mse", "iou", "giou", "diou", "ciou"]
 
 @dataclass(frozen=True)
 class Yolov4Settings:
-    """The options of one yolo layer, by the names of AlexeyAB's descriptions where those are good English.
+    """The options of one yolo layer, mostly by the names of AlexeyAB's descriptions.
 
     Defaults are the layer's own, of a description that is silent. YOLOv4's description has ciou, iou_normalizer .07,
     iou_thresh .213, ignore_thresh .7, max_delta 5, scale_x_y 1.2, 1.1, 1.05; Scaled-YOLOv4's ciou, .05, .2, .7,
