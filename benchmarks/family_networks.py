@@ -165,8 +165,8 @@ def yolov5(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDet
 
 
 def ssd(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
-    """VGG16 with BatchNorm, an eighth as wide; default boxes are fractions of the image, so they fit."""
-    spec = {"family": "ssd", "backbone": "vgg16_bn", "width": 0.125, "size": size, "levels": 4 if size >= 96 else 3}
+    """VGG16 with BatchNorm, 3/16 as wide; default boxes are fractions of the image, so they fit."""
+    spec = {"family": "ssd", "backbone": "vgg16_bn", "width": 0.1875, "size": size, "levels": 4 if size >= 96 else 3}
     return create_model(spec, names=names, seed=seed)
 
 
