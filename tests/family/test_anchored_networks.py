@@ -159,3 +159,12 @@ def test_anchors_are_not_given_from_outside() -> None:
 def test_names_make_classes() -> None:
     model = create_model(SMALL["fcos"] | {"names": ["cat", "dog"]})
     assert (model.names, model.num_classes) == (("cat", "dog"), 2)
+
+
+def test_explorers_know_what_the_head_of_ssd_sees() -> None:
+    """Normalising over channels mixes no cells."""
+    from walkthrough.layers.record import record_layers
+
+    size = [128, 128]
+    records = record_layers(small(SMALL["ssd"] | {"size": size}), torch.rand(1, 3, *size))
+    assert records[-1].receptive_field.because == ""

@@ -1,4 +1,4 @@
-"""FCOS: which points take which object."""
+"""FCOS: which points are matched to which object."""
 
 import pytest
 import torch

@@ -227,6 +227,11 @@ def _reduced(call: Call) -> Seen | None:
     return _made(call, *(whole if dim in over else SAME for dim in call.dims))
 
 
+def _norm(call: Call) -> Seen | None:
+    """linalg_vector_norm(input, order, dimensions, ...)."""
+    return _reduced(call._replace(args=(call.args[0], *call.args[2:])))
+
+
 def _along(call: Call) -> Seen | None:
     """softmax, cumsum ... along one dimension: cells do not mix unless it is that of rows or columns."""
     return None if call.axis_of(call.args[1]) in call.dims else _made(call, SAME, SAME)
@@ -319,6 +324,7 @@ _RULES: dict[Any, Callable[[Call], Seen | None]] = {
     aten.split: _split,
     aten.split_with_sizes: _split,
     **dict.fromkeys((aten.mean, aten.sum, aten.amax, aten.amin, aten.var, aten.std, aten.max, aten.min), _reduced),
+    aten.linalg_vector_norm: _norm,
     **dict.fromkeys((aten._softmax, aten._log_softmax, aten.cumsum), _along),
     **dict.fromkeys((aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze), _reshaped),
     **dict.fromkeys((aten.clone, aten.detach, aten.alias, aten._to_copy, aten.lift_fresh), _same),

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.checkpoints.unpickle import CheckpointError
-from yolo_lite.family.darknet.layers import DarknetBatchNorm, DarknetConnected, DarknetConv, DarknetLocal
+from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, DarknetLocal
 from yolo_lite.family.darknet.network import Darknet, build
+from yolo_lite.family.darknet.norm import DarknetBatchNorm
 from yolo_lite.model.families import NAMED
 from yolo_lite.model.spec import SpecError, read_spec
 from yolo_lite.model.yolo import create_model

@@ -1,7 +1,7 @@
 """What the losses of SSD, RetinaNet and FCOS share: flat predictions, the objects of an image, one loss a prediction.
 
-In all three, which prediction an object gets is decided by geometry alone (its overlap with anchors, or the points
-inside it), before the network has said anything. Each prediction is matched to one object at most.
+In all three, which predictions are matched to an object follows from geometry alone (its overlap with anchors, or the
+points inside it), before the network has said anything. Each prediction is matched to one object at most.
 
 Shape letters: N batch, L levels, A anchors per cell, n predictions per image in the order of ``decode``, m objects of
 one image, K columns of classes.
@@ -139,7 +139,7 @@ def matched_pairs(target: Tensor, targets: Tensor, size: tuple[int, int], dtype:
     """The positives among target (N, n), with their objects."""
     image, prediction = (target >= 0).nonzero(as_tuple=True)
     row = target[image, prediction]
-    boxes = boxes_in_pixels(targets, size).to(target.device, dtype)
+    boxes = boxes_in_pixels(targets, size).to(dtype).to(target.device)
     return Matched(image, prediction, row, targets[:, 1].long().to(target.device)[row], boxes[row])
 
 
@@ -159,9 +159,9 @@ def scatter(values: Tensor, pairs: Matched, like: Tensor) -> Tensor:
 
 def one_hot(pairs: Matched, logits: Tensor) -> Tensor:
     """(N, n, K) class targets: 1 at each positive's class, 0 elsewhere."""
-    wanted = torch.zeros_like(logits)
-    wanted[pairs.image, pairs.prediction, pairs.cls] = 1
-    return wanted
+    class_targets = torch.zeros_like(logits)
+    class_targets[pairs.image, pairs.prediction, pairs.cls] = 1
+    return class_targets
 
 
 class AnchoredLoss(nn.Module):

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from yolo_lite.family.darknet.layers import (
     ACTIVATIONS,
-    DarknetBatchNorm,
     DarknetConnected,
     DarknetConv,
     DarknetCrop,
@@ -19,8 +18,8 @@ from yolo_lite.family.darknet.layers import (
     DarknetShortcut,
     DarknetSoftmax,
     DarknetUpsample,
-    Origin,
 )
+from yolo_lite.family.darknet.norm import DarknetBatchNorm, Origin
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def activated(raw: torch.Tensor, coding: AnchorCoding) -> torch.Tensor:
 
 
 def load_network(file: Path) -> Darknet:
-    """The network of ``real_NAME.npz``: NAME.cfg and NAME.weights beside it, or in weights/darknet of the shared data."""
+    """The network of ``real_NAME.npz``: NAME.cfg and NAME.weights beside it, or in the shared weights/darknet."""
     name = file.stem.removeprefix("real_")
     shared = Path(os.environ.get("YOLO_LITE_SHARED", PROJECT.parent / "shared"))
     above = [folder / "weights" / "darknet" for folder in file.resolve().parents]

@@ -62,10 +62,10 @@ def losses(recorded: Recording, case: str, size: tuple[int, int]) -> Iterator[Co
         yield floats(f"{case}/grad_{name}", gradient[..., columns], recorded[f"{case}/grad_{name}"])
     assigned = loss.assign(leaves, targets)
     yield exact(f"{case}/matched", matched_of(assigned, targets, shapes, ignored=-2), matched)
-    yield from wanted(recorded, case, targets, shapes, size)
+    yield from targets_of_positives(recorded, case, targets, shapes, size)
 
 
-def wanted(
+def targets_of_positives(
     recorded: Recording, case: str, targets: Tensor, shapes: Shapes, size: tuple[int, int]
 ) -> Iterator[Comparison]:
     """Targets of the positives, which the recorded matches name; nan on background."""

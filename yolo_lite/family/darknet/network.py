@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.heads import all_anchors, read_heads, with_classes, with_raw_maps
-from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, Origin
+from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv
+from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.darknet.plan import FIXED, MAX_FLOATS, find_origin, plan_network
 from yolo_lite.family.darknet.settings import Faithful, make_loss, settings_of
 from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
@@ -22,6 +23,7 @@ from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 CFG = Path(__file__).parent / "cfg"
+HEAD_START = 0.1  # of the usual weights
 
 
 class Darknet(LayeredDetector):
@@ -34,9 +36,16 @@ class Darknet(LayeredDetector):
         those of ``LayeredDetector``. Strides and maps are in the order of the file's heads.
         origin: whose Darknet is followed, "pjreddie" or "alexeyab": BatchNorm's formula, the loss of [region] and
             [yolo], defaults of options that are not there. Default: ``plan.find_origin`` decides.
+        settings: of its loss, see ``settings_of``. batch: of the file's [net], which divides the loss.
+        img_size: (height, width) of the file, pixels.
         left_out: options of the file that have no effect here, each with its line and the reason.
-        img_size: (height, width) of the file, pixels. batch: of its [net], which divides the loss.
-        all_anchors: (K, 2) pixels, those that the masks choose from, a buffer. described_heads: one ``Head`` per level.
+        described_heads: one ``Head`` per level. all_anchors: (K, 2) pixels, those that masks choose from, a buffer.
+
+    >>> convolution = "[convolutional]\\nfilters=14\\nstride=16\\nactivation=linear\\n"
+    >>> head = "[yolo]\\nclasses=2\\nnum=2\\nanchors=10,20, 40,30\\n"
+    >>> model = Darknet(f"[net]\\nwidth=64\\nheight=64\\n{convolution}{head}")
+    >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 64))]
+    [(1, 2, 4, 4, 7)]
     """
 
     all_anchors: Tensor
@@ -75,13 +84,12 @@ class Darknet(LayeredDetector):
         strides = [head.stride for head in heads]
         super().__init__(spec, plan.rows, layers, strides, class_names, plan.image.channels, plan.heads)
         self.origin, self.left_out, self.described_heads = chosen, parsed.left_out, heads
+        self.settings = settings_of(heads, chosen)
         self.img_size, self.batch = plan.image[1:], parsed.net.whole("batch", 1, 1)
         if any(row.kind in FIXED for row in plan.rows):
             self.fixed_size = self.img_size
         self.register_buffer("all_anchors", all_anchors(heads), persistent=False)
         self._keep_anchors()
-        if self.img_size[0] == self.img_size[1]:
-            self.metadata["img_size"] = self.img_size[0]
         _initialise(self)
 
     @property
@@ -104,7 +112,7 @@ class Darknet(LayeredDetector):
         """Replace the anchors by as many others.
 
         Args:
-            anchors: (L, A, 2) or (L, 2 A) pixels in the order of ``strides``, or L of (A, 2); or (K, 2), all of them.
+            anchors: (L, A, 2) pixels in the order of ``strides``, or L of (A, 2); or (K, 2), all of them.
         Raises:
             SpecError: a network without anchors; other numbers of them; an anchor that two heads share (YOLOv4-tiny
                 has one) and that is not the same in both; sizes that are not positive.
@@ -152,11 +160,10 @@ class Darknet(LayeredDetector):
         Level by level in the order of the file's heads, anchor by anchor, row by row; YOLOv1: first box of each cell,
         then the second. YOLOv1's scores are the numbers that the network gives, and may leave [0, 1].
         """
-        settings = settings_of(self.described_heads, self.origin)
-        if isinstance(settings, Yolov1Settings):
-            return decode_yolov1(maps[0], self.num_classes, settings, self.img_size)
+        if isinstance(self.settings, Yolov1Settings):
+            return decode_yolov1(maps[0], self.num_classes, self.settings, self.img_size)
         codings = [head.coding for head in self.described_heads]
-        softmax = isinstance(settings, Yolov2Settings) and settings.softmax
+        softmax = isinstance(self.settings, Yolov2Settings) and self.settings.softmax
         return decode(maps, self.level_anchors, self.strides, codings, softmax)
 
     def criterion(
@@ -181,9 +188,9 @@ class Darknet(LayeredDetector):
         """
         if unknown:
             raise ValueError(f"unknown options {', '.join(unknown)}: a Darknet's loss takes settings, faithful, gain")
-        own = settings_of(self.described_heads, self.origin) if settings is None else settings
+        settings = self.settings if settings is None else settings
         gain = 1 / self.batch if gain is None else gain
-        return make_loss(self.described_heads, self.all_anchors, own, self.num_classes, gain, faithful)
+        return make_loss(self.described_heads, self.all_anchors, settings, self.num_classes, gain, faithful)
 
     def class_outputs(self) -> dict[str, Tensor]:
         """Which outputs of the layers before the heads belong to which class, see ``LayeredDetector``.
@@ -225,7 +232,7 @@ def build(
     "nc", "ch", "origin", "anchors", "names", "max_floats" may be there too: classes, image channels, whose Darknet,
     (K, 2) pixels, class names, and the limit of ``plan_network``.
     """
-    if "cfg" not in spec and not (CFG / f"{spec.get('name')}.cfg").is_file():
+    if "cfg" not in spec and spec.get("name") not in {file.stem for file in CFG.glob("*.cfg")}:
         known = ", ".join(sorted(file.stem for file in CFG.glob("*.cfg")))
         raise SpecError(f"{where}: no .cfg is bundled as {spec.get('name')!r}; there are {known}")
     text = spec["cfg"] if "cfg" in spec else (CFG / f"{spec['name']}.cfg").read_text(encoding="utf-8")
@@ -245,15 +252,25 @@ def build(
     )
     anchors = spec.get("anchors") if anchors is None else anchors
     if anchors is not None:
-        model.set_anchors(anchors)
+        try:
+            model.set_anchors(anchors)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from None
     return model
 
 
 @torch.no_grad()
 def _initialise(model: Darknet) -> None:
-    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise."""
+    """Weights as He et al. 2015 (arXiv 1502.01852) start them; Darknet does the same but for the kind of noise.
+
+    Layers before heads with anchors start smaller, so that the first boxes are nearly the anchors. exp(t) of the usual
+    start makes some of them tiny and some huge, where overlaps have no gradient to bring them back.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for head in model.described_heads if model.generation != "detection" else ():
+        for parameter in model.layers[head.index - 1].parameters():
+            parameter.mul_(HEAD_START)

@@ -8,7 +8,7 @@ from torch import Tensor
 from yolo_lite.coding import AnchorCoding
 from yolo_lite.family.darknet.cfg import Section
 from yolo_lite.family.darknet.heads import Head
-from yolo_lite.family.darknet.layers import Origin
+from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings
 from yolo_lite.family.yolov2 import Yolov2Loss, Yolov2Settings
 from yolo_lite.family.yolov3 import Yolov3Loss, Yolov3Settings

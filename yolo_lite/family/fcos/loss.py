@@ -46,7 +46,7 @@ class FcosSettings:
     range: float = 8.0  # strides: a level's largest side; the next level, with twice the stride, begins there
     alpha: float = 0.25  # focal loss: weight of the positives
     gamma: float = 2.0  # focal loss: how much easy predictions are weighted down
-    offset: float = 0.0  # of a point in its cell, in cells: torchvision takes the corner; the paper 0.5, the centre
+    offset: float = 0.0  # of a point in its cell, in cells: torchvision: the corner; the paper: 0.5, the centre
 
     def __post_init__(self) -> None:
         if self.radius <= 0 or self.range <= 0:
@@ -71,7 +71,7 @@ class Points(NamedTuple):
 
     xy: Tensor  # (n, 2) pixels
     stride: Tensor  # (n, 1) pixels, of their levels
-    smallest: Tensor  # (n,) the largest side of an object that such a point takes is above this ...
+    smallest: Tensor  # (n,) the largest side of an object matched to such a point is above this ...
     largest: Tensor  # (n,) ... and below this, in pixels
 
 
@@ -97,10 +97,10 @@ def fcos_points(shapes: Shapes, strides: Sequence[int], settings: FcosSettings) 
 
 
 def match_points(objects: Tensor, points: Points, settings: FcosSettings) -> Tensor:
-    """Which object each point is matched to: of those that the point may take, the smallest.
+    """Which object each point is matched to: of those that may be, the smallest.
 
-    A point may take an object if it is strictly inside, near the object's centre (centre sampling), and if the largest
-    distance to a side lies in the range of its level.
+    A point may be matched to an object if it is strictly inside, near the object's centre (centre sampling), and if
+    the largest distance to a side lies in the range of its level.
 
     Args:
         objects: (m, 4) xyxy in pixels, float32: areas closer than about 8 square pixels tie, and the first one wins.
@@ -199,7 +199,7 @@ class FcosLoss(AnchoredLoss):
         raw = flat[pairs.image, pairs.prediction]  # (p, 5 + C)
         corners = xywh_to_xyxy(pairs.box)
         overlap = bbox_iou(decode_distances(raw[:, :4].relu() * stride, xy), corners, "giou", "xyxy")  # (p,)
-        wanted = centreness(encode_distances(corners, xy))
-        bce = functional.binary_cross_entropy_with_logits(raw[:, 4], wanted, reduction="none")
+        centreness_targets = centreness(encode_distances(corners, xy))
+        bce = functional.binary_cross_entropy_with_logits(raw[:, 4], centreness_targets, reduction="none")
         box, centre = (scatter(each / positives, pairs, cls) for each in (1 - overlap, bce))
         return FcosParts(box + cls + centre, box, cls, centre), torch.zeros_like(target, dtype=torch.bool)

@@ -105,7 +105,7 @@ def default_boxes(shapes: Shapes, size: tuple[int, int], settings: SsdSettings) 
 def match_default_boxes(objects: Tensor, anchors: Tensor, positive_iou: float = 0.5) -> Tensor:
     """Which object each default box is matched to: its best, if they overlap enough; the best box of an object, to it.
 
-    Where several objects have the same best default box, the last one gets it.
+    Where several objects have the same best default box, it is matched to the last one.
 
     Args:
         objects: (m, 4), anchors: (n, 4), both xyxy in the same unit.
@@ -208,8 +208,8 @@ class SsdLoss(AnchoredLoss):
         cls = entropy.masked_fill(ignored, 0) / divisor
 
         anchors = default_boxes(shapes, self.image, settings).to(flat)[pairs.prediction]  # (p, 4)
-        wanted = encode_offsets(pairs.box, anchors, settings.weights)
+        offset_targets = encode_offsets(pairs.box, anchors, settings.weights)
         offsets = flat[pairs.image, pairs.prediction, :4]
-        of_pairs = functional.smooth_l1_loss(offsets, wanted, reduction="none").sum(-1)  # (p,)
+        of_pairs = functional.smooth_l1_loss(offsets, offset_targets, reduction="none").sum(-1)  # (p,)
         box = scatter(of_pairs / divisor, pairs, cls)
         return BoxAndClass(box + cls, box, cls), ignored
