@@ -216,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(GENERATIONS)
     parser.add_argument("generations", nargs="*", metavar="GENERATION", help=f"of {known}; left out: all")
     parser.add_argument("--images", type=int, default=400, help="training scenes")
-    parser.add_argument("--epochs", type=int, default=24, help="passes over them")
+    parser.add_argument("--epochs", type=int, default=22, help="passes over them")
     parser.add_argument("--size", type=int, default=96, help="side of the images in pixels, a multiple of 32")
     parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--lr", type=float, default=LEARNING_RATE, help="learning rate of AdamW, for all")
