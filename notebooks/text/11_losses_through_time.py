@@ -149,7 +149,7 @@ for name, value in {"box": box, "obj": obj, "cls": cls}.items():
 print(f"a negative: by hand {0.5 * 0.5 * 0.3**2:.4f}, by the library {asked.losses.total[0, 0]:.4f}, 97 times")
 
 # %% [markdown]
-# The classes are neither softmax nor logistic here. Three plain numbers are pulled towards (0, 0, 1). Nothing keeps a
+# The classes are neither softmax nor logistic here. Three plain numbers are trained towards (0, 0, 1). Nothing keeps a
 # "probability" between 0 and 1.
 #
 # ### Why square roots?
@@ -178,11 +178,11 @@ show_series(costs, wide, "10 pixels too wide: what it costs", "true width in pix
 #
 # ### Why 0.5 and 5?
 #
-# One box is responsible, 97 are not. All confidences come from the same features, so their gradients add up. How much
-# do the two groups pull, and how much do the coordinates?
+# One box is responsible, 97 are not. All confidences come from the same features, so their gradients add up. How large
+# is each group's gradient, and how large is that of the coordinates?
 
 # %%
-def pulls(**scales):
+def gradient_sums(**scales):
     loss = Yolov1Loss(3, Yolov1Settings(**scales))
     gradient = split_output(loss.layer_gradient([out], targets)[0], 3)
     positive = asked.role[0].view(2, 7, 7) > 0
@@ -190,17 +190,18 @@ def pulls(**scales):
     silence, found = confidence[~positive].abs().sum(), confidence[positive].abs().sum()
     return {"97 negatives": silence, "1 positive": found, "x, y, w, h": boxes.abs().sum()}
 
-before, after = pulls(noobject_scale=1.0, coord_scale=1.0), pulls()  # pulls(): the published 0.5 and 5
-for name, pull in {"all weights 1": before, "0.5 and 5": after}.items():
-    print(f"{name:14}", ", ".join(f"{part} {value:.2f}" for part, value in pull.items()))
+before = gradient_sums(noobject_scale=1.0, coord_scale=1.0)
+after = gradient_sums()  # the published 0.5 and 5
+for name, sums in {"all weights 1": before, "0.5 and 5": after}.items():
+    print(f"{name:14}", ", ".join(f"{part} {value:.2f}" for part, value in sums.items()))
 row(show_bars(before, y_label="sum of |gradient|"), show_bars(after, y_label="sum of |gradient|"),
     titles=["all weights 1", "lambda_noobj 0.5, lambda_coord 5"])
 
 # %% [markdown]
 # **What to notice**
-# - With all weights 1, "be silent" is more than 100 times as loud as "here is a horse" in the confidences. Such a
-#   network first learns to say nothing, everywhere. $\lambda_\text{noobj} = 0.5$ halves that.
-# - The place of the horse would be a whisper beside it. $\lambda_\text{coord} = 5$ makes it five times as loud.
+# - With all weights 1, the gradient of "no object" is more than 100 times that of "here is a horse" in the confidences.
+#   Such a network first learns to say nothing, everywhere. $\lambda_\text{noobj} = 0.5$ halves that.
+# - The gradient of the coordinates is small beside it. $\lambda_\text{coord} = 5$ makes it five times as large.
 # - The two numbers do not balance anything exactly. They were chosen, and they were enough.
 #
 # Check of equation 3 with round numbers, $(0.5, 0.5, 0.36, 0.25)$ against $(0.6, 0.4, 0.49, 0.16)$. The roots are
@@ -769,7 +770,7 @@ for name, loss, maps in (("SSD at 300 pixels", ssd, ssd_maps), ("RetinaNet at 41
 #   not "nearly right" but "too easy to be worth it".
 # - RetinaNet: ignored are the anchors with an IoU between 0.4 and 0.5. All others are trained.
 #
-# Who is heard? Take the 8,721 negatives of SSD, and let their logits for "object" be spread around $-4$. Sort them, the
+# Whose gradient is it? Take the 8,721 negatives of SSD, and let their logits for "object" be spread around $-4$. Sort them, the
 # hardest first, and add up their gradients. (Drawn with a seed.)
 
 # %%
@@ -985,8 +986,9 @@ print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects)
 #
 # <details><summary>What do 0.5 and 5 do?</summary>
 #
-# $\lambda_\text{noobj} = 0.5$ makes the many boxes without an object less loud, $\lambda_\text{coord} = 5$ makes the
-# few coordinates louder. They belong to YOLOv1. YOLOv2 has 1 and 1, and 5 for the objectness of positives.
+# $\lambda_\text{noobj} = 0.5$ halves the gradient of the many boxes without an object, $\lambda_\text{coord} = 5$ makes
+# that of the few coordinates five times larger. They belong to YOLOv1. YOLOv2 has 1 and 1, and 5 for the objectness of
+# positives.
 # </details>
 #
 # <details><summary>Who is responsible for an object in v1, v2, v3, v4 and v5?</summary>

@@ -8,6 +8,7 @@ import torch
 import yolo_lite as yl
 from tests.family.darknet.cfgs import ALL, NET, V1, V3
 from yolo_lite.checkpoints.darknet import (
+    darknet_cfg,
     load_darknet_weights,
     read_darknet,
     read_weights_header,
@@ -240,3 +241,26 @@ def test_names_stand_beside_the_file(tmp_path: Path) -> None:
 
 def test_eighty_classes_are_cocos(shared: Path) -> None:
     assert yl.load(shared / "weights" / "darknet" / "yolo-fastest-1.1.weights").names[54] == "donut"
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_cfg_of_a_changed_network_fits_its_weights(tmp_path: Path, kind: str) -> None:
+    model = create_model({"family": "darknet", "cfg": ALL[kind]}, num_classes=2)
+    assert isinstance(model, Darknet)
+    if model.anchors is not None:
+        model.set_anchors(model.all_anchors * 1.5)
+    save_darknet_weights(model, tmp_path / "net.weights")
+    (tmp_path / "net.cfg").write_text(darknet_cfg(model))
+    again = read_darknet(tmp_path / "net.weights")
+    assert again.num_classes == 2
+    torch.testing.assert_close(again.all_anchors, model.all_anchors, rtol=1e-6, atol=1e-5)
+    for key, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
+
+
+def test_our_format_is_not_written_under_darknets_ending(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.weights"):
+        yl.save(create_model("yolov5n", num_classes=1), tmp_path / "x.weights")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match="-1"):
+        save_darknet_weights(filled("v3"), tmp_path / "x.weights", seen=-1)

@@ -17,7 +17,7 @@ from tests.family.anchor_heads import (
     noise,
     refuses_bad_input,
 )
-from yolo_lite.boxes import bbox_iou
+from yolo_lite.boxes import IouKind, bbox_iou
 from yolo_lite.coding import decode
 from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings, overlap_step
 from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE
@@ -266,3 +266,15 @@ def test_bad_input_is_named():
 def test_settings_out_of_range_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Yolov4Settings(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
+def test_a_box_of_absurd_size_leaves_darknets_loss_and_gradient_finite(kind: IouKind) -> None:
+    loss = Yolov4Loss([[10, 13], [16, 30]], [[0, 1]], [8], 1, Yolov4Settings(iou_kind=kind))
+    raw = torch.full((1, 2, 4, 4, 6), 0.5)
+    raw[..., 2:4] = 85  # exp of this, squared, is beyond float32
+    raw.requires_grad_()
+    total = loss([raw], torch.tensor([[0, 0, 0.5, 0.5, 0.5, 0.4]])).total
+    (gradient,) = torch.autograd.grad(total, raw)
+    assert total.isfinite()
+    assert gradient.isfinite().all()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.checkpoints.unpickle import CheckpointError
+from yolo_lite.family.darknet.cfg import parse_cfg, split_lines
 from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv, DarknetLocal
 from yolo_lite.family.darknet.network import Darknet, build
 from yolo_lite.family.darknet.norm import DarknetBatchNorm
@@ -210,18 +211,50 @@ def _count_numbers(file: Path, header: Header) -> int:
 
 
 def save_darknet_weights(model: Darknet, path: str | Path, seen: int = 0) -> None:
-    """Write a network's weights as a Darknet .weights file; its .cfg is ``model.spec["cfg"]``.
+    """Write a network's weights as a Darknet .weights file; ``darknet_cfg`` gives the .cfg that belongs to it.
 
     Args:
-        seen: images in training, for the header.
+        seen: images in training, for the header; below 2^64.
     Raises:
-        CheckpointError: a fused network. OSError: the file cannot be written.
+        CheckpointError: a fused network; another ``seen``. OSError: the file cannot be written.
     """
     _require_unfused(model, Path(path))
+    if not 0 <= seen < 2**64:
+        raise CheckpointError(f"{path}: seen, the number of images for the header, must be from 0 to 2^64 - 1: {seen}")
     parts = [struct.pack("<3iQ", *VERSION, seen)]
     for layer in model.layers:
         parts += [tensor.detach().cpu().float().numpy().astype("<f4").tobytes() for tensor in stored_tensors(layer)]
     atomic_write(path, b"".join(parts))
+
+
+def darknet_cfg(model: Darknet) -> str:
+    """The text of the .cfg of a network as it is now: with its classes, image channels and anchors.
+
+    >>> model = create_model("darknet-yolov3-tiny", names=["cat", "dog"])
+    >>> create_model({"family": "darknet", "cfg": darknet_cfg(model)}).num_classes
+    2
+    """
+    text: str = model.spec["cfg"]
+    cfg = parse_cfg(text)
+    changes = [(cfg.net, "channels", str(model.channels))]
+    for head in model.described_heads:
+        before = cfg.layers[head.index - 1]
+        outputs = {"convolutional": "filters", "connected": "output"}.get(before.kind)
+        section = cfg.layers[head.index]
+        if head.num_classes != section.whole("classes", head.num_classes) and outputs is not None:
+            changes += [(before, outputs, str(head.outputs)), (section, "classes", str(head.num_classes))]
+        if head.anchors:
+            unit = head.stride if section.kind == "region" else 1  # the anchors of a [region] are in cells
+            sizes = (model.all_anchors.double().cpu() / unit).flatten().tolist()
+            if not np.allclose(sizes, section.numbers("anchors"), rtol=1e-6):
+                changes.append((section, "anchors", ",".join(f"{size:.8g}" for size in sizes)))
+    lines = split_lines(text)
+    for section, name, value in sorted(changes, key=lambda change: -change[0].line):  # later lines do not move earlier
+        if name in section:
+            lines[section.options[name].line - 1] = f"{name}={value}"
+        elif name != "channels" or model.channels != cfg.net.whole("channels", 3):
+            lines.insert(section.line, f"{name}={value}")
+    return "\n".join(lines) + "\n"
 
 
 def stored_tensors(layer: nn.Module) -> Iterator[Tensor]:

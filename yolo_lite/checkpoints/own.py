@@ -43,7 +43,8 @@ def save(
             ``img_size`` is kept in any case: without it, prediction would take another size than training did.
         half: store the weights in half precision, at half the size.
     Raises:
-        CheckpointError: not a network of ``create_model``; metadata that JSON cannot say.
+        CheckpointError: not a network of ``create_model``; metadata that JSON cannot say; a name ending in .weights,
+            which ``load`` would take for Darknet's format (``checkpoints.darknet.save_darknet_weights`` writes that).
         OSError: the file cannot be written.
 
     >>> import tempfile
@@ -57,6 +58,11 @@ def save(
     if not isinstance(model, LayeredDetector):
         way = "unwrap it first (.module)" if hasattr(model, "module") else "keep its state_dict() with torch.save"
         raise CheckpointError(f"only networks of create_model can be saved, not a {type(model).__name__}: {way}")
+    if Path(path).suffix.lower() == ".weights":
+        raise CheckpointError(
+            f"{path}: .weights is Darknet's format, which checkpoints.darknet.save_darknet_weights writes for "
+            "networks of a .cfg: give this file the ending .safetensors"
+        )
     state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
     spec, version, dtype = model.spec, FORMAT_VERSION, next(tensor.dtype for tensor in state.values())
     if isinstance(model, Yolo):
@@ -102,7 +108,7 @@ def load(
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
     """
     file = _find(path)
-    is_darknet = cfg is not None or file.suffix == ".weights"
+    is_darknet = cfg is not None or file.suffix.lower() == ".weights"
     model: LayeredDetector = read_darknet(file, cfg, seed=seed) if is_darknet else assembled(_read(file), file)
     is_asked_for = num_classes is not None
     if num_classes is None:

@@ -116,6 +116,15 @@ class Cfg(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, whatever system wrote it.
+
+    >>> split_lines("[net]\\r\\nwidth=64\\n")
+    ['[net]', 'width=64', '']
+    """
+    return re.split("\r\n|\r|\n", text.removeprefix("\ufeff"))
+
+
 def parse_cfg(text: str, where: str = "cfg") -> Cfg:
     """The text of a Darknet .cfg -> its sections.
 
@@ -134,7 +143,7 @@ def parse_cfg(text: str, where: str = "cfg") -> Cfg:
     sections: list[Section] = []
     left_out: list[LeftOut] = []
     options: dict[str, Option] = {}
-    for line, content in enumerate(re.split("\r\n|\r|\n", text.removeprefix("\ufeff")), start=1):
+    for line, content in enumerate(split_lines(text), start=1):
         content = "".join(content.split("#")[0].split())
         if not content or content.startswith(";"):
             continue

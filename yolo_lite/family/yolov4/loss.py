@@ -201,8 +201,10 @@ class Yolov4Loss(AnchorHeadLoss[Yolov4Assignment]):
         if not settings.new_coords:
             step = torch.cat((step[:, :2], step[:, 2:] * numbers[:, 2:].detach().exp()), 1)
         step = self._clipped(step, settings)
+        # A box too large for its overlap to be computed overlaps nothing; its step is finite, too
+        value = torch.where(loss.isfinite(), loss, 1).detach()
         # The value of the loss with a gradient that is none of it: numbers - numbers.detach() is 0, its derivative 1
-        return loss.detach() + (step * (numbers - numbers.detach())).sum(1)
+        return value + (step * (numbers - numbers.detach())).sum(1)
 
     def _clipped(self, step: Tensor, settings: Yolov4Settings) -> Tensor:
         """Rule 4: no nan, nothing infinite, and of each match at most max_delta after the normalizer."""
