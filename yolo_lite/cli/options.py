@@ -234,7 +234,7 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
     _require_fetched(weights)
     known = weights in MODELS or weights in NAMED
     if weights.endswith((".yaml", ".yml", ".cfg")) and not Path(weights).exists():
-        raise ValueError(f"{weights}: no such file")
+        raise ValueError(f"{weights}: no such file; weights are in a .pt, .safetensors or .weights")
     if weights.endswith((".yaml", ".yml", ".cfg")) or (known and not Path(weights).exists()):
         fetched = KNOWN[weights].urls[0].rsplit("/", 1)[-1] if weights in KNOWN else ""
         hint = f"`yolo-lite fetch {weights}` gets {fetched}" if fetched else "give a .pt, .safetensors or .weights"
