@@ -121,7 +121,7 @@ def decode_level(
     coding: AnchorCoding = YOLOV5,
     softmax: bool = False,
 ) -> Tensor:
-    """One level of ``decode``: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C)."""
+    """``decode`` on one grid: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C)."""
     if raw.dim() != 5 or raw.shape[1] != len(anchors) or raw.shape[-1] < 5:
         raise ValueError(f"a raw map is (N, {len(anchors)} anchors, H, W, 5 + C), not {tuple(raw.shape)}")
     # half precision resolves only half a pixel at x = 600

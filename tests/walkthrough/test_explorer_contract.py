@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import walkthrough as wt
-from tests.walkthrough.detectors import ByProtocol, pictures, two_levels
+from tests.walkthrough.detectors import ByProtocol, Centres, pictures, two_levels
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import controls_of, slider
 from yolo_lite.train.trainer import Trainer
@@ -22,6 +22,7 @@ MADE = {
     "AnchorExplorer": lambda: wt.AnchorExplorer(),
     "LossExplorer": lambda: wt.LossExplorer(),
     "GradientExplorer": lambda: wt.GradientExplorer(),
+    "FamilyExplorer": lambda: wt.FamilyExplorer(),
     "IouPlayground": lambda: wt.IouPlayground(),
     "NmsExplorer": lambda: wt.NmsExplorer(),
     "LayerExplorer": lambda: wt.LayerExplorer(),
@@ -130,8 +131,7 @@ def test_the_detector_protocol_is_all_that_is_asked_for(kind: type[Explorer], tm
 
 
 def test_what_only_anchors_can_show_says_so_of_another_detector(tmp_path: Path) -> None:
-    model = ByProtocol(two_levels(tmp_path))
-    for kind in (wt.AnchorExplorer, wt.Stepper):
+    for kind, model in ((wt.AnchorExplorer, Centres()), (wt.Stepper, ByProtocol(two_levels(tmp_path)))):
         w = kind(model=model)
         assert w.result is None
-        assert all(word in w.message for word in ("ByProtocol", "YOLOv5", "anchors"))
+        assert all(word in w.message for word in (type(model).__name__, "YOLOv5", "anchors"))

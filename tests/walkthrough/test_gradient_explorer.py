@@ -111,7 +111,7 @@ def test_cells_are_shaded_by_the_norm_of_the_chosen_term(own) -> None:
     np.testing.assert_allclose(strength, gradient.square().sum((0, 3)).sqrt(), rtol=1e-5)
     assert shades(strength, strength.max(), False).max() == 1
     (panel,) = panels(own, Panel)
-    assert panel.title == "cls, stride 16"
+    assert panel.title == "cls, stride 16 / P4"
     changed = np.abs(panel.layers[0].pixels.astype(int) - panels_of_term(own, "box")[0].layers[0].pixels).sum()
     assert changed > 0
 

@@ -7,8 +7,8 @@
         objects: Boxes = boxes(((10, 10, 50, 50),))
         images: Tensor = given()
 
-The field's name is the name in Python, in the notebook's code and, unless a label is given, on the page. Bounds and
-options may be functions of the state, for what depends on the reader's model or picture.
+The field's name is the name in Python, in the notebook's code and, unless a label is given, on the page. Bounds,
+options and a slider's label may be functions of the state, for what depends on the reader's model or picture.
 """
 
 import math
@@ -19,6 +19,7 @@ from typing import Any
 Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
 Boxes = tuple[Box, ...]
 Bound = float | Callable[[Any], float]
+Label = str | Callable[[Any], str]
 Options = Sequence[Any] | Mapping[str, Any] | Callable[[Any], Sequence[Any] | Mapping[str, Any]]
 KEY = "control"
 
@@ -28,7 +29,7 @@ class Control:
     """What the page needs to know about one field of a state."""
 
     kind: str  # slider, number, choice, toggle, boxes, point or given
-    label: str = ""
+    label: Label = ""
     help: str = ""
     low: Bound = 0.0
     high: Bound = 0.0
@@ -46,6 +47,10 @@ class Control:
         """Whether the control is on the page: a level that the reader's model lacks has no slider."""
         return self.shown is None or self.shown(state)
 
+    def label_in(self, state: Any) -> str:
+        """What it is called in this state; "": by its name."""
+        return self.label(state) if callable(self.label) else self.label
+
     def describe(self) -> str:
         """What it sets, in a line, for help().
 
@@ -56,7 +61,8 @@ class Control:
         if not callable(self.low) and not callable(self.high) and self.high > self.low:
             bounds = f" from {self.low:g} to {self.high:g} {self.unit}".rstrip()
         what = "input" if self.kind == "given" else f"{self.kind}{bounds}"
-        return ": ".join(filter(None, (what, self.help or self.label)))
+        label = "" if callable(self.label) else self.label
+        return ": ".join(filter(None, (what, self.help or label)))
 
 
 class Setting(property):
@@ -78,7 +84,7 @@ def slider(
     high: Bound,
     step: float | None = None,
     *,
-    label: str = "",
+    label: Label = "",
     help: str = "",
     unit: str = "",
     log: bool = False,
@@ -175,7 +181,9 @@ def bounds_of(control: Control, state: Any) -> tuple[float, float]:
 def checked(name: str, value: Any, control: Control, state: Any) -> Any:
     """The value as the field takes it. Raises ValueError with a sentence that says what would be allowed."""
     if not control.of_use(state) and not _equal(value, getattr(state, name)):
-        raise ValueError(f"{control.label or name} ({name}) has no meaning here and stays at {getattr(state, name)}")
+        raise ValueError(
+            f"{control.label_in(state) or name} ({name}) has no meaning here and stays at {getattr(state, name)}"
+        )
     if control.kind in ("slider", "number", "choice") and isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]  # a click on a box or a row comes as (index,)
     match control.kind:

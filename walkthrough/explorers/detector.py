@@ -16,12 +16,13 @@ from walkthrough.explorers.pictures import (
     images_of,
     listed_names,
     pictured,
+    targets_of,
 )
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
-from yolo_lite.support.known_names import coco_names
-from yolo_lite.detect.inference import trained_size
+from yolo_lite.detect.inference import size_multiple, trained_size
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.known_names import coco_names
 
 WEIGHTS, SCENES = "shapes-n", 4  # the bundled weights; how many of the scenes that they were trained on
 SIZE = 320  # pixels of the default pictures, where the model does not say what it was trained at
@@ -62,7 +63,7 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
             hyp: None: the defaults. img_size: to letterbox listed images to; None: what the model was trained at.
         """
         model, hyp = checked_detector(model), checked_hyp(hyp)
-        size = img_size or fitting_size(model, trained_size(model) or SIZE)
+        size = network_size(model, img_size)
         if images is None:
             pictures = default_pictures(model, size)
             pictures = pictures if targets is None else annotate(images_of(pictures), targets)
@@ -109,13 +110,21 @@ def checked_detector(model: Any) -> Any:
     return model
 
 
+def network_size(model: Any, img_size: int | None = None, default: int = SIZE) -> int | tuple[int, int]:
+    """What pictures are letterboxed to: what is asked for, the only size that the model takes, or one that fits it."""
+    fixed = getattr(model, "fixed_size", None)
+    if fixed is not None and img_size is None:
+        return fixed[0] if fixed[0] == fixed[1] else tuple(fixed)
+    return img_size or fitting_size(model, trained_size(model) or default)
+
+
 def fitting_size(model: Any, size: int = SIZE) -> int:
-    """The least multiple of the model's largest stride that is not below size."""
-    stride = max(int(stride) for stride in model.strides)
-    return -(-size // stride) * stride
+    """The least side that the model takes and that is not below size."""
+    multiple = size_multiple(model)
+    return -(-size // multiple) * multiple
 
 
-def default_pictures(model: Any, size: int) -> Annotations:
+def default_pictures(model: Any, size: int | tuple[int, int]) -> Annotations:
     """Drawn scenes, or for a model with COCO's 80 classes the tour's photographs.
 
     Classes beyond the model's are counted on from its first: a scene is then labelled with names that mean nothing in
@@ -124,13 +133,24 @@ def default_pictures(model: Any, size: int) -> Annotations:
     if model.num_classes == 80:
         from yolo_lite.datasets.photos import tour_batch
 
-        return annotate(tour_batch(size))
-    dataset = YoloDataset("shapes", img_size=size, split="val", stride=max(int(s) for s in model.strides))
-    pictures = annotate(collate([dataset[index] for index in range(SCENES)]))
+        return fit_pictures(annotate(tour_batch(max(size) if isinstance(size, tuple) else size)), size)
+    side = max(size) if isinstance(size, tuple) else size
+    stride = 1 if getattr(model, "fixed_size", None) is not None else size_multiple(model)
+    dataset = YoloDataset("shapes", img_size=side, split="val", stride=stride)
+    pictures = fit_pictures(annotate(collate([dataset[index] for index in range(SCENES)])), size)
     return tuple(
         replace(picture, boxes=tuple((*box[:4], int(box[4]) % model.num_classes) for box in picture.boxes))
         for picture in pictures
     )
+
+
+def fit_pictures(pictures: Annotations, size: int | tuple[int, int]) -> Annotations:
+    """The pictures and their objects letterboxed to a size (side, or height and width); as they are where they fit."""
+    wanted = (size, size) if isinstance(size, int) else size
+    if all(picture.size == wanted for picture in pictures):
+        return pictures
+    fitted = annotate([picture.pixels for picture in pictures], targets_of(pictures), size)
+    return tuple(replace(new, name=old.name) for new, old in zip(fitted, pictures, strict=True))
 
 
 def same_pixels(before: Annotations, after: Annotations) -> bool:

@@ -19,7 +19,7 @@ def control_on_page(name: str, control: Control, state: Any) -> ControlOnPage:
     return {
         "name": name,
         "kind": control.kind,
-        "label": control.label or name,
+        "label": control.label_in(state) or name,
         "help": control.help or hyp_help(state, name),
         "group": control.group,
         "low": low,

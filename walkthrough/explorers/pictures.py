@@ -18,10 +18,10 @@ from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.support.known_names import coco_names
 from yolo_lite.datasets.photos import tour_batch
 from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.support.class_names import class_order
+from yolo_lite.support.known_names import coco_names
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
@@ -48,7 +48,7 @@ Annotations = tuple[Annotated, ...]
 def annotate(
     images: Any = None,
     targets: Any = None,
-    size: int | None = IMAGE_SIZE,
+    size: int | tuple[int, int] | None = IMAGE_SIZE,
     names: Sequence[str] = (),
     left_out: list[str] | None = None,
 ) -> Annotations:
@@ -72,7 +72,7 @@ def annotate(
     require_pictures(images)
     order, titles = None, list[str]()
     if images is None:
-        batch = tour_batch(size or IMAGE_SIZE)
+        batch = tour_batch(size if isinstance(size, int) else IMAGE_SIZE)
         images = batch if targets is None else batch.images
     if is_dataset(images):
         dataset = opened_dataset(images)
@@ -147,7 +147,7 @@ def checked_targets(targets: Any, count: int) -> np.ndarray:
     return rows
 
 
-def _annotated(pixels: np.ndarray, rows: np.ndarray, size: int | None, name: str) -> Annotated:
+def _annotated(pixels: np.ndarray, rows: np.ndarray, size: int | tuple[int, int] | None, name: str) -> Annotated:
     height, width = pixels.shape[:2]
     xyxy = xywh_to_xyxy(rows[:, 2:6]) * (width, height, width, height)  # (n, 4) pixels
     if size is not None:
@@ -218,7 +218,7 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         images: Any = None,
         targets: Any = None,
         names: Sequence[str] | Mapping[int, str] | None = None,
-        size: int = IMAGE_SIZE,
+        size: int | tuple[int, int] = IMAGE_SIZE,
         **inputs: Any,
     ) -> dict[str, Any]:
         """images, targets: see annotate; names: class names, a dataset's own, COCO's for the tour batch."""

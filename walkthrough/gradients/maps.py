@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from walkthrough._moved import moved_name
+from walkthrough.gradients.numbers import RawNumbers, raw_numbers
 from yolo_lite._moved import renamed_field
 from yolo_lite.loss.criterion import AssignedPredictions
 from yolo_lite.loss.loss import ComputeLoss, add_levels
@@ -44,6 +45,7 @@ class MapGradients:
     parts: Any  # what the loss returned: a NamedTuple of scalars, the total first; detached
     gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
     matches: Sequence[Assignment | CellMatches] | None  # for each level, where the loss tells them: see Criterion
+    numbers: Sequence[RawNumbers] | None = None  # for each level, where map_gradients was given decode
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -81,7 +83,10 @@ class MapGradients:
         """
         gradients = self.of(term)
         _within("level", level, len(gradients))
-        strength = norm_of_cells(gradients[level])
+        if gradients[level].ndim == 2 and self.numbers is not None:  # a flat output
+            strength = self.numbers[level].of(gradients[level]).norm(dim=4)
+        else:
+            strength = norm_of_cells(gradients[level])
         if not part:
             return strength
         if (positives := self.positives(level)) is None:
@@ -93,7 +98,8 @@ class MapGradients:
         """(N, A, H, W) bool: the cells matched to an object; None where the loss has no matches."""
         if self.matches is None:
             return None
-        mask = torch.zeros(next(iter(self.gradients.values()))[level].shape[:4], dtype=torch.bool)
+        shape = self.cells(self.terms[0], level).shape
+        mask = torch.zeros(shape, dtype=torch.bool)
         match = self.matches[level].to("cpu")
         mask[match.image, match.anchor, match.row, match.col] = True
         return mask
@@ -125,11 +131,17 @@ def norm_of_cells(gradient: Tensor) -> Tensor:
         return gradient.norm(dim=4)
     if gradient.ndim == 4:
         return gradient.norm(dim=1, keepdim=True)
-    raise ValueError(f"a raw map is (N, A, H, W, K) or (N, K, H, W), not {tuple(gradient.shape)}")
+    raise ValueError(
+        f"a raw map is (N, A, H, W, K) or (N, K, H, W), not {tuple(gradient.shape)}: of a flat output, map_gradients "
+        f"finds the cells with decode= of the model and a loss that has assign"
+    )
 
 
 def map_gradients(
-    loss: Callable[[Sequence[Tensor], Tensor], Any], maps: Sequence[Tensor], targets: Tensor
+    loss: Callable[[Sequence[Tensor], Tensor], Any],
+    maps: Sequence[Tensor],
+    targets: Tensor,
+    decode: Callable[[Sequence[Tensor]], Tensor] | None = None,
 ) -> MapGradients:
     """Differentiate each term of a loss with respect to the raw maps.
 
@@ -137,6 +149,7 @@ def map_gradients(
         loss: what ``model.criterion(hyp, img_size)`` returns: called with maps and targets it gives a NamedTuple whose
             first field is the total and whose others are its terms.
         maps: L raw maps, as the model returned them. targets: as the loss takes them.
+        decode: the model's: with it a flat output (N, F) has cells, too, where the loss has assign.
     Raises:
         ValueError: maps or targets that the loss refuses, a loss without terms, or terms that do not add up to the
             total: other tensors than those that it was computed from, or one that is made from another.
@@ -158,8 +171,11 @@ def map_gradients(
         else:
             parts = loss(raw, targets)
         is_known_to_add_up = matches is not None
+        numbers = None
         if matches is None and hasattr(loss, "assign"):
-            matches = _assigned(loss.assign(raw, targets), len(raw))
+            assigned: AssignedPredictions = loss.assign(raw, targets)
+            matches = _assigned(assigned, len(raw))
+            numbers = raw_numbers(decode, raw, assigned.cells) if decode is not None else None
         terms = terms_of(parts)
         weights = torch.autograd.grad(parts[0], list(terms.values()), retain_graph=True, allow_unused=True)
         gradients = {
@@ -168,7 +184,7 @@ def map_gradients(
         if not is_known_to_add_up:  # the terms of a ComputeLoss are
             _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
-    return MapGradients(type(parts)(*detached), gradients, matches)
+    return MapGradients(type(parts)(*detached), gradients, matches, numbers)
 
 
 def _assigned(assigned: AssignedPredictions, levels: int) -> list[CellMatches]:

@@ -31,7 +31,7 @@ class LayerRecord:
     name: str  # where the module stands in the model, such as "layers.4.m.0"
     call: int  # how often that module had been called before, in the same pass
     kind: str  # the name of its class, or the YAML's name for it
-    part: str  # "backbone", "neck" or "head" of a Yolo; "" of other models
+    part: str  # "backbone", "neck" or "head" of a Yolo; "head" or "" of others
     inputs: tuple[int, ...]  # indices of the records that it reads; -1: the image, or what the layer around it reads
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
@@ -122,11 +122,14 @@ def _assembled(model: nn.Module, calls: list[LayerRecord], seconds: list[Any]) -
     """The layers: the calls within that of the model; the model itself where it calls no module. Times are added."""
     (root,) = [_timed(*pair) for pair in zip(calls, seconds, strict=True)]
     spec: Any = getattr(model, "spec", None)
-    backbone = len(spec["backbone"]) if spec is not None and hasattr(model, "layers") else None
-    if backbone is None or not root.inside:
+    if spec is None or not hasattr(model, "layers") or not root.inside:
         return list(root.inside) or [replace(root, index=0, inputs=(-1,))]
-    last = len(root.inside) - 1
-    parts = ["backbone" if k < backbone else "head" if k == last else "neck" for k in range(last + 1)]
+    rows = spec.get("backbone")
+    last, heads = len(root.inside) - 1, getattr(model, "heads", ())
+    if isinstance(rows, list | tuple):  # a YAML
+        parts = ["backbone" if k < len(rows) else "head" if k == last else "neck" for k in range(last + 1)]
+    else:  # another generation: its heads are known, and of the rest it is not written what it is
+        parts = ["head" if k in heads else "" for k in range(last + 1)]
     return [replace(record, part=part) for record, part in zip(root.inside, parts, strict=True)]
 
 

@@ -18,9 +18,9 @@ from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.loader import collate
 from yolo_lite.data.report import Report
-from yolo_lite.support.known_names import coco_names
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.images.reading import read_image
+from yolo_lite.support.known_names import coco_names
 
 # Mosaics as in training, but turned a little and with calmer colours.
 TOUR_HYP = Hyperparameters(mosaic=1.0, degrees=3.0, scale=0.5, translate=0.05, hsv_s=0.4, hsv_v=0.3)

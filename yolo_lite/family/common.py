@@ -187,8 +187,12 @@ def add_at(place: Tensor, values: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def summed(losses: Terms) -> Terms:
-    """The losses of all predictions -> those of the batch: every field added up."""
-    return losses._make(field.sum() for field in losses)
+    """The losses of all predictions -> those of the batch, every field added up; the first is their total.
+
+    The total is computed from the other sums, as ``LossTerms`` asks: its gradient can then be told apart by terms.
+    """
+    terms = [field.sum() for field in losses[1:]]
+    return losses._make([torch.stack(terms).sum(), *terms])
 
 
 def count_dropped(targets: Tensor, matches: PredictionMatches) -> int:

@@ -4,11 +4,13 @@ Shape letters: N batch, n predictions per image in the order of ``decode``, m ma
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1  # in AssignedPredictions.role
+# Which gradient a loss of Darknet has, where Darknet does not follow its derivative, or its paper says something else.
+Faithful = Literal["darknet", "paper"]
 
 
 class LossTerms(Protocol):

@@ -10,8 +10,8 @@ import torch
 
 from yolo_lite.boxes import IouKind
 from yolo_lite.detect.average_precision import Rule
-from yolo_lite.family.yolov3.heads import Faithful
 from yolo_lite.hyperparameters import Hyperparameters, described, descriptions
+from yolo_lite.loss.criterion import Faithful
 from yolo_lite.loss.focal import FocalKind
 from yolo_lite.loss.loss import Collisions
 from yolo_lite.train.optim import OptimizerName

@@ -9,12 +9,18 @@ import torch
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
+from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
+from walkthrough.explorers.anchors.other_scene import other_scene, other_words
 from walkthrough.explorers.anchors.scene import scene_of, verdict
 from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
 from walkthrough.explorers.controls import Boxes
+from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import is_dataset, opened_model
 from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer
+from walkthrough.scene import Scene
 from yolo_lite.detect.inference import trained_size
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.loss import ComputeLoss
 from yolo_lite.loss.targets import ratio_test
 from yolo_lite.model.spec import read_anchors, read_spec
 
@@ -24,12 +30,17 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
 STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 
-class AnchorExplorer(PictureExplorer[State, Result]):
+def _scene_of(result: Result | OtherMatches) -> Scene:
+    return other_scene(result) if isinstance(result, OtherMatches) else scene_of(result)
+
+
+class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
     """Which anchors are matched to an object and why, the cells responsible for it, and how well anchors fit a dataset.
 
     Args:
         images, targets, names: pictures and their objects, see annotate; without them the tour's four.
-        model: a model with anchors and strides. anchors, strides: (L, A, 2) pixels and pixels per cell,
+        model: a model with anchors and strides; one of another generation is shown with its own rule of matching, as
+            the assign of its loss tells it. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
         dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
@@ -44,7 +55,7 @@ class AnchorExplorer(PictureExplorer[State, Result]):
     """
 
     compute = staticmethod(compute)
-    scene = staticmethod(scene_of)
+    scene = staticmethod(_scene_of)
     title = "Anchors and targets"
 
     @classmethod
@@ -61,7 +72,13 @@ class AnchorExplorer(PictureExplorer[State, Result]):
         """See the class."""
         model = opened_model(model)
         names = names if names is not None or images is None or is_dataset(images) else getattr(model, "names", None)
-        pictures = super().prepare(images, targets, names, trained_size(model) or IMAGE_SIZE)
+        size: int | tuple[int, int] = trained_size(model) or IMAGE_SIZE
+        other = anchors is None and has_another_rule(model)
+        if other:
+            size = network_size(model, None, IMAGE_SIZE)
+        pictures = super().prepare(images, targets, names, size)
+        if other:
+            return pictures | _other_rule(model, pictures, size, dataset)
         strides, anchors = _heads(model, anchors, strides)
         img_size = max(pictures["pictures"][0].size)
         level, anchor, chosen = _best_pair(anchors, pictures["objects"])
@@ -83,6 +100,8 @@ class AnchorExplorer(PictureExplorer[State, Result]):
         after = super().settle(before, after)
         if not after.strides:
             return after
+        if after.other is not None:
+            return _settle_other(after)
         if after.anchors is not before.anchors:
             after = replace(after, anchors=_checked_anchors(after.anchors, after.strides))
         if after.dataset is not before.dataset and not isinstance(after.dataset, Sizes | None):
@@ -106,6 +125,8 @@ class AnchorExplorer(PictureExplorer[State, Result]):
     def words(self) -> str:
         """The chosen object's verdict, the matches of the picture, and the fit."""
         result, state = self.require(), self.state
+        if isinstance(result, OtherMatches):
+            return other_words(result)
         matches = ", ".join(str(len(match.row)) for match in result.matches)
         lines = [f"{verdict(result, state.level, state.anchor, state.object).sentence}"] if state.objects else []
         lines += [f"{len(state.objects)} objects, matches by level: {matches}; unmatched: {result.unmatched.sum()}"]
@@ -118,11 +139,48 @@ class AnchorExplorer(PictureExplorer[State, Result]):
     def as_code(self) -> str:
         """The settings for training: anchor_t and, where they were changed, the anchors."""
         state = self.state
+        if state.other is not None:
+            size = max(state.shown.size)
+            return f"loss = model.criterion(yl.Hyperparameters(), img_size={size})\nloss.assign(model(images), targets)"
         code = f"hyp = yl.Hyperparameters(anchor_t={state.anchor_t:.10g})"
         if state.anchors == state.first_anchors:
             return code
         rows = [[round(side, 6) for anchor in level for side in anchor] for level in state.anchors]
         return f"{code}\nmodel.set_anchors({rows})"
+
+
+def has_another_rule(model: Any) -> bool:
+    """Whether a model is a detector whose loss tells its matches by another rule than YOLOv5's."""
+    if not all(hasattr(model, name) for name in ("criterion", "decode", "strides", "num_classes")):
+        return False
+    loss = model.criterion(Hyperparameters())
+    return hasattr(loss, "assign") and not isinstance(loss, ComputeLoss)
+
+
+def _other_rule(model: Any, pictures: dict[str, Any], size: Any, dataset: Any) -> dict[str, Any]:
+    """The fields of State for a model with a rule of its own."""
+    fitted = fit_pictures(pictures["pictures"], size if size else pictures["pictures"][0].size)
+    rule = OtherRule(model, fitted[0])
+    first = rule.matches(fitted[0], 0, 0, 0, (), 0)
+    best = int(first.overlaps.argmax())  # opens with the anchor that overlaps the first object most
+    level, anchor = first.cells[best, :2].tolist()
+    left_out = "" if dataset is None else "left out: dataset, whose fit is to YOLOv5's rule"
+    return {
+        "pictures": fitted,
+        "objects": fitted[0].boxes,
+        "other": rule,
+        "strides": rule.strides,
+        "level": level,
+        "anchor": anchor,
+        "left_out": left_out,
+    }
+
+
+def _settle_other(after: State) -> State:
+    assert after.other is not None
+    level = min(after.level, len(after.strides) - 1)
+    anchor = min(after.anchor, after.other.anchors_of_level(level) - 1)
+    return replace(after, level=level, anchor=anchor, object=min(after.object, max(len(after.objects) - 1, 0)))
 
 
 def _heads(model: Any, anchors: Any, strides: Any) -> tuple[tuple[int, ...], Anchors]:
@@ -133,7 +191,8 @@ def _heads(model: Any, anchors: Any, strides: Any) -> tuple[tuple[int, ...], Anc
         anchors = read_spec("yolov5n")[0]["anchors"] if model is None else getattr(model, "anchors", None)
     if anchors is None or strides is None:
         raise ValueError(
-            f"this explorer shows how YOLOv5 matches objects to anchors; {type(model).__name__} has no anchors and "
+            f"this explorer shows how objects are matched to anchors, by YOLOv5's rule or that of the assign of the "
+            f"model's loss; {type(model).__name__} has no anchors and "
             "strides: give anchors= (L, A, 2) and strides= (L,), or look at it with LossExplorer and GradientExplorer"
         )
     strides = tuple(int(stride) for stride in strides)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from walkthrough.explorers.anchors.fit import Anchor, Curves, DatasetFit, Sizes
+from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
 from walkthrough.explorers.controls import choice, given, slider
+from walkthrough.explorers.own_settings import level_name
 from walkthrough.explorers.pictures import PictureState, targets_of
 from walkthrough.show import class_name
 from yolo_lite._moved import renamed_field
@@ -34,6 +37,26 @@ def _objects(state: "State") -> dict[str, int]:
     return {f"{k} {class_name(int(box[4]), state.names)}": k for k, box in enumerate(boxes)} or {"none": 0}
 
 
+def _anchors_of_level(state: "State") -> int:
+    if state.other is not None:
+        return state.other.anchors_of_level(state.level)
+    return len(state.anchors[0]) if state.anchors else 0
+
+
+def _side(what: str, default: float) -> Any:
+    return slider(
+        default,
+        1,
+        LARGEST,
+        1.0,
+        log=True,
+        unit="px",
+        help=f"{what} of this anchor",
+        linked=False,
+        shown=lambda state: state.other is None,
+    )
+
+
 @dataclass(frozen=True)
 class State(PictureState):
     """Settings of the explorer."""
@@ -42,16 +65,20 @@ class State(PictureState):
     strides: tuple[int, ...] = given(())
     first_anchors: Anchors = given(())  # those of the beginning, to see what the reader changed
     dataset: Sizes | None = given()  # None: the objects of the pictures
+    other: OtherRule | None = given()  # a detector of another generation; None: YOLOv5's rule
     anchor_t: float = slider(
-        4.0, 1.1, 10, 0.1, help="an anchor matches an object when no side differs by this factor or more"
+        4.0,
+        1.1,
+        10,
+        0.1,
+        help="an anchor matches an object when no side differs by this factor or more",
+        shown=lambda state: state.other is None,
     )
     object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
-    level: int = choice(0, lambda state: {f"stride {stride}": k for k, stride in enumerate(state.strides)})
-    anchor: int = choice(
-        0, lambda state: {f"anchor {k}": k for k in range(len(state.anchors[0]) if len(state.anchors) else 0)}
-    )
-    anchor_w: float = slider(10.0, 1, LARGEST, 1.0, log=True, unit="px", help="width of this anchor", linked=False)
-    anchor_h: float = slider(13.0, 1, LARGEST, 1.0, log=True, unit="px", help="height of this anchor", linked=False)
+    level: int = choice(0, lambda state: {level_name(stride): k for k, stride in enumerate(state.strides)})
+    anchor: int = choice(0, lambda state: {f"anchor {k}": k for k in range(_anchors_of_level(state))})
+    anchor_w: float = _side("width", 10.0)
+    anchor_h: float = _side("height", 13.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +132,10 @@ class Result:
         return found
 
 
-def compute(state: State) -> Result:
-    """The steps of build_targets on every level, the matches, and the fit to the dataset."""
+def compute(state: State) -> Result | OtherMatches:
+    """The steps of build_targets on every level, the matches, and the fit to the dataset; or another rule's matches."""
+    if state.other is not None:
+        return state.other.matches(state.shown, state.object, state.level, state.anchor, state.names, state.new_class)
     targets = targets_of((state.shown,))  # (n, 6)
     grids = _grids(state.shown.size, state.strides)
     anchors = targets.new_tensor(state.anchors)  # (L, A, 2)

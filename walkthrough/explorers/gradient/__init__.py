@@ -19,6 +19,7 @@ from walkthrough.explorers.gradient.state import (
     shown_terms,
 )
 from walkthrough.explorers.hyp import hyp_code, hyp_of
+from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code
 from walkthrough.explorers.pictures import images_of, taking, targets_of
 from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
@@ -51,7 +52,11 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     @classmethod
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:
         """One pass through the network and back."""
-        return {"backward": _backward(State(**inputs))}
+        size, state = training_size(inputs["pictures"]), State(**inputs)
+        backward = _backward(state)
+        maps = [raw.detach() for raw in backward.through.maps]
+        uses_hyp = is_hyp_used(state.model, maps, size)
+        return {"backward": backward, "uses_hyp": uses_hyp} | own_settings(state.model, size)
 
     def settle(self, before: State, after: State) -> State:
         """Passes through the model where the picture, its objects or the loss changed."""
@@ -60,7 +65,12 @@ class GradientExplorer(DetectorExplorer[State, Result]):
             return after
         if after.level not in shown_levels(after).values():
             after = replace(after, level=ALL_LEVELS)
+        if after.model is not before.model:
+            after = replace(after, **own_settings(after.model, training_size(after.pictures)))
         backward = _backward(after)
+        if after.model is not before.model:
+            maps = [raw.detach() for raw in backward.through.maps]
+            after = replace(after, uses_hyp=is_hyp_used(after.model, maps, training_size(after.pictures)))
         if backward is not after.backward:
             after = replace(after, backward=backward)
             after = replace(after, term=after.term if after.term in shown_terms(after) else "total")
@@ -85,25 +95,26 @@ class GradientExplorer(DetectorExplorer[State, Result]):
         return (
             "from walkthrough.gradients import maps_of, layer_gradients, map_gradients\n"
             f"{hyp_code(hyp_of(self.state, self.state.hyp))}\n"
-            f"loss = model.criterion(hyp, img_size={size})\n"
+            f"{settings_code(self.state, size)}\n"
             "layers = layer_gradients(model, loss, images, targets)\n"
-            "cells = map_gradients(loss, maps_of(model, images), targets)"
+            "cells = map_gradients(loss, maps_of(model, images), targets, model.decode)"
         )
 
 
 def _backward(state: State) -> Backward:
     """The passes that belong to a state; those it has already, where they still do."""
     known, hyp, shown = state.backward, hyp_of(state, state.hyp), state.shown
+    options = state.criterion_options
     if known is not None and (known.model is not state.model or known.pixels is not shown.pixels):
         earlier, known = known.last_known if known.model is state.model else None, None  # another pass
     else:
         earlier = known.last_known if known is not None else None
-    if known is not None and known.hyp == hyp and known.objects == shown.boxes:
+    if known is not None and (known.hyp, known.options, known.objects) == (hyp, options, shown.boxes):
         return known
     with taking(shown):
         through = known.through if known is not None else Pass(state.model, images_of((shown,)))
-    loss = state.model.criterion(hyp, training_size((shown,)))
+    loss = state.model.criterion(hyp, training_size((shown,)), **options)
     targets = targets_of((shown,))
-    maps = map_gradients(loss, through.maps, targets)
+    maps = map_gradients(loss, through.maps, targets, state.model.decode)
     cells = known.cells if known is not None else cells_of(loss, through.maps, targets)
-    return Backward(state.model, shown.pixels, through, hyp, shown.boxes, maps, cells, earlier)
+    return Backward(state.model, shown.pixels, through, hyp, options, shown.boxes, maps, cells, earlier)

@@ -8,6 +8,7 @@ import torch
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
+from walkthrough.explorers.own_settings import level_name
 from walkthrough.images import faded, to_numpy
 from walkthrough.scene import Arrows, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted, table_of
 from walkthrough.show import class_name
@@ -70,7 +71,9 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     stride, rows = result.strides[level], f"{strength.shape[0]} x {strength.shape[1]} cells"
     caption = f"{rows}, largest {strength.max():.2g}"
     drawn = (float(state.new_class),)
-    return Panel(tuple(layers), width, height, f"{state.term}, stride {stride}", caption, draw="objects", drawn=drawn)
+    return Panel(
+        tuple(layers), width, height, f"{state.term}, {level_name(stride)}", caption, draw="objects", drawn=drawn
+    )
 
 
 def _moves(result: Result, level: int) -> list[Layer]:

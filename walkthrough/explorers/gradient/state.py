@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
-from walkthrough.explorers.detector import DetectorState, up_to
+from walkthrough.explorers.detector import up_to
+from walkthrough.explorers.own_settings import OwnSettingsState, level_name
 from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, strongest_cells
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -26,6 +27,7 @@ class Backward:
     pixels: Any  # of the picture
     through: Pass
     hyp: Hyperparameters
+    options: dict[str, Any]  # of criterion: settings of the detector's own
     objects: tuple
     maps: MapGradients
     cells: Tensor | None  # (n, 4) int64: level, anchor, row, column of each decoded box; None: the loss does not say
@@ -43,22 +45,34 @@ class Backward:
 
 
 def shown_terms(state: "State") -> list[str]:
-    """What may be shown: a term, all together, or where the loss knows its positives, objectness of them and others."""
+    """What may be shown: a term, all together, or where the loss knows its positives, objectness of them and others.
+
+    Without objectness, as in SSD, RetinaNet and FCOS, it is the classes that tell background.
+    """
     if state.backward is None:
         return ["total"]
     terms = state.backward.maps.terms
-    parts = ["obj positive", "obj background"] if state.backward.maps.matches is not None else []
+    of_both = "obj" if "obj" in terms else "cls"  # the term that positives and background have
+    is_told = state.backward.maps.matches is not None and of_both in terms
+    parts = [f"{of_both} positive", f"{of_both} background"] if is_told else []
     return ["total", *terms, *parts]
 
 
 def shown_levels(state: "State") -> dict[str, int]:
     """The choices of a level: all, then each by its stride; -> index of the level, or ALL_LEVELS."""
     strides = state.model.strides if state.model is not None else ()
-    return {"all": ALL_LEVELS} | {f"stride {int(stride)}": level for level, stride in enumerate(strides)}
+    return {"all": ALL_LEVELS} | {level_name(int(stride)): level for level, stride in enumerate(strides)}
+
+
+def _gain(name: str, high: float, step: float, help: str) -> Any:
+    default = getattr(Hyperparameters, name)
+    return slider(
+        default, 0, up_to(name, high), step, group="loss", help=help, shown=lambda state: bool(state.uses_hyp)
+    )
 
 
 @dataclass(frozen=True)
-class State(DetectorState):
+class State(OwnSettingsState):
     """What is looked at, and the settings of the loss."""
 
     term: str = choice("total", shown_terms, help="the loss term whose gradient colours the cells", linked=False)
@@ -67,15 +81,16 @@ class State(DetectorState):
     chosen: tuple[float, float] | None = point(
         help="click a row of the table: that cell's box, and where a step down the loss moves it"
     )
-    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="loss", help="gain of the box loss")
-    obj: float = slider(Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="loss", help="gain of the objectness loss")
-    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="loss", help="gain of the class loss")
+    box: float = _gain("box", 0.5, 0.005, "gain of the box loss")
+    obj: float = _gain("obj", 4, 0.01, "gain of the objectness loss")
+    cls: float = _gain("cls", 4, 0.01, "gain of the class loss")
     anchor_t: float = slider(
         Hyperparameters.anchor_t,
         1.1,
         up_to("anchor_t", 10),
         group="loss",
         help="largest ratio of sides between object and anchor for a match",
+        shown=lambda state: state.uses_hyp,
     )
     backward: Backward | None = given()
 

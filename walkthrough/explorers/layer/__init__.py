@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer.detail import joined
 from walkthrough.explorers.layer.recordings import Recordings
@@ -28,7 +29,6 @@ from walkthrough.layers.table import came_from, shape_in_words
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
-from yolo_lite.detect.inference import trained_size
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
@@ -141,13 +141,14 @@ def _middle(record: LayerRecord, output: int, cell: tuple[int, int], picture: An
 
 
 def _pictures(model: nn.Module, images: Any, targets: Any, img_size: int | None, left_out: list[str]) -> Annotations:
-    trained = trained_size(model) or IMAGE_SIZE
-    stride = max((int(stride) for stride in getattr(model, "strides", ())), default=1)
-    size = img_size or -(-trained // stride) * stride
+    size = network_size(model, img_size, IMAGE_SIZE)
     if images is None and tuple(getattr(model, "names", None) or ()) == load_names():
-        dataset = YoloDataset(Shapes("val", size, max(SCENES) + 1), size)
-        pictures = annotate(collate([dataset[index] for index in SCENES]))
+        side = size if isinstance(size, int) else max(size)
+        dataset = YoloDataset(Shapes("val", side, max(SCENES) + 1), side, stride=1)
+        pictures = fit_pictures(annotate(collate([dataset[index] for index in SCENES])), size)
         return pictures if targets is None else annotate(images_of(pictures), targets)
+    if images is None:  # the tour's photographs are square
+        return fit_pictures(annotate(None, targets, max(size) if isinstance(size, tuple) else size), size)
     return annotate(images, targets, size, getattr(model, "names", None) or (), left_out)
 
 

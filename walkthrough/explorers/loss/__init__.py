@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from walkthrough.explorers.detector import DetectorExplorer, same_pixels, traini
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
 from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
+from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code, takes_option
 from walkthrough.explorers.pictures import Annotations, images_of, taking
 from walkthrough.gradients import maps_of
 from yolo_lite.hyperparameters import Hyperparameters
@@ -46,17 +46,18 @@ class LossExplorer(DetectorExplorer[State, Result]):
         """The maps, computed once, what the default settings make of them, and a balance for each level."""
         model, pictures = inputs["model"], inputs["pictures"]
         maps = _maps(model, pictures)
-        return {"maps": maps, "default": default_gradients(model, maps, pictures)} | _balance_settings(model)
+        default = default_gradients(model, maps, pictures)
+        return {"maps": maps, "default": default} | _settings_of(model, maps, pictures)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
         after = super().settle(before, after)
         if not after.pictures:
             return after
-        if after.model is not before.model:
-            after = replace(after, **_balance_settings(after.model))
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
             after = replace(after, maps=_maps(after.model, after.pictures))
+        if after.model is not before.model:
+            after = replace(after, **_settings_of(after.model, after.maps, after.pictures))
         if after.maps is not before.maps or after.pictures is not before.pictures:
             after = replace(after, default=default_gradients(after.model, after.maps, after.pictures))
         return after
@@ -70,7 +71,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
         state = self.state
         size = training_size(state.pictures) if state.pictures else 640
         balance = f", balance={state.balance}" if state.balance != state.default_balance else ""
-        return f"{hyp_code(hyp_of(state, state.hyp))}\nloss = model.criterion(hyp, img_size={size}{balance})"
+        return f"{hyp_code(hyp_of(state, state.hyp))}\n{settings_code(state, size, balance)}"
 
 
 def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
@@ -78,11 +79,16 @@ def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
         return tuple(maps_of(model, images_of(pictures)))
 
 
+def _settings_of(model: Any, maps: tuple[Tensor, ...], pictures: Annotations) -> dict[str, Any]:
+    """The settings that this model's loss has: those of Hyperparameters or its own, and the balance of its levels."""
+    size = training_size(pictures)
+    return {"uses_hyp": is_hyp_used(model, maps, size)} | own_settings(model, size) | _balance_settings(model)
+
+
 def _balance_settings(model: Any) -> dict[str, Any]:
     """The balance of the model's loss, level by level, where criterion accepts one."""
     balance = getattr(model.criterion(Hyperparameters(), 640), "balance", None)
-    options = signature(model.criterion).parameters
-    settable = "balance" in options or any(option.kind is Parameter.VAR_KEYWORD for option in options.values())
+    settable = takes_option(model, "balance")
     if not settable or not isinstance(balance, Tensor) or balance.ndim != 1 or len(balance) > len(BALANCE):
         return {"default_balance": ()}
     values = tuple(round(value, 6) for value in balance.tolist())

@@ -17,7 +17,7 @@ NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
 
 def scene_of(result: Result) -> Scene:
     """The picture and the losses; the gradient by term and level; the numbers."""
-    rows = ((_panel(result), _losses_chart(result)), (_pulls_chart(result),), (_table(result),))
+    rows = ((_panel(result), _losses_chart(result)), (_gradients_chart(result),), (_table(result),))
     return Scene(rows, words=words_of(result))
 
 
@@ -52,7 +52,7 @@ def _losses_chart(result: Result) -> Chart:
     return Chart(marks, "losses, gains included", _clearly(result), y_label="loss")
 
 
-def _pulls_chart(result: Result) -> Chart:
+def _gradients_chart(result: Result) -> Chart:
     names = tuple(f"{term} {stride}" for term in result.now.terms for stride in result.strides)
     marks = _beside(result, lambda gradients: _percent(gradients.fractions), names)
     caption = (
@@ -66,15 +66,20 @@ def _pulls_chart(result: Result) -> Chart:
 def _table(result: Result) -> Table:
     rows, fractions, default_fractions = [], fractions_of_terms(result.now), fractions_of_terms(result.default)
     for index, term in enumerate(result.now.terms):
-        gain, scaled = getattr(result.hyp, term, None), getattr(result.scaled, term, None)
+        uses_hyp = result.state.uses_hyp
+        gain = getattr(result.hyp, term, None) if uses_hyp else None
+        scaled = getattr(result.scaled, term, None) if uses_hyp else None
         loss, default_loss = (getattr(gradients.parts, term).item() for gradients in (result.now, result.default))
         gradient = result.now.norms[index].norm().item()
         fraction, default_fraction = (f"{of[index]:.1%}" for of in (fractions, default_fractions))
         losses = (f"{loss:.4f}", fraction, f"{default_loss:.4f}", default_fraction)
-        rows.append((term, _digits(gain), _digits(scaled), *losses, f"{gradient:.3g}"))
+        gains = (_digits(gain), _digits(scaled)) if uses_hyp else ()
+        rows.append((term, *gains, *losses, f"{gradient:.3g}"))
     total, default_loss = (gradients.parts[0].item() for gradients in (result.now, result.default))
-    columns = ("", "gain", "scaled", "loss", "fraction", "default", "fraction", "gradient")
-    caption = f"total {total:.4f}, default {default_loss:.4f}; scaled: gain after scaling; gradient: norm on the maps"
+    gain_columns = ("gain", "scaled") if result.state.uses_hyp else ()
+    columns = ("", *gain_columns, "loss", "fraction", "default", "fraction", "gradient")
+    scaled_words = "scaled: gain after scaling; " if result.state.uses_hyp else ""
+    caption = f"total {total:.4f}, default {default_loss:.4f}; {scaled_words}gradient: norm on the maps"
     return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
 
 
@@ -92,10 +97,15 @@ def _empty(result: Result) -> str:
     if not bool(result.now.parts[0].isfinite()):
         return "The loss is not finite: the model's maps hold values that are not."
     if not any(picture.boxes for picture in result.state.pictures):
-        return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
+        if "obj" in result.now.terms:
+            return "No objects: box and class loss are 0, objectness is trained towards 0 in every cell."
+        return "No objects: every prediction is background."
     if matches is not None and not sum(len(match.image) for match in matches):
+        if not result.state.uses_hyp:
+            return "No object is matched: only the loss of the background is left."
         return f"No object is matched at anchor_t {result.hyp.anchor_t:g}: only objectness is left."
-    return "One class: there is no class loss." if result.num_classes == 1 else ""
+    has_no_class_loss = result.num_classes == 1 and "cls" in result.now.terms and not bool(result.now.parts.cls)
+    return "One class: there is no class loss." if has_no_class_loss else ""
 
 
 def _clearly(result: Result) -> str:

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from walkthrough.explorers.controls import given, slider
-from walkthrough.explorers.detector import DetectorState, training_size, up_to
+from walkthrough.explorers.detector import training_size, up_to
 from walkthrough.explorers.hyp import hyp_of
+from walkthrough.explorers.own_settings import OwnSettingsState, level_name
 from walkthrough.explorers.pictures import Annotations, targets_of
 from walkthrough.gradients import MapGradients, map_gradients
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
+
+
+def _hyp(name: str, low: float, high: float, step: float | None, group: str, help: str) -> Any:
+    """A slider for a hyperparameter, where the detector's loss uses them."""
+    default = getattr(Hyperparameters, name)
+    return slider(default, low, up_to(name, high), step, group=group, help=help, shown=lambda state: state.uses_hyp)
 
 
 def _balance(level: int) -> Any:
@@ -21,45 +28,44 @@ def _balance(level: int) -> Any:
         0,
         lambda state: max((8.0, *(2 * value for value in state.default_balance))),
         group="balance of objectness",
-        label=f"level {level}",
+        label=lambda state: _level_name(state, level),
         help="weight of this level's objectness: finer levels have more cells, and fewer objects in each",
         shown=lambda state: level < len(state.default_balance),
     )
 
 
-@dataclass(frozen=True)
-class State(DetectorState):
-    """The settings of the loss, by their names in Hyperparameters, and the maps they are applied to."""
+def _level_name(state: "State", level: int) -> str:
+    strides = () if state.model is None else state.model.strides
+    return level_name(int(strides[level])) if level < len(strides) else f"level {level}"
 
-    box: float = slider(Hyperparameters.box, 0, up_to("box", 0.5), 0.005, group="gains", help="gain of the box loss")
-    obj: float = slider(
-        Hyperparameters.obj, 0, up_to("obj", 4), 0.01, group="gains", help="gain of the objectness loss"
-    )
-    cls: float = slider(Hyperparameters.cls, 0, up_to("cls", 4), 0.01, group="gains", help="gain of the class loss")
+
+@dataclass(frozen=True)
+class State(OwnSettingsState):
+    """The settings of the loss, by their names in Hyperparameters or the detector's own, and the maps of it."""
+
+    box: float = _hyp("box", 0, 0.5, 0.005, "gains", "gain of the box loss")
+    obj: float = _hyp("obj", 0, 4, 0.01, "gains", "gain of the objectness loss")
+    cls: float = _hyp("cls", 0, 4, 0.01, "gains", "gain of the class loss")
     balance_0: float = _balance(0)
     balance_1: float = _balance(1)
     balance_2: float = _balance(2)
     balance_3: float = _balance(3)
     balance_4: float = _balance(4)
-    anchor_t: float = slider(
-        Hyperparameters.anchor_t,
-        1.1,
-        up_to("anchor_t", 10),
-        group="terms",
-        help="largest ratio of sides between object and anchor for a match",
+    anchor_t: float = _hyp(
+        "anchor_t", 1.1, 10, None, "terms", "largest ratio of sides between object and anchor for a match"
     )
-    fl_gamma: float = slider(
-        Hyperparameters.fl_gamma, 0, up_to("fl_gamma", 5), 0.05, group="terms", help="focal loss; 0: plain BCE"
-    )
+    fl_gamma: float = _hyp("fl_gamma", 0, 5, 0.05, "terms", "focal loss; 0: plain BCE")
     label_smoothing: float = slider(
-        Hyperparameters.label_smoothing, 0, 1, 0.01, group="terms", help="label smoothing of the classes"
+        Hyperparameters.label_smoothing,
+        0,
+        1,
+        0.01,
+        group="terms",
+        help="label smoothing of the classes",
+        shown=lambda state: state.uses_hyp,
     )
-    obj_pw: float = slider(
-        Hyperparameters.obj_pw, 0, up_to("obj_pw", 10), 0.05, group="terms", help="weight of positives in objectness"
-    )
-    cls_pw: float = slider(
-        Hyperparameters.cls_pw, 0, up_to("cls_pw", 10), 0.05, group="terms", help="weight of positives in the classes"
-    )
+    obj_pw: float = _hyp("obj_pw", 0, 10, 0.05, "terms", "weight of positives in objectness")
+    cls_pw: float = _hyp("cls_pw", 0, 10, 0.05, "terms", "weight of positives in the classes")
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
     default: MapGradients | None = given()  # the gradients on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
@@ -88,7 +94,7 @@ def compute(state: State) -> Result:
         raise ValueError("there is no picture, so there is no loss")
     hyp, targets, size = hyp_of(state, state.hyp), targets_of(state.pictures), training_size(state.pictures)
     changed = {} if state.balance == state.default_balance else {"balance": state.balance}
-    loss = state.model.criterion(hyp, size, **changed)
+    loss = state.model.criterion(hyp, size, **changed, **state.criterion_options)
     now = map_gradients(loss, state.maps, targets)
     strides = tuple(int(stride) for stride in state.model.strides)
     scaled = getattr(loss, "hyp", None)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.detector import fit_pictures
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms.scene import scene_of
 from walkthrough.explorers.nms.state import Result, State, compute, finish
@@ -28,7 +29,7 @@ from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
-from yolo_lite.detect.inference import inference, input_size, network_input
+from yolo_lite.detect.inference import inference, input_size, network_input, size_multiple
 from yolo_lite.model.protocol import Detector
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
@@ -74,7 +75,7 @@ class NmsExplorer(PictureExplorer[State, Result]):
         size, known = IMAGE_SIZE, ()
         if model is not None:
             _check_model(model)
-            size, known = input_size(model), getattr(model, "names", None) or ()
+            size, known = getattr(model, "fixed_size", None) or input_size(model), getattr(model, "names", None) or ()
         left_out: list[str] = []
         if images is None and targets is None:
             pictures = _default_pictures(model)
@@ -161,17 +162,19 @@ def _names(names: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[st
 
 def _default_pictures(model: Any) -> Annotations:
     """Scenes for a model of their classes; otherwise the tour's photographs, with objects where the classes fit."""
+    fixed = getattr(model, "fixed_size", None)
     dataset = YoloDataset(Shapes("val", SCENE_SIZE, max(SCENES) + 1), SCENE_SIZE)
     if tuple(getattr(model, "names", None) or ()) == dataset.names:
-        return annotate(collate([dataset[index] for index in SCENES]))
-    pictures = annotate()
+        scenes = annotate(collate([dataset[index] for index in SCENES]))
+        return scenes if fixed is None else fit_pictures(scenes, fixed)
+    pictures = annotate() if fixed is None else fit_pictures(annotate(), fixed)
     highest = max(int(box[4]) for picture in pictures for box in picture.boxes)
     return pictures if highest < model.num_classes else tuple(replace(picture, boxes=()) for picture in pictures)
 
 
 def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Tensor]]) -> tuple:
     """The model's decoded boxes of each picture, those that are known already reused."""
-    stride = max(int(stride) for stride in model.strides)
+    stride = 1 if getattr(model, "fixed_size", None) is not None else size_multiple(model)
     decoded = []
     for picture in pictures:
         found = next((boxes for pixels, boxes in known if pixels is picture.pixels), None)

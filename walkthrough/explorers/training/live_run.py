@@ -166,7 +166,7 @@ def shapes_recipe(
     """
     settled, hyp = SHAPES_OPTIONS.replace(**options), hyp or SHAPES_HYP
     if model is None:
-        model = load("shapes-n")
+        model = cast(Yolo, load("shapes-n"))
         fresh = cast(Yolo, create_model("yolov5n", names=model.names, seed=settled.seed))
         model.detect.load_state_dict(fresh.detect.state_dict())
     size, seed = settled.img_size, settled.seed

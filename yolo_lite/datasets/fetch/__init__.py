@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from yolo_lite._moved import moved_name
-from yolo_lite.support.known_names import coco_names
 from yolo_lite.datasets.fetch.download import FetchError, checked_scheme, discard_empty, download, finish
 from yolo_lite.datasets.fetch.resources import COLLECTIONS, KNOWN, Resource
 from yolo_lite.datasets.fetch.unpack import Limits, UnsafeArchive, archive_suffix
 from yolo_lite.datasets.fetch.unpack import unpack as unpack_archive
 from yolo_lite.datasets.yolo_folder import write_data_yaml
+from yolo_lite.support.known_names import coco_names
 from yolo_lite.writing import atomic_write
 
 __all__ = ["COLLECTIONS", "KNOWN", "ChecksumError", "FetchError", "Limits", "Resource", "UnsafeArchive", "fetch"]

@@ -14,11 +14,11 @@ from yolo_lite.family.darknet.heads import all_anchors, read_heads, with_classes
 from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv
 from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.darknet.plan import FIXED, MAX_FLOATS, find_origin, plan_network
-from yolo_lite.family.darknet.settings import Faithful, make_loss, settings_of
+from yolo_lite.family.darknet.settings import make_loss, settings_of
 from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
 from yolo_lite.family.yolov2 import Yolov2Settings
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.loss.criterion import Criterion
+from yolo_lite.loss.criterion import Criterion, Faithful
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError, read_names, whole_number
 

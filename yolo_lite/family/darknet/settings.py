@@ -1,7 +1,7 @@
 """Options of the heads -> the settings and the loss of their generation."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -13,9 +13,8 @@ from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings
 from yolo_lite.family.yolov2 import Yolov2Loss, Yolov2Settings
 from yolo_lite.family.yolov3 import Yolov3Loss, Yolov3Settings
 from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings
-from yolo_lite.loss.criterion import Criterion
+from yolo_lite.loss.criterion import Criterion, Faithful
 
-Faithful = Literal["darknet", "paper"]
 Made = TypeVar("Made")
 Settings = Yolov1Settings | Yolov2Settings | Yolov3Settings | Sequence[Yolov4Settings]
 

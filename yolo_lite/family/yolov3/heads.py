@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
+from typing import Generic, NamedTuple, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,15 @@ from yolo_lite.family.common import (
     working_type,
 )
 from yolo_lite.family.yolov3.matching import Positives, View, largest_overlaps, pixels
-from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
+from yolo_lite.loss.criterion import (
+    IGNORED,
+    NEGATIVE,
+    POSITIVE,
+    AssignedPredictions,
+    Faithful,
+    PredictionMatches,
+)
 from yolo_lite.loss.targets import Assignment
-
-Faithful = Literal["darknet", "paper"]
 
 
 class HeadLoss(NamedTuple):

@@ -17,9 +17,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from yolo_lite.coding import YOLOV3, AnchorCoding, encode_matches
 from yolo_lite.family.common import add_at, check_setting, sum_of_squares
-from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms
+from yolo_lite.family.yolov3.heads import AnchorHeadLoss, LevelTerms
 from yolo_lite.family.yolov3.matching import Positives, View, join, matches_at, matches_of_predictions, positives
 from yolo_lite.hyperparameters import described, descriptions, probability
+from yolo_lite.loss.criterion import Faithful
 from yolo_lite.loss.targets import Assignment
 
 if TYPE_CHECKING:

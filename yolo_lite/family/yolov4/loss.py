@@ -16,11 +16,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from yolo_lite.boxes import IouKind, iou_terms
 from yolo_lite.coding import AnchorCoding, encode_matches
 from yolo_lite.family.common import add_at, shape_iou, sum_of_squares
-from yolo_lite.family.yolov3.heads import AnchorHeadLoss, Faithful, LevelTerms
+from yolo_lite.family.yolov3.heads import AnchorHeadLoss, LevelTerms
 from yolo_lite.family.yolov3.loss import half_square, size_weight
 from yolo_lite.family.yolov3.matching import Positives, View, matches_at, positives
 from yolo_lite.family.yolov4.overlap_step import overlap_step
 from yolo_lite.family.yolov4.settings import Yolov4Settings
+from yolo_lite.loss.criterion import Faithful
 from yolo_lite.loss.focal import smooth_targets
 from yolo_lite.loss.targets import Assignment
 
