@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.text import Text
 from playwright.sync_api import Browser, Page
 
@@ -228,10 +228,11 @@ def _from_axes(axes: Axes, panel: Any, rect: Rect) -> Drawn:
             )
             if patch.get_zorder() >= 7:
                 drawn.labels.append(entry)
-            elif patch.get_zorder() == 2.5:
-                drawn.cells.append(entry)
             elif patch.get_zorder() == 4 and not patch.get_fill():
                 drawn.boxes.append(entry)
+        for patch in (p for p in axes.patches if isinstance(p, PathPatch) and p.get_zorder() == 2.5):
+            found = _colour(to_hex(patch.get_facecolor()))  # all cells of a layer are one patch
+            drawn.cells += [(place.outline(corners), found) for corners in patch.get_path().to_polygons()]
         drawn.words = [place.text(text) for text in sorted(axes.texts, key=Text.get_zorder)]
         drawn.pictures = [place.image(image) for image in axes.images]
         assert len(drawn.cells) == cells
@@ -276,6 +277,11 @@ class _Places:
         x, y = self.point(patch.get_x(), patch.get_y())
         right, bottom = self.point(patch.get_x() + patch.get_width(), patch.get_y() + patch.get_height())
         return x, y, right - x, bottom - y
+
+    def outline(self, corners: np.ndarray) -> Rect:
+        """Of the rectangle around (n, 2) corners."""
+        (left, top), (right, bottom) = corners.min(0), corners.max(0)
+        return self.rect(Rectangle((left, top), right - left, bottom - top))
 
     def image(self, image: AxesImage) -> Rect:
         left, right, bottom, top = image.get_extent()

@@ -18,7 +18,7 @@ def test_terms_levels_cells_and_objects(open_cell: Callable[[str], OpenExplorer]
     assert explorer.picture() != before
     assert explorer.ask("{cell.target for cell in w.result.strongest}") == "{None}"
     explorer.choose("term", "box")
-    explorer.choose("level", "stride 16")
+    explorer.choose("level", "stride 16 / P4")
     expect(canvases).to_have_count(1)
     before = explorer.picture()
     with explorer.painted():
