@@ -153,8 +153,8 @@ def show_roles(
     """What any loss asks of each prediction of an image: positive, ignored or negative, a panel for each level.
 
     A cell is filled for the most that one of its predictions is (positive before ignored). Where a level has several
-    predictions per cell, the number in a filled cell counts those of the colour's role; the caption says where cells are
-    too small for it. Cells that are not filled hold negatives alone.
+    predictions per cell, the number in a filled cell counts those of the colour's role; the caption says where cells
+    are too small for it. Cells that are not filled hold negatives alone.
 
     Args:
         image: the one image, at the size of the network input. assigned: what ``assign`` of a loss returned.
@@ -190,13 +190,14 @@ def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float
     left = (ignored[:, None] != positive).any(-1).all(-1)  # (i,) cells without a positive
     numbers = torch.cat((several, more[left]))
     cells = torch.cat((positive, ignored[left]))
+    several_each = int(places[:, 1].max()) > 0  # with one prediction per cell there is nothing to count
     room = stride >= (right_side - left_side) / SMALLEST_NUMBERED
     texts = [
         Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), anchor="center", size=10)
         for (row, col), number in zip(cells.tolist(), numbers.tolist(), strict=True)
-        if room and int(places[:, 1].max()) > 0  # with one prediction per cell there is nothing to count
+        if room and several_each
     ]
-    if int(numbers.max() if len(numbers) else 0) > 1 and not room:
+    if several_each and len(cells) and not room:
         panel = replace(panel, caption=f"{caption} (cells too small for numbers)")
     panel = _with(
         panel,
