@@ -393,6 +393,18 @@ def test_predict_says_what_the_library_says(run: Any, shared: Path) -> None:
         assert np.allclose(boxes, found.xyxy.numpy(), atol=0.01)
 
 
+@pytest.mark.parametrize("name", ["nope.cfg", "nope.yaml"])
+@pytest.mark.parametrize("command", ["predict", "val"])
+def test_weights_that_are_not_there(run: Any, shapes: Path, tmp_path: Path, command: str, name: str) -> None:
+    options = [str(shapes)] if command == "predict" else ["--data", str(shapes)]
+    answer = run(command, "--weights", str(tmp_path / name), *options)
+    assert answer.code != 0
+    assert f"{name}: no such file" in answer.err
+    assert "without weights" not in answer.err
+    (tmp_path / name).write_text("nc: 3\n", encoding="utf-8")
+    assert f"{name} is a network without weights" in run(command, "--weights", str(tmp_path / name), *options).err
+
+
 def test_predict_prints_a_line_per_image(run: Any, weights: Path, shapes: Path) -> None:
     answer = run("predict", shapes / "images", "--weights", weights, "--img-size", 96)
     assert answer.code == 0

@@ -202,7 +202,7 @@ def test_four_levels_and_one_class(tmp_path) -> None:
     assert_direct(w)
     assert len(panels(w, Panel)) == 4
     assert "no gradient: cls" in w.words()
-    w.level = "stride 4"
+    w.level = "stride 4 / P2"
     assert {cell.level for cell in w.result.strongest} == {0}
 
 

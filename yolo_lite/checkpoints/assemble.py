@@ -68,6 +68,8 @@ def assembled(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
     spec = contents.spec
     if "family" in spec:
+        if "max_floats" in spec:
+            raise SpecError("max_floats in its spec: only a caller may raise a limit of memory, no file")
         build = builder(spec["family"])
         model: LayeredDetector = build(spec, str(file), spec.get("nc"), None, contents.names, spec.get("ch"))
     else:

@@ -112,7 +112,7 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
         required=required,
         metavar="FILE",
         help="a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of bundled weights (shapes-n)"
-        + ("" if required else "; or an untrained model: its name (yolov5n) or .yaml"),
+        + ("" if required else "; or an untrained model: its name (yolov5n), .yaml or .cfg"),
     )
 
 
@@ -233,6 +233,8 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
     chosen = pick_device(device)
     _require_fetched(weights)
     known = weights in MODELS or weights in NAMED
+    if weights.endswith((".yaml", ".yml", ".cfg")) and not Path(weights).exists():
+        raise ValueError(f"{weights}: no such file; weights are in a .pt, .safetensors or .weights")
     if weights.endswith((".yaml", ".yml", ".cfg")) or (known and not Path(weights).exists()):
         fetched = KNOWN[weights].urls[0].rsplit("/", 1)[-1] if weights in KNOWN else ""
         hint = f"`yolo-lite fetch {weights}` gets {fetched}" if fetched else "give a .pt, .safetensors or .weights"
@@ -250,7 +252,7 @@ def _require_fetched(weights: str) -> None:
 
 
 def open_model(source: str) -> "LayeredDetector":
-    """The model in a checkpoint, or a new one by its name or .yaml."""
+    """The model in a checkpoint, or a new one by its name, .yaml or .cfg."""
     from yolo_lite.checkpoints.own import load
     from yolo_lite.model.families import NAMED
     from yolo_lite.model.spec import MODELS

@@ -73,7 +73,12 @@ def read_entries(
     if names is None and num_classes == own_classes:
         names = own_names
     filled = {key: spec.get(key, default) for key, default in defaults.items()}
-    filled = {"family": spec["family"], **filled, "nc": num_classes, "ch": channels or spec.get("ch", 3)}
+    filled = {
+        "family": spec["family"],
+        **filled,
+        "nc": num_classes,
+        "ch": spec.get("ch", 3) if channels is None else channels,
+    }
     for key, what in (("nc", "the number of classes, nc,"), ("ch", "the number of image channels, ch,")):
         whole_number(filled[key], f"{where}: {what}")
     return filled, read_names(names, num_classes)

@@ -64,12 +64,14 @@ class Row(NamedTuple):
 
 
 def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """A shipped name, the path of a YAML file, or a dict -> the spec as a dict, and what to call it in messages.
+    """A shipped name, the path of a YAML file or of a Darknet .cfg, or a dict -> the spec as a dict, and what to call
+    it in messages.
 
     A generation beside YOLOv5 has a "family" in its spec. YOLOv5: ``yolov5n.yaml`` and others.
 
     Raises:
-        FileNotFoundError: a path without a file. SpecError: an unknown name; text that is not YAML; not a mapping.
+        FileNotFoundError: a path without a file. SpecError: an unknown name; a folder; text that is not YAML; not a
+            mapping.
     """
     if isinstance(source, Mapping):
         return dict(source), "spec"
@@ -81,22 +83,32 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
     if name in NAMED:
         return dict(NAMED[name]), name
     path = Path(source)
+    if path.suffix not in (".yaml", ".yml", ".cfg"):
+        hint = "; use load() to read a checkpoint" if path.suffix in (".pt", ".safetensors", ".weights") else ""
+        near = " or ".join(_near(name))
+        raise SpecError(f"unknown model {name!r}: not {near}, and not the path of a .yaml or .cfg file{hint}")
+    if path.is_dir():
+        raise SpecError(f"{path}: a folder, not a {path.suffix} file")
+    if not path.exists():
+        bundled = [other for other in (path.stem, f"darknet-{path.stem}") if other in {*MODELS, *NAMED}]
+        hint = f"; {bundled[0]!r}, without the suffix, is a bundled model" if bundled else ""
+        raise FileNotFoundError(f"{path}: no such file{hint}")
     if path.suffix == ".cfg":
         return {"family": "darknet", "cfg": path.read_text(encoding="utf-8", errors="replace")}, str(path)
-    if path.suffix not in (".yaml", ".yml"):
-        near = difflib.get_close_matches(name, [*MODELS, *NAMED], n=3) or MODELS
-        hint = "; use load() to read a checkpoint" if path.suffix in (".pt", ".safetensors") else ""
-        raise SpecError(f"unknown model {name!r}: not {' or '.join(near)}, and not the path of a .yaml file{hint}")
     try:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        hint = f"; without the suffix, {path.stem!r} is a bundled model" if path.stem in MODELS else ""
-        raise FileNotFoundError(f"{path}: no such file{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(spec, dict):
         raise SpecError(f"{path}: expected the keys nc, anchors, backbone and head, found {type(spec).__name__}")
     return spec, str(path)
+
+
+def _near(name: str) -> Sequence[str]:
+    """Bundled models that may be meant: the Darknet of that name first."""
+    darknet = [f"darknet-{name}"] if f"darknet-{name}" in NAMED else []
+    others = difflib.get_close_matches(name, [*MODELS, *NAMED], n=3)
+    return [*darknet, *(other for other in others if other not in darknet)] or [*MODELS]
 
 
 def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:

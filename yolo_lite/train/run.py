@@ -55,6 +55,7 @@ class Run:
     sums = OfState[dict[str, float]]()
     changes = OfState[dict[int, dict[str, float]]]()
     class_maps = OfState[list[float] | None]()
+    dropped = OfState[int]()
 
     def __init__(
         self,

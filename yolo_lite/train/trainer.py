@@ -208,8 +208,8 @@ class Trainer(Run):
         if dropped and not any("dropped" in row for row in state.history):
             self.messages.append(
                 f"objects: {dropped} of those in the batches of epoch {state.epoch + 1} could not be matched to any "
-                f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; the history has the "
-                "numbers of later epochs (YOLOv1 has one object in a cell)"
+                f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; the history counts those "
+                "of later epochs (YOLOv1 has one object in a cell)"
             )
         state.history.append(result.row())
         state.epoch, state.batch, state.sums, state.dropped = state.epoch + 1, 0, {}, 0

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import yolo_lite as yl
-from tests.family.darknet.cfgs import ALL, BODY, CONV, CSP, LINEAR, NET, V1, V1_HEAD, V2, V3, V4, YOLO
+from tests.family.darknet.cfgs import ALL, BODY, CONV, CSP, LINEAR, NET, V1, V2, V3, V4, YOLO
 from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.network import Darknet, build
-from yolo_lite.family.darknet.plan import MAX_FLOATS, find_origin, plan_network
+from yolo_lite.family.darknet.plan import find_origin, plan_network
 from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings
 from yolo_lite.family.yolov2 import Yolov2Loss
 from yolo_lite.family.yolov3 import Yolov3Loss
@@ -92,6 +92,7 @@ def test_the_papers_yolov1_has_its_head(facts: Any) -> None:
 def test_every_name_is_built_for_other_classes(name: str) -> None:
     model = on_meta(name, num_classes=3)
     height, width = model.img_size
+    assert (model.fixed_size is None) == (model.generation != "detection")
     maps = model(torch.zeros(1, 3, height, width, device="meta"))
     assert model.names == ("class0", "class1", "class2")
     for raw, head in zip(maps, model.described_heads, strict=True):
@@ -252,72 +253,40 @@ def test_a_darknet_can_be_copied() -> None:
     assert copy.deepcopy(model).spec == model.spec
 
 
-MISFITS = {
-    "filters": (
-        V3.replace("filters=16\nsize=1", "filters=18\nsize=1", 1),
-        ["2 * (5 + 3) = 16 filters", "which has 18"],
-    ),
-    "connected": (V1.replace("output=88", "output=90"), ["2 * 2 * (2 * 5 + 12) = 88", "which has 90"]),
-    "mask": (V3.replace("mask=0,1", "mask=0,4"), ["mask=0,4", "from 0 to 3"]),
-    "anchors": (V3.replace("num=4", "num=5"), ["num=5", "10 numbers", "8"]),
-    "other anchors": (V3.replace("4,4, 8,8", "4,5, 8,8", 1), ["anchors=4,4,8,8,16,16,32,32"]),
-    "classes": (V2.replace("classes=3", "classes=4"), ["2 * (5 + 4) = 18"]),
-    "logistic": (CSP.replace("logistic", "linear"), ["new_coords=1", "logistic", "linear"]),
-    "route": (V3.replace("layers=1\n", "layers=9\n"), ["layers=9", "layer 9"]),
-    "route back": (V3.replace("layers=1\n", "layers=-9\n"), ["layers=-9", "layer -4"]),
-    "route of boxes": (V3.replace("layers=1\n", "layers=-1\n"), ["layer 4", "[yolo]"]),
-    "sizes": (V3.replace("layers=1\n", "layers=0,1\n"), ["layers=0,1", "8 x 16 x 16", "16 x 8 x 8"]),
-    "shortcut": (NET + BODY + "[shortcut]\nfrom=0\n[yolo]\n", ["from=0", "16 x 4 x 4", "8 x 16 x 16"]),
-    "groups": (NET + "[conv]\ngroups=2\nfilters=4\n[yolo]\n", ["groups=2", "3 channels"]),
-    "activation": (V3.replace("leaky", "lucky", 1), ["activation=lucky", "leaky"]),
-    "nothing left": (NET + "[conv]\nsize=99\nfilters=4\n[yolo]\n", ["4 x -34 x -34"]),
-    "no head": (NET + BODY, ["[detection], [region] or [yolo]"]),
-    "two kinds": (V2 + V1_HEAD, ["reads layer 4"]),
-    "no width": (V3.replace("width=64\n", ""), ["[net]"]),
-    "side": (V1.replace("side=2", "side=3"), ["side=3", "64 x 64"]),
-    "coords": (V1.replace("coords=4", "coords=5"), ["coords=5"]),
-    "stride": (V3.replace("width=64", "width=60"), ["64 x 60"]),
-    "crop": (NET + "[crop]\ncrop_height=65\ncrop_width=8\n", ["65 x 8"]),
-    "dropout": (NET + "[dropout]\nprobability=1\n", ["probability=1"]),
-    "local": (NET + "[local]\nsize=5\npad=1\n", ["pad=1"]),
-    "maxpool": (NET + "[maxpool]\nsize=2\npadding=9\n", ["padding=9"]),
-}
-
-
-@pytest.mark.parametrize("what", MISFITS)
-def test_what_does_not_fit_is_said_with_file_line_and_value(what: str) -> None:
-    text, facts = MISFITS[what]
-    with pytest.raises(SpecError) as caught:
-        Darknet(text, where="my.cfg")
-    assert all(fact in str(caught.value) for fact in ["my.cfg", *facts])
-    assert "line" in str(caught.value) or what == "no head"
-
-
-ROUTES = "".join(f"[route]\nlayers={index},{index},{index}\n" for index in range(300))  # 3^300 channels
+def test_small_images_may_have_large_windows() -> None:
+    """SPP's 13 on a map of 4 x 4."""
+    text = NET + BODY + "[maxpool]\nsize=13\nstride=1\n" + LINEAR.format(32, "linear") + YOLO.format("0,1,2,3", "")
+    model = Darknet(text).eval()
+    assert model(torch.zeros(1, 3, 64, 64))[0].shape == (1, 4, 4, 4, 8)
 
 
 @pytest.mark.parametrize(
-    "text",
+    "layers",
     [
-        NET + "[conv]\nfilters=2000000000\nsize=3001\npad=1\n[yolo]\n",
-        NET + "[connected]\noutput=2000000000\n[yolo]\n",
-        NET + "[upsample]\nstride=2000000000\n[yolo]\n",
-        NET + "[local]\nfilters=100000\nsize=31\n[yolo]\n",
-        NET + "[conv]\nfilters=8\n" + ROUTES + "[yolo]\n",
-        NET.replace("64", "2000000000") + "[conv]\n[yolo]\n",
+        "[avgpool]\n",
+        "[conv]\nfilters=8\nsize=4\n",  # 4 x 4 cells to one
+        "[conv]\nfilters=8\nsize=4\n[upsample]\nstride=2\n",
+        "[maxpool]\nsize=3\nstride=2\npadding=1\n[maxpool]\nsize=2\nstride=1\npadding=0\n",
     ],
 )
-def test_absurd_memory_is_refused_before_it_is_allocated(text: str) -> None:
-    with pytest.raises(SpecError, match=f"{MAX_FLOATS:,}"):
-        Darknet(text)
+@pytest.mark.parametrize("head", ["yolo", "region"])
+def test_a_network_whose_strides_do_not_follow_the_image_has_one_size(layers: str, head: str) -> None:
+    heads = {"yolo": YOLO.format("2,3", ""), "region": "[region]\nanchors=.5,.5, 2,2\nclasses=3\nnum=2\n"}
+    model = Darknet(NET + BODY + layers + LINEAR.format(16, "linear") + heads[head]).eval()
+    assert model.fixed_size == (64, 64)
+    assert model.decode(model(torch.zeros(1, 3, 64, 64))).isfinite().all()
+    with pytest.raises(ValueError, match=r"128 x 128.*64 x 64"):
+        model(torch.zeros(1, 3, 128, 128))
 
 
-def test_the_limit_can_be_raised() -> None:
-    needed = plan_network(parse_cfg(V2), "pjreddie")
-    limit = needed.floats + sum(layer.shape.size for layer in needed.layers)
-    with pytest.raises(SpecError, match=f"{limit - 1:,}"):
-        create_model({"family": "darknet", "cfg": V2, "max_floats": limit - 1})
-    assert create_model({"family": "darknet", "cfg": V2, "max_floats": limit}).num_classes == 3
+def test_a_shortcut_may_say_that_it_weights_nothing() -> None:
+    tail = LINEAR.format(32, "linear") + YOLO.format("0,1,2,3", "")
+    shortcut = NET + BODY + CONV.format(16, 1) + "[shortcut]\nfrom=-2\n"
+    pjreddie = Darknet(shortcut + "alpha=1\nbeta=1.0\n" + tail)
+    assert pjreddie.origin == "pjreddie"
+    assert [str(entry.option.name) for entry in pjreddie.left_out] == ["alpha", "beta"]
+    alexeyab = Darknet(shortcut + "weights_type=none\nweights_normalization=softmax\n" + tail)
+    assert alexeyab.origin == "alexeyab"
 
 
 def test_several_from_tell_alexeyabs_darknet() -> None:

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from tests.golden.family.compare import Comparison, NeedsMoreFiles
-from tests.golden.family.registry import CHECKS, check_of, module_of
+from tests.golden.family.compare import Comparison, NeedsMoreFiles, read_recording
+from tests.golden.family.layout import Missing
+from tests.golden.family.registry import CHECKS, check_of, layout_of_module, module_of
 
 
 class Finding(NamedTuple):
@@ -23,21 +24,40 @@ def examine(file: Path) -> Finding:
     module = module_of(file)
     if module is None:
         return Finding(file, "differ", f"no check for a file of this name; known: {', '.join(f'{p}*' for p in CHECKS)}")
+    comparisons: list[Comparison] = []
+    problems: list[str] = []
     try:
-        check = check_of(module)
-        if check is None:
+        check, layout = check_of(module), layout_of_module(module)
+        if check is None or layout is None:
             return Finding(file, "skipped", "not built yet")
-        comparisons = list(check(file))
+        recorded = read_recording(file)
+        expected = layout(recorded, file.name)
+        missing = expected.missing(recorded)
+        problems += [f"missing: {key}" for key in missing]
+        problems += [f"not compared: {key}" for key in expected.unknown(recorded)]
+        if not missing:
+            for comparison in check(file):
+                comparisons.append(comparison)  # one by one: what was compared before an error is known
+            unseen = expected.outputs - {comparison.key for comparison in comparisons}
+            problems += [f"not compared: {key}" for key in sorted(unseen)]
     except NeedsMoreFiles as reason:
-        return Finding(file, "skipped", str(reason))
+        if not problems:
+            return Finding(file, "skipped", str(reason))
+    except Missing as error:
+        problems.append(str(error))
     except Exception as error:
-        return Finding(file, "differ", f"cannot be checked: {type(error).__name__}: {error}")
-    if not comparisons:
-        return Finding(file, "differ", "nothing in it was compared")
-    worst = max(comparisons, key=lambda each: each.severity)
+        problems.append(f"cannot be checked: {type(error).__name__}: {error}")
+    return judged(file, comparisons, problems)
+
+
+def judged(file: Path, comparisons: list[Comparison], problems: list[str]) -> Finding:
+    """Equal, if something was compared, all of it is equal and there is no problem."""
+    worst = max(comparisons, key=lambda each: each.severity, default=None)
     differing = [f"{each.key} {each.worst:.1e} of {each.allowed:.0e}" for each in comparisons if not each.equal]
-    if differing:
-        return Finding(file, "differ", "; ".join(differing), worst)
+    if problems or differing:
+        return Finding(file, "differ", "; ".join(problems + differing), worst)
+    if worst is None:
+        return Finding(file, "differ", "nothing in it was compared")
     return Finding(file, "equal", f"worst {describe(worst)}", worst)
 
 
@@ -56,11 +76,14 @@ def summary(findings: list[Finding]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the findings; 1 if anything differs or there is nothing to check, else 0."""
+    """Prints the findings; 1 if anything differs or nothing was compared, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden.family", description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="searched for *.npz, subfolders included")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="searched for *.npz, subfolders included; or one file")
     folder = parser.parse_args(arguments).folder
-    files = sorted(folder.rglob("*.npz"))
+    if folder.is_file():
+        folder, files = folder.parent, [folder]
+    else:
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".npz")
     if not files:
         print(f"{folder} holds no recording (*.npz)" if folder.is_dir() else f"there is no folder {folder}")
         return 1
@@ -70,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{finding.verdict:8}{file.relative_to(folder)}  {finding.text}", flush=True)
         findings.append(finding)
     print(summary(findings))
-    return int(any(finding.verdict == "differ" for finding in findings))
+    verdicts = {finding.verdict for finding in findings}
+    return int("differ" in verdicts or "equal" not in verdicts)
 
 
 if __name__ == "__main__":

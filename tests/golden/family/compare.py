@@ -1,6 +1,7 @@
 """How far a computed array is from a recorded one, within the tolerances that the recordings come with."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,9 @@ import numpy as np
 import torch
 
 Recording = dict[str, np.ndarray]
+
+REAL = "biuf"  # kinds of numpy's types: bool, integers, floats
+TEXT = "U"
 
 
 class NeedsMoreFiles(Exception):
@@ -34,9 +38,26 @@ class Comparison(NamedTuple):
 
 
 def read_recording(file: Path) -> Recording:
-    """All arrays of a recording; pickles are refused."""
-    with np.load(file, allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in arrays.files}
+    """All arrays of a recording: real numbers, or text; pickles are refused.
+
+    Raises:
+        ValueError: Names the array of another kind, or says that the file is not an archive of arrays.
+    """
+    arrays = np.load(file, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError("holds one array without a name; save it with np.savez")
+    with arrays:
+        return {key: _read(arrays, key) for key in arrays.files}
+
+
+def _read(arrays: Mapping[str, Any], key: str) -> np.ndarray:
+    try:
+        array = arrays[key]
+    except ValueError as error:  # of objects
+        raise ValueError(f"{key} cannot be read: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in REAL + TEXT:
+        raise ValueError(f"{key} holds {getattr(array, 'dtype', 'no array')}, and has to hold real numbers or text")
+    return array
 
 
 def darknet(key: str, ours: Any, recorded: Any, allowed: float = 1e-5) -> Comparison:
@@ -79,7 +100,10 @@ def as_array(values: Any) -> np.ndarray:
     """Numbers of any kind as float64, in which float32 and the indices here are exact."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=np.float64)
+    array = np.asarray(values)
+    if array.dtype.kind not in REAL:
+        raise TypeError(f"{array.dtype} cannot be compared, only real numbers can")
+    return array.astype(np.float64)
 
 
 def _worst(ours: np.ndarray, recorded: np.ndarray, scale: np.ndarray) -> float:

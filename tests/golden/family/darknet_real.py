@@ -1,6 +1,7 @@
 """Checks ``real_NAME``: maps of a whole network with its public weights, on photographs."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -8,18 +9,32 @@ from typing import cast
 import torch
 
 from tests.golden.family.compare import Comparison, NeedsMoreFiles, Recording, darknet, read_recording
+from tests.golden.family.layout import Layout, Missing
 from yolo_lite.checkpoints.darknet import read_darknet
 from yolo_lite.coding import AnchorCoding
 from yolo_lite.family.darknet.network import Darknet
 
 ALLOWED = 1e-4
 PROJECT = Path(__file__).parents[3]
+KEY = re.compile(r"image_(.+)|head(\d+)_(.+)|(?:stride|anchors)(\d+)")
+
+
+def layout(recorded: Recording, name: str) -> Layout:
+    """Images, and of each the map of every head. That the network has these heads and no others, ``check`` sees."""
+    found = [match for match in map(KEY.fullmatch, recorded) if match]
+    photos = sorted({match[1] or match[3] for match in found if match[1] or match[3]}) or ["NAME"]
+    levels = sorted({match[2] or match[4] for match in found if match[2] or match[4]}) or ["0"]
+    described = {f"{key}{level}" for key in ("stride", "anchors") for level in levels}
+    heads = {f"head{level}_{photo}" for level in levels for photo in photos}
+    return Layout(frozenset(f"image_{photo}" for photo in photos), frozenset(described | heads))
 
 
 def check(file: Path) -> Iterator[Comparison]:
     recording = read_recording(file)
     model = load_network(file)
     for level, stride in enumerate(model.strides):
+        if f"stride{level}" not in recording:
+            raise Missing(f"stride{level}, anchors{level} and maps of head {level}, which the network has")
         yield darknet(f"stride{level}", stride, recording[f"stride{level}"], 0.0)
         yield darknet(f"anchors{level}", model.level_anchors[level], recording[f"anchors{level}"], 0.0)
     for key in recording:

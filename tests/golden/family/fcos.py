@@ -7,37 +7,55 @@ import torch
 from torch import Tensor
 
 from tests.golden.family.compare import Comparison, Recording, exact, floats, read_recording
-from tests.golden.family.torchvision_layout import cases, grids, joined, matched_of, split, targets_of
+from tests.golden.family.layout import Layout, layout_of
+from tests.golden.family.torchvision_layout import (
+    case_layout,
+    cases,
+    grids,
+    joined,
+    matched_of,
+    recorded_sizes,
+    size_of,
+    split,
+    targets_of,
+)
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.coding import encode_distances
 from yolo_lite.family.anchored import Shapes, boxes_in_pixels
 from yolo_lite.family.fcos.loss import FcosLoss, FcosSettings, centreness, fcos_points
 
 STRIDES = (8, 16, 32, 64, 128)
+POINTS = ("_anchors", "_per_level")  # what is recorded of the points of an image, behind its size
+# Cases with losses; any other may have them
+WHOLE = ("base", "grid_96x128", "large_256x320", "image_without_boxes", "all_empty", "one_class", "area_tie")
 
 
 def shapes_of(size: tuple[int, int]) -> Shapes:
     return [(1, rows, cols) for rows, cols in grids(size, STRIDES)]
 
 
-def sizes_of(recorded: Recording) -> dict[int, tuple[int, int]]:
-    """Number of points of an image -> its height and width: all sizes whose points are recorded."""
-    names = [key.split("/")[1].removesuffix("_anchors") for key in recorded if key.startswith("points/")]
-    sizes = [tuple(map(int, name.split("x"))) for name in names if not name.endswith("_per_level")]
-    return {sum(rows * cols for _, rows, cols in shapes_of(size)): size for size in sizes}
+def layout(recorded: Recording, name: str) -> Layout:
+    sizes = [f"{height}x{width}" for height, width in recorded_sizes(recorded, "points", POINTS)] or ["HEIGHTxWIDTH"]
+    found = layout_of("", " ".join(size + behind for size in sizes for behind in POINTS), "points")
+    inputs = "bbox_regression bbox_ctrness cls_logits"
+    outputs = "target_ltrb_in_sizes target_centerness loss_cls loss_giou loss_ctr grad_cls grad_reg grad_ctr"
+    for case in cases(recorded, ["points"]) or ["base"]:
+        found |= case_layout(recorded, case, inputs, outputs, case in WHOLE)
+    return found
 
 
 def check(file: Path) -> Iterator[Comparison]:
     recorded = read_recording(file)
-    sizes = sizes_of(recorded)
-    for height, width in sizes.values():
+    counts: dict[tuple[int, int], int] = {}  # of the points of an image of each size
+    for height, width in recorded_sizes(recorded, "points", POINTS):
         name, shapes = f"points/{height}x{width}", shapes_of((height, width))
+        counts[height, width] = sum(rows * cols for _, rows, cols in shapes)
         points = fcos_points(shapes, STRIDES, FcosSettings())
         anchors = torch.cat((points.xy - points.stride / 2, points.xy + points.stride / 2), 1)
         yield exact(f"{name}_anchors", anchors, recorded[f"{name}_anchors"])
         yield exact(f"{name}_per_level", [rows * cols for _, rows, cols in shapes], recorded[f"{name}_per_level"])
-    for case in cases(recorded):
-        yield from losses(recorded, case, sizes[recorded[f"{case}/matched"].shape[1]])
+    for case in cases(recorded, ["points"]):
+        yield from losses(recorded, case, size_of(recorded, case, counts, "points"))
 
 
 def losses(recorded: Recording, case: str, size: tuple[int, int]) -> Iterator[Comparison]:

@@ -4,10 +4,13 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 
-from tests.golden.family.compare import Comparison
+from tests.golden.family.compare import Comparison, Recording
+from tests.golden.family.layout import Layout
 
 Check = Callable[[Path], Iterable[Comparison]]
+LayoutOf = Callable[[Recording, str], Layout]
 
 # How the name of a file begins -> the module beside this one with its check. Of several, the longest one holds.
 CHECKS = {
@@ -36,8 +39,16 @@ def module_of(file: Path) -> str | None:
 
 def check_of(module: str) -> Check | None:
     """The ``check`` of a module; None as long as there is no such module."""
+    found = _imported(module)
+    return None if found is None else found.check
+
+
+def layout_of_module(module: str) -> LayoutOf | None:
+    """The ``layout`` of a module; None as long as there is no such module."""
+    found = _imported(module)
+    return None if found is None else found.layout
+
+
+def _imported(module: str) -> ModuleType | None:
     name = f"{__package__}.{module}"
-    if importlib.util.find_spec(name) is None:
-        return None
-    check: Check = importlib.import_module(name).check
-    return check
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -6,17 +6,27 @@ from pathlib import Path
 import torch
 
 from tests.golden.family.compare import Comparison, Recording, exact, floats, pixels, read_recording, relative
-from tests.golden.family.torchvision_layout import by_cells, cases, joined, split, targets_of
+from tests.golden.family.layout import Layout, layout_of
+from tests.golden.family.torchvision_layout import by_cells, case_layout, cases, joined, split, targets_of
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.family.anchored import Shapes
 from yolo_lite.family.ssd.loss import SsdLoss, SsdSettings, default_boxes
 
 SIZE = (300, 300)
 GRIDS = (38, 19, 10, 5, 3, 1)
+WHOLE = ("base", "image_without_boxes")  # cases with losses; any other may have them
 
 
 def shapes_of(settings: SsdSettings) -> Shapes:
     return [(count, grid, grid) for count, grid in zip(settings.anchors_per_cell(), GRIDS, strict=True)]
+
+
+def layout(recorded: Recording, name: str) -> Layout:
+    found = layout_of("", "default_boxes default_boxes_per_level default_boxes_sum default_boxes_sumsq")
+    inputs, outputs = "bbox_regression cls_logits", "loss_reg loss_cls grad_reg grad_cls"
+    for case in cases(recorded) or ["base"]:
+        found |= case_layout(recorded, case, inputs, outputs, case in WHOLE)
+    return found
 
 
 def check(file: Path) -> Iterator[Comparison]:

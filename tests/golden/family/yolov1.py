@@ -1,6 +1,5 @@
 """YOLOv1: gradient, cost, decoded boxes and responsible boxes of recordings v1_*."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +7,14 @@ import numpy as np
 import torch
 
 from tests.golden.family.compare import Comparison, Recording, darknet, exact, read_recording, relative
+from tests.golden.family.darknet_layout import settings_of
+from tests.golden.family.layout import Layout, layout_of
 from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings, decode_yolov1, split_output
 
 
-def settings_of(recorded: Recording) -> tuple[int, Yolov1Settings]:
+def loss_settings(recorded: Recording) -> tuple[int, Yolov1Settings]:
     """Number of classes and settings of a recording."""
-    given = json.loads(recorded["settings"].item())
+    given = settings_of(recorded)
     settings = Yolov1Settings(
         grid=given["side"],
         boxes=given["num"],
@@ -28,9 +29,13 @@ def settings_of(recorded: Recording) -> tuple[int, Yolov1Settings]:
     return given["classes"], settings
 
 
+def layout(recorded: Recording, name: str) -> Layout:
+    return layout_of("out targets settings", "grad cost activated decoded responsible dropped_targets")
+
+
 def check(file: Path) -> Iterator[Comparison]:
     recorded = read_recording(file)
-    num_classes, settings = settings_of(recorded)
+    num_classes, settings = loss_settings(recorded)
     loss = Yolov1Loss(num_classes, settings)
     out, targets = torch.from_numpy(recorded["out"]).requires_grad_(), torch.from_numpy(recorded["targets"])
     (gradient,) = torch.autograd.grad(loss([out], targets).total, [out])

@@ -1,6 +1,5 @@
 """YOLOv2: gradients, cost, decoded boxes and roles of recordings v2_* (pjreddie) and v2ab_* (AlexeyAB)."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import torch
 from torch import Tensor
 
 from tests.golden.family.compare import Comparison, Recording, darknet, exact, read_recording, relative
+from tests.golden.family.darknet_layout import letterbox_layout, settings_of
+from tests.golden.family.layout import Layout, layout_of, optional
 from yolo_lite.coding import YOLOV3, decode_level
 from yolo_lite.family.common import from_letterbox
 from yolo_lite.family.yolov2 import Yolov2Loss, Yolov2Settings
@@ -32,9 +33,21 @@ def loss_of(recorded: Recording, given: dict[str, Any]) -> Yolov2Loss:
     return Yolov2Loss(torch.from_numpy(recorded["anchors"]), int(recorded["stride"]), given["classes"], settings)
 
 
+def layout(recorded: Recording, name: str) -> Layout:
+    """AlexeyAB's recordings, v2ab_*, may be without decoded boxes and a second gradient."""
+    always = layout_of("raw targets anchors net_size stride settings", "grad cost obj_state assigned anchors_cells")
+    original = not name.startswith("v2ab_")
+    return (
+        always
+        | letterbox_layout(recorded, name)
+        | optional(recorded, layout_of("", "grad_layer"), original)
+        | optional(recorded, layout_of("", "decoded"), original)
+    )
+
+
 def check(file: Path) -> Iterator[Comparison]:
     recorded = read_recording(file)
-    given = json.loads(recorded["settings"].item())
+    given = settings_of(recorded)
     loss = loss_of(recorded, given)
     raw, targets = torch.from_numpy(recorded["raw"]).requires_grad_(), torch.from_numpy(recorded["targets"])
     loss.seen.fill_(given["seen"] - len(raw))  # the loss counts this batch, too
@@ -46,8 +59,7 @@ def check(file: Path) -> Iterator[Comparison]:
     assigned = loss.assign([raw], targets)
     yield exact("obj_state", assigned.role.view(raw.shape[:4]), recorded["obj_state"])
     yield exact("assigned", assigned_rows(assigned), recorded["assigned"])
-    if "anchors_cells" in recorded:
-        yield darknet("anchors_cells", loss.anchors / loss.stride, recorded["anchors_cells"])
+    yield darknet("anchors_cells", loss.anchors / loss.stride, recorded["anchors_cells"])
     height, width = recorded["net_size"].tolist()
     decoded = decode_level(raw.detach(), loss.anchors, loss.stride, YOLOV3, loss.settings.softmax).view(raw.shape)
     decoded[..., :4] /= decoded.new_tensor([width, height, width, height])

@@ -1,6 +1,5 @@
 """YOLOv3: gradient, cost, decoded boxes, roles and matches of recordings v3_*, one head of a network each."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +8,14 @@ import torch
 from torch import Tensor
 
 from tests.golden.family.compare import Comparison, Recording, darknet, exact, read_recording, relative
+from tests.golden.family.darknet_layout import head_layout, settings_of
+from tests.golden.family.layout import Layout
 from yolo_lite.coding import YOLOV3, AnchorCoding, decode_level
 from yolo_lite.family.common import from_letterbox
 from yolo_lite.family.yolov3 import Yolov3Loss, Yolov3Settings
 from yolo_lite.family.yolov3.heads import AnchorHeadLoss
 from yolo_lite.family.yolov3.matching import OVER_THRESHOLD
 from yolo_lite.loss.targets import Assignment
-
-
-def settings_of(recorded: Recording) -> dict[str, Any]:
-    """The settings by their names in the recording."""
-    given: dict[str, Any] = json.loads(recorded["settings"].item())
-    return given
 
 
 def head_of(recorded: Recording) -> tuple[Tensor, list[list[int]], list[int], int]:
@@ -34,6 +29,10 @@ def loss_of(recorded: Recording, **options: Any) -> Yolov3Loss:
     given = settings_of(recorded)
     settings = Yolov3Settings(given["ignore_thresh"], given["truth_thresh"], given["max_truths"])
     return Yolov3Loss(*head_of(recorded), settings, **options)
+
+
+def layout(recorded: Recording, name: str) -> Layout:
+    return head_layout(recorded, name)
 
 
 def check(file: Path) -> Iterator[Comparison]:

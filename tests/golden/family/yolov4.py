@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from tests.golden.family.compare import Comparison, Recording, darknet, exact, read_recording
+from tests.golden.family.darknet_layout import head_layout, settings_of
+from tests.golden.family.layout import Layout, layout_of, optional
 from tests.golden.family.yolov3 import (
     compare_boxes,
     compare_loss,
@@ -14,7 +16,6 @@ from tests.golden.family.yolov3 import (
     in_order,
     inputs_of,
     match_rows,
-    settings_of,
 )
 from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings
 
@@ -39,6 +40,16 @@ def loss_of(recorded: Recording, **options: Any) -> Yolov4Loss:
         max_boxes=given["max_truths"],
     )
     return Yolov4Loss(*head_of(recorded), settings, **options)
+
+
+def layout(recorded: Recording, name: str) -> Layout:
+    """Where the convolution before the head has a logistic activation, both sides of it are recorded."""
+    activated = bool(settings_of(recorded).get("new_coords"))
+    return (
+        head_layout(recorded, name)
+        | optional(recorded, layout_of("", "layer_input"), activated)
+        | optional(recorded, layout_of("", "grad_layer"), activated)
+    )
 
 
 def check(file: Path) -> Iterator[Comparison]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from yolo_lite.family.darknet.options import ALIASES, KNOWN, OFF
+from yolo_lite.family.darknet.options import ALIASES, KNOWN, NEUTRAL
 from yolo_lite.model.spec import SpecError
 
 MAX_CHARACTERS = 2_000_000  # of a text; the largest published file has 20,000
@@ -60,10 +60,13 @@ class Section:
 
     def error(self, message: str, name: str | None = None) -> SpecError:
         """An error with its place: the option's line where it is in the file, else the section's."""
-        if name is None or name not in self.options:
+        if name is None:
             return SpecError(f"{self.place} {message}")
+        if name not in self.options:
+            return SpecError(f"{self.place} without {name}: {message}")
         option = self.options[name]
-        return SpecError(f"{self.where}, line {option.line}: [{self.kind}] {name}={option.value}: {message}")
+        shown = _cut(f"{name}={option.value}", 200)
+        return SpecError(f"{self.where}, line {option.line}: [{self.kind}] {shown}: {message}")
 
     def text(self, name: str, default: str = "") -> str:
         return self.options[name].value if name in self.options else default
@@ -96,7 +99,7 @@ class Section:
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or "_" in text:  # float() takes 1_000
-            raise self.error(f"{text!r} is not a number", name)
+            raise self.error(f"{_short(text)} is not a number", name)
         return number
 
     def _whole(self, name: str, number: float, least: int, most: int) -> int:
@@ -179,9 +182,11 @@ def _add(content: str, line: int, section: Section, options: dict[str, Option], 
     known = KNOWN[section.kind]
     if name not in known:
         raise SpecError(f"{place} unknown option {_short(content)}; {_nearest(name, known)}")
-    if known[name] == OFF:
-        if not _is_zero(value):
-            raise SpecError(f"{place} {_short(content)}: this option is not supported; only 0, off, is")
+    if known[name] in NEUTRAL:
+        neutral = NEUTRAL[known[name]]
+        if not _is_same(value, neutral):
+            raise SpecError(f"{place} {_short(content)}: not supported; only {name}={neutral}, without effect, is")
+        left_out.append(LeftOut(section.kind, option, "without effect at this value"))
     elif known[name]:
         left_out.append(LeftOut(section.kind, option, known[name]))
     elif name in options:
@@ -191,11 +196,11 @@ def _add(content: str, line: int, section: Section, options: dict[str, Option], 
         options[name] = option
 
 
-def _is_zero(text: str) -> bool:
+def _is_same(text: str, other: str) -> bool:
     try:
-        return float(text) == 0
+        return float(text) == float(other)
     except ValueError:
-        return False
+        return text == other
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -204,4 +209,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return repr(_cut(text, 60))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -12,6 +12,8 @@ from yolo_lite.family.darknet.plan import Plan
 from yolo_lite.model.layered import anchor_rows
 from yolo_lite.model.spec import SpecError
 
+SMALLEST_ANCHOR, LARGEST_ANCHOR = 0.001, 1_000_000  # pixels; far beyond any image
+
 
 @dataclass(frozen=True)
 class Head:
@@ -82,7 +84,7 @@ def _read(cfg: Cfg, plan: Plan, index: int) -> Head:
         found = f"an image of {plan.image.rows} x {plan.image.cols} pixels gives a grid of {rows} x {cols}"
         raise section.error(f"{found}, so its stride is not one whole number")
     if section.kind != "yolo" and section.whole("coords", 1 if section.kind == "detection" else 4) != 4:
-        raise section.error("boxes have four coordinates", "coords")
+        raise section.error("boxes have four coordinates: coords=4", "coords")
     default_classes = 1 if section.kind == "detection" else 20
     anchors = () if section.kind == "detection" else _anchors(section, stride)
     head = Head(
@@ -101,13 +103,18 @@ def _read(cfg: Cfg, plan: Plan, index: int) -> Head:
 def _anchors(section: Section, stride: int) -> tuple[tuple[float, float], ...]:
     number = section.whole("num", 1, 1)
     values = section.numbers("anchors")
-    if len(values) < 2 * number:
-        place = None if values else "num"
-        raise section.error(f"num={number} anchors are {2 * number} numbers, but {len(values)} are listed", place)
-    if min(values) <= 0:
-        raise section.error("sizes must be above 0", "anchors")
+    if len(values) != 2 * number:
+        hint = "" if len(values) > 2 * number else "; commas stand between them, blanks have no meaning"
+        found = f"num={number} anchors are {2 * number} numbers, but {len(values)} are listed"
+        raise section.error(f"{found}: a width and a height for each anchor{hint}", "anchors")
     scale = stride if section.kind == "region" else 1  # the anchors of a [region] are in cells
-    return tuple((values[2 * k] * scale, values[2 * k + 1] * scale) for k in range(number))
+    values = tuple(value * scale for value in values)
+    if not all(SMALLEST_ANCHOR <= value <= LARGEST_ANCHOR for value in values):
+        wrong = next(value for value in values if not SMALLEST_ANCHOR <= value <= LARGEST_ANCHOR)
+        raise section.error(
+            f"sizes must be from {SMALLEST_ANCHOR:g} to {LARGEST_ANCHOR:,} pixels, not {wrong:g}", "anchors"
+        )
+    return tuple((values[2 * k], values[2 * k + 1]) for k in range(number))
 
 
 def _mask(section: Section, number: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.heads import all_anchors, read_heads, with_classes, with_raw_maps
 from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv
 from yolo_lite.family.darknet.norm import Origin
-from yolo_lite.family.darknet.plan import FIXED, MAX_FLOATS, find_origin, plan_network
+from yolo_lite.family.darknet.plan import MAX_FLOATS, find_origin, follows_image, plan_network
 from yolo_lite.family.darknet.settings import make_loss, settings_of
 from yolo_lite.family.yolov1 import Yolov1Settings, decode_yolov1
 from yolo_lite.family.yolov2 import Yolov2Settings
@@ -24,6 +24,7 @@ from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 CFG = Path(__file__).parent / "cfg"
 HEAD_START = 0.1  # of the usual weights
+ENTRIES = ("family", "cfg", "name", "nc", "ch", "origin", "anchors", "names", "max_floats")  # of a spec
 
 
 class Darknet(LayeredDetector):
@@ -68,6 +69,7 @@ class Darknet(LayeredDetector):
         if channels is not None:
             whole_number(channels, f"{where}: the number of image channels")
             parsed = parsed._replace(net=parsed.net.with_option("channels", channels))
+        whole_number(max_floats, f"{where}: max_floats, the limit of its memory,")
         chosen: Origin = origin or find_origin(parsed)
         plan = plan_network(parsed, chosen, max_floats)
         heads = read_heads(parsed, plan)
@@ -86,7 +88,7 @@ class Darknet(LayeredDetector):
         self.origin, self.left_out, self.described_heads = chosen, parsed.left_out, heads
         self.settings = settings_of(heads, chosen)
         self.img_size, self.batch = plan.image[1:], parsed.net.whole("batch", 1, 1)
-        if any(row.kind in FIXED for row in plan.rows):
+        if not follows_image(parsed, plan, chosen, strides):
             self.fixed_size = self.img_size
         self.register_buffer("all_anchors", all_anchors(heads), persistent=False)
         self._keep_anchors()
@@ -118,8 +120,8 @@ class Darknet(LayeredDetector):
                 has one) and that is not the same in both; sizes that are not positive.
         """
         values = self._read_anchors(anchors)
-        if not (values.isfinite() & (values > 0)).all():
-            raise SpecError(f"anchor sizes must be positive, found {values.min().item():g}")
+        if len(wrong := values[~(values.isfinite() & (values > 0))]):
+            raise SpecError(f"anchor sizes must be positive, found {wrong[0].item():g}")
         with torch.no_grad():
             self.all_anchors.copy_(values)
         self._keep_anchors()
@@ -135,7 +137,7 @@ class Darknet(LayeredDetector):
                 return given.clone()
             levels = list(given)
         except (TypeError, ValueError, RuntimeError):  # levels of different lengths
-            levels = [torch.as_tensor(level, dtype=torch.float32, device="cpu") for level in anchors]
+            levels = _levels(anchors)
         levels = [level.reshape(-1, 2) for level in levels]
         if [len(level) for level in levels] != [len(mask) for mask in masks]:
             found, needed = [len(level) for level in levels], [len(mask) for mask in masks]
@@ -230,8 +232,13 @@ def build(
     """The network of a spec: {"family": "darknet", "cfg": text of a .cfg, or "name": of a bundled one}.
 
     "nc", "ch", "origin", "anchors", "names", "max_floats" may be there too: classes, image channels, whose Darknet,
-    (K, 2) pixels, class names, and the limit of ``plan_network``.
+    (K, 2) pixels, class names, and the limit of ``plan_network``, which a model's own ``spec`` does not keep.
+
+    Raises:
+        SpecError: an entry that is not known, a .cfg that cannot be built.
     """
+    if unknown := [key for key in spec if key not in ENTRIES]:
+        raise SpecError(f"{where}: unknown entry {unknown[0]!r}: choose from {', '.join(ENTRIES)}")
     bundled = {file.relative_to(CFG).with_suffix("").as_posix() for file in CFG.rglob("*.cfg")}  # "small/yolov3", too
     if "cfg" not in spec and spec.get("name") not in bundled:
         known = ", ".join(sorted(bundled))
@@ -258,6 +265,13 @@ def build(
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None
     return model
+
+
+def _levels(anchors: Any) -> list[Tensor]:
+    try:
+        return [torch.as_tensor(level, dtype=torch.float32, device="cpu") for level in anchors]
+    except (TypeError, ValueError, RuntimeError):
+        raise SpecError(f"anchors must be pairs of numbers for each level, not {anchors!r}") from None
 
 
 @torch.no_grad()

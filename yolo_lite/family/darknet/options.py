@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# What becomes of an option: "" it is used; OFF it may only be 0; any other text is why it has no effect here.
+# What becomes of an option: "" it is used; one of NEUTRAL: it may only have that value, with which it has no effect;
+# any other text is why it has no effect here.
 OFF = "off"
+ONE = "one"
+NONE = "none"
+NEUTRAL: Mapping[str, str] = MappingProxyType({OFF: "0", ONE: "1", NONE: "none"})
+WEIGHTED = "only of effect with a weights_type other than none"
 TRAINING = "training is set up by hyperparameters and training options"
 AUGMENTATION = "augmentation is set up by hyperparameters"
 RUNNING = "how Darknet runs the network"
@@ -50,7 +55,12 @@ KNOWN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "maxpool": _all("", "size stride stride_x stride_y padding") | _all(OFF, "maxpool_depth antialiasing"),
         "avgpool": {},
         "route": _all("", "layers groups group_id") | _all(OFF, "stream") | _all(TRAINING, "stopbackward"),
-        "shortcut": ACTIVATION | _all("", "from") | _all(TRAINING, "stopbackward"),
+        "shortcut": ACTIVATION
+        | _all("", "from")
+        | _all(TRAINING, "stopbackward")
+        | _all(ONE, "alpha beta")
+        | _all(NONE, "weights_type")
+        | _all(WEIGHTED, "weights_normalization"),
         "upsample": _all("", "stride scale"),
         "reorg": _all("", "stride reverse") | _all(OFF, "flatten extra"),
         "local": ACTIVATION | _all("", "filters size stride pad"),
@@ -92,6 +102,7 @@ _ALEXEYAB = {
     "convolutional": "dilation stride_x stride_y antialiasing share_index assisted_excitation",
     "maxpool": "stride_x stride_y maxpool_depth antialiasing",
     "route": "groups group_id",
+    "shortcut": "weights_type weights_normalization",
     "yolo": "scale_x_y new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh "
     "label_smooth_eps focal_loss max_delta objectness_smooth nms_kind beta_nms resize show_details iou_thresh_kind "
     "counters_per_class",

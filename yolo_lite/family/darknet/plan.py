@@ -3,6 +3,8 @@
 A file that asks for absurd memory is refused by these numbers before a single layer is built.
 """
 
+import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from yolo_lite.family.darknet.cfg import Cfg, Section
@@ -13,7 +15,7 @@ from yolo_lite.model.spec import IMAGE, Row, SpecError
 
 MAX_FLOATS = 1_000_000_000  # weights and one image's features, 4 GB; the paper's YOLOv1, the largest, has 280 million
 HEADS = ("detection", "region", "yolo")
-FIXED = ("crop", "local", "connected")  # made for one image size
+FIXED = ("crop", "local", "connected", "detection")  # made for one image size
 
 
 class Plan(NamedTuple):
@@ -27,6 +29,11 @@ class Plan(NamedTuple):
     @property
     def floats(self) -> int:
         return sum(layer.floats for layer in self.layers)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it has a layer that takes one image size only."""
+        return any(row.kind in FIXED for row in self.rows)
 
     def stride(self, index: int) -> int | None:
         """Pixels per cell of a layer's output; None where that is not one whole number."""
@@ -56,7 +63,10 @@ def plan_network(cfg: Cfg, origin: Origin, max_floats: int = MAX_FLOATS) -> Plan
     Raises:
         SpecError: a layer that does not fit those before it; more than ``max_floats`` numbers.
     """
-    image = Shape(*(cfg.net.whole(name, 3 if name == "channels" else 0, 1) for name in ("channels", "height", "width")))
+    for side in ("height", "width"):
+        if side not in cfg.net:
+            raise cfg.net.error("give the size of the images in pixels", side)
+    image = Shape(*(cfg.net.whole(name, 3, 1) for name in ("channels", "height", "width")))
     shapes: dict[int, Shape] = {IMAGE: image}
     rows: list[Row] = []
     layers: list[Layer] = []
@@ -71,12 +81,9 @@ def plan_network(cfg: Cfg, origin: Origin, max_floats: int = MAX_FLOATS) -> Plan
         layer = LAYERS[section.kind](section, read, origin)
         if min(layer.shape) < 1:
             raise section.error(f"gives an output of {layer.shape} for {read[0]}: nothing is left of the image")
-        total += layer.floats + layer.shape.size
+        total += layer.numbers
         if total > max_floats:
-            raise section.error(
-                f"needs {layer.floats:,} weights and {layer.shape.size:,} numbers of output, {total:,} with the layers "
-                f"before it; the limit is {max_floats:,} in all: raise max_floats if the file is meant so"
-            )
+            raise section.error(_too_much(layer, total, max_floats))
         if section.kind in HEADS:
             heads.append(index)
         shapes[index] = layer.shape
@@ -86,6 +93,36 @@ def plan_network(cfg: Cfg, origin: Origin, max_floats: int = MAX_FLOATS) -> Plan
     if not heads:
         raise SpecError(f"{cfg.net.where}: no detector: it has no [detection], [region] or [yolo]")
     return Plan(tuple(rows), tuple(layers), image, tuple(heads))
+
+
+def follows_image(cfg: Cfg, plan: Plan, origin: Origin, strides: Sequence[int]) -> bool:
+    """Whether the network takes images of other sizes: its grids grow with the image, so that strides stay.
+
+    They do not behind [avgpool], for example, which has one cell for any image.
+    """
+    if plan.is_fixed:
+        return False
+    larger = cfg.net
+    for name, side in (("height", plan.image.rows), ("width", plan.image.cols)):
+        larger = larger.with_option(name, side + max(strides))
+    try:
+        other = plan_network(cfg._replace(net=larger), origin, sys.maxsize)
+    except SpecError:
+        return False
+    grids = [layer.shape[1:] for layer in (other.layers[index] for index in plan.heads)]
+    return all(
+        (rows * stride, cols * stride) == other.image[1:] for (rows, cols), stride in zip(grids, strides, strict=True)
+    )
+
+
+def _too_much(layer: Layer, total: int, max_floats: int) -> str:
+    padding = f", {layer.padding:,} of padding" if layer.padding else ""
+    return (
+        f"needs {layer.floats:,} weights and {layer.shape.size:,} numbers of output{padding}, {total:,} with the "
+        f"layers before it; the limit is {max_floats:,} in all. If the file is meant so, raise it in Python: "
+        'create_model({"family": "darknet", "cfg": the text of the file, "max_floats": a larger limit}). '
+        "A checkpoint cannot raise it: make such a network first, then load its weights by load_state_dict"
+    )
 
 
 def _inputs(section: Section, index: int) -> tuple[int, ...]:
@@ -98,5 +135,12 @@ def _inputs(section: Section, index: int) -> tuple[int, ...]:
     found = tuple(index + source if source < 0 else source for source in sources)
     for source, layer in zip(sources, found, strict=True):
         if not 0 <= layer < index:
-            raise section.error(f"{source} is layer {layer}, but only 0 to {index - 1} come before it", name)
+            wrong = f"{-source} back" if source < 0 else f"{layer}"
+            raise section.error(f"there is no layer {wrong}: {_before(index)}", name)
     return found if section.kind == "route" else (index - 1, *found)
+
+
+def _before(index: int) -> str:
+    if index < 2:
+        return "only layer 0 comes before this one" if index else "this layer is the first"
+    return f"only layers 0 to {index - 1} come before this one"

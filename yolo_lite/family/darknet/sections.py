@@ -25,6 +25,8 @@ from yolo_lite.family.darknet.layers import (
 )
 from yolo_lite.family.darknet.norm import Origin
 
+SMALL_WINDOW = 64  # allowed on a map of any size: those of SPP, up to 13, are larger than the maps of small images
+
 
 class Shape(NamedTuple):
     """Of one image's features."""
@@ -48,6 +50,24 @@ class Layer(NamedTuple):
     floats: int  # weights, biases, BatchNorm's statistics: as many as in a weight file
     build: Callable[[], nn.Module]
     arguments: tuple[object, ...]  # for people
+    padding: int = 0  # numbers around its input, of which padding may make a copy
+
+    @property
+    def numbers(self) -> int:
+        """All that it keeps in memory for an image."""
+        return self.floats + self.shape.size + self.padding
+
+
+def _padding(shape: Shape, both: int) -> int:
+    """How many numbers a map has more with ``both`` rows and columns more, on both sides together."""
+    return shape.channels * ((shape.rows + both) * (shape.cols + both) - shape.rows * shape.cols)
+
+
+def _check_reach(section: Section, shape: Shape, reach: int) -> None:
+    """Refuses a window that sees nothing but padding beyond the whole map, wherever it stands."""
+    most = max(2 * max(shape.rows, shape.cols), SMALL_WINDOW)
+    if reach > most:
+        raise section.error(f"reaches over {reach} cells, but its input is {shape} (C x H x W): at most {most}", "size")
 
 
 def _activation(section: Section, default: str) -> str:
@@ -72,7 +92,9 @@ def _convolutional(section: Section, inputs: Sequence[Shape], origin: Origin) ->
         raise section.error(f"{channels} channels and {filters} filters do not divide into {groups} groups", "groups")
     norm = origin if section.flag("batch_normalize") else None
     activation = _activation(section, "logistic")
-    reach = dilation * (size - 1) + 1 - 2 * padding * dilation
+    reach = dilation * (size - 1) + 1
+    _check_reach(section, inputs[0], reach)
+    reach -= 2 * padding * dilation
     shape = Shape(filters, *((side - reach) // stride + 1 for side, stride in zip((rows, cols), strides, strict=True)))
     floats = filters * (channels // groups) * size * size + filters * (1 if norm is None else 4)
     return Layer(
@@ -80,6 +102,7 @@ def _convolutional(section: Section, inputs: Sequence[Shape], origin: Origin) ->
         floats,
         lambda: DarknetConv(channels, filters, size, strides, padding, groups, dilation, norm, activation),
         (filters, size, strides[0], activation, *([f"groups {groups}"] if groups > 1 else [])),
+        _padding(inputs[0], 2 * padding * dilation),
     )
 
 
@@ -87,12 +110,14 @@ def _maxpool(section: Section, inputs: Sequence[Shape], origin: Origin) -> Layer
     channels, rows, cols = inputs[0]
     strides = _strides(section)
     size = section.whole("size", strides[1], 1)
+    _check_reach(section, inputs[0], size)
     padding = section.whole("padding", size - 1)
     if padding - padding // 2 >= max(size, 2):
         raise section.error(f"a padding of {padding} is too much for a size of {size}", "padding")
     sides = zip((rows, cols), strides, strict=True)
     shape = Shape(channels, *((side + padding - size) // stride + 1 for side, stride in sides))
-    return Layer(shape, 0, lambda: DarknetMaxPool(size, strides, padding), (size, strides[0]))
+    build = lambda: DarknetMaxPool(size, strides, padding)  # noqa: E731
+    return Layer(shape, 0, build, (size, strides[0]), _padding(inputs[0], padding))
 
 
 def _avgpool(section: Section, inputs: Sequence[Shape], origin: Origin) -> Layer:

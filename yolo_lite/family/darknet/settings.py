@@ -1,7 +1,8 @@
 """Options of the heads -> the settings and the loss of their generation."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar, get_args
 
 from torch import Tensor
 
@@ -13,7 +14,9 @@ from yolo_lite.family.yolov1 import Yolov1Loss, Yolov1Settings
 from yolo_lite.family.yolov2 import Yolov2Loss, Yolov2Settings
 from yolo_lite.family.yolov3 import Yolov3Loss, Yolov3Settings
 from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings
+from yolo_lite.family.yolov4.settings import BoxLoss
 from yolo_lite.loss.criterion import Criterion, Faithful
+from yolo_lite.model.spec import SpecError
 
 Made = TypeVar("Made")
 Settings = Yolov1Settings | Yolov2Settings | Yolov3Settings | Sequence[Yolov4Settings]
@@ -45,10 +48,19 @@ def settings_of(heads: Sequence[Head], origin: Origin) -> Settings:
 
 
 def _made(make: Callable[[Section], Made], section: Section) -> Made:
+    """The settings; an error names the option, which is the one that is refused also where it stands alone."""
     try:
         return make(section)
+    except SpecError:
+        raise
     except ValueError as error:
-        raise error if section.where in str(error) else section.error(f"{error}") from None
+        for name, option in section.options.items():
+            try:
+                make(replace(section, options={name: option}))
+            except ValueError as alone:
+                _, must, rest = str(alone).partition(" must be ")
+                raise section.error(f"must be {rest}" if must else str(alone), name) from None
+        raise section.error(str(error)) from None
 
 
 def _scales(section: Section) -> dict[str, Any]:
@@ -92,7 +104,9 @@ def _v3(section: Section) -> Yolov3Settings:
 def _v4(section: Section) -> Yolov4Settings:
     if section.number("delta_normalizer", 1) != 1:
         raise section.error("only 1 is supported", "delta_normalizer")
-    kind: Any = section.text("iou_loss", "mse")  # its settings check it
+    kind: Any = section.text("iou_loss", "mse")
+    if kind not in get_args(BoxLoss):
+        raise section.error(f"unknown iou_loss {kind!r}: choose one of {', '.join(get_args(BoxLoss))}", "iou_loss")
     return Yolov4Settings(
         iou_kind=kind,
         iou_normalizer=section.number("iou_normalizer", 0.75),

@@ -48,7 +48,9 @@ def check_ranges(settings: "DataclassInstance") -> None:
     """ValueError for a number outside the range that its description gives. None, "without", is in range."""
     for name, (_, _, low, high) in descriptions(type(settings)).items():
         value = getattr(settings, name)
-        check_setting(settings, name, value is None or low <= value <= high, f"between {low:g} and {high:g}")
+        must = f"at least {low:g}" if high == inf else f"between {low:g} and {high:g}"
+        must = f"{low:g}" if low == high else must
+        check_setting(settings, name, value is None or low <= value <= high, must)
 
 
 class Yolov3Assignment(NamedTuple):
