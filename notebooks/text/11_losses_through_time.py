@@ -15,14 +15,14 @@
 # # 11. Losses through time: from YOLOv1 to YOLOv5
 #
 # A network of 2016 and one of 2020 look at the same picture. Both have to learn where the horse is. What does each loss
-# ask, and of which of its many predictions? Why did YOLOv1 take square roots, and why does nobody do so now? Why
+# ask, and of which of its many predictions? Why did YOLOv1 take square roots, and YOLOv2 not? Why
 # anchors, why logistic classes, why CIoU?
 #
 # We carry **one picture and one object** through five generations, and look at three other detectors (SSD, RetinaNet,
-# FCOS) for the ideas that they brought. All losses are the library's (`yolo_lite.family`). The losses
-# and gradients of the original program (Darknet, and torchvision for the other three) were recorded, and the library's are
-# compared with them number by number: the recordings are in `tests/golden/family`, and `python -m tests.golden.family
-# tests/golden/family/darknet` makes the comparison.
+# FCOS) for the ideas that they brought. All losses are the library's (`yolo_lite.family`). The losses and gradients of
+# the original program (Darknet, and torchvision for the other three) were recorded, and the library's are compared
+# with them number by number: the recordings are in `tests/golden/family`, and
+# `python -m tests.golden.family tests/golden/family/darknet` makes the comparison.
 #
 # The last digits of a number behind ≈ may differ on your computer. The `assert` in the same cell checks what the text
 # says about it.
@@ -68,8 +68,8 @@ from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings, overlap_step
 # - **Logit**: a raw number $t$ before the sigmoid $\sigma(t) = 1 / (1 + e^{-t})$ or a softmax. A star marks a target:
 #   $x^*$ is what $x$ should be. $p$ is an objectness, $s_c$ the score of class $c$.
 # - **IoU, GIoU, DIoU, CIoU**: how well two boxes overlap, see [notebook 06](06_loss.ipynb), section 4.
-# - **VOC** and **COCO**: two public collections of labelled pictures, with 20 and 80 classes. **AP**: the mean precision
-#   by which detectors are compared, see [notebook 09](09_inference_and_map.ipynb).
+# - **VOC** and **COCO**: two public collections of labelled pictures, with 20 and 80 classes. **AP**: the mean
+#   precision by which detectors are compared, see [notebook 09](09_inference_and_map.ipynb).
 #
 # First two small helpers for the pictures. In all of them the horse's box is white.
 
@@ -96,8 +96,8 @@ print("the horse: x {:.0f}, y {:.0f}, w {:.0f}, h {:.0f} pixels".format(*(horse 
 with_boxes(picture, corners, ["horse"])
 
 # %% [markdown]
-# A loss needs predictions. Those of a trained network would make the rules hard to see, so we make two networks' outputs
-# by hand. For YOLOv2 to v5 their raw numbers $t$ are all 0, except for those of width and height:
+# A loss needs predictions. Those of a trained network would make the rules hard to see, so we make two networks'
+# outputs by hand. For YOLOv2 to v5 their raw numbers $t$ are all 0, except for those of width and height:
 #
 # - the **blank** network gives 0 there, too. Its boxes are the anchors, each in the middle of its cell;
 # - the **half-trained** one knows how large the horse is, but not where. Every cell gives a box of the horse's size in
@@ -169,8 +169,8 @@ row(redrawn(boxes_of_v1, **window), roles, titles=["boxes of its cell", "YOLOv1:
 # $$ 5 \cdot \tfrac12 \left[(x - x^*)^2 + (y - y^*)^2 + (\sqrt w - \sqrt{w^*})^2 + (\sqrt h - \sqrt{h^*})^2\right]
 # + \tfrac12 (p - \text{IoU})^2 + \tfrac12 \sum_c (s_c - s_c^*)^2 $$
 #
-# and every other box $0.5 \cdot \tfrac12\, p^2$. (The paper's equation 3 has no halves. Its loss is twice as large, and so
-# is every gradient.) Here $w, h$ are fractions of the picture.
+# and every other box $0.5 \cdot \tfrac12\, p^2$. (The paper's equation 3 has no halves. Its loss is twice as large,
+# and so is every gradient.) Here $w, h$ are fractions of the picture.
 
 # %%
 goal = encode_grid(horse[None], (7, 7))[0]  # x, y in the cell, roots of w and h
@@ -209,8 +209,8 @@ redrawn(show_series(relative, wide, "10 pixels too wide: the cost, relative to t
 # %% [markdown]
 # **What to notice**
 # - Without the root the same 10 pixels cost the same at every size, although they matter much more in a small box.
-# - With the root an error in a small box costs more: 8 times as much at a tenth of the width. That is close to the ratio
-#   of $1 - \text{IoU}$ (7), and IoU is what detectors are judged by. The two curves have nearly the same form.
+# - With the root an error in a small box costs more: 8 times as much at a tenth of the width. That is close to the
+#   ratio of $1 - \text{IoU}$ (7), and IoU is what detectors are judged by. The two curves have nearly the same form.
 #
 # ### Why 0.5 and 5?
 #
@@ -236,10 +236,11 @@ row(*charts, titles=["all weights 1", "lambda_noobj 0.5, lambda_coord 5"])
 # %% [markdown]
 # **What to notice**
 # - With all weights 1, the summed gradient of the 97 negatives is more than 100 times that of the one positive. So the
-#   first thing to learn is a low confidence everywhere. $\lambda_\text{noobj} = 0.5$, the factor of the negatives, halves
-#   their gradient.
+#   first thing to learn is a low confidence everywhere. $\lambda_\text{noobj} = 0.5$, the factor of the negatives,
+#   halves their gradient.
 # - The gradient of the coordinates is small beside it. $\lambda_\text{coord} = 5$ makes it five times as large.
-# - With both, 14.6 against 4.7, the parts are closer, but not equal. The paper gives no other reason for the two numbers.
+# - With both, 14.6 against 4.7, the parts are closer, but not equal. The paper gives no other reason for the two
+#   numbers.
 #
 # Now with round numbers that you can check on paper: a prediction $(x, y, w, h) = (0.5, 0.5, 0.36, 0.25)$ for an object
 # $(0.6, 0.4, 0.49, 0.16)$. The roots of the sizes are 0.6, 0.5 and 0.7, 0.4, so each of the four errors is 0.1. The
@@ -280,10 +281,10 @@ print("loss with the cat {:.4f}, without {:.4f}".format(*pair))
 # $$ b_x = \sigma(t_x) + \text{column}, \qquad b_w = p_w\, e^{t_w}
 # \qquad\Longleftrightarrow\qquad t_w = \ln \frac{b_w}{p_w} $$
 #
-# $b_x, b_w$ are the box's centre and width, $p_w$ the anchor's width, all in cells; $y$ and $h$ go the same way. Why the
-# logarithm? Without it a box of half the width has an error of $-0.5$ anchors, one of twice the width $+1$: the same
-# mistake, counted differently. As logarithms they are $-0.693$ and $+0.693$. And no $t$ makes a negative width. First by
-# hand, there and back:
+# $b_x, b_w$ are the box's centre and width, $p_w$ the anchor's width, all in cells; $y$ and $h$ go the same way. Why
+# the logarithm? Without it a box of half the width has an error of $-0.5$ anchors, one of twice the width $+1$: the
+# same mistake, counted differently. As logarithms they are $-0.693$ and $+0.693$. And no $t$ makes a negative width.
+# First by hand, there and back:
 
 # %%
 anchor = torch.tensor([[10.0, 5.0]])  # in cells
@@ -305,8 +306,9 @@ show_table(["size / anchor", "difference", "t = ln(size / anchor), v2 to v4", "t
 # %% [markdown]
 # **What to notice**
 # - With the logarithm, half and twice have the same $t$ with opposite signs, a quarter and 3.9 times nearly so.
-# - Scaled-YOLOv4 and YOLOv5 write the size as $b_w = p_w\,(2\,\sigma(t_w))^2$. It ends at four anchors, where $\sigma = 1$
-#   and $t$ is infinite. It is not symmetric: half is $-0.603$ and twice $+0.881$, a quarter $-1.099$ and 3.9 times $+4.363$.
+# - Scaled-YOLOv4 and YOLOv5 write the size as $b_w = p_w\,(2\,\sigma(t_w))^2$. It ends at four anchors, where
+#   $\sigma = 1$ and $t$ is infinite. It is not symmetric: half is $-0.603$ and twice $+0.881$, a quarter $-1.099$ and
+#   3.9 times $+4.363$.
 #
 # **Which prediction is responsible?** Of the five anchors in the horse's cell the one whose *shape* is most like the
 # horse's: IoU of the two boxes, moved to one corner. Unlike in YOLOv1 this is geometry. What the network predicts does
@@ -334,10 +336,10 @@ row(*(show_roles(picture, each, [32], boxes=corners, window=near) for each in (a
 #
 # ### What is an ignored prediction?
 #
-# The cell beside the one with the horse's centre predicts a box of the right size, slightly off. Is that "no object"? A
-# loss that calls it background trains a prediction that is nearly right towards 0. A loss that calls it positive has many
-# boxes for one horse. YOLOv2 does neither: a prediction that is not responsible, but whose box has an IoU above 0.6 with
-# an object, is **ignored**. Its objectness has no loss and no gradient.
+# The cell beside the one with the horse's centre predicts a box of the right size, slightly off. Is that "no object"?
+# A loss that calls it background trains a prediction that is nearly right towards 0. A loss that calls it positive has
+# many boxes for one horse. YOLOv2 does neither: a prediction that is not responsible, but whose box has an IoU above
+# 0.6 with an object, is **ignored**. Its objectness has no loss and no gradient.
 
 # %%
 leaf = half[0].clone().requires_grad_()
@@ -353,17 +355,17 @@ print(f"IoU of ignored: {overlap[asked.role[0] == -1].min():.3f} and more; of ne
 
 # %% [markdown]
 # **What to notice**
-# - Positives follow from geometry, ignored ones from what the network predicts *now*. The blank network's boxes fit badly,
-#   so fewer of them are ignored.
-# - An ignored prediction is trained neither towards 0 nor towards 1. At inference non-maximum suppression (NMS, notebook
-#   09) removes boxes that overlap a better one.
+# - Positives follow from geometry, ignored ones from what the network predicts *now*. The blank network's boxes fit
+#   badly, so fewer of them are ignored.
+# - An ignored prediction is trained neither towards 0 nor towards 1. At inference non-maximum suppression (NMS,
+#   notebook 09) removes boxes that overlap a better one.
 #
 # ### The loss by hand
 #
-# Still squared errors: of $\sigma(t_x), \sigma(t_y), t_w, t_h$ and of the objectness $\sigma(t_o)$. Small objects count
-# more by a factor $2 - w h$ (fractions of the picture), which replaces the square roots. The classes are a **softmax**
-# with cross-entropy. The weights are $5, 1, 1, 1$ for object, no object, class and coordinates. The objectness target of
-# the positive is its IoU.
+# Still squared errors: of $\sigma(t_x), \sigma(t_y), t_w, t_h$ and of the objectness $\sigma(t_o)$. Small objects
+# count more by a factor $2 - w h$ (fractions of the picture), which replaces the square roots. The classes are a
+# **softmax** with cross-entropy. The weights are $5, 1, 1, 1$ for object, no object, class and coordinates. The
+# objectness target of the positive is its IoU.
 
 # %%
 cell, size_in_cells = horse[:2] * 13 - torch.tensor([7.0, 9.0]), horse[2:] * 13
@@ -378,9 +380,9 @@ print(f"a negative: by hand {1 * 0.5 * 0.5**2:.4f}, by the library {asked_blank.
 
 # %% [markdown]
 # One more term exists only for the first 12,800 pictures (Darknet's number, not the paper's): every box that is not
-# responsible is trained, with a small weight of 0.01, towards its anchor in the middle of its cell. That keeps boxes near
-# their anchors at the start. Ours are in the middle of their cells already, so only the half-trained network has this
-# loss, since its boxes have another size than their anchors:
+# responsible is trained, with a small weight of 0.01, towards its anchor in the middle of its cell. That keeps boxes
+# near their anchors at the start. Ours are in the middle of their cells already, so only the half-trained network has
+# this loss, since its boxes have another size than their anchors:
 
 # %%
 for name, maps in {"blank": blank, "half-trained": half}.items():
@@ -448,8 +450,9 @@ for name, value in by_hand.items():
 # %% [markdown]
 # ### Three ways to train classes
 #
-# Squared errors (v1), softmax (v2), logistic, that is a sigmoid for each class (v3 and later). Let the raw class numbers
-# of the responsible prediction be $(3, -1, -1)$, clearly a person. Which gradient does each of the three losses give?
+# Squared errors (v1), softmax (v2), logistic, that is a sigmoid for each class (v3 and later). Let the raw class
+# numbers of the responsible prediction be $(3, -1, -1)$, clearly a person. Which gradient does each of the three
+# losses give?
 
 # %%
 said, gradients = torch.tensor([3.0, -1, -1]), {}
@@ -473,9 +476,9 @@ show_table(["gradient of", *classes], rows)
 # ## 5. YOLOv4: several anchors, CIoU, and another rule of ignoring
 #
 # One positive in 10,647 is little to learn from. In YOLOv4 (2020) the best anchor is responsible *and* every other one
-# whose shape has an IoU above 0.213 with the object's. It compares boxes by **CIoU** (notebook 06) instead of four squared
-# errors. And a prediction is ignored only if its box has an IoU above 0.7 with an object *and* the score of some class is
-# above 0.25.
+# whose shape has an IoU above 0.213 with the object's. It compares boxes by **CIoU** (notebook 06) instead of four
+# squared errors. And a prediction is ignored only if its box has an IoU above 0.7 with an object *and* the score of
+# some class is above 0.25.
 
 # %%
 v4_anchors = three([12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401])
@@ -519,9 +522,10 @@ for name, value in by_hand.items():
 # ## 6. YOLOv5: neighbours, and no prediction is ignored
 #
 # YOLOv5 (2020) matches by the **ratio of sides**: every anchor that differs from the object by less than a factor of 4
-# in both. And two neighbours of the centre's cell are responsible as well: of left and right the nearer one, and of above
-# and below the nearer one ([notebook 05](05_build_targets.ipynb), section 5). All other predictions are negatives. The
-# objectness target of a positive is the overlap that its box has now, as in YOLOv1 and v2, but with CIoU.
+# in both. And two neighbours of the centre's cell are responsible as well: of left and right the nearer one, and of
+# above and below the nearer one ([notebook 05](05_build_targets.ipynb), section 5). All other predictions are
+# negatives. The objectness target of a positive is the overlap that its box has now, as in YOLOv1 and v2, but with
+# CIoU.
 
 # %%
 v5 = yl.ComputeLoss(torch.stack(v3_anchors), strides, 3)
@@ -533,9 +537,9 @@ show_roles(picture, asked, strides, boxes=corners, window=near)
 # %% [markdown]
 # **What to notice**
 # - 15 positives: three anchors at stride 32 and two at stride 16, in three cells each.
-# - There is no ignored prediction. At strides 16 and 32 there are boxes of the horse's size just outside these cells, which
-#   YOLOv3 would ignore. Here they are negatives. (At stride 8 four anchors are less than the horse, so its boxes do not
-#   fit.) The nearest neighbours are positives already, which makes this less harsh than it would be in YOLOv3.
+# - There is no ignored prediction. At stride 16 there are boxes of the horse's size just outside these cells, which
+#   YOLOv3 would ignore. Here they are negatives. The nearest neighbours, whose boxes fit best, are positives. (At
+#   stride 8 no box fits, since four anchors are smaller than the horse.)
 #
 # By hand, for a positive at stride 32: its part of the mean over the 9 matches of the level, times the gain of the box
 # loss. That is 0.05 here, the library's `hyp.box`, and comparable with YOLOv4's 0.07.
@@ -574,8 +578,8 @@ show_table(["", "responsible", "positive", "ignored", "negative", "box", "object
 # %% [markdown]
 # **What to notice**
 # - From one positive to fifteen: YOLOv4 and v5 train more predictions for one object.
-# - Predictions are ignored in v2, v3 and v4. The threshold is 0.6, 0.7 (0.5 in v3's paper), and 0.7 together with a class
-#   score above 0.25.
+# - Predictions are ignored in v2, v3 and v4. The threshold is 0.6, 0.7 (0.5 in v3's paper), and 0.7 together with a
+#   class score above 0.25.
 # - In three of five the objectness target is the overlap. In v3 and v4 it is 1.
 #
 # ### Any two of them, live
@@ -589,8 +593,8 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - First row: which predictions are positive. Second: the loss by term. In both, nearly all of the objectness loss comes
-#   from negatives. YOLOv3 has more than 3,000 of them, YOLOv1 97.
+# - First row: which predictions are positive. Second: the loss by term. In both, nearly all of the objectness loss
+#   comes from negatives. YOLOv3 has more than 3,000 of them, YOLOv1 97.
 # - Third row: the gradient by cell. In both the horse's cell has the largest one. The line below adds up squares over
 #   *all* predictions of all grids: in YOLOv3 the one positive has less than half a percent of that sum ("0 %"), since
 #   each of the many negatives has a gradient of about 0.5.
@@ -611,13 +615,13 @@ explorer.reset()
 # %% [markdown]
 # ## 8. What each decoding can reach
 #
-# An object's centre may lie *on* a grid line. $\sigma(t)$ gets there only with $t = \pm\infty$. YOLOv4 therefore stretches
-# it by a factor $k$, the **grid sensitivity** (Darknet: `scale_x_y`):
+# An object's centre may lie *on* a grid line. $\sigma(t)$ gets there only with $t = \pm\infty$. YOLOv4 therefore
+# stretches it by a factor $k$, the **grid sensitivity** (Darknet: `scale_x_y`):
 #
 # $$ b_x = k\,\sigma(t_x) - \frac{k - 1}{2} + \text{column} $$
 #
-# The library's class `AnchorCoding(sensitivity, size)` describes all of these. YOLOv5's size is $(2\,\sigma(t_w))^2$ anchors
-# (section 3), the others' is $e^{t_w}$ anchors.
+# The library's class `AnchorCoding(sensitivity, size)` describes all of these. YOLOv5's size is $(2\,\sigma(t_w))^2$
+# anchors (section 3), the others' is $e^{t_w}$ anchors.
 
 # %%
 codings = {"v2, v3": YOLOV3, "v4, stride 32": AnchorCoding(1.05), "v4, stride 16": AnchorCoding(1.1)}
@@ -675,7 +679,8 @@ for name, box in wrong.items():
     t = encode_matches(box, anchor, YOLOV3)[0]
     both = {name: slope(only_box(kind), t) for name, kind in (("squares", "squares"), ("CIoU", "ciou"))}
     iou = yl.bbox_iou(box, goal, "iou").item()
-    words = [f"{kind} " + ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()]  # no -0.0
+    signed = {kind: ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()}  # no -0.0
+    words = [f"{kind} {numbers}" for kind, numbers in signed.items()]
     print(f"{name:22} IoU {iou:.2f}; gradients:", "; ".join(words))
     marks = [Bars(four, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
     panels.append(Chart(tuple(marks), name, f"IoU {iou:.2f}", "", "gradient", y_range=(-0.9, 1.7),
@@ -684,15 +689,16 @@ Scene((tuple(panels),))
 
 # %% [markdown]
 # **What to notice**
-# - Six pixels too far right is a small error: the IoU is 0.94. The squared error gives it the *largest* gradient of the
-#   three. The box is near the edge of its cell, where the sigmoid is flat, so six pixels are 1.5 in $t_x$. CIoU gives it
-#   a small gradient, $+0.021$, and one in $t_w$, too, $-0.029$: a wider box would cover more of the horse.
-# - Twice and half as wide both have an IoU of 0.5. For each loss the two gradients in $t_w$ have nearly the same size and
-#   opposite signs, thanks to the logarithm. CIoU also has one in $t_h$, although the height is right, because it compares
-#   the ratio of width and height.
+# - Six pixels too far right is a small error: the IoU is 0.94. The squared error gives it the *largest* gradient of
+#   the three. The box is near the edge of its cell, where the sigmoid is flat, so six pixels are 1.5 in $t_x$. CIoU
+#   gives it a small gradient, $+0.021$, and one in $t_w$, too, $-0.029$: a wider box would cover more of the horse.
+# - Twice and half as wide both have an IoU of 0.5. For each loss the two gradients in $t_w$ have nearly the same size
+#   and opposite signs, thanks to the logarithm. CIoU also has one in $t_h$, although the height is right, because it
+#   compares the ratio of width and height.
 # - The squared errors treat the four numbers separately. CIoU treats them together.
 #
-# How does the gradient change as the box gets better? Now the width alone is wrong, from far too narrow to far too wide:
+# How does the gradient change as the box gets better? Now the width alone is wrong, from far too narrow to far too
+# wide:
 
 # %%
 offsets = torch.cat((torch.linspace(-1.5, 1.5, 61), torch.tensor([-0.02, -0.001, 0.001, 0.02]))).sort().values
@@ -706,16 +712,16 @@ redrawn(show_series(fading, offsets, "gradient in t_w", "t_w - target", "gradien
 # %% [markdown]
 # **What to notice**
 # - The squared error's gradient is a straight line: large for large errors, and close to 0 near the target.
-# - CIoU's is nearly the reverse. It stays below about 1, becomes smaller for boxes that are far off, and is largest *next
-#   to* the target, where it jumps from one sign to the other. With a fixed learning rate the width therefore jumps over
-#   the target and back.
+# - CIoU's is nearly the reverse. It stays below about 1, becomes smaller for boxes that are far off, and is largest
+#   *next to* the target, where it jumps from one sign to the other. With a fixed learning rate the width therefore
+#   jumps over the target and back.
 #
 # ## 10. What Darknet's CIoU step really is
 #
 # The program that trained YOLOv4 does not use the derivative of CIoU. Recorded numbers show what it does
-# (`tests/golden/family/darknet`, files `v4_*`); the library's function for it is `overlap_step`. The table has it beside
-# the true gradient (`yl.iou_gradient`), for a box (0.5, 0.5, 0.2, 0.2) and an object (0.6, 0.54, 0.3, 0.2), $x, y, w, h$ as
-# fractions of the picture:
+# (`tests/golden/family/darknet`, files `v4_*`); the library's function for it is `overlap_step`. The table has it
+# beside the true gradient (`yl.iou_gradient`), for a box (0.5, 0.5, 0.2, 0.2) and an object (0.6, 0.54, 0.3, 0.2),
+# $x, y, w, h$ as fractions of the picture:
 
 # %%
 first, second = torch.tensor([[0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.6, 0.54, 0.3, 0.2]])
@@ -729,16 +735,16 @@ show_table(["gradient of", "x: true | Darknet", "y", "w", "h"], rows)
 # %% [markdown]
 # **What to notice**
 # - IoU and GIoU: $x, y$ are exact, $w, h$ are **twice** the derivative.
-# - DIoU: $x, y$ differ now. DIoU subtracts the centres' distance squared over the diagonal of the enclosing box squared.
-#   In $x$ the former gives $+1.11$, the latter $-0.25$, and Darknet has $+0.25$: the **opposite sign** ($2.770 + 1.361 =
-#   4.131$). In $w, h$ only the part of the IoU is doubled.
+# - DIoU: $x, y$ differ now. DIoU subtracts the centres' distance squared over the diagonal of the enclosing box
+#   squared. In $x$ the former gives $+1.11$, the latter $-0.25$, and Darknet has $+0.25$: the **opposite sign**
+#   ($2.770 + 1.361 = 4.131$). In $w, h$ only the part of the IoU is doubled.
 # - CIoU adds a term for the shape. In $w$ the true gradient changes by $+0.009$, Darknet's by $+0.001$: it lacks the
 #   factor $1 / (w^2 + h^2)$, which is 12.5 here.
 #
-# The largest difference comes after this. By the chain rule these numbers have to be multiplied by the derivative of the
-# box by $t$: $\sigma'(t_x) / 13$ for the centre, $w$ for the width. Darknet multiplies $w, h$ by $e^{t_w}, e^{t_h}$, and
-# $x, y$ by nothing. `faithful="darknet"` and `faithful="paper"` have the same *value*, and these gradients in $t$ for the
-# blank network:
+# The largest difference comes after this. By the chain rule these numbers have to be multiplied by the derivative of
+# the box by $t$: $\sigma'(t_x) / 13$ for the centre, $w$ for the width. Darknet multiplies $w, h$ by
+# $e^{t_w}, e^{t_h}$, and $x, y$ by nothing. `faithful="darknet"` and `faithful="paper"` have the same *value*, and
+# these gradients in $t$ for the blank network:
 
 # %%
 ways = {"paper": only_box("ciou", "paper"), "darknet": only_box("ciou", "darknet")}
@@ -759,11 +765,12 @@ assert min(ratio[:2]) > 10 * max(ratio[2:])
 #
 # ### One box, 60 steps
 #
-# Does that do harm? Let one prediction be trained alone: 60 steps of gradient descent, with a learning rate that falls to
-# 0. The start is bad on purpose: the centre in a corner of the cell, the box much too narrow and too tall. Four losses are
-# compared: squared errors (YOLOv4's `iou_kind="mse"`); $1 - \text{CIoU}$ with its true gradient, and with Darknet's step;
-# and the true gradient again for Scaled-YOLOv4's form of the box, which is YOLOv5's ($k = 2$, section 8). Each is tried
-# with seven learning rates.
+# Does that do harm? Let one prediction be trained alone: 60 steps of gradient descent, with a learning rate that falls
+# to
+# 0. The start is bad on purpose: the centre in a corner of the cell, the box much too narrow and too tall. Four losses
+# are compared: squared errors (YOLOv4's `iou_kind="mse"`); $1 - \text{CIoU}$ with its true gradient, and with
+# Darknet's step; and the true gradient again for Scaled-YOLOv4's form of the box, which is YOLOv5's ($k = 2$, section
+# 8). Each is tried with seven learning rates.
 
 # %%
 start = torch.tensor([[-3.0, 2.0, -1.0, 0.5]], dtype=torch.float64)  # in v4's form
@@ -828,8 +835,8 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 #
 # ## 11. Too many negatives: hard examples or focal loss
 #
-# There are a few positives and thousands of negatives. YOLOv1's answer was $\lambda_\text{noobj}$. SSD (2015) and RetinaNet
-# (2017) gave two others:
+# There are a few positives and thousands of negatives. YOLOv1's answer was $\lambda_\text{noobj}$. SSD (2015) and
+# RetinaNet (2017) gave two others:
 #
 # - **SSD, online hard example mining (OHEM)**: of the negatives only those with the largest loss are trained, three for
 #   each positive. All others have no loss at all;
@@ -850,12 +857,13 @@ for name, loss, maps in (("SSD at 300 pixels", ssd, ssd_maps), ("RetinaNet at 41
 
 # %% [markdown]
 # **What to notice**
-# - SSD: three negatives for each positive, and 8,688 without any loss. The word "ignored" means something else here: not
-#   "nearly right", but "easy enough to be left out".
+# - SSD: three negatives for each positive, and 8,688 without any loss. The word "ignored" means something else here:
+#   not "nearly right", but "easy enough to be left out".
 # - RetinaNet: ignored are the anchors whose largest IoU is between 0.4 and 0.5. All others are trained.
 #
-# Which negatives make the gradient? Take the 8,721 predictions of SSD that are not positive. Let their logits for "object"
-# be spread around $-4$ (drawn at random, with a fixed seed). Sort them, the hardest first, and add up their gradients.
+# Which negatives make the gradient? Take the 8,721 predictions of SSD that are not positive. Let their logits for
+# "object" be spread around $-4$ (drawn at random, with a fixed seed). Sort them, the hardest first, and add up their
+# gradients.
 
 # %%
 from yolo_lite.family.ssd.loss import hard_negatives
@@ -879,18 +887,18 @@ redrawn(chart, legend="beside")
 
 # %% [markdown]
 # **What to notice**
-# - BCE: the hardest 33 make 6 % of the gradient, the other 8,688 have 94 %. OHEM: the 33 have all of it. Focal: they have
-#   35 %. It is the same idea without a sharp limit.
-# - With OHEM it depends on the other negatives whether one is trained, so this may change from step to step. Focal loss
-#   weights each prediction by itself. The five YOLOs use neither by default. They have a separate objectness, with weights
-#   of its own (section 2).
+# - BCE: the hardest 33 make 6 % of the gradient, the other 8,688 have 94 %. OHEM: the 33 have all of it. Focal: they
+#   have 35 %. It is the same idea without a sharp limit.
+# - With OHEM it depends on the other negatives whether one is trained, so this may change from step to step. Focal
+#   loss weights each prediction by itself. The five YOLOs use neither by default. They have a separate objectness,
+#   with weights of its own (section 2).
 #
 # ## 12. Without anchors: points and centre-ness
 #
-# Must there be anchors? FCOS (2019) has none. Each cell is a **point**. Positive are the points inside an object that are
-# less than 1.5 strides away from its centre in $x$ and in $y$ (**centre sampling**). A positive point predicts how far the
-# four sides are: $l, t, r, b$ for left, top, right, bottom. Which grid has the object depends on the largest of the
-# four: up to 64 pixels stride 8, up to 128 stride 16, and so on.
+# Must there be anchors? FCOS (2019) has none. Each cell is a **point**. Positive are the points inside an object that
+# are less than 1.5 strides away from its centre in $x$ and in $y$ (**centre sampling**). A positive point predicts how
+# far the four sides are: $l, t, r, b$ for left, top, right, bottom. Which grid has the object depends on the largest
+# of the four: up to 64 pixels stride 8, up to 128 stride 16, and so on.
 
 # %%
 from yolo_lite.family.fcos import FcosLoss
@@ -919,10 +927,11 @@ column(*scenes)
 #   cells look shifted to the lower right.
 #
 # In the horse all positive points are near the middle. In a small object, say three strides wide, the same rule allows
-# points close to a side. The farther a point is from the middle, the worse is its box as a rule. (Before centre sampling
-# was added, every point inside an object was positive.) FCOS therefore predicts one more number, the **centre-ness**: 1 in
-# the middle, 0 at a side. It is trained at the positive points. At inference the score of every point is $\sqrt{\text{class}
-# \cdot \text{centre-ness}}$, so that of several boxes for one object NMS keeps one from the middle.
+# points close to a side. The farther a point is from the middle, the worse is its box as a rule. (Before centre
+# sampling was added, every point inside an object was positive.) FCOS therefore predicts one more number, the
+# **centre-ness**: 1 in the middle, 0 at a side. It is trained at the positive points. At inference the score of every
+# point is $\sqrt{\text{class} \cdot \text{centre-ness}}$, so that of several boxes for one object NMS keeps one from
+# the middle.
 #
 # $$ \sqrt{\frac{\min(l, r)}{\max(l, r)} \cdot \frac{\min(t, b)}{\max(t, b)}} $$
 
@@ -986,20 +995,45 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 # classes). 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two losses.
 #
 # To compare losses one needs one dataset, one budget and one training loop. `python benchmarks/family.py` trains all of
-# these on drawn shapes, with small networks of about one size. It printed:
+# these on drawn shapes, with small networks of about one size. It printed (run with
+# its default settings; mAP50 and AP are medians over the seeds):
 #
-# TABLE
+# | network | positives per object | mAP50 | AP | seeds |
+# |---|---|---|---|---|
+# | YOLOv1 | 1.0 | ≈ 0.011 | ≈ 0.002 | 1 |
+# | YOLOv2 | 1.0 | ≈ 0.383 | ≈ 0.171 | 1 |
+# | YOLOv3, as Darknet | 1.0 | ≈ 0.264 | ≈ 0.111 | 1 |
+# | YOLOv3, as its paper | 1.0 | ≈ 0.252 | ≈ 0.109 | 1 |
+# | YOLOv4, squared errors | 6.2 | ≈ 0.525 | ≈ 0.231 | 1 |
+# | YOLOv4, CIoU, Darknet's step | 6.2 | ≈ 0.566 | ≈ 0.268 | 1 |
+# | YOLOv4, CIoU, true gradient | 6.2 | ≈ 0.486 | ≈ 0.178 | 1 |
+# | Scaled-YOLOv4, Darknet's step | 6.4 | ≈ 0.482 | ≈ 0.215 | 1 |
+# | YOLOv5 | 23.6 | FIGURE | FIGURE | 1 |
+# | SSD | 1.2 | FIGURE | FIGURE | 1 |
+# | RetinaNet, L1 | 2.6 | FIGURE | FIGURE | 1 |
+# | RetinaNet, GIoU | 2.6 | FIGURE | FIGURE | 1 |
+# | FCOS | 2.9 | FIGURE | FIGURE | 1 |
 #
 # More in [benchmarks/RESULTS.md](../benchmarks/RESULTS.md): settings, computer, times, and what surprised us.
 #
-# SURPRISES
+# What surprised us:
+#
+# - YOLOv3, v4 and v5 are the same network here, with 1.54 million parameters. The row is better the more predictions
+#   are positive for an object. That is not the only difference: YOLOv5's objectness starts near 0 instead of at one
+#   half, and its gains were chosen on drawn shapes like these.
+# - Most of what YOLOv4 gains over YOLOv3 is there with squared errors already, so it comes from matching and ignoring
+#   more than from CIoU.
+# - CIoU's true gradient trains a network, in spite of section 10. Whether Darknet's step is better cannot be said from
+#   one seed of each.
+# - YOLOv1 learns next to nothing from so few pictures. Its last layer is fully connected, so what it learns in one cell
+#   does not help in another.
 #
 # ## 15. Check: two losses by hand
 #
 # Both by plain loops, on random maps and **all** objects of the picture. From the library come the IoU of two boxes
 # (`bbox_iou`) and, for YOLOv3's ignored predictions, the decoding of a map into boxes (`coding.decode`). All else is
-# written out. The picture's class numbers go up to 79; to have three classes, we take each modulo 3. The cat of section 2 comes
-# last, so that YOLOv1 has an object to drop: it is in the horse's cell. YOLOv1 first:
+# written out. The picture's class numbers go up to 79; to have three classes, we take each modulo 3. The cat of
+# section 2 comes last, so that YOLOv1 has an object to drop: it is in the horse's cell. YOLOv1 first:
 
 # %%
 objects = batch.targets[batch.targets[:, 0] == 2]  # (8, 6)
