@@ -189,7 +189,7 @@ print(f"a negative: by hand {0.5 * 0.5 * 0.3**2:.4f}, by the library {asked.loss
 #
 # ### Why square roots?
 #
-# A box that is 10 pixels too wide is a disaster for a spoon and nothing for a table. What does the loss say about it?
+# For a small object, 10 pixels too wide is a large error, for a large one a small error. What does the loss make of it?
 
 # %%
 wide = torch.arange(10, 401, 5.0)  # true widths in pixels
@@ -235,12 +235,12 @@ row(*charts, titles=["all weights 1", "lambda_noobj 0.5, lambda_coord 5"])
 
 # %% [markdown]
 # **What to notice**
-# - With all weights 1, the summed gradient of the 97 negatives is more than 100 times that of the one positive. So the
-#   first thing to learn is a low confidence everywhere. $\lambda_\text{noobj} = 0.5$, the factor of the negatives,
+# - With all weights 1, the summed gradient of the 97 negatives is more than 100 times that of the one positive. So most
+#   of the gradient asks for a low confidence. $\lambda_\text{noobj} = 0.5$, the factor of the negatives,
 #   halves their gradient.
 # - The gradient of the coordinates is small beside it. $\lambda_\text{coord} = 5$ makes it five times as large.
-# - With both, 14.6 against 4.7, the parts are closer, but not equal. The paper gives no other reason for the two
-#   numbers.
+# - With both, 14.6 against 4.7, the parts are closer, but not equal. The paper says why such weights are needed,
+#   but not why just these two numbers.
 #
 # Now with round numbers that you can check on paper: a prediction $(x, y, w, h) = (0.5, 0.5, 0.36, 0.25)$ for an object
 # $(0.6, 0.4, 0.49, 0.16)$. The roots of the sizes are 0.6, 0.5 and 0.7, 0.4, so each of the four errors is 0.1. The
@@ -735,9 +735,10 @@ show_table(["gradient of", "x: true | Darknet", "y", "w", "h"], rows)
 # %% [markdown]
 # **What to notice**
 # - IoU and GIoU: $x, y$ are exact, $w, h$ are **twice** the derivative.
-# - DIoU: $x, y$ differ now. DIoU subtracts the centres' distance squared over the diagonal of the enclosing box
-#   squared. In $x$ the former gives $+1.11$, the latter $-0.25$, and Darknet has $+0.25$: the **opposite sign**
-#   ($2.770 + 1.361 = 4.131$). In $w, h$ only the part of the IoU is doubled.
+# - DIoU: $x, y$ differ now. DIoU subtracts a fraction: the squared distance of the centres over the squared diagonal of
+#   the enclosing box. In $x$ the derivative of the distance adds $+1.11$ to the $2.77$ of the IoU, that of the diagonal
+#   $-0.25$, which makes 3.63. Darknet's part of the diagonal has the **opposite sign**, $+0.25$, which makes 4.13. In
+#   $w, h$ only the part of the IoU is doubled.
 # - CIoU adds a term for the shape. In $w$ the true gradient changes by $+0.009$, Darknet's by $+0.001$: it lacks the
 #   factor $1 / (w^2 + h^2)$, which is 12.5 here.
 #
@@ -821,7 +822,7 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 # %% [markdown]
 # **What to notice**
 # - With the true gradient the size is about right after four steps, and then jumps to and fro around the horse's, since
-#   CIoU's gradient does not get smaller near the target (section 9). The centre hardly moves: with none of the seven
+#   CIoU's gradient does not get smaller near the target (section 9). The centre stays behind: with none of the seven
 #   learning rates $x$ leaves 226. The start is a corner of the cell, where the sigmoid is flat, so
 #   $\sigma'(t_x)$ is small. With ten times as many steps it arrives.
 # - Darknet's step changes the size first and the centre later, but within 60 steps it arrives. It has no $\sigma'$.
@@ -995,8 +996,8 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 # classes). 43.5 (YOLOv4) and 50.7 (YOLOv5x) are often put side by side as if they compared two losses.
 #
 # To compare losses one needs one dataset, one budget and one training loop. `python benchmarks/family.py` trains all of
-# these on drawn shapes, with small networks of about one size. It printed (run with
-# its default settings; mAP50 and AP are medians over the seeds):
+# these on drawn shapes, with small networks of 1.0 to 1.7 million parameters. With its default settings it printed
+# (medians where there are several seeds; one seed says little about small differences):
 #
 # | network | positives per object | mAP50 | AP | seeds |
 # |---|---|---|---|---|
@@ -1008,7 +1009,7 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 # | YOLOv4, CIoU, Darknet's step | 6.2 | ≈ 0.566 | ≈ 0.268 | 1 |
 # | YOLOv4, CIoU, true gradient | 6.2 | ≈ 0.486 | ≈ 0.178 | 1 |
 # | Scaled-YOLOv4, Darknet's step | 6.4 | ≈ 0.482 | ≈ 0.215 | 1 |
-# | YOLOv5 | 23.6 | FIGURE | FIGURE | 1 |
+# | YOLOv5 | 23.6 | ≈ 0.749 | ≈ 0.428 | 1 |
 # | SSD | 1.2 | FIGURE | FIGURE | 1 |
 # | RetinaNet, L1 | 2.6 | FIGURE | FIGURE | 1 |
 # | RetinaNet, GIoU | 2.6 | FIGURE | FIGURE | 1 |
@@ -1018,13 +1019,13 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 #
 # What surprised us:
 #
-# - YOLOv3, v4 and v5 are the same network here, with 1.54 million parameters. The row is better the more predictions
-#   are positive for an object. That is not the only difference: YOLOv5's objectness starts near 0 instead of at one
-#   half, and its gains were chosen on drawn shapes like these.
-# - Most of what YOLOv4 gains over YOLOv3 is there with squared errors already, so it comes from matching and ignoring
-#   more than from CIoU.
+# - YOLOv3, v4 and v5 are the same network here, with 1.54 million parameters, and yet far apart. The more predictions
+#   are positive for an object, the better is the row. That is not the only difference: YOLOv5's objectness starts near
+#   0 instead of at one half, and its gains were chosen on drawn shapes like these.
+# - Most of what YOLOv4 gains over YOLOv3 is there with squared errors already. So it comes from other parts of YOLOv4,
+#   mainly matching and ignoring, more than from CIoU.
 # - CIoU's true gradient trains a network, in spite of section 10. Whether Darknet's step is better cannot be said from
-#   one seed of each.
+#   one seed. Nor can it be said why YOLOv2, a network with one grid, is better than YOLOv3 here.
 # - YOLOv1 learns next to nothing from so few pictures. Its last layer is fully connected, so what it learns in one cell
 #   does not help in another.
 #
@@ -1126,7 +1127,7 @@ assert len(v3.assign(random_maps, objects).matches.target) == len(objects)  # YO
 # positives.
 # </details>
 #
-# <details><summary>Who is responsible for an object in v1, v2, v3, v4 and v5?</summary>
+# <details><summary>Which predictions are responsible for an object in v1, v2, v3, v4 and v5?</summary>
 #
 # v1: in the cell of its centre the box with the largest IoU at this moment. v2: in that cell the anchor most like it in
 # shape. v3: of all nine anchors, on three grids, the one most like it. v4: that one, and every other whose shape
