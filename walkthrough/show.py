@@ -16,6 +16,7 @@ from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredic
 from yolo_lite.loss.targets import Assignment
 
 OBJECT = Key("object", "object", dash="solid")
+SMALLEST_NUMBERED = 20  # cells across a picture: with more of them a number does not fit into one
 ROLES = {"positive": POSITIVE, "ignored": IGNORED, "negative": NEGATIVE}
 
 
@@ -151,8 +152,9 @@ def show_roles(
 ) -> Scene:
     """What any loss asks of each prediction of an image: positive, ignored or negative, a panel for each level.
 
-    A cell is filled for the most that one of its anchors is (positive before ignored); where several are, their number
-    stands in it. Cells that are not filled hold negatives alone.
+    A cell is filled for the most that one of its predictions is (positive before ignored). Where a level has several
+    predictions per cell, the number in a filled cell counts those of the colour's role; the caption says where cells
+    are too small for it. Cells that are not filled hold negatives alone.
 
     Args:
         image: the one image, at the size of the network input. assigned: what ``assign`` of a loss returned.
@@ -188,11 +190,15 @@ def _roles_panel(pixels: np.ndarray, role: Tensor, places: Tensor, stride: float
     left = (ignored[:, None] != positive).any(-1).all(-1)  # (i,) cells without a positive
     numbers = torch.cat((several, more[left]))
     cells = torch.cat((positive, ignored[left]))
+    several_each = int(places[:, 1].max()) > 0  # with one prediction per cell there is nothing to count
+    room = stride >= (right_side - left_side) / SMALLEST_NUMBERED
     texts = [
         Text((col + 0.5) * stride, (row + 0.5) * stride, str(number), anchor="center", size=10)
         for (row, col), number in zip(cells.tolist(), numbers.tolist(), strict=True)
-        if number > 1 and stride >= (right_side - left_side) / 16  # smaller cells have no room for it
+        if room and several_each
     ]
+    if several_each and len(cells) and not room:
+        panel = replace(panel, caption=f"{caption} (cells too small for numbers)")
     panel = _with(
         panel,
         Grid(stride, panel.width, panel.height, opacity=0.15),

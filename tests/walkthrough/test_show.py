@@ -132,7 +132,8 @@ def test_roles_fill_cells_by_the_most_that_an_anchor_is_and_count_them() -> None
     assert positive.cells == ((0.0, 0.0),)
     assert ignored.cells == ((0.0, 1.0), (1.0, 0.0))
     assert ignored.hatch != positive.hatch  # not by colour alone
-    assert [(text.text, text.x, text.y) for text in of_kind(panel, Text)] == [("2", 16.0, 16.0), ("2", 16.0, 48.0)]
+    numbers = [(text.text, text.x, text.y) for text in of_kind(panel, Text)]
+    assert numbers == [("2", 16.0, 16.0), ("1", 48.0, 16.0), ("2", 16.0, 48.0)]  # a filled cell always says how many
     assert panel.caption == "2 positive, 3 ignored, 3 negative"
     assert of_kind(panel, Boxes)[0].xyxy == ((2.0, 2.0, 40.0, 40.0),)
 
@@ -143,5 +144,16 @@ def test_roles_have_a_panel_for_each_level_and_none_may_be_empty() -> None:
     assert (fine.left, fine.top, fine.width, fine.height) == (8, 4, 24, 24)
     assert fine.caption == "0 positive, 0 ignored, 4 negative"
     assert of_kind(coarse, Cells)[0].cells == ((0.0, 0.0),)
+    assert of_kind(coarse, Text) == []  # one prediction per cell: nothing to count
     with pytest.raises(ValueError, match="2 levels, but 1"):
         show_roles(np.zeros((32, 32)), asked(0, 1, shapes=[(1, 1, 1), (1, 1, 1)]), [32])
+
+
+def test_roles_say_where_cells_are_too_small_for_numbers() -> None:
+    roles = asked(*[1, *[0] * 1023] * 2, shapes=[(2, 32, 32)])
+    (panel,) = show_roles(np.zeros((64, 64, 3), np.uint8), roles, [2]).rows[0]
+    assert of_kind(panel, Text) == []
+    assert panel.caption.startswith("2 positive, 0 ignored, 2046 negative (")
+    (closer,) = show_roles(np.zeros((64, 64, 3), np.uint8), roles, [2], window=[0, 0, 16, 16]).rows[0]
+    assert [text.text for text in of_kind(closer, Text)] == ["2"]
+    assert closer.caption == "2 positive, 0 ignored, 2046 negative"
