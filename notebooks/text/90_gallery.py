@@ -104,11 +104,9 @@ anchors.anchor_t = 4.0
 wt.IouPlayground()
 
 # %% [markdown]
-# **FamilyExplorer**: one picture and one object through any two generations, YOLOv1 to v5, SSD, RetinaNet and FCOS
-# ([11](11_losses_through_time.ipynb)).
-
-# %%
-wt.FamilyExplorer()
+# **FamilyExplorer**: one picture and one object through any two generations, YOLOv1 to v5, SSD, RetinaNet and FCOS. It
+# stands in [11](11_losses_through_time.ipynb), section 7; `wt.FamilyExplorer()` in a cell of your own opens it here. (Its
+# picture would make this page too large for some viewers.)
 
 # %% [markdown]
 # ## Gradients

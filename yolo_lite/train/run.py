@@ -237,7 +237,7 @@ class Run:
         known = inspect.signature(criterion).parameters
         takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
         if unknown := [name for name in given if name not in known and not takes_all]:
-            raise TypeError(
+            raise ValueError(
                 f"the loss of {type(self.model).__name__} does not know the option {unknown[0]}: leave it out"
             )
         try:
@@ -245,7 +245,9 @@ class Run:
         except TypeError as error:
             if not given or "unexpected keyword argument" not in str(error):
                 raise
-            raise TypeError(f"the loss of {type(self.model).__name__}: {error}: leave the option out") from None
+            option = str(error).rsplit("'", 2)[-2]
+            message = f"the loss of {type(self.model).__name__} does not know the option {option}: leave it out"
+            raise ValueError(message) from None
         if hasattr(loss, "over_processes"):
             loss.over_processes = mean_over_processes
         return loss.to(self.device) if isinstance(loss, nn.Module) else loss
