@@ -228,15 +228,27 @@ def save_darknet_weights(model: Darknet, path: str | Path, seen: int = 0) -> Non
 
 
 def darknet_cfg(model: Darknet) -> str:
-    """The text of the .cfg of a network as it is now: with its classes, image channels and anchors.
+    """The text of the .cfg of a network as it is now: with its classes, image channels, anchors and training size.
+
+    A .cfg has no class names: a .names file, one in a line, keeps them (see ``read_darknet``).
+
+    Raises:
+        CheckpointError: a network of another family.
 
     >>> model = create_model("darknet-yolov3-tiny", names=["cat", "dog"])
     >>> create_model({"family": "darknet", "cfg": darknet_cfg(model)}).num_classes
     2
     """
+    if not isinstance(model, Darknet):
+        raise CheckpointError(
+            f"only networks of a .cfg have one, not a {type(model).__name__}: yl.save keeps any network"
+        )
     text: str = model.spec["cfg"]
     cfg = parse_cfg(text)
     changes = [(cfg.net, "channels", str(model.channels))]
+    trained = model.metadata.get("img_size")
+    if model.fixed_size is None and isinstance(trained, int):
+        changes += [(cfg.net, "width", str(trained)), (cfg.net, "height", str(trained))]
     for head in model.described_heads:
         before = cfg.layers[head.index - 1]
         outputs = {"convolutional": "filters", "connected": "output"}.get(before.kind)

@@ -44,7 +44,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; number and names of the classes come from it")
     parser.add_argument("--val", metavar="DATA", help="data to validate on; left out: the split val of --data")
     start = parser.add_mutually_exclusive_group()
-    help_model = "a new model with random weights: its name (yolov5n), .yaml or .cfg"
+    help_model = "a new model with random weights: its name (yolov5n, yolov4-tiny, retinanet ...), .yaml or .cfg"
     start.add_argument("--model", metavar="NAME", help=help_model)
     help_weights = "start from a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of bundled weights "
     help_weights += "(shapes-n); with another number of classes the head is new"

@@ -42,7 +42,7 @@ class Yolo(LayeredDetector):
 
     Attributes:
         layers, rows, strides, names, num_classes, channels, metadata: as in ``LayeredDetector``.
-        anchors: (L, A, 2) pixels, a buffer. spec: the rows it was built from, as a dict that ``create_model`` accepts.
+        spec: the rows it was built from, as a dict that ``create_model`` accepts. anchors: (L, A, 2) pixels, a buffer.
     """
 
     def __init__(
