@@ -33,7 +33,11 @@ BY_NAME = {
         "yolo_lite.family.ssd.network",
         "yolo_lite.family.retinanet.network",
         "yolo_lite.family.fcos.network",
+        "yolo_lite.family.yolov7.network",
+        "yolo_lite.family.yolov8.network",
+        "yolo_lite.family.yolo_world.network",
     },
+    "yolo_lite.model.registry": {"yolo_lite.family.blocks"},
     "yolo_lite.data.source": {
         "yolo_lite.datasets.shapes",
         "yolo_lite.datasets.photos",

@@ -8,6 +8,7 @@ Shape letters: N batch, C channels, H rows, W columns.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BN_EPS = 1e-3  # PyTorch's defaults are 1e-5 and 0.1; these come from the reference
 BN_MOMENTUM = 0.03
@@ -29,7 +30,15 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
 
 
-class Conv(nn.Module):
+class Fusible(nn.Module):
+    """A block that has a simpler form in evaluation mode, which computes the same: see ``LayeredDetector.fuse``."""
+
+    def fuse(self) -> None:
+        """Becomes its simpler form, in place. Blocks inside it may be left to their own ``fuse``."""
+        raise NotImplementedError
+
+
+class Conv(Fusible):
     """Convolution without bias, BatchNorm, SiLU: every other block is built from it.
 
     Args:
@@ -65,6 +74,12 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.bn(self.conv(x)))
+
+    def fuse(self) -> None:
+        """Folds the BatchNorm into the convolution."""
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv, self.bn)
+            self.bn = nn.Identity()
 
 
 def activation_module(activation: bool | nn.Module) -> nn.Module:

@@ -12,6 +12,9 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "ssd": "yolo_lite.family.ssd.network:build",
         "retinanet": "yolo_lite.family.retinanet.network:build",
         "fcos": "yolo_lite.family.fcos.network:build",
+        "yolov7": "yolo_lite.family.yolov7.network:build",
+        "yolov8": "yolo_lite.family.yolov8.network:build",
+        "yolo-world": "yolo_lite.family.yolo_world.network:build",
     }
 )
 DARKNET = (
@@ -20,9 +23,20 @@ DARKNET = (
     *("darknet-yolov3", "darknet-yolov3-tiny", "darknet-yolov3-spp"),
     *("yolov4", "yolov4-tiny", "yolov4-tiny-3l", "yolov4-csp", "yolov4x-mish"),
 )
+# Networks with YOLOv8's head: YOLOv8, YOLOv9 (GELAN; "-pgi" with the auxiliary branch), YOLO11.
+YOLOV8 = (
+    *(f"yolov8{scale}" for scale in "nsmlx"),
+    *(f"yolov9{scale}" for scale in "tsmce"),
+    *(f"yolov9{scale}-pgi" for scale in "tsmce"),
+    *(f"yolo11{scale}" for scale in "nsmlx"),
+)
+YOLO_WORLD = ("yolo-world", *(f"yolov8{scale}-worldv2" for scale in "smlx"), "yolov8s-world")
 # What ``create_model`` calls a network -> its spec; "name" is that of a .cfg file bundled with the library.
 NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {name: {"family": "darknet", "name": name} for name in DARKNET}
+    | {name: {"family": "yolov8", "name": name} for name in YOLOV8}
+    | {name: {"family": "yolo-world", "name": name} for name in YOLO_WORLD}
+    | {"yolov7": {"family": "yolov7"}, "yolov7-tiny": {"family": "yolov7", "name": "yolov7-tiny"}}
     | {"ssd300": {"family": "ssd"}, "retinanet": {"family": "retinanet"}, "fcos": {"family": "fcos"}}
 )
 

@@ -9,11 +9,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
-from yolo_lite.model.blocks import Conv
+from yolo_lite.model.blocks import Fusible
 from yolo_lite.model.spec import IMAGE, Row
 from yolo_lite.support.summary import Summary, summarise
 
@@ -87,7 +86,7 @@ class LayeredDetector(nn.Module):
         22 (21, 10) (1, 256, 2, 2)
         """
         self.check_images(images)
-        kept: dict[int, Tensor] = {IMAGE: images}
+        kept: dict[int, Any] = {IMAGE: images, **self.given(images)}
         for row, layer in zip(self.rows, self.layers, strict=True):
             inputs = [kept[source] for source in row.inputs]
             output = layer(inputs if row.takes_list else inputs[0])
@@ -96,6 +95,10 @@ class LayeredDetector(nn.Module):
                 del kept[index]  # no later layer reads it
             del inputs
             yield row, output
+
+    def given(self, images: Tensor) -> Mapping[int, Any]:
+        """What layers read beside the image and other layers, by the negative index that rows name it with."""
+        return {}
 
     def check_images(self, images: Tensor) -> None:
         """Raises a ValueError, in one sentence, for images that do not fit the network."""
@@ -151,7 +154,10 @@ class LayeredDetector(nn.Module):
         raise NotImplementedError
 
     def fuse(self) -> Self:
-        """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results.
+        """A copy in evaluation mode in which every block has its simplest form: faster, same results.
+
+        Every BatchNorm is folded into its convolution, the branches of a RepConv into one, and what only training
+        has is left out.
 
         YOLOv5: ``fuse``.
 
@@ -163,10 +169,9 @@ class LayeredDetector(nn.Module):
         True
         """
         fused = copy.deepcopy(self).eval()
-        for module in fused.modules():
-            if isinstance(module, Conv) and isinstance(module.bn, nn.BatchNorm2d):
-                module.conv = fuse_conv_bn_eval(module.conv, module.bn)
-                module.bn = nn.Identity()
+        for module in list(fused.modules()):  # a block before those inside it
+            if isinstance(module, Fusible):
+                module.fuse()
         fused.is_fused = True
         return fused
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeVar
 
@@ -44,6 +45,8 @@ BUILT_IN: Mapping[str, LayerKind] = MappingProxyType(
     | {"BatchNorm2d": LayerKind(functools.partial(nn.BatchNorm2d, eps=BN_EPS, momentum=BN_MOMENTUM), "in")}
     | _plain(Concat, nn.Upsample, nn.MaxPool2d, nn.AvgPool2d, nn.ZeroPad2d, nn.Identity, nn.Dropout2d)
 )
+# The layers of other generations, found when a row names one of them: they are built from those above.
+MORE = "yolo_lite.family.blocks:KINDS"
 _OWN: dict[str, LayerKind] = {}  # what register_layer added; the built-in names cannot be replaced
 
 
@@ -75,7 +78,7 @@ def register_layer(name: str, takes: Takes = "in_out", repeats: bool = False) ->
     """
     if takes not in ("in_out", "in", "none"):
         raise ValueError(f"takes must be 'in_out', 'in' or 'none', not {takes!r}")
-    if short_name(name) in BUILT_IN or name == "Detect":
+    if short_name(name) in {*BUILT_IN, *_more()} or name == "Detect":
         raise ValueError(f"{name!r} is the name of a built-in layer: choose another")
 
     def register(build: Builder) -> Builder:
@@ -87,12 +90,18 @@ def register_layer(name: str, takes: Takes = "in_out", repeats: bool = False) ->
 
 def find_layer(name: str) -> LayerKind | None:
     """The layer of that name, with or without ``nn.`` in front; None where there is none."""
-    return _OWN.get(name) or BUILT_IN.get(short_name(name))
+    return _OWN.get(name) or BUILT_IN.get(short_name(name)) or _more().get(name)
 
 
 def known_layers() -> list[str]:
     """Every name that a row may use, sorted."""
-    return sorted({*BUILT_IN, *_OWN, "Detect"})
+    return sorted({*BUILT_IN, *_more(), *_OWN, "Detect"})
+
+
+def _more() -> Mapping[str, LayerKind]:
+    module, name = MORE.split(":")
+    kinds: Mapping[str, LayerKind] = getattr(import_module(module), name)
+    return kinds
 
 
 def short_name(name: str) -> str:

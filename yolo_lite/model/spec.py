@@ -111,51 +111,116 @@ def _near(name: str) -> Sequence[str]:
     return [*darknet, *(other for other in others if other not in darknet)] or [*MODELS]
 
 
-def read_rows(spec: Mapping[str, Any], where: str = "spec") -> list[Row]:
+def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec, with a "family" where its rows are those of another generation than YOLOv5: its head tells.
+
+    Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``.
+
+    >>> with_family({"backbone": [], "head": [[[-1], 1, "Detect", ["nc"]]]})["family"]
+    'yolov8'
+    """
+    rows = spec.get("head")
+    last = rows[-1] if isinstance(rows, list) and rows else None
+    if "family" in spec or not isinstance(last, list) or len(last) != 4 or not isinstance(last[3], list):
+        return dict(spec)
+    family = "yolo-world" if last[2] == "WorldDetect" else None
+    if last[2] == "Detect" and len(last[3]) == 1 and "anchors" not in spec:
+        family = "yolov8"
+    return dict(spec) if family is None else {"family": family, **spec}
+
+
+class Multiples(NamedTuple):
+    """What multiplies the numbers of a spec's rows."""
+
+    depth: float
+    width: float
+    max_channels: float  # before the width multiple
+
+
+def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
+    """``depth_multiple``, ``width_multiple`` and ``max_channels``, or the row of ``scales`` that ``scale`` names.
+
+    Without ``scale``, the first row of ``scales``.
+
+    >>> read_multiples({"scales": {"n": [0.33, 0.25, 1024], "m": [0.67, 0.75, 768]}, "scale": "m"})
+    Multiples(depth=0.67, width=0.75, max_channels=768.0)
+    """
+    scales = spec.get("scales")
+    if scales is not None:
+        if not isinstance(scales, Mapping) or not scales:
+            raise SpecError(f"{where}: scales must be {{name: [depth, width, max_channels]}}, not {scales!r}")
+        scale = spec.get("scale") or next(iter(scales))
+        if scale not in scales:
+            raise SpecError(f"{where}: no scale {scale!r}: choose one of {', '.join(map(str, scales))}")
+        values = scales[scale]
+        if not isinstance(values, Sequence) or isinstance(values, str) or len(values) not in (2, 3):
+            raise SpecError(f"{where}: scale {scale!r} must be [depth, width, max_channels], not {values!r}")
+        spec = dict(zip(("depth_multiple", "width_multiple", "max_channels"), values, strict=False))
+    return Multiples(
+        _positive(spec, "depth_multiple", where),
+        _positive(spec, "width_multiple", where),
+        _positive(spec, "max_channels", where) if "max_channels" in spec else math.inf,
+    )
+
+
+def read_rows(
+    spec: Mapping[str, Any],
+    where: str = "spec",
+    heads: Sequence[str] = ("Detect",),
+    parts: Sequence[str] = ("backbone", "head"),
+) -> list[Row]:
     """Every row of backbone and head, checked. YOLOv5: ``parse_model``.
 
+    Args:
+        heads: what the last row may be, and no other. parts: of the spec; beyond the head, each ends with one as well.
     Raises:
         SpecError: a row that is not four long, an unknown layer, a `from` that does not point at an earlier layer,
             a number out of range; or a network whose last and only Detect is not its last row.
     """
-    depth, width = (_positive(spec, key, where) for key in ("depth_multiple", "width_multiple"))
+    multiples = read_multiples(spec, where)
     rows: list[Row] = []
-    for part in ("backbone", "head"):
+    ends: list[int] = []
+    for part in parts:
         part_rows = spec.get(part)
         if not isinstance(part_rows, Sequence) or isinstance(part_rows, str):
             raise SpecError(f"{where}: needs a list of rows under `{part}`, found {part_rows!r}")
         for position, row in enumerate(part_rows):
-            rows.append(_read_row(row, len(rows), f"{where}: layer {len(rows)} ({part} row {position}", depth, width))
-    detects = [row.index for row in rows if row.kind == "Detect"]
-    if not rows or detects != [len(rows) - 1]:
-        raise SpecError(f"{where}: the last row, and no other, must be Detect; it is in {detects or 'no row'}")
+            place = f"{where}: layer {len(rows)} ({part} row {position}"
+            rows.append(_read_row(row, len(rows), place, multiples, heads))
+        if part != "backbone":
+            ends.append(len(rows) - 1)
+    detects = [row.index for row in rows if row.kind in heads]
+    if not rows or detects != ends:
+        raise SpecError(
+            f"{where}: the last row, and no other, must be {' or '.join(heads)}; it is in {detects or 'no row'}"
+        )
     return rows
 
 
-def _read_row(row: Any, index: int, place: str, depth: float, width: float) -> Row:
+def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Sequence[str]) -> Row:
     if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 4:
         raise SpecError(f"{place}): a row is [from, number, layer, arguments], not {row!r}")
     source, number, name, arguments = row
     where = f"{place}, {name})"
-    if not isinstance(name, str) or (find_layer(name) is None and name != "Detect"):
+    if not isinstance(name, str) or (find_layer(name) is None and name not in heads):
         known = ", ".join(known_layers())
         raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
     if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
         raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
-    repeats = max(round(number * depth), 1) if number > 1 else 1
+    repeats = max(round(number * multiples.depth), 1) if number > 1 else 1
     if repeats > MAX_NUMBER:
-        raise SpecError(f"{where}: {number} times depth_multiple {depth:g} is more than {MAX_NUMBER}")
+        raise SpecError(f"{where}: {number} times depth_multiple {multiples.depth:g} is more than {MAX_NUMBER}")
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
         raise SpecError(f"{where}: arguments must be a list, not {arguments!r}")
     values = [_value(argument, where) for argument in arguments]
     kind = find_layer(name)
     if kind is not None and kind.takes == "in_out":
-        values[:1] = [_scaled_width(values, width, where)]
+        values[:1] = [_scaled_width(values, multiples, where)]
     listed = isinstance(source, Sequence) and not isinstance(source, str)
     inputs = tuple(_input(entry, index, where) for entry in (source if listed else [source]))
     if not inputs:
         raise SpecError(f"{where}: `from` is empty")
-    return Row(index, inputs, listed or name == "Detect", repeats, short_name(name), tuple(values), where)
+    return Row(index, inputs, listed or name in heads, repeats, short_name(name), tuple(values), where)
 
 
 def _input(source: Any, index: int, where: str) -> int:
@@ -179,12 +244,12 @@ def _value(argument: Any, where: str) -> Any:
     return WORDS.get(argument, argument) if isinstance(argument, str) else argument
 
 
-def _scaled_width(values: Sequence[Any], width: float, where: str) -> int:
-    """ceil(channels * width / 8) * 8"""
+def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> int:
+    """ceil(min(channels, max_channels) * width / 8) * 8"""
     if not values or not _is_int(values[0]) or values[0] < 1:
         first = repr(values[0]) if values else "missing"
         raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    return math.ceil(values[0] * width / 8) * 8
+    return math.ceil(min(values[0], multiples.max_channels) * multiples.width / 8) * 8
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:

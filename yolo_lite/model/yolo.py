@@ -4,7 +4,6 @@ Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W c
 """
 
 import contextlib
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
+from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
 from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
 from yolo_lite.model.layered import LayeredDetector, anchor_rows
-from yolo_lite.model.registry import LayerKind, find_layer
 from yolo_lite.model.spec import (
-    IMAGE,
-    Row,
     SpecError,
     in_stride_order,
     read_activation,
@@ -30,9 +27,8 @@ from yolo_lite.model.spec import (
     read_rows,
     read_spec,
     whole_number,
+    with_family,
 )
-
-TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 
 
 class Yolo(LayeredDetector):
@@ -53,9 +49,17 @@ class Yolo(LayeredDetector):
         class_names = read_names(names, num_classes)
         *rows, detect = read_rows(spec, where)
         rows.append(detect._replace(arguments=()))  # classes and anchors are given apart from the rows
-        layers, strides = _build_layers(rows, spec, num_classes, channels, where)
+        modules, outputs = build_layers(rows[:-1], channels)
+        features = [cast(Tensor, outputs[source]) for source in detect.inputs]
+        strides = strides_of(features, detect)
+        anchors = spec.get("anchors")
+        if anchors is None:
+            raise SpecError(f"{where}: no anchors: give a list of sizes per level, or how many anchors a level has")
+        anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
+        head = Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features])
+        layers = nn.ModuleList([*modules, head])
         if "activation" in spec:
-            _replace_activations(layers, read_activation(spec["activation"], where))
+            replace_activations(layers, read_activation(spec["activation"], where))
         super().__init__(spec, rows, layers, strides, class_names, channels)
         self.spec |= {"nc": num_classes, "ch": channels, "anchors": self.anchors.flatten(1).tolist()}
 
@@ -134,6 +138,7 @@ def create_model(
     [(1, 3, 8, 12, 7), (1, 3, 4, 6, 7), (1, 3, 2, 3, 7)]
     """
     spec, where = read_spec(source)
+    spec = with_family(spec)
     if "family" in spec:
         with seeded(seed):
             model: LayeredDetector = builder(spec["family"])(spec, where, num_classes, anchors, names, channels)
@@ -157,75 +162,3 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, and not undo it
         yield
-
-
-def _build_layers(
-    rows: Sequence[Row], spec: Mapping[str, Any], num_classes: int, channels: int, where: str
-) -> tuple[nn.ModuleList, tuple[int, ...]]:
-    """Modules, each tried on the output of those before it, which gives its input channels; and the strides."""
-    image = torch.zeros(1, channels, TRACE_SIZE, TRACE_SIZE, device="meta")
-    outputs: dict[int, Tensor] = {IMAGE: image}
-    layers = nn.ModuleList()
-    for row in rows[:-1]:
-        inputs = [outputs[source] for source in row.inputs]
-        layer = _build(row, [feature.shape[1] for feature in inputs])
-        outputs[row.index] = _traced(layer, inputs, row)
-        layers.append(layer)
-
-    features = [outputs[source] for source in rows[-1].inputs]
-    strides = tuple(_stride(feature, rows[-1]) for feature in features)
-    anchors = spec.get("anchors")
-    if anchors is None:
-        raise SpecError(f"{where}: no anchors: give a list of sizes per level, or how many anchors a level has")
-    anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
-    layers.append(Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features]))
-    return layers, strides
-
-
-def _build(row: Row, in_channels: list[int]) -> nn.Module:
-    """The module of one row: one instance, or as many as the row repeats in a Sequential."""
-    kind = cast(LayerKind, find_layer(row.kind))  # read_rows has checked the name
-    channels = in_channels if len(in_channels) > 1 else in_channels[0]
-    try:
-        if kind.takes == "none":
-            modules = [kind.build(*row.arguments) for _ in range(row.number)]
-        elif kind.takes == "in":
-            modules = [kind.build(channels, *row.arguments) for _ in range(row.number)]
-        elif kind.repeats:
-            modules = [kind.build(channels, row.arguments[0], row.number, *row.arguments[1:])]
-        else:  # the second and later are fed by the first
-            starts = [channels] + [row.arguments[0]] * (row.number - 1)
-            modules = [kind.build(start, *row.arguments) for start in starts]
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        arguments = ", ".join(map(str, row.arguments))
-        raise SpecError(f"{row.where}: cannot be built with the arguments ({arguments}): {error}") from error
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _traced(layer: nn.Module, inputs: list[Tensor], row: Row) -> Tensor:
-    """The layer's output for inputs on the meta device: shapes without numbers, and nothing learnt from them."""
-    probe = copy.deepcopy(layer).to("meta").eval()
-    try:
-        with torch.no_grad():
-            output = probe(inputs if row.takes_list else inputs[0])
-    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
-        shapes = ", ".join(str(tuple(feature.shape)) for feature in inputs)
-        raise SpecError(f"{row.where}: fails on inputs of the shapes {shapes}: {error}") from error
-    if not isinstance(output, Tensor) or output.dim() != 4:
-        raise SpecError(f"{row.where}: must return a tensor of shape (N, C, H, W)")
-    return output
-
-
-def _stride(feature: Tensor, row: Row) -> int:
-    rows, cols = feature.shape[2:]
-    if rows == 0 or TRACE_SIZE % rows or rows != cols:
-        grid = f"an image of {TRACE_SIZE} pixels gives a grid of {rows} x {cols}"
-        raise SpecError(f"{row.where}: {grid}, so its stride is not a whole number")
-    return TRACE_SIZE // rows
-
-
-def _replace_activations(layers: nn.ModuleList, activation: nn.Module) -> None:
-    """Another activation wherever a block has the default one."""
-    for module in layers.modules():
-        if isinstance(getattr(module, "act", None), nn.SiLU):
-            module.act = copy.deepcopy(activation)

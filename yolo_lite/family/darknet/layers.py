@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolo_lite.family.darknet.norm import DarknetBatchNorm, Origin
+from yolo_lite.model.blocks import Fusible
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
     {
@@ -28,7 +29,7 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
 )
 
 
-class DarknetConv(nn.Module):
+class DarknetConv(Fusible):
     """[convolutional]: convolution, BatchNorm or bias, activation."""
 
     def __init__(
@@ -99,7 +100,7 @@ class DarknetLocal(nn.Module):
         return output
 
 
-class DarknetConnected(nn.Module):
+class DarknetConnected(Fusible):
     """[connected]: a fully connected layer, which reads channel after channel. Shape: (N, C, H, W) -> (N, F, 1, 1)."""
 
     def __init__(self, inputs: int, outputs: int, norm: Origin | None, activation: str) -> None:

@@ -1,9 +1,8 @@
 """Darknet: the networks that .cfg files describe."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.family.darknet.cfg import parse_cfg
 from yolo_lite.family.darknet.heads import all_anchors, read_heads, with_classes, with_raw_maps
-from yolo_lite.family.darknet.layers import DarknetConnected, DarknetConv
+from yolo_lite.family.darknet.layers import DarknetConnected
 from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.darknet.plan import MAX_FLOATS, find_origin, follows_image, plan_network
 from yolo_lite.family.darknet.settings import make_loss, settings_of
@@ -210,15 +209,6 @@ class Darknet(LayeredDetector):
                 if tensor.ndim and len(tensor) == len(rows):
                     outputs[f"layers.{head.index - 1}.{name}"] = rows
         return outputs
-
-    def fuse(self) -> Self:
-        """A copy in evaluation mode in which every BatchNorm is folded into its convolution: faster, same results."""
-        fused = copy.deepcopy(self).eval()
-        for module in fused.modules():
-            if isinstance(module, DarknetConv | DarknetConnected):
-                module.fuse()
-        fused.is_fused = True
-        return fused
 
 
 def build(

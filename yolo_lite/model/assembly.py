@@ -1,0 +1,102 @@
+"""Rows of a spec become modules: each is tried on the outputs of those before it, which gives its input channels.
+
+Shape letters: N batch, C channels, H rows, W columns.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from yolo_lite.model.registry import LayerKind, find_layer
+from yolo_lite.model.spec import IMAGE, Row, SpecError
+
+TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
+
+Output = Tensor | list[Tensor]
+
+
+def build_layers(
+    rows: Sequence[Row], channels: int, given: Mapping[int, Tensor] | None = None
+) -> tuple[list[nn.Module], dict[int, Output]]:
+    """The module of every row but those of heads, and what each gives for one image of TRACE_SIZE pixels.
+
+    Args:
+        rows: all before a head. channels: of the image.
+        given: outputs on the meta device of what is no layer, by the index that rows name it with, beside the image.
+    """
+    image = torch.zeros(1, channels, TRACE_SIZE, TRACE_SIZE, device="meta")
+    outputs: dict[int, Output] = {IMAGE: image, **(given or {})}
+    layers = []
+    for row in rows:
+        inputs = [outputs[source] for source in row.inputs]
+        layer = _build(row, [_channels(feature) for feature in inputs])
+        outputs[row.index] = _traced(layer, inputs, row)
+        layers.append(layer)
+    return layers, outputs
+
+
+def _channels(feature: Output) -> Any:
+    return [each.shape[1] for each in feature] if isinstance(feature, list) else feature.shape[1]
+
+
+def _build(row: Row, in_channels: list[Any]) -> nn.Module:
+    """The module of one row: one instance, or as many as the row repeats in a Sequential."""
+    kind = cast(LayerKind, find_layer(row.kind))  # read_rows has checked the name
+    channels = in_channels if len(in_channels) > 1 else in_channels[0]
+    try:
+        if kind.takes == "none":
+            modules = [kind.build(*row.arguments) for _ in range(row.number)]
+        elif kind.takes == "in":
+            modules = [kind.build(channels, *row.arguments) for _ in range(row.number)]
+        elif kind.repeats:
+            modules = [kind.build(channels, row.arguments[0], row.number, *row.arguments[1:])]
+        else:  # the second and later are fed by the first
+            starts = [channels] + [row.arguments[0]] * (row.number - 1)
+            modules = [kind.build(start, *row.arguments) for start in starts]
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        arguments = ", ".join(map(str, row.arguments))
+        raise SpecError(f"{row.where}: cannot be built with the arguments ({arguments}): {error}") from error
+    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+
+
+def _traced(layer: nn.Module, inputs: list[Output], row: Row) -> Output:
+    """The layer's output for inputs on the meta device: shapes without numbers, and nothing learnt from them."""
+    probe = copy.deepcopy(layer).to("meta").eval()
+    try:
+        with torch.no_grad():
+            output = probe(inputs if row.takes_list else inputs[0])
+    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
+        shapes = ", ".join(str(tuple(feature.shape)) for each in inputs for feature in _as_list(each))
+        raise SpecError(f"{row.where}: fails on inputs of the shapes {shapes}: {error}") from error
+    if not all(isinstance(each, Tensor) for each in _as_list(output)) or _as_list(output)[-1].dim() not in (3, 4):
+        raise SpecError(f"{row.where}: must return a tensor of shape (N, C, H, W), or a list of them")
+    return cast(Output, output)
+
+
+def _as_list(output: Any) -> list[Any]:
+    return output if isinstance(output, list) else [output]
+
+
+def strides_of(features: Sequence[Tensor], row: Row) -> tuple[int, ...]:
+    """Pixels per cell of the maps that a head reads."""
+    return tuple(_stride(feature, row) for feature in features)
+
+
+def _stride(feature: Tensor, row: Row) -> int:
+    if not isinstance(feature, Tensor) or feature.dim() != 4:
+        raise SpecError(f"{row.where}: reads maps of shape (N, C, H, W), and no lists")
+    rows, cols = feature.shape[2:]
+    if rows == 0 or TRACE_SIZE % rows or rows != cols:
+        grid = f"an image of {TRACE_SIZE} pixels gives a grid of {rows} x {cols}"
+        raise SpecError(f"{row.where}: {grid}, so its stride is not a whole number")
+    return TRACE_SIZE // rows
+
+
+def replace_activations(layers: nn.Module, activation: nn.Module) -> None:
+    """Another activation wherever a block has the default one."""
+    for module in layers.modules():
+        if isinstance(getattr(module, "act", None), nn.SiLU):
+            module.act = copy.deepcopy(activation)
