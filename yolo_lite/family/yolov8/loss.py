@@ -121,6 +121,7 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
 class Asked(NamedTuple):
     """What the loss asks of each point, and what each costs."""
 
+    objects: PaddedObjects
     aligned: TaskAligned
     target: Tensor  # (N, P) int64, a row of targets or -1
     losses: Yolov8Parts  # fields (N, P)
@@ -197,7 +198,7 @@ class Yolov8Loss(nn.Module):
             pairs = zip(losses, auxiliary, strict=True)
             losses = Yolov8Parts(*(main + self.settings.auxiliary * other for main, other in pairs))
         row = padded.row.gather(1, aligned.slot.clamp(min=0))  # (N, P)
-        return Asked(aligned, torch.where(aligned.slot >= 0, row, -1), losses)
+        return Asked(padded, aligned, torch.where(aligned.slot >= 0, row, -1), losses)
 
     def shapes(self, maps: Sequence[Tensor]) -> Shapes:
         """(1, H, W) of each level; a ValueError for maps that this loss does not take."""
