@@ -202,9 +202,8 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
         rows[index] = rows[index]._replace(arguments=(spec["nc"],))
         features = [cast(Tensor, outputs[source]) for source in rows[index].inputs]
         strides.append(strides_of(features, rows[index]))
-        head = DetectDFL(spec["nc"], [each.shape[1] for each in features], spec["reg_max"], depthwise)
-        head.set_start_biases(strides[-1])
-        made[index] = head
+        channels = [each.shape[1] for each in features]
+        made[index] = DetectDFL(spec["nc"], channels, spec["reg_max"], depthwise, strides[-1])
     if strides[-1] != strides[0]:
         found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
         raise SpecError(f"{rows[heads[-1]].where}: {found}: both need the same")
