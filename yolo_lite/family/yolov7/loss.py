@@ -54,9 +54,9 @@ class Yolov7Loss(ComputeLoss):
     >>> anchors = torch.tensor([[[10.0, 13], [16, 30], [33, 23]]])
     >>> loss = Yolov7Loss(anchors, [8], 2, img_size=64)
     >>> maps, targets = [torch.zeros(1, 3, 8, 8, 7)], torch.tensor([[0, 1, 0.5, 0.5, 0.3, 0.4]])
-    >>> assigned = loss.assign(maps, targets)  # of YOLOv5's 15 matches, 9 predictions, the four that fit best
+    >>> assigned = loss.assign(maps, targets)  # of YOLOv5's 15 matches, 9 predictions, the three that cost least
     >>> assigned.role.sum().item(), torch.allclose(assigned.losses.total.sum(), loss(maps, targets).total)
-    (4, True)
+    (3, True)
     """
 
     def __init__(
