@@ -17,6 +17,8 @@ from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family
 SPARE_BLOCKS = 100  # that a file may describe beyond its tensors: Concat, Upsample and pooling have no weights
+ROW_PARTS = ("backbone", "head", "auxiliary")  # of a spec, each a list of rows
+ROW_HEADS = ("Detect", "WorldDetect")
 
 
 def architecture(spec: Mapping[str, Any]) -> str:
@@ -80,11 +82,13 @@ def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
-    A block with weights has two tensors or more. The builders of other generations have limits of their own.
+    A block with weights has two tensors or more. Generations without rows have limits of their own in their builders.
     """
-    if "family" in contents.spec:
+    spec = contents.spec
+    if "family" in spec and not isinstance(spec.get("backbone"), list):
         return
-    blocks = sum(row.number for row in read_rows(contents.spec))
+    parts = [part for part in ROW_PARTS if part != "auxiliary" or part in spec]
+    blocks = sum(row.number for row in read_rows(spec, heads=ROW_HEADS, parts=parts))
     if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
         raise CheckpointError(
             f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "

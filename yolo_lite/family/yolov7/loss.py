@@ -96,6 +96,4 @@ class Yolov7Loss(ComputeLoss):
         costs = candidate_costs(maps, candidates, self.settings.iou_weight)
         chosen = assign_by_cost(costs, len(targets), self.settings.topk)
         kept = chosen.split([len(level.target) for level in candidates])
-        return [
-            Assignment(*(field[mask] for field in level)) for level, mask in zip(candidates, kept, strict=True)
-        ]
+        return [Assignment(*(field[mask] for field in level)) for level, mask in zip(candidates, kept, strict=True)]
