@@ -242,10 +242,10 @@ def test_specs_that_cannot_be_built(wrong: dict, words: str) -> None:
         create_model({"family": "yolov7", **wrong})
 
 
-def test_a_file_that_asks_for_thousands_of_blocks_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", [[-1, 1000, "Conv", [64, 3, 1]], [-1, 1, "ELAN", [64, 16, 16, 1000, 1]]])
+def test_a_file_that_asks_for_thousands_of_blocks_is_refused(row: list, tmp_path: Path) -> None:
     model = create_model(CFG / "tiny-v7.yaml", num_classes=2)
-    rows = [list(row) for row in model.spec["backbone"]]
-    model.spec = model.spec | {"backbone": [*rows, *([-1, 1000, "Conv", [64, 3, 1]] for _ in range(4))]}
+    model.spec = model.spec | {"backbone": [*model.spec["backbone"], *([row] * 4)]}
     save(model, tmp_path / "greedy.safetensors")
     with pytest.raises(CheckpointError, match=r"4,0\d\d blocks"):
         load(tmp_path / "greedy.safetensors")

@@ -50,7 +50,7 @@ class Yolov7(Yolo):
         super().__init__(spec, names, where)
         self.settings = settings
 
-    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Yolov7Loss:  # type: ignore[override]
+    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Yolov7Loss:
         """The loss of this model, its gains scaled to the levels, the classes and the image size.
 
         Args:
