@@ -66,8 +66,8 @@ def save(
     state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
     spec, version, dtype = model.spec, FORMAT_VERSION, next(tensor.dtype for tensor in state.values())
     if isinstance(model, Yolo):
-        spec, version = spec | {"anchors": model.anchors.flatten(1).tolist()}, FORMAT_OF_YOLO
-        dtype = model.anchors.dtype
+        spec, dtype = spec | {"anchors": model.anchors.flatten(1).tolist()}, model.anchors.dtype
+        version = FORMAT_OF_YOLO if architecture(spec) == YOLO else FORMAT_VERSION
     header = {
         "format_version": version,
         "architecture": architecture(model.spec),
