@@ -44,8 +44,8 @@ def read_norm(text: Any, where: str = "spec") -> Callable[[int], nn.Module]:
     Raises:
         SpecError: another word.
 
-    >>> read_norm("GroupNorm(16)")(256)
-    GroupNorm(16, 256, eps=1e-05, affine=True)
+    >>> read_norm("GroupNorm(16)")(256).num_groups
+    16
     """
     match = re.fullmatch(r"(?:nn\.)?(BatchNorm|SyncBN|GroupNorm)(?:\(([1-9]\d{0,4})\))?", str(text).strip())
     if match is None or (match[2] and match[1] != "GroupNorm"):

@@ -25,9 +25,8 @@ class WeightedFusion(nn.Module):
     Shape: a list of K maps (N, C, H, W) -> (N, C, H, W).
 
     >>> fusion = WeightedFusion([8, 8])
-    >>> fusion([torch.ones(1, 8, 2, 2), torch.zeros(1, 8, 2, 2)])[0, 0].round(decimals=3)
-    tensor([[0.5000, 0.5000],
-            [0.5000, 0.5000]], grad_fn=<SelectBackward0>)
+    >>> fusion([torch.ones(1, 8, 2, 2), torch.zeros(1, 8, 2, 2)])[0, 0].round(decimals=3).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
 
     def __init__(self, in_channels: Sequence[int]) -> None:
