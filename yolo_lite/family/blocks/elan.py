@@ -112,6 +112,8 @@ class EELAN(ELAN):
         super().__init__(in_channels, out_channels, hidden, inner, number, every)
 
     def link(self, hidden: int, inner: int, index: int) -> Conv:
+        if hidden % self.groups:
+            raise ValueError(f"{self.groups} groups do not divide hidden, {hidden} channels")
         return Conv(hidden if index == 0 else self.groups * inner, self.groups * inner, 3, groups=self.groups)
 
     def merged(self, y: Tensor) -> Tensor:
