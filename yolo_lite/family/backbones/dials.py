@@ -85,10 +85,11 @@ class Backbone:
             value = getattr(self, field.name)
             if isinstance(value, list):  # of a YAML file
                 object.__setattr__(self, field.name, tuple(value))
-        check_words(self, ACTIVATIONS, LEVELS)
-        check_numbers(self)
-        check_stages(self, LEVELS, len(CHANNELS) - 1)
-        check_channels(self, self.stages)
+        dials = vars(self)
+        check_words(dials, ACTIVATIONS, LEVELS)
+        check_numbers(dials)
+        check_stages(dials, self.stage_steps, LEVELS, len(CHANNELS) - 1)
+        check_channels(dials, self.stages)
 
     @property
     def strides(self) -> tuple[int, ...]:

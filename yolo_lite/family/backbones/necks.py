@@ -5,6 +5,7 @@ Taps and the indices that functions give stand from fine to coarse.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from yolo_lite.family.backbones.stages import RowList, Tap
@@ -32,9 +33,9 @@ def add_neck(rows: RowList, neck: Neck, taps: Sequence[Tap], top: int) -> list[i
     reduced, outputs = _add_top_down(rows, neck, taps, top)
     if neck.kind == "FPN" or len(taps) == 1:
         last = taps[-1]
-        return [*outputs, rows.add_block(neck.block, last.channels, neck.repeats, 1, False, last.index)]
-    if top != taps[-1].index:
-        reduced[-1] = taps[-1].index
+        return [*outputs, rows.add_block(neck.block, last.channels, neck.repeats, 1, False, last.layer)]
+    if top != taps[-1].layer:
+        reduced[-1] = taps[-1].layer
     return _add_bottom_up(rows, neck, taps, reduced, outputs)
 
 
@@ -50,7 +51,7 @@ def _add_top_down(rows: RowList, neck: Neck, taps: Sequence[Tap], top: int) -> t
     for coarse, fine in zip(taps[:0:-1], taps[-2::-1], strict=True):
         reduced.append(rows.add("Conv", [fine.channels, 1, 1], source))
         up = rows.add("nn.Upsample", [None, coarse.stride // fine.stride, "nearest"])
-        rows.add("Concat", [1], [up, fine.index])
+        rows.add("Concat", [1], [up, fine.layer])
         source = rows.add_block(neck.block, fine.channels, neck.repeats, shortcut=False)
         outputs.append(source)
     return reduced[::-1], outputs[::-1]
@@ -71,20 +72,18 @@ def _add_bottom_up(
 
 def _add_bifpn(rows: RowList, neck: Neck, taps: Sequence[Tap], top: int) -> list[int]:
     """Down and up again with weighted sums, several times (EfficientDet, Tan et al. 2019, arXiv 1911.09070)."""
-    maps = [rows.add("Conv", [neck.channels, 1, 1], tap.index) for tap in taps]
-    start = maps[-1] if top == taps[-1].index else rows.add("Conv", [neck.channels, 1, 1], top)
+    maps = [rows.add("Conv", [neck.channels, 1, 1], tap.layer) for tap in taps]
+    start = maps[-1] if top == taps[-1].layer else rows.add("Conv", [neck.channels, 1, 1], top)
     if len(taps) == 1:
         return maps
-    steps = [coarse.stride // fine.stride for fine, coarse in zip(taps, taps[1:], strict=False)]
+    steps = [coarse.stride // fine.stride for fine, coarse in pairwise(taps)]
     for _ in range(neck.repeats):
         maps = _add_bifpn_layer(rows, neck.channels, steps, maps, start)
         start = maps[-1]
     return maps
 
 
-def _add_bifpn_layer(
-    rows: RowList, channels: int, steps: Sequence[int], maps: Sequence[int], start: int
-) -> list[int]:
+def _add_bifpn_layer(rows: RowList, channels: int, steps: Sequence[int], maps: Sequence[int], start: int) -> list[int]:
     """Each level reads its input, the level above on the way down, and the level below on the way up."""
 
     def fused(*sources: int) -> int:

@@ -24,7 +24,7 @@ class Stage(NamedTuple):
 class Tap(NamedTuple):
     """A map that the neck reads."""
 
-    index: int  # of the layer that gives it
+    layer: int  # the index of the one that gives it
     channels: int
     stride: int
 

@@ -83,7 +83,9 @@ class RepConv(Fusible):
     def fuse(self) -> None:
         """The branches become one convolution with a bias. Other norms than BatchNorm cannot be folded: no change."""
         norms = [self.conv1.bn, self.conv2.bn, self.bn] if self.conv is None else []
-        if self.conv is None and all(isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm | nn.Identity | None) for norm in norms):
+        if self.conv is None and all(
+            isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm | nn.Identity | None) for norm in norms
+        ):
             self.conv = self.merged()
             del self.conv1, self.conv2
             self.bn = None
