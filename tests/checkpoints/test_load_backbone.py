@@ -26,7 +26,7 @@ def state(model: LayeredDetector) -> dict[str, torch.Tensor]:
 def test_the_whole_backbone_is_taken_and_nothing_else(tmp_path: Path, other: dict[str, Any]) -> None:
     trained, model = built(1, 3), built(2, **other)
     before = state(model)
-    yl.save(tmp_path / "trained.safetensors", trained)
+    yl.save(trained, tmp_path / "trained.safetensors")
     taken = yl.load_backbone(model, tmp_path / "trained.safetensors")
     backbone = {name for name in before if int(name.split(".")[1]) < 10}
     assert set(taken.taken) == backbone

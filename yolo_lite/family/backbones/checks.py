@@ -86,6 +86,8 @@ def check_stages(dials: Mapping[str, Any], steps: Sequence[int], levels: Mapping
     for tap in dials["taps"]:
         if levels[tap] not in strides[1:]:
             raise SpecError(f"taps: no stage has the stride of {tap}, {levels[tap]}: steps give {strides[1:]}")
+    if len(dials["taps"]) == 1 and dials["tap_before_pooling"] and dials["pooling"] != "none":
+        raise SpecError("tap_before_pooling: with one tap, nothing reads what was pooled: choose pooling 'none'")
     if levels[dials["taps"][-1]] != strides[-1]:
         raise SpecError(f"taps: the last stage has the stride {strides[-1]}, but the last tap is {dials['taps'][-1]}")
 
