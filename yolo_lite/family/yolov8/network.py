@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from yolo_lite.family.building import read_entries, read_settings
 from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import YOLOV8
@@ -104,7 +105,7 @@ class Yolov8(LayeredDetector):
         return {
             f"layers.{head}.cv3.{level}.{len(branch) - 1}.{name}": classes
             for head in self.heads
-            for level, branch in enumerate(cast(DetectDFL, self.layers[head]).cv3)
+            for level, branch in enumerate(cast(Sequence[nn.Sequential], cast(DetectDFL, self.layers[head]).cv3))
             for name in ("weight", "bias")
         }
 
@@ -150,7 +151,8 @@ def build(
     whole = _whole_spec(spec, where)
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
-    whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,")
+    if whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,") < 2:
+        raise SpecError(f"{where}: reg_max, the bins of a distance, must be at least 2, not {filled['reg_max']}")
     filled = {key: value for key, value in filled.items() if value is not None}
     built = _build_rows(filled, where)
     return Yolov8(filled, built.rows, built.layers, built.strides, class_names, settings, built.heads)
@@ -167,7 +169,7 @@ def named_spec(name: str) -> dict[str, Any]:
     spec: dict[str, Any] = yaml.safe_load((SPECS / f"{file}.yaml").read_text(encoding="utf-8"))
     if scale is not None:
         spec["scale"] = scale
-    return spec
+    return with_auxiliary(spec) if name.endswith(PGI) else spec
 
 
 def _whole_spec(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -214,9 +216,12 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
 
 
 def _check_detect(row: Row, spec: Mapping[str, Any]) -> None:
-    """Its arguments say how many classes there are: ``nc``, or a number."""
-    if len(row.arguments) != 1 or (row.arguments[0] != "nc" and not isinstance(row.arguments[0], int)):
-        raise SpecError(f"{row.where}: its arguments must be [nc], not {list(row.arguments)}")
+    """Its one argument is ``nc``: a number could differ from the entry."""
+    if row.arguments != ("nc",) and row.arguments != (spec["nc"],):
+        raise SpecError(
+            f"{row.where}: its arguments must be [nc], not {list(row.arguments)}: the number is the entry nc, and "
+            "reg_max another entry"
+        )
 
 
 def _with_c3k(row: Row, spec: Mapping[str, Any]) -> Row:
