@@ -58,15 +58,9 @@ def test_other_shapes_are_said() -> None:
 
 def test_if_nothing_fits_it_is_an_error_and_the_model_stays() -> None:
     model = yl.create_model(yl.Backbone(width=0.5, depth=0.33).spec(2))
-    before = {name: value for name, value in state(model).items() if value.dim()}
-    trained = built(1)
-    for name, buffer in list(trained.named_buffers()):
-        if name.endswith("num_batches_tracked"):
-            owner, _, last = name.rpartition(".")
-            trained.get_submodule(owner).register_buffer(last, None)
-            assert buffer is not None
+    before = state(model)
     with pytest.raises(CheckpointError, match=r"\(32, 3, 6, 6\) here, \(16, 3, 6, 6\) there"):
-        yl.load_backbone(model, trained)
+        yl.load_backbone(model, built(1))
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
 
 

@@ -17,6 +17,8 @@ from yolo_lite.family.darknet.network import Darknet
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.support.class_names import listed
 
+COUNTER = "num_batches_tracked"  # of a BatchNorm
+
 
 class Taken(NamedTuple):
     """Which tensors of a backbone were taken from another network. Names are those in the model's ``state_dict``."""
@@ -145,5 +147,9 @@ def _difference(
         return f"layer {layer} is {model.rows[layer].kind} here, {found} there"
     if name not in others:
         return "no tensor of that name there"
+    if name.endswith(COUNTER):  # a single number, which fits anywhere: it goes where its statistics go
+        name = name.removesuffix(COUNTER) + "running_mean"
+        if name not in tensors or name not in others:
+            return "a counter without statistics"
     here, there = tuple(tensors[name].shape), tuple(others[name].shape)
     return "" if here == there else f"{here} here, {there} there"
