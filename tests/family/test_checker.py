@@ -43,8 +43,9 @@ def outputs(recorded: compare.Recording) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for key in recorded:
         name = key.rpartition("/")[2]
-        put_in = INPUTS.fullmatch(name) or "/p/" in key  # weights of blocks are inputs, too
-        if (not put_in or DECODED.fullmatch(key)) and not OPEN.fullmatch(key):
+        if "/p/" in key:  # weights of blocks are inputs, too
+            continue
+        if (not INPUTS.fullmatch(name) or DECODED.fullmatch(key)) and not OPEN.fullmatch(key):
             names.setdefault(name, []).append(key)
     return names
 

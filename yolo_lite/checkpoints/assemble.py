@@ -132,6 +132,6 @@ def anchors_name(model: LayeredDetector) -> str | None:
 
 
 def is_fused(model: LayeredDetector) -> bool:
-    """Whether ``fuse`` made the model. A Yolo shows it: no Conv has a BatchNorm; other layers may keep theirs."""
+    """Whether ``fuse`` made the model. A Yolo shows it: no Conv has a norm; other layers may keep theirs."""
     norms = [module.bn for module in model.modules() if isinstance(module, Conv)]
-    return model.is_fused or (bool(norms) and not any(isinstance(norm, nn.BatchNorm2d) for norm in norms))
+    return model.is_fused or (bool(norms) and all(isinstance(norm, nn.Identity) for norm in norms))

@@ -136,6 +136,14 @@ class Multiples(NamedTuple):
     width: float
     max_channels: float  # before the width multiple
 
+    def channels(self, number: int) -> int:
+        """ceil(min(number, max_channels) * width / 8) * 8"""
+        return math.ceil(min(number, self.max_channels) * self.width / 8) * 8
+
+    def repeats(self, number: int) -> int:
+        """A number above 1 times the depth, rounded, and at least 1."""
+        return max(round(number * self.depth), 1) if number > 1 else 1
+
 
 def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
     """``depth_multiple``, ``width_multiple`` and ``max_channels``, or the row of ``scales`` that ``scale`` names.
@@ -207,7 +215,7 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
         raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
     if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
         raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
-    repeats = max(round(number * multiples.depth), 1) if number > 1 else 1
+    repeats = multiples.repeats(number)
     if repeats > MAX_NUMBER:
         raise SpecError(f"{where}: {number} times depth_multiple {multiples.depth:g} is more than {MAX_NUMBER}")
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
@@ -247,11 +255,11 @@ def _value(argument: Any, where: str) -> Any:
 
 
 def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> int:
-    """ceil(min(channels, max_channels) * width / 8) * 8"""
+    """The number of output channels, after the width multiple."""
     if not values or not _is_int(values[0]) or values[0] < 1:
         first = repr(values[0]) if values else "missing"
         raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    return math.ceil(min(values[0], multiples.max_channels) * multiples.width / 8) * 8
+    return multiples.channels(values[0])
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:
