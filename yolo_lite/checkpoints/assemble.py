@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,14 +12,11 @@ from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import Row, SpecError, read_rows
+from yolo_lite.model.spec import SpecError, count_blocks
 from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family
 SPARE_BLOCKS = 100  # that a file may describe beyond its tensors: Concat, Upsample and pooling have no weights
-ROW_PARTS = ("backbone", "head", "auxiliary")  # of a spec, each a list of rows
-ROW_HEADS = ("Detect", "WorldDetect")
-INNER_NUMBER: Mapping[str, int] = MappingProxyType({"ELAN": 3, "EELAN": 3, "RepNCSPELAN4": 3})  # place of `number`
 
 
 def architecture(spec: Mapping[str, Any]) -> str:
@@ -84,25 +80,17 @@ def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
-    A block with weights has two tensors or more. Generations without rows have limits of their own in their builders.
+    A block with weights has two tensors or more. The builders of generations without rows have limits of their own.
     """
     spec = contents.spec
-    if "family" in spec and not isinstance(spec.get("backbone"), list):
+    if "family" in spec and "backbone" not in spec:
         return
-    parts = [part for part in ROW_PARTS if part != "auxiliary" or part in spec]
-    blocks = sum(_blocks(row) for row in read_rows(spec, heads=ROW_HEADS, parts=parts))
+    blocks = count_blocks(spec)
     if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
         raise CheckpointError(
             f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "
             f"{len(contents.tensors):,} tensors"
         )
-
-
-def _blocks(row: Row) -> int:
-    """How many blocks a row asks for, those counted by one of its arguments included."""
-    place = INNER_NUMBER.get(row.kind, len(row.arguments))
-    inner = row.arguments[place] if place < len(row.arguments) else 1
-    return row.number * (inner if isinstance(inner, int) else 1)
 
 
 def _check_tensors(model: LayeredDetector, contents: CheckpointContents, file: Path) -> None:
