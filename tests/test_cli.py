@@ -30,7 +30,7 @@ from yolo_lite.datasets.shapes import export_shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.model.yolo import create_model
 
-COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "write"]
+COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "write", "export"]
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Sequence
 
 from yolo_lite import __version__
-from yolo_lite.cli import convert, evaluate, fetch, inspect, predict, train
+from yolo_lite.cli import convert, evaluate, export, fetch, inspect, predict, train
 from yolo_lite.cli.options import Parser, any_letter
 
 __all__ = ["main"]
 
-GROUPS = (train, evaluate, predict, inspect, fetch, convert)  # in the order of --help
+GROUPS = (train, evaluate, predict, export, inspect, fetch, convert)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
