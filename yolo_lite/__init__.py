@@ -25,6 +25,7 @@ from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.predict import Detections, predict
+from yolo_lite.exporting.export import export
 from yolo_lite.family.backbones.dials import Backbone
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import anchor_fit, suggest_anchors
@@ -71,6 +72,7 @@ __all__ = [
     "create_model",
     "distributed",
     "evaluate",
+    "export",
     "iou_gradient",
     "iou_terms",
     "letterbox",
