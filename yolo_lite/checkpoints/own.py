@@ -17,8 +17,9 @@ from torch import Tensor
 from yolo_lite._moved import moved_name
 from yolo_lite.checkpoints.assemble import YOLO, anchors_name, architecture, assembled, check_architecture, is_fused
 from yolo_lite.checkpoints.classes import warn_of_a_new_head, with_classes
+from yolo_lite.checkpoints.contents import CheckpointContents
 from yolo_lite.checkpoints.darknet import read_darknet
-from yolo_lite.checkpoints.official import CheckpointContents, read_official
+from yolo_lite.checkpoints.official import read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.families import NAMED
 from yolo_lite.model.layered import LayeredDetector
