@@ -35,7 +35,6 @@ from yolo_lite.model.registry import find_layer
 from yolo_lite.model.spec import read_multiples
 
 SPEC_KEYS = ("ch", "channels", "scales", "scale", "depth_multiple", "width_multiple", "backbone", "head")
-MULTIPLES = ("scales", "scale", "depth_multiple", "width_multiple", "max_channels")
 # Other networks of the package: by the class of the network, or of its last layer.
 NOT_READ: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("SegmentationModel", "Segment", "Segment26"), "an instance segmentation model")
@@ -86,7 +85,7 @@ def read_v8(archive: Archive, root: Any, model: PickledObject) -> CheckpointCont
     activation = seen.activation()
     if activation is not None:
         spec["activation"] = activation
-    bins = _bins(archive, records.pop(f"{len(rows) - 1}.dfl.conv.weight", None))
+    bins = _bins(archive, records.get(f"{len(rows) - 1}.dfl.conv.weight"))
     strides = numbers_of(archive, head.state.get("stride"), "stride")  # (L,)
     if strides.dim() != 1:
         raise CheckpointError("its strides are not one number for each level")
@@ -137,14 +136,19 @@ def _whole_spec(found: Mapping[str, Any], rows: list[Any], num_classes: int) -> 
     if len(backbone) + len(head) != len(rows):
         raise CheckpointError(f"its yaml has {len(backbone) + len(head)} rows, its network {len(rows)} layers")
     whole[-1] = [*whole[-1][:3], ["nc"]]
-    spec: dict[str, Any] = {"family": "yolov8", "nc": num_classes, "ch": found.get("ch", found.get("channels", 3))}
-    spec |= {key: found[key] for key in MULTIPLES if found.get(key) not in (None, "")}
-    if "scales" not in spec:
-        spec.pop("scale", None)  # guessed from the name of a file
+    depth, width, most = read_multiples({**found, "scales": found.get("scales") or None}, "its yaml")
     if any(_has_width_of_classes(row, num_classes) for row in whole):
-        whole, spec = _with_multiples(whole, spec, num_classes)
-    spec |= {"backbone": whole[: len(backbone)], "head": whole[len(backbone) :]}
-    return spec | {"depthwise": _is_depthwise(rows[-1])}
+        whole, width, most = [_with_width(row, width, most, num_classes) for row in whole], 1.0, math.inf
+    multiples = {"depth_multiple": depth, "width_multiple": width, "max_channels": most}
+    return {
+        "family": "yolov8",
+        "nc": num_classes,
+        "ch": found.get("ch", found.get("channels", 3)),
+        **{key: value for key, value in multiples.items() if value != math.inf},
+        "backbone": whole[: len(backbone)],
+        "head": whole[len(backbone) :],
+        "depthwise": _is_depthwise(rows[-1]),
+    }
 
 
 def _list_of_rows(found: Mapping[str, Any], part: str) -> list[Any]:
@@ -187,16 +191,11 @@ def _has_width_of_classes(row: list[Any], num_classes: int) -> bool:
     return bool(kind is not None and kind.takes == "in_out" and row[3][:1] == [num_classes])
 
 
-def _with_multiples(
-    rows: list[list[Any]], spec: Mapping[str, Any], num_classes: int
-) -> tuple[list[list[Any]], dict[str, Any]]:
-    """Rows with the channels that they come to, and a spec without multiples of channels."""
-    depth, width, most = read_multiples(spec)
-    scaled = []
-    for source, number, name, arguments in rows:
-        kind = find_layer(name)
-        out = arguments[0] if arguments else None
-        if kind is not None and kind.takes == "in_out" and isinstance(out, int) and out != num_classes:
-            arguments = [math.ceil(min(out, most) * width / 8) * 8, *arguments[1:]]
-        scaled.append([source, number, name, arguments])
-    return scaled, {key: value for key, value in spec.items() if key not in MULTIPLES} | {"depth_multiple": depth}
+def _with_width(row: list[Any], width: float, most: float, num_classes: int) -> list[Any]:
+    """The row with the channels that it comes to."""
+    source, number, name, arguments = row
+    kind = find_layer(name)
+    out = arguments[0] if arguments else None
+    if kind is not None and kind.takes == "in_out" and isinstance(out, int) and out != num_classes:
+        arguments = [math.ceil(min(out, most) * width / 8) * 8, *arguments[1:]]
+    return [source, number, name, arguments]
