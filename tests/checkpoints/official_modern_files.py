@@ -110,11 +110,11 @@ def in_training(root: nn.Module) -> dict[str, Any]:
     worse = copy.deepcopy(root)
     for parameter in worse.parameters():
         parameter.data.zero_()
-    optimizer = torch.optim.AdamW(root.parameters())
-    for parameter in root.parameters():
+    trained = copy.deepcopy(root).float()
+    optimizer = torch.optim.AdamW(trained.parameters())
+    for parameter in trained.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    optimizer.zero_grad()
     extra = {"optimizer": optimizer.state_dict(), "scaler": {"scale": 65536.0}, "train_results": {"epoch": [1.0]}}
     return {**stripped(worse), "ema": root, "epoch": 4, "updates": 30, **extra}
 

@@ -78,10 +78,12 @@ def test_a_file_computes_the_recorded_boxes(shared: Path) -> None:
     assert (model.strides, model.metadata["img_size"]) == ((8, 16, 32), 320)
 
 
-@pytest.mark.parametrize("half", [True, False])
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("name", ["yolov8n", "yolo11n", "yolov9t", "small", "gelan"])
-def test_networks_of_three_generations(
+LARGE = (("yolov8n", False, True), ("yolo11n", True, False), ("yolov9t", False, True))  # as the package names them
+TINY = [(name, half, fused) for name in ("small", "gelan") for half in (True, False) for fused in (True, False)]
+
+
+@pytest.mark.parametrize(("name", "half", "fused"), [*LARGE, *TINY])
+def test_networks_of_every_generation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, half: bool, fused: bool
 ) -> None:
     specs = {"small": SMALL, "gelan": GELAN}
@@ -298,7 +300,7 @@ def no_stride(root: nn.Module) -> None:
 
 
 def odd_classes(root: nn.Module) -> None:
-    root.model[-1].nc = 5
+    root.model[-1].nc, root.names = 5, list("abcde")
 
 
 def foreign_layer(root: nn.Module) -> None:

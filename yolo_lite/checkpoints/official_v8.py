@@ -132,9 +132,9 @@ def _bins(archive: Archive, record: PickledTensor | None) -> int:
 def _whole_spec(found: Mapping[str, Any], rows: list[Any], num_classes: int) -> dict[str, Any]:
     """The spec of family "yolov8", with what the package decided while it built the modules of ``rows``."""
     backbone, head = (_list_of_rows(found, part) for part in ("backbone", "head"))
-    whole = [_whole_row(row, module) for row, module in zip(backbone + head, rows, strict=False)]
     if len(backbone) + len(head) != len(rows):
         raise CheckpointError(f"its yaml has {len(backbone) + len(head)} rows, its network {len(rows)} layers")
+    whole = [_whole_row(row, module) for row, module in zip(backbone + head, rows, strict=True)]
     whole[-1] = [*whole[-1][:3], ["nc"]]
     depth, width, most = read_multiples({**found, "scales": found.get("scales") or None}, "its yaml")
     if any(_has_width_of_classes(row, num_classes) for row in whole):
