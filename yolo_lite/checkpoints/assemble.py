@@ -13,12 +13,11 @@ from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import Row, SpecError, read_rows
+from yolo_lite.model.spec import SpecError, read_rows
 from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family
 SPARE_BLOCKS = 100  # that a file may describe beyond its tensors: Concat, Upsample and pooling have no weights
-REPEAT_INSIDE = ("RepNCSPELAN4", "ELAN", "EELAN")  # whose fourth argument is a number of blocks
 
 
 def architecture(spec: Mapping[str, Any]) -> str:
@@ -83,25 +82,16 @@ def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
-    A block with weights has two tensors or more. The builders of families without rows have limits of their own.
+    A block with weights has two tensors or more. The builders of other generations have limits of their own.
     """
-    parts = [part for part in ("backbone", "head", "auxiliary") if isinstance(contents.spec.get(part), list)]
-    if "family" in contents.spec and not {"backbone", "head"} <= set(parts):
+    if "family" in contents.spec:
         return
-    ends = [contents.spec[part][-1:] for part in parts if part != "backbone"]
-    heads = {str(row[2]) for rows in ends for row in rows if isinstance(row, list) and len(row) == 4}
-    blocks = sum(row.number * _repeats_inside(row) for row in read_rows(contents.spec, heads=[*heads], parts=parts))
+    blocks = sum(row.number for row in read_rows(contents.spec))
     if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
         raise CheckpointError(
             f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "
             f"{len(contents.tensors):,} tensors"
         )
-
-
-def _repeats_inside(row: Row) -> int:
-    """How many blocks a row's last argument asks for, which the limit of a row's number does not cover."""
-    inside = row.arguments[3] if row.kind in REPEAT_INSIDE and len(row.arguments) > 3 else 1
-    return inside if isinstance(inside, int) else 1
 
 
 def _check_tensors(model: LayeredDetector, contents: CheckpointContents, file: Path) -> None:

@@ -49,7 +49,8 @@ def check_facts(model: nn.Module, facts: Mapping[str, tuple[Any, ...]], file: Pa
 
     >>> check_facts(nn.Sequential(nn.MaxPool2d(2)), {"0": ("MaxPool2d", 3, 2, 0, 1, False)}, Path("a.pt"))
     Traceback (most recent call last):
-    yolo_lite.checkpoints.unpickle.CheckpointError: a.pt: its rows and its modules disagree ...
+        ...
+    yolo_lite.checkpoints.unpickle.CheckpointError: a.pt: its rows and its modules disagree: 0, a MaxPool2d, has ...
     """
     for name, module in model.named_modules():
         if name not in facts:
