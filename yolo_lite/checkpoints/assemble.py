@@ -13,7 +13,7 @@ from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import SpecError, read_rows
+from yolo_lite.model.spec import SpecError, count_blocks
 from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family
@@ -82,11 +82,12 @@ def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
-    A block with weights has two tensors or more. The builders of other generations have limits of their own.
+    A block with weights has two tensors or more. The builders of generations without rows have limits of their own.
     """
-    if "family" in contents.spec:
+    spec = contents.spec
+    if "family" in spec and "backbone" not in spec:
         return
-    blocks = sum(row.number for row in read_rows(contents.spec))
+    blocks = count_blocks(spec)
     if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
         raise CheckpointError(
             f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "

@@ -1,6 +1,7 @@
 """Specs: the YAML rows that describe a network, read and checked. Nothing in them is ever evaluated."""
 
 import difflib
+import inspect
 import math
 import numbers
 import re
@@ -18,6 +19,7 @@ from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
 MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
+PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -197,6 +199,38 @@ def read_rows(
     return rows
 
 
+def count_blocks(spec: Mapping[str, Any], where: str = "spec") -> int:
+    """How many blocks the rows of all parts ask for, of any generation; nothing is built, and no row is checked.
+
+    Some blocks, as RepNCSPELAN4, are told the number of their inner blocks in an argument of that name; it counts too.
+
+    >>> count_blocks({"backbone": [[-1, 3, "C3", [64]], [-1, 1, "RepNCSPELAN4", [64, 64, 32, 2]]], "head": []})
+    6
+    """
+    depth, total = read_multiples(spec, where).depth, 0
+    for part in PARTS:
+        rows = spec.get(part)
+        for row in rows if isinstance(rows, Sequence) else ():
+            match row:
+                case [_, int(number), str(name), [*arguments]]:
+                    total += _repeats(number, depth) + _inner_number(name, arguments)
+    return total
+
+
+def _inner_number(name: str, arguments: Sequence[Any]) -> int:
+    """What a row says for the argument "number" of a block that is not repeated by its row."""
+    kind = find_layer(name)
+    if kind is None or kind.repeats:
+        return 0
+    known = [*inspect.signature(kind.build).parameters]
+    place = known.index("number") - (kind.takes != "none") if "number" in known else len(arguments)
+    return arguments[place] if place < len(arguments) and _is_int(arguments[place]) else 0
+
+
+def _repeats(number: int, depth: float) -> int:
+    return max(round(number * depth), 1) if number > 1 else 1
+
+
 def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Sequence[str]) -> Row:
     if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 4:
         raise SpecError(f"{place}): a row is [from, number, layer, arguments], not {row!r}")
@@ -207,7 +241,7 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
         raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
     if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
         raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
-    repeats = max(round(number * multiples.depth), 1) if number > 1 else 1
+    repeats = _repeats(number, multiples.depth)
     if repeats > MAX_NUMBER:
         raise SpecError(f"{where}: {number} times depth_multiple {multiples.depth:g} is more than {MAX_NUMBER}")
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
