@@ -64,7 +64,7 @@ def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> Gradien
     rows, start = [], 0
     for row in layers:
         count = len(parameters_of(probe, row.index))
-        without, both = (torch.cat([each.flatten() for each in grad[start : start + count]]) for grad in grads)
+        without, both = (torch.cat([each.double().flatten() for each in grad[start : start + count]]) for grad in grads)
         norm, norm_with = without.norm().item(), both.norm().item()
         cosine = (without @ both).item() / (norm * norm_with) if norm and norm_with else torch.nan
         rows.append(LayerGradient(row.index, row.kind, without.numel(), norm, norm_with, cosine))
