@@ -1,4 +1,4 @@
-"""YOLOv8, YOLOv9 and YOLO11 as recorded: parameters, layers, shapes, convolutions; people's files; the branch of PGI."""
+"""YOLOv8, YOLOv9 and YOLO11 as recorded (parameters, layers, convolutions); people's files; the branch of PGI."""
 
 import copy
 import json
@@ -191,7 +191,7 @@ def test_without_its_branch_a_network_is_the_recorded_one(scale: str) -> None:
 
 
 def test_the_branch_runs_in_training_alone() -> None:
-    model, (images, targets) = tiny_pgi(), scene()
+    model, (images, _) = tiny_pgi(), scene()
     with torch.no_grad():
         assert len(copy.deepcopy(model).train()(images)) == 6
         model.eval()

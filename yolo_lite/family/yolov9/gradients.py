@@ -37,9 +37,9 @@ class GradientTable(NamedTuple):
 
 
 def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> GradientTable:
-    """Norm and direction of each main layer's gradient, with and without the auxiliary branch; the model stays as it is.
+    """Norm and direction of each main layer's gradient, with and without the auxiliary branch.
 
-    Both are computed from one pass in training mode.
+    Both are computed from one pass in training mode of a copy: the model stays as it is.
 
     Args:
         model: with a branch. images: (N, 3, H, W) in [0, 1]. targets: (n, 6) image, class, xc, yc, w, h; normalised.
