@@ -10,6 +10,7 @@ With t a raw number, s = sigmoid(t), k the grid sensitivity (Darknet: ``scale_x_
     SSD, RetinaNet  centre = anchor centre + t * anchor      size = exp(t) * anchor; each t divided by a weight
     YOLOv1          centre = t + cell                        size = t^2 * image; no anchors
     FCOS            sides  = point -+ t * stride             no anchors
+    YOLOv8          sides  = point -+ sum(i softmax(t)_i) * stride; R numbers t a side, no anchors
 
 A sigmoid keeps the centre in its cell; a k above 1 lets it reach the border of the cell, and 2 half a cell beyond. exp
 reaches any size, (2 s)^2 at most four anchors.
@@ -230,6 +231,39 @@ def encode_distances(corners: Tensor, points: Tensor) -> Tensor:
     tensor([1., 2., 3., 4.])
     """
     return torch.cat((points - corners[..., :2], corners[..., 2:] - points), -1)
+
+
+# YOLOv8: each distance as a distribution over R bins, 0 to R - 1 cells
+
+LAST_BIN_MARGIN = 0.01  # a distance stays that far below the last bin, so that there is a bin above it
+
+
+def decode_distribution(logits: Tensor) -> Tensor:
+    """Logits of the bins -> the expected bin: (..., R) -> (...). Generalized Focal Loss (arXiv 2006.04388, eq. 5).
+
+    >>> decode_distribution(torch.tensor([0.0, 0.0, 0.0, 0.0])).item()  # (0 + 1 + 2 + 3) / 4
+    1.5
+    """
+    bins = torch.arange(logits.shape[-1], device=logits.device, dtype=logits.dtype)
+    return (logits.softmax(-1) * bins).sum(-1)
+
+
+def encode_distribution(distances: Tensor, bins: int) -> Tensor:
+    """Distances -> target distributions over the two bins beside them, whose expectations they are: (...) -> (..., R).
+
+    Args:
+        distances: in bins; below 0 and above R - 1.01 as if they were there. bins: R, at least 2.
+
+    >>> encode_distribution(torch.tensor([1.25, -3.0]), 4)
+    tensor([[0.0000, 0.7500, 0.2500, 0.0000],
+            [1.0000, 0.0000, 0.0000, 0.0000]])
+    """
+    distances = distances.clamp(0, bins - 1 - LAST_BIN_MARGIN)
+    lower = distances.floor()
+    above = (distances - lower)[..., None]  # (..., 1) probability of the bin above
+    index = lower.long()[..., None]  # (..., 1)
+    empty = distances.new_zeros(*distances.shape, bins)
+    return empty.scatter(-1, index, 1 - above).scatter(-1, index + 1, above)
 
 
 # All generations
