@@ -55,6 +55,9 @@ class ColouredShapes(Shapes):
     Raises:
         ValueError: as ``Shapes``; a pair that is not known, or none of a shape.
 
+    Attributes:
+        pairs: the classes; ``names`` says the same unless it is given other phrases.
+
     >>> source = ColouredShapes("val", size=96, count=3)
     >>> source.read(0).shape, len(source.names)
     ((96, 96, 3), 36)
@@ -68,18 +71,18 @@ class ColouredShapes(Shapes):
         seed: int = 0,
         pairs: Sequence[str] | None = None,
     ) -> None:
-        self.names = colour_shape_pairs() if pairs is None else tuple(pairs)
-        if unknown := [pair for pair in self.names if pair not in colour_shape_pairs()]:
+        self.names = self.pairs = colour_shape_pairs() if pairs is None else tuple(pairs)
+        if unknown := [pair for pair in self.pairs if pair not in colour_shape_pairs()]:
             raise ValueError(f"unknown pair {unknown[0]!r}: a colour ({', '.join(COLOURS)}) and a shape of {KINDS}")
-        if missing := set(KINDS) - {pair.split()[1] for pair in self.names}:
+        if missing := set(KINDS) - {pair.split()[1] for pair in self.pairs}:
             raise ValueError(f"pairs must have a {min(missing)} of some colour: scenes have all six shapes")
         super().__init__(split, size, count, seed)
-        self.labels = _coloured_labels(split, len(self), self.seed, self.names)
+        self.labels = _coloured_labels(split, len(self), self.seed, self.pairs)
         self.report = Report.of(self.labels.objects_per_image)
 
     def layout(self, index: int) -> Layout:
         """All that chance decided about a scene."""
-        return _coloured_layout(self.split, range(len(self))[index], self.seed, self.names)
+        return _coloured_layout(self.split, range(len(self))[index], self.seed, self.pairs)
 
 
 def _coloured_layout(split: str, index: int, seed: int, pairs: tuple[str, ...]) -> Layout:

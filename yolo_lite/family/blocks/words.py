@@ -77,7 +77,7 @@ class MaxSigmoidAttn(nn.Module):
         return (largest + self.bias[:, None, None]).sigmoid() * self.scale
 
     def _guides(self, text: Tensor | None) -> Tensor:
-        """(N, K, M, E / M): the texts as the heads see them; N is 1 for a fixed vocabulary."""
+        """The texts as the heads see them: (N, K, M, E / M), without N for a fixed vocabulary."""
         guide = self.guide if self.gl is None else self.gl(_given(text))
         if guide is None:
             raise ValueError("this attention block has no texts: give them, or fix them with fix(text)")
@@ -87,7 +87,7 @@ class MaxSigmoidAttn(nn.Module):
     def fix(self, text: Tensor) -> None:
         """Makes these texts, (K, D), part of the weights: from now on ``forward`` takes the map alone."""
         if self.gl is not None:
-            self.guide = self.gl(text)[None]  # (1, K, E)
+            self.guide = self.gl(text)  # (K, E)
             self.gl = None
 
 
@@ -184,7 +184,7 @@ class ImagePoolingAttn(nn.Module):
 
     def fix(self, text: Tensor) -> None:
         """Keeps these texts, (K, D): from now on ``forward`` takes the maps alone."""
-        self.text = text.detach()[None]
+        self.text = text.detach().clone()  # (K, D)
 
 
 class ContrastiveHead(nn.Module):

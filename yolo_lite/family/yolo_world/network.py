@@ -64,6 +64,11 @@ class YoloWorld(Yolov8):
 
     texts: Tensor | None
 
+    @property
+    def classes_are_texts(self) -> bool:
+        """Whether what a class is follows from its name, and from no place among the outputs."""
+        return self.encoder is not None
+
     def __init__(
         self,
         spec: Mapping[str, Any],
@@ -166,7 +171,7 @@ class YoloWorld(Yolov8):
             name: classes
             for name, value in self.state_dict().items()
             if ((match := of_last.match(name)) is not None and match[1].startswith(part))
-            or (name.endswith((".guide", ".text")) and len(value[0]) == self.num_classes)
+            or (name.endswith((".guide", ".text")) and len(value) == self.num_classes)
         }
 
 
