@@ -20,7 +20,6 @@ Reported: AP50, the mean over seen and over unseen classes, and their ratio.
 import argparse
 import dataclasses
 import json
-import os
 import platform
 import statistics
 import sys
@@ -91,7 +90,9 @@ def train(seed: int, budget: Budget, shared_words: bool) -> tuple[Any, float]:
     seen = [pair for pair in colour_shape_pairs() if pair not in unseen]
     scenes = ColouredShapes("train", budget.size, budget.images, seed, seen)
     scenes.names = phrases(seen, shared_words)
-    words = list(dict.fromkeys(word for phrase in phrases(colour_shape_pairs(), shared_words) for word in phrase.split()))
+    words = list(
+        dict.fromkeys(word for phrase in phrases(colour_shape_pairs(), shared_words) for word in phrase.split())
+    )
     spec = {"family": "yolo-world", "name": "yolo-world", "words": words}
     model = create_model(spec, names=scenes.names, seed=seed)
     small = preset("small-data")
@@ -179,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             line = f"seed {seed}  {outcome.control:9} seen {outcome.seen:.3f}  unseen {outcome.unseen:.3f}  "
             print(f"{line}ratio {outcome.ratio:.2f}  {outcome.seconds:.0f} s", flush=True)
         if given.out:  # after each, as a run may be broken off
-            machine = f"1 thread of {os.cpu_count()} cores; PyTorch {torch.__version__}, Python {platform.python_version()}"
+            machine = f"1 thread; PyTorch {torch.__version__}, Python {platform.python_version()}"
             document = {"budget": budget._asdict(), "machine": machine, "medians": medians(outcomes)}
             document |= {"outcomes": [each._asdict() for each in outcomes]}
             given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,9 @@ def test_vocabularies_that_mean_nothing(phrases: list[str], named: str) -> None:
 
 def test_words_are_shared_by_phrases() -> None:
     encoder = TextEncoder(["red", "blue", "circle", "square"], 8)
-    red_circle, red_square, blue_circle, blue_square = encoder(["red circle", "Red square", "blue circle", "blue square"])
+    red_circle, red_square, blue_circle, blue_square = encoder(
+        ["red circle", "Red square", "blue circle", "blue square"]
+    )
     torch.testing.assert_close(red_circle - blue_circle, red_square - blue_square)
 
 
@@ -241,9 +243,10 @@ def test_blocks_without_texts_say_so() -> None:
             block(inputs)
     with pytest.raises(ValueError, match="heads"):
         MaxSigmoidAttn(8, 8, heads=3, embed_channels=8)
+    rows = [[-1, 1, "Conv", [8, 3, 8]], [-1, 1, "C2fAttn", [8, 4, 1]]]
+    spec = {"nc": 1, "anchors": 1, "backbone": rows, "head": [[[-1], 1, "Detect", ["nc", "anchors"]]]}
     with pytest.raises(SpecError, match="yolo-world"):
-        rows = [[-1, 1, "Conv", [8, 3, 8]], [-1, 1, "C2fAttn", [8, 4, 1]]]
-        create_model({"nc": 1, "anchors": 1, "backbone": rows, "head": [[[-1], 1, "Detect", ["nc", "anchors"]]]})
+        create_model(spec)
 
 
 def test_attention_weighs_places_by_the_most_similar_text() -> None:

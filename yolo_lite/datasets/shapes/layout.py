@@ -92,7 +92,7 @@ def draw_layout(
     True
     """
     choices = palettes() if choices is None else choices
-    palette = _jittered(choices[generator.integers(len(choices))], generator)
+    palette = _jittered(choices[int(generator.integers(len(choices)))], generator)
     background = _draw_background(palette, generator)
     inks = _readable_inks(palette, background)  # (k, 2, 3)
     canvas = Canvas()

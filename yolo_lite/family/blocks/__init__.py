@@ -52,5 +52,5 @@ KINDS: Mapping[str, LayerKind] = MappingProxyType(
     | {cls.__name__: LayerKind(cls) for cls in (RepConv, RepBottleneck, ELAN, EELAN, ELAN1, RepNCSPELAN4, SPPELAN)}
     | {cls.__name__: LayerKind(cls) for cls in (ADown, AConv, MPConv)}
     | {"CBLinear": LayerKind(CBLinear, "in"), "CBFuse": LayerKind(CBFuse, "none")}
-    | WORD_KINDS
+    | dict(WORD_KINDS)
 )

@@ -12,6 +12,7 @@ embedding in which maps and texts are compared, M heads, T tokens of an image.
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -276,7 +277,7 @@ def _given(text: Tensor | None) -> Tensor:
     return text
 
 
-def _c2f_attn(in_channels: Sequence[int], *arguments: int) -> C2fAttn:
+def _c2f_attn(in_channels: Sequence[int], *arguments: Any) -> C2fAttn:
     """A row's block; its inputs are a map and the texts."""
     if isinstance(in_channels, int) or len(in_channels) != 2:
         raise ValueError("it reads one map and the texts, which only networks of the family yolo-world have")

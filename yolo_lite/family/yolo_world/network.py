@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolo_lite.family.building import read_entries, read_settings
+from yolo_lite.family.blocks.words import ContrastiveHead
 from yolo_lite.family.yolo_world.head import WorldDetect
 from yolo_lite.family.yolo_world.text import TextEncoder, new_words
 from yolo_lite.family.yolov8.loss import Yolov8Settings
@@ -38,6 +39,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {key: value for key, value in YOLOV8_DEFAULTS.items() if key != "auxiliary"}
     | {
         "words": None,  # of the text encoder, see ``TextEncoder``; None: no encoder, embeddings come from outside
+        "contrast": None,  # where its logarithmic factor and its bias begin, [1.0, -6.0]; None: as published
         "fixed": False,  # whether the vocabulary is part of the weights, see ``YoloWorld.fixed``
     }
 )
@@ -77,9 +79,7 @@ class YoloWorld(Yolov8):
         settings: Yolov8Settings,
         encoder: TextEncoder | None,
     ) -> None:
-        super().__init__(
-            spec, built.rows, built.layers, built.strides, names, settings, [built.rows[-1].index]
-        )
+        super().__init__(spec, built.rows, built.layers, built.strides, names, settings, [built.rows[-1].index])
         self.encoder, self.is_fixed = encoder, False
         texts = None if encoder is not None else functional.normalize(torch.randn(len(names), built.text_channels))
         self.register_buffer("texts", texts)
@@ -266,10 +266,22 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
     features = [cast(Tensor, outputs[source]) for source in rows[-1].inputs[:-1]]
     strides = strides_of(features, rows[-1])
     head = WorldDetect(text_channels, norm, [each.shape[1] for each in features], spec["reg_max"])
+    _start_contrast(head, spec.get("contrast"), where)
     layers = nn.ModuleList([*modules, head])
     if "activation" in spec:
         replace_activations(layers, read_activation(spec["activation"], where))
     return _Built(rows, layers, strides, text_channels)
+
+
+def _start_contrast(head: WorldDetect, start: Any, where: str) -> None:
+    """Other start values of the contrast: the published ones are made for long trainings."""
+    if start is None:
+        return
+    if not isinstance(start, list | tuple) or len(start) != 2 or not all(isinstance(x, int | float) for x in start):
+        raise SpecError(f"{where}: contrast must be [logarithm of the factor, bias], not {start!r}")
+    for contrast in head.cv4:
+        nn.init.constant_(cast(ContrastiveHead, contrast).logit_scale, start[0])
+        nn.init.constant_(cast(ContrastiveHead, contrast).bias, start[1])
 
 
 def _read_detect(row: Row) -> tuple[int, bool]:
