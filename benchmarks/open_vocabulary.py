@@ -57,7 +57,7 @@ class Budget(NamedTuple):
     left_out: int  # pairs, a multiple of six
 
 
-DEFAULT = Budget(images=800, epochs=15, size=128, lr=0.004, left_out=6)
+DEFAULT = Budget(images=600, epochs=8, size=128, lr=0.004, left_out=6)
 
 
 class Outcome(NamedTuple):

@@ -27,7 +27,7 @@ WORLD = MappingProxyType(
         "family": "yolo-world",
         "words": [],
         "reg_max": 8,
-        "contrast": [1.0, -5.0],
+        "contrast": [1.5, -5.0],  # not the published start, which needs more steps than these
         "backbone": [
             *([-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [24, 3, 2]], [-1, 1, "C2f", [24, True]]),
             *([-1, 1, "Conv", [32, 3, 2]], [-1, 1, "C2f", [32, True]]),  # 4, stride 8
@@ -66,7 +66,7 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         "ssd": Tiny({"family": "ssd", "backbone": "vgg16_bn", "width": 0.0625, "size": SIZE, "levels": 3}, 120, 0.003),
         "retinanet": Tiny({"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 24}, 160, 0.003),
         "fcos": Tiny({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 24}, 100, 0.004),
-        "world": Tiny(WORLD, 150, 0.01),
+        "world": Tiny(WORLD, 200, 0.006),
     }
 )
 

@@ -39,7 +39,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {key: value for key, value in YOLOV8_DEFAULTS.items() if key != "auxiliary"}
     | {
         "words": None,  # of the text encoder, see ``TextEncoder``; None: no encoder, embeddings come from outside
-        "contrast": None,  # where its logarithmic factor and its bias begin, [1.0, -6.0]; None: as published
+        "contrast": None,  # where its logarithmic factor and its bias begin; None: as published, [-1.0, -10.0]
         "fixed": False,  # whether the vocabulary is part of the weights, see ``YoloWorld.fixed``
     }
 )
@@ -274,7 +274,7 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
 
 
 def _start_contrast(head: WorldDetect, start: Any, where: str) -> None:
-    """Other start values of the contrast: the published ones are made for long trainings."""
+    """Other start values of the contrast, for trainings of a few hundred steps: the published ones lie far off."""
     if start is None:
         return
     if not isinstance(start, list | tuple) or len(start) != 2 or not all(isinstance(x, int | float) for x in start):
