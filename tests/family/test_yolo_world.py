@@ -10,7 +10,8 @@ from yolo_lite.checkpoints.own import load, save
 from yolo_lite.datasets.shapes.coloured import COLOURS, ColouredShapes, colour_shape_pairs
 from yolo_lite.datasets.shapes.outlines import KINDS
 from yolo_lite.family.blocks.words import BNContrastiveHead, C2fAttn, ContrastiveHead, ImagePoolingAttn, MaxSigmoidAttn
-from yolo_lite.family.yolo_world.network import TEXT, YoloWorld, build
+from yolo_lite.family.yolo_world.network import YoloWorld, build
+from yolo_lite.family.yolo_world.rows import TEXT
 from yolo_lite.family.yolo_world.text import TextEncoder
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.spec import SpecError
