@@ -59,7 +59,7 @@ class LayerSummary(NamedTuple):
     parameters: int
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]  # one, except for the head
-    flops: int  # 2 per multiply-and-add of convolutions, matrix products and BatchNorm; activations, pools left out
+    flops: int  # 2 per multiply-and-add of convolutions, matrix products and norms; activations, pools left out
 
 
 class Summary(NamedTuple):
@@ -134,7 +134,7 @@ def flop_counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=_FLOPS)
 
 
-def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
+def _norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
     return 2 * math.prod(x)  # each element times a scale, plus a shift
 
 
@@ -149,9 +149,10 @@ def _attention_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unu
 
 
 _FLOPS = {
-    torch.ops.aten.native_batch_norm: _batch_norm_flops,
-    torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm_flops,  # what it becomes in evaluation mode
-    torch.ops.aten.cudnn_batch_norm: _batch_norm_flops,
+    torch.ops.aten.native_batch_norm: _norm_flops,
+    torch.ops.aten._native_batch_norm_legit_no_training: _norm_flops,  # what it becomes in evaluation mode
+    torch.ops.aten.cudnn_batch_norm: _norm_flops,
+    torch.ops.aten.native_group_norm: _norm_flops,
     # attention on the CPU, for which PyTorch has no rule of its own
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _scaled_dot_product_flops,
     torch.ops.aten._native_multi_head_attention: _attention_flops,

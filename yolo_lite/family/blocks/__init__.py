@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from yolo_lite.family.blocks.attention import C2PSA, Attention, PSABlock
+from yolo_lite.family.blocks.bifpn import WeightedFusion
 from yolo_lite.family.blocks.csp import C2f, C3k, C3k2
 from yolo_lite.family.blocks.downsampling import AConv, ADown, MPConv
 from yolo_lite.family.blocks.elan import EELAN, ELAN, ELAN1, SPPELAN, RepNCSPELAN4
@@ -45,6 +46,7 @@ __all__ = [
     "RepCSP",
     "RepConv",
     "RepNCSPELAN4",
+    "WeightedFusion",
 ]
 
 KINDS: Mapping[str, LayerKind] = MappingProxyType(
@@ -53,4 +55,5 @@ KINDS: Mapping[str, LayerKind] = MappingProxyType(
     | {cls.__name__: LayerKind(cls) for cls in (ADown, AConv, MPConv)}
     | {"CBLinear": LayerKind(CBLinear, "in"), "CBFuse": LayerKind(CBFuse, "none")}
     | dict(WORD_KINDS)
+    | {"WeightedFusion": LayerKind(WeightedFusion, "in")}
 )

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from yolo_lite.family.building import read_entries, read_settings
 from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
+from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import YOLOV8
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import Row, SpecError, read_activation, read_rows, whole_number
+from yolo_lite.model.spec import Row, SpecError, read_rows, whole_number
 
 SPECS = Path(__file__).parent / "specs"
 PGI = "-pgi"  # ends the name of a network with the auxiliary branch of YOLOv9
@@ -39,6 +40,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "width_multiple": None,  # and channels
         "max_channels": None,  # before the multiple
         "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
+        "norm": None,  # "GroupNorm" or "SyncBN" instead of BatchNorm
+        "depthwise": None,  # whether the class branch is YOLO11's, by default where a row is a C3k2
         "reg_max": 16,  # R, bins of a distance
         "settings": {},  # of the loss, by name: {"topk": 13}
     }
@@ -103,7 +106,7 @@ class Yolov8(LayeredDetector):
         return {
             f"layers.{head}.cv3.{level}.{len(branch) - 1}.{name}": classes
             for head in self.heads
-            for level, branch in enumerate(cast(DetectDFL, self.layers[head]).cv3)
+            for level, branch in enumerate(cast(Sequence[nn.Sequential], cast(DetectDFL, self.layers[head]).cv3))
             for name in ("weight", "bias")
         }
 
@@ -149,7 +152,8 @@ def build(
     whole = _whole_spec(spec, where)
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
-    whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,")
+    if whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,") < 2:
+        raise SpecError(f"{where}: reg_max, the bins of a distance, must be at least 2, not {filled['reg_max']}")
     filled = {key: value for key, value in filled.items() if value is not None}
     built = _build_rows(filled, where)
     return Yolov8(filled, built.rows, built.layers, built.strides, class_names, settings, built.heads)
@@ -166,7 +170,7 @@ def named_spec(name: str) -> dict[str, Any]:
     spec: dict[str, Any] = yaml.safe_load((SPECS / f"{file}.yaml").read_text(encoding="utf-8"))
     if scale is not None:
         spec["scale"] = scale
-    return spec
+    return with_auxiliary(spec) if name.endswith(PGI) else spec
 
 
 def _whole_spec(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -195,7 +199,8 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
     body = [row for row in rows if row.index not in heads]
     modules, outputs = build_layers(body, spec["ch"])
     made: dict[int, nn.Module] = dict(zip([row.index for row in body], modules, strict=True))
-    depthwise = any(row.kind == "C3k2" for row in rows)  # that the head is YOLO11's is said nowhere else
+    # people's files do not say that the head is YOLO11's; specs of checkpoints do
+    depthwise = bool(spec.get("depthwise", any(row.kind == "C3k2" for row in rows)))
     strides: list[tuple[int, ...]] = []
     for index in heads:
         _check_detect(rows[index], spec)
@@ -208,15 +213,17 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
         found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
         raise SpecError(f"{rows[heads[-1]].where}: {found}: both need the same")
     layers = nn.ModuleList([made[index] for index in range(len(rows))])
-    if "activation" in spec:
-        replace_activations(layers, read_activation(spec["activation"], where))
+    replace_defaults(layers, spec, where)
     return _Built(rows, layers, strides[0], heads)
 
 
 def _check_detect(row: Row, spec: Mapping[str, Any]) -> None:
-    """Its arguments say how many classes there are: ``nc``, or a number."""
-    if len(row.arguments) != 1 or (row.arguments[0] != "nc" and not isinstance(row.arguments[0], int)):
-        raise SpecError(f"{row.where}: its arguments must be [nc], not {list(row.arguments)}")
+    """Its one argument is ``nc``: a number could differ from the entry."""
+    if row.arguments != ("nc",) and row.arguments != (spec["nc"],):
+        raise SpecError(
+            f"{row.where}: its arguments must be [nc], not {list(row.arguments)}: the number is the entry nc, and "
+            "reg_max another entry"
+        )
 
 
 def _with_c3k(row: Row, spec: Mapping[str, Any]) -> Row:
