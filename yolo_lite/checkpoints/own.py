@@ -118,7 +118,7 @@ def load(
     if num_classes == model.num_classes and names is None:
         return model
     other = with_classes(model, num_classes, names, seed)
-    if not is_asked_for:
+    if not is_asked_for and not model.classes_are_texts:
         warn_of_a_new_head(model.names, other.names)
     return other
 
