@@ -26,7 +26,8 @@ class LayeredDetector(nn.Module):
         layers: one module per row. rows: ``rows[i]`` describes ``layers[i]``: index, inputs (indices of layers; -1 is
             the image), kind (its name), arguments.
         heads: indices of the layers whose outputs are the maps, in their order.
-        strides: L, pixels per cell of each level (YOLOv5: ``stride``). names: one per class. num_classes: C. channels: of the image.
+        strides: L, pixels per cell of each level (YOLOv5: ``stride``).
+        names: one per class. num_classes: C. channels: of the image.
         spec: what it was built from, as a dict of JSON's types that ``create_model`` accepts.
         metadata: what was saved along with the weights.
         fixed_size: (height, width) where the network takes no other images, as one with a fully connected layer.
