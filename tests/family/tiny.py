@@ -43,11 +43,11 @@ def tiny_yolo11() -> dict[str, Any]:
 
 
 def tiny_yolov9() -> dict[str, Any]:
-    """YOLOv9-T's rows with a quarter of the channels and one inner block instead of three."""
+    """YOLOv9-T's rows with three eighths of the channels and one inner block instead of three."""
     spec = named_spec("yolov9t")
     for row in [*spec["backbone"], *spec["head"]]:
         if isinstance(row[3][0], int) and row[2] != "Concat":
-            row[3] = [value if value < 4 else value // 4 for value in row[3]]
+            row[3] = [value if value < 4 else value * 3 // 8 for value in row[3]]
         if row[2] == "RepNCSPELAN4":
             row[3][3] = 1
         if isinstance(row[3][0], int) and row[2] != "Concat":
