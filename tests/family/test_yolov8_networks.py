@@ -209,7 +209,8 @@ def test_every_layer_of_the_backbone_gets_a_contribution() -> None:
     model = tiny_pgi()
     before = copy.deepcopy(model.state_dict())
     table = compare_gradients(model, *scene())
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    after = model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
     backbone = len(model.spec["backbone"])
     for row in table.rows:
         if row.index < backbone:
@@ -235,7 +236,8 @@ def test_a_checkpoint_with_the_branch(tmp_path: Path) -> None:
     again = load(tmp_path / "pgi.safetensors")
     assert isinstance(again, Yolov8)
     assert again.has_auxiliary
-    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    before, after = model.state_dict(), again.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
     tuned = load(tmp_path / "pgi.safetensors", num_classes=5).train()
     tuned.criterion(None)(tuned(images), targets).total.backward()  # type: ignore[arg-type]
     assert tuned.layers[-1].cv3[0][-1].weight.grad.abs().sum() > 0  # type: ignore[index, union-attr, operator]
