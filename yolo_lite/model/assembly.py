@@ -46,6 +46,9 @@ def _build(row: Row, in_channels: list[Any]) -> nn.Module:
     """The module of one row: one instance, or as many as the row repeats in a Sequential."""
     kind = cast(LayerKind, find_layer(row.kind))  # read_rows has checked the name
     channels = in_channels if len(in_channels) > 1 else in_channels[0]
+    several = [source for source, each in zip(row.inputs, in_channels, strict=True) if isinstance(each, list)]
+    if several and kind.takes != "none":
+        raise SpecError(f"{row.where}: reads layer {several[0]}, which gives several maps: only CBFuse reads those")
     try:
         if kind.takes == "none":
             modules = [kind.build(*row.arguments) for _ in range(row.number)]

@@ -92,6 +92,8 @@ def activation_module(activation: bool | nn.Module) -> nn.Module:
 class Bottleneck(nn.Module):
     """1x1 to fewer channels, 3x3 back, and the input added where ``shortcut`` is set and the channels agree.
 
+    ``kernels`` are the sides of the two windows: YOLOv8 and later have (3, 3).
+
     Source: He et al. 2015 (arXiv 1512.03385); in Darknet-53's two-convolution form, Redmon and Farhadi 2018
     (arXiv 1804.02767).
 
@@ -99,12 +101,18 @@ class Bottleneck(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, shortcut: bool = True, groups: int = 1, expansion: float = 0.5
+        self,
+        in_channels: int,
+        out_channels: int,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+        kernels: tuple[int, int] = (1, 3),
     ) -> None:
         super().__init__()
         hidden = int(out_channels * expansion)
-        self.cv1 = Conv(in_channels, hidden, 1)
-        self.cv2 = Conv(hidden, out_channels, 3, groups=groups)
+        self.cv1: nn.Module = Conv(in_channels, hidden, kernels[0])
+        self.cv2 = Conv(hidden, out_channels, kernels[1], groups=groups)
         self.add = shortcut and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -184,10 +192,15 @@ class SPPF(nn.Module):
         self.m = nn.MaxPool2d(kernel, stride=1, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = [self.cv1(x)]  # (N, hidden, H, W)
-        for _ in range(3):
-            pooled.append(self.m(pooled[-1]))  # (N, hidden, H, W)
-        return self.cv2(torch.cat(pooled, 1))  # (N, 4 hidden, H, W) -> (N, out, H, W)
+        return self.cv2(in_a_row(self.m, self.cv1(x)))  # (N, hidden, H, W) -> (N, 4 hidden, H, W) -> (N, out, H, W)
+
+
+def in_a_row(pool: nn.Module, x: Tensor, times: int = 3) -> Tensor:
+    """The map, pooled once, pooled twice and so on, joined: (N, C, H, W) -> (N, (times + 1) C, H, W)."""
+    pooled = [x]
+    for _ in range(times):
+        pooled.append(pool(pooled[-1]))
+    return torch.cat(pooled, 1)
 
 
 class Focus(nn.Module):
