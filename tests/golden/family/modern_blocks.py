@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from tests.golden.family.compare import Comparison, Recording, floats, read_recording
 from tests.golden.family.layout import Layout, layout_of
 from yolo_lite.family import blocks
+from yolo_lite.family.yolov8.head import DetectDFL
+from yolo_lite.family.yolov8.loss import decode_yolov8
 from yolo_lite.model.block_variants import DWConv
 from yolo_lite.model.blocks import C3, SPPF, Bottleneck, Conv
 
@@ -63,13 +65,18 @@ CASES: Mapping[str, Callable[[], nn.Module]] = {
     "sppelan": lambda: blocks.SPPELAN(12, 16, 8),
     "cblinear": lambda: blocks.CBLinear(12, [4, 6, 8]),
     "cbfuse": Fused,
+    "head_v8": lambda: DetectDFL(3, [8, 12, 16], reg_max=4),
+    "head_v11": lambda: DetectDFL(3, [8, 12, 16], reg_max=4, depthwise=True),
 }
-INPUTS = {"cbfuse": "x0 x1 x2"}  # of all others: x
+INPUTS = {"cbfuse": "x0 x1 x2", "head_v8": "x0 x1 x2", "head_v11": "x0 x1 x2"}  # of all others: x
 OUTPUTS = {  # of all others: y
     "cblinear": "y0 y1 y2",
     "repconv": "y fused_kernel fused_bias",
     "repconv_identity": "y fused_kernel fused_bias",
+    "head_v8": "raw_boxes raw_scores decoded",
+    "head_v11": "raw_boxes raw_scores decoded",
 }
+STRIDES = (8, 16, 32)
 
 
 def weights_of(block: nn.Module) -> dict[str, Tensor]:
@@ -114,5 +121,17 @@ def outputs_of(block: nn.Module, inputs: list[Tensor]) -> Outputs:
         block.fuse()
         assert block.conv is not None
         return found | {"fused_kernel": block.conv.weight, "fused_bias": block.conv.bias}
+    if isinstance(block, DetectDFL):
+        return outputs_of_head(block, inputs)
     output = block(*inputs)
     return {f"y{index}": part for index, part in enumerate(output)} if isinstance(output, list) else {"y": output}
+
+
+def outputs_of_head(head: DetectDFL, features: list[Tensor]) -> Outputs:
+    """Channels come before points in the recording, and it has no objectness."""
+    maps = head(features)
+    raw = torch.cat([level.flatten(1, 3) for level in maps], 1).transpose(1, 2)  # (N, 4 R + C, P)
+    decoded = decode_yolov8(maps, STRIDES, head.num_classes).transpose(1, 2)  # (N, 5 + C, P)
+    boxes = 4 * head.reg_max
+    decoded = torch.cat((decoded[:, :4], decoded[:, 5:]), 1)
+    return {"raw_boxes": raw[:, :boxes], "raw_scores": raw[:, boxes:], "decoded": decoded}
