@@ -109,8 +109,7 @@ def test_specs_of_absurd_size(name: str, entries: dict, tmp_path: Path, monkeypa
 )
 def test_rows_that_ask_for_thousands_of_blocks(row: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = create_model(with_auxiliary(tiny_yolov9()))
-    rows = [*model.spec["backbone"]]
-    rows[2] = row
+    rows = [*model.spec["backbone"], row, row, row]
     file = rewritten(model, tmp_path, spec=model.spec | {"backbone": rows})
     monkeypatch.setattr("yolo_lite.checkpoints.assemble._network", lambda *_: pytest.fail("it is built"))
     with pytest.raises(CheckpointError, match=r"rows ask for [\d,]+ blocks"):
