@@ -6,11 +6,13 @@ from typing import Any
 
 import cv2
 import pytest
+import yaml
 
-from tests.family.tiny import CFG
+from tests.family.tiny import CFG, tiny_yolov9
 from yolo_lite.checkpoints.own import load
 from yolo_lite.cli import main
 from yolo_lite.datasets.shapes import Shapes, export_shapes
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,24 @@ def test_train_val_predict(name: str, tmp_path: Path, photo: Path, capsys: pytes
     code, out, err = answer(capsys, "predict", photo, "--weights", weights, "--json")
     assert code == 0, err
     assert json.loads(out)["img_size"] == 96
+
+
+def test_a_yaml_of_yolov8(tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder, shapes = tmp_path / "mine.yaml", tmp_path / "run", tmp_path / "data"
+    file.write_text(yaml.safe_dump(with_auxiliary(tiny_yolov9())), encoding="utf-8")
+    export_shapes(shapes, ("train", "val"), size=64, count=2)
+    code, out, err = answer(capsys, "info", "--model", file)
+    assert code == 0, err
+    assert "CBFuse" in out
+    train = ("train", "--data", shapes / "data.yaml", "--model", file, "--epochs", 1, "--batch-size", 2)
+    code, out, err = answer(capsys, *train, "--img-size", 64, "--out", folder, "--json", "--device", "cpu")
+    assert code == 0, err
+    weights = folder / "best.safetensors"
+    assert load(weights).spec["auxiliary"]
+    for command in (("val", "--data", shapes / "data.yaml"), ("predict", photo)):
+        code, out, err = answer(capsys, *command, "--weights", weights, "--json")
+        assert code == 0, err
+        assert json.loads(out)["img_size"] == 64
 
 
 def test_another_size_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

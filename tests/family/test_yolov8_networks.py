@@ -10,11 +10,12 @@ import torch
 import yaml
 from torch import nn
 
+from tests.family.tiny import tiny_yolov9
 from yolo_lite.checkpoints.own import load, save
-from yolo_lite.family.yolov8.network import SPECS, Yolov8, named_spec
+from yolo_lite.family.yolov8.network import SPECS, Yolov8, build, named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.family.yolov9.gradients import compare_gradients
-from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.families import NAMED
 from yolo_lite.model.spec import SpecError, count_blocks
 from yolo_lite.model.yolo import create_model
 
@@ -31,9 +32,10 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def on_meta(name: str | dict, **options: Any) -> LayeredDetector:
+def on_meta(name: str) -> Yolov8:
     """Shapes without memory, for networks that are large."""
-    return create_model(name, **options).to("meta")
+    with torch.device("meta"):
+        return build(NAMED[name], name)
 
 
 def convolution(conv: nn.Conv2d) -> list[int]:
@@ -169,8 +171,8 @@ def test_blocks_are_counted_before_they_are_built() -> None:
 # Programmable gradients
 
 
-def tiny_pgi(**options: Any) -> Yolov8:
-    model = create_model("yolov9t-pgi", num_classes=2, **options)
+def tiny_pgi(**entries: Any) -> Yolov8:
+    model = create_model(with_auxiliary(tiny_yolov9()) | entries, num_classes=2)
     assert isinstance(model, Yolov8)
     return model
 
@@ -182,8 +184,7 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("scale", "tsmce")
 def test_without_its_branch_a_network_is_the_recorded_one(scale: str) -> None:
-    model = create_model(f"yolov9{scale}-pgi").to("meta")
-    assert isinstance(model, Yolov8)
+    model = on_meta(f"yolov9{scale}-pgi")
     plain = model.without_auxiliary()
     facts = RECORDED[f"yolov9{scale}"]
     assert parameters(plain) == facts["params_total"] < parameters(model)
@@ -208,7 +209,8 @@ def test_every_layer_of_the_backbone_gets_a_contribution() -> None:
     model = tiny_pgi()
     before = copy.deepcopy(model.state_dict())
     table = compare_gradients(model, *scene())
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    after = model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
     backbone = len(model.spec["backbone"])
     for row in table.rows:
         if row.index < backbone:
@@ -224,10 +226,7 @@ def test_every_layer_of_the_backbone_gets_a_contribution() -> None:
 
 
 def test_a_weight_of_zero_changes_nothing() -> None:
-    spec = with_auxiliary(named_spec("yolov9t")) | {"family": "yolov8", "settings": {"auxiliary": 0.0}}
-    model = create_model(spec, num_classes=2)
-    assert isinstance(model, Yolov8)
-    for row in compare_gradients(model, *scene()).rows:
+    for row in compare_gradients(tiny_pgi(settings={"auxiliary": 0.0}), *scene()).rows:
         assert row.norm_with == pytest.approx(row.norm, rel=1e-5)
 
 
@@ -237,7 +236,8 @@ def test_a_checkpoint_with_the_branch(tmp_path: Path) -> None:
     again = load(tmp_path / "pgi.safetensors")
     assert isinstance(again, Yolov8)
     assert again.has_auxiliary
-    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    before, after = model.state_dict(), again.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
     tuned = load(tmp_path / "pgi.safetensors", num_classes=5).train()
     tuned.criterion(None)(tuned(images), targets).total.backward()  # type: ignore[arg-type]
     assert tuned.layers[-1].cv3[0][-1].weight.grad.abs().sum() > 0  # type: ignore[index, union-attr, operator]

@@ -6,13 +6,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
 from yolo_lite.datasets.shapes import Shapes
-from yolo_lite.family.yolov8.network import named_spec
-from yolo_lite.family.yolov9.auxiliary import with_auxiliary
+from yolo_lite.family.yolov8.network import Yolov8, named_spec
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
@@ -95,10 +95,10 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         "fcos": Tiny({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 24}, 100, 0.004),
         # YOLOv5's BatchNorm moves its running statistics by 0.03 a step: after 120 they are still near the start's
         "v7": Tiny(CFG / "tiny-v7.yaml", 250, 0.004),
-        "yolov8": Tiny(tiny_yolov8(), 120, 0.01),
-        "yolo11": Tiny(tiny_yolo11(), 120, 0.01),
-        "yolov9": Tiny(tiny_yolov9(), 120, 0.01),
-        "yolov9-pgi": Tiny(with_auxiliary(tiny_yolov9()), 120, 0.01),
+        "yolov8": Tiny(tiny_yolov8(), 110, 0.01),
+        "yolo11": Tiny(tiny_yolo11(), 110, 0.01),
+        "yolov9": Tiny(tiny_yolov9(), 110, 0.01),
+        "yolov9-pgi": Tiny(with_auxiliary(tiny_yolov9()), 110, 0.01),
         "world": Tiny(WORLD, 200, 0.006),
     }
 )
@@ -106,7 +106,12 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
 
 def tiny_model(name: str, **options: Any) -> LayeredDetector:
     """A new one, for the classes of "shapes"."""
-    return create_model(TINY[name].source, **{"names": Shapes.names, **options})
+    model = create_model(TINY[name].source, **{"names": Shapes.names, **options})
+    if isinstance(model, Yolov8):  # 0.03 a step through 60 BatchNorms or more: after 120 steps nothing is found yet
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 0.1
+    return model
 
 
 class Scenes:
