@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from tests.loss.test_targets import ANCHORS, NINE_OBJECTS, STRIDES
 from yolo_lite.boxes import bbox_iou
-from yolo_lite.coding import decode, decode_matches, encode_matches, prediction_cells
+from yolo_lite.coding import (
+    decode,
+    decode_distribution,
+    decode_matches,
+    encode_distribution,
+    encode_matches,
+    prediction_cells,
+)
 from yolo_lite.loss.targets import build_targets
 
 INSIDE = st.floats(-0.49, 1.49)  # of a centre, from the cell's corner
@@ -76,6 +83,19 @@ def test_matches_and_maps_are_decoded_alike() -> None:
         matched = decode_matches(raw[image, anchor, row, col], ANCHORS[0][anchor] / 8)
         matched[:, :2] += torch.stack((col, row), 1)
         torch.testing.assert_close(boxes[image, :, :4], 8 * matched)
+
+
+def test_distances_as_distributions() -> None:
+    """Two neighbouring bins at most, whose expectation is the distance: below the first and near the last it is cut."""
+    distances = torch.tensor([-2.0, 0.0, 0.25, 3.0, 6.5, 6.99, 7.0, 20.0], dtype=torch.float64)
+    distributions = encode_distribution(distances, 8)
+    assert distributions.shape == (8, 8)
+    assert (distributions >= 0).all()
+    torch.testing.assert_close(distributions.sum(-1), torch.ones_like(distances))
+    assert ((distributions > 0).sum(-1) <= 2).all()
+    expected = distances.clamp(0, 6.99)
+    torch.testing.assert_close(decode_distribution(distributions.log()), expected)
+    assert decode_distribution(torch.zeros(3, 4, 16)).tolist() == [[7.5] * 4] * 3
 
 
 def test_other_numbers_of_levels_are_named() -> None:

@@ -1,4 +1,4 @@
-"""YOLOv8's head: one branch for boxes, one for classes, no anchors, no objectness.
+"""YOLOv8's head: one branch for boxes, one for classes, no anchors.
 
 Source: the two branches are decoupled as in YOLOX, Ge et al. 2021 (arXiv 2107.08430); distances are distributions as
 in Generalized Focal Loss, Li et al. 2020 (arXiv 2006.04388). Attribute names are those in official checkpoints.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yolo_lite.model.blocks import Conv
 
 FIRST_BOX_BIAS = 2.0
-PRIOR_OBJECTS, PRIOR_IMAGE_SIZE = 5, 640  # about five objects in an image of that size, spread over classes and cells
+OBJECTS, IMAGE_SIZE = 5, 640  # about five objects in an image of that size, spread over classes and cells
 
 
 class DistanceBins(nn.Module):
@@ -70,8 +70,8 @@ class DetectDFL(nn.Module):
         with torch.no_grad():
             for box, cls, stride in zip(self.cv2, self.cv3, strides, strict=True):
                 last_bias(box).fill_(FIRST_BOX_BIAS)
-                prior = PRIOR_OBJECTS / self.num_classes / (PRIOR_IMAGE_SIZE / stride) ** 2
-                last_bias(cls).fill_(math.log(prior))
+                score = OBJECTS / self.num_classes / (IMAGE_SIZE / stride) ** 2
+                last_bias(cls).fill_(math.log(score))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         branches = zip(self.cv2, self.cv3, features, strict=True)

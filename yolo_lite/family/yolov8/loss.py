@@ -67,7 +67,7 @@ class Points(NamedTuple):
     stride: Tensor  # (P, 1) pixels, of their levels
 
 
-def grid_points(shapes: Shapes, strides: Sequence[float], like: Tensor) -> Points:
+def grid_points(shapes: Shapes, strides: Sequence[int], like: Tensor) -> Points:
     """Where the points are; of the type of another tensor and where it is.
 
     >>> grid_points([(1, 1, 2), (1, 1, 1)], [8, 16], torch.zeros(())).xy.tolist()
@@ -78,7 +78,7 @@ def grid_points(shapes: Shapes, strides: Sequence[float], like: Tensor) -> Point
     return Points(((cells[:, [3, 2]] + 0.5) * stride).to(like), stride.to(like))
 
 
-def decode_yolov8(maps: Sequence[Tensor], strides: Sequence[float], num_classes: int) -> Tensor:
+def decode_yolov8(maps: Sequence[Tensor], strides: Sequence[int], num_classes: int) -> Tensor:
     """Raw maps -> boxes and scores.
 
     Args:
@@ -121,6 +121,7 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
 class Asked(NamedTuple):
     """What the loss asks of each point, and what each costs."""
 
+    objects: PaddedObjects
     aligned: TaskAligned
     target: Tensor  # (N, P) int64, a row of targets or -1
     losses: Yolov8Parts  # fields (N, P)
@@ -151,7 +152,7 @@ class Yolov8Loss(nn.Module):
 
     def __init__(
         self,
-        strides: Sequence[float],
+        strides: Sequence[int],
         num_classes: int,
         settings: Yolov8Settings | None = None,
         reg_max: int = 16,
@@ -197,7 +198,7 @@ class Yolov8Loss(nn.Module):
             pairs = zip(losses, auxiliary, strict=True)
             losses = Yolov8Parts(*(main + self.settings.auxiliary * other for main, other in pairs))
         row = padded.row.gather(1, aligned.slot.clamp(min=0))  # (N, P)
-        return Asked(aligned, torch.where(aligned.slot >= 0, row, -1), losses)
+        return Asked(padded, aligned, torch.where(aligned.slot >= 0, row, -1), losses)
 
     def shapes(self, maps: Sequence[Tensor]) -> Shapes:
         """(1, H, W) of each level; a ValueError for maps that this loss does not take."""
