@@ -57,6 +57,10 @@ class LayeredDetector(nn.Module):
         self.names, self.num_classes, self.channels = tuple(names), len(names), channels
         self.heads = (len(layers) - 1,) if heads is None else tuple(heads)
         self.metadata: dict[str, Any] = {}
+        self.set_last_use()
+
+    def set_last_use(self) -> None:
+        """Notes after which row each output is of no more use; call it where ``rows`` have changed."""
         self._last_use = {source: row.index for row in self.rows for source in row.inputs}
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -224,7 +224,9 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
 
 
 def _input(source: Any, index: int, where: str) -> int:
-    """`from` -> the index of a layer: negative counts back from this row, others count from the first."""
+    """`from` -> the index of a layer: negative counts back from this row, others count from the first; or "image"."""
+    if source == "image":
+        return IMAGE
     if not _is_int(source):
         raise SpecError(f"{where}: `from` must be whole numbers, not {source!r}")
     layer = index + source if source < 0 else source

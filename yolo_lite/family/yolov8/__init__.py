@@ -1,4 +1,4 @@
-"""YOLOv8: no anchors, distances as distributions, points matched by how well they predict."""
+"""YOLOv8, YOLOv9 and YOLO11: no anchors, distances as distributions, points matched by how well they predict."""
 
 from yolo_lite.family.yolov8.assignment import TaskAligned, assign_task_aligned
 from yolo_lite.family.yolov8.head import DetectDFL

@@ -1,0 +1,231 @@
+"""YOLOv8's network and those with its head: YOLOv8, YOLOv9 (GELAN) and YOLO11, from YAML rows.
+
+Sources: Ultralytics YOLOv8 (2023) and YOLO11 (2024), which have no papers; YOLOv9: Wang et al. 2024 (arXiv 2402.13616).
+
+Shape letters: N batch, L levels, C classes, R bins of a distance, H W grid of a level, n predictions of an image.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, cast
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from yolo_lite.family.building import read_entries, read_settings
+from yolo_lite.family.yolov8.head import DetectDFL
+from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
+from yolo_lite.model.families import YOLOV8
+from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.spec import Row, SpecError, read_activation, read_rows, whole_number
+
+SPECS = Path(__file__).parent / "specs"
+PGI = "-pgi"  # ends the name of a network with the auxiliary branch of YOLOv9
+DETECT = "Detect"
+LARGE = ("m", "l", "x")  # the scales at which all inner blocks of C3k2 are C3k, whatever the row says
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "backbone": None,  # rows [from, number, layer, arguments], as all that follow
+        "head": None,  # rows; the last is Detect, [nc]
+        "auxiliary": None,  # rows of a branch that only training has, with a Detect of its own: see family/yolov9
+        "scales": None,  # {name: [depth multiple, width multiple, most channels]}
+        "scale": None,  # one of these names, by default the first
+        "depth_multiple": None,  # without scales: multiplies the rows' numbers
+        "width_multiple": None,  # and channels
+        "max_channels": None,  # before the multiple
+        "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
+        "reg_max": 16,  # R, bins of a distance
+        "settings": {},  # of the loss, by name: {"topk": 13}
+    }
+)
+IGNORED = ("name", "task", "yaml_file", "end2end")  # what else people's files say
+
+
+class Yolov8(LayeredDetector):
+    """A network with YOLOv8's head, a detector. Make one with ``create_model("yolov8n")``.
+
+    With an auxiliary branch (spec["auxiliary"], YOLOv9's programmable gradients), the rows of the branch stand last.
+    In training mode ``forward`` gives the L main maps and then the branch's L; in evaluation mode the branch does not
+    run. ``fuse`` leaves it out.
+    """
+
+    reads_hyp = False
+
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        rows: Sequence[Row],
+        layers: nn.ModuleList,
+        strides: Sequence[int],
+        names: Sequence[str],
+        settings: Yolov8Settings,
+        heads: Sequence[int],
+    ) -> None:
+        super().__init__(spec, rows, layers, strides, names, spec["ch"], heads)
+        self.settings, self.reg_max = settings, int(spec["reg_max"])
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether it has a branch that only training uses."""
+        return len(self.heads) > 1
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) in [0, 1] -> L raw maps (N, 1, H, W, 4 R + C), in training mode also the branch's L."""
+        maps: list[Tensor] = []
+        for row, output in self.forward_layers(images):
+            if row.index in self.heads:
+                maps += output
+                if not self.training:
+                    break  # what follows is the branch
+        return maps
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, 1, class scores. Those of the branch are left out."""
+        return decode_yolov8(maps[: len(self.strides)], self.strides, self.num_classes)
+
+    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Yolov8Loss:
+        """The loss of this model, for maps of any image size.
+
+        Args:
+            hyp, img_size: without effect. options: of ``Yolov8Loss``: settings, by default the model's.
+        """
+        settings = {"settings": self.settings, "reg_max": self.reg_max, **options}
+        return Yolov8Loss(self.strides, self.num_classes, **settings)
+
+    def class_outputs(self) -> dict[str, Tensor]:
+        """Which outputs of the heads belong to which class, see ``LayeredDetector``."""
+        classes = torch.arange(self.num_classes)
+        return {
+            f"layers.{head}.cv3.{level}.{len(branch) - 1}.{name}": classes
+            for head in self.heads
+            for level, branch in enumerate(cast(Sequence[nn.Sequential], cast(DetectDFL, self.layers[head]).cv3))
+            for name in ("weight", "bias")
+        }
+
+    def without_auxiliary(self) -> Self:
+        """A copy without the auxiliary branch: the same outputs in evaluation mode, with fewer parameters."""
+        model = copy.deepcopy(self)
+        count = self.heads[0] + 1
+        model.layers, model.rows, model.heads = model.layers[:count], self.rows[:count], self.heads[:1]
+        model.spec = {key: value for key, value in model.spec.items() if key != "auxiliary"}
+        model.set_last_use()
+        return model
+
+    def fuse(self) -> Self:
+        """A copy in evaluation mode in which every block has its simplest form, without the auxiliary branch."""
+        return super(Yolov8, self.without_auxiliary()).fuse()
+
+
+class _Built(NamedTuple):
+    """Layers of a spec."""
+
+    rows: list[Row]
+    layers: nn.ModuleList
+    strides: tuple[int, ...]
+    heads: list[int]
+
+
+def build(
+    spec: Mapping[str, Any],
+    where: str,
+    num_classes: int | None = None,
+    anchors: Any = None,
+    names: Sequence[str] | Mapping[int, str] | None = None,
+    channels: int | None = None,
+) -> Yolov8:
+    """A network from its spec: {"family": "yolov8", "name": "yolov8n"}, or whole rows; entries in ``DEFAULTS``.
+
+    ``spec`` of the model has whole rows in any case.
+
+    >>> model = build({"family": "yolov8", "name": "yolov8n"}, "an example", 2)
+    >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))]
+    [(1, 1, 8, 12, 66), (1, 1, 4, 6, 66), (1, 1, 2, 3, 66)]
+    """
+    whole = _whole_spec(spec, where)
+    filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
+    settings = read_settings(filled, Yolov8Settings(), where)
+    if whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,") < 2:
+        raise SpecError(f"{where}: reg_max, the bins of a distance, must be at least 2, not {filled['reg_max']}")
+    filled = {key: value for key, value in filled.items() if value is not None}
+    built = _build_rows(filled, where)
+    return Yolov8(filled, built.rows, built.layers, built.strides, class_names, settings, built.heads)
+
+
+def named_spec(name: str) -> dict[str, Any]:
+    """The whole spec of a bundled network, as its YAML file has it, with its scale.
+
+    >>> named_spec("yolo11m")["scale"], named_spec("yolov9t")["backbone"][0]
+    ('m', [-1, 1, 'Conv', [16, 3, 2]])
+    """
+    plain = name.removesuffix(PGI)
+    file, scale = (plain, None) if (SPECS / f"{plain}.yaml").exists() else (plain[:-1], plain[-1])
+    spec: dict[str, Any] = yaml.safe_load((SPECS / f"{file}.yaml").read_text(encoding="utf-8"))
+    if scale is not None:
+        spec["scale"] = scale
+    return with_auxiliary(spec) if name.endswith(PGI) else spec
+
+
+def _whole_spec(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The spec with the rows of the bundled network that it may name, without what is of no use here."""
+    if spec.get("end2end"):
+        raise SpecError(f"{where}: end2end, a head without non-maximum suppression, is not known here: leave it out")
+    if spec.get("task", "detect") != "detect":
+        raise SpecError(f"{where}: task {spec['task']!r}: only networks for detection can be built")
+    given = {key: value for key, value in spec.items() if key not in IGNORED}
+    name = spec.get("name")
+    if name is None or "backbone" in spec:
+        return given
+    if name not in YOLOV8:
+        raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(YOLOV8)}")
+    return named_spec(name) | given
+
+
+def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
+    """Layers of all rows: the main ones, and the branch's on their outputs."""
+    parts = ["backbone", "head", *(["auxiliary"] if "auxiliary" in spec else [])]
+    rows = [_with_c3k(row, spec) for row in read_rows(spec, where, parts=parts)]
+    heads = [row.index for row in rows if row.kind == DETECT]
+    for row in rows:
+        if any(source in heads for source in row.inputs):
+            raise SpecError(f"{row.where}: reads the maps of a Detect, which no layer can use: name a layer before it")
+    body = [row for row in rows if row.index not in heads]
+    modules, outputs = build_layers(body, spec["ch"])
+    made: dict[int, nn.Module] = dict(zip([row.index for row in body], modules, strict=True))
+    depthwise = any(row.kind == "C3k2" for row in rows)  # that the head is YOLO11's is said nowhere else
+    strides: list[tuple[int, ...]] = []
+    for index in heads:
+        _check_detect(rows[index], spec)
+        rows[index] = rows[index]._replace(arguments=(spec["nc"],))
+        features = [cast(Tensor, outputs[source]) for source in rows[index].inputs]
+        strides.append(strides_of(features, rows[index]))
+        channels = [each.shape[1] for each in features]
+        made[index] = DetectDFL(spec["nc"], channels, spec["reg_max"], depthwise, strides[-1])
+    if strides[-1] != strides[0]:
+        found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
+        raise SpecError(f"{rows[heads[-1]].where}: {found}: both need the same")
+    layers = nn.ModuleList([made[index] for index in range(len(rows))])
+    if "activation" in spec:
+        replace_activations(layers, read_activation(spec["activation"], where))
+    return _Built(rows, layers, strides[0], heads)
+
+
+def _check_detect(row: Row, spec: Mapping[str, Any]) -> None:
+    """Its one argument is ``nc``: a number could differ from the entry."""
+    if row.arguments != ("nc",) and row.arguments != (spec["nc"],):
+        raise SpecError(
+            f"{row.where}: its arguments must be [nc], not {list(row.arguments)}: the number is the entry nc, and "
+            "reg_max another entry"
+        )
+
+
+def _with_c3k(row: Row, spec: Mapping[str, Any]) -> Row:
+    """The row, at large scales with C3k inside C3k2."""
+    if row.kind != "C3k2" or spec.get("scale") not in LARGE or "scales" not in spec:
+        return row
+    return row._replace(arguments=(row.arguments[0], True, *row.arguments[2:]))
