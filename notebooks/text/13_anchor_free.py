@@ -40,11 +40,11 @@ from torch.nn import functional
 
 import yolo_lite as yl
 from walkthrough import DistributionExplorer, approx, column, row
-from walkthrough import show_assignment, show_image, show_roles, show_series, show_table
-from walkthrough.scene import Boxes, Key, Line, Points, Scene
+from walkthrough import show_image, show_roles, show_series, show_table
+from walkthrough.scene import Boxes, Key, Points, Scene
 from yolo_lite.coding import decode_distribution, encode_distances, encode_distribution
 from yolo_lite.family.yolov8 import Yolov8Loss, decode_yolov8, distribution_focal_loss
-from yolo_lite.family.yolov8.assignment import find_candidates
+from yolo_lite.family.yolov8.assignment import find_candidates, resolve_conflicts
 from yolo_lite.family.yolov8.loss import grid_points
 from yolo_lite.loss.focal import bce_with_focal, quality_focal_loss, varifocal_loss
 
@@ -59,10 +59,10 @@ def redrawn(scene, **changes):
     """The same panels with other fields: another window, other axes."""
     return replace(scene, rows=tuple(tuple(replace(panel, **changes) for panel in panels) for panels in scene.rows))
 
-def drawn_on(scene, *layers, legend=()):
-    """A picture with further layers: boxes, points, lines."""
-    (panel,) = scene.rows[0]
-    return Scene(((replace(panel, layers=(*panel.layers, *layers)),),), legend)
+def drawn(boxes, *layers, legend=()):
+    """The picture with white boxes (n, 4) and further layers."""
+    (panel,) = show_image(picture).rows[0]
+    return Scene(((replace(panel, layers=(*panel.layers, Boxes(boxes, width=1.5), *layers)),),), legend)
 
 # %%
 batch, size, strides = yl.tour_batch(), 416, (8, 16, 32)
@@ -91,8 +91,7 @@ for stride, marker, colour in zip(strides, "os^", ("own", "neighbour", "accent")
     xy = points.xy[points.stride[:, 0] == stride]
     marks.append(Points(xy, colour, marker, 3 + stride / 8))
     keys.append(Key(f"stride {stride}", colour))
-everything = drawn_on(show_image(picture, corners[horse:horse + 1]), *marks, legend=tuple(keys))
-redrawn(everything, **near)
+redrawn(drawn(corners[horse : horse + 1], *marks, legend=tuple(keys)), **near)
 
 # %% [markdown]
 # **What to notice**
@@ -203,14 +202,14 @@ print("horse:", int(steps.candidates[0, horse].sum()), "candidates,", len(mine),
 show_table(["stride", "point x, y", "overlap o", "metric m", "target score"], rows)
 
 # %%
-def show_positives(asked, labels_of=corners):
+def show_positives(asked):
     """The picture with the points that are positive: the larger, the larger the target score; marks by stride."""
     scores, marks = asked.aligned.target_scores[0].sum(1), []
     for stride, marker, colour in zip(strides, "os^", ("own", "neighbour", "accent")):
         for k in ((asked.target[0] >= 0) & (points.stride[:, 0] == stride)).nonzero()[:, 0]:
             marks.append(Points(points.xy[k : k + 1], colour, marker, 2 + 9 * float(scores[k])))
     keys = tuple(Key(f"stride {s}", colour) for s, colour in zip(strides, ("own", "neighbour", "accent")))
-    return drawn_on(show_image(picture, labels_of), *marks, legend=keys)
+    return drawn(corners, *marks, legend=keys)
 
 pictures = [show_positives(v8.ask(maps, targets)) for maps in (blank, half)]
 row(*pictures, titles=["blank", "half-trained"])
@@ -222,7 +221,8 @@ row(*pictures, titles=["blank", "half-trained"])
 # - Strides mix. The half-trained network's points are of stride 8 and 16. In the blank one the boxes of stride 8 are
 #   120 pixels wide, those of stride 16 240: the horse gets stride 16, a cup stride 8, just because these boxes happen to
 #   fit better. **The level follows from what is predicted**, and may change during training.
-# - The two spoons get small marks: their target scores are low, since no point predicts a spoon well.
+# - In the blank network the spoons have marks that can hardly be seen: no point predicts a spoon well, and the target
+#   scores are close to 0.
 #
 # ## 4. The target score, and YOLOv5 on the same scene
 #
@@ -271,8 +271,8 @@ column(*pictures)
 
 # %% [markdown]
 # **What to notice** (upper row YOLOv5, lower row YOLOv8)
-# - In YOLOv5 a large object has positives on several grids, each in the cell of its centre and in two neighbours. How
-#   many there are follows from its shape, from 6 to more than 20.
+# - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in two neighbours, with one to
+#   three anchors. How many there are follows from its shape: here 15, for a spoon 11.
 # - In YOLOv8 every object has ten, or as many as it has points. They fill a region.
 # - YOLOv5's positives are the same in every epoch, as long as the object stays. YOLOv8's move with the predictions.
 # - Neither of them ignores predictions: what is not positive is negative.
@@ -280,44 +280,45 @@ column(*pictures)
 # %% [markdown]
 # ## 5. Two objects want one point
 #
-# Two horses, one behind the other: we add a second one, 30 pixels to the right and 10 lower. The blank network predicts
-# the same kind of box everywhere, so both select some points in the middle.
+# A cat in front of the horse: we add a box of the horse's size, 10 pixels further right and lower, of another class. The
+# network is the blank one, but it says "cat" with 0.04 and all other classes with 0.01. Every point predicts the same
+# kind of box, so both objects select some points in the middle.
 
 # %%
-second = targets[horse] + torch.tensor([0, 0, 30, 10, 0, 0]) / size
-two = torch.stack((targets[horse], second))  # (2, 6)
-found = v8.ask(blank, two)
-contested = (found.aligned.selected[0].sum(0) > 1).nonzero()[:, 0]  # points that both selected
-rows = []
-for k in contested:
-    o, m = found.aligned.overlaps[0, :, k], found.aligned.metric[0, :, k]
-    rows.append(["{:g}, {:g}".format(*points.xy[k]), o[0], o[1], m[0], m[1], ("first", "second")[int(found.target[0, k])]])
-print("selected by each:", found.aligned.selected[0].sum(1).tolist(), " assigned:", found.aligned.assigned[0].sum(1).tolist())
-show_table(["point x, y", "overlap first", "overlap second", "metric first", "metric second", "goes to"], rows)
+cat = (targets[horse] + torch.tensor([0, 0, 10, 10, 0, 0]) / size) * torch.tensor([1, 0, 1, 1, 1, 1])  # class 0: cat
+two, says_cat = torch.stack((targets[horse], cat)), [raw.clone() for raw in blank]  # (2, 6)
+for raw in says_cat:
+    raw[..., 64] = torch.tensor(0.04).logit()
+found = v8.ask(says_cat, two)
+steps = found.aligned
+contested = (steps.selected[0].sum(0) > 1).nonzero()[:, 0]  # points that both selected
+rows = [["{:g}, {:g}".format(*points.xy[k]), *steps.overlaps[0, :, k], *steps.metric[0, :, k],
+         ("horse", "cat")[int(found.target[0, k])]] for k in contested]
+print("horse and cat: selected", steps.selected[0].sum(1).tolist(), "assigned", steps.assigned[0].sum(1).tolist())
+show_table(["point x, y", "overlap horse", "overlap cat", "metric horse", "metric cat", "goes to"], rows)
 
 # %%
-both = yl.xywh_to_xyxy(two[:, 2:] * size)
-marks = [Points(points.xy[found.target[0] == which], colour, marker, 6)
-         for which, colour, marker in ((0, "own", "o"), (1, "neighbour", "s"))]
-keys = (Key("first horse", "own"), Key("second horse", "neighbour"), Key("contested: ringed", "anchor"))
-rings = Boxes(torch.cat((points.xy[contested] - 6, points.xy[contested] + 6), 1), colours=("anchor",), width=1.5)
-redrawn(drawn_on(show_image(picture, both, ["first", "second"]), *marks, rings, legend=keys), **near)
+both, pair = yl.xywh_to_xyxy(two[:, 2:] * size), (("horse", "own", "o"), ("cat", "neighbour", "s"))
+marks = [Points(points.xy[found.target[0] == which], colour, marker, 6) for which, (_, colour, marker) in enumerate(pair)]
+frames = Boxes(both, ("horse", "cat"), (), ("own", "neighbour"))
+around = torch.cat((points.xy[contested] - 6, points.xy[contested] + 6), 1)
+keys = (*(Key(f"positive for the {name}", colour) for name, colour, _ in pair), Key("contested", "accent"))
+redrawn(drawn(both, frames, *marks, Boxes(around, colours=("accent",), width=2), legend=keys), **near)
 
 # %% [markdown]
 # **What to notice**
-# - A contested point goes to the object that its box **overlaps** most, not to the one with the larger metric. Here the
-#   score is the same for both (one class), so both rules agree. With two classes they may not.
-# - The object that loses the point does not select another one instead. It keeps fewer than ten.
+# - For every contested point the cat has the larger *metric*, because its class has the larger score. Yet two of the
+#   five points go to the horse: a contested point goes to the object that its box **overlaps** most.
+# - An object that loses a point does not select another one instead. It keeps fewer than ten.
 # - The largest overlap is looked for among *all* objects that have the point inside. So a third object may get a point
 #   that it did not select itself. The next cell makes such a case.
 
 # %%
-from yolo_lite.family.yolov8.assignment import resolve_conflicts
-
 selected = torch.tensor([[[True], [True], [False]]])  # (1, 3, 1): two objects selected the point, the third did not
 overlaps = torch.tensor([[[0.40], [0.50], [0.60]]])
 print("assigned to", resolve_conflicts(selected, overlaps)[0, :, 0].tolist())
-print("without a conflict", resolve_conflicts(selected & torch.tensor([True, False, False])[:, None], overlaps)[0, :, 0].tolist())
+alone = selected & torch.tensor([True, False, False])[:, None]  # the first one alone selected it
+print("without a conflict", resolve_conflicts(alone, overlaps)[0, :, 0].tolist())
 
 # %% [markdown]
 # ## 6. Objects smaller than a cell
@@ -327,18 +328,19 @@ print("without a conflict", resolve_conflicts(selected & torch.tensor([True, Fal
 # around the same centre. Overlap and targets are those of the true box. The rule is YOLOv8's; the paper has none.
 
 # %%
-small = {"spoon of the picture": truth[2], "6 pixels": torch.tensor([200.0, 24, 6, 6]), "3 pixels": torch.tensor([200.0, 24, 3, 3])}
+small = {"spoon": truth[2], "12 pixels": torch.tensor([208.0, 32, 12, 12]), "6 pixels": torch.tensor([208.0, 32, 6, 6])}
 rows = []
 for name, xywh in small.items():
-    one = v8.ask(half, torch.cat((torch.tensor([0.0, 2]), xywh / size))[None]).objects
-    counts = [int(find_candidates(one, points.xy, floor).sum()) for floor in (0, 16)]
     found = v8.ask(half, torch.cat((torch.tensor([0.0, 2]), xywh / size))[None])
-    rows.append([name, f"{xywh[2]:.0f} x {xywh[3]:.0f}", *counts, int((found.target >= 0).sum()), found.aligned.overlaps.max()])
+    inside = [int(find_candidates(found.objects, points.xy, floor).sum()) for floor in (0, 16)]
+    positive, best = int((found.target >= 0).sum()), found.aligned.overlaps.max()
+    rows.append([name, f"{xywh[2]:.0f} x {xywh[3]:.0f}", *inside, positive, best])
 show_table(["object", "size", "candidates by its true box", "with 16 pixels at least", "positive", "best overlap"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - With the floor the 3-pixel object has four candidates, without it none.
+# - The object of 6 pixels lies between four points of stride 8. Without the floor it has no candidate, with it four. The
+#   narrow spoon gets more, too.
 # - Being a candidate is not enough. As long as no predicted box overlaps the object, all metrics are 0, and so are the
 #   target scores: it costs nothing yet, and learns nothing. The loss counts such objects in `dropped`.
 # - A point outside the true box has a *negative* distance to one of its sides. DFL cannot express that; it counts as 0.
@@ -389,7 +391,7 @@ explorer
 # %%
 sharp, unsure = torch.full((16,), -6.0), torch.full((16,), -6.0)
 sharp[5], unsure[1], unsure[9] = 4.0, 3.3, 3.3
-for name, logits in {"sure: 5", "unsure: 1 or 9"} and {"sure: 5": sharp, "unsure: 1 or 9": unsure}.items():
+for name, logits in {"sure: 5": sharp, "unsure: 1 or 9": unsure}.items():
     loss = distribution_focal_loss(logits, torch.tensor(5.0))
     print(f"{name:15} expectation {decode_distribution(logits):.2f}, DFL for a target of 5: {loss:.2f}")
 
@@ -457,8 +459,11 @@ for name, values in positive.items():
 # **What to notice**
 # - With plain BCE and a soft target the least loss is at $p = 0.7$, and it is not 0. Quality focal loss is 0 there.
 # - Focal loss knows only 0 and 1: it asks for $p = 1$ even where the box is poor.
-# - For a negative at $p = 0.1$ all three give much less than BCE. For one at 0.9 (a false alarm) varifocal takes the most
-#   of the three.
+# - For an easy negative ($p = 0.1$) all three are about a hundredth of BCE. For a false alarm ($p = 0.9$) they are more
+#   than half of it.
+# - For negatives, focal loss with $\alpha = 0.25$ and varifocal loss with $\alpha = 0.75$ are the same curve:
+#   $0.75\,p^2\,\text{BCE}$. They differ in what they ask of positives. Varifocal loss weights a positive by the quality of
+#   its box and not by how easy it is.
 #
 # And which network uses which?
 #

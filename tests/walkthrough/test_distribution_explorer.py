@@ -156,6 +156,14 @@ def test_another_side_or_point_brings_its_logits_and_its_true_distance() -> None
     assert w.target == 1.5  # the reader's, until there is another point
 
 
+def test_point_and_side_can_be_given_at_the_start() -> None:
+    w, settings = of_model(), {"prediction": 2, "side": "top"}
+    w.set(**settings)
+    at_once = of_model(**settings)
+    assert (at_once.message, at_once.prediction, at_once.side) == ("", 2, 1)
+    assert (at_once.logits, at_once.target) == (w.logits, w.target)
+
+
 def test_a_picture_without_objects_shows_the_best_score() -> None:
     w = DistributionExplorer(model=Maps(), images=torch.zeros(1, 3, SIZE, SIZE))
     assert (w.message, w.reading.positives, len(w.reading.points)) == ("", 0, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.detector import checked_detector, default_pictures, network_size
-from walkthrough.explorers.distribution.reading import SIDES, loss_of, read_picture
+from walkthrough.explorers.distribution.reading import SIDES, Reading, loss_of, read_picture
 from walkthrough.explorers.distribution.scene import scene_of
 from walkthrough.explorers.distribution.state import (
     LOGITS,
@@ -80,7 +80,10 @@ class DistributionExplorer(Explorer[State, Result]):
         else:
             pictures = annotate(images, targets, size, known)
         found = pictured(pictures, known if names is None else listed_names(names))
-        return {"pictures": pictures, "names": found["names"], "model": model}
+        reading = read_picture(model, pictures[0])
+        return {"pictures": pictures, "names": found["names"], "model": model, "reading": reading} | _side(
+            reading, 0, 0
+        )
 
     def settle(self, before: State, after: State) -> State:
         """Bars and numbers say the same, whichever of them was moved; another point brings its own."""
@@ -150,7 +153,7 @@ def _dragged(before: State, after: State) -> tuple[float, ...]:
 
 def _another_point(before: State, after: State) -> State:
     """A new model, picture, point or side: the logits and the distance that belong to it."""
-    is_new = after.reading is None or after.model is not before.model or after.pictures is not before.pictures
+    is_new = after.model is not before.model or after.pictures is not before.pictures
     if is_new or after.picture != before.picture:
         model = checked_detector(after.model)
         picture = min(after.picture, len(after.pictures) - 1)
@@ -166,8 +169,18 @@ def _another_point(before: State, after: State) -> State:
         after = replace(after, prediction=gaps.index(min(gaps)), place=None)
     after = replace(after, prediction=min(after.prediction, len(reading.points) - 1))
     if is_new or (after.prediction, after.side) != (before.prediction, before.side):
-        point = reading.points[after.prediction]
-        distance = round(max(0.0, min(point.distances[after.side], point.logits.shape[1] - 1.0)), 2)
-        wanted = after.target if after.target != before.target else distance
-        after = replace(after, logits=tuple(point.logits[after.side].tolist()), target=wanted)
+        numbers = _side(reading, after.prediction, after.side)
+        given = {"target": after.target} if after.target != before.target else {}
+        after = replace(after, **(numbers | given))
     return after
+
+
+def _side(reading: Reading, prediction: int, side: int) -> dict[str, Any]:
+    """The logits of one side of a point, and its true distance as far as the bins reach."""
+    point = reading.points[prediction]
+    logits = tuple(point.logits[side].tolist())
+    return {
+        "logits": logits,
+        "span": span_of(logits),
+        "target": round(max(0.0, min(point.distances[side], len(logits) - 1.0)), 2),
+    }
