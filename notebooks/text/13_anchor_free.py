@@ -15,9 +15,9 @@
 # # 13. Without anchors: points, task alignment, distributions
 #
 # YOLOv5 places three anchors in every cell, and decides by their shape which of them is responsible for an object.
-# YOLOv8 has no anchors and no objectness. Who decides then which prediction is positive? The predictions themselves. And a
-# distance is not one number any more, but sixteen. This notebook takes both ideas apart: **task-aligned assignment**
-# and **distribution focal loss** (DFL). At the end we write the whole loss by hand.
+# YOLOv8 has no anchors and no objectness. Who decides then which prediction is positive? The predictions themselves.
+# And a distance is not one number any more, but sixteen. This notebook takes both ideas apart: **task-aligned
+# assignment** and **distribution focal loss** (DFL). At the end we write the whole loss by hand.
 #
 # YOLOv6 and YOLOv8 match in this way; YOLOv9 and YOLO11 have YOLOv8's head and loss. In the library all of it is in
 # `yolo_lite.family.yolov8`. Assignments, losses and gradients of the original programs were recorded, and the library's
@@ -41,7 +41,7 @@ from torch.nn import functional
 import yolo_lite as yl
 from walkthrough import DistributionExplorer, approx, column, row
 from walkthrough import show_image, show_roles, show_series, show_table
-from walkthrough.scene import Boxes, Key, Points, Scene
+from walkthrough.scene import Boxes, Chart, Key, Points, Scene, Series
 from yolo_lite.coding import decode_distribution, encode_distances, encode_distribution
 from yolo_lite.family.yolov8 import Yolov8Loss, decode_yolov8, distribution_focal_loss
 from yolo_lite.family.yolov8.assignment import find_candidates, resolve_conflicts
@@ -98,7 +98,7 @@ redrawn(drawn(corners[horse : horse + 1], *marks, legend=tuple(keys)), **near)
 # - Points of different strides never coincide: centres of cells of 8, 16 and 32 pixels are at odd multiples of 4, 8 and
 #   16 pixels.
 # - A point has no size. Whether the horse belongs to stride 8 or to stride 32 is not said by any anchor, and in YOLOv8
-#   by no rule either (FCOS has one, see notebook 11, section 13).
+#   by no rule either (FCOS has one, see notebook 11, section 12).
 #
 # ## 2. A box from a point, and no objectness
 #
@@ -128,8 +128,8 @@ print("decoded", [round(value, 2) for value in decoded[0, k].tolist()])
 assert torch.allclose(yl.xyxy_to_xywh(by_hand), decoded[0, k, :4])
 
 # %% [markdown]
-# The fifth number of a decoded prediction is the objectness. Here it is 1 for every point: YOLOv8 has no such number, and
-# the column stays so that suppression and evaluation work as for all other detectors. What does that change?
+# The fifth number of a decoded prediction is the objectness. Here it is 1 for every point: YOLOv8 has no such number,
+# and the column stays so that suppression and evaluation work as for all other detectors. What does that change?
 #
 # - **YOLOv5**: the score of a box is objectness times class score. Objectness is trained on all predictions, class
 #   scores on positives alone. What a negative says about classes is never trained, and the objectness has to keep it
@@ -216,11 +216,11 @@ row(*pictures, titles=["blank", "half-trained"])
 
 # %% [markdown]
 # **What to notice**
-# - At most ten points an object, whatever its size, out of hundreds of candidates. They gather where the predicted boxes
-#   are good. Here that is near the centre. In a real network it may be the head of the horse.
+# - At most ten points an object, whatever its size, out of hundreds of candidates. They gather where the predicted
+#   boxes are good. Here that is near the centre. In a real network it may be the head of the horse.
 # - Strides mix. The half-trained network's points are of stride 8 and 16. In the blank one the boxes of stride 8 are
-#   120 pixels wide, those of stride 16 240: the horse gets stride 16, a cup stride 8, just because these boxes happen to
-#   fit better. **The level follows from what is predicted**, and may change during training.
+#   120 pixels wide, those of stride 16 240: the horse gets stride 16, a cup stride 8, just because these boxes happen
+#   to fit better. **The level follows from what is predicted**, and may change during training.
 # - In the blank network the spoons have marks that can hardly be seen: no point predicts a spoon well, and the target
 #   scores are close to 0.
 #
@@ -265,14 +265,14 @@ v5_maps = [torch.zeros(1, 3, rows, cols, 10) for _, rows, cols in shapes]
 roles = {"YOLOv5": v5.assign(v5_maps, targets), "YOLOv8, half-trained": v8.assign(half, targets)}
 for name, assigned in roles.items():
     per_object = torch.bincount(assigned.matches.target, minlength=8).tolist()
-    print(f"{name:20} positives of each object:", dict(zip((f"{k} {label}" for k, label in enumerate(labels)), per_object)))
+    print(f"{name:20} positives:", ", ".join(f"{label} {k}" for label, k in zip(labels, per_object)))
 pictures = [show_roles(picture, assigned, strides, boxes=corners) for assigned in roles.values()]
 column(*pictures)
 
 # %% [markdown]
 # **What to notice** (upper row YOLOv5, lower row YOLOv8)
-# - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in two neighbours, with one to
-#   three anchors. How many there are follows from its shape: here 15, for a spoon 11.
+# - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in two neighbours, with one
+#   to three anchors. How many there are follows from its shape: here 15, for a spoon 11.
 # - In YOLOv8 every object has ten, or as many as it has points. They fill a region.
 # - YOLOv5's positives are the same in every epoch, as long as the object stays. YOLOv8's move with the predictions.
 # - Neither of them ignores predictions: what is not positive is negative.
@@ -280,9 +280,9 @@ column(*pictures)
 # %% [markdown]
 # ## 5. Two objects want one point
 #
-# A cat in front of the horse: we add a box of the horse's size, 10 pixels further right and lower, of another class. The
-# network is the blank one, but it says "cat" with 0.04 and all other classes with 0.01. Every point predicts the same
-# kind of box, so both objects select some points in the middle.
+# A cat in front of the horse: we add a box of the horse's size, 10 pixels further right and lower, of another class.
+# The network is the blank one, but it says "cat" with 0.04 and all other classes with 0.01. Every point predicts the
+# same kind of box, so both objects select some points in the middle.
 
 # %%
 cat = (targets[horse] + torch.tensor([0, 0, 10, 10, 0, 0]) / size) * torch.tensor([1, 0, 1, 1, 1, 1])  # class 0: cat
@@ -299,7 +299,8 @@ show_table(["point x, y", "overlap horse", "overlap cat", "metric horse", "metri
 
 # %%
 both, pair = yl.xywh_to_xyxy(two[:, 2:] * size), (("horse", "own", "o"), ("cat", "neighbour", "s"))
-marks = [Points(points.xy[found.target[0] == which], colour, marker, 6) for which, (_, colour, marker) in enumerate(pair)]
+owners = [found.target[0] == which for which in (0, 1)]
+marks = [Points(points.xy[own], colour, marker, 6) for own, (_, colour, marker) in zip(owners, pair)]
 frames = Boxes(both, ("horse", "cat"), (), ("own", "neighbour"))
 around = torch.cat((points.xy[contested] - 6, points.xy[contested] + 6), 1)
 keys = (*(Key(f"positive for the {name}", colour) for name, colour, _ in pair), Key("contested", "accent"))
@@ -335,12 +336,12 @@ for name, xywh in small.items():
     inside = [int(find_candidates(found.objects, points.xy, floor).sum()) for floor in (0, 16)]
     positive, best = int((found.target >= 0).sum()), found.aligned.overlaps.max()
     rows.append([name, f"{xywh[2]:.0f} x {xywh[3]:.0f}", *inside, positive, best])
-show_table(["object", "size", "candidates by its true box", "with 16 pixels at least", "positive", "best overlap"], rows)
+show_table(["object", "size", "candidates by the true box", "with 16 pixels", "positive", "best overlap"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - The object of 6 pixels lies between four points of stride 8. Without the floor it has no candidate, with it four. The
-#   narrow spoon gets more, too.
+# - The object of 6 pixels lies between four points of stride 8. Without the floor it has no candidate, with it four.
+#   The narrow spoon gets more, too.
 # - Being a candidate is not enough. As long as no predicted box overlaps the object, all metrics are 0, and so are the
 #   target scores: it costs nothing yet, and learns nothing. The loss counts such objects in `dropped`.
 # - A point outside the true box has a *negative* distance to one of its sides. DFL cannot express that; it counts as 0.
@@ -379,8 +380,8 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - The gradient is negative in the two bins of the target and positive where there is probability that should go away. A
-#   bin that already has no probability gets no gradient.
+# - The gradient is negative in the two bins of the target and positive where there is probability that should go away.
+#   A bin that already has no probability gets no gradient.
 # - The loss cannot reach 0 unless the target is a whole number: with 0.7 and 0.3 its least value is 0.61. It is the
 #   entropy of the target.
 # - Drag the target: between two bins the loss is a straight line. Within one bin nothing about the logits changes, only
@@ -428,15 +429,15 @@ DistributionExplorer(model=HalfTrained(), images=picture[None], targets=targets,
 #
 # ## 8. Focal, quality focal, varifocal
 #
-# Nearly all points are negatives, and most of them are easy. Three losses weight the cross entropy of a class score $p$.
-# $y$ is the target:
+# Nearly all points are negatives, and most of them are easy. Three losses weight the cross entropy of a class score
+# $p$. $y$ is the target:
 #
 # - **Focal loss** ([1708.02002](https://arxiv.org/abs/1708.02002)), for $y = 0$ or $1$:
 #   $\alpha_t (1 - p_t)^\gamma\,\text{BCE}$, with $p_t$ the probability of what is right.
 # - **Quality focal loss** ([2006.04388](https://arxiv.org/abs/2006.04388)), for soft targets:
 #   $|y - p|^\beta\,\text{BCE}$.
-# - **Varifocal loss** ([2008.13367](https://arxiv.org/abs/2008.13367)), for soft targets: $y\,\text{BCE}$ for positives,
-#   $\alpha p^\gamma\,\text{BCE}$ for negatives. Only negatives are weighted down by how easy they are.
+# - **Varifocal loss** ([2008.13367](https://arxiv.org/abs/2008.13367)), for soft targets: $y\,\text{BCE}$ for
+#   positives, $\alpha p^\gamma\,\text{BCE}$ for negatives. Only negatives are weighted down by how easy they are.
 
 # %%
 p = torch.linspace(0.005, 0.995, 199)
@@ -462,8 +463,8 @@ for name, values in positive.items():
 # - For an easy negative ($p = 0.1$) all three are about a hundredth of BCE. For a false alarm ($p = 0.9$) they are more
 #   than half of it.
 # - For negatives, focal loss with $\alpha = 0.25$ and varifocal loss with $\alpha = 0.75$ are the same curve:
-#   $0.75\,p^2\,\text{BCE}$. They differ in what they ask of positives. Varifocal loss weights a positive by the quality of
-#   its box and not by how easy it is.
+#   $0.75\,p^2\,\text{BCE}$. They differ in what they ask of positives. Varifocal loss weights a positive by the quality
+#   of its box and not by how easy it is.
 #
 # And which network uses which?
 #
@@ -505,10 +506,8 @@ published = {
 }
 print(f"the sentence: {55.6 - 50.2:.1f} AP between 25.9 and 57.3 million parameters")
 print(f"of one size:  {53.0 - 50.2:.1f} AP (v9c, 25.3 million, and v8m, 25.9 million)")
-lines = [redrawn(show_series({name: list(ap.values())}, list(ap)), title="") for name, ap in published.items()]
-marks = tuple(mark for line in lines for mark in line.rows[0][0].marks)
-chart = replace(lines[0].rows[0][0], marks=marks, title="Published: size and AP", x_label="parameters in million", y_label="AP", legend="beside")
-Scene(((chart,),))
+lines = tuple(Series(name, tuple(ap), tuple(ap.values())) for name, ap in published.items())
+Scene(((Chart(lines, "Published: size and AP", "", "parameters in million", "AP", legend="beside"),),))
 
 # %% [markdown]
 # Even then training time, augmentation and pre-training differ, so nothing here says which loss is better. One dataset
@@ -516,8 +515,8 @@ Scene(((chart,),))
 #
 # ## 10. Check: assignment and loss by hand
 #
-# By plain loops, on random maps and all objects of the picture. From the library come the CIoU of two boxes (`bbox_iou`)
-# and the places of the points. All else is written out.
+# By plain loops, on random maps and all objects of the picture. From the library come the CIoU of two boxes
+# (`bbox_iou`) and the places of the points. All else is written out.
 
 # %%
 def assigned_by_hand(scores, boxes):
