@@ -111,7 +111,7 @@ redrawn(drawn(corners[horse : horse + 1], *marks, legend=tuple(keys)), **near)
 # The box follows: left side at $x - s\,d_l$, right side at $x + s\,d_r$, with the stride $s$; top and bottom likewise.
 # (Section 7 asks why sixteen numbers instead of one.)
 #
-# An untrained head starts with equal logits for all bins. We build that output by hand, and call it the **blank**
+# An untrained head starts with nearly equal logits for all bins. We build that output by hand, and call it the **blank**
 # network: all distances 7.5 cells, all class scores 0.01.
 
 # %%
@@ -193,7 +193,7 @@ half = maps_of(distances, scores)
 # %%
 v8 = Yolov8Loss(strides, num_classes=5)
 asked = v8.ask(half, targets)
-steps = asked.aligned  # each (1, 8, 3549): image, object, point
+steps = asked.aligned  # (1, 8, 3549) each: image, object, point; target_scores (1, 3549, 5)
 mine = (asked.target[0] == horse).nonzero()[:, 0]  # the points of the horse
 rows = [[int(points.stride[k]), "{:g}, {:g}".format(*points.xy[k]), steps.overlaps[0, horse, k],
          steps.metric[0, horse, k], steps.target_scores[0, k].sum()] for k in mine]
@@ -404,7 +404,7 @@ for name, logits in {"sure: 5": sharp, "unsure: 1 or 9": unsure}.items():
 # most 240 pixels wide. At stride 32 it is 960. A target above 14.99 counts as 14.99.
 #
 # The same explorer takes any detector with such a head, for example `DistributionExplorer(model="yolov8n.pt",
-# images=...)`. Our half-trained network can be one, too. All that is needed is a class with these five things:
+# images=...)`. Our half-trained network can be one, too. All that is needed is a class with these attributes and functions:
 
 # %%
 class HalfTrained:
