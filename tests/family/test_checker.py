@@ -43,9 +43,8 @@ def outputs(recorded: compare.Recording) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for key in recorded:
         name = key.rpartition("/")[2]
-        if "/p/" in key:  # weights of blocks are inputs, too
-            continue
-        if (not INPUTS.fullmatch(name) or DECODED.fullmatch(key)) and not OPEN.fullmatch(key):
+        given = INPUTS.fullmatch(name) or "/p/" in key  # weights of blocks are inputs, too
+        if (not given or DECODED.fullmatch(key)) and not OPEN.fullmatch(key):
             names.setdefault(name, []).append(key)
     return names
 
