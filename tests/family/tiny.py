@@ -23,6 +23,31 @@ SIZE = 96  # pixels
 SCENES = (9, 79, 85, 90)
 
 
+# Of YOLO-World: a text encoder, text-guided attention in the neck, a head with BatchNorm
+WORLD = MappingProxyType(
+    {
+        "family": "yolo-world",
+        "words": [],
+        "reg_max": 8,
+        "contrast": [1.5, -5.0],  # not the published start, which needs more steps than these
+        "backbone": [
+            *([-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [24, 3, 2]], [-1, 1, "C2f", [24, True]]),
+            *([-1, 1, "Conv", [32, 3, 2]], [-1, 1, "C2f", [32, True]]),  # 4, stride 8
+            *([-1, 1, "Conv", [48, 3, 2]], [-1, 1, "C2f", [48, True]]),  # 6, stride 16
+        ],
+        "head": [
+            [-1, 1, "nn.Upsample", [None, 2, "nearest"]],
+            [[-1, 4], 1, "Concat", [1]],
+            [-1, 1, "C2fAttn", [32, 16, 2]],  # 9
+            [-1, 1, "Conv", [32, 3, 2]],
+            [[-1, 6], 1, "Concat", [1]],
+            [-1, 1, "C2fAttn", [48, 24, 3]],  # 12
+            [[9, 12], 1, "WorldDetect", ["nc", 32, True]],
+        ],
+    }
+)
+
+
 class Tiny(NamedTuple):
     """A small network, and how long it takes to learn four scenes by heart."""
 
@@ -74,6 +99,7 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         "yolo11": Tiny(tiny_yolo11(), 120, 0.01),
         "yolov9": Tiny(tiny_yolov9(), 120, 0.01),
         "yolov9-pgi": Tiny(with_auxiliary(tiny_yolov9()), 120, 0.01),
+        "world": Tiny(WORLD, 200, 0.006),
     }
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo_lite.checkpoints.official import CheckpointContents
+from yolo_lite.checkpoints.contents import CheckpointContents
+from yolo_lite.checkpoints.facts import check_facts
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
@@ -55,6 +56,7 @@ def assembled(contents: CheckpointContents, file: Path) -> LayeredDetector:
         model.load_state_dict(contents.tensors, strict=False)  # all but the anchors of a Yolo, as checked
         if isinstance(model, Yolo):
             model.set_anchors(contents.anchors)
+        check_facts(model, contents.facts, file)
     except CheckpointError:
         raise
     except (SpecError, RuntimeError, TypeError, ValueError, RecursionError) as error:

@@ -5,7 +5,7 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
 import torch
@@ -43,6 +43,8 @@ class LayeredModel(Protocol):
     def to(self, device: str) -> Self: ...
 
     def eval(self) -> Self: ...
+
+    def given(self, images: Tensor) -> Mapping[int, Any]: ...
 
     def forward_layers(self, images: Tensor) -> Iterator[tuple[DescribedLayer, Tensor | list[Tensor]]]: ...
 
@@ -102,6 +104,7 @@ def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Sum
     probe = copy.deepcopy(model).to("meta").eval()
     image = torch.zeros(1, model.channels, height, width, device="meta", dtype=next(model.parameters()).dtype)
     shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
+    shapes |= {source: _shapes(value) for source, value in probe.given(image).items()}
     rows, counted = [], 0
     with torch.no_grad(), flop_counter() as counter:
         for row, output in probe.forward_layers(image):

@@ -41,6 +41,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "max_channels": None,  # before the multiple
         "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
         "norm": None,  # "GroupNorm" or "SyncBN" instead of BatchNorm
+        "depthwise": None,  # whether the class branch is YOLO11's, by default where a row is a C3k2
         "reg_max": 16,  # R, bins of a distance
         "settings": {},  # of the loss, by name: {"topk": 13}
     }
@@ -198,7 +199,8 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
     body = [row for row in rows if row.index not in heads]
     modules, outputs = build_layers(body, spec["ch"])
     made: dict[int, nn.Module] = dict(zip([row.index for row in body], modules, strict=True))
-    depthwise = any(row.kind == "C3k2" for row in rows)  # that the head is YOLO11's is said nowhere else
+    # people's files do not say that the head is YOLO11's; specs of checkpoints do
+    depthwise = bool(spec.get("depthwise", any(row.kind == "C3k2" for row in rows)))
     strides: list[tuple[int, ...]] = []
     for index in heads:
         _check_detect(rows[index], spec)
