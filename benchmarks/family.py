@@ -73,7 +73,7 @@ class Outcome(NamedTuple):
 
     name: str
     seed: int
-    parameters: int  # without a branch that only training has
+    parameters: int  # of what detects: no auxiliary branch, no text encoder
     positives: float  # per object, of the validation images, when training has ended
     unmatched: float  # objects without any positive, a fraction
     map50: float
@@ -111,9 +111,15 @@ def train(name: str, seed: int, budget: Budget) -> Outcome:
     trained: Any = trainer.ema.model
     metrics = evaluate(trained, loader)
     positives, unmatched = _positives(trained, loader, hyp, budget.size, dict(generation.options))
-    used = model.without_auxiliary() if getattr(model, "has_auxiliary", False) else model
-    parameters = sum(parameter.numel() for parameter in used.parameters())
+    parameters = sum(parameter.numel() for parameter in _used(model).parameters())
     return Outcome(name, seed, parameters, positives, unmatched, metrics.map50, metrics.map, seconds)
+
+
+def _used(model: Any) -> Any:
+    """The model without what only training needs: an auxiliary branch, a text encoder."""
+    if hasattr(model, "fixed"):
+        return model.fixed()
+    return model.without_auxiliary() if getattr(model, "has_auxiliary", False) else model
 
 
 @torch.no_grad()

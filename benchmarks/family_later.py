@@ -2,7 +2,7 @@
 
 Two rows have the backbone of YOLOv1 to YOLOv5 there: YOLOv7's loss on the very network of YOLOv5, and YOLOv8's head and
 loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times
-0.875), to 1.5 to 1.6 M parameters.
+0.875), to 1.5 to 2 M parameters. YOLO-World learns embeddings of the six names along with the detector.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 from family_networks import NINE_ANCHORS, P3, P4, Generation, Published, yolov5_rows
 
 from yolo_lite.family.building import scaled
+from yolo_lite.family.yolo_world.network import named_spec as world_spec
 from yolo_lite.family.yolov8.network import named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.model.layered import LayeredDetector
@@ -21,6 +22,7 @@ Create = Callable[[Sequence[str], int, int, int], LayeredDetector]
 YOLOV7_WIDTH = 0.2  # of all channels
 YOLOV8_WIDTH, YOLO11_WIDTH = 0.1667, 0.1875  # where YOLOv8-N and YOLO11-N have 0.25
 YOLOV9_WIDTH = 0.875  # times YOLOv9-T
+WORLD_WIDTH, TEXT_WIDTH = 0.1875, 64  # where YOLO-World-S has 0.5 and CLIP's 512
 CHANNEL_ARGUMENTS = {"Conv": 1, "AConv": 1, "ELAN1": 3, "RepNCSPELAN4": 3, "SPPELAN": 2}  # the first ones of a row
 
 
@@ -85,6 +87,17 @@ def _times(row: Sequence[Any]) -> list[Any]:
     return [source, number, kind, [*(scaled(each, YOLOV9_WIDTH) for each in arguments[:count]), *arguments[count:]]]
 
 
+def yolo_world(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
+    """YOLO-World's second version, with a text encoder of this library: a vector for each of the names."""
+    spec = world_spec("yolov8s-worldv2")
+    depth, _, most = spec["scales"][spec["scale"]]
+    spec = {key: value for key, value in spec.items() if key not in ("scales", "scale")}
+    sources, number, kind, (classes, _, with_norm) = spec["head"][-1]
+    spec |= {"head": [*spec["head"][:-1], [sources, number, kind, [classes, TEXT_WIDTH, with_norm]]], "words": []}
+    spec |= {"family": "yolo-world", "depth_multiple": depth, "width_multiple": WORLD_WIDTH, "max_channels": most}
+    return create_model(spec, names=names, seed=seed)
+
+
 GENERATIONS: Mapping[str, Generation] = MappingProxyType(
     {
         "v7-loss": Generation("YOLOv7's loss, YOLOv5's network", yolov7_loss),
@@ -94,6 +107,7 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
         "v9": Generation("YOLOv9, without PGI", yolov9(has_branch=False)),
         "v9-pgi": Generation("YOLOv9, with PGI", yolov9(has_branch=True), "v9"),
         "v11": Generation("YOLO11", narrower("yolo11n", YOLO11_WIDTH), "v11"),
+        "world": Generation("YOLO-World, six words", yolo_world, "world"),
     }
 )
 PUBLISHED: Mapping[str, Published] = MappingProxyType(
@@ -102,5 +116,6 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
         "v8": Published("37.3 to 53.9", "n to x, 640 px, COCO val2017", "YOLOv8's own table; no paper"),
         "v9": Published("38.3 to 55.6", "t to e, 640 px, COCO val2017", "YOLOv9's own table; arXiv 2402.13616"),
         "v11": Published("39.5 to 54.7", "n to x, 640 px, COCO val2017", "YOLO11's own table; no paper"),
+        "world": Published("35.4 LVIS AP", "YOLO-World-L, zero-shot, LVIS minival", "arXiv 2401.17270, table 2"),
     }
 )
