@@ -11,7 +11,7 @@ from typing import Any
 
 from family_networks import NINE_ANCHORS, P3, P4, Generation, Published, yolov5_rows
 
-from yolo_lite.family.building import scaled
+from yolo_lite.family.building import narrower
 from yolo_lite.family.yolo_world.network import named_spec as world_spec
 from yolo_lite.family.yolov8.network import named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
@@ -23,7 +23,6 @@ YOLOV7_WIDTH = 0.2  # of all channels
 YOLOV8_WIDTH, YOLO11_WIDTH = 0.1667, 0.1875  # where YOLOv8-N and YOLO11-N have 0.25
 YOLOV9_WIDTH = 0.875  # times YOLOv9-T
 WORLD_WIDTH, TEXT_WIDTH = 0.1875, 64  # where YOLO-World-S has 0.5 and CLIP's 512
-CHANNEL_ARGUMENTS = {"Conv": 1, "AConv": 1, "ELAN1": 3, "RepNCSPELAN4": 3, "SPPELAN": 2}  # the first ones of a row
 
 
 def anchors_of(size: int) -> list[list[float]]:
@@ -57,7 +56,7 @@ def yolov7(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDet
     return create_model(spec, names=names, seed=seed)
 
 
-def narrower(name: str, width: float) -> Create:
+def multiplied(name: str, width: float) -> Create:
     """A network of YOLOv8 or YOLO11 with another width multiple."""
 
     def create(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
@@ -75,16 +74,10 @@ def yolov9(has_branch: bool) -> Create:
 
     def create(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
         spec = named_spec("yolov9t")
-        spec |= {"family": "yolov8"} | {part: [_times(row) for row in spec[part]] for part in ("backbone", "head")}
+        spec |= {"family": "yolov8"} | {part: [narrower(row, YOLOV9_WIDTH) for row in spec[part]] for part in ("backbone", "head")}
         return create_model(with_auxiliary(spec) if has_branch else spec, names=names, seed=seed)
 
     return create
-
-
-def _times(row: Sequence[Any]) -> list[Any]:
-    source, number, kind, arguments = row
-    count = CHANNEL_ARGUMENTS.get(kind, 0)
-    return [source, number, kind, [*(scaled(each, YOLOV9_WIDTH) for each in arguments[:count]), *arguments[count:]]]
 
 
 def yolo_world(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
@@ -103,10 +96,10 @@ GENERATIONS: Mapping[str, Generation] = MappingProxyType(
         "v7-loss": Generation("YOLOv7's loss, YOLOv5's network", yolov7_loss),
         "v8-loss": Generation("YOLOv8's head, YOLOv5's backbone", yolov8_loss),
         "v7": Generation("YOLOv7", yolov7, "v7"),
-        "v8": Generation("YOLOv8", narrower("yolov8n", YOLOV8_WIDTH), "v8"),
+        "v8": Generation("YOLOv8", multiplied("yolov8n", YOLOV8_WIDTH), "v8"),
         "v9": Generation("YOLOv9, without PGI", yolov9(has_branch=False)),
         "v9-pgi": Generation("YOLOv9, with PGI", yolov9(has_branch=True), "v9"),
-        "v11": Generation("YOLO11", narrower("yolo11n", YOLO11_WIDTH), "v11"),
+        "v11": Generation("YOLO11", multiplied("yolo11n", YOLO11_WIDTH), "v11"),
         "world": Generation("YOLO-World, six words", yolo_world, "world"),
     }
 )
