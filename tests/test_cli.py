@@ -30,7 +30,7 @@ from yolo_lite.datasets.shapes import export_shapes
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.model.yolo import create_model
 
-COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "export"]
+COMMANDS = ["train", "val", "predict", "info", "anchors", "fetch", "convert coco", "convert voc", "write", "export"]
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +183,12 @@ def test_debug_shows_the_traceback(run: Any) -> None:
 def test_a_mistake_of_ours_is_not_hidden(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolo_lite.datasets.shapes.export_shapes", lambda *_: {}["nothing"])
     with pytest.raises(KeyError):
-        run("export", "shapes", "out")
+        run("write", "shapes", "out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
 def test_ctrl_c(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "yolo_lite", "export", "shapes", str(tmp_path), "--count", "300", "--size", "640"]
+    command = [sys.executable, "-m", "yolo_lite", "write", "shapes", str(tmp_path), "--count", "300", "--size", "640"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any((tmp_path / "images").rglob("*.jpg")) and time.monotonic() < deadline:
@@ -573,7 +573,7 @@ def test_anchors_without_objects(run: Any, tmp_path: Path) -> None:
     assert "train" in answer.err
 
 
-# ---- fetch, convert, export -----------------------------------------------------------------------------------------
+# ---- fetch, convert, write ------------------------------------------------------------------------------------------
 
 
 def test_fetch(run: Any, tmp_path: Path) -> None:
@@ -636,9 +636,15 @@ def test_convert_voc(run: Any, tmp_path: Path) -> None:
     assert (tmp_path / "dogs/labels/train/a.txt").read_text() == "0 0.155 0.11 0.09 0.18\n"
 
 
-def test_export(run: Any, tmp_path: Path) -> None:
-    answer = run(
-        "export", "shapes", tmp_path / "out", "--count", 2, "--size", 64, "--splits", "train", "test", "--json"
-    )
+def test_write(run: Any, tmp_path: Path) -> None:
+    answer = run("write", "shapes", tmp_path / "out", "--count", 2, "--size", 64, "--splits", "train", "test", "--json")
     assert answer.json == {"data": str(tmp_path / "out" / "data.yaml"), "images": 4}
     assert len(YoloDataset(tmp_path / "out", 64, split="test")) == 2
+
+
+def test_the_old_name_of_write_warns(run: Any, tmp_path: Path) -> None:
+    answer = run("export", "--splits", "val", "shapes", tmp_path / "out", "--count", 1, "--size", 64)
+    assert answer.code == 0
+    assert "yolo-lite write shapes" in answer.err
+    assert "0.3.0" in answer.err
+    assert len(YoloDataset(tmp_path / "out", 64, split="val")) == 1

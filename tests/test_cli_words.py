@@ -123,7 +123,7 @@ def test_json_of_every_command_is_ascii(
         ("anchors", "--data", dataset, "--generations", 1),
         ("convert", "coco", tmp_path / "a.json", tmp_path / "外", "--merge-names"),
         ("convert", "voc", voc(tmp_path, {"a": voc_object("安", (1, 1, 9, 9))}), tmp_path / "外2"),
-        ("export", "shapes", tmp_path / "外3", "--count", 1),
+        ("write", "shapes", tmp_path / "外3", "--count", 1),
         ("fetch", "--list"),
     ]
     for command in commands:
@@ -238,5 +238,5 @@ def test_names_do_not_swallow_the_folders(tmp_path: Path, order: str) -> None:
 
 
 def test_splits_do_not_swallow_the_dataset(tmp_path: Path) -> None:
-    assert main(["export", "--splits", "train", "test", "shapes", str(tmp_path / "out"), "--count", "1"]) == 0
+    assert main(["write", "--splits", "train", "test", "shapes", str(tmp_path / "out"), "--count", "1"]) == 0
     assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == ["test", "train"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from yolo_lite._moved import find_moved_modules, moved_name
 from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_original
 from yolo_lite.boxes import bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
+from yolo_lite.checkpoints.backbone import Taken, load_backbone
 from yolo_lite.checkpoints.own import load, save
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
@@ -24,6 +25,8 @@ from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.predict import Detections, predict
+from yolo_lite.exporting.export import export
+from yolo_lite.family.backbones.dials import Backbone
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import anchor_fit, suggest_anchors
 from yolo_lite.loss.criterion import AssignedPredictions, Criterion
@@ -42,6 +45,7 @@ __version__ = "0.2.0"
 __all__ = [
     "AssignedPredictions",
     "Assignment",
+    "Backbone",
     "Batch",
     "CheckpointError",
     "ComputeLoss",
@@ -55,6 +59,7 @@ __all__ = [
     "LossParts",
     "Sample",
     "StepState",
+    "Taken",
     "Trainer",
     "Yolo",
     "YoloDataset",
@@ -67,10 +72,12 @@ __all__ = [
     "create_model",
     "distributed",
     "evaluate",
+    "export",
     "iou_gradient",
     "iou_terms",
     "letterbox",
     "load",
+    "load_backbone",
     "non_max_suppression",
     "predict",
     "register_layer",

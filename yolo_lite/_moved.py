@@ -62,7 +62,7 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
     "yolo_lite.augment.objects": {"FILL": "yolo_lite.augment.objects:PADDING_VALUE"},
     "yolo_lite.boxes": dict.fromkeys(("iou_gradient", "iou_gradients"), "yolo_lite.overlap_gradients"),
     "yolo_lite.checkpoints.own": {"remove_leftovers": "yolo_lite.writing"},
-    "yolo_lite.checkpoints.official": {"Contents": "yolo_lite.checkpoints.official:CheckpointContents"},
+    "yolo_lite.checkpoints.official": {"Contents": "yolo_lite.checkpoints.contents:CheckpointContents"},
     "yolo_lite.checkpoints.unpickle": {
         "Record": "yolo_lite.checkpoints.unpickle:PickledObject",
         "StorageRecord": "yolo_lite.checkpoints.unpickle:PickledStorage",

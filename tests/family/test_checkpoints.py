@@ -97,6 +97,24 @@ def test_specs_of_absurd_size(name: str, entries: dict, tmp_path: Path, monkeypa
         load(file)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        [-1, 1000, "C2f", [16]],
+        [-1, 1, "RepNCSPELAN4", [16, 16, 8, 10**9]],
+        [-1, 1, "ELAN", [16, 8, 8, 10**9, 1]],
+    ],
+)
+def test_rows_that_ask_for_thousands_of_blocks(row: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("yolov9-pgi")
+    rows = [*model.spec["backbone"]]
+    rows[2] = row
+    file = rewritten(model, tmp_path, spec=model.spec | {"backbone": rows})
+    monkeypatch.setattr("yolo_lite.checkpoints.assemble._network", lambda *_: pytest.fail("it is built"))
+    with pytest.raises(CheckpointError, match=r"rows ask for [\d,]+ blocks"):
+        load(file)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_a_missing_and_a_foreign_tensor(name: str, tmp_path: Path) -> None:
     model = tiny_model(name)

@@ -11,6 +11,8 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
 from yolo_lite.datasets.shapes import Shapes
+from yolo_lite.family.yolov8.network import named_spec
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
@@ -21,12 +23,62 @@ SIZE = 96  # pixels
 SCENES = (9, 79, 85, 90)
 
 
+# Of YOLO-World: a text encoder, text-guided attention in the neck, a head with BatchNorm
+WORLD = MappingProxyType(
+    {
+        "family": "yolo-world",
+        "words": [],
+        "reg_max": 8,
+        "contrast": [1.5, -5.0],  # not the published start, which needs more steps than these
+        "backbone": [
+            *([-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [24, 3, 2]], [-1, 1, "C2f", [24, True]]),
+            *([-1, 1, "Conv", [32, 3, 2]], [-1, 1, "C2f", [32, True]]),  # 4, stride 8
+            *([-1, 1, "Conv", [48, 3, 2]], [-1, 1, "C2f", [48, True]]),  # 6, stride 16
+        ],
+        "head": [
+            [-1, 1, "nn.Upsample", [None, 2, "nearest"]],
+            [[-1, 4], 1, "Concat", [1]],
+            [-1, 1, "C2fAttn", [32, 16, 2]],  # 9
+            [-1, 1, "Conv", [32, 3, 2]],
+            [[-1, 6], 1, "Concat", [1]],
+            [-1, 1, "C2fAttn", [48, 24, 3]],  # 12
+            [[9, 12], 1, "WorldDetect", ["nc", 32, True]],
+        ],
+    }
+)
+
+
 class Tiny(NamedTuple):
     """A small network, and how long it takes to learn four scenes by heart."""
 
     source: Path | Mapping[str, Any]  # of create_model
     epochs: int
     lr: float  # of AdamW
+
+
+V8: Mapping[str, Any] = MappingProxyType({"family": "yolov8", "reg_max": 8})
+
+
+def tiny_yolov8() -> dict[str, Any]:
+    """YOLOv8's rows, a third as wide as its smallest scale and a sixth as deep."""
+    return named_spec("yolov8n") | V8 | {"scales": {"tiny": [0.17, 0.125, 256]}, "scale": "tiny"}
+
+
+def tiny_yolo11() -> dict[str, Any]:
+    return named_spec("yolo11n") | V8 | {"scales": {"tiny": [0.5, 0.125, 256]}, "scale": "tiny"}
+
+
+def tiny_yolov9() -> dict[str, Any]:
+    """YOLOv9-T's rows with a quarter of the channels and one inner block instead of three."""
+    spec = named_spec("yolov9t")
+    for row in [*spec["backbone"], *spec["head"]]:
+        if isinstance(row[3][0], int) and row[2] != "Concat":
+            row[3] = [value if value < 4 else value // 4 for value in row[3]]
+        if row[2] == "RepNCSPELAN4":
+            row[3][3] = 1
+        if isinstance(row[3][0], int) and row[2] != "Concat":
+            row[3][0] = -(-row[3][0] // 8) * 8
+    return spec | V8
 
 
 TINY: Mapping[str, Tiny] = MappingProxyType(
@@ -41,6 +93,13 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         "ssd": Tiny({"family": "ssd", "backbone": "vgg16_bn", "width": 0.0625, "size": SIZE, "levels": 3}, 120, 0.003),
         "retinanet": Tiny({"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 24}, 160, 0.003),
         "fcos": Tiny({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 24}, 100, 0.004),
+        # YOLOv5's BatchNorm moves its running statistics by 0.03 a step: after 120 they are still near the start's
+        "v7": Tiny(CFG / "tiny-v7.yaml", 250, 0.004),
+        "yolov8": Tiny(tiny_yolov8(), 120, 0.01),
+        "yolo11": Tiny(tiny_yolo11(), 120, 0.01),
+        "yolov9": Tiny(tiny_yolov9(), 120, 0.01),
+        "yolov9-pgi": Tiny(with_auxiliary(tiny_yolov9()), 120, 0.01),
+        "world": Tiny(WORLD, 200, 0.006),
     }
 )
 

@@ -15,8 +15,8 @@ from tests.house.imports import PROJECT, chapter, circles, imports, modules
 ORDER = {
     "yolo_lite": (
         *("_moved", "writing", "boxes", "overlap_gradients", "coding", "hyperparameters"),
-        *("support", "augment", "images", "data", "loss", "model", "family", "checkpoints", "detect", "running"),
-        *("train", "datasets"),
+        *("support", "augment", "images", "data", "loss", "model", "family", "checkpoints", "detect", "exporting"),
+        *("running", "train", "datasets"),
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),
     "walkthrough": (

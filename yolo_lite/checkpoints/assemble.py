@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo_lite.checkpoints.official import CheckpointContents
+from yolo_lite.checkpoints.contents import CheckpointContents
+from yolo_lite.checkpoints.facts import check_facts
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import SpecError, read_rows
+from yolo_lite.model.spec import SpecError, count_blocks
 from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family
@@ -55,6 +56,7 @@ def assembled(contents: CheckpointContents, file: Path) -> LayeredDetector:
         model.load_state_dict(contents.tensors, strict=False)  # all but the anchors of a Yolo, as checked
         if isinstance(model, Yolo):
             model.set_anchors(contents.anchors)
+        check_facts(model, contents.facts, file)
     except CheckpointError:
         raise
     except (SpecError, RuntimeError, TypeError, ValueError, RecursionError) as error:
@@ -80,11 +82,12 @@ def _network(contents: CheckpointContents, file: Path) -> LayeredDetector:
 def _check_size(contents: CheckpointContents, file: Path) -> None:
     """Refuses a spec of far more blocks than the file has tensors, before they are built: one row can ask for 1,000.
 
-    A block with weights has two tensors or more. The builders of other generations have limits of their own.
+    A block with weights has two tensors or more. The builders of generations without rows have limits of their own.
     """
-    if "family" in contents.spec:
+    spec = contents.spec
+    if "family" in spec and "backbone" not in spec:
         return
-    blocks = sum(row.number for row in read_rows(contents.spec))
+    blocks = count_blocks(spec)
     if blocks > 2 * len(contents.tensors) + SPARE_BLOCKS:
         raise CheckpointError(
             f"{file}: the weights do not fit the network: its rows ask for {blocks:,} blocks, but it has only "
@@ -119,6 +122,6 @@ def anchors_name(model: LayeredDetector) -> str | None:
 
 
 def is_fused(model: LayeredDetector) -> bool:
-    """Whether ``fuse`` made the model. A Yolo shows it: no Conv has a BatchNorm; other layers may keep theirs."""
+    """Whether ``fuse`` made the model. A Yolo shows it: no Conv has a norm; other layers may keep theirs."""
     norms = [module.bn for module in model.modules() if isinstance(module, Conv)]
-    return model.is_fused or (bool(norms) and not any(isinstance(norm, nn.BatchNorm2d) for norm in norms))
+    return model.is_fused or (bool(norms) and all(isinstance(norm, nn.Identity) for norm in norms))

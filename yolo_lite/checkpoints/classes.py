@@ -34,7 +34,7 @@ def with_classes(
     shapes = {name: value.shape for name, value in other.state_dict().items()}
     fitting = {name: value for name, value in model.state_dict().items() if value.shape == shapes[name]}
     other.load_state_dict(fitting, strict=False)
-    if names is not None and num_classes == model.num_classes:
+    if names is not None and num_classes == model.num_classes and not model.classes_are_texts:
         _match_outputs(other, model.names)
     if isinstance(model, Yolo) and isinstance(other, Yolo):
         other.set_anchors(model.anchors)

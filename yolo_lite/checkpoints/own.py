@@ -1,7 +1,8 @@
 """Checkpoints: weights and the description of their network in one file.
 
-Our own format is a safetensors file whose header carries a JSON text; it holds numbers and no code. Official YOLOv5
-``.pt`` files are read too, without running anything in them (``official.py``, ``unpickle.py``).
+Our own format is a safetensors file whose header carries a JSON text; it holds numbers and no code. Official
+``.pt`` files (YOLOv5, YOLOv8, YOLOv9, YOLO11) are read too, without running anything in them (``official.py``,
+``unpickle.py``).
 """
 
 import json
@@ -17,8 +18,9 @@ from torch import Tensor
 from yolo_lite._moved import moved_name
 from yolo_lite.checkpoints.assemble import YOLO, anchors_name, architecture, assembled, check_architecture, is_fused
 from yolo_lite.checkpoints.classes import warn_of_a_new_head, with_classes
+from yolo_lite.checkpoints.contents import CheckpointContents
 from yolo_lite.checkpoints.darknet import read_darknet
-from yolo_lite.checkpoints.official import CheckpointContents, read_official
+from yolo_lite.checkpoints.official import read_official
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.families import NAMED
 from yolo_lite.model.layered import LayeredDetector
@@ -66,8 +68,8 @@ def save(
     state = {name: tensor for name, tensor in model.state_dict().items() if name != anchors_name(model)}
     spec, version, dtype = model.spec, FORMAT_VERSION, next(tensor.dtype for tensor in state.values())
     if isinstance(model, Yolo):
-        spec, version = spec | {"anchors": model.anchors.flatten(1).tolist()}, FORMAT_OF_YOLO
-        dtype = model.anchors.dtype
+        spec, dtype = spec | {"anchors": model.anchors.flatten(1).tolist()}, model.anchors.dtype
+        version = FORMAT_OF_YOLO if architecture(spec) == YOLO else FORMAT_VERSION
     header = {
         "format_version": version,
         "architecture": architecture(model.spec),
@@ -95,8 +97,8 @@ def load(
     """A model with its weights, in float32 and evaluation mode, on the CPU. YOLOv5: ``attempt_load``.
 
     Args:
-        path: a file that ``save`` wrote, an official YOLOv5 ``.pt``, a Darknet ``.weights``, or the name of bundled
-            weights ("shapes-n").
+        path: a file that ``save`` wrote, an official ``.pt`` of YOLOv5, YOLOv8, YOLOv9 or YOLO11, a Darknet
+            ``.weights``, or the name of bundled weights ("shapes-n").
         num_classes, names: for other classes than the file's: everything that fits is kept (YOLOv5:
             ``intersect_dicts``), and the head starts anew from ``seed``, with a warning where ``names`` alone is given
             and some of them are the file's.
@@ -116,7 +118,7 @@ def load(
     if num_classes == model.num_classes and names is None:
         return model
     other = with_classes(model, num_classes, names, seed)
-    if not is_asked_for:
+    if not is_asked_for and not model.classes_are_texts:
         warn_of_a_new_head(model.names, other.names)
     return other
 

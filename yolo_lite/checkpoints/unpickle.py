@@ -3,7 +3,7 @@
 A pickle is a program: it names functions and calls them. Here no name is ever looked up in Python: a few that rebuild
 tensors and dicts stand for functions of ours, and every other one stands for an inert ``PickledObject``, which only
 writes down what it was given. So whatever a training left beside the network (paths, arguments, an optimiser, enums,
-loggers) is read and has no effect, and what the network itself may consist of is for ``official.py`` to judge. A tensor
+loggers) is read and has no effect, and what the network itself may consist of is for ``walking.py`` to judge. A tensor
 becomes a ``PickledTensor``, and its numbers are read from the file when asked for (``archive.py``).
 """
 
@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from yolo_lite._moved import moved_name
-from yolo_lite.model.registry import known_layers
 
 MAX_NAMES = 2000  # different classes and functions in a file; each costs about 1 KB
 MAX_AXES = 64  # of a tensor
 MAX_ARGUMENTS = 4  # that a record keeps: a few bytes can call with the same million arguments again and again
-NETWORK_MODULES = ("models.common", "models.experimental")
-OTHER_TASKS = ("Segment", "SegmentationModel", "ClassificationModel", "Classify", "Proto")
 # No training writes these, attacks do. Nothing would run in any case: the reader should know what kind of file it is.
 HOSTILE = re.compile(
     r"(?:^|\.)(?:(?:os|posix|nt)\.(?:system|popen|exec\w*|spawn\w*|posix_spawn\w*|fork\w*|startfile|kill\w*|remove\w*"
@@ -170,24 +167,6 @@ STORAGES = MappingProxyType(
         "UntypedStorage": torch.uint8,
     }
 )
-# The modules that a network may consist of, besides the layers of the registry.
-_NETWORK: Mapping[str, str] = MappingProxyType(
-    {
-        "models.yolo": "Model DetectionModel Detect",
-        "models.common": "TransformerLayer TransformerBlock",
-        "utils.activations": "SiLU Hardswish Mish",
-        "torch.nn.modules.conv": "Conv2d ConvTranspose2d",
-        "torch.nn.modules.batchnorm": "BatchNorm2d",
-        "torch.nn.modules.activation": "SiLU ReLU ReLU6 LeakyReLU Hardswish Mish GELU ELU Sigmoid MultiheadAttention",
-        "torch.nn.modules.container": "ModuleList Sequential",
-        "torch.nn.modules.pooling": "MaxPool2d AvgPool2d",
-        "torch.nn.modules.upsampling": "Upsample",
-        "torch.nn.modules.padding": "ZeroPad2d",
-        "torch.nn.modules.linear": "Linear Identity NonDynamicallyQuantizableLinear",
-        "torch.nn.modules.dropout": "Dropout Dropout2d",
-    }
-)
-IN_A_NETWORK = frozenset((module, name) for module, names in _NETWORK.items() for name in names.split())
 
 
 def _tensor(*arguments: Any) -> "PickledTensor | PickledObject":
@@ -232,12 +211,6 @@ BUILDERS: Mapping[tuple[str, str], Any] = MappingProxyType(
         ("torch._tensor", "_rebuild_from_type_v2"): Builder(_rebuilt),
     }
 )
-
-
-def is_known_module(record: PickledObject) -> bool:
-    """Whether it is of a class that a network may consist of: one of YOLOv5's, PyTorch's, or a registered layer."""
-    known = (record.module, record.name) in IN_A_NETWORK
-    return known or (record.module in NETWORK_MODULES and record.name in known_layers())
 
 
 def _reconstructed(cls: Any) -> PickledObject:

@@ -13,12 +13,12 @@ import warnings
 from collections.abc import Sequence
 
 from yolo_lite import __version__
-from yolo_lite.cli import convert, evaluate, fetch, inspect, predict, train
+from yolo_lite.cli import convert, evaluate, export, fetch, inspect, predict, train
 from yolo_lite.cli.options import Parser, any_letter
 
 __all__ = ["main"]
 
-GROUPS = (train, evaluate, predict, inspect, fetch, convert)  # in the order of --help
+GROUPS = (train, evaluate, predict, export, inspect, fetch, convert)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(_renamed(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as stop:  # --help, --version, wrong usage: argparse has printed everything
         return int(stop.code or 0)
     with warnings.catch_warnings():
@@ -66,6 +66,18 @@ def _parser() -> Parser:
     for group in GROUPS:
         group.add_commands(commands)
     return parser
+
+
+def _renamed(words: Sequence[str]) -> Sequence[str]:
+    """``export shapes`` of 0.2.0 is ``write shapes`` now."""
+    named = [place for place, word in enumerate(words) if word == "shapes" and words[place - 1] != "--out"]
+    if not (words and words[0] == "export" and named):
+        return words
+    print(
+        "warning: `yolo-lite export shapes` is `yolo-lite write shapes` now; the old name goes in 0.3.0",
+        file=sys.stderr,
+    )
+    return ["write", *words[1:]]
 
 
 def _is_expected(error: Exception) -> bool:

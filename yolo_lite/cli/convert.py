@@ -1,4 +1,4 @@
-"""``yolo-lite convert`` and ``yolo-lite export``: datasets written as YOLO folders."""
+"""``yolo-lite convert`` and ``yolo-lite write``: datasets written as YOLO folders."""
 
 import argparse
 import sys
@@ -32,8 +32,8 @@ def add_commands(commands: Commands) -> None:
     _add_voc(formats)
 
     what = "write a bundled dataset as a YOLO folder"
-    example = "yolo-lite export shapes my-shapes --count 500 --size 320"
-    parser = add_command(commands, "export", run_export, what, example)
+    example = "yolo-lite write shapes my-shapes --count 500 --size 320"
+    parser = add_command(commands, "write", run_write, what, example)
     parser.add_argument("dataset", choices=("shapes",), help="shapes: scenes drawn from a seed")
     parser.add_argument("out", type=Path, metavar="DIR", help="a new or empty folder")
     default = ["train", "val"]
@@ -133,8 +133,8 @@ def _finish(report: "Report", options: argparse.Namespace) -> int:
     return 1 if not report.objects or (options.strict and report) else 0
 
 
-def run_export(options: argparse.Namespace) -> int:
-    """`yolo-lite export`; returns the exit code."""
+def run_write(options: argparse.Namespace) -> int:
+    """`yolo-lite write`; returns the exit code."""
     from yolo_lite.datasets.shapes import export_shapes
 
     count = export_shapes(options.out, options.splits, options.size, options.count, options.seed)

@@ -111,8 +111,8 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
         "--model",
         required=required,
         metavar="FILE",
-        help="a checkpoint: .safetensors, an official YOLOv5 .pt, a Darknet .weights with its .cfg beside it, or the "
-        "name of bundled weights (shapes-n)"
+        help="a checkpoint: .safetensors, an official .pt (YOLOv5, v8, v9, 11), a Darknet .weights with its .cfg "
+        "beside it, or the name of bundled weights (shapes-n)"
         + ("" if required else "; or an untrained model: its name (yolov5n, yolov4-tiny ...), .yaml or .cfg"),
     )
 

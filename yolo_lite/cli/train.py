@@ -46,7 +46,7 @@ def add_commands(commands: Commands) -> None:
     start = parser.add_mutually_exclusive_group()
     help_model = "a new model with random weights: its name (yolov5n, yolov4-tiny, retinanet ...), .yaml or .cfg"
     start.add_argument("--model", metavar="NAME", help=help_model)
-    help_weights = "start from a checkpoint: .safetensors, an official YOLOv5 .pt, or the name of bundled weights "
+    help_weights = "start from a checkpoint: .safetensors, an official .pt, or the name of bundled weights "
     help_weights += "(shapes-n); with another number of classes the head is new"
     start.add_argument("--weights", metavar="FILE", help=help_weights)
     help_preset = "settings that go together; left out: scratch with --model, finetune with --weights"

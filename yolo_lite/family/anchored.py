@@ -99,7 +99,7 @@ def level_shapes(maps: Sequence[Tensor], anchors: Sequence[int], columns: int) -
     for level, (raw, count) in enumerate(zip(maps, anchors, strict=True)):
         if raw.ndim != 5 or (raw.shape[1], raw.shape[4]) != (count, columns):
             raise ValueError(f"map {level} must be (N, {count}, H, W, {columns}), not {tuple(raw.shape)}")
-        if len(raw) != len(maps[0]):
+        if raw.shape[0] != maps[0].shape[0]:  # unlike len(), no constant to torch.export
             raise ValueError(f"map {level} has a batch of {len(raw)}, map 0 one of {len(maps[0])}: they must agree")
     return [(raw.shape[1], raw.shape[2], raw.shape[3]) for raw in maps]
 

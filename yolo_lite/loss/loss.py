@@ -188,13 +188,17 @@ class ComputeLoss(nn.Module):
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
             self.to(maps[0].device)
-        grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
-        assignments = build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
+        assignments = self.matches(maps, targets)
         counts = self._counts(assignments, maps[0])
         return [
             self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance, count)
             for raw, matches, balance, count in zip(maps, assignments, self.balance, counts, strict=True)
         ]
+
+    def matches(self, maps: Sequence[Tensor], targets: Tensor) -> list[Assignment]:
+        """Which predictions are matched to which objects, level by level; here geometry alone decides."""
+        grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
+        return build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
 
     def level(self, raw: Tensor, matches: Assignment, balance: Tensor | float, count: Tensor | float) -> LevelLoss:
         """One level: raw (N, A, H, W, 5 + C). count: what sums over matches are divided by, mostly m."""

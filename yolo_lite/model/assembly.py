@@ -10,8 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from yolo_lite.model.norms import read_norm, replace_norms
 from yolo_lite.model.registry import LayerKind, find_layer
-from yolo_lite.model.spec import IMAGE, Row, SpecError
+from yolo_lite.model.spec import IMAGE, Row, SpecError, read_activation
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 
@@ -103,3 +104,15 @@ def replace_activations(layers: nn.Module, activation: nn.Module) -> None:
     for module in layers.modules():
         if isinstance(getattr(module, "act", None), nn.SiLU):
             module.act = copy.deepcopy(activation)
+
+
+def replace_defaults(layers: nn.Module, spec: Mapping[str, Any], where: str = "spec") -> None:
+    """The ``activation`` and the ``norm`` that a spec asks for, in place of SiLU and BatchNorm.
+
+    Raises:
+        SpecError: a word that is not known.
+    """
+    if "activation" in spec:
+        replace_activations(layers, read_activation(spec["activation"], where))
+    if "norm" in spec:
+        replace_norms(layers, read_norm(spec["norm"], where))

@@ -76,8 +76,8 @@ class Conv(Fusible):
         return self.act(self.bn(self.conv(x)))
 
     def fuse(self) -> None:
-        """Folds the BatchNorm into the convolution."""
-        if isinstance(self.bn, nn.BatchNorm2d):
+        """Folds the BatchNorm into the convolution. Other norms depend on the image, and stay."""
+        if isinstance(self.bn, nn.BatchNorm2d | nn.SyncBatchNorm):
             self.conv = fuse_conv_bn_eval(self.conv, self.bn)
             self.bn = nn.Identity()
 

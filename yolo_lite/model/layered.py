@@ -42,6 +42,11 @@ class LayeredDetector(nn.Module):
     is_fused = False
     reads_hyp = True
 
+    @property
+    def classes_are_texts(self) -> bool:
+        """Whether a class is what its name says, and not a place among the outputs: open vocabulary."""
+        return False
+
     def __init__(
         self,
         spec: Mapping[str, Any],

@@ -1,6 +1,7 @@
 """Specs: the YAML rows that describe a network, read and checked. Nothing in them is ever evaluated."""
 
 import difflib
+import inspect
 import math
 import numbers
 import re
@@ -18,6 +19,7 @@ from yolo_lite.model.registry import find_layer, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
 MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
+PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -136,6 +138,14 @@ class Multiples(NamedTuple):
     width: float
     max_channels: float  # before the width multiple
 
+    def channels(self, number: int) -> int:
+        """ceil(min(number, max_channels) * width / 8) * 8"""
+        return math.ceil(min(number, self.max_channels) * self.width / 8) * 8
+
+    def repeats(self, number: int) -> int:
+        """A number above 1 times the depth, rounded, and at least 1."""
+        return max(round(number * self.depth), 1) if number > 1 else 1
+
 
 def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
     """``depth_multiple``, ``width_multiple`` and ``max_channels``, or the row of ``scales`` that ``scale`` names.
@@ -197,6 +207,34 @@ def read_rows(
     return rows
 
 
+def count_blocks(spec: Mapping[str, Any], where: str = "spec") -> int:
+    """How many blocks the rows of all parts ask for, of any generation; nothing is built, and no row is checked.
+
+    Some blocks, as RepNCSPELAN4, are told the number of their inner blocks in an argument of that name; it counts too.
+
+    >>> count_blocks({"backbone": [[-1, 3, "C3", [64]], [-1, 1, "RepNCSPELAN4", [64, 64, 32, 2]]], "head": []})
+    5
+    """
+    multiples, total = read_multiples(spec, where), 0
+    for part in PARTS:
+        rows = spec.get(part)
+        for row in rows if isinstance(rows, Sequence) else ():
+            match row:
+                case [_, int(number), str(name), [*arguments]]:
+                    total += multiples.repeats(number) * _inner_number(name, arguments)
+    return total
+
+
+def _inner_number(name: str, arguments: Sequence[Any]) -> int:
+    """What a row says for the argument "number" of a block that is not repeated by its row."""
+    kind = find_layer(name)
+    if kind is None or kind.repeats:
+        return 1
+    known = [*inspect.signature(kind.build).parameters]
+    place = known.index("number") - (kind.takes != "none") if "number" in known else len(arguments)
+    return max(arguments[place], 1) if place < len(arguments) and _is_int(arguments[place]) else 1
+
+
 def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Sequence[str]) -> Row:
     if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 4:
         raise SpecError(f"{place}): a row is [from, number, layer, arguments], not {row!r}")
@@ -207,7 +245,7 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
         raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
     if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
         raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
-    repeats = max(round(number * multiples.depth), 1) if number > 1 else 1
+    repeats = multiples.repeats(number)
     if repeats > MAX_NUMBER:
         raise SpecError(f"{where}: {number} times depth_multiple {multiples.depth:g} is more than {MAX_NUMBER}")
     if not isinstance(arguments, Sequence) or isinstance(arguments, str):
@@ -247,11 +285,11 @@ def _value(argument: Any, where: str) -> Any:
 
 
 def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> int:
-    """ceil(min(channels, max_channels) * width / 8) * 8"""
+    """The number of output channels, after the width multiple."""
     if not values or not _is_int(values[0]) or values[0] < 1:
         first = repr(values[0]) if values else "missing"
         raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    return math.ceil(min(values[0], multiples.max_channels) * multiples.width / 8) * 8
+    return multiples.channels(values[0])
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
-from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
+from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
 from yolo_lite.model.layered import LayeredDetector, anchor_rows
 from yolo_lite.model.spec import (
     SpecError,
     in_stride_order,
-    read_activation,
     read_anchors,
     read_names,
     read_rows,
@@ -58,8 +57,7 @@ class Yolo(LayeredDetector):
         anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
         head = Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features])
         layers = nn.ModuleList([*modules, head])
-        if "activation" in spec:
-            replace_activations(layers, read_activation(spec["activation"], where))
+        replace_defaults(layers, spec, where)
         super().__init__(spec, rows, layers, strides, class_names, channels)
         self.spec |= {"nc": num_classes, "ch": channels, "anchors": self.anchors.flatten(1).tolist()}
 

@@ -5,7 +5,7 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
 import torch
@@ -44,6 +44,8 @@ class LayeredModel(Protocol):
 
     def eval(self) -> Self: ...
 
+    def given(self, images: Tensor) -> Mapping[int, Any]: ...
+
     def forward_layers(self, images: Tensor) -> Iterator[tuple[DescribedLayer, Tensor | list[Tensor]]]: ...
 
 
@@ -57,7 +59,7 @@ class LayerSummary(NamedTuple):
     parameters: int
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]  # one, except for the head
-    flops: int  # 2 per multiply-and-add of convolutions, matrix products and BatchNorm; activations, pools left out
+    flops: int  # 2 per multiply-and-add of convolutions, matrix products and norms; activations, pools left out
 
 
 class Summary(NamedTuple):
@@ -102,6 +104,7 @@ def summarise(model: LayeredModel, img_size: int | tuple[int, int] = 640) -> Sum
     probe = copy.deepcopy(model).to("meta").eval()
     image = torch.zeros(1, model.channels, height, width, device="meta", dtype=next(model.parameters()).dtype)
     shapes: dict[int, tuple[Shape, ...]] = {-1: (tuple(image.shape),)}
+    shapes |= {source: _shapes(value) for source, value in probe.given(image).items()}
     rows, counted = [], 0
     with torch.no_grad(), flop_counter() as counter:
         for row, output in probe.forward_layers(image):
@@ -131,7 +134,7 @@ def flop_counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=_FLOPS)
 
 
-def _batch_norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
+def _norm_flops(x: Shape, *unused: Any, **unused_too: Any) -> int:
     return 2 * math.prod(x)  # each element times a scale, plus a shift
 
 
@@ -146,9 +149,10 @@ def _attention_flops(query: Shape, key: Shape, value: Shape, *unused: Any, **unu
 
 
 _FLOPS = {
-    torch.ops.aten.native_batch_norm: _batch_norm_flops,
-    torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm_flops,  # what it becomes in evaluation mode
-    torch.ops.aten.cudnn_batch_norm: _batch_norm_flops,
+    torch.ops.aten.native_batch_norm: _norm_flops,
+    torch.ops.aten._native_batch_norm_legit_no_training: _norm_flops,  # what it becomes in evaluation mode
+    torch.ops.aten.cudnn_batch_norm: _norm_flops,
+    torch.ops.aten.native_group_norm: _norm_flops,
     # attention on the CPU, for which PyTorch has no rule of its own
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _scaled_dot_product_flops,
     torch.ops.aten._native_multi_head_attention: _attention_flops,

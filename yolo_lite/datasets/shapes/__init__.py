@@ -151,7 +151,7 @@ def _layout(split: str, index: int, seed: int) -> Layout:
 
 @lru_cache(maxsize=8)  # they take a millisecond a scene, and are the same at every size
 def _label_store(split: str, count: int, seed: int) -> LabelStore:
-    return LabelStore.build([_labels(_layout(split, index, seed)) for index in range(count)])
+    return LabelStore.build([labels_of_layout(_layout(split, index, seed)) for index in range(count)])
 
 
 def _claim(folder: Path, settings: dict[str, object]) -> None:
@@ -185,12 +185,13 @@ def _boxes(layout: Layout) -> np.ndarray:
     return np.array(extents, np.float32).reshape(-1, 4)
 
 
-def _labels(layout: Layout) -> ImageLabels:
+def labels_of_layout(layout: Layout) -> ImageLabels:
+    """Classes, boxes and outlines of a scene, normalised."""
     cls = np.array([shape.cls for shape in layout.shapes], np.int64)
     return ImageLabels(cls, xyxy_to_xywh(_boxes(layout)), tuple(shape.polygon for shape in layout.shapes))
 
 
 def _scene(layout: Layout, size: int) -> Scene:
-    labels = _labels(layout)
+    labels = labels_of_layout(layout)
     polygons = tuple(polygon * size for polygon in labels.polygons if polygon is not None)
     return Scene(paint(layout, size), labels.cls, _boxes(layout) * size, polygons)

@@ -8,6 +8,7 @@ Coordinates: x to the right, y down, 0 to 1 over the scene.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,15 +75,24 @@ class Layout(NamedTuple):
     shadow: np.ndarray  # (2,) how far a shadow falls
 
 
-def draw_layout(generator: np.random.Generator) -> Layout:
+def draw_layout(
+    generator: np.random.Generator,
+    choices: Sequence[Palette] | None = None,
+    inks_of: Mapping[int, np.ndarray] | None = None,
+) -> Layout:
     """All that chance decides about a scene.
+
+    Args:
+        choices: the palettes; by default all of them.
+        inks_of: (k, 2, 3) for each class, its colours with their second tones; by default those of the palette, which
+            are the same for all classes.
 
     >>> layout = draw_layout(np.random.default_rng(0))
     >>> len(layout.shapes) == len([shape.polygon for shape in layout.shapes])
     True
     """
-    choices = palettes()
-    palette = _jittered(choices[generator.integers(len(choices))], generator)
+    choices = palettes() if choices is None else choices
+    palette = _jittered(choices[int(generator.integers(len(choices)))], generator)
     background = _draw_background(palette, generator)
     inks = _readable_inks(palette, background)  # (k, 2, 3)
     canvas = Canvas()
@@ -93,7 +103,8 @@ def draw_layout(generator: np.random.Generator) -> Layout:
         found = _find_place(canvas, fitted_outline(cls, turn, mirrored), (width, height), generator)
         if found is not None:
             below = [placed[index][2].ink for index in found.covered]
-            placed.append((cls, found.contours, _draw_fill(inks, below, generator)))
+            own = inks if inks_of is None else inks_of[cls]
+            placed.append((cls, found.contours, _draw_fill(own, below, generator)))
     shapes = tuple(PlacedShape(*shape, *canvas.visible(index)) for index, shape in enumerate(placed))
     finish = FINISHES[generator.integers(len(FINISHES))]
     direction = generator.uniform(0.15, 0.85) * math.pi  # always downwards

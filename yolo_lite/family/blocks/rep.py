@@ -83,7 +83,9 @@ class RepConv(Fusible):
     def fuse(self) -> None:
         """The branches become one convolution with a bias. Other norms than BatchNorm cannot be folded: no change."""
         norms = [self.conv1.bn, self.conv2.bn, self.bn] if self.conv is None else []
-        if self.conv is None and all(isinstance(norm, nn.BatchNorm2d | nn.Identity | None) for norm in norms):
+        if self.conv is None and all(
+            isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm | nn.Identity | None) for norm in norms
+        ):
             self.conv = self.merged()
             del self.conv1, self.conv2
             self.bn = None
@@ -112,7 +114,7 @@ def folded(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor
     Shape: (out, in / G, K, K), (out,) -> the same.
     """
     bias = weight.new_zeros(len(weight)) if bias is None else bias
-    if not isinstance(norm, nn.BatchNorm2d):
+    if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
         return weight, bias
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = norm.weight / (variance + norm.eps).sqrt()  # (out,)

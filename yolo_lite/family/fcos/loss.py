@@ -29,7 +29,6 @@ from yolo_lite.family.anchored import (
     level_shapes,
     level_steps,
     one_hot,
-    place_anchors,
     rows_of,
     scatter,
 )
@@ -85,15 +84,14 @@ def fcos_points(shapes: Shapes, strides: Sequence[int], settings: FcosSettings) 
     ([0.0, 0.0, 0.0, 0.0, 64.0], [64.0, 64.0, 64.0, 64.0, inf])
     """
     steps = level_steps(shapes, image_size(shapes, strides))
-    places = []
-    for shape, (down, across) in zip(shapes, steps, strict=True):
-        inside = torch.tensor([[across, down] * 2]) * settings.offset  # (1, 4)
-        places.append(place_anchors(shape, inside, (down, across))[:, :2].float())
-    counts = torch.tensor([rows * cols for _, rows, cols in shapes])
     borders = [0.0, *(settings.range * stride for stride in strides[:-1]), torch.inf]
-    smallest, largest = (torch.tensor(side).repeat_interleave(counts) for side in zip(*pairwise(borders), strict=True))
-    stride = torch.tensor(strides, dtype=torch.float32).repeat_interleave(counts)[:, None]
-    return Points(torch.cat(places), stride, smallest, largest)
+    levels = []
+    for (_, rows, cols), (down, across), stride, limits in zip(shapes, steps, strides, pairwise(borders), strict=True):
+        y, x = (torch.arange(rows) + settings.offset) * down, (torch.arange(cols) + settings.offset) * across
+        xy = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).flatten(0, 1).float()  # (H * W, 2)
+        smallest, largest, each_stride = (torch.full_like(xy[:, 0], value) for value in (*limits, stride))
+        levels.append(Points(xy, each_stride[:, None], smallest, largest))
+    return Points(*(torch.cat(field) for field in zip(*levels, strict=True)))
 
 
 def match_points(objects: Tensor, points: Points, settings: FcosSettings) -> Tensor:

@@ -20,10 +20,10 @@ from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
+from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import YOLOV8
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import Row, SpecError, read_activation, read_rows, whole_number
+from yolo_lite.model.spec import Row, SpecError, read_rows, whole_number
 
 SPECS = Path(__file__).parent / "specs"
 PGI = "-pgi"  # ends the name of a network with the auxiliary branch of YOLOv9
@@ -40,6 +40,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "width_multiple": None,  # and channels
         "max_channels": None,  # before the multiple
         "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
+        "norm": None,  # "GroupNorm" or "SyncBN" instead of BatchNorm
+        "depthwise": None,  # whether the class branch is YOLO11's, by default where a row is a C3k2
         "reg_max": 16,  # R, bins of a distance
         "settings": {},  # of the loss, by name: {"topk": 13}
     }
@@ -197,7 +199,8 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
     body = [row for row in rows if row.index not in heads]
     modules, outputs = build_layers(body, spec["ch"])
     made: dict[int, nn.Module] = dict(zip([row.index for row in body], modules, strict=True))
-    depthwise = any(row.kind == "C3k2" for row in rows)  # that the head is YOLO11's is said nowhere else
+    # people's files do not say that the head is YOLO11's; specs of checkpoints do
+    depthwise = bool(spec.get("depthwise", any(row.kind == "C3k2" for row in rows)))
     strides: list[tuple[int, ...]] = []
     for index in heads:
         _check_detect(rows[index], spec)
@@ -210,8 +213,7 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
         found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
         raise SpecError(f"{rows[heads[-1]].where}: {found}: both need the same")
     layers = nn.ModuleList([made[index] for index in range(len(rows))])
-    if "activation" in spec:
-        replace_activations(layers, read_activation(spec["activation"], where))
+    replace_defaults(layers, spec, where)
     return _Built(rows, layers, strides[0], heads)
 
 

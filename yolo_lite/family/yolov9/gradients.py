@@ -37,7 +37,7 @@ class GradientTable(NamedTuple):
 
 
 def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> GradientTable:
-    """Norm and direction of each main layer's gradient, with and without the auxiliary branch; the model stays as it is.
+    """Norm and direction of each main layer's gradient, with and without the auxiliary branch; the model stays.
 
     Both are computed from one pass in training mode.
 

@@ -1,0 +1,99 @@
+"""YOLOv7's network, from YAML rows: ``specs/yolov7.yaml``. Its maps and its decode are YOLOv5's.
+
+Source: Wang et al. 2022, YOLOv7: Trainable bag-of-freebies sets new state-of-the-art for real-time object detectors
+(arXiv 2207.02696).
+
+Shape letters: N batch, L levels, A anchors per level, C classes, H W grid of a level.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from yolo_lite.family.building import narrower, read_entries, read_settings, width_of
+from yolo_lite.family.yolov7.loss import Yolov7Loss, Yolov7Settings
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.model.spec import SpecError
+from yolo_lite.model.yolo import Yolo
+
+SPECS = Path(__file__).parent / "specs"
+NAMES = ("yolov7",)
+ROWS = ("anchors", "backbone", "head")  # of a spec: all of them, or none where it names a bundled network
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "name": None,  # of a bundled network, whose rows are taken
+        "width": 1.0,  # multiplies all channels of a bundled network
+        "anchors": None,  # (L, 2 A) pixels
+        "backbone": None,  # rows [from, number, layer, arguments]
+        "head": None,  # rows; the last is Detect, [nc, anchors]
+        "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
+        "settings": {},  # of the loss, by name: {"topk": 20}
+    }
+)
+
+
+class Yolov7(Yolo):
+    """A YOLOv7, a detector. Make one with ``create_model("yolov7")``.
+
+    Attributes:
+        spec: the whole rows. The others are those of ``Yolo``.
+    """
+
+    reads_hyp = False
+
+    def __init__(self, spec: Mapping[str, Any], names: Sequence[str], where: str, settings: Yolov7Settings) -> None:
+        super().__init__(spec, names, where)
+        self.settings = settings
+
+    def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Yolov7Loss:
+        """The loss of this model, its gains scaled to the levels, the classes and the image size.
+
+        Args:
+            hyp: without effect. img_size: pixels. options: of ``Yolov7Loss``: settings, by default the model's.
+        """
+        given = {"settings": self.settings, "img_size": img_size, **options}
+        return Yolov7Loss(self.anchors, self.strides, self.num_classes, **given)
+
+
+def build(
+    spec: Mapping[str, Any],
+    where: str,
+    num_classes: int | None = None,
+    anchors: Any = None,
+    names: Sequence[str] | Mapping[int, str] | None = None,
+    channels: int | None = None,
+) -> Yolov7:
+    """A YOLOv7 from its spec: {"family": "yolov7", "width": 0.25}, or whole rows; entries in ``DEFAULTS``.
+
+    >>> import torch
+    >>> model = build({"family": "yolov7", "width": 0.125}, "an example", 2)
+    >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))]
+    [(1, 3, 8, 12, 7), (1, 3, 4, 6, 7), (1, 3, 2, 3, 7)]
+    """
+    filled, class_names = read_entries(spec, where, DEFAULTS, num_classes, None, names, channels)
+    settings = read_settings(filled, Yolov7Settings(), where)
+    given = [key for key in ROWS if filled[key] is not None]
+    if "backbone" not in given and "head" not in given:
+        bundled = named_spec(filled["name"] or NAMES[0], width_of(filled, where), where)
+        filled |= {key: bundled[key] for key in ROWS if key not in given}
+    elif filled["width"] != 1 or filled["name"] is not None:
+        raise SpecError(f"{where}: has rows of its own: leave out name and width, which are for bundled networks")
+    if anchors is not None:
+        filled["anchors"] = anchors
+    whole = {key: value for key, value in filled.items() if key not in ("name", "width") and value is not None}
+    return Yolov7(whole, class_names, where, settings)
+
+
+def named_spec(name: str, width: float = 1.0, where: str = "spec") -> dict[str, Any]:
+    """The anchors and rows of a bundled network, with all channels times the width.
+
+    >>> named_spec("yolov7", 0.5)["backbone"][4], named_spec("yolov7", 0.5)["head"][16]
+    ([-1, 1, 'ELAN', [128]], [-1, 1, 'ELAN', [128, 128, 64, 4, 1]])
+    """
+    if name not in NAMES:
+        raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(NAMES)}")
+    spec: dict[str, Any] = yaml.safe_load((SPECS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return spec | {part: [narrower(row, width) for row in spec[part]] for part in ("backbone", "head")}
