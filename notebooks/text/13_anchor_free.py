@@ -39,7 +39,7 @@ import torch
 from torch.nn import functional
 
 import yolo_lite as yl
-from walkthrough import DistributionExplorer, approx, column, row
+from walkthrough import DistributionExplorer, FamilyExplorer, approx, column, row
 from walkthrough import show_image, show_roles, show_series, show_table
 from walkthrough.scene import Boxes, Chart, Key, Points, Scene, Series
 from yolo_lite.coding import decode_distribution, encode_distances, encode_distribution
@@ -111,8 +111,8 @@ redrawn(drawn(corners[horse : horse + 1], *marks, legend=tuple(keys)), **near)
 # The box follows: left side at $x - s\,d_l$, right side at $x + s\,d_r$, with the stride $s$; top and bottom likewise.
 # (Section 7 asks why sixteen numbers instead of one.)
 #
-# An untrained head starts with nearly equal logits for all bins. We build that output by hand, and call it the **blank**
-# network: all distances 7.5 cells, all class scores 0.01.
+# An untrained head starts with nearly equal logits for all bins. We build that output by hand, and call it the
+# **blank** network: all distances 7.5 cells, all class scores 0.01.
 
 # %%
 blank = [torch.zeros(1, *shape, 4 * 16 + 5) for shape in shapes]  # (1, 1, H, W, 69) each
@@ -276,8 +276,28 @@ column(*pictures)
 # - In YOLOv8 every object has ten, or as many as it has points. They fill a region.
 # - YOLOv5's positives are the same in every epoch, as long as the object stays. YOLOv8's move with the predictions.
 # - Neither of them ignores predictions: what is not positive is negative.
+#
+# **FamilyExplorer** puts any two generations side by side, here on the horse alone. Each is a small untrained network
+# at 224 pixels. Drag the horse, choose other generations, click rows of the tables.
+
+# %%
+one = targets[horse : horse + 1]
+family = FamilyExplorer(images=picture[None], targets=one, names=names, left="YOLOv5", right="YOLOv8")
+family
+
+# %%
+for side in family.result.sides:
+    counts = side.counts
+    print(f"{side.name}: {counts['positive']} positive of {sum(counts.values())}; terms {', '.join(side.losses)}")
 
 # %% [markdown]
+# **What to notice**
+# - An untrained YOLOv8 has its ten positives, too. Its boxes are 7.5 cells away to all sides, as in the blank network.
+# - YOLOv8 has no objectness term. Its negatives are in the class loss instead.
+# - Fourth row, on the right: the gradients of the chosen point's 64 logits of distances, in four groups of 16. In each
+#   group a bin or two stand out below: the target's, from DFL. The even slope is the box loss. It changes the
+#   expectation, and a bin matters to that the more, the further it is from it. Section 7 takes this apart.
+#
 # ## 5. Two objects want one point
 #
 # A cat in front of the horse: we add a box of the horse's size, 10 pixels further right and lower, of another class.
@@ -404,7 +424,8 @@ for name, logits in {"sure: 5": sharp, "unsure: 1 or 9": unsure}.items():
 # most 240 pixels wide. At stride 32 it is 960. A target above 14.99 counts as 14.99.
 #
 # The same explorer takes any detector with such a head, for example `DistributionExplorer(model="yolov8n.pt",
-# images=...)`. Our half-trained network can be one, too. All that is needed is a class with these attributes and functions:
+# images=...)`. Our half-trained network can be one, too. All that is needed is a class with these attributes and
+# functions:
 
 # %%
 class HalfTrained:
