@@ -1,14 +1,14 @@
-"""What every generation learns from the same pictures in the same time: YOLOv1 to v5, SSD, RetinaNet, FCOS on "shapes".
+"""What every generation learns from the same pictures in the same time: YOLOv1 to YOLO-World on "shapes".
 
-usage: python benchmarks/family.py                        all of them; about a quarter of an hour on two cores
+usage: python benchmarks/family.py                        all of them; about half an hour on two cores
        python benchmarks/family.py v4-mse v4 --seeds 0 1 2 3 4
        python benchmarks/family.py v1 v5 --images 400 --epochs 5 --size 96 --json family.json
 
 The same for all: pictures, their number, their order, augmentation (flips and shifts), batches of 8, AdamW with one
 learning rate, a warm-up of one epoch and half a cosine, an average of the weights. Adam divides each gradient by its
 usual size, so a loss that is a sum and one that is a mean need no learning rates of their own (for the same reason no
-gradient is clipped). The networks are small and of one size, see family_networks.py; the settings of the losses
-are the published ones, but for sizes in pixels, which are made for larger images than these.
+gradient is clipped). The networks are small and of one size, see family_networks.py and family_later.py; the settings
+of the losses are the published ones, but for sizes in pixels, which are made for larger images than these.
 
 Rows whose difference is a claim are trained with three seeds, the others with one. Several processes of one thread run
 side by side. Seconds: CPU time of training, which other work on the machine changes little.
@@ -30,8 +30,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the project, installed or not
 
+import family_later
+import family_networks
 import torch
-from family_networks import GENERATIONS, PUBLISHED
 from torch import nn
 
 from yolo_lite.cli.options import table
@@ -43,7 +44,9 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.train.options import preset
 from yolo_lite.train.trainer import Trainer
 
-CLAIMED = ("v4-mse", "v4")  # trained with all seeds
+GENERATIONS = {**family_networks.GENERATIONS, **family_later.GENERATIONS}
+PUBLISHED = {**family_networks.PUBLISHED, **family_later.PUBLISHED}
+CLAIMED = ("v4-mse", "v4", "v9", "v9-pgi")  # trained with all seeds
 VAL_IMAGES = 200
 BATCH = 8  # twice as many steps as with 16, from as many images: most of these begin slowly
 LEARNING_RATE = 0.004  # YOLOv3 at .002, .004 and .01: the losses end within 7 % of each other
@@ -70,7 +73,7 @@ class Outcome(NamedTuple):
 
     name: str
     seed: int
-    parameters: int
+    parameters: int  # of what detects: no auxiliary branch, no text encoder
     positives: float  # per object, of the validation images, when training has ended
     unmatched: float  # objects without any positive, a fraction
     map50: float
@@ -108,8 +111,15 @@ def train(name: str, seed: int, budget: Budget) -> Outcome:
     trained: Any = trainer.ema.model
     metrics = evaluate(trained, loader)
     positives, unmatched = _positives(trained, loader, hyp, budget.size, dict(generation.options))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = sum(parameter.numel() for parameter in _used(model).parameters())
     return Outcome(name, seed, parameters, positives, unmatched, metrics.map50, metrics.map, seconds)
+
+
+def _used(model: Any) -> Any:
+    """The model without what only training needs: an auxiliary branch, a text encoder."""
+    if hasattr(model, "fixed"):
+        return model.fixed()
+    return model.without_auxiliary() if getattr(model, "has_auxiliary", False) else model
 
 
 @torch.no_grad()

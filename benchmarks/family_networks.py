@@ -1,4 +1,4 @@
-"""The small networks of benchmarks/family.py: what each generation trains there.
+"""The small networks of benchmarks/family.py, YOLOv1 to FCOS: what each generation trains there.
 
 YOLOv1 to YOLOv5 have one backbone, ``BACKBONE``, leaky ReLUs everywhere, and YOLOv3 to YOLOv5 one network altogether:
 what differs between them is the loss and how boxes are written. SSD, RetinaNet and FCOS keep the backbones of their
@@ -145,9 +145,9 @@ def three_heads(
     return create
 
 
-def yolov5(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
-    """The network of YOLOv3 and v4, written as rows of a YAML; its loss is YOLOv5's."""
-    rows = [[-1, 1, "Conv", [*layer]] for layer in BACKBONE]
+def yolov5_rows() -> tuple[list[list[Any]], list[list[Any]]]:
+    """The network of YOLOv3 and v4 as rows of a YAML: backbone, head."""
+    rows: list[list[Any]] = [[-1, 1, "Conv", [*layer]] for layer in BACKBONE]
     last = len(rows)
     rows += [[-1, 1, "Conv", [128, 1, 1]], [-1, 1, "Conv", [256, 3, 1]]]
     head: list[list[Any]] = [[last, 1, "Conv", [64, 1, 1]], [-1, 1, "nn.Upsample", [None, 2, "nearest"]]]
@@ -155,8 +155,14 @@ def yolov5(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDet
     head += [[-1, 1, "Conv", [32, 1, 1]], [-1, 1, "nn.Upsample", [None, 2, "nearest"]]]
     head += [[[-1, P3], 1, "Concat", [1]], [-1, 1, "Conv", [64, 3, 1]]]
     head += [[[last + 9, last + 5, last + 1], 1, "Detect", ["nc", "anchors"]]]
+    return rows, head
+
+
+def yolov5(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
+    """The network of YOLOv3 and v4, written as rows of a YAML; its loss is YOLOv5's."""
+    backbone, head = yolov5_rows()
     anchors = [[side * size for anchor in NINE_ANCHORS[at : at + 3] for side in anchor] for at in (0, 3, 6)]
-    spec = {"depth_multiple": 1.0, "width_multiple": 1.0, "anchors": anchors, "backbone": rows, "head": head}
+    spec = {"depth_multiple": 1.0, "width_multiple": 1.0, "anchors": anchors, "backbone": backbone, "head": head}
     spec |= {"nc": len(names), "activation": "nn.LeakyReLU(0.1)"}
     return create_model(spec, names=names, seed=seed)
 

@@ -12,6 +12,7 @@ from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.base import Explorer, link
+from walkthrough.explorers.distribution import DistributionExplorer
 from walkthrough.explorers.family import FamilyExplorer
 from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
@@ -38,6 +39,7 @@ from walkthrough.trace import Trace, load_trace, trace
 __all__ = [
     "AnchorExplorer",
     "AugmentationLab",
+    "DistributionExplorer",
     "Explorer",
     "FamilyExplorer",
     "GradientExplorer",

@@ -27,6 +27,7 @@ class Row(NamedTuple):
 ROWS = (
     Row("AnchorExplorer", lambda e: e.drag_slider("anchor_t", 0.9), "w.words()"),
     Row("AugmentationLab", lambda e: e.type_number("seed", 3), "w.seed"),
+    Row("DistributionExplorer", lambda e: e.drag_slider("target", 0.9), "w.words()"),
     Row("GradientExplorer", lambda e: e.drag_slider("box", 0.9), "w.as_code()"),
     Row("FamilyExplorer", lambda e: e.choose("left", "YOLOv3"), "w.words()"),
     Row("IouPlayground", lambda e: e.key("Tab Shift+ArrowRight"), "w.words()"),

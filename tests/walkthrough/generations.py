@@ -8,7 +8,8 @@ from walkthrough.explorers.family.generations import GENERATIONS, small_model
 __all__ = ["GENERATIONS", "model_of"]
 
 OF_DARKNET = ("YOLOv1", "YOLOv2", "YOLOv3", "YOLOv4")
-WITHOUT_ANCHORS = ("YOLOv1", "FCOS")
+TASK_ALIGNED = ("YOLOv8", "YOLOv9", "YOLO11", "YOLO-World")
+WITHOUT_ANCHORS = ("YOLOv1", "FCOS", *TASK_ALIGNED)
 
 
 @cache

@@ -24,6 +24,7 @@ MADE = {
     "GradientExplorer": lambda: wt.GradientExplorer(),
     "FamilyExplorer": lambda: wt.FamilyExplorer(),
     "IouPlayground": lambda: wt.IouPlayground(),
+    "DistributionExplorer": lambda: wt.DistributionExplorer(),
     "NmsExplorer": lambda: wt.NmsExplorer(),
     "LayerExplorer": lambda: wt.LayerExplorer(),
     "AugmentationLab": lambda: wt.AugmentationLab(size=64),

@@ -8,7 +8,7 @@ import torch
 import walkthrough as wt
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures
-from tests.walkthrough.generations import GENERATIONS, WITHOUT_ANCHORS, model_of
+from tests.walkthrough.generations import GENERATIONS, TASK_ALIGNED, WITHOUT_ANCHORS, model_of
 from walkthrough.explorers.controls import bounds_of
 from walkthrough.explorers.page import control_on_page, used_controls
 from walkthrough.explorers.pictures import images_of, targets_of
@@ -18,6 +18,7 @@ from yolo_lite.loss.criterion import NEGATIVE
 from yolo_lite.model.layered import LayeredDetector
 
 SIZE = 224
+NOT_SHOWN = {"YOLOv8": ("alpha", "obj_gain"), "FCOS": ("score_power", "overlap_power")}
 HYP = ("box", "obj", "cls", "anchor_t")
 OWN = {
     "YOLOv1": ("coord_scale", "noobject_scale"),
@@ -28,6 +29,10 @@ OWN = {
     "SSD": ("positive_iou", "negatives"),
     "RetinaNet": ("positive_iou", "negative_iou", "alpha", "focal_gamma"),
     "FCOS": ("radius", "range", "alpha", "focal_gamma"),
+    "YOLOv7": ("box_gain", "obj_gain", "cls_gain", "own_anchor_t", "topk", "iou_weight"),
+    **dict.fromkeys(
+        TASK_ALIGNED, ("box_gain", "cls_gain", "dfl", "topk", "score_power", "overlap_power", "min_side")
+    ),
 }
 
 
@@ -62,6 +67,7 @@ def test_losses_with_what_applies(generation: str) -> None:
         torch.testing.assert_close(getattr(w.result.now.parts, term), value)
     shown = names_on_page(w)
     assert set(OWN[generation]) <= shown
+    assert shown.isdisjoint(NOT_SHOWN.get(generation, ()))
     assert shown.isdisjoint(HYP) == (generation != "YOLOv5")
     assert len(w.as_scene().rows) == 3
 

@@ -17,7 +17,17 @@ from walkthrough.explorers.detector import DetectorState
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
 
-RENAMED = {"focal_gamma": "gamma"}  # Hyperparameters has a gamma, too, of another meaning
+# Slider -> setting, where Hyperparameters has a setting of that name, too, or two generations mean different things
+RENAMED = {
+    "focal_gamma": "gamma",
+    "box_gain": "box",
+    "obj_gain": "obj",
+    "cls_gain": "cls",
+    "own_anchor_t": "anchor_t",
+    "score_power": "alpha",
+    "overlap_power": "beta",
+}
+TASK_ALIGNED = ("score_power", "overlap_power")  # in place of "alpha", of settings that have a beta
 GROUP = "settings of this generation"
 # Objects of four sizes: whatever a hyperparameter changes, it changes for one of them
 PROBE = ((0.2, 0.2, 0.1, 0.1), (0.7, 0.3, 0.3, 0.2), (0.4, 0.7, 0.5, 0.5), (0.5, 0.5, 0.9, 0.8))
@@ -43,6 +53,10 @@ def _own(name: str, default: float, high: Bound, help: str, step: float | None =
         help=help,
         shown=lambda state: name in state.own_names,
     )
+
+
+def _gain(name: str, help: str) -> Any:
+    return _own(name, 1.0, lambda state: 2 * state.first_value(name) or 1.0, help)
 
 
 def _least_positive(state: Any) -> float:
@@ -76,6 +90,16 @@ class OwnSettingsState(DetectorState):
     focal_gamma: float = _own("focal_gamma", 2.0, 5, "focal loss: how much easy predictions are weighted down", 0.05)
     radius: float = _own("radius", 1.5, 5, "centre sampling: positives lie this near the centre, in strides", 0.05, 0.1)
     range: float = _own("range", 8.0, 32, "largest side of a level's objects, in strides", 0.1, low=0.1)
+    box_gain: float = _gain("box_gain", "gain of the box loss")
+    obj_gain: float = _gain("obj_gain", "gain of the objectness loss")
+    cls_gain: float = _gain("cls_gain", "gain of the class loss")
+    dfl: float = _gain("dfl", "gain of the distribution focal loss")
+    own_anchor_t: float = _own("own_anchor_t", 4.0, 10, "candidates: largest ratio of sides to an anchor", 0.1, 1.1)
+    topk: int = _own("topk", 10, 20, "candidates of an object that count: YOLOv7 sums their IoU, YOLOv8 takes them", 1, 1)
+    iou_weight: float = _own("iou_weight", 3.0, 10, "of -log IoU in the cost of a match", 0.05)
+    score_power: float = _own("score_power", 0.5, 2, "alpha: exponent of the class score in the alignment", 0.05)
+    overlap_power: float = _own("overlap_power", 6.0, 12, "beta: exponent of the overlap in the alignment", 0.1)
+    min_side: float = _own("min_side", 16.0, 64, "pixels: shorter sides of an object count as that long", 1)
     own_settings: tuple[Any, ...] = given(())  # of the model's loss: one, one for each level, or none
     uses_hyp: bool = given(True)  # whether its loss changes with Hyperparameters
 
@@ -114,7 +138,8 @@ def settings_with_sliders(levels: Sequence[Any]) -> dict[str, float]:
         return {}
     known = {field.name: field.metadata.get("description") for field in fields(levels[0])}
     free = {name for name, text in known.items() if text is None or text.low < text.high}
-    named = {name: RENAMED.get(name, name) for name in SLIDERS}
+    left_out = ("alpha",) if "beta" in free else TASK_ALIGNED
+    named = {name: RENAMED.get(name, name) for name in SLIDERS if name not in left_out}
     values = {name: getattr(levels[0], own) for name, own in named.items() if own in free}
     return {name: v for name, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
@@ -138,8 +163,10 @@ def takes_option(model: Any, name: str) -> bool:
 def is_hyp_used(model: Any, maps: Sequence[Tensor], size: int) -> bool:
     """Whether the model's loss changes with Hyperparameters: tried on its maps with objects of four sizes."""
     first, second = (model.criterion(hyp, size) for hyp in (Hyperparameters(), OTHER))
-    if isinstance(first, ComputeLoss):
+    if type(first) is ComputeLoss:
         return True
+    if not getattr(model, "reads_hyp", True):
+        return False
     targets = torch.tensor([(image, 0, *box) for image in range(len(maps[0])) for box in PROBE])
     with torch.no_grad():
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from torch import nn
@@ -9,6 +10,11 @@ from torch import nn
 from yolo_lite.model.spec import Row, SpecError, read_names, whole_number
 
 SettingsT = TypeVar("SettingsT")
+# How many of a layer's arguments, the first ones, are channels
+CHANNELS: Mapping[str, int] = MappingProxyType(
+    {"Conv": 1, "MPConv": 1, "RepConv": 1, "AConv": 1, "ADown": 1}
+    | {"ELAN": 3, "EELAN": 3, "ELAN1": 3, "RepNCSPELAN4": 3, "SPPELAN": 2}
+)
 
 
 class Layers:
@@ -123,6 +129,19 @@ def scaled(channels: int, width: float) -> int:
     (64, 16, 8)
     """
     return max(8, round(channels * width / 8) * 8)
+
+
+def narrower(row: Sequence[Any], width: float) -> list[Any]:
+    """A row [from, number, layer, arguments] with all its channels times the width, also those inside its block.
+
+    A spec's "width_multiple" multiplies the first argument alone, as YOLOv5's files mean it.
+
+    >>> narrower([-1, 1, "RepNCSPELAN4", [64, 64, 32, 3]], 0.5), narrower([[-1, 6], 1, "Concat", [1]], 0.5)
+    ([-1, 1, 'RepNCSPELAN4', [32, 32, 16, 3]], [[-1, 6], 1, 'Concat', [1]])
+    """
+    source, number, kind, arguments = row
+    count = CHANNELS.get(kind, 0)
+    return [source, number, kind, [*(scaled(each, width) for each in arguments[:count]), *arguments[count:]]]
 
 
 def one_of(spec: Mapping[str, Any], key: str, known: Sequence[Any], where: str) -> Any:

@@ -13,6 +13,8 @@ from walkthrough.explorers.pictures import Annotated, images_of, taking
 from walkthrough.gradients import maps_of
 from walkthrough.gradients.numbers import RawNumbers, raw_numbers
 from yolo_lite.family.darknet.network import CFG
+from yolo_lite.family.building import narrower
+from yolo_lite.family.yolov8.network import named_spec
 from yolo_lite.model.spec import read_spec
 from yolo_lite.model.yolo import create_model
 
@@ -42,6 +44,24 @@ def _yolov5(size: int) -> dict[str, Any]:
     return read_spec("yolov5n")[0] | {"width_multiple": 0.12, "anchors": SMALL_ANCHORS}
 
 
+def _yolov7(size: int) -> dict[str, Any]:
+    return {"family": "yolov7", "width": 0.09, "anchors": SMALL_ANCHORS}
+
+
+def _yolov8(name: str, width: float) -> Callable[[int], dict[str, Any]]:
+    def spec(size: int) -> dict[str, Any]:
+        rows = {key: value for key, value in named_spec(name).items() if key not in ("scales", "scale")}
+        return rows | {"family": "yolov8", "depth_multiple": 0.33, "width_multiple": width}
+
+    return spec
+
+
+def _yolov9(size: int) -> dict[str, Any]:
+    spec = named_spec("yolov9t")
+    rows = {part: [narrower(row, 0.4) for row in spec[part]] for part in ("backbone", "head")}
+    return {"family": "yolov8", **rows}
+
+
 # What the choice calls a generation -> the spec of a network with fewer than half a million parameters, for a size
 GENERATIONS: Mapping[str, Callable[[int], dict[str, Any]]] = MappingProxyType(
     {
@@ -53,6 +73,11 @@ GENERATIONS: Mapping[str, Callable[[int], dict[str, Any]]] = MappingProxyType(
         "SSD": lambda size: {"family": "ssd", "backbone": "vgg16_bn", "width": 0.12, "size": size, "levels": 4},
         "RetinaNet": lambda size: {"family": "retinanet", "backbone": "resnet18", "width": 0.125, "channels": 32},
         "FCOS": lambda size: {"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 32},
+        "YOLOv7": _yolov7,
+        "YOLOv8": _yolov8("yolov8n", 0.0625),
+        "YOLOv9": _yolov9,
+        "YOLO11": _yolov8("yolo11n", 0.0625),
+        "YOLO-World": lambda size: {"family": "yolo-world", "name": "yolo-world"},
     }
 )
 

@@ -42,6 +42,16 @@ TERMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "cls": "focal loss of each class alone",
             "centreness": "BCE of the centre-ness",
         },
+        "Yolov7Loss": {
+            "box": "1 - CIoU of the boxes, a mean",
+            "obj": "BCE of objectness: CIoU, or 0, a mean",
+            "cls": "BCE of each class alone, a mean",
+        },
+        "Yolov8Loss": {
+            "box": "1 - CIoU of the boxes, weighted by the target scores",
+            "cls": "BCE of each class alone: how well aligned, or 0",
+            "dfl": "cross entropy of the bins of each side's distance",
+        },
     }
 )
 # In short, who is positive
@@ -55,5 +65,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "SsdLoss": "default boxes with IoU of 0.5 and more, and the best",
         "RetinaNetLoss": "anchors with IoU of 0.5 and more, and the best",
         "FcosLoss": "points near the centre, on the level of its size",
+        "Yolov7Loss": "of YOLOv5's matches those that cost least now: as many as the best overlaps add up to",
+        "Yolov8Loss": "the ten points inside whose score and overlap agree best now",
     }
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from yolo_lite.family.building import read_entries, read_settings, scaled, width_of
+from yolo_lite.family.building import narrower, read_entries, read_settings, width_of
 from yolo_lite.family.yolov7.loss import Yolov7Loss, Yolov7Settings
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.spec import SpecError
@@ -33,8 +33,6 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "settings": {},  # of the loss, by name: {"topk": 20}
     }
 )
-# How many of a layer's arguments, the first ones, are channels
-CHANNELS: Mapping[str, int] = MappingProxyType({"Conv": 1, "MPConv": 1, "RepConv": 1, "ELAN": 3, "EELAN": 3})
 
 
 class Yolov7(Yolo):
@@ -98,10 +96,4 @@ def named_spec(name: str, width: float = 1.0, where: str = "spec") -> dict[str, 
     if name not in NAMES:
         raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(NAMES)}")
     spec: dict[str, Any] = yaml.safe_load((SPECS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return spec | {part: [_times(row, width) for row in spec[part]] for part in ("backbone", "head")}
-
-
-def _times(row: Sequence[Any], width: float) -> list[Any]:
-    source, number, kind, arguments = row
-    count = CHANNELS.get(kind, 0)
-    return [source, number, kind, [*(scaled(each, width) for each in arguments[:count]), *arguments[count:]]]
+    return spec | {part: [narrower(row, width) for row in spec[part]] for part in ("backbone", "head")}
