@@ -1,4 +1,4 @@
-"""The small networks of benchmarks/family.py for YOLOv7 to YOLO-World, as family_networks.py for the generations before.
+"""The small networks of benchmarks/family.py for YOLOv7 to YOLO-World; family_networks.py has those before.
 
 Two rows have the backbone of YOLOv1 to YOLOv5 there: YOLOv7's loss on the very network of YOLOv5, and YOLOv8's head and
 loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times
@@ -74,7 +74,9 @@ def yolov9(has_branch: bool) -> Create:
 
     def create(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
         spec = named_spec("yolov9t")
-        spec |= {"family": "yolov8"} | {part: [narrower(row, YOLOV9_WIDTH) for row in spec[part]] for part in ("backbone", "head")}
+        spec |= {"family": "yolov8"} | {
+            part: [narrower(row, YOLOV9_WIDTH) for row in spec[part]] for part in ("backbone", "head")
+        }
         return create_model(with_auxiliary(spec) if has_branch else spec, names=names, seed=seed)
 
     return create

@@ -13,6 +13,7 @@ from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.family.yolov8.network import Yolov8, named_spec
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
