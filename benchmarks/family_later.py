@@ -1,8 +1,8 @@
-"""The small networks of benchmarks/family.py for YOLOv7 to YOLO-World, as family_networks.py for the generations before.
+"""The small networks of benchmarks/family.py, YOLOv7 to YOLO-World, as family_networks.py for the generations before.
 
 Two rows have the backbone of YOLOv1 to YOLOv5 there: YOLOv7's loss on the very network of YOLOv5, and YOLOv8's head and
-loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times
-0.875), to 1.5 to 2 M parameters. YOLO-World learns embeddings of the six names along with the detector.
+loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times 0.875), to
+1.5 to 2 M parameters. YOLO-World learns embeddings of the six names along with the detector.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,9 @@ def yolov9(has_branch: bool) -> Create:
 
     def create(names: Sequence[str], size: int, batch: int, seed: int) -> LayeredDetector:
         spec = named_spec("yolov9t")
-        spec |= {"family": "yolov8"} | {part: [narrower(row, YOLOV9_WIDTH) for row in spec[part]] for part in ("backbone", "head")}
+        spec |= {"family": "yolov8"} | {
+            part: [narrower(row, YOLOV9_WIDTH) for row in spec[part]] for part in ("backbone", "head")
+        }
         return create_model(with_auxiliary(spec) if has_branch else spec, names=names, seed=seed)
 
     return create

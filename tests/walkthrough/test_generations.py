@@ -31,9 +31,7 @@ OWN = {
     "RetinaNet": ("positive_iou", "negative_iou", "alpha", "focal_gamma"),
     "FCOS": ("radius", "range", "alpha", "focal_gamma"),
     "YOLOv7": ("box_gain", "obj_gain", "cls_gain", "own_anchor_t", "topk", "iou_weight"),
-    **dict.fromkeys(
-        TASK_ALIGNED, ("box_gain", "cls_gain", "dfl", "topk", "score_power", "overlap_power", "min_side")
-    ),
+    **dict.fromkeys(TASK_ALIGNED, ("box_gain", "cls_gain", "dfl", "topk", "score_power", "overlap_power", "min_side")),
 }
 
 

@@ -183,7 +183,7 @@ def run_anchors(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
     model = open_model(options.weights or "yolov5n")
     if model.anchors is None:
-        raise ValueError(f"{options.weights} is a network without anchors, so there is nothing to fit to the sizes of objects")
+        raise ValueError(f"{options.weights} is a network without anchors: there is nothing to fit to objects")
     options.img_size = options.img_size or input_size(model)
     wh = object_sizes(source, options.img_size)  # (n, 2)
     wh = wh[(wh > 0).all(1)]

@@ -12,8 +12,8 @@ from walkthrough.explorers.detector import check_maps, checked_detector
 from walkthrough.explorers.pictures import Annotated, images_of, taking
 from walkthrough.gradients import maps_of
 from walkthrough.gradients.numbers import RawNumbers, raw_numbers
-from yolo_lite.family.darknet.network import CFG
 from yolo_lite.family.building import narrower
+from yolo_lite.family.darknet.network import CFG
 from yolo_lite.family.yolov8.network import named_spec
 from yolo_lite.model.spec import read_spec
 from yolo_lite.model.yolo import create_model
