@@ -1,8 +1,8 @@
-"""The small networks of benchmarks/family.py for YOLOv7 to YOLO-World; family_networks.py has those before.
+"""The small networks of benchmarks/family.py, YOLOv7 to YOLO-World, as family_networks.py for the generations before.
 
 Two rows have the backbone of YOLOv1 to YOLOv5 there: YOLOv7's loss on the very network of YOLOv5, and YOLOv8's head and
-loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times
-0.875), to 1.5 to 2 M parameters. YOLO-World learns embeddings of the six names along with the detector.
+loss on its backbone and neck. All others keep the layers of their generation, made narrower (YOLOv9-T: times 0.875), to
+1.5 to 2 M parameters. YOLO-World learns embeddings of the six names along with the detector.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -501,6 +501,13 @@ def test_info_about_a_model(run: Any, weights: Path) -> None:
     assert re.search(r"stride +8: 10 x 13  16 x 30  33 x 23", text)
 
 
+def test_info_names_texts_and_the_branch_that_only_training_has(run: Any) -> None:
+    assert re.search(r"13  12, texts +C2fAttn", run("info", "--model", "yolo-world", "--img-size", 64).out)
+    text = run("info", "--model", "yolov9t-pgi", "--img-size", 64).out
+    without = create_model("yolov9t").summary(64).parameters
+    assert f"layers 23 to 38: a branch that only training has; without it {without:,} parameters" in text
+
+
 def test_info_about_data(run: Any, shapes: Path, shared: Path) -> None:
     data = run("info", "--data", shared / "data/bccd", "--split", "train", "--json").json["data"]
     assert {row["name"]: row["objects"] for row in data["classes"]} == {"RBC": 2381, "WBC": 214, "Platelets": 209}

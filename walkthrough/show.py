@@ -123,7 +123,11 @@ def show_assignment(
         strides: pixels per cell of each level.
         image_index: which image of the batch.
         window: xyxy pixels to look at more closely; None: the whole image.
+    Raises:
+        ValueError: another number of levels than of strides; what ``assign`` returned, which is for ``show_roles``.
     """
+    if isinstance(matches, AssignedPredictions):
+        raise ValueError("these are the roles of predictions, as assign of any loss tells them: show_roles shows them")
     images = getattr(images, "images", images)
     pixels = to_rgb(images[image_index] if getattr(images, "ndim", 3) == 4 else images)
     strides = [int(stride) for stride in strides]

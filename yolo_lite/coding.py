@@ -218,6 +218,8 @@ def encode_offsets(boxes: Tensor, anchors: Tensor, weights: Sequence[float] = (1
 def decode_distances(distances: Tensor, points: Tensor) -> Tensor:
     """Distances from a point to left, top, right and bottom side -> corners (..., 4), in the same unit.
 
+    YOLOv8: ``dist2bbox``.
+
     >>> decode_distances(torch.tensor([1.0, 2, 3, 4]), torch.tensor([10.0, 10]))
     tensor([ 9.,  8., 13., 14.])
     """
@@ -226,6 +228,8 @@ def decode_distances(distances: Tensor, points: Tensor) -> Tensor:
 
 def encode_distances(corners: Tensor, points: Tensor) -> Tensor:
     """Corners (..., 4) -> the distances of a point from left, top, right and bottom side; negative where it is outside.
+
+    YOLOv8: ``bbox2dist``.
 
     >>> encode_distances(torch.tensor([9.0, 8, 13, 14]), torch.tensor([10.0, 10]))
     tensor([1., 2., 3., 4.])
@@ -240,6 +244,8 @@ LAST_BIN_MARGIN = 0.01  # a distance stays that far below the last bin, so that 
 
 def decode_distribution(logits: Tensor) -> Tensor:
     """Logits of the bins -> the expected bin: (..., R) -> (...). Generalized Focal Loss (arXiv 2006.04388, eq. 5).
+
+    YOLOv8: ``DFL``, a module of the head.
 
     >>> decode_distribution(torch.tensor([0.0, 0.0, 0.0, 0.0])).item()  # (0 + 1 + 2 + 3) / 4
     1.5

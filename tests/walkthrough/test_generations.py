@@ -14,6 +14,7 @@ from walkthrough.explorers.page import control_on_page, used_controls
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.gradients import map_gradients, maps_of
 from walkthrough.gradients.numbers import raw_numbers
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.loss.criterion import NEGATIVE
 from yolo_lite.model.layered import LayeredDetector
 
@@ -159,6 +160,8 @@ def test_a_number_of_a_flat_output_belongs_to_the_prediction_that_changes_with_i
         ("SSD", ("t_x", "t_y", "t_w", "t_h", "background", "class 0")),
         ("RetinaNet", ("t_x", "t_y", "t_w", "t_h", "class 0", "class 1")),
         ("FCOS", ("l", "t", "r", "b", "centre-ness", "class 0")),
+        ("YOLOv7", ("t_x", "t_y", "t_w", "t_h", "objectness", "class 0")),
+        ("YOLOv8", ("l bin 0", "l bin 1", "l bin 2", "l bin 3", "l bin 4", "l bin 5")),
     ],
 )
 def test_raw_numbers_have_the_names_of_what_they_move(generation: str, names: tuple[str, ...]) -> None:
@@ -167,6 +170,16 @@ def test_raw_numbers_have_the_names_of_what_they_move(generation: str, names: tu
     cells = model.criterion(yl.Hyperparameters(), SIZE).assign(maps, torch.zeros(0, 6)).cells
     numbers = raw_numbers(model.decode, maps, cells)
     assert {of_level.names[:6] for of_level in numbers} == {names}
+
+
+@pytest.mark.parametrize("generation", TASK_ALIGNED)
+def test_each_side_has_its_bins(generation: str) -> None:
+    model = model_of(generation)
+    maps = maps_of(model, given()[0])
+    cells = model.criterion(yl.Hyperparameters(), SIZE).assign(maps, torch.zeros(0, 6)).cells
+    names = raw_numbers(model.decode, maps, cells)[0].names
+    assert [name.partition(" bin ")[0] for name in names[15:64:16]] == ["l", "t", "r", "b"]
+    assert names[64:] == tuple(f"class {cls}" for cls in range(6))
 
 
 def test_suppression(generation: str) -> None:
@@ -186,8 +199,9 @@ def test_layers(generation: str) -> None:
     w = wt.LayerExplorer(images=given()[0], model=model)
     assert w.message == ""
     records = w.result.records
+    records = [record for record in records if record.name != "encoder"]  # of YOLO-World's texts
     assert len(records) == len(model.layers)
-    assert sum(record.parameters for record in records) == sum(p.numel() for p in model.parameters())
+    assert sum(record.parameters for record in w.result.records) == sum(p.numel() for p in model.parameters())
     if generation != "YOLOv5":
         assert {k for k, record in enumerate(records) if record.part == "head"} == set(model.heads)
 
@@ -242,3 +256,14 @@ def test_map_gradients_tell_positives_of_every_generation(generation: str) -> No
     role = loss.assign(maps, targets).role
     positives = torch.cat([gradients.positives(level).flatten(1) for level in range(len(maps))], 1)
     assert bool((role[positives] != NEGATIVE).all())
+
+
+@pytest.mark.parametrize("explorer", ["LossExplorer", "GradientExplorer", "FamilyExplorer"])
+def test_maps_of_an_auxiliary_branch_are_answered_by_a_sentence(explorer: str) -> None:
+    spec = wt.explorers.family.generations.GENERATIONS["YOLOv9"](64)
+    model = yl.create_model(with_auxiliary(spec), num_classes=6)
+    given = {"models": model, "img_size": 64} if explorer == "FamilyExplorer" else {"model": model, "img_size": 64}
+    w = getattr(wt, explorer)(**given)
+    assert "model.eval()" in w.message
+    model.eval()
+    assert getattr(wt, explorer)(**given).message == ""

@@ -110,6 +110,15 @@ def checked_detector(model: Any) -> Any:
     return model
 
 
+def check_maps(model: Any, maps: Sequence[Any]) -> None:
+    """A ValueError for maps of a branch that only training has: no place in a picture of the levels."""
+    if len(maps) > len(model.strides):
+        raise ValueError(
+            f"{type(model).__name__} gives {len(maps)} maps for {len(model.strides)} levels, in training mode those of "
+            "its auxiliary branch, too: put it into evaluation mode with model.eval()"
+        )
+
+
 def network_size(model: Any, img_size: int | None = None, default: int = SIZE) -> int | tuple[int, int]:
     """What pictures are letterboxed to: what is asked for, the only size that the model takes, or one that fits it."""
     fixed = getattr(model, "fixed_size", None)

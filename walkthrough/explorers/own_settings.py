@@ -95,9 +95,7 @@ class OwnSettingsState(DetectorState):
     cls_gain: float = _gain("cls_gain", "gain of the class loss")
     dfl: float = _gain("dfl", "gain of the distribution focal loss")
     own_anchor_t: float = _own("own_anchor_t", 4.0, 10, "candidates: largest ratio of sides to an anchor", 0.1, 1.1)
-    topk: int = _own(
-        "topk", 10, 20, "candidates of an object that count: YOLOv7 sums their IoU, YOLOv8 takes them", 1, 1
-    )
+    topk: int = _own("topk", 10, 20, "candidates of an object that count", 1, 1)
     iou_weight: float = _own("iou_weight", 3.0, 10, "of -log IoU in the cost of a match", 0.05)
     score_power: float = _own("score_power", 0.5, 2, "alpha: exponent of the class score in the alignment", 0.05)
     overlap_power: float = _own("overlap_power", 6.0, 12, "beta: exponent of the overlap in the alignment", 0.1)

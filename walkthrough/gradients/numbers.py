@@ -122,7 +122,7 @@ def _names(slopes: Tensor, num_classes: int) -> tuple[str, ...]:
     """(6, K) derivatives of x, y, w, h, objectness and the first class by the K numbers of a prediction -> names."""
     count = slopes.shape[1]
     if count not in (BOX + num_classes, BOX + 1 + num_classes):
-        return tuple(str(number) for number in range(count))
+        return _names_of_bins(slopes, count - num_classes, num_classes)
     moves = slopes[:BOX, :BOX] != 0  # (4, 4) which side of the box each of the first four moves
     if bool(moves.eq(torch.eye(BOX, dtype=torch.bool, device=moves.device)).all()):
         box: tuple[str, ...] = ("t_x", "t_y", "t_w", "t_h")
@@ -135,6 +135,17 @@ def _names(slopes: Tensor, num_classes: int) -> tuple[str, ...]:
         is_objectness = bool(slopes[BOX, BOX] != 0)
         extra = ("centre-ness" if box[0] == "l" else "objectness",) if is_objectness else ("background",)
     return (*box, *extra, *(f"class {cls}" for cls in range(num_classes)))
+
+
+def _names_of_bins(slopes: Tensor, bins: int, num_classes: int) -> tuple[str, ...]:
+    """Names where the first numbers are the bins of four distances (DFL); plain numbers where they are not."""
+    each, rest = divmod(bins, BOX)
+    if each < 2 or rest or bool((slopes[:2, :bins].abs().sum(0) == 0).all()):
+        return tuple(str(number) for number in range(slopes.shape[1]))
+    # more of a side's last bin makes its distance larger
+    sides = [_distance(slopes[:BOX, (side + 1) * each - 1]) for side in range(BOX)]
+    named = [f"{side} bin {number}" for side in sides for number in range(each)]
+    return (*named, *(f"class {cls}" for cls in range(num_classes)))
 
 
 def _distance(slope: Tensor) -> str:

@@ -113,12 +113,22 @@ def _model_lines(model: "LayeredDetector") -> str:
         lines.append("anchors in pixels, width x height:")
         levels = zip(model.strides, model.anchors, strict=True)
         lines += [f"  stride {int(stride):>3}: {_pairs(anchors)}" for stride, anchors in levels]
+    if getattr(model, "has_auxiliary", False):
+        lines.append(_auxiliary_line(model))
     trained = [f"{key} {value}" for key, value in model.metadata.items() if isinstance(value, str | int | float)]
     lines += [f"saved with it: {', '.join(trained)}"] * bool(trained)
     if model.left_out:
         lines.append(f"{len(model.left_out)} options without effect here:")
         lines += [f"  {entry}" for entry in model.left_out]
     return "\n".join(lines)
+
+
+def _auxiliary_line(model: Any) -> str:
+    first = model.heads[0] + 1
+    without = sum(parameter.numel() for parameter in model.without_auxiliary().parameters())
+    return (
+        f"layers {first} to {len(model.layers) - 1}: a branch that only training has; without it {without:,} parameters"
+    )
 
 
 def _data_dict(source: "ImageSource") -> dict[str, Any]:
@@ -173,7 +183,7 @@ def run_anchors(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.data}: not one object in {options.split}, so there is nothing to fit anchors to")
     model = open_model(options.weights or "yolov5n")
     if model.anchors is None:
-        raise ValueError(f"{options.weights} is a network without anchors: there is nothing to fit")
+        raise ValueError(f"{options.weights} is a network without anchors: there is nothing to fit to objects")
     options.img_size = options.img_size or input_size(model)
     wh = object_sizes(source, options.img_size)  # (n, 2)
     wh = wh[(wh > 0).all(1)]

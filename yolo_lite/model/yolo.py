@@ -33,7 +33,7 @@ from yolo_lite.model.spec import (
 class Yolo(LayeredDetector):
     """A network built from a spec (YOLOv5's YAML rows), a detector. Make one with ``create_model``.
 
-    YOLOv5: ``DetectionModel``, ``Model``.
+    YOLOv5: ``DetectionModel``, ``Model``; its ``stride`` is ``strides``.
 
     Attributes:
         layers, rows, strides, names, num_classes, channels, metadata: as in ``LayeredDetector``.

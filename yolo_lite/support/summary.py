@@ -6,6 +6,7 @@ Shapes and costs come from a pass over the meta device, which computes shapes an
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 Shape = tuple[int, ...]
 COLUMNS = ("layer", "from", "kind", "arguments", "parameters", "MFLOPs", "output")
+GIVEN: Mapping[int, str] = MappingProxyType({-1: "image", -2: "texts"})  # what layers read and no layer makes
 
 
 class DescribedLayer(Protocol):
@@ -170,7 +172,7 @@ def _shapes(output: Tensor | Iterable[Tensor]) -> tuple[Shape, ...]:
 def _cells(row: LayerSummary) -> tuple[str, ...]:
     return (
         str(row.index),
-        ", ".join("image" if source == -1 else str(source) for source in row.inputs),
+        ", ".join(GIVEN.get(source, str(source)) for source in row.inputs),
         row.kind,
         ", ".join(map(str, row.arguments)),
         f"{row.parameters:,}",

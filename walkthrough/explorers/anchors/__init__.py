@@ -154,7 +154,8 @@ def has_another_rule(model: Any) -> bool:
     if not all(hasattr(model, name) for name in ("criterion", "decode", "strides", "num_classes")):
         return False
     loss = model.criterion(Hyperparameters(), IMAGE_SIZE)
-    return hasattr(loss, "assign") and not isinstance(loss, ComputeLoss)
+    is_yolov5s = isinstance(loss, ComputeLoss) and type(loss).matches is ComputeLoss.matches
+    return hasattr(loss, "assign") and not is_yolov5s
 
 
 def _other_rule(model: Any, pictures: dict[str, Any], size: Any, dataset: Any) -> dict[str, Any]:

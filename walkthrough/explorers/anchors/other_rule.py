@@ -49,8 +49,10 @@ class OtherRule:
         self.model = model
         self.strides = tuple(int(stride) for stride in model.strides)
         self._passed: tuple[Any, list[Tensor], Tensor, AssignedPredictions] | None = None
-        _, _, anchors, assigned = self._pass(picture)
-        if not bool((anchors[:, 2:] > 0).all()):
+        _, maps, anchors, assigned = self._pass(picture)
+        # more numbers than a box, an objectness and the classes: the distances of sides, bin by bin
+        has_bins = maps[0].ndim == 5 and maps[0].shape[-1] > 5 + int(model.num_classes)
+        if has_bins or not bool((anchors[:, 2:] > 0).all()):
             raise ValueError(
                 f"{type(model).__name__} has no anchors, so there is nothing to match objects with here: "
                 "FamilyExplorer, LossExplorer and GradientExplorer show what its loss asks of each prediction"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from walkthrough.explorers.detector import checked_detector
+from walkthrough.explorers.detector import check_maps, checked_detector
 from walkthrough.explorers.pictures import Annotated, images_of, taking
 from walkthrough.gradients import maps_of
 from walkthrough.gradients.numbers import RawNumbers, raw_numbers
@@ -129,6 +129,7 @@ class Detectors:
             model = self.model(name)
             with taking(picture):
                 maps = maps_of(model, images_of((picture,)))
+                check_maps(model, maps)
                 decoded = model.decode(maps)[0].float().cpu()
             self._passes[key] = (picture.pixels, Passed(tuple(maps), decoded))
             if len(self._passes) > KEPT:

@@ -30,6 +30,7 @@ from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE
 
 MOST_CLASSES = 3  # with a bar each; of more, the object's own and the others together
 SHORT = {"objectness": "obj", "confidence": "conf", "background": "bg", "centre-ness": "ctr"}
+BIN = " bin "  # in the names of the bins of a distance
 FINE = 12.0  # pixels: dots in smaller cells would hide the picture
 GREY = "#8A8A8A"
 
@@ -158,13 +159,15 @@ def _numbers_chart(result: Result, side: Side) -> Chart:
         return Chart((), title, caption, late=side.gradients is None)
     names, values = _bars(result, side, dict(zip(side.gradients.names, side.gradients.values, strict=True)))
     merged = "; others, classes: a norm" if {"others", "classes"} & set(names) else ""
+    merged += "; l, t, r, b: a norm over the bins" if any(BIN in name for name in side.gradients.names) else ""
     caption = f"{_place(side, side.chosen)}; training steps against it{merged}"
     return Chart((Bars(names, values),), title, caption, "raw number", "gradient", legend="none")
 
 
 def _bars(result: Result, side: Side, numbers: dict[str, float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Names and heights of the bars: of many classes, the object's own and the norm of the others."""
-    bars = {SHORT.get(name, name): value for name, value in numbers.items() if not name.startswith("class ")}
+    apart_from_classes = {name: value for name, value in numbers.items() if not name.startswith("class ")}
+    bars = {SHORT.get(name, name): value for name, value in _over_bins(apart_from_classes).items()}
     classes = {int(name.split()[1]): value for name, value in numbers.items() if name.startswith("class ")}
     target = int(side.target[side.chosen])
     own = int(result.state.objects[target][4]) if target >= 0 else None
@@ -173,6 +176,15 @@ def _bars(result: Result, side: Side, numbers: dict[str, float]) -> tuple[tuple[
     if others := [value for cls, value in classes.items() if cls not in apart]:
         bars["others" if apart else "classes"] = float(np.linalg.norm(others))
     return tuple(bars), tuple(bars.values())
+
+
+def _over_bins(numbers: dict[str, float]) -> dict[str, float]:
+    """Of the bins of a side's distance one number, their norm."""
+    merged: dict[str, float] = {}
+    for name, value in numbers.items():
+        side = name.partition(BIN)[0]
+        merged[side] = float(np.hypot(merged.get(side, 0.0), value)) if BIN in name else value
+    return merged
 
 
 def _place(side: Side, index: int) -> str:

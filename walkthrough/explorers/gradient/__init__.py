@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from walkthrough._moved import moved_name
-from walkthrough.explorers.detector import DetectorExplorer, training_size
+from walkthrough.explorers.detector import DetectorExplorer, check_maps, training_size
 from walkthrough.explorers.gradient.scene import scene_of, words_of
 from walkthrough.explorers.gradient.state import (
     ALL_LEVELS,
@@ -113,6 +113,7 @@ def _backward(state: State) -> Backward:
         return known
     with taking(shown):
         through = known.through if known is not None else Pass(state.model, images_of((shown,)))
+    check_maps(state.model, through.maps)
     loss = state.model.criterion(hyp, training_size((shown,)), **options)
     targets = targets_of((shown,))
     maps = map_gradients(loss, through.maps, targets, state.model.decode)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from walkthrough._moved import moved_name
-from walkthrough.explorers.detector import DetectorExplorer, same_pixels, training_size
+from walkthrough.explorers.detector import DetectorExplorer, check_maps, same_pixels, training_size
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.loss.scene import scene_of, words_of
 from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
@@ -76,7 +76,9 @@ class LossExplorer(DetectorExplorer[State, Result]):
 
 def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
     with taking(pictures[0]):
-        return tuple(maps_of(model, images_of(pictures)))
+        maps = tuple(maps_of(model, images_of(pictures)))
+        check_maps(model, maps)
+        return maps
 
 
 def _settings_of(model: Any, maps: tuple[Tensor, ...], pictures: Annotations) -> dict[str, Any]:

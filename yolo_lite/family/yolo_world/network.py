@@ -99,6 +99,8 @@ class YoloWorld(Yolov8):
     def set_vocabulary(self, phrases: Sequence[str], embeddings: Tensor | None = None) -> None:
         """Other classes from now on, in place: ``names`` and ``num_classes`` follow, nothing is trained.
 
+        Elsewhere: ``set_classes``.
+
         Args:
             phrases: K texts. embeddings: (K, D) of these texts, for a network without a text encoder.
         Raises:

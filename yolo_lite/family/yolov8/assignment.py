@@ -90,6 +90,8 @@ def assign_task_aligned(
 ) -> TaskAligned:
     """Matches points to objects. Carries no gradient: call it with detached predictions.
 
+    YOLOv8: ``TaskAlignedAssigner``.
+
     Only points with a metric above 0 are selected. The reference fills up the topk with points of metric 0, in an
     order that its sort leaves open; their target score is 0, and so is their loss.
 

@@ -68,7 +68,7 @@ class Points(NamedTuple):
 
 
 def grid_points(shapes: Shapes, strides: Sequence[int], like: Tensor) -> Points:
-    """Where the points are; of the type of another tensor and where it is.
+    """Where the points are; of the type of another tensor and where it is. YOLOv8: ``make_anchors``.
 
     >>> grid_points([(1, 1, 2), (1, 1, 1)], [8, 16], torch.zeros(())).xy.tolist()
     [[4.0, 4.0], [12.0, 4.0], [8.0, 8.0]]
@@ -107,6 +107,8 @@ def split_columns(flat: Tensor, bins: int) -> tuple[Tensor, Tensor]:
 def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     """Cross-entropy towards the two bins beside each distance: ``-(l + 1 - t) log p_l - (t - l) log p_(l + 1)``.
 
+    YOLOv8: ``DFLoss``.
+
     Args:
         logits: (..., R). distances: (...) in bins; below 0 and above R - 1.01 as if they were there.
     Returns:
@@ -128,7 +130,7 @@ class Asked(NamedTuple):
 
 
 class Yolov8Loss(nn.Module):
-    """YOLOv8's loss.
+    """YOLOv8's loss. There: ``v8DetectionLoss``, with ``BboxLoss`` for the positives.
 
     With S the sum of all target scores of the batch (at least 1) and w the target score of a positive point::
 
