@@ -15,7 +15,6 @@ from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.family.backbones.features import backbone_length
 from yolo_lite.family.darknet.network import Darknet
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.support.class_names import listed
 
 COUNTER = "num_batches_tracked"  # of a BatchNorm
 
@@ -80,8 +79,10 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
             unused[name] = _difference(name, given, mine, other, model)
     taken = tuple(name for name in mine if name not in left)
     if not taken:
+        name, reason = next(iter(left.items()), ("no layer", "the first layers are not the same"))
         raise CheckpointError(
-            f"{what}: nothing of its backbone fits the model's: {listed([f'{n} ({why})' for n, why in left.items()])}"
+            f"{what}: nothing of its backbone fits the model's: {name} ({reason}); "
+            "build the model with the same stem, stages and width"
         )
     for name in taken:
         mine[name].copy_(given[name])
