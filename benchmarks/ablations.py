@@ -102,7 +102,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
             size=64,
         ),
         "downsampling": Ablation(
-            "Where should the grid become coarser?", _varied(early={"steps": (4, 1, 2, 2)}, usual={}, late=LATE)
+            "Where should the grid become coarser?", _varied(usual={}, early={"steps": (4, 1, 2, 2)}, late=LATE)
         ),
         "p6": Ablation(
             "Does a level of stride 64 help?",

@@ -68,7 +68,7 @@ def test_variants_differ_in_what_the_question_names(name: str) -> None:
     ablation = ablations.ABLATIONS[name]
     models = {each: create_model(variant.dials.spec(1)) for each, variant in ablation.variants.items()}
     assert all(ablation.size % model.strides[-1] == 0 for model in models.values())
-    dials = [variant for variant in ablation.variants.values()]
+    dials = list(ablation.variants.values())
     assert len(set(dials)) == len(dials) > 1
     if name == "p6":
         assert [model.strides for model in models.values()] == [(8, 16, 32), (8, 16, 32, 64)]

@@ -1,4 +1,4 @@
-"""BackboneExplorer: turn a dial of a backbone, and see shapes, receptive fields, cost and the graph of layers change."""
+"""BackboneExplorer: turn a dial of a backbone, and see shapes, fields, cost and the graph of layers change."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,12 +56,16 @@ class BackboneExplorer(PictureExplorer[State, Result]):
         networks = Networks()
         records = networks.records(backbone, pictures[0])
         own = {name: getattr(backbone, name) for name in DIALS if name != "steps"}
-        return pictured(pictures, listed_names(known)) | own | {
-            "networks": networks,
-            "backbone": backbone,
-            "records": records,
-            "layer": first_tap(records, pictures[0].size[0]),
-        }
+        return (
+            pictured(pictures, listed_names(known))
+            | own
+            | {
+                "networks": networks,
+                "backbone": backbone,
+                "records": records,
+                "layer": first_tap(records, pictures[0].size[0]),
+            }
+        )
 
     def settle(self, before: State, after: State) -> State:
         """Other dials or another picture: another pass; the end of the same stage is looked at."""
