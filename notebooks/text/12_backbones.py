@@ -362,7 +362,8 @@ for stem in ("6x6", "Focus", "3x3"):
 # that made them. `python benchmarks/ablations.py --quick` runs one of them in about a minute.
 #
 # Where seeds of one network differ as much as the networks do, the ablation has decided nothing. We call a difference
-# decided only if *every* seed of one is better than *every* seed of the other.
+# decided only if *every* seed of one is better than *every* seed of the other. One seed alone decides nothing: look at
+# the line that lists the seeds.
 
 # %%
 results = Path("../benchmarks/results/ablations.json")
@@ -393,7 +394,7 @@ def summary(*names):
     names = [name for name in names if name in ablations]
     for name in names:
         print(f"{name}: {ablations[name]['verdict']}")
-    return row(*(bars(ablations[name]) for name in names))
+    return row(*(bars(ablations[name]) for name in names)) if names else print("not trained yet")
 
 # %% [markdown]
 # ### Activation, and pooling
