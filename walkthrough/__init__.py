@@ -11,6 +11,7 @@ from walkthrough.charts import show_bars, show_histogram, show_series, show_tabl
 from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
+from walkthrough.explorers.backbone import BackboneExplorer
 from walkthrough.explorers.base import Explorer, link
 from walkthrough.explorers.distribution import DistributionExplorer
 from walkthrough.explorers.family import FamilyExplorer
@@ -39,6 +40,7 @@ from walkthrough.trace import Trace, load_trace, trace
 __all__ = [
     "AnchorExplorer",
     "AugmentationLab",
+    "BackboneExplorer",
     "DistributionExplorer",
     "Explorer",
     "FamilyExplorer",

@@ -1153,4 +1153,4 @@ assert len(v3.assign(random_maps, objects).matches.target) == len(objects)  # YO
 # The value, yes. The gradient, no: section 10.
 # </details>
 #
-# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
+# **On to [12_backbones](12_backbones.ipynb)**: the choices that make a backbone, each of them a dial.

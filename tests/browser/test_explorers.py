@@ -29,6 +29,7 @@ ROWS = (
     Row("AugmentationLab", lambda e: e.type_number("seed", 3), "w.seed"),
     Row("DistributionExplorer", lambda e: e.drag_slider("target", 0.9), "w.words()"),
     Row("GradientExplorer", lambda e: e.drag_slider("box", 0.9), "w.as_code()"),
+    Row("BackboneExplorer", lambda e: e.choose("pooling", "none"), "w.words()"),
     Row("FamilyExplorer", lambda e: e.choose("left", "YOLOv3"), "w.words()"),
     Row("IouPlayground", lambda e: e.key("Tab Shift+ArrowRight"), "w.words()"),
     Row("LayerExplorer", lambda e: e.drag_slider("channel", 0.9), "w.channel"),

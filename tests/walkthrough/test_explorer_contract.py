@@ -22,6 +22,7 @@ MADE = {
     "AnchorExplorer": lambda: wt.AnchorExplorer(),
     "LossExplorer": lambda: wt.LossExplorer(),
     "GradientExplorer": lambda: wt.GradientExplorer(),
+    "BackboneExplorer": lambda: wt.BackboneExplorer(),
     "FamilyExplorer": lambda: wt.FamilyExplorer(),
     "IouPlayground": lambda: wt.IouPlayground(),
     "DistributionExplorer": lambda: wt.DistributionExplorer(),
