@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import yolo_lite as yl
 from walkthrough import show_assignment, show_batch, show_feature_maps, show_grid, show_image, show_roles
 from walkthrough.scene import Boxes, Cells, Grid, Picture, Points, Text
 from yolo_lite.coding import prediction_cells
@@ -157,3 +158,12 @@ def test_roles_say_where_cells_are_too_small_for_numbers() -> None:
     (closer,) = show_roles(np.zeros((64, 64, 3), np.uint8), roles, [2], window=[0, 0, 16, 16]).rows[0]
     assert [text.text for text in of_kind(closer, Text)] == ["2"]
     assert closer.caption == "2 positive, 0 ignored, 2046 negative"
+
+
+def test_roles_given_as_matches_are_answered_by_a_sentence() -> None:
+    model = yl.create_model("yolov8n", num_classes=3)
+    maps = model(torch.zeros(1, 3, 64, 64))
+    assigned = model.criterion(yl.Hyperparameters(), 64).assign(maps, torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]]))
+    with pytest.raises(ValueError, match="show_roles"):
+        show_assignment(torch.zeros(3, 64, 64), assigned, model.strides)
+    assert len(show_roles(torch.zeros(3, 64, 64), assigned, model.strides).rows[0]) == 3
