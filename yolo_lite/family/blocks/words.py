@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolo_lite.family.blocks.csp import C2f
+from yolo_lite.family.blocks.downsampling import LargestInParts
 from yolo_lite.model.blocks import Conv, batch_norm
 from yolo_lite.model.registry import LayerKind
 
@@ -165,7 +166,7 @@ class ImagePoolingAttn(nn.Module):
         self.value = nn.Sequential(nn.LayerNorm(embed_channels), nn.Linear(embed_channels, embed_channels))
         self.proj = nn.Linear(embed_channels, text_channels)
         self.projections = nn.ModuleList(nn.Conv2d(channels, embed_channels, 1) for channels in in_channels)
-        self.pool = nn.AdaptiveMaxPool2d(size)
+        self.pool = LargestInParts(size)
         self.register_buffer("text", None)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
