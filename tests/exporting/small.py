@@ -92,7 +92,7 @@ WORLD_V1: Mapping[str, Any] = MappingProxyType(
 )
 DIALS = Backbone(
     width=0.125, depth=0.33, repeats=(1, 1, 1), taps=("P3", "P4"), norm="GroupNorm", neck="BiFPN", neck_repeats=1,
-    neck_channels=64, blocks=("residual", "C3", "RepConv"), head="v8",
+    neck_channels=64, blocks=("residual", "residual", "RepConv"), head="v8",
 ).spec(3)  # fmt: skip
 
 SMALL: Mapping[str, Mapping[str, Any]] = MappingProxyType(

@@ -109,13 +109,13 @@ def test_torchscript_of_every_generation(name: str, tmp_path: Path) -> None:
 
 def test_the_branch_of_pgi_is_not_exported() -> None:
     """What is left is the network without it, number by number."""
-    pgi = model_of("yolov9-pgi")
-    exported, images = for_export(pgi), torch.rand(2, 3, 32, 48)
+    pgi, images = model_of("yolov9-pgi").eval(), torch.rand(2, 3, 32, 48)
+    exported = for_export(pgi)
     assert [row.kind for row in exported.rows] == [row.kind for row in for_export(model_of("yolov9")).rows]
-    main = pgi.train()(images)
-    assert len(main) == 2 * len(exported(images))
-    for raw, other in zip(exported(images), pgi.eval()(images), strict=True):
+    maps = exported(images)
+    for raw, other in zip(maps, pgi(images), strict=True):
         torch.testing.assert_close(raw, other, atol=1e-4, rtol=1e-4)
+    assert len(pgi.train()(images)) == 2 * len(maps)
 
 
 def test_a_fixed_vocabulary_exports_as_the_texts_do(tmp_path: Path) -> None:
