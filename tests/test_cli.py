@@ -150,6 +150,7 @@ def test_wrong_usage_is_one_sentence(run: Any, arguments: list[str], fact: str) 
         (["val", "--weights", "yolov5s.pt", "--data", "shapes"], ["yolov5s.pt: ", "`yolo-lite fetch yolov5s`"]),
         (["info", "--weights", "some/yolov5s.pt"], ["some/yolov5s.pt: ", "`yolo-lite fetch yolov5s`"]),
         (["val", "--weights", "yolov5n", "--data", "shapes"], ["`yolo-lite fetch yolov5n`", "yolov5n.pt"]),
+        (["val", "--weights", "yolo11n.pt", "--data", "shapes"], ["yolo11n.pt: ", "`yolo-lite fetch yolo11n`"]),
         (["val", "--weights", "yolov3", "--data", "shapes"], ["yolov3", "weights", ".pt"]),
         (["val", "--weights", "my.yaml", "--data", "shapes"], ["my.yaml", "weights"]),
         (["predict", "none.jpg", "--weights", "none.pt"], ["none.jpg"]),

@@ -480,13 +480,19 @@ def test_a_known_archive_whose_layout_has_changed(
 
 def test_every_known_name_is_complete() -> None:
     assert {"coco8", "coco128", "yolov5n", "yolov5x6"} < set(KNOWN)
+    modern = {f"{version}{size}" for version in ("yolov8", "yolo11") for size in "nsmlx"}
+    assert modern < set(KNOWN)
+    assert all(KNOWN[name].urls[0].endswith(f"/{name}.pt") for name in modern)
     assert {name for names in COLLECTIONS.values() for name in names} <= set(KNOWN)
     for name, resource in KNOWN.items():
         assert resource.what, name
         assert resource.licence, name
         assert all(url.startswith(("http://", "https://")) for url in resource.urls), name
         assert resource.sha256 is None or len(resource.sha256) == 64, name
-        assert name.startswith("yolov5") == ("AGPL-3.0" in resource.licence), name
+        # whoever gives away the file decides about the licence, not the name of the network
+        of_ultralytics = any("/ultralytics/" in url and url.endswith(".pt") for url in resource.urls)
+        assert of_ultralytics == name.startswith(("yolov5", "yolov8", "yolo11")), name
+        assert of_ultralytics == ("AGPL-3.0" in resource.licence), name
 
 
 def test_the_known_digest_is_that_of_the_official_file(shared: Path) -> None:

@@ -43,7 +43,8 @@ def export(
     """Writes a model as a file that runs without this library. The model stays as it is.
 
     What is written is ``model.fuse()``: BatchNorm folded in, RepConv as one convolution, without what only training
-    has. Batches of any size; images of any size that is a multiple of ``model.size_multiple``, but for networks of one
+    has; a YOLO-World with its vocabulary as weights (``fixed``).
+    Batches of any size; images of any size that is a multiple of ``model.size_multiple``, but for networks of one
     ``fixed_size``: YOLOv1, whose fully connected layers have a weight for each cell, and SSD, whose default boxes are
     made for one size. The file tells its classes, strides, sizes and outputs: ``metadata_props`` of an ONNX file,
     ``description.json`` in a TorchScript file. YOLOv5: ``export.py``.

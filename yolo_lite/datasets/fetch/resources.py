@@ -3,6 +3,7 @@
 None of these addresses is opened when the library is built or tested, so any of them may have moved: then ``fetch``
 takes the address instead of the name. A digest stands here where it is known beyond doubt: yolov5n's was computed from
 the file, those of yolov5s and yolov5m are published by many projects. The others are recorded at the first fetch.
+The addresses of YOLOv8 and YOLO11 (release 8.3.0) were written down from memory and have not been tried here at all.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 ASSETS = "https://github.com/ultralytics/assets/releases/download/v0.0.0"
+MODERN = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
 YOLOV5 = "https://github.com/ultralytics/yolov5/releases/download"
 COCO_IMAGES = "http://images.cocodataset.org/zips"
 
@@ -42,6 +44,11 @@ def _weights(name: str, sha256: str | None = None) -> Resource:
     size = 1280 if name.endswith("6") else 640
     what = f"official {name} weights of release 7.0, trained on COCO at {size} px"
     return Resource(what, WEIGHTS_LICENCE, (f"{YOLOV5}/v7.0/{name}.pt",), sha256)
+
+
+def _modern_weights(name: str) -> Resource:
+    what = f"official {name} weights of release 8.3.0, trained on COCO at 640 px"
+    return Resource(what, WEIGHTS_LICENCE, (f"{MODERN}/{name}.pt",))
 
 
 def _darknet(what: str, url: str) -> Resource:
@@ -91,6 +98,8 @@ KNOWN: Mapping[str, Resource] = MappingProxyType(
         "yolov5m": _weights("yolov5m", "61d933360ba5a7733a36764996c800287d973889d875227f5beedd2473a97a56"),
         **{name: _weights(name) for name in ("yolov5l", "yolov5x")},
         **{name: _weights(name) for name in ("yolov5n6", "yolov5s6", "yolov5m6", "yolov5l6", "yolov5x6")},
+        **{f"yolov8{size}": _modern_weights(f"yolov8{size}") for size in "nsmlx"},
+        **{f"yolo11{size}": _modern_weights(f"yolo11{size}") for size in "nsmlx"},
         "darknet-yolov1": _darknet("YOLOv1, trained on Pascal VOC at 448 px", f"{DARKNET}/yolov1/yolov1.weights"),
         "darknet-yolov1-tiny": _darknet("YOLOv1 tiny, Pascal VOC, 448 px", f"{DARKNET}/yolov1/tiny-yolov1.weights"),
         **{

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from yolo_lite.family.blocks.attention import C2PSA, Attention, PSABlock
 from yolo_lite.family.blocks.bifpn import WeightedFusion
 from yolo_lite.family.blocks.csp import C2f, C3k, C3k2
-from yolo_lite.family.blocks.downsampling import AConv, ADown, MPConv
+from yolo_lite.family.blocks.downsampling import AConv, ADown, LargestInParts, MPConv
 from yolo_lite.family.blocks.elan import EELAN, ELAN, ELAN1, SPPELAN, RepNCSPELAN4
 from yolo_lite.family.blocks.rep import RepBottleneck, RepConv, RepCSP
 from yolo_lite.family.blocks.reversible import CBFuse, CBLinear
@@ -39,6 +39,7 @@ __all__ = [
     "CBLinear",
     "ContrastiveHead",
     "ImagePoolingAttn",
+    "LargestInParts",
     "MPConv",
     "MaxSigmoidAttn",
     "PSABlock",

@@ -1,4 +1,4 @@
-"""Blocks that halve a map: ADown and AConv of YOLOv9, MPConv of YOLOv7.
+"""Blocks that halve a map: ADown and AConv of YOLOv9, MPConv of YOLOv7; and one that makes it S by S, of YOLO-World.
 
 Shape letters: N batch, C channels, H rows, W columns.
 """
@@ -81,6 +81,33 @@ class MPConv(nn.Module):
         pooled = self.cv1(max_pool2d(x, 2, ceil_mode=True))  # (N, out / 2, H / 2, W / 2)
         strided = self.cv3(self.cv2(x))  # (N, out / 2, H / 2, W / 2)
         return torch.cat((strided, pooled), 1)  # (N, out, H / 2, W / 2)
+
+
+class LargestInParts(nn.Module):
+    """``nn.AdaptiveMaxPool2d``, in operations that ONNX has for maps of any size. Shape: (N, C, H, W) -> (N, C, S, S).
+
+    Args:
+        size: S. A side is cut into S equal parts; a cell on a cut belongs to both.
+
+    >>> x = torch.rand(2, 4, 7, 5)
+    >>> torch.equal(LargestInParts(3)(x), nn.AdaptiveMaxPool2d(3)(x))
+    True
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_columns = self._largest(x)  # (N, C, H, S)
+        return self._largest(of_columns.transpose(2, 3)).transpose(2, 3)
+
+    def _largest(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., S), in each part of the last axis."""
+        length, cell = x.shape[-1], torch.arange(x.shape[-1], device=x.device)  # (n,)
+        part = torch.arange(self.size, device=x.device)[:, None]  # (S, 1)
+        inside = (part * length < (cell + 1) * self.size) & (cell * self.size < (part + 1) * length)  # (S, n)
+        return x[..., None, :].masked_fill(~inside, -torch.inf).amax(-1)
 
 
 def check_halves(*channels: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yolo_lite.family.blocks.csp import C2f
+from yolo_lite.family.blocks.downsampling import LargestInParts
 from yolo_lite.model.blocks import Conv, batch_norm
 from yolo_lite.model.registry import LayerKind
 
@@ -73,7 +74,7 @@ class MaxSigmoidAttn(nn.Module):
         """(N, M, H, W), from 0 to 1 (times ``scale``): how much each place has to do with any of the texts."""
         embedded = x if self.ec is None else self.ec(x)
         embedded = embedded.unflatten(1, (self.heads, self.width))  # (N, M, E / M, H, W)
-        similarity = torch.einsum("nmchw,nkmc->nmkhw", embedded, self._guides(text).expand(len(x), -1, -1, -1))
+        similarity = torch.einsum("nmchw,nkmc->nmkhw", embedded, self._guides(text).expand(x.shape[0], -1, -1, -1))
         largest = similarity.amax(2) / math.sqrt(self.width)  # (N, M, H, W)
         return (largest + self.bias[:, None, None]).sigmoid() * self.scale
 
@@ -165,14 +166,14 @@ class ImagePoolingAttn(nn.Module):
         self.value = nn.Sequential(nn.LayerNorm(embed_channels), nn.Linear(embed_channels, embed_channels))
         self.proj = nn.Linear(embed_channels, text_channels)
         self.projections = nn.ModuleList(nn.Conv2d(channels, embed_channels, 1) for channels in in_channels)
-        self.pool = nn.AdaptiveMaxPool2d(size)
+        self.pool = LargestInParts(size)
         self.register_buffer("text", None)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         maps, text = inputs[: self.levels], self.text
         if text is None:
             text = _given(inputs[-1] if len(inputs) > self.levels else None)
-        text = text.expand(len(maps[0]), -1, -1)  # (N, K, D)
+        text = text.expand(maps[0].shape[0], -1, -1)  # (N, K, D)
         pooled = [self.pool(project(x)).flatten(2) for x, project in zip(maps, self.projections, strict=True)]
         tokens = torch.cat(pooled, 2).transpose(1, 2)  # (N, T, E)
         key, value = self._apart(self.key(tokens)), self._apart(self.value(tokens))  # (N, M, T, E / M)
