@@ -9,9 +9,11 @@ import safetensors
 import safetensors.torch
 import torch
 
-from tests.family.tiny import TINY, tiny_model
+from tests.family.tiny import TINY, tiny_model, tiny_yolov9
 from yolo_lite.checkpoints.own import HEADER_KEY, CheckpointError, load, save
+from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.model.layered import LayeredDetector
+from yolo_lite.model.yolo import create_model
 
 # A connected layer of 9408 x 2 000 000 000 weights
 GREEDY = """[net]
@@ -94,6 +96,24 @@ def test_specs_of_absurd_size(name: str, entries: dict, tmp_path: Path, monkeypa
     file = rewritten(model, tmp_path, spec=model.spec | entries)
     monkeypatch.setattr("yolo_lite.checkpoints.assemble.seeded", lambda seed: pytest.fail("it is built"))
     with pytest.raises(CheckpointError, match=r"cannot be built|do not fit"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [-1, 1000, "C2f", [16]],
+        [-1, 1, "RepNCSPELAN4", [16, 16, 8, 10**9]],
+        [-1, 1, "ELAN", [16, 8, 8, 10**9, 1]],
+    ],
+)
+def test_rows_that_ask_for_thousands_of_blocks(row: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model(with_auxiliary(tiny_yolov9()))
+    rows = [*model.spec["backbone"]]
+    rows[2] = row
+    file = rewritten(model, tmp_path, spec=model.spec | {"backbone": rows})
+    monkeypatch.setattr("yolo_lite.checkpoints.assemble._network", lambda *_: pytest.fail("it is built"))
+    with pytest.raises(CheckpointError, match=r"rows ask for [\d,]+ blocks"):
         load(file)
 
 

@@ -11,6 +11,7 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
 from yolo_lite.datasets.shapes import Shapes
+from yolo_lite.family.yolov8.network import named_spec
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
@@ -54,6 +55,31 @@ class Tiny(NamedTuple):
     lr: float  # of AdamW
 
 
+V8: Mapping[str, Any] = MappingProxyType({"family": "yolov8", "reg_max": 8})
+
+
+def tiny_yolov8() -> dict[str, Any]:
+    """YOLOv8's rows, a third as wide as its smallest scale and a sixth as deep."""
+    return named_spec("yolov8n") | V8 | {"scales": {"tiny": [0.17, 0.125, 256]}, "scale": "tiny"}
+
+
+def tiny_yolo11() -> dict[str, Any]:
+    return named_spec("yolo11n") | V8 | {"scales": {"tiny": [0.5, 0.125, 256]}, "scale": "tiny"}
+
+
+def tiny_yolov9() -> dict[str, Any]:
+    """YOLOv9-T's rows with a quarter of the channels and one inner block instead of three."""
+    spec = named_spec("yolov9t")
+    for row in [*spec["backbone"], *spec["head"]]:
+        if isinstance(row[3][0], int) and row[2] != "Concat":
+            row[3] = [value if value < 4 else value // 4 for value in row[3]]
+        if row[2] == "RepNCSPELAN4":
+            row[3][3] = 1
+        if isinstance(row[3][0], int) and row[2] != "Concat":
+            row[3][0] = -(-row[3][0] // 8) * 8
+    return spec | V8
+
+
 TINY: Mapping[str, Tiny] = MappingProxyType(
     {
         "v1": Tiny(CFG / "tiny-v1.cfg", 80, 0.003),
@@ -69,6 +95,10 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         # YOLOv5's BatchNorm moves its running statistics by 0.03 a step: after 120 they are still near the start's
         "v7": Tiny(CFG / "tiny-v7.yaml", 250, 0.004),
         "world": Tiny(WORLD, 200, 0.006),
+        # BatchNorm moves its running statistics by 0.03 a step, through 60 layers: after 120 steps nothing is found yet
+        "yolov8": Tiny(tiny_yolov8(), 200, 0.01),
+        "yolo11": Tiny(tiny_yolo11(), 200, 0.01),
+        "yolov9": Tiny(tiny_yolov9(), 200, 0.01),
     }
 )
 

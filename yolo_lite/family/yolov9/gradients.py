@@ -37,9 +37,9 @@ class GradientTable(NamedTuple):
 
 
 def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> GradientTable:
-    """Norm and direction of each main layer's gradient, with and without the auxiliary branch; the model stays.
+    """Norm and direction of each main layer's gradient, with and without the auxiliary branch.
 
-    Both are computed from one pass in training mode.
+    Both are computed from one pass in training mode of a copy: the model stays as it is.
 
     Args:
         model: with a branch. images: (N, 3, H, W) in [0, 1]. targets: (n, 6) image, class, xc, yc, w, h; normalised.
@@ -64,7 +64,7 @@ def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> Gradien
     rows, start = [], 0
     for row in layers:
         count = len(parameters_of(probe, row.index))
-        without, both = (torch.cat([each.flatten() for each in grad[start : start + count]]) for grad in grads)
+        without, both = (torch.cat([each.double().flatten() for each in grad[start : start + count]]) for grad in grads)
         norm, norm_with = without.norm().item(), both.norm().item()
         cosine = (without @ both).item() / (norm * norm_with) if norm and norm_with else torch.nan
         rows.append(LayerGradient(row.index, row.kind, without.numel(), norm, norm_with, cosine))
