@@ -39,6 +39,7 @@
 # | [09_inference_and_map](09_inference_and_map.ipynb) | How do thousands of boxes become a few, and what is mAP? | 40 min |
 # | [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) | How do I use it: photographs, official weights, my own data? | 40 min |
 # | [11_losses_through_time](11_losses_through_time.ipynb) | Why square roots, anchors, logistic classes, CIoU? YOLOv1 to v5 on one object | 60 min |
+# | [14_gradients_and_words](14_gradients_and_words.ipynb) | What does YOLOv9's auxiliary branch change, and how can a class be a word? | 50 min |
 # | [90_gallery](90_gallery.ipynb) | What can I touch? All tools, one line each | 10 min |
 
 # %%
