@@ -96,9 +96,7 @@ def new_model(branch: bool, seed: int, weight: float = DEFAULT.weight) -> Any:
     model: Any = create_model(spec, names=Shapes.names, seed=seed)
     if branch:
         main = model.state_dict()
-        model = create_model(
-            with_auxiliary(spec) | {"settings": {"auxiliary": weight}}, names=Shapes.names, seed=seed
-        )
+        model = create_model(with_auxiliary(spec) | {"settings": {"auxiliary": weight}}, names=Shapes.names, seed=seed)
         model.load_state_dict(model.state_dict() | main)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
