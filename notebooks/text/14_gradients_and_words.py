@@ -293,7 +293,7 @@ def median(when, index, value):
 
 indices = sorted({line["index"] for line in record["gradients"]})
 def curves_of(value):
-    return {f"{when} of training": [median(when, index, value) for index in indices] for when in ("start", "end")}
+    return {when: [median(when, index, value) for index in indices] for when in ("start", "end")}
 
 norms = curves_of(lambda line: line["norm_with"] / line["norm"])
 directions = curves_of(lambda line: line["cosine"])
@@ -331,8 +331,8 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 
 # %% [markdown]
 # **What to notice**
-# - **No gain can be seen here.** With the branch mAP50 is 0.018 higher with seed 0, and 0.029 and 0.034 lower with seeds 1
-#   and 2. The medians are equal (0.13). Seeds differ by 0.047 among themselves, so three of them cannot say
+# - **No gain can be seen here.** With the branch mAP50 is 0.018 higher with seed 0, and 0.029 and 0.034 lower with
+#   seeds 1 and 2. The medians are equal (0.13). Seeds differ by 0.047 among themselves, so three of them cannot say
 #   which sign the true difference has, only that it is not large in this budget.
 # - Training takes half as much time again.
 # - This does not contradict the paper, which trains deeper networks for 500 epochs on COCO. Ours has ten rows in its
@@ -350,8 +350,8 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 #
 # $$ s = \tau\,\frac{x \cdot t}{|x|\,|t|} + b, \qquad \tau = \frac{1}{0.07} = 14.2857, \qquad b = -10 $$
 #
-# $\tau$ is one over the *temperature*, 0.07, where CLIP's training starts ([arXiv
-# 2103.00020](https://arxiv.org/abs/2103.00020)). It is learned, as its logarithm, and so is $b$. Why a factor? A
+# $\tau$ is one over the *temperature*, 0.07, where CLIP's training starts
+# ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)). It is learned, as its logarithm, and so is $b$. Why a factor? A
 # cosine lies between -1 and 1. Without a factor the sigmoid of it lies between 0.27 and 0.73: a network could never
 # be sure.
 
@@ -476,9 +476,9 @@ assert error < 1e-4
 # %% [markdown]
 # ## 9. LVIS: why words pay
 #
-# COCO has 80 classes, and thousands of examples of the rarest. **LVIS** ([arXiv
-# 1908.03195](https://arxiv.org/abs/1908.03195)) names what is in COCO's pictures more finely: 1,203 classes in
-# version 1. Most are rare, as in the world. (Counts of training images, published:)
+# COCO has 80 classes, most of them with thousands of examples. **LVIS**
+# ([arXiv 1908.03195](https://arxiv.org/abs/1908.03195)) names what is in COCO's pictures more finely: 1,203 classes in
+# version 1, from frequent to rare. How many training images has a class? Published counts:
 
 # %%
 groups = {"frequent: more than 100 images": 405, "common: 11 to 100": 461, "rare: 1 to 10": 337}
@@ -553,7 +553,8 @@ Scene((tuple(map(chart_of, ("words", "no words", "permuted"))),))
 # ("red on blue"). A sum of word vectors cannot tell "red on blue" from "blue on red". And six colours on drawn scenes
 # are not the world.
 #
-# Training and measuring again takes two to three CPU minutes a seed: `python benchmarks/open_vocabulary.py --seeds 0 1 2`.
+# Training and measuring again takes two to three CPU minutes a seed:
+# `python benchmarks/open_vocabulary.py --seeds 0 1 2`.
 #
 # ## 11. Check: both ideas by hand
 #
