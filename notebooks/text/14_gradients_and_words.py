@@ -312,7 +312,7 @@ row(redrawn(show_series(norms, indices, x_label="main layer", y_label="ratio"), 
 #
 # ## 4. Does it help?
 #
-`benchmarks/programmable_gradients.py` trains a small YOLOv9 with and
+# `benchmarks/programmable_gradients.py` trains a small YOLOv9 with and
 # without the branch: three seeds, and for each seed the same start of the main layers, the same scenes in the same
 # order, and the same number of steps. It is measured without the branch.
 
@@ -351,8 +351,8 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 # $$ s = \tau\,\frac{x \cdot t}{|x|\,|t|} + b, \qquad \tau = \frac{1}{0.07} = 14.2857, \qquad b = -10 $$
 #
 # $\tau$ is one over the *temperature*, 0.07, where CLIP's training starts
-# ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)). It is learned, as its logarithm, and so is $b$. Why a factor? A
-# cosine lies between -1 and 1. Without a factor the sigmoid of it lies between 0.27 and 0.73: a network could never
+# ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)). It is learned, as its logarithm, and so is $b$. Why a factor?
+# A cosine lies between -1 and 1. Without a factor the sigmoid of it lies between 0.27 and 0.73: a network could never
 # be sure.
 
 # %%
