@@ -40,6 +40,8 @@
 # | [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) | How do I use it: photographs, official weights, my own data? | 40 min |
 # | [11_losses_through_time](11_losses_through_time.ipynb) | Why square roots, anchors, logistic classes, CIoU? YOLOv1 to v5 on one object | 60 min |
 # | [12_backbones](12_backbones.ipynb) | Which choices make a backbone, and what does each of them change? | 50 min |
+# | [13_anchor_free](13_anchor_free.ipynb) | What replaces anchors: points, task-aligned assignment, distances as distributions? | 50 min |
+# | [14_gradients_and_words](14_gradients_and_words.ipynb) | What does YOLOv9's auxiliary branch change, and how can a class be a word? | 50 min |
 # | [90_gallery](90_gallery.ipynb) | What can I touch? All tools, one line each | 10 min |
 
 # %%

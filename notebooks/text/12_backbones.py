@@ -602,4 +602,4 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 # Section 7 shows how far seeds of one network lie apart.
 # </details>
 #
-# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
+# **On to [13_anchor_free](13_anchor_free.ipynb)**: points instead of anchors, and distances as distributions.

@@ -627,4 +627,4 @@ assert torch.isclose(ours, theirs, rtol=1e-5) and error < 1e-5
 # No. Its class loss is plain BCE with soft targets. YOLOv6 uses varifocal loss, YOLOv7 BCE with objectness (section 8).
 # </details>
 #
-# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
+# **On to [14_gradients_and_words](14_gradients_and_words.ipynb)**: what an auxiliary branch changes, and classes that are words.
