@@ -3,7 +3,7 @@
 usage: python benchmarks/programmable_gradients.py --out benchmarks/results/programmable_gradients.json
        python benchmarks/programmable_gradients.py --epochs 2 --images 80 --seeds 0        a quick look
 
-A small YOLOv9 (the rows of YOLOv9-T, half as many channels, one inner block) is trained twice with each seed on "shapes":
+A small YOLOv9 (the rows of YOLOv9-T, half the channels, one inner block) is trained twice with each seed on "shapes":
 without the branch, and with it. The main layers begin with the same weights, and both see the same images in the same
 order, for the same number of steps. Before it is measured, the branch is cut off. Its loss has the weight 0.25.
 
