@@ -132,6 +132,7 @@ def test_another_number_of_levels(sources: list[int], strides: tuple[int, ...]) 
         ({"scale": "q"}, "no scale 'q'"),
         ({"scales": 3}, "scales must be"),
         ({"reg_max": 1}, "reg_max"),
+        ({"depthwise": "no"}, "depthwise must be true or false, not 'no'"),
         ({"colour": 1}, "unknown entry 'colour'"),
         ({"settings": {"topk": 0}}, "topk"),
         ({"settings": {"best": 1}}, "best"),
