@@ -142,6 +142,9 @@ def test_another_number_of_levels(sources: list[int], strides: tuple[int, ...]) 
         ({"auxiliary": [[4, 1, "Conv", [8]], [[-1], 1, "Detect", ["nc"]]]}, "strides"),
         ({"auxiliary": [[-1, 1, "Conv", [8]], [[-1], 1, "Detect", ["nc"]]]}, "maps of a Detect"),
         ({"backbone": [[-1, 1, "C9", [8]]]}, "C9"),
+        ({"backbone": [[3, 1, "Conv", [8]]]}, "layer 0 .*reads the image: write -1"),
+        ({"scales": {"n": [1, 1e6, 1024]}}, "layer 0 .*times width_multiple 1e\\+06 are more than 8192"),
+        ({"scales": {"n": [1e308, 1, 1024]}}, "layer 2 .*depth_multiple"),
         ({"activation": "exit()"}, "activation"),
     ],
 )

@@ -15,10 +15,12 @@ import yaml
 from torch import Tensor, nn
 
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.registry import find_layer, known_layers, short_name
+from yolo_lite.model.registry import find_layer, is_own, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
 MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
+MAX_CHANNELS = 8192  # of one map
+FAR = 10**9  # a number that is beyond every limit: larger ones are cut to it, as a float cannot hold all
 PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
@@ -108,8 +110,8 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
 
 def _near(name: str) -> Sequence[str]:
     """Bundled models that may be meant: the Darknet of that name first."""
-    darknet = [f"darknet-{name}"] if f"darknet-{name}" in NAMED else []
-    others = difflib.get_close_matches(name, [*MODELS, *NAMED], n=3)
+    darknet = [f"darknet-{name.lower()}"] if f"darknet-{name.lower()}" in NAMED else []
+    others = difflib.get_close_matches(name.lower(), [*MODELS, *NAMED], n=3)
     return [*darknet, *(other for other in others if other not in darknet)] or [*MODELS]
 
 
@@ -140,11 +142,11 @@ class Multiples(NamedTuple):
 
     def channels(self, number: int) -> int:
         """ceil(min(number, max_channels) * width / 8) * 8"""
-        return math.ceil(min(number, self.max_channels) * self.width / 8) * 8
+        return math.ceil(min(number, self.max_channels, FAR) * min(self.width, FAR) / 8) * 8
 
     def repeats(self, number: int) -> int:
         """A number above 1 times the depth, rounded, and at least 1."""
-        return max(round(number * self.depth), 1) if number > 1 else 1
+        return max(round(min(number, FAR) * min(self.depth, FAR)), 1) if number > 1 else 1
 
 
 def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
@@ -254,6 +256,10 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
     kind = find_layer(name)
     if kind is not None and kind.takes == "in_out":
         values[:1] = [_scaled_width(values, multiples, where)]
+    if not is_own(name):
+        _check_sizes(values, where)
+    if (inner := _inner_number(name, values)) * repeats > MAX_NUMBER:
+        raise SpecError(f"{where}: {repeats} times {inner} inner blocks are more than {MAX_NUMBER}")
     listed = isinstance(source, Sequence) and not isinstance(source, str)
     inputs = tuple(_input(entry, index, where) for entry in (source if listed else [source]))
     if not inputs:
@@ -270,6 +276,8 @@ def _input(source: Any, index: int, where: str) -> int:
     layer = index + source if source < 0 else source
     if index == 0 and source == -1:
         return IMAGE
+    if index == 0:
+        raise SpecError(f"{where}: `from` {source}: no layer comes before the first, which reads the image: write -1")
     if not 0 <= layer < index:
         raise SpecError(f"{where}: `from` {source} points at layer {layer}, but only 0 to {index - 1} come before it")
     return layer
@@ -289,7 +297,20 @@ def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> in
     if not values or not _is_int(values[0]) or values[0] < 1:
         first = repr(values[0]) if values else "missing"
         raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    return multiples.channels(values[0])
+    channels = multiples.channels(values[0])
+    if channels > MAX_CHANNELS:
+        times = f" times width_multiple {multiples.width:g}" if multiples.width != 1 else ""
+        raise SpecError(f"{where}: {values[0]} output channels{times} are more than {MAX_CHANNELS}")
+    return channels
+
+
+def _check_sizes(values: Sequence[Any], where: str) -> None:
+    """Refuses arguments that no layer can have, before memory is asked for: channels inside a block, a factor of them."""
+    for value in values:
+        if isinstance(value, list):
+            _check_sizes(value, where)
+        elif isinstance(value, int | float) and not value <= MAX_CHANNELS:
+            raise SpecError(f"{where}: the argument {value!r} is more than {MAX_CHANNELS}, the most channels of a map")
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:
