@@ -16,7 +16,7 @@ from yolo_lite.family.yolov8.network import SPECS, Yolov8, build, named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.family.yolov9.gradients import compare_gradients
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.spec import SpecError, count_blocks
+from yolo_lite.model.spec import SpecError, count_blocks, read_multiples, read_spec, with_family
 from yolo_lite.model.yolo import create_model
 
 FACTS = json.loads((Path(__file__).parents[1] / "golden/family/modern/facts.json").read_text(encoding="utf-8"))
@@ -98,6 +98,32 @@ def test_a_yaml_file_without_a_family(tmp_path: Path) -> None:
     named = create_model("yolov8n", names=["a", "b", "c"])
     assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in named.state_dict().items()}
     assert parameters(create_model(json.loads(json.dumps(model.spec)))) == parameters(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "own"),
+    [("yolov8s-mine", "s", None), ("yolo11m", "m", None), ("yolov8s", "x", "x"), ("mine-yolov8s", "n", None)]
+    + [("yolov8-s", "n", None), ("yolov8q", "n", None), ("yolov8", "n", None)],
+)
+def test_a_files_name_chooses_its_scale(tmp_path: Path, name: str, scale: str, own: str | None) -> None:
+    spec = people(nc=3, **({"scale": own} if own else {}))
+    (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    found, _ = read_spec(tmp_path / f"{name}.yaml")
+    assert read_multiples(found) == read_multiples(people(scale=scale))
+
+
+def test_a_misspelt_name_is_found_whatever_its_case() -> None:
+    with pytest.raises(SpecError, match="not yolov8n or"):
+        create_model("YOLOv8n")
+
+
+def test_a_head_with_other_arguments_is_told_what_it_needs() -> None:
+    spec = people()
+    spec["head"][-1][3] = ["nc", 16]
+    with pytest.raises(SpecError, match=r"must be \[nc\], not \['nc', 16\]"):
+        create_model(spec)
+    assert "family" not in with_family(people() | {"head": [[[-1], 1, "Detect", ["nc", "anchors"]]]})
+    assert "family" not in with_family(people(anchors=3) | {"head": [[[-1], 1, "Detect", ["nc", 16]]]})
 
 
 def test_classes_channels_names_depth_and_activation() -> None:

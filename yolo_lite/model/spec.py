@@ -73,6 +73,9 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
 
     A generation beside YOLOv5 has a "family" in its spec. YOLOv5: ``yolov5n.yaml`` and others.
 
+    Where a file has ``scales`` and no ``scale``, the letter after the version in the file's name chooses, as users of
+    such files expect: "yolov8s-mine.yaml" is scale s, "yolo11m.yaml" m. Without such a letter it is the first scale.
+
     Raises:
         FileNotFoundError: a path without a file. SpecError: an unknown name; a folder; text that is not YAML; not a
             mapping.
@@ -105,7 +108,19 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
         raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(spec, dict):
         raise SpecError(f"{path}: expected the keys nc, anchors, backbone and head, found {type(spec).__name__}")
-    return spec, str(path)
+    return _with_scale(spec, path.stem), str(path)
+
+
+def _with_scale(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """The spec with the ``scale`` that a file's name says, if it has ``scales`` and says nothing itself.
+
+    >>> _with_scale({"scales": {"n": [0.33, 0.25, 1024], "s": [0.33, 0.5, 1024]}}, "yolov8s-mine")["scale"]
+    's'
+    """
+    match, scales = re.match(r"yolov?\d+([a-z])", name), spec.get("scales")
+    if match is None or spec.get("scale") or not isinstance(scales, Mapping) or match[1] not in scales:
+        return spec
+    return {**spec, "scale": match[1]}
 
 
 def _near(name: str) -> Sequence[str]:
@@ -118,7 +133,8 @@ def _near(name: str) -> Sequence[str]:
 def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec, with a "family" where its rows are those of another generation than YOLOv5: its head tells.
 
-    Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``.
+    Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``. With other arguments, ``scales`` and no
+    anchors at all, it is that family's, too, whose builder says what is wrong.
 
     >>> with_family({"backbone": [], "head": [[[-1], 1, "Detect", ["nc"]]]})["family"]
     'yolov8'
@@ -128,8 +144,8 @@ def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
     if "family" in spec or not isinstance(last, list) or len(last) != 4 or not isinstance(last[3], list):
         return dict(spec)
     family = "yolo-world" if last[2] == "WorldDetect" else None
-    if last[2] == "Detect" and len(last[3]) == 1 and "anchors" not in spec:
-        family = "yolov8"
+    if last[2] == "Detect" and "anchors" not in spec and "anchors" not in last[3]:
+        family = "yolov8" if len(last[3]) == 1 or "scales" in spec else None
     return dict(spec) if family is None else {"family": family, **spec}
 
 
