@@ -79,7 +79,7 @@ def test_another_activation_is_said() -> None:
 
 def test_what_is_no_detector_is_refused() -> None:
     model = built(1)
-    with pytest.raises(TypeError, match="model must be a detector.*not 'x'"):
+    with pytest.raises(TypeError, match=r"model must be a detector.*not 'x'"):
         yl.load_backbone("x", model)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="source must be the path of a checkpoint or a detector, not None"):
         yl.load_backbone(model, None)  # type: ignore[arg-type]

@@ -102,8 +102,10 @@ def test_a_yaml_file_without_a_family(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "scale", "own"),
-    [("yolov8s-mine", "s", None), ("yolo11m", "m", None), ("yolov8s", "x", "x"), ("mine-yolov8s", "n", None)]
-    + [("yolov8-s", "n", None), ("yolov8q", "n", None), ("yolov8", "n", None)],
+    [
+        *(("yolov8s-mine", "s", None), ("yolo11m", "m", None), ("yolov8s", "x", "x"), ("mine-yolov8s", "n", None)),
+        *(("yolov8-s", "n", None), ("yolov8q", "n", None), ("yolov8", "n", None)),
+    ],
 )
 def test_a_files_name_chooses_its_scale(tmp_path: Path, name: str, scale: str, own: str | None) -> None:
     spec = people(nc=3, **({"scale": own} if own else {}))

@@ -100,7 +100,9 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
 
 def _check_types(model: object, source: object) -> None:
     if not isinstance(model, LayeredDetector):
-        raise TypeError(f"model must be a detector, which create_model and load give, not {_told(model)}; it stands first")
+        raise TypeError(
+            f"model must be a detector, which create_model and load give, not {_told(model)}; it comes first"
+        )
     if not isinstance(source, str | os.PathLike | LayeredDetector):
         raise TypeError(f"source must be the path of a checkpoint or a detector, not {_told(source)}")
 

@@ -321,7 +321,7 @@ def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> in
 
 
 def _check_sizes(values: Sequence[Any], where: str) -> None:
-    """Refuses arguments that no layer can have, before memory is asked for: channels inside a block, a factor of them."""
+    """Refuses numbers that no layer can have, such as channels inside a block, before memory is asked for."""
     for value in values:
         if isinstance(value, list):
             _check_sizes(value, where)
