@@ -16,7 +16,7 @@ from yolo_lite.family.yolov8.network import SPECS, Yolov8, build, named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.family.yolov9.gradients import compare_gradients
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.spec import SpecError, count_blocks, read_multiples, read_spec, with_family
+from yolo_lite.model.spec import SpecError, count_blocks, read_multiples, read_rows, read_spec, with_family
 from yolo_lite.model.yolo import create_model
 
 FACTS = json.loads((Path(__file__).parents[1] / "golden/family/modern/facts.json").read_text(encoding="utf-8"))
@@ -185,7 +185,9 @@ def test_mistakes_are_one_sentence(entries: dict, words: str) -> None:
 def test_names_and_arguments_of_detect() -> None:
     with pytest.raises(SpecError, match="yolov8q"):
         create_model({"family": "yolov8", "name": "yolov8q"})
-    spec = people()
+    spec = people(nc=9000)
+    spec["head"][-1][3] = [9000]  # the limit of channels is none of classes
+    assert [row.arguments for row in read_rows(spec)][-1] == (9000,)
     spec["head"][-1][3] = [7]
     with pytest.raises(SpecError, match=r"must be \[nc\]"):
         create_model(spec)

@@ -272,7 +272,7 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
     kind = find_layer(name)
     if kind is not None and kind.takes == "in_out":
         values[:1] = [_scaled_width(values, multiples, where)]
-    if not is_own(name):
+    if name not in heads and not is_own(name):
         _check_sizes(values, where)
     if (inner := _inner_number(name, values)) * repeats > MAX_NUMBER:
         raise SpecError(f"{where}: {repeats} times {inner} inner blocks are more than {MAX_NUMBER}")
@@ -326,7 +326,9 @@ def _check_sizes(values: Sequence[Any], where: str) -> None:
         if isinstance(value, list):
             _check_sizes(value, where)
         elif isinstance(value, int | float) and not value <= MAX_CHANNELS:
-            raise SpecError(f"{where}: the argument {value!r} is more than {MAX_CHANNELS}, the most channels of a map")
+            raise SpecError(
+                f"{where}: the argument {value!r} must be at most {MAX_CHANNELS}, the most channels of a map"
+            )
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:
