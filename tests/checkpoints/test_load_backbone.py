@@ -70,6 +70,21 @@ def test_fused_and_unfused_weights_are_not_mixed() -> None:
     assert yl.load_backbone(built(1).fuse(), built(2).fuse()).left == {}
 
 
+def test_another_activation_is_said() -> None:
+    relu, leaky, silu = built(1, activation="ReLU"), built(1, activation="LeakyReLU"), built(2)
+    assert str(yl.load_backbone(silu, leaky)).endswith("SiLU() here, LeakyReLU(negative_slope=0.1) there")
+    assert yl.load_backbone(relu, silu).activations == ("ReLU()", "SiLU()")
+    assert "activation" not in str(yl.load_backbone(silu, built(3)))
+
+
+def test_what_is_no_detector_is_refused() -> None:
+    model = built(1)
+    with pytest.raises(TypeError, match=r"model must be a detector.*not 'x'"):
+        yl.load_backbone("x", model)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="source must be the path of a checkpoint or a detector, not None"):
+        yl.load_backbone(model, None)  # type: ignore[arg-type]
+
+
 def test_a_network_without_backbone_rows_is_refused() -> None:
     with pytest.raises(CheckpointError, match="fcos"):
         yl.load_backbone(built(1), yl.create_model({"family": "fcos", "width": 0.25, "backbone": "resnet18"}))

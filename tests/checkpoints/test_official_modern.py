@@ -303,6 +303,26 @@ def odd_classes(root: nn.Module) -> None:
     root.model[-1].nc, root.names = 5, list("abcde")
 
 
+def many_classes(root: nn.Module) -> None:
+    root.model[-1].nc = 10**9
+
+
+def classes_as_text(root: nn.Module) -> None:
+    root.model[-1].nc = "3"
+
+
+def cut_stride(root: nn.Module) -> None:
+    root.model[-1].stride = torch.tensor([4.5, 8.0])
+
+
+def no_number_as_stride(root: nn.Module) -> None:
+    root.model[-1].stride = torch.tensor([4.0, torch.nan])
+
+
+def no_number_as_width(root: nn.Module) -> None:
+    root.yaml["scales"] = {"n": [0.5, float("nan"), 256]}
+
+
 def foreign_layer(root: nn.Module) -> None:
     root.model[3].m[0] = nn.LayerNorm(4)
 
@@ -322,6 +342,11 @@ BREAKS: Mapping[Callable[[nn.Module], None], str] = {
     no_yaml: "yaml",
     no_stride: "stride",
     odd_classes: "weights do not fit",
+    many_classes: "number of classes, nc, must be .*, not 1000000000",
+    classes_as_text: "number of classes, nc, must be .*, not '3'",
+    cut_stride: r"strides must be whole numbers of 1 or more, not \[4.5, 8.0\]",
+    no_number_as_stride: r"strides must be whole numbers of 1 or more, not \[4.0, nan\]",
+    no_number_as_width: "x.pt: its yaml: width_multiple must be a positive number, not nan",
     foreign_layer: "LayerNorm",
 }
 

@@ -63,7 +63,7 @@ def convolutions(module: nn.Module) -> int:
 def test_every_block_that_rows_may_name_is_tested() -> None:
     # others stand beside them: those of YOLO-World read a text, and have tests of their own
     of_words = {name for name, kind in KINDS.items() if getattr(kind.build, "__module__", "").endswith(".words")}
-    assert set(KINDS) - of_words == {*ROWS, "CBLinear", "CBFuse"}
+    assert set(KINDS) - of_words == {*ROWS, "CBLinear", "CBFuse", "WeightedFusion"}  # the last in test_backbones
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -237,6 +237,20 @@ def test_enlarging_to_a_size_that_is_no_multiple() -> None:
         ([2, 1, "RepNCSPELAN4", [16, 15, 8]], "c3 15"),
         ([2, 1, "RepNCSPELAN4", [16, 16]], "c4"),
         ([2, 1, "RepNCSPELAN4", [16, 16, 8, 0]], "number 0"),
+        ([2, 1, "RepNCSPELAN4", [16, 16, 8, 5000]], "5000 inner 1000"),
+        ([2, 1, "ELAN", [32, 8, 8, 1002]], "1002 inner 1000"),
+        ([2, 501, "RepNCSPELAN4", [16, 16, 8, 2]], "501 2 1000"),
+        ([2, 1, "Conv", [10**400]], "output channels 8192"),
+        ([2, 1, "ELAN1", [16, 10**9, 8]], "1000000000 8192"),
+        ([2, 1, "CBLinear", [[16, 10**9]]], "1000000000 8192"),
+        ([2, 1, "C3k", [16, 1, True, 1, 0.5, 0]], "0"),
+        ([2, 1, "C3k", [16, 1, True, 1, 0.5, "3"]], "3"),
+        ([2, 1, "SPPF", [16, -1]], "-1"),
+        ([2, 1, "SPPF", [16, 4]], "4"),
+        ([2, 1, "SPPELAN", [16, 8, "5"]], "5"),
+        ([2, 1, "Conv", [16, "3", 1, 1]], "3"),
+        ([2, 1, "C2f", [16, True, 1, "x"]], "x"),
+        ([2, 1, "C2f", [16, True, 1, 8000.0]], "128000 8192"),
         ([2, 1, "ELAN1", [16, 16, 0.5]], "c4 0.5"),
         ([2, 1, "SPPELAN", [16, None]], "c3 None"),
         ([2, 1, "ELAN", [32, 8, 8, 4, 3]], "every 3 4"),
@@ -260,5 +274,6 @@ def test_a_row_that_cannot_be_built_is_named(row: list[Any], facts: str) -> None
     message = str(caught.value)
     assert message.startswith(f"spec: layer 5 (backbone row 5, {row[2]})")
     assert "\n" not in message
+    assert len(message) < 300 or "0" * 100 in message
     for fact in facts.split():
         assert fact in message.partition("): ")[2]

@@ -126,9 +126,18 @@ def test_attention_reads_the_vocabulary() -> None:
 
 @pytest.mark.parametrize(
     ("phrases", "named"),
-    [(["green circle"], "green"), (["red circle", " "], "' '"), ([], r"\[\]"), (["circle", "circle"], "circle")],
+    [
+        (["green circle"], "green"),
+        (["red circle", " "], "' '"),
+        ([], r"\[\]"),
+        (["circle", "circle"], "circle"),
+        ([3], r"each a text, not \[3\]"),
+        ([None], "each a text"),
+        (["red circle", "Red  circle"], "cannot be told apart: 'red circle' and 'Red  circle'"),
+        (["red circle", "circle red"], "cannot be told apart"),
+    ],
 )
-def test_vocabularies_that_mean_nothing(phrases: list[str], named: str) -> None:
+def test_vocabularies_that_mean_nothing(phrases: list, named: str) -> None:
     model = world()
     with pytest.raises(ValueError, match=named):
         model.set_vocabulary(phrases)
@@ -154,6 +163,12 @@ def test_embeddings_from_outside() -> None:
         model.set_vocabulary(["cat", "dog"])
     with pytest.raises(ValueError, match=r"\(2, 11\)"):
         model.set_vocabulary(["cat", "dog"], drawn[:, :11])
+    for wrong, words in (([[0.0] * 12] * 2, "not a list"), (drawn * float("nan"), "finite")):
+        with pytest.raises(ValueError, match=words):
+            model.set_vocabulary(["cat", "dog"], wrong)
+    with pytest.raises(ValueError, match="must differ"):
+        model.set_vocabulary(["cat", "cat"], drawn)
+    assert torch.equal(model.embeddings(), drawn)
     with pytest.raises(ValueError, match="text encoder"):
         world().set_vocabulary(["red circle"], torch.zeros(1, 64))
 
@@ -232,6 +247,21 @@ def test_the_gradient_reaches_every_word_of_the_vocabulary() -> None:
         for word, vector in zip(model.encoder.words, model.encoder.vectors, strict=True)
     }
     assert reached == {"red": True, "circle": True, "blue": False, "square": False}
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [({"reg_max": 1}, "at least 2"), ({"fixed": "no"}, "fixed must be true or false"), ({"depthwise": 1}, "depthwise")],
+)
+def test_mistakes_in_entries_are_one_sentence(entries: dict, words: str) -> None:
+    with pytest.raises(SpecError, match=words) as error:
+        world(**entries)
+    assert "\n" not in str(error.value)
+
+
+def test_names_of_equal_words_are_refused() -> None:
+    with pytest.raises(SpecError, match="told apart"):
+        world(["red circle", "circle red"])
 
 
 # Blocks

@@ -222,9 +222,16 @@ def test_targets_out_of_range(row: list[int], word: str) -> None:
         make()(random_maps(), torch.cat((TARGETS, torch.tensor([[*row, 0.5, 0.5, 0.2, 0.2]]))))
 
 
-@pytest.mark.parametrize("wrong", [{"box": -1}, {"topk": 0}, {"topk": 2.5}, {"beta": -1}, {"auxiliary": torch.nan}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"box": -1}, {"box": torch.inf}, {"beta": -1}, {"auxiliary": torch.nan}, {"min_side": None}, {"dfl": True}),
+        *({"topk": 0}, {"topk": 2.5}, {"topk": "a"}, {"topk": True}),
+    ],
+    ids=str,
+)
 def test_settings_out_of_range(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=f"Yolov8Settings: {next(iter(wrong))} must be"):
         Yolov8Settings(**wrong)
 
 

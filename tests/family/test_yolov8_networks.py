@@ -16,7 +16,7 @@ from yolo_lite.family.yolov8.network import SPECS, Yolov8, build, named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.family.yolov9.gradients import compare_gradients
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.spec import SpecError, count_blocks
+from yolo_lite.model.spec import SpecError, count_blocks, read_multiples, read_rows, read_spec, with_family
 from yolo_lite.model.yolo import create_model
 
 FACTS = json.loads((Path(__file__).parents[1] / "golden/family/modern/facts.json").read_text(encoding="utf-8"))
@@ -100,6 +100,34 @@ def test_a_yaml_file_without_a_family(tmp_path: Path) -> None:
     assert parameters(create_model(json.loads(json.dumps(model.spec)))) == parameters(model)
 
 
+@pytest.mark.parametrize(
+    ("name", "scale", "own"),
+    [
+        *(("yolov8s-mine", "s", None), ("yolo11m", "m", None), ("yolov8s", "x", "x"), ("mine-yolov8s", "n", None)),
+        *(("yolov8-s", "n", None), ("yolov8q", "n", None), ("yolov8", "n", None)),
+    ],
+)
+def test_a_files_name_chooses_its_scale(tmp_path: Path, name: str, scale: str, own: str | None) -> None:
+    spec = people(nc=3, **({"scale": own} if own else {}))
+    (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    found, _ = read_spec(tmp_path / f"{name}.yaml")
+    assert read_multiples(found) == read_multiples(people(scale=scale))
+
+
+def test_a_misspelt_name_is_found_whatever_its_case() -> None:
+    with pytest.raises(SpecError, match="not yolov8n or"):
+        create_model("YOLOv8n")
+
+
+def test_a_head_with_other_arguments_is_told_what_it_needs() -> None:
+    spec = people()
+    spec["head"][-1][3] = ["nc", 16]
+    with pytest.raises(SpecError, match=r"must be \[nc\], not \['nc', 16\]"):
+        create_model(spec)
+    assert "family" not in with_family(people() | {"head": [[[-1], 1, "Detect", ["nc", "anchors"]]]})
+    assert "family" not in with_family(people(anchors=3) | {"head": [[[-1], 1, "Detect", ["nc", 16]]]})
+
+
 def test_classes_channels_names_depth_and_activation() -> None:
     model = create_model("yolov8n", num_classes=2, channels=1)
     assert model(torch.zeros(1, 1, 64, 64))[0].shape == (1, 1, 8, 8, 66)
@@ -132,6 +160,7 @@ def test_another_number_of_levels(sources: list[int], strides: tuple[int, ...]) 
         ({"scale": "q"}, "no scale 'q'"),
         ({"scales": 3}, "scales must be"),
         ({"reg_max": 1}, "reg_max"),
+        ({"depthwise": "no"}, "depthwise must be true or false, not 'no'"),
         ({"colour": 1}, "unknown entry 'colour'"),
         ({"settings": {"topk": 0}}, "topk"),
         ({"settings": {"best": 1}}, "best"),
@@ -141,6 +170,9 @@ def test_another_number_of_levels(sources: list[int], strides: tuple[int, ...]) 
         ({"auxiliary": [[4, 1, "Conv", [8]], [[-1], 1, "Detect", ["nc"]]]}, "strides"),
         ({"auxiliary": [[-1, 1, "Conv", [8]], [[-1], 1, "Detect", ["nc"]]]}, "maps of a Detect"),
         ({"backbone": [[-1, 1, "C9", [8]]]}, "C9"),
+        ({"backbone": [[3, 1, "Conv", [8]]]}, "layer 0 .*reads the image: write -1"),
+        ({"scales": {"n": [1, 1e6, 1024]}}, "layer 0 .*times width_multiple 1e\\+06 are more than 8192"),
+        ({"scales": {"n": [1e308, 1, 1024]}}, "layer 2 .*depth_multiple"),
         ({"activation": "exit()"}, "activation"),
     ],
 )
@@ -153,7 +185,9 @@ def test_mistakes_are_one_sentence(entries: dict, words: str) -> None:
 def test_names_and_arguments_of_detect() -> None:
     with pytest.raises(SpecError, match="yolov8q"):
         create_model({"family": "yolov8", "name": "yolov8q"})
-    spec = people()
+    spec = people(nc=9000)
+    spec["head"][-1][3] = [9000]  # the limit of channels is none of classes
+    assert [row.arguments for row in read_rows(spec)][-1] == (9000,)
     spec["head"][-1][3] = [7]
     with pytest.raises(SpecError, match=r"must be \[nc\]"):
         create_model(spec)

@@ -1,12 +1,13 @@
 """A trained backbone for a detector with another neck or head: what fits is taken, and what does not is said."""
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolo_lite.checkpoints.assemble import is_fused
 from yolo_lite.checkpoints.darknet import load_darknet_weights
@@ -26,6 +27,7 @@ class Taken(NamedTuple):
     left: Mapping[str, str]  # the model's, which stay as they were -> why
     unused: Mapping[str, str]  # of the other network's backbone -> why
     layers: int  # of the model's backbone
+    activations: tuple[str, str] | None = None  # in the two backbones, here and there, where they differ
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.left)
@@ -35,6 +37,9 @@ class Taken(NamedTuple):
                 name, reason = next(iter(tensors.items()))
                 more = f", and {len(tensors) - 1} more" if len(tensors) > 1 else ""
                 text += f"; {what}: {name} ({reason}){more}"
+        if self.activations is not None:
+            here, there = self.activations
+            text += f"; trained with another activation: {here} here, {there} there"
         return text
 
 
@@ -50,6 +55,7 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
     Returns:
         What was taken, what was not, and why; ``print`` says it in a sentence.
     Raises:
+        TypeError: a model that is no detector, a source that is neither a path nor one.
         CheckpointError (a ValueError): nothing fits; one is fused and the other is not; or a file that ``load``
             refuses. The model is then as it was.
 
@@ -59,6 +65,7 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
     >>> print(load_backbone(model, trained))
     taken: 198 of 198 tensors of the backbone, layers 0 to 9
     """
+    _check_types(model, source)
     if isinstance(model, Darknet) and cfg is None and not isinstance(source, LayeredDetector) and _is_part(source):
         return _of_a_part(model, source)
     what = "the source" if isinstance(source, LayeredDetector) else str(source)
@@ -86,7 +93,30 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
         )
     for name in taken:
         mine[name].copy_(given[name])
-    return Taken(taken, left, unused, ours)
+    activations = _activations(model, ours), _activations(other, theirs)
+    differ = all(activations) and activations[0] != activations[1]
+    return Taken(taken, left, unused, ours, activations if differ else None)
+
+
+def _check_types(model: object, source: object) -> None:
+    if not isinstance(model, LayeredDetector):
+        raise TypeError(
+            f"model must be a detector, which create_model and load give, not {_told(model)}; it comes first"
+        )
+    if not isinstance(source, str | os.PathLike | LayeredDetector):
+        raise TypeError(f"source must be the path of a checkpoint or a detector, not {_told(source)}")
+
+
+def _told(value: object) -> str:
+    return repr(value) if value is None or isinstance(value, str | int) else f"a {type(value).__name__}"
+
+
+def _activations(model: LayeredDetector, length: int) -> str:
+    """Those of the blocks in the first layers, as a spec writes them: "LeakyReLU(negative_slope=0.1)"."""
+    blocks = list(model.layers)[:length]
+    found = (getattr(module, "act", None) for block in blocks for module in block.modules())
+    texts = {str(act).replace(", inplace=True", "").replace("inplace=True", "") for act in found if act is not None}
+    return ", ".join(sorted(texts - {str(nn.Identity())}))
 
 
 def _is_part(path: str | Path) -> bool:

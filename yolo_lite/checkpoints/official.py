@@ -18,6 +18,7 @@ from yolo_lite.checkpoints.official_v5 import is_v5, read_v5
 from yolo_lite.checkpoints.official_v8 import is_v8, read_v8, what_kind
 from yolo_lite.checkpoints.unpickle import CheckpointError, PickledObject, PickledTensor
 from yolo_lite.checkpoints.walking import MAX_DEPTH
+from yolo_lite.model.spec import SpecError
 
 OTHER_TASKS = ("Segment", "SegmentationModel", "ClassificationModel", "Classify", "Proto")  # of YOLOv5
 WRAPPERS: Mapping[str, str] = MappingProxyType(  # class around a network -> where it keeps it
@@ -43,7 +44,7 @@ def read_official(path: Path) -> CheckpointContents:
             return _read(archive)
         finally:
             archive.close()
-    except CheckpointError as error:
+    except (CheckpointError, SpecError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Warning:  # where the caller has made them errors
         raise

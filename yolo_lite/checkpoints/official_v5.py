@@ -9,7 +9,7 @@ from yolo_lite.checkpoints.archive import Archive
 from yolo_lite.checkpoints.contents import CheckpointContents
 from yolo_lite.checkpoints.described import class_names, described_rows, noted_metadata
 from yolo_lite.checkpoints.unpickle import CheckpointError, PickledObject
-from yolo_lite.checkpoints.walking import Seen, child, children, is_recorded, numbers_of, tensors_below
+from yolo_lite.checkpoints.walking import Seen, child, children, is_recorded, numbers_of, tensors_below, whole_strides
 
 SPEC_KEYS = ("nc", "ch", "depth_multiple", "width_multiple", "activation", "anchors", "backbone", "head")
 
@@ -51,7 +51,7 @@ def read_v5(archive: Archive, root: Any, model: PickledObject) -> CheckpointCont
         spec=spec,
         names=class_names(model.state.get("names"), spec.get("nc", 80)),
         anchors=anchors * strides[:, None, None],
-        strides=[int(stride) for stride in strides.tolist()],
+        strides=whole_strides(strides),
         tensors={f"layers.{name}": archive.tensor(record) for name, record in records.items()},
         fused=seen.fused,
         metadata=noted_metadata(root, model),

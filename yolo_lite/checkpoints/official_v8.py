@@ -19,7 +19,7 @@ from yolo_lite.checkpoints.archive import Archive
 from yolo_lite.checkpoints.contents import CheckpointContents
 from yolo_lite.checkpoints.described import class_names, described_rows, noted_metadata
 from yolo_lite.checkpoints.facts import recorded_facts
-from yolo_lite.checkpoints.plain import as_int
+from yolo_lite.checkpoints.plain import MAX_INT, as_int, numpy_scalar
 from yolo_lite.checkpoints.unpickle import CheckpointError, PickledObject, PickledTensor
 from yolo_lite.checkpoints.walking import (
     MODERN,
@@ -30,9 +30,10 @@ from yolo_lite.checkpoints.walking import (
     is_recorded,
     numbers_of,
     tensors_below,
+    whole_strides,
 )
 from yolo_lite.model.registry import find_layer
-from yolo_lite.model.spec import read_multiples
+from yolo_lite.model.spec import Multiples, read_multiples
 
 SPEC_KEYS = ("ch", "channels", "scales", "scale", "depth_multiple", "width_multiple", "backbone", "head")
 # Other networks of the package: by the class of the network, or of its last layer.
@@ -78,7 +79,7 @@ def read_v8(archive: Archive, root: Any, model: PickledObject) -> CheckpointCont
     network = child(model, "model")
     rows = list(children(network).values())
     head = _checked_head(rows)
-    num_classes = as_int(head.state.get("nc"))
+    num_classes = _number_of_classes(head)
     spec = _whole_spec(described_rows(model, SPEC_KEYS), rows, num_classes)
     seen = Seen()
     records = dict(tensors_below(network, seen))
@@ -87,13 +88,11 @@ def read_v8(archive: Archive, root: Any, model: PickledObject) -> CheckpointCont
         spec["activation"] = activation
     bins = _bins(archive, records.get(f"{len(rows) - 1}.dfl.conv.weight"))
     strides = numbers_of(archive, head.state.get("stride"), "stride")  # (L,)
-    if strides.dim() != 1:
-        raise CheckpointError("its strides are not one number for each level")
     return CheckpointContents(
         spec=spec | {"reg_max": bins},
         names=class_names(model.state.get("names"), num_classes),
         anchors=None,
-        strides=[int(stride) for stride in strides.tolist()],
+        strides=whole_strides(strides),
         tensors={f"layers.{name}": archive.tensor(record) for name, record in records.items()},
         fused=seen.fused,
         metadata=noted_metadata(root, model),
@@ -116,6 +115,17 @@ def _checked_head(rows: list[Any]) -> PickledObject:
     return head
 
 
+def _number_of_classes(head: PickledObject) -> int:
+    """C, as the head notes it."""
+    found = head.state.get("nc")
+    found = numpy_scalar(found) if isinstance(found, PickledObject) else found
+    if as_int(found) < 1 or as_int(found) != found:
+        raise CheckpointError(
+            f"its head's number of classes, nc, must be a whole number from 1 to {MAX_INT}, not {found!r:.80}"
+        )
+    return as_int(found)
+
+
 def _bins(archive: Archive, record: PickledTensor | None) -> int:
     """R. The last convolution of the head multiplies the probabilities of the bins by their numbers 0 to R - 1."""
     if record is None:
@@ -136,15 +146,16 @@ def _whole_spec(found: Mapping[str, Any], rows: list[Any], num_classes: int) -> 
         raise CheckpointError(f"its yaml has {len(backbone) + len(head)} rows, its network {len(rows)} layers")
     whole = [_whole_row(row, module) for row, module in zip(backbone + head, rows, strict=True)]
     whole[-1] = [*whole[-1][:3], ["nc"]]
-    depth, width, most = read_multiples({**found, "scales": found.get("scales") or None}, "its yaml")
+    multiples = read_multiples({**found, "scales": found.get("scales") or None}, "its yaml")
     if any(_has_width_of_classes(row, num_classes) for row in whole):
-        whole, width, most = [_with_width(row, width, most, num_classes) for row in whole], 1.0, math.inf
-    multiples = {"depth_multiple": depth, "width_multiple": width, "max_channels": most}
+        whole = [_with_width(row, multiples, num_classes) for row in whole]
+        multiples = Multiples(multiples.depth, 1.0, math.inf)
+    named = zip(("depth_multiple", "width_multiple", "max_channels"), multiples, strict=True)
     return {
         "family": "yolov8",
         "nc": num_classes,
         "ch": found.get("ch", found.get("channels", 3)),
-        **{key: value for key, value in multiples.items() if value != math.inf},
+        **{key: value for key, value in named if value != math.inf},
         "backbone": whole[: len(backbone)],
         "head": whole[len(backbone) :],
         "depthwise": _is_depthwise(rows[-1]),
@@ -191,11 +202,11 @@ def _has_width_of_classes(row: list[Any], num_classes: int) -> bool:
     return bool(kind is not None and kind.takes == "in_out" and row[3][:1] == [num_classes])
 
 
-def _with_width(row: list[Any], width: float, most: float, num_classes: int) -> list[Any]:
+def _with_width(row: list[Any], multiples: Multiples, num_classes: int) -> list[Any]:
     """The row with the channels that it comes to."""
     source, number, name, arguments = row
     kind = find_layer(name)
     out = arguments[0] if arguments else None
     if kind is not None and kind.takes == "in_out" and isinstance(out, int) and out != num_classes:
-        arguments = [math.ceil(min(out, most) * width / 8) * 8, *arguments[1:]]
+        arguments = [multiples.channels(out), *arguments[1:]]
     return [source, number, name, arguments]

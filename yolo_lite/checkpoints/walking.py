@@ -156,3 +156,20 @@ def numbers_of(archive: Archive, value: Any, what: str) -> Tensor:
     if not isinstance(value, PickledTensor):
         raise CheckpointError(f"its Detect has no {what}")
     return archive.tensor(value).to(torch.float32)
+
+
+def whole_strides(strides: Tensor) -> list[int]:
+    """Pixels per cell of each level, (L,).
+
+    Raises:
+        CheckpointError: others than whole numbers of 1 or more, one for each level.
+
+    >>> whole_strides(torch.tensor([8.0, 16.0]))
+    [8, 16]
+    """
+    if strides.dim() != 1:
+        raise CheckpointError("its strides are not one number for each level")
+    found: list[float] = strides.tolist()
+    if not all(stride >= 1 and stride.is_integer() for stride in found):
+        raise CheckpointError(f"its strides must be whole numbers of 1 or more, not {found}")
+    return [int(stride) for stride in found]

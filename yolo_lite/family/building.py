@@ -114,6 +114,13 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
+def check_flags(spec: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    """SpecError for an entry that is neither true nor false; one that is missing or None says nothing."""
+    for key in keys:
+        if not isinstance(spec.get(key), bool | None):
+            raise SpecError(f"{where}: {key} must be true or false, not {spec[key]!r}")
+
+
 def width_of(spec: Mapping[str, Any], where: str) -> float:
     """The multiplier of a backbone's channels."""
     width = spec["width"]

@@ -223,3 +223,18 @@ def check_setting(settings: object, name: str, ok: bool, must: str) -> None:
     """ValueError with the setting, its value and what it must be, unless ok."""
     if not ok:
         raise ValueError(f"{type(settings).__name__}: {name} must be {must}, not {getattr(settings, name)!r}")
+
+
+def check_gains(settings: object, names: Sequence[str]) -> None:
+    """ValueError unless each of these settings is a finite number of at least 0."""
+    for name in names:
+        value = getattr(settings, name)
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        check_setting(settings, name, ok, "a finite number of at least 0")
+
+
+def check_count(settings: object, name: str) -> None:
+    """ValueError unless the setting is a whole number of at least 1."""
+    value = getattr(settings, name)
+    ok = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    check_setting(settings, name, ok, "a whole number of at least 1")

@@ -4,6 +4,7 @@ Shape letters: N batch, C channels, H rows, W columns.
 """
 
 import copy
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -61,8 +62,8 @@ def _build(row: Row, in_channels: list[Any]) -> nn.Module:
             starts = [channels] + [row.arguments[0]] * (row.number - 1)
             modules = [kind.build(start, *row.arguments) for start in starts]
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        arguments = ", ".join(map(str, row.arguments))
-        raise SpecError(f"{row.where}: cannot be built with the arguments ({arguments}): {error}") from error
+        what = f"cannot be built with the arguments ({_arguments(row)})"
+        raise SpecError(f"{row.where}: {what}: {_short(error)}") from error
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
 
 
@@ -74,10 +75,20 @@ def _traced(layer: nn.Module, inputs: list[Output], row: Row) -> Output:
             output = probe(inputs if row.takes_list else inputs[0])
     except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
         shapes = ", ".join(str(tuple(feature.shape)) for each in inputs for feature in _as_list(each))
-        raise SpecError(f"{row.where}: fails on inputs of the shapes {shapes}: {error}") from error
+        what = f"fails with the arguments ({_arguments(row)}) on inputs of the shapes {shapes}"
+        raise SpecError(f"{row.where}: {what}: {_short(error)}") from error
     if not all(isinstance(each, Tensor) for each in _as_list(output)) or _as_list(output)[-1].dim() not in (3, 4):
         raise SpecError(f"{row.where}: must return a tensor of shape (N, C, H, W), or a list of them")
     return cast(Output, output)
+
+
+def _arguments(row: Row) -> str:
+    return ", ".join(map(str, row.arguments))
+
+
+def _short(error: Exception) -> str:
+    """On one line: PyTorch lists all signatures of a function that it was called wrongly."""
+    return textwrap.shorten(str(error), 150, placeholder=" ...")
 
 
 def _as_list(output: Any) -> list[Any]:

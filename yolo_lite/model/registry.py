@@ -93,6 +93,11 @@ def find_layer(name: str) -> LayerKind | None:
     return _OWN.get(name) or BUILT_IN.get(short_name(name)) or _more().get(name)
 
 
+def is_own(name: str) -> bool:
+    """Whether ``register_layer`` added it."""
+    return name in _OWN
+
+
 def known_layers() -> list[str]:
     """Every name that a row may use, sorted."""
     return sorted({*BUILT_IN, *_more(), *_OWN, "Detect"})

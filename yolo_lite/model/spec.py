@@ -15,10 +15,12 @@ import yaml
 from torch import Tensor, nn
 
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.registry import find_layer, known_layers, short_name
+from yolo_lite.model.registry import find_layer, is_own, known_layers, short_name
 
 IMAGE = -1  # the input of the first layer
 MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
+MAX_CHANNELS = 8192  # of one map
+FAR = 10**9  # a number that is beyond every limit: larger ones are cut to it, as a float cannot hold all
 PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
@@ -71,6 +73,9 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
 
     A generation beside YOLOv5 has a "family" in its spec. YOLOv5: ``yolov5n.yaml`` and others.
 
+    Where a file has ``scales`` and no ``scale``, the letter after the version in the file's name chooses, as users of
+    such files expect: "yolov8s-mine.yaml" is scale s, "yolo11m.yaml" m. Without such a letter it is the first scale.
+
     Raises:
         FileNotFoundError: a path without a file. SpecError: an unknown name; a folder; text that is not YAML; not a
             mapping.
@@ -103,20 +108,33 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
         raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(spec, dict):
         raise SpecError(f"{path}: expected the keys nc, anchors, backbone and head, found {type(spec).__name__}")
-    return spec, str(path)
+    return _with_scale(spec, path.stem), str(path)
+
+
+def _with_scale(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """The spec with the ``scale`` that a file's name says, if it has ``scales`` and says nothing itself.
+
+    >>> _with_scale({"scales": {"n": [0.33, 0.25, 1024], "s": [0.33, 0.5, 1024]}}, "yolov8s-mine")["scale"]
+    's'
+    """
+    match, scales = re.match(r"yolov?\d+([a-z])", name), spec.get("scales")
+    if match is None or spec.get("scale") or not isinstance(scales, Mapping) or match[1] not in scales:
+        return spec
+    return {**spec, "scale": match[1]}
 
 
 def _near(name: str) -> Sequence[str]:
     """Bundled models that may be meant: the Darknet of that name first."""
-    darknet = [f"darknet-{name}"] if f"darknet-{name}" in NAMED else []
-    others = difflib.get_close_matches(name, [*MODELS, *NAMED], n=3)
+    darknet = [f"darknet-{name.lower()}"] if f"darknet-{name.lower()}" in NAMED else []
+    others = difflib.get_close_matches(name.lower(), [*MODELS, *NAMED], n=3)
     return [*darknet, *(other for other in others if other not in darknet)] or [*MODELS]
 
 
 def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The spec, with a "family" where its rows are those of another generation than YOLOv5: its head tells.
 
-    Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``.
+    Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``. With other arguments, ``scales`` and no
+    anchors at all, it is that family's, too, whose builder says what is wrong.
 
     >>> with_family({"backbone": [], "head": [[[-1], 1, "Detect", ["nc"]]]})["family"]
     'yolov8'
@@ -126,8 +144,8 @@ def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
     if "family" in spec or not isinstance(last, list) or len(last) != 4 or not isinstance(last[3], list):
         return dict(spec)
     family = "yolo-world" if last[2] == "WorldDetect" else None
-    if last[2] == "Detect" and len(last[3]) == 1 and "anchors" not in spec:
-        family = "yolov8"
+    if last[2] == "Detect" and "anchors" not in spec and "anchors" not in last[3]:
+        family = "yolov8" if len(last[3]) == 1 or "scales" in spec else None
     return dict(spec) if family is None else {"family": family, **spec}
 
 
@@ -140,11 +158,11 @@ class Multiples(NamedTuple):
 
     def channels(self, number: int) -> int:
         """ceil(min(number, max_channels) * width / 8) * 8"""
-        return math.ceil(min(number, self.max_channels) * self.width / 8) * 8
+        return math.ceil(min(number, self.max_channels, FAR) * min(self.width, FAR) / 8) * 8
 
     def repeats(self, number: int) -> int:
         """A number above 1 times the depth, rounded, and at least 1."""
-        return max(round(number * self.depth), 1) if number > 1 else 1
+        return max(round(min(number, FAR) * min(self.depth, FAR)), 1) if number > 1 else 1
 
 
 def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
@@ -254,6 +272,10 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
     kind = find_layer(name)
     if kind is not None and kind.takes == "in_out":
         values[:1] = [_scaled_width(values, multiples, where)]
+    if name not in heads and not is_own(name):
+        _check_sizes(values, where)
+    if (inner := _inner_number(name, values)) * repeats > MAX_NUMBER:
+        raise SpecError(f"{where}: {repeats} times {inner} inner blocks are more than {MAX_NUMBER}")
     listed = isinstance(source, Sequence) and not isinstance(source, str)
     inputs = tuple(_input(entry, index, where) for entry in (source if listed else [source]))
     if not inputs:
@@ -270,6 +292,8 @@ def _input(source: Any, index: int, where: str) -> int:
     layer = index + source if source < 0 else source
     if index == 0 and source == -1:
         return IMAGE
+    if index == 0:
+        raise SpecError(f"{where}: `from` {source}: no layer comes before the first, which reads the image: write -1")
     if not 0 <= layer < index:
         raise SpecError(f"{where}: `from` {source} points at layer {layer}, but only 0 to {index - 1} come before it")
     return layer
@@ -289,7 +313,22 @@ def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> in
     if not values or not _is_int(values[0]) or values[0] < 1:
         first = repr(values[0]) if values else "missing"
         raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    return multiples.channels(values[0])
+    channels = multiples.channels(values[0])
+    if channels > MAX_CHANNELS:
+        times = f" times width_multiple {multiples.width:g}" if multiples.width != 1 else ""
+        raise SpecError(f"{where}: {values[0]} output channels{times} are more than {MAX_CHANNELS}")
+    return channels
+
+
+def _check_sizes(values: Sequence[Any], where: str) -> None:
+    """Refuses numbers that no layer can have, such as channels inside a block, before memory is asked for."""
+    for value in values:
+        if isinstance(value, list):
+            _check_sizes(value, where)
+        elif isinstance(value, int | float) and not value <= MAX_CHANNELS:
+            raise SpecError(
+                f"{where}: the argument {value!r} must be at most {MAX_CHANNELS}, the most channels of a map"
+            )
 
 
 def read_activation(text: Any, where: str = "spec") -> nn.Module:

@@ -119,7 +119,8 @@ def create_model(
     Args:
         source: "yolov5n" (n s m l x), "yolov5n6" (n6 .. x6), "yolov5-p2", "yolov5n-p2" ..., "yolov3", "yolov3-spp",
             "yolov3-tiny"; another generation (``families.NAMED``): "darknet-yolov3", "yolov4", "retinanet" ...; or the
-            path of a YOLOv5-style YAML file or of a Darknet .cfg; or a ``spec``, such a YAML file's content as a dict,
+            path of a YOLOv5-style YAML file (with ``scales``, its name may choose one: see ``read_spec``) or of a
+            Darknet .cfg; or a ``spec``, such a YAML file's content as a dict,
             or {"family": "darknet", "cfg": text of a .cfg} (further entries: ``family.darknet.network.build``).
         num_classes: C; default: as many as ``names``, or the spec's nc (80).
         anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the

@@ -6,9 +6,8 @@ from typing import Any
 from yolo_lite.family.backbones.necks import NECKS
 from yolo_lite.family.backbones.stages import BLOCKS, POOLINGS, STEMS, Stage
 from yolo_lite.model.norms import NORMS
-from yolo_lite.model.spec import MAX_NUMBER, SpecError, whole_number
+from yolo_lite.model.spec import MAX_CHANNELS, MAX_NUMBER, SpecError, whole_number
 
-MAX_CHANNELS = 8192  # of one map
 HEADS = ("v5", "v8")
 
 
@@ -90,6 +89,25 @@ def check_stages(dials: Mapping[str, Any], steps: Sequence[int], levels: Mapping
         raise SpecError("tap_before_pooling: with one tap, nothing reads what was pooled: choose pooling 'none'")
     if levels[dials["taps"][-1]] != strides[-1]:
         raise SpecError(f"taps: the last stage has the stride {strides[-1]}, but the last tap is {dials['taps'][-1]}")
+
+
+def check_products(dials: Mapping[str, Any], stages: Sequence[Stage], neck_repeats: int, neck_channels: int) -> None:
+    """Raises a SpecError for repeats times depth, or channels times width, that a row cannot have.
+
+    Args:
+        stages, neck_repeats, neck_channels: after the multiples.
+    """
+    built = [("repeats", f"stage {index}", stage.block, stage.repeats) for index, stage in enumerate(stages)]
+    for name, place, block, repeats in (*built, ("neck_repeats", "the neck", dials["neck_block"], neck_repeats)):
+        blocks = 2 * repeats if block == "ELAN" else repeats  # of an ELAN, pairs
+        if blocks > MAX_NUMBER:
+            what = f"{place} ({block}) would have {blocks} blocks, more than {MAX_NUMBER}"
+            raise SpecError(f"{name} times depth {dials['depth']:g}: {what}")
+    wide = [("channels", f"stage {index}", stage.channels) for index, stage in enumerate(stages)]
+    for name, place, channels in (*wide, ("neck_channels", "the neck", neck_channels)):
+        if channels > MAX_CHANNELS:
+            what = f"{place} would have {channels} channels, more than {MAX_CHANNELS}"
+            raise SpecError(f"{name} times width {dials['width']:g}: {what}")
 
 
 def check_channels(dials: Mapping[str, Any], stages: Sequence[Stage]) -> None:

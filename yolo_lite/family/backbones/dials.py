@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from yolo_lite.family.backbones.checks import check_channels, check_numbers, check_stages, check_words
+from yolo_lite.family.backbones.checks import check_channels, check_numbers, check_products, check_stages, check_words
 from yolo_lite.family.backbones.necks import Neck, add_neck
 from yolo_lite.family.backbones.stages import BLOCKS, RowList, Stage, Tap, add_pooling, add_stage, add_stem
 from yolo_lite.model.spec import Multiples
@@ -89,6 +89,8 @@ class Backbone:
         check_words(dials, ACTIVATIONS, LEVELS)
         check_numbers(dials)
         check_stages(dials, self.stage_steps, LEVELS, len(CHANNELS) - 1)
+        repeats, channels = self.multiples.repeats(self.neck_repeats), self.multiples.channels(self.neck_channels)
+        check_products(dials, self.stages, repeats, channels)
         check_channels(dials, self.stages)
 
     @property

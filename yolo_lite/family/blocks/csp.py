@@ -11,16 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.model.blocks import C3, Bottleneck, Conv
-from yolo_lite.model.spec import whole_number
+from yolo_lite.model.spec import MAX_CHANNELS, SpecError, whole_number
 
 
 def hidden_channels(out_channels: int, expansion: float) -> int:
     """The channels inside a block, rounded down.
 
     Raises:
-        SpecError: none are left.
+        SpecError: none are left, or more than a map may have.
     """
-    return whole_number(int(out_channels * expansion), f"expansion times {out_channels} output channels, rounded down,")
+    what = f"expansion times {out_channels} output channels, rounded down,"
+    hidden = whole_number(int(out_channels * expansion), what)
+    if hidden > MAX_CHANNELS:
+        raise SpecError(f"{what} must be at most {MAX_CHANNELS}, not {hidden}")
+    return hidden
 
 
 class C2f(nn.Module):

@@ -19,15 +19,15 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yolo_lite.family.building import read_entries, read_settings
+from yolo_lite.family.building import check_flags, read_entries, read_settings
 from yolo_lite.family.yolo_world.head import WorldDetect
 from yolo_lite.family.yolo_world.rows import TEXT, BuiltRows, build_rows
-from yolo_lite.family.yolo_world.text import TextEncoder, new_words
+from yolo_lite.family.yolo_world.text import TextEncoder, check_different, check_texts, new_words
 from yolo_lite.family.yolov8.loss import Yolov8Settings
 from yolo_lite.family.yolov8.network import DEFAULTS as YOLOV8_DEFAULTS
-from yolo_lite.family.yolov8.network import IGNORED, Yolov8
+from yolo_lite.family.yolov8.network import IGNORED, Yolov8, check_bins
 from yolo_lite.model.families import YOLO_WORLD
-from yolo_lite.model.spec import SpecError, whole_number
+from yolo_lite.model.spec import SpecError
 
 SPECS = Path(__file__).parent / "specs"
 # Beside those of YOLOv8
@@ -104,24 +104,35 @@ class YoloWorld(Yolov8):
         Args:
             phrases: K texts. embeddings: (K, D) of these texts, for a network without a text encoder.
         Raises:
-            ValueError: a word that is not known, a phrase twice, embeddings of another shape; a fixed vocabulary.
+            ValueError: a word that is not known, two phrases of the same words (without a text encoder: the same
+                phrase twice), embeddings of another shape or that are no finite numbers; a fixed vocabulary.
         """
         if self.is_fixed:
             raise ValueError("the vocabulary of this network is part of its weights: take the one that it was made of")
-        if isinstance(phrases, str) or not phrases or len(set(phrases)) < len(phrases):
-            raise ValueError(f"a vocabulary is a list of different phrases, at least one, not {phrases!r}")
         if self.encoder is not None:
+            check_different(phrases)
             if embeddings is not None:
                 raise ValueError("this network has a text encoder, which gives the embeddings: leave them out")
             self.encoder.check(phrases)
         else:
-            texts = cast(Tensor, self.texts)
-            if embeddings is None or embeddings.shape != (len(phrases), texts.shape[1]):
-                found = None if embeddings is None else tuple(embeddings.shape)
-                raise ValueError(f"needs embeddings of shape ({len(phrases)}, {texts.shape[1]}), not {found}")
-            self.texts = embeddings.detach().to(texts)
+            check_texts(phrases)
+            if len(set(phrases)) < len(phrases):
+                raise ValueError(f"the phrases of a vocabulary must differ, not {phrases!r}")
+            self.texts = self._checked_embeddings(embeddings, len(phrases))
         self.names, self.num_classes = tuple(phrases), len(phrases)
         self.spec["nc"] = self.num_classes
+
+    def _checked_embeddings(self, embeddings: Any, number: int) -> Tensor:
+        """Embeddings from outside, (number, D), of the type of those before and where they are."""
+        texts = cast(Tensor, self.texts)
+        shape = (number, texts.shape[1])
+        if not isinstance(embeddings, Tensor):
+            raise ValueError(f"needs embeddings, a tensor of shape {shape}, not a {type(embeddings).__name__}")
+        if embeddings.shape != shape:
+            raise ValueError(f"needs embeddings of shape {shape}, not {tuple(embeddings.shape)}")
+        if not embeddings.isfinite().all():
+            raise ValueError("embeddings must be finite numbers: they hold nan or infinity")
+        return embeddings.detach().to(texts)
 
     def fixed(self) -> Self:
         """A copy in evaluation mode with the vocabulary as plain weights: it needs no texts and no text encoder.
@@ -196,7 +207,8 @@ def build(
     whole = _whole_spec(spec, where)
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
-    whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,")
+    check_bins(filled["reg_max"], where)
+    check_flags(filled, ["fixed", "depthwise"], where)
     filled = {key: value for key, value in filled.items() if value is not None}
     is_fixed = filled.pop("fixed")
     built = build_rows(filled, where)
@@ -235,6 +247,10 @@ def _all_words(words: Any, names: Sequence[str], where: str) -> list[str]:
     """The words of the encoder: those that it has, then new ones of the names."""
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise SpecError(f"{where}: words must be a list of words, not {words!r}")
+    try:
+        check_different(names)
+    except ValueError as error:
+        raise SpecError(f"{where}: names: {error}") from None
     added = new_words(names, words)
     if words and any(not PLACEHOLDER.fullmatch(word) for word in added):
         warnings.warn(

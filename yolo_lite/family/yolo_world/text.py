@@ -31,6 +31,32 @@ def new_words(phrases: Iterable[str], known: Sequence[str] = ()) -> list[str]:
     return [word for word in found if word not in known]
 
 
+def check_different(phrases: Sequence[str]) -> None:
+    """ValueError unless it is a list of one phrase or more, no two of them of the same words.
+
+    Their embeddings would be equal: case, spaces and the order of the words do not count in a TextEncoder.
+
+    >>> check_different(["red circle", "Circle  red"])
+    Traceback (most recent call last):
+        ...
+    ValueError: texts with equal words cannot be told apart: 'red circle' and 'Circle  red'
+    """
+    check_texts(phrases)
+    seen: dict[tuple[str, ...], str] = {}
+    for phrase in phrases:
+        words = tuple(sorted(words_of(phrase)))
+        if words in seen:
+            raise ValueError(f"texts with equal words cannot be told apart: {seen[words]!r} and {phrase!r}")
+        seen[words] = phrase
+
+
+def check_texts(phrases: Sequence[str]) -> None:
+    """ValueError unless it is a list of one phrase or more."""
+    listed = isinstance(phrases, list | tuple) and len(phrases) > 0
+    if not listed or not all(isinstance(phrase, str) for phrase in phrases):
+        raise ValueError(f"a vocabulary is a list of one phrase or more, each a text, not {phrases!r}")
+
+
 class TextEncoder(nn.Module):
     """The embedding of a phrase is the sum of its words' embeddings: each word is learnt on its own.
 
@@ -63,8 +89,7 @@ class TextEncoder(nn.Module):
 
     def check(self, phrases: Sequence[str]) -> None:
         """Raises a ValueError, in one sentence, for phrases that have no embedding."""
-        if isinstance(phrases, str) or not phrases:
-            raise ValueError(f"a vocabulary is a list of one phrase or more, not {phrases!r}")
+        check_texts(phrases)
         for phrase in phrases:
             if not words_of(phrase):
                 raise ValueError(f"a phrase of the vocabulary has no words: {phrase!r}")

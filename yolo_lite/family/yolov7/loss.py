@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from yolo_lite.family.common import check_setting
+from yolo_lite.family.common import check_count, check_gains, check_setting
 from yolo_lite.family.yolov7.assignment import assign_by_cost, candidate_costs, unique_candidates
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss, LevelLoss, LossParts, add_levels
@@ -33,10 +33,9 @@ class Yolov7Settings:
     iou_weight: float = 3.0  # of -log IoU in the cost; YOLOX's lambda
 
     def __post_init__(self) -> None:
-        for name in ("box", "obj", "cls", "iou_weight"):
-            check_setting(self, name, getattr(self, name) >= 0, "0 or more")
+        check_gains(self, ("box", "obj", "cls", "iou_weight", "anchor_t"))
         check_setting(self, "anchor_t", self.anchor_t > 1, "above 1")
-        check_setting(self, "topk", isinstance(self.topk, int) and self.topk >= 1, "a whole number of 1 or more")
+        check_count(self, "topk")
 
 
 class Yolov7Loss(ComputeLoss):

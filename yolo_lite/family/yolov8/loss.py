@@ -27,7 +27,7 @@ from yolo_lite.coding import (
     prediction_cells,
 )
 from yolo_lite.family.anchored import Shapes, flatten, image_size, level_shapes, objects_of_images
-from yolo_lite.family.common import check_setting, check_targets, count_dropped, summed
+from yolo_lite.family.common import check_count, check_gains, check_targets, count_dropped, summed
 from yolo_lite.family.yolov8.assignment import PaddedObjects, TaskAligned, assign_task_aligned, pad_objects
 from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 
@@ -46,9 +46,8 @@ class Yolov8Settings:
     auxiliary: float = 0.25  # weight of the loss of auxiliary maps (YOLOv9's programmable gradient information)
 
     def __post_init__(self) -> None:
-        for name in ("box", "cls", "dfl", "alpha", "beta", "min_side", "auxiliary"):
-            check_setting(self, name, getattr(self, name) >= 0, "at least 0")
-        check_setting(self, "topk", self.topk >= 1 and self.topk == int(self.topk), "a whole number of at least 1")
+        check_gains(self, ("box", "cls", "dfl", "alpha", "beta", "min_side", "auxiliary"))
+        check_count(self, "topk")
 
 
 class Yolov8Parts(NamedTuple):

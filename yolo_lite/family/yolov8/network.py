@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from yolo_lite.family.building import read_entries, read_settings
+from yolo_lite.family.building import check_flags, read_entries, read_settings
 from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
@@ -152,11 +152,17 @@ def build(
     whole = _whole_spec(spec, where)
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
-    if whole_number(filled["reg_max"], f"{where}: reg_max, the bins of a distance,") < 2:
-        raise SpecError(f"{where}: reg_max, the bins of a distance, must be at least 2, not {filled['reg_max']}")
+    check_bins(filled["reg_max"], where)
+    check_flags(filled, ["depthwise"], where)
     filled = {key: value for key, value in filled.items() if value is not None}
     built = _build_rows(filled, where)
     return Yolov8(filled, built.rows, built.layers, built.strides, class_names, settings, built.heads)
+
+
+def check_bins(reg_max: Any, where: str) -> None:
+    """SpecError unless it is a whole number of 2 or more: one bin alone could only say the distance 0."""
+    if whole_number(reg_max, f"{where}: reg_max, the bins of a distance,") < 2:
+        raise SpecError(f"{where}: reg_max, the bins of a distance, must be at least 2, not {reg_max}")
 
 
 def named_spec(name: str) -> dict[str, Any]:
