@@ -12,24 +12,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/[0-9]*.ipynb)
+FAMILY := tests/family tests/exporting
 
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site clean
+.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
 
 # Two cores, two processes of one thread each: the tools and their browser take about as long as all the rest.
 test: lint
-	@$(MAKE) --no-print-directory --jobs 2 test-tools test-library test-notebooks
+	@$(MAKE) --no-print-directory --jobs 2 test-tools test-library test-family test-notebooks
 
 test-tools: $(STAMP)
 	$(BIN)/python -m pytest tests/browser tests/walkthrough walkthrough
 
 test-library: $(STAMP)
-	$(BIN)/python -m pytest tests yolo_lite --ignore=tests/browser --ignore=tests/walkthrough
+	$(BIN)/python -m pytest tests yolo_lite --ignore=tests/browser --ignore=tests/walkthrough $(FAMILY:%=--ignore=%)
+
+test-family: $(STAMP)
+	$(BIN)/python -m pytest $(FAMILY)
 
 test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
