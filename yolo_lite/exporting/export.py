@@ -59,7 +59,7 @@ def export(
         path: created or replaced. format: None: as the ending says, .onnx or .torchscript.
         decode, nms: what the file does beside the network; nms decodes first.
         conf_thres, iou_thres, max_det: defaults of the file with nms. opset: version of ONNX's operators, 18 or newer.
-        check: run the file and compare it with the model: raw maps within 1e-4 (1 + |x|), boxes within .01 pixels,
+        check: run the file and compare it with the model: raw maps within 1e-4 (1 + abs(x)), boxes within .01 pixels,
             the same detections; for ONNX with onnxruntime.
     Raises:
         ValueError: another format, ending, opset or threshold; not a network of this library.
