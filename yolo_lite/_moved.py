@@ -82,6 +82,7 @@ MOVED_NAMES = {  # module -> name in it -> the module that has it now; "module:n
             "yolo_lite.images.kinds",
         ),
     },
+    "yolo_lite.model.spec": dict.fromkeys(("IMAGE", "MAX_NUMBER", "Row", "read_rows"), "yolo_lite.model.rows"),
     "yolo_lite.data.labels": {
         **dict.fromkeys(
             ("LabelRow", "image_to_label_path", "parse_label_file", "parse_row"), "yolo_lite.datasets.files.label_rows"

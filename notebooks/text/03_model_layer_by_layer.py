@@ -40,7 +40,8 @@ from walkthrough import show_bars, show_block, show_feature_maps, show_image, sh
 from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
 from yolo_lite.model.head import Detect
 from yolo_lite.model.block_variants import BottleneckCSP
-from yolo_lite.model.spec import SPECS, read_rows, read_spec
+from yolo_lite.model.rows import read_rows
+from yolo_lite.model.spec import SPECS, read_spec
 
 def count(module):
     """How many numbers a module may learn."""

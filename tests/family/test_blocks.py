@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from yolo_lite.family import blocks
 from yolo_lite.family.blocks import KINDS, CBFuse, CBLinear, RepConv
-from yolo_lite.family.blocks.elan import shuffle_channels
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError
 from yolo_lite.model.yolo import create_model
@@ -195,7 +194,6 @@ def test_an_e_elan_shuffles_and_adds_its_groups() -> None:
     block(torch.rand(1, 8, 2, 2))
     assert joined[0].shape == (1, 4 + 4 + 2, 2, 2)
     assert joined[0][0, 8:, 0, 0].tolist() == [11, 1100]
-    assert shuffle_channels(torch.arange(6).view(1, 6, 1, 1), 3).flatten().tolist() == [0, 2, 4, 1, 3, 5]
 
 
 def reversible(*more: list[Any]) -> LayeredDetector:

@@ -16,7 +16,8 @@ from yolo_lite.family.yolov8.network import SPECS, Yolov8, build, named_spec
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.family.yolov9.gradients import compare_gradients
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.spec import SpecError, count_blocks, read_multiples, read_rows, read_spec, with_family
+from yolo_lite.model.rows import count_blocks, read_multiples, read_rows
+from yolo_lite.model.spec import SpecError, read_spec, with_family
 from yolo_lite.model.yolo import create_model
 
 FACTS = json.loads((Path(__file__).parents[1] / "golden/family/modern/facts.json").read_text(encoding="utf-8"))

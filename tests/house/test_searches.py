@@ -32,7 +32,7 @@ SEARCHES = {
     "objectness bias prior": "yolo_lite/model/head.py",
     "scale_boxes": "yolo_lite/augment/letterbox.py",
     "ap_per_class": "yolo_lite/detect/average_precision.py",
-    "parse_model": "yolo_lite/model/spec.py",
+    "parse_model": "yolo_lite/model/rows.py",
 }
 
 

@@ -79,3 +79,10 @@ def test_any_yaml_file_may_say_it(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text(yaml.safe_dump({**spec, "norm": "GroupNorm(4)"}), "utf-8")
     assert yl.create_model(file).layers[1].bn.num_groups == 4
+
+
+@pytest.mark.parametrize("name", ["yolov7", "yolov8n", "yolo-world"])
+def test_every_generation_of_rows_reads_it(name: str) -> None:
+    model = yl.create_model({**yl.create_model(name, num_classes=2).spec, "norm": "GroupNorm"})
+    assert not any(isinstance(module, nn.BatchNorm2d) for layer in model.layers[:10] for module in layer.modules())
+    assert any(isinstance(module, nn.GroupNorm) for module in model.layers.modules())

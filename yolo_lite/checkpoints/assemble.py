@@ -13,7 +13,8 @@ from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.families import FAMILIES, builder
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import SpecError, count_blocks
+from yolo_lite.model.rows import count_blocks
+from yolo_lite.model.spec import SpecError
 from yolo_lite.model.yolo import Yolo, seeded
 
 YOLO = "yolo"  # the architecture of YOLOv5 and YOLOv3 as YOLOv5 builds it; that of other generations is their family

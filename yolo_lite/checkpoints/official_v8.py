@@ -33,7 +33,7 @@ from yolo_lite.checkpoints.walking import (
     whole_strides,
 )
 from yolo_lite.model.registry import find_layer
-from yolo_lite.model.spec import Multiples, read_multiples
+from yolo_lite.model.rows import Multiples, read_multiples
 
 SPEC_KEYS = ("ch", "channels", "scales", "scale", "depth_multiple", "width_multiple", "backbone", "head")
 # Other networks of the package: by the class of the network, or of its last layer.

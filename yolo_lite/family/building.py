@@ -1,13 +1,14 @@
 """What builders of networks from a small spec share: reading its entries, and collecting layers with their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from torch import nn
 
-from yolo_lite.model.spec import Row, SpecError, read_names, whole_number
+from yolo_lite.model.rows import Row
+from yolo_lite.model.spec import SpecError, read_names, whole_number
 
 SettingsT = TypeVar("SettingsT")
 # How many of a layer's arguments, the first ones, are channels
@@ -15,6 +16,23 @@ CHANNELS: Mapping[str, int] = MappingProxyType(
     {"Conv": 1, "MPConv": 1, "RepConv": 1, "AConv": 1, "ADown": 1}
     | {"ELAN": 3, "EELAN": 3, "ELAN1": 3, "RepNCSPELAN4": 3, "SPPELAN": 2}
 )
+
+
+# Entries of every spec that is made of rows
+ROW_ENTRIES: Mapping[str, Any] = MappingProxyType(
+    {
+        "backbone": None,  # rows [from, number, layer, arguments], as all that follow
+        "head": None,  # rows; the last is the head
+        "scales": None,  # {name: [depth multiple, width multiple, most channels]}
+        "scale": None,  # one of these names, by default the first
+        "depth_multiple": None,  # without scales: multiplies the rows' numbers
+        "width_multiple": None,  # and channels
+        "max_channels": None,  # before the multiple
+        "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
+        "norm": None,  # "GroupNorm" or "SyncBN" instead of BatchNorm
+    }
+)
+UNUSED = ("name", "task", "yaml_file", "end2end")  # what people's files say as well, and no network depends on
 
 
 class Layers:
@@ -88,6 +106,29 @@ def read_entries(
     for key, what in (("nc", "the number of classes, nc,"), ("ch", "the number of image channels, ch,")):
         whole_number(filled[key], f"{where}: {what}")
     return filled, read_names(names, num_classes)
+
+
+def whole_spec(
+    spec: Mapping[str, Any],
+    where: str,
+    known: Sequence[str],
+    named_spec: Callable[[str], dict[str, Any]],
+    default: str | None = None,
+) -> dict[str, Any]:
+    """The spec with the rows of the bundled network that it may name, without what no network depends on.
+
+    Args:
+        known: names of bundled networks. named_spec: gives the spec of one. default: the name where there is none.
+    Raises:
+        SpecError: a name that is not known.
+    """
+    given = {key: value for key, value in spec.items() if key not in UNUSED}
+    name = spec.get("name", default)
+    if name is None or "backbone" in spec:
+        return given
+    if name not in known:
+        raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(known)}")
+    return named_spec(name) | given
 
 
 def read_settings(spec: Mapping[str, Any], published: SettingsT, where: str) -> SettingsT:

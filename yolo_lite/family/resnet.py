@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from yolo_lite.family.building import Layers, scaled
 from yolo_lite.model.blocks import Conv
-from yolo_lite.model.spec import IMAGE
+from yolo_lite.model.rows import IMAGE
 
 
 class ConvReLU(Conv):

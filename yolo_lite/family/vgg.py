@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from yolo_lite.family.building import Layers, scaled
 from yolo_lite.family.resnet import ConvReLU, Feature
-from yolo_lite.model.spec import IMAGE
+from yolo_lite.model.rows import IMAGE
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # channels of the convolutions before each pool
 # of each layer after fc7: channels of its 1x1 and of its 3x3 convolution, stride and padding of the latter

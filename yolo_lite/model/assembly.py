@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from yolo_lite.model.norms import read_norm, replace_norms
 from yolo_lite.model.registry import LayerKind, find_layer
-from yolo_lite.model.spec import IMAGE, Row, SpecError, read_activation
+from yolo_lite.model.rows import IMAGE, Row
+from yolo_lite.model.spec import SpecError, read_activation
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
 

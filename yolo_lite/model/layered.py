@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.blocks import Fusible
-from yolo_lite.model.spec import IMAGE, Row
+from yolo_lite.model.rows import IMAGE, Row
 from yolo_lite.support.summary import Summary, summarise
 
 

@@ -1,32 +1,29 @@
-"""Specs: the YAML rows that describe a network, read and checked. Nothing in them is ever evaluated."""
+"""Specs: the descriptions of networks, found by name or file, and their words, numbers and names, read and checked.
+
+Their rows: ``rows.py``. Nothing in a spec is ever evaluated.
+"""
 
 import difflib
-import inspect
-import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import torch
 import yaml
 from torch import Tensor, nn
 
+from yolo_lite._moved import moved_name
 from yolo_lite.model.families import NAMED
-from yolo_lite.model.registry import find_layer, is_own, known_layers, short_name
 
-IMAGE = -1  # the input of the first layer
-MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoints/own.py limits a file's sum
-MAX_CHANNELS = 8192  # of one map
-FAR = 10**9  # a number that is beyond every limit: larger ones are cut to it, as a float cannot hold all
-PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
+MAX_ANCHORS = 1000  # of a level; far above any network
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
 )
-WORDS: Mapping[str, Any] = MappingProxyType({"None": None, "True": True, "False": False})
 ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
     {
         cls.__name__: cls
@@ -53,18 +50,6 @@ MODELS: Mapping[str, Shipped] = MappingProxyType(
     | {f"yolov5{letter}-p2": Shipped("yolov5-p2", *scale) for letter, scale in SCALES.items()}
     | {name: Shipped(name, 1.0, 1.0) for name in ("yolov5-p2", "yolov5-p6", "yolov3", "yolov3-spp", "yolov3-tiny")}
 )
-
-
-class Row(NamedTuple):
-    """One row of a spec, with the multiples applied and every word replaced by what it stands for."""
-
-    index: int  # type: ignore[assignment] # hides tuple.index, which is not of use for a row
-    inputs: tuple[int, ...]  # indices of layers; IMAGE for the image
-    takes_list: bool  # `from` was a list, so the layer gets a list of tensors
-    number: int  # after the depth multiple
-    kind: str  # the layer's name, without "nn."
-    arguments: tuple[Any, ...]  # out_channels after the width multiple
-    where: str  # for messages: "my.yaml: layer 12 (head row 2, Concat)"
 
 
 def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -149,188 +134,6 @@ def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
     return dict(spec) if family is None else {"family": family, **spec}
 
 
-class Multiples(NamedTuple):
-    """What multiplies the numbers of a spec's rows."""
-
-    depth: float
-    width: float
-    max_channels: float  # before the width multiple
-
-    def channels(self, number: int) -> int:
-        """ceil(min(number, max_channels) * width / 8) * 8"""
-        return math.ceil(min(number, self.max_channels, FAR) * min(self.width, FAR) / 8) * 8
-
-    def repeats(self, number: int) -> int:
-        """A number above 1 times the depth, rounded, and at least 1."""
-        return max(round(min(number, FAR) * min(self.depth, FAR)), 1) if number > 1 else 1
-
-
-def read_multiples(spec: Mapping[str, Any], where: str = "spec") -> Multiples:
-    """``depth_multiple``, ``width_multiple`` and ``max_channels``, or the row of ``scales`` that ``scale`` names.
-
-    Without ``scale``, the first row of ``scales``.
-
-    >>> read_multiples({"scales": {"n": [0.33, 0.25, 1024], "m": [0.67, 0.75, 768]}, "scale": "m"})
-    Multiples(depth=0.67, width=0.75, max_channels=768.0)
-    """
-    scales = spec.get("scales")
-    if scales is not None:
-        if not isinstance(scales, Mapping) or not scales:
-            raise SpecError(f"{where}: scales must be {{name: [depth, width, max_channels]}}, not {scales!r}")
-        scale = spec.get("scale") or next(iter(scales))
-        if scale not in scales:
-            raise SpecError(f"{where}: no scale {scale!r}: choose one of {', '.join(map(str, scales))}")
-        values = scales[scale]
-        if not isinstance(values, Sequence) or isinstance(values, str) or len(values) not in (2, 3):
-            raise SpecError(f"{where}: scale {scale!r} must be [depth, width, max_channels], not {values!r}")
-        spec = dict(zip(("depth_multiple", "width_multiple", "max_channels"), values, strict=False))
-    return Multiples(
-        _positive(spec, "depth_multiple", where),
-        _positive(spec, "width_multiple", where),
-        _positive(spec, "max_channels", where) if "max_channels" in spec else math.inf,
-    )
-
-
-def read_rows(
-    spec: Mapping[str, Any],
-    where: str = "spec",
-    heads: Sequence[str] = ("Detect",),
-    parts: Sequence[str] = ("backbone", "head"),
-) -> list[Row]:
-    """Every row of backbone and head, checked. YOLOv5: ``parse_model``.
-
-    Args:
-        heads: what the last row may be, and no other. parts: of the spec; beyond the head, each ends with one as well.
-    Raises:
-        SpecError: a row that is not four long, an unknown layer, a `from` that does not point at an earlier layer,
-            a number out of range; or a network whose last and only Detect is not its last row.
-    """
-    multiples = read_multiples(spec, where)
-    rows: list[Row] = []
-    ends: list[int] = []
-    for part in parts:
-        part_rows = spec.get(part)
-        if not isinstance(part_rows, Sequence) or isinstance(part_rows, str):
-            raise SpecError(f"{where}: needs a list of rows under `{part}`, found {part_rows!r}")
-        for position, row in enumerate(part_rows):
-            place = f"{where}: layer {len(rows)} ({part} row {position}"
-            rows.append(_read_row(row, len(rows), place, multiples, heads))
-        if part != "backbone":
-            ends.append(len(rows) - 1)
-    detects = [row.index for row in rows if row.kind in heads]
-    if not rows or detects != ends:
-        raise SpecError(
-            f"{where}: the last row, and no other, must be {' or '.join(heads)}; it is in {detects or 'no row'}"
-        )
-    return rows
-
-
-def count_blocks(spec: Mapping[str, Any], where: str = "spec") -> int:
-    """How many blocks the rows of all parts ask for, of any generation; nothing is built, and no row is checked.
-
-    Some blocks, as RepNCSPELAN4, are told the number of their inner blocks in an argument of that name; it counts too.
-
-    >>> count_blocks({"backbone": [[-1, 3, "C3", [64]], [-1, 1, "RepNCSPELAN4", [64, 64, 32, 2]]], "head": []})
-    5
-    """
-    multiples, total = read_multiples(spec, where), 0
-    for part in PARTS:
-        rows = spec.get(part)
-        for row in rows if isinstance(rows, Sequence) else ():
-            match row:
-                case [_, int(number), str(name), [*arguments]]:
-                    total += multiples.repeats(number) * _inner_number(name, arguments)
-    return total
-
-
-def _inner_number(name: str, arguments: Sequence[Any]) -> int:
-    """What a row says for the argument "number" of a block that is not repeated by its row."""
-    kind = find_layer(name)
-    if kind is None or kind.repeats:
-        return 1
-    known = [*inspect.signature(kind.build).parameters]
-    place = known.index("number") - (kind.takes != "none") if "number" in known else len(arguments)
-    return max(arguments[place], 1) if place < len(arguments) and _is_int(arguments[place]) else 1
-
-
-def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Sequence[str]) -> Row:
-    if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 4:
-        raise SpecError(f"{place}): a row is [from, number, layer, arguments], not {row!r}")
-    source, number, name, arguments = row
-    where = f"{place}, {name})"
-    if not isinstance(name, str) or (find_layer(name) is None and name not in heads):
-        known = ", ".join(known_layers())
-        raise SpecError(f"{where}: unknown layer {name!r}; known are {known}; add yours with register_layer")
-    if not _is_int(number) or not 1 <= number <= MAX_NUMBER:
-        raise SpecError(f"{where}: number must be a whole number from 1 to {MAX_NUMBER}, not {number!r}")
-    repeats = multiples.repeats(number)
-    if repeats > MAX_NUMBER:
-        raise SpecError(f"{where}: {number} times depth_multiple {multiples.depth:g} is more than {MAX_NUMBER}")
-    if not isinstance(arguments, Sequence) or isinstance(arguments, str):
-        raise SpecError(f"{where}: arguments must be a list, not {arguments!r}")
-    values = [_value(argument, where) for argument in arguments]
-    kind = find_layer(name)
-    if kind is not None and kind.takes == "in_out":
-        values[:1] = [_scaled_width(values, multiples, where)]
-    if name not in heads and not is_own(name):
-        _check_sizes(values, where)
-    if (inner := _inner_number(name, values)) * repeats > MAX_NUMBER:
-        raise SpecError(f"{where}: {repeats} times {inner} inner blocks are more than {MAX_NUMBER}")
-    listed = isinstance(source, Sequence) and not isinstance(source, str)
-    inputs = tuple(_input(entry, index, where) for entry in (source if listed else [source]))
-    if not inputs:
-        raise SpecError(f"{where}: `from` is empty")
-    return Row(index, inputs, listed or name in heads, repeats, short_name(name), tuple(values), where)
-
-
-def _input(source: Any, index: int, where: str) -> int:
-    """`from` -> the index of a layer: negative counts back from this row, others count from the first; or "image"."""
-    if source == "image":
-        return IMAGE
-    if not _is_int(source):
-        raise SpecError(f"{where}: `from` must be whole numbers, not {source!r}")
-    layer = index + source if source < 0 else source
-    if index == 0 and source == -1:
-        return IMAGE
-    if index == 0:
-        raise SpecError(f"{where}: `from` {source}: no layer comes before the first, which reads the image: write -1")
-    if not 0 <= layer < index:
-        raise SpecError(f"{where}: `from` {source} points at layer {layer}, but only 0 to {index - 1} come before it")
-    return layer
-
-
-def _value(argument: Any, where: str) -> Any:
-    """A word of a row -> what it stands for. Other texts ("nearest") are left as they are."""
-    if isinstance(argument, list | tuple):
-        return [_value(entry, where) for entry in argument]
-    if isinstance(argument, str) and argument.startswith(("nn.", "torch.nn.")):
-        return read_activation(argument, where)
-    return WORDS.get(argument, argument) if isinstance(argument, str) else argument
-
-
-def _scaled_width(values: Sequence[Any], multiples: Multiples, where: str) -> int:
-    """The number of output channels, after the width multiple."""
-    if not values or not _is_int(values[0]) or values[0] < 1:
-        first = repr(values[0]) if values else "missing"
-        raise SpecError(f"{where}: the first argument is the number of output channels, a whole number, not {first}")
-    channels = multiples.channels(values[0])
-    if channels > MAX_CHANNELS:
-        times = f" times width_multiple {multiples.width:g}" if multiples.width != 1 else ""
-        raise SpecError(f"{where}: {values[0]} output channels{times} are more than {MAX_CHANNELS}")
-    return channels
-
-
-def _check_sizes(values: Sequence[Any], where: str) -> None:
-    """Refuses numbers that no layer can have, such as channels inside a block, before memory is asked for."""
-    for value in values:
-        if isinstance(value, list):
-            _check_sizes(value, where)
-        elif isinstance(value, int | float) and not value <= MAX_CHANNELS:
-            raise SpecError(
-                f"{where}: the argument {value!r} must be at most {MAX_CHANNELS}, the most channels of a map"
-            )
-
-
 def read_activation(text: Any, where: str = "spec") -> nn.Module:
     """``"nn.LeakyReLU(0.1)"`` -> the module, by a table.
 
@@ -362,8 +165,8 @@ def read_anchors(anchors: Any, strides: Sequence[int], where: str = "anchors") -
              [45., 23.]]])
     """
     levels = len(strides)
-    if _is_int(anchors):
-        if not 1 <= anchors <= MAX_NUMBER:
+    if is_whole(anchors):
+        if not 1 <= anchors <= MAX_ANCHORS:
             raise SpecError(f"{where}: the number of anchors per level must be 1 or more, not {anchors}")
         powers = [index / (anchors - 1) - 0.5 if anchors > 1 else 0.0 for index in range(anchors)]
         anchors = [[(4 * stride * 2**power, 4 * stride / 2**power) for power in powers] for stride in strides]
@@ -408,19 +211,17 @@ def read_names(names: Sequence[str] | Mapping[int, str] | None, num_classes: int
     return tuple(str(name) for name in names)
 
 
-def _positive(spec: Mapping[str, Any], key: str, where: str) -> float:
-    value = spec.get(key, 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise SpecError(f"{where}: {key} must be a positive number, not {value!r}")
-    return float(value)
-
-
 def whole_number(value: Any, what: str) -> int:
     """The value, if it is a whole number of 1 or more."""
-    if not _is_int(value) or value < 1:
+    if not is_whole(value) or value < 1:
         raise SpecError(f"{what} must be a whole number of 1 or more, not {value!r}")
     return int(value)
 
 
-def _is_int(value: object) -> TypeGuard[int]:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, of Python's or NumPy's; True and False are none."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+    __getattr__ = partial(moved_name, __name__)  # until 0.3.0

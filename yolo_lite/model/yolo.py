@@ -18,12 +18,12 @@ from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
 from yolo_lite.model.layered import LayeredDetector, anchor_rows
+from yolo_lite.model.rows import read_rows
 from yolo_lite.model.spec import (
     SpecError,
     in_stride_order,
     read_anchors,
     read_names,
-    read_rows,
     read_spec,
     whole_number,
     with_family,

@@ -19,7 +19,7 @@ GIVEN: Mapping[int, str] = MappingProxyType({-1: "image", -2: "texts"})  # what 
 
 
 class DescribedLayer(Protocol):
-    """What ``summarise`` asks of the row of a layer: ``yolo_lite.model.spec.Row``, for example."""
+    """What ``summarise`` asks of the row of a layer: ``yolo_lite.model.rows.Row``, for example."""
 
     @property
     def index(self) -> int: ...

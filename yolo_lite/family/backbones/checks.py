@@ -6,7 +6,8 @@ from typing import Any
 from yolo_lite.family.backbones.necks import NECKS
 from yolo_lite.family.backbones.stages import BLOCKS, POOLINGS, STEMS, Stage
 from yolo_lite.model.norms import NORMS
-from yolo_lite.model.spec import MAX_CHANNELS, MAX_NUMBER, SpecError, whole_number
+from yolo_lite.model.rows import MAX_CHANNELS, MAX_NUMBER
+from yolo_lite.model.spec import SpecError, whole_number
 
 HEADS = ("v5", "v8")
 

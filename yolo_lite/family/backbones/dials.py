@@ -12,7 +12,7 @@ from typing import Any
 from yolo_lite.family.backbones.checks import check_channels, check_numbers, check_products, check_stages, check_words
 from yolo_lite.family.backbones.necks import Neck, add_neck
 from yolo_lite.family.backbones.stages import BLOCKS, RowList, Stage, Tap, add_pooling, add_stage, add_stem
-from yolo_lite.model.spec import Multiples
+from yolo_lite.model.rows import Multiples
 
 CHANNELS = (64, 128, 256, 512, 1024, 1024, 1024)  # of the stem and of P2 to P7, before the width multiple
 REPEATS = (3, 6, 9, 3, 3, 3)  # of P2 to P7, before the depth multiple

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.model.blocks import C3, Bottleneck, Conv
-from yolo_lite.model.spec import MAX_CHANNELS, SpecError, whole_number
+from yolo_lite.model.rows import MAX_CHANNELS
+from yolo_lite.model.spec import SpecError, whole_number
 
 
 def hidden_channels(out_channels: int, expansion: float) -> int:

@@ -9,6 +9,7 @@ Shape letters: N batch, C channels, H rows, W columns, G groups.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from yolo_lite.family.blocks.rep import RepCSP
 from yolo_lite.model.blocks import Conv, in_a_row
@@ -87,7 +88,8 @@ class EELAN(ELAN):
     Raises:
         SpecError: a number that is not 1 or more. ValueError: ``groups`` does not divide ``hidden``, or ``every``
             not ``number``.
-    Source: YOLOv7, Wang et al. 2022 (arXiv 2207.02696), section 3.1, figure 2 (d). With one group it is an ELAN.
+    Source: YOLOv7, Wang et al. 2022 (arXiv 2207.02696), section 3.1, figure 2 (d); the shuffle is ShuffleNet's (Zhang
+        et al. 2017, arXiv 1707.01083). With one group it is an ELAN.
 
     Shape: (N, in_channels, H, W) -> (N, out_channels, H, W).
 
@@ -117,21 +119,8 @@ class EELAN(ELAN):
         return Conv(hidden if index == 0 else self.groups * inner, self.groups * inner, 3, groups=self.groups)
 
     def merged(self, y: Tensor) -> Tensor:
-        shuffled = shuffle_channels(y, self.groups)  # (N, G inner, H, W)
+        shuffled = functional.channel_shuffle(y, self.groups)  # (N, G inner, H, W): of each group in turn
         return torch.stack(shuffled.chunk(self.groups, 1)).sum(0)  # (N, inner, H, W)
-
-
-def shuffle_channels(x: Tensor, groups: int) -> Tensor:
-    """Channels taken from each group in turn: the first of every group, then the second of every group, ...
-
-    Source: ShuffleNet, Zhang et al. 2017 (arXiv 1707.01083).
-
-    Shape: (N, C, H, W) -> the same.
-
-    >>> shuffle_channels(torch.arange(6).view(1, 6, 1, 1), 2).flatten().tolist()
-    [0, 3, 1, 4, 2, 5]
-    """
-    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class ELAN1(nn.Module):

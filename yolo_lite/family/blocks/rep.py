@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from yolo_lite.family.blocks.csp import hidden_channels
 from yolo_lite.model.blocks import C3, Bottleneck, Conv, Fusible, activation_module, batch_norm, same_padding
@@ -113,12 +114,10 @@ def folded(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor
 
     Shape: (out, in / G, K, K), (out,) -> the same.
     """
-    bias = weight.new_zeros(len(weight)) if bias is None else bias
     if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm):
-        return weight, bias
+        return weight, weight.new_zeros(len(weight)) if bias is None else bias
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight / (variance + norm.eps).sqrt()  # (out,)
-    return weight * scale[:, None, None, None], (bias - mean) * scale + norm.bias
+    return fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, norm.weight, norm.bias)
 
 
 def identity_kernel(like: nn.Conv2d) -> Tensor:

@@ -11,7 +11,8 @@ from yolo_lite.family.darknet.cfg import Cfg, Section
 from yolo_lite.family.darknet.norm import Origin
 from yolo_lite.family.darknet.options import ALEXEYAB_ACTIVATIONS, ALEXEYAB_OPTIONS
 from yolo_lite.family.darknet.sections import LAYERS, Layer, Shape
-from yolo_lite.model.spec import IMAGE, Row, SpecError
+from yolo_lite.model.rows import IMAGE, Row
+from yolo_lite.model.spec import SpecError
 
 MAX_FLOATS = 1_000_000_000  # weights and one image's features, 4 GB; the paper's YOLOv1, the largest, has 280 million
 HEADS = ("detection", "region", "yolo")

@@ -19,21 +19,21 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yolo_lite.family.building import check_flags, read_entries, read_settings
+from yolo_lite.family.building import ROW_ENTRIES, check_flags, read_entries, read_settings, whole_spec
 from yolo_lite.family.yolo_world.head import WorldDetect
 from yolo_lite.family.yolo_world.rows import TEXT, BuiltRows, build_rows
 from yolo_lite.family.yolo_world.text import TextEncoder, check_different, check_texts, new_words
 from yolo_lite.family.yolov8.loss import Yolov8Settings
-from yolo_lite.family.yolov8.network import DEFAULTS as YOLOV8_DEFAULTS
-from yolo_lite.family.yolov8.network import IGNORED, Yolov8, check_bins
+from yolo_lite.family.yolov8.network import Yolov8, check_bins
 from yolo_lite.model.families import YOLO_WORLD
 from yolo_lite.model.spec import SpecError
 
 SPECS = Path(__file__).parent / "specs"
-# Beside those of YOLOv8
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {key: value for key, value in YOLOV8_DEFAULTS.items() if key != "auxiliary"}
-    | {
+    {
+        **ROW_ENTRIES,
+        "reg_max": 16,  # R, bins of a distance
+        "settings": {},  # of the loss, by name, as YOLOv8's
         "words": None,  # of the text encoder, see ``TextEncoder``; None: no encoder, embeddings come from outside
         "contrast": None,  # where its logarithmic factor and its bias begin; None: as published, [-1.0, -10.0]
         "fixed": False,  # whether the vocabulary is part of the weights, see ``YoloWorld.fixed``
@@ -204,11 +204,11 @@ def build(
     >>> model.spec["words"], [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))][:1]
     (['red', 'circle', 'ring'], [(1, 1, 8, 12, 66)])
     """
-    whole = _whole_spec(spec, where)
+    whole = whole_spec(spec, where, YOLO_WORLD, named_spec, "yolo-world")
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
     check_bins(filled["reg_max"], where)
-    check_flags(filled, ["fixed", "depthwise"], where)
+    check_flags(filled, ["fixed"], where)
     filled = {key: value for key, value in filled.items() if value is not None}
     is_fixed = filled.pop("fixed")
     built = build_rows(filled, where)
@@ -230,17 +230,6 @@ def named_spec(name: str) -> dict[str, Any]:
     file = name if match is None else f"yolov8-{match[2]}"
     spec: dict[str, Any] = yaml.safe_load((SPECS / f"{file}.yaml").read_text(encoding="utf-8"))
     return spec if match is None else {**spec, "scale": match[1]}
-
-
-def _whole_spec(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The spec with the rows of the bundled network that it may name, without what is of no use here."""
-    given = {key: value for key, value in spec.items() if key not in IGNORED}
-    if "backbone" in spec:
-        return given
-    name = spec.get("name", "yolo-world")
-    if name not in YOLO_WORLD:
-        raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(YOLO_WORLD)}")
-    return named_spec(name) | given
 
 
 def _all_words(words: Any, names: Sequence[str], where: str) -> list[str]:

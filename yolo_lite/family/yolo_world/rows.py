@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from yolo_lite.family.blocks.words import ContrastiveHead
 from yolo_lite.family.yolo_world.head import WorldDetect
-from yolo_lite.model.assembly import build_layers, replace_activations, strides_of
-from yolo_lite.model.spec import Multiples, Row, SpecError, read_activation, read_multiples, read_rows, whole_number
+from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
+from yolo_lite.model.rows import Multiples, Row, read_multiples, read_rows
+from yolo_lite.model.spec import SpecError, whole_number
 
 DETECT = "WorldDetect"
 TEXT = -2  # the index by which rows name the texts of the vocabulary; -1 is the image
@@ -40,8 +41,7 @@ def build_rows(spec: Mapping[str, Any], where: str) -> BuiltRows:
     head = WorldDetect(text_channels, norm, [each.shape[1] for each in features], spec["reg_max"])
     _start_contrast(head, spec.get("contrast"), where)
     layers = nn.ModuleList([*modules, head])
-    if "activation" in spec:
-        replace_activations(layers, read_activation(spec["activation"], where))
+    replace_defaults(layers, spec, where)
     return BuiltRows(rows, layers, strides, text_channels)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from yolo_lite.family.building import narrower, read_entries, read_settings, width_of
+from yolo_lite.family.building import ROW_ENTRIES, narrower, read_entries, read_settings, width_of
 from yolo_lite.family.yolov7.loss import Yolov7Loss, Yolov7Settings
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.spec import SpecError
@@ -24,12 +24,10 @@ NAMES = ("yolov7",)
 ROWS = ("anchors", "backbone", "head")  # of a spec: all of them, or none where it names a bundled network
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
+        **ROW_ENTRIES,
         "name": None,  # of a bundled network, whose rows are taken
         "width": 1.0,  # multiplies all channels of a bundled network
         "anchors": None,  # (L, 2 A) pixels
-        "backbone": None,  # rows [from, number, layer, arguments]
-        "head": None,  # rows; the last is Detect, [nc, anchors]
-        "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
         "settings": {},  # of the loss, by name: {"topk": 20}
     }
 )

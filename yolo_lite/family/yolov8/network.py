@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from yolo_lite.family.building import check_flags, read_entries, read_settings
+from yolo_lite.family.building import ROW_ENTRIES, check_flags, read_entries, read_settings, whole_spec
 from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
@@ -23,7 +23,8 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
 from yolo_lite.model.families import YOLOV8
 from yolo_lite.model.layered import LayeredDetector
-from yolo_lite.model.spec import Row, SpecError, read_rows, whole_number
+from yolo_lite.model.rows import Row, read_rows
+from yolo_lite.model.spec import SpecError, whole_number
 
 SPECS = Path(__file__).parent / "specs"
 PGI = "-pgi"  # ends the name of a network with the auxiliary branch of YOLOv9
@@ -31,22 +32,13 @@ DETECT = "Detect"
 LARGE = ("m", "l", "x")  # the scales at which all inner blocks of C3k2 are C3k, whatever the row says
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
-        "backbone": None,  # rows [from, number, layer, arguments], as all that follow
-        "head": None,  # rows; the last is Detect, [nc]
+        **ROW_ENTRIES,
         "auxiliary": None,  # rows of a branch that only training has, with a Detect of its own: see family/yolov9
-        "scales": None,  # {name: [depth multiple, width multiple, most channels]}
-        "scale": None,  # one of these names, by default the first
-        "depth_multiple": None,  # without scales: multiplies the rows' numbers
-        "width_multiple": None,  # and channels
-        "max_channels": None,  # before the multiple
-        "activation": None,  # "nn.LeakyReLU(0.1)" instead of SiLU
-        "norm": None,  # "GroupNorm" or "SyncBN" instead of BatchNorm
         "depthwise": None,  # whether the class branch is YOLO11's, by default where a row is a C3k2
         "reg_max": 16,  # R, bins of a distance
         "settings": {},  # of the loss, by name: {"topk": 13}
     }
 )
-IGNORED = ("name", "task", "yaml_file", "end2end")  # what else people's files say
 
 
 class Yolov8(LayeredDetector):
@@ -149,7 +141,11 @@ def build(
     >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))]
     [(1, 1, 8, 12, 66), (1, 1, 4, 6, 66), (1, 1, 2, 3, 66)]
     """
-    whole = _whole_spec(spec, where)
+    if spec.get("end2end"):
+        raise SpecError(f"{where}: end2end, a head without non-maximum suppression, is not known here: leave it out")
+    if spec.get("task", "detect") != "detect":
+        raise SpecError(f"{where}: task {spec['task']!r}: only networks for detection can be built")
+    whole = whole_spec(spec, where, YOLOV8, named_spec)
     filled, class_names = read_entries(whole, where, DEFAULTS, num_classes, anchors, names, channels)
     settings = read_settings(filled, Yolov8Settings(), where)
     check_bins(filled["reg_max"], where)
@@ -177,21 +173,6 @@ def named_spec(name: str) -> dict[str, Any]:
     if scale is not None:
         spec["scale"] = scale
     return with_auxiliary(spec) if name.endswith(PGI) else spec
-
-
-def _whole_spec(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The spec with the rows of the bundled network that it may name, without what is of no use here."""
-    if spec.get("end2end"):
-        raise SpecError(f"{where}: end2end, a head without non-maximum suppression, is not known here: leave it out")
-    if spec.get("task", "detect") != "detect":
-        raise SpecError(f"{where}: task {spec['task']!r}: only networks for detection can be built")
-    given = {key: value for key, value in spec.items() if key not in IGNORED}
-    name = spec.get("name")
-    if name is None or "backbone" in spec:
-        return given
-    if name not in YOLOV8:
-        raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(YOLOV8)}")
-    return named_spec(name) | given
 
 
 def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:

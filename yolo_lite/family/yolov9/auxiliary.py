@@ -9,7 +9,7 @@ What is this library's own design, as the paper gives no list of layers: the bra
 the backbone, which starts from the image again. At each level what the main backbone has found at that level and at
 all coarser ones is added to the column's map (CBLinear, CBFuse: the composition that YOLOv9-E keeps in use after
 training). Adding is what can be undone: the map before is the sum minus what was added. The column has a Detect of its
-own, right on its three levels, without a neck, and its loss has the weight ``settings.auxiliary`` (0.25, ours as well).
+own, directly on its three levels, without a neck; its loss has the weight ``settings.auxiliary`` (0.25, ours as well).
 So the gradient of the branch enters the main backbone at each of its levels, past neck and head.
 """
 
@@ -22,11 +22,11 @@ Rows = list[list[Any]]
 
 
 class Column(NamedTuple):
-    """Which rows of a backbone the branch repeats, and what it is told."""
+    """Which rows of a backbone the branch repeats, and which layers of the main branch it reads."""
 
     rows: tuple[int, ...]  # repeated, each of them reading the one before; the first reads the image
     downs: tuple[int, ...]  # those of them that lead to a new level: after each, CBFuse
-    taps: tuple[int, ...]  # layers of the main branch that are told to it, one per level, fine to coarse
+    taps: tuple[int, ...]  # layers of the main branch that it reads through CBLinear, one per level, fine to coarse
 
 
 GELAN = Column(tuple(range(9)), (3, 5, 7), (4, 6, 9))  # YOLOv9-T, -S, -M, -C: layer 9 is SPPELAN
@@ -50,7 +50,7 @@ def with_auxiliary(spec: Mapping[str, Any], column: Column | None = None) -> dic
 
 
 def auxiliary_rows(spec: Mapping[str, Any], column: Column = GELAN) -> Rows:
-    """The rows of the branch, in words: what is told to it, a second column with the sums, its own Detect.
+    """The rows of the branch: CBLinear of the layers that it reads, a second column with the sums, its own Detect.
 
     Raises:
         SpecError: a backbone that does not have the rows of the column.
@@ -72,7 +72,7 @@ def auxiliary_rows(spec: Mapping[str, Any], column: Column = GELAN) -> Rows:
         raise SpecError(f"the column asks for rows {column.rows} and {column.taps} of {len(backbone)} in the backbone")
     widths = [backbone[row][3][0] for row in column.downs]
     rows: Rows = [[tap, 1, "CBLinear", [widths[: level + 1]]] for level, tap in enumerate(column.taps)]
-    told = [first + level for level in range(len(rows))]
+    linears = [first + level for level in range(len(rows))]
     levels: list[int] = []  # the last layer of each
     for row in column.rows:
         if row in column.downs[1:]:
@@ -80,7 +80,7 @@ def auxiliary_rows(spec: Mapping[str, Any], column: Column = GELAN) -> Rows:
         rows.append(["image" if row == column.rows[0] else -1, *backbone[row][1:]])
         if row in column.downs:
             level = column.downs.index(row)
-            rows.append([[*told[level:], -1], 1, "CBFuse", [[level] * (len(told) - level)]])
+            rows.append([[*linears[level:], -1], 1, "CBFuse", [[level] * (len(linears) - level)]])
     levels.append(first + len(rows) - 1)
     rows.append([levels, 1, "Detect", ["nc"]])
     return rows
