@@ -37,9 +37,10 @@ def test_a_bar_and_the_target_follow_the_hand(open_cell: Callable[[str], OpenExp
 
 def test_a_click_near_a_point_of_the_picture_shows_its_numbers(open_cell: Callable[[str], OpenExplorer]) -> None:
     cell = (
-        "import torch\nfrom walkthrough import DistributionExplorer\n"
-        "from tests.walkthrough.test_distribution_explorer import SIZE, TARGETS, Maps\n"
-        "w = DistributionExplorer(model=Maps(), images=torch.zeros(1, 3, SIZE, SIZE), targets=TARGETS)\nw"
+        "import torch, yolo_lite as yl\nfrom walkthrough import DistributionExplorer\n"
+        "model = yl.create_model({'family': 'yolov8', 'name': 'yolov8n', 'reg_max': 8}, num_classes=2)\n"
+        "targets = torch.tensor([[0, 1, 0.5, 0.5, 0.6, 0.5], [0, 0, 0.25, 0.25, 0.1, 0.1]])\n"
+        "w = DistributionExplorer(model=model, images=torch.zeros(1, 3, 64, 64), targets=targets)\nw"
     )
     explorer = open_cell(cell)
     last = literal_eval(explorer.ask("(w.reading.points[-1].x, w.reading.points[-1].y, len(w.reading.points))"))
