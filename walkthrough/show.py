@@ -127,7 +127,7 @@ def show_assignment(
         ValueError: another number of levels than of strides; what ``assign`` returned, which is for ``show_roles``.
     """
     if isinstance(matches, AssignedPredictions):
-        raise ValueError("these are the roles of predictions, as assign of any loss tells them: show_roles shows them")
+        raise ValueError("these are the roles of predictions, which assign of any loss returns: show_roles shows them")
     images = getattr(images, "images", images)
     pixels = to_rgb(images[image_index] if getattr(images, "ndim", 3) == 4 else images)
     strides = [int(stride) for stride in strides]

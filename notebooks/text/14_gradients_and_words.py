@@ -222,8 +222,8 @@ row(redrawn(show_series(cosines, depths, x_label="layers", y_label="cosine"), y_
 # ## 3. Programmable gradient information
 #
 # The remedy of the paper: **beside the main branch, training has an auxiliary branch** that keeps the information,
-# because it starts from the picture again and *adds* what the main branch tells it, as in the reversible layers above.
-# It has a detection head and a loss of its own. Its gradients flow into the main branch where it was told something,
+# because it starts from the picture again and *adds* maps of the main branch, as in the reversible layers above.
+# It has a detection head and a loss of its own. Its gradients flow into the main branch where these maps come from,
 # past everything that lies behind. After training it is dropped.
 #
 # The paper draws the idea and gives no list of layers. The library's rows are its own design, for YOLOv9-T:
@@ -240,7 +240,7 @@ show_table(["layer", "from", "kind", "arguments"], rows)
 # - Layers 23 to 25 (`CBLinear`) are 1x1 convolutions of layers 4, 6 and 9 of the main backbone, one per level (P3, P4,
 #   P5), cut into a map for each level of the branch.
 # - Layer 26 reads the **image**. What follows repeats the backbone. `CBFuse` adds the maps of its own level and of all
-#   coarser ones, enlarged: coarse layers of the main branch are told what is asked at fine levels.
+#   coarser ones, enlarged: so coarse layers of the main branch get gradients of fine levels, too.
 # - The last row is a `Detect` on the branch's three levels. There is no neck in between.
 #
 # In training the network gives six maps instead of three, and the loss is

@@ -1,4 +1,4 @@
-"""Choices of a backbone that cannot be built, each told in one sentence. ``dials`` are its fields, by name."""
+"""Choices of a backbone that cannot be built, each named in one sentence. ``dials`` are its fields, by name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
