@@ -40,7 +40,6 @@ from walkthrough import show_bars, show_block, show_feature_maps, show_image, sh
 from yolo_lite.model.blocks import C3, SPP, SPPF, Bottleneck, Concat, Conv, Focus, focus_to_stem
 from yolo_lite.model.head import Detect
 from yolo_lite.model.block_variants import BottleneckCSP
-from yolo_lite.model.rows import read_rows
 from yolo_lite.model.spec import SPECS, read_spec
 
 def count(module):
@@ -109,6 +108,8 @@ show_table(["model", "depth", "width", "3, 6, 9 repeats become", "64, 128, 256, 
 
 # %%
 spec, _ = read_spec("yolov5n")
+from yolo_lite.model.rows import read_rows
+
 rows = read_rows(spec)
 for given, line in zip(spec["backbone"] + spec["head"], rows):
     assert line.number == repeats(given[1], 0.33)
