@@ -107,9 +107,9 @@ show_table(["model", "depth", "width", "3, 6, 9 repeats become", "64, 128, 256, 
 # The library's `read_rows` does the same, and writes out what each `from` means. Do we agree on all rows?
 
 # %%
-spec, _ = read_spec("yolov5n")
 from yolo_lite.model.rows import read_rows
 
+spec, _ = read_spec("yolov5n")
 rows = read_rows(spec)
 for given, line in zip(spec["backbone"] + spec["head"], rows):
     assert line.number == repeats(given[1], 0.33)

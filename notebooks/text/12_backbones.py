@@ -140,8 +140,8 @@ show_table(["block", "known from", "year", "parameters", "MFLOPs", "output", "se
 #   1 x 1 convolution between them, which halves the channels first.
 # - A **residual** block adds its input to its output: $x + f(x)$. The gradient has a way around $f$, so that networks
 #   with many more layers can be trained: 53 after 19.
-# - **CSP** sends only half of the channels through the blocks, and joins both halves afterwards. **C3** is the same with
-#   one convolution fewer. That is why two of them cost less than one plain pair.
+# - **CSP** sends only half of the channels through the blocks, and joins both halves afterwards: a convolution of half
+#   the channels on both sides has a quarter of the weights. **C3** is the same with one convolution fewer.
 # - **ELAN** and **C2f** join the output of *every* block in the chain, not only the last. The gradient reaches each
 #   block by a short way. **RepNCSPELAN4** (GELAN) is an ELAN with CSP blocks in it, **C3k2** a C2f with C3 in it (in the
 #   larger networks).
@@ -181,11 +181,12 @@ edited = copy.deepcopy(spec)
 edited["backbone"][6][2] = "C2f"  # <- change me: one row of stride 16
 print("as it was:     ", cost(spec))
 print("row 6 edited:  ", cost(edited))
-print("all C2f:       ", cost(replace(dials, blocks="C2f").spec(6)))
+print("C2f stages:    ", cost(replace(dials, blocks="C2f").spec(6)))
 print("early grid:    ", cost(replace(dials, steps=(4, 1, 2, 2)).spec(6)))
 
 # %% [markdown]
-# Now turn them all. The first column of the table is what you started from, so that you see what each dial costs. Click
+# Now turn them all. (The explorer counts at 256 pixels, the cell above at 320; what it calls *downsampling* is the
+# field `steps`.) The first column of the table is what you started from, so that you see what each dial costs. Click
 # a layer in the graph, and in the picture the place of a cell: the dashed box is what this cell can see.
 
 # %%

@@ -294,9 +294,8 @@ for side in family.result.sides:
 # **What to notice**
 # - An untrained YOLOv8 has its ten positives, too. Its boxes are 7.5 cells away to all sides, as in the blank network.
 # - YOLOv8 has no objectness term. Its negatives are in the class loss instead.
-# - Fourth row, on the right: the gradients of the chosen point's 64 logits of distances, in four groups of 16. In each
-#   group a bin or two stand out below: the target's, from DFL. The even slope is the box loss. It changes the
-#   expectation, and a bin matters to that the more, the further it is from it. Section 7 takes this apart.
+# - Fourth row, on the right: the gradients of the chosen point. l, t, r, b are norms, each over the 16 logits of one
+#   side, from DFL and from the box loss together; then come the classes. Section 7 takes one side apart, bin by bin.
 #
 # ## 5. Two objects want one point
 #

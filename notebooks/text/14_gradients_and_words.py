@@ -238,7 +238,7 @@ show_table(["layer", "from", "kind", "arguments"], rows)
 # %% [markdown]
 # **What to notice**
 # - Layers 23 to 25 (`CBLinear`) are 1x1 convolutions of layers 4, 6 and 9 of the main backbone, one per level (P3, P4,
-#   P5), cut into a map for each level of the branch.
+#   P5). Each is cut into one map for its own level of the branch and one for every finer level: 1, 2 and 3 maps.
 # - Layer 26 reads the **image**. What follows repeats the backbone. `CBFuse` adds the maps of its own level and of all
 #   coarser ones, enlarged: so coarse layers of the main branch get gradients of fine levels, too.
 # - The last row is a `Detect` on the branch's three levels. There is no neck in between.
@@ -331,8 +331,8 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 
 # %% [markdown]
 # **What to notice**
-# - **No gain can be seen here.** With the branch mAP50 is 0.018 higher with seed 0, and 0.029 and 0.034 lower with
-#   seeds 1 and 2. The medians are equal (0.13). Seeds differ by 0.047 among themselves, so three of them cannot say
+# - **No gain can be seen here.** With the branch mAP50 is 0.02 higher with seed 0, and 0.03 lower with seeds 1
+#   and 2. The medians are equal (0.13). Seeds differ by 0.047 among themselves, so three of them cannot say
 #   which sign the true difference has, only that it is not large in this budget.
 # - Training takes half as much time again.
 # - This does not contradict the paper, which trains deeper networks for 500 epochs on COCO. Ours has ten rows in its
@@ -343,7 +343,7 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 #
 # ## 5. A class is a direction
 #
-# Every detector so far ends with one output per class. "Zebra" is row 17 of the last weight, and for a new class a new
+# Every detector so far ends with one output per class. "Zebra" is row 22 of the last weight, and for a new class a new
 # row has to be trained. YOLO-World ([arXiv 2401.17270](https://arxiv.org/abs/2401.17270)) ends differently. At each
 # cell the network gives an **embedding** $x$, a list of $D$ numbers, and a text encoder gives one, $t$, for every
 # text. The score is how well their directions agree: the cosine.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolo_lite.loss.loss import ComputeLoss
 from yolo_lite.loss.targets import build_targets, neighbour_cells, ratio_test, to_grid_units
 
 STRIDES = [8, 16, 32]
@@ -114,3 +115,10 @@ def test_anchors_of_the_wrong_shape_are_explained():
         build_targets(NINE_OBJECTS, GRIDS[:2], ANCHORS, STRIDES)
     with pytest.raises(ValueError, match="anchor_t"):
         build_targets(NINE_OBJECTS, GRIDS, ANCHORS, STRIDES, anchor_t=1)
+
+
+def test_a_detector_without_anchors_is_told_what_to_ask_for() -> None:
+    with pytest.raises(ValueError, match=r"no anchors.*model\.criterion"):
+        build_targets(torch.zeros(0, 6), [(8, 8)], None, [8])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no anchors.*model\.criterion"):
+        ComputeLoss(None, [8], 2)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import yaml
 from torch import nn
 
 from tests.checkpoints.official_files import SPEC
+from yolo_lite.family.backbones import Backbone
 from yolo_lite.model.registry import known_layers, register_layer
 from yolo_lite.model.spec import SpecError, read_names
 from yolo_lite.model.yolo import create_model
@@ -194,3 +195,8 @@ def test_modules_are_left_as_they_are_and_described_by_the_rows() -> None:
     assert (model.rows[2].index, model.rows[2].kind, model.rows[2].inputs) == (2, "Labelled", (1,))
     names = {"index", "inputs", "kind", "arguments", "takes_list"}
     assert [row.index for row in model.rows if names & vars(model.layers[row.index]).keys()] == []
+
+
+def test_a_backbone_is_no_spec_and_the_sentence_says_what_gives_one() -> None:
+    with pytest.raises(SpecError, match=r"Backbone.*backbone\.spec\(num_classes\)"):
+        create_model(Backbone())  # type: ignore[arg-type]

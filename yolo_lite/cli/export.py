@@ -17,7 +17,7 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help=help_model)
     parser.add_argument("--format", choices=tuple(ENDINGS), default="onnx", help="of the file")
-    help_out = "the file to write; left out: the name of MODEL, with the ending of the format"
+    help_out = "the file to write; left out: beside MODEL, with the ending of the format"
     parser.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     help_decode = "give boxes (x, y, w, h, objectness, class scores) instead of raw maps"
     parser.add_argument("--decode", action="store_true", help=help_decode)

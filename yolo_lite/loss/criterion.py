@@ -40,7 +40,11 @@ class PredictionMatches(NamedTuple):
 
 
 class AssignedPredictions(NamedTuple):
-    """What a loss asks of every prediction, and what each costs."""
+    """What a loss asks of every prediction, and what each costs. ``walkthrough.show_roles`` draws it.
+
+    Fields: ``role`` 1 positive, 0 negative, -1 ignored; ``target`` the object of a positive, a row of targets;
+    ``losses`` of each prediction; ``matches`` all pairs of prediction and object; ``cells`` level, anchor, row, column.
+    """
 
     role: Tensor  # (N, n) int8: POSITIVE, NEGATIVE (trained towards "no object") or IGNORED (no such loss)
     target: Tensor  # (N, n) int64, the object of a positive: a row of targets; -1 where there is none.

@@ -19,7 +19,7 @@ from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.focal import FocalKind, bce_with_focal, smooth_targets
-from yolo_lite.loss.targets import Assignment, build_targets, sent
+from yolo_lite.loss.targets import Assignment, build_targets, check_anchors, sent
 
 Collisions = Literal["last", "best"]
 
@@ -140,6 +140,7 @@ class ComputeLoss(nn.Module):
         autobalance: bool = False,
     ) -> None:
         super().__init__()
+        check_anchors(anchors)
         anchors = torch.as_tensor(anchors).detach().clone()
         strides = torch.as_tensor(strides, dtype=anchors.dtype).detach().clone()
         if anchors.ndim != 3 or anchors.shape[0] != len(strides) or anchors.shape[2] != 2:

@@ -178,10 +178,17 @@ def build_targets(
     ]
 
 
+def check_anchors(anchors: Tensor | None) -> None:
+    """A ValueError for the anchors of a detector that has none."""
+    if anchors is None:
+        raise ValueError("no anchors: a detector without them has another loss, model.criterion(hyp), and its assign")
+
+
 def check_targets(
     targets: Tensor, grids: Sequence[tuple[int, int]], anchors: Tensor, strides: Sequence[float] | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The three as float tensors on the targets' device, or a sentence about what does not fit."""
+    check_anchors(anchors)
     if targets.ndim != 2 or targets.shape[1] != 6:
         raise ValueError(
             f"targets must be (n, 6): image, class, xc, yc, w, h; got {tuple(targets.shape)}"

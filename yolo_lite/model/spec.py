@@ -5,6 +5,7 @@ Their rows: ``rows.py``. Nothing in a spec is ever evaluated.
 
 import difflib
 import numbers
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -67,6 +68,9 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
     """
     if isinstance(source, Mapping):
         return dict(source), "spec"
+    if not isinstance(source, str | os.PathLike):
+        hint = "; a Backbone gives one: backbone.spec(num_classes)" if hasattr(source, "spec") else ""
+        raise SpecError(f"a network is made from a name, a path or a spec, not from a {type(source).__name__}{hint}")
     name = str(source)
     if name in MODELS:
         file, depth, width = MODELS[name]
@@ -110,6 +114,8 @@ def _with_scale(spec: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _near(name: str) -> Sequence[str]:
     """Bundled models that may be meant: the Darknet of that name first."""
+    if name.lower() in {*MODELS, *NAMED}:
+        return [name.lower()]
     darknet = [f"darknet-{name.lower()}"] if f"darknet-{name.lower()}" in NAMED else []
     others = difflib.get_close_matches(name.lower(), [*MODELS, *NAMED], n=3)
     return [*darknet, *(other for other in others if other not in darknet)] or [*MODELS]
