@@ -116,7 +116,7 @@ def test_a_files_name_chooses_its_scale(tmp_path: Path, name: str, scale: str, o
 
 
 def test_a_misspelt_name_is_found_whatever_its_case() -> None:
-    with pytest.raises(SpecError, match="not yolov8n or"):
+    with pytest.raises(SpecError, match="not yolov8n, "):
         create_model("YOLOv8n")
 
 
