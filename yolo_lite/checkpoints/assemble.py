@@ -119,7 +119,7 @@ def _is_output(model: LayeredDetector, name: str) -> bool:
 
 def anchors_name(model: LayeredDetector) -> str | None:
     """The anchors' name in a Yolo's state dict; files keep them in the spec, in full precision."""
-    return f"layers.{model.rows[-1].index}.anchors" if isinstance(model, Yolo) else None
+    return f"layers.{model.heads[0]}.anchors" if isinstance(model, Yolo) else None
 
 
 def is_fused(model: LayeredDetector) -> bool:

@@ -6,7 +6,7 @@ Shape letters: N batch, C channels, H rows, W columns.
 import copy
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,39 @@ def build_layers(
         outputs[row.index] = _traced(layer, inputs, row)
         layers.append(layer)
     return layers, outputs
+
+
+class Body(NamedTuple):
+    """The layers of a network, without its heads."""
+
+    modules: dict[int, nn.Module]  # by the index of their rows; whoever makes the heads adds them
+    heads: dict[int, list[int]]  # rows of heads, and the channels of the maps that each reads
+    strides: tuple[int, ...]  # of these maps, the same for every head
+
+
+def build_body(rows: Sequence[Row], channels: int, head: str = "Detect") -> Body:
+    """The modules of all rows but those of heads: the main one, and maybe one of a branch that only training has.
+
+    Args:
+        channels: of the image. head: the kind of these rows.
+    Raises:
+        SpecError: a row that cannot be built or reads the maps of a head; heads with maps of different strides.
+    """
+    heads = [row for row in rows if row.kind == head]
+    indices = [row.index for row in heads]
+    for row in rows:
+        if any(source in indices for source in row.inputs):
+            raise SpecError(f"{row.where}: reads the maps of a {head}, which no layer can use: name a layer before it")
+    body = [row for row in rows if row.kind != head]
+    modules, outputs = build_layers(body, channels)
+    read = [[cast(Tensor, outputs[source]) for source in row.inputs] for row in heads]
+    strides = [strides_of(features, row) for features, row in zip(read, heads, strict=True)]
+    if strides[-1] != strides[0]:
+        found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
+        raise SpecError(f"{heads[-1].where}: {found}: both need the same")
+    widths = [[feature.shape[1] for feature in features] for features in read]
+    by_row = dict(zip([row.index for row in body], modules, strict=True))
+    return Body(by_row, dict(zip(indices, widths, strict=True)), strides[0])
 
 
 def _channels(feature: Output) -> Any:
