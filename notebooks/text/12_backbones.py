@@ -363,8 +363,9 @@ for stem in ("6x6", "Focus", "3x3"):
 # that made them. `python benchmarks/ablations.py --quick` runs one of them in about a minute.
 #
 # Where seeds of one network differ as much as the networks do, the ablation has decided nothing. We call a difference
-# decided only if *every* seed of one is better than *every* seed of the other. One seed alone decides nothing: look at
-# the line that lists the seeds.
+# decided only if *every* seed of one is better than *every* seed of the other. Each variant is compared with the first
+# of its ablation; a + means that the variant is better. All objects are of one class here, "object": to find things is
+# learnt sooner than to tell them apart, and these trainings are short.
 
 # %%
 results = Path("../benchmarks/results/ablations.json")
@@ -430,7 +431,13 @@ summary("norm")
 
 # %% [markdown]
 # **What to notice**
-# - Read the line above each chart, not only the bars: it says whether every seed agrees.
+# - Read the line above each chart, not only the bars: it says whether every seed agrees. Five of the seven questions are
+#   *not decided*: SiLU, SPPF, the depth of C2f, where to halve, and P6. One seed alone would have named a winner each time.
+# - P2 makes small objects *worse* here, a wider P3 makes them better. Both see the same pictures equally often. A likely
+#   reason: the map of P2 has four times as many cells as P3's, nearly all empty, and a few hundred steps to learn that.
+# - P6 more than doubles the parameters, and at 128 pixels its map has 2 x 2 cells.
+# - GroupNorm wins with two pictures, and with eight as well, though that pair differs less. These two were trained at a
+#   learning rate of .002. BatchNorm's running averages move by .03 in a step and may lag behind in a run this short.
 # - These are small networks, short trainings, drawn pictures. What they show need not hold for 300 epochs of COCO, and
 #   what papers report need not show here. That is a reason to measure on your own data.
 # - What was changed costs something, too: compare the table with the bars.
