@@ -100,13 +100,18 @@ show_table(COLUMNS, [[name, *line] for name, model in networks.items() for line 
 # In the files of YOLO, a line `[from, number, module, arguments]` is one row of a network. Every block below is a row
 # (or a few) that `create_model` builds. To compare them, each gets the same map of 64 channels and gives 64 channels.
 # The rest of the network, one convolution before and a head after, is only there to make it a model.
+#
+# An entry of `EVOLUTION` says where a block is known from and the year in which the first network named there appeared;
+# then its rows. In `["Conv", [64, 3, 1]]` the list holds the arguments: 64 output channels, a window of 3 x 3, stride 1.
+# A number after it is the row's *number*: `["C3", [64], 2]` is `[-1, 2, "C3", [64]]`, a C3 of 64 output channels with two
+# inner blocks. Without it the number is 1.
 
 # %%
 EVOLUTION = {
     "plain": ("VGG, YOLOv1", 2014, [["Conv", [64, 3, 1]], ["Conv", [64, 3, 1]]]),
     "Darknet-19": ("YOLOv2", 2016, [["Conv", [64, 3, 1]], ["Conv", [32, 1, 1]], ["Conv", [64, 3, 1]]]),
     "residual": ("Darknet-53, YOLOv3", 2018, [["Bottleneck", [64]], ["Bottleneck", [64]]]),
-    "CSP": ("YOLOv4", 2019, [["BottleneckCSP", [64], 2]]),
+    "CSP": ("CSPNet, YOLOv4", 2019, [["BottleneckCSP", [64], 2]]),
     "C3": ("YOLOv5", 2020, [["C3", [64], 2]]),
     "RepConv": ("RepVGG, YOLOv6", 2021, [["RepConv", [64, 3, 1, None, 1, 1, True, True]]]),
     "ELAN": ("YOLOv7", 2022, [["ELAN", [64, 32, 32, 4, 2]]]),
