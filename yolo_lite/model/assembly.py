@@ -17,6 +17,7 @@ from yolo_lite.model.rows import IMAGE, Row
 from yolo_lite.model.spec import SpecError, read_activation
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
+MAX_WORDS = 1000  # characters of another library's message; a tampered file may make it any length
 
 Output = Tensor | list[Tensor]
 
@@ -107,7 +108,7 @@ def _traced(layer: nn.Module, inputs: list[Output], row: Row) -> Output:
     try:
         with torch.no_grad():
             output = probe(inputs if row.takes_list else inputs[0])
-    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, NotImplementedError) as error:
         shapes = ", ".join(str(tuple(feature.shape)) for each in inputs for feature in _as_list(each))
         what = f"fails with the arguments ({_arguments(row)}) on inputs of the shapes {shapes}"
         raise SpecError(f"{row.where}: {what}: {_short(error)}") from error
@@ -121,8 +122,9 @@ def _arguments(row: Row) -> str:
 
 
 def _short(error: Exception) -> str:
-    """On one line: PyTorch lists all signatures of a function that it was called wrongly."""
-    return textwrap.shorten(str(error), 150, placeholder=" ...")
+    """The first line, whole: in those that follow, PyTorch lists all signatures of a function called wrongly."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0], MAX_WORDS, placeholder=" ...")
 
 
 def _as_list(output: Any) -> list[Any]:

@@ -4,6 +4,7 @@ Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W c
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -127,7 +128,7 @@ def create_model(
             path of a YOLOv5-style YAML file (with ``scales``, its name may choose one: see ``read_spec``) or of a
             Darknet .cfg; or a ``spec``, such a YAML file's content as a dict,
             or {"family": "darknet", "cfg": text of a .cfg} (further entries: ``family.darknet.network.build``).
-        num_classes: C; default: as many as ``names``, or the spec's nc (80).
+        num_classes: C; default: as many as ``names``, or the spec's nc; 80, with a warning, where rows say none.
         anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the
             reference, the levels are reversed where small anchors meet large strides.
         names: one per class, or {0: name ...}; default: the spec's, or class0, class1 ...
@@ -143,6 +144,9 @@ def create_model(
     """
     spec, where = read_spec(source)
     spec = with_family(spec)
+    says_none = isinstance(spec.get("backbone"), list) and not {"nc", "names"} & {*spec}
+    if says_none and num_classes is None and names is None:
+        warnings.warn(f"{where}: no number of classes, so there are 80: give nc, num_classes= or names=", stacklevel=2)
     if "family" in spec:
         with seeded(seed):
             model: LayeredDetector = builder(spec["family"])(spec, where, num_classes, anchors, names, channels)

@@ -1,6 +1,7 @@
 """Before hours are spent: a detector, data that fit it, objects to learn from, and enough values for BatchNorm."""
 
 import math
+from itertools import islice
 from typing import cast
 
 import torch
@@ -15,6 +16,10 @@ from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
 from yolo_lite.support.class_names import class_order, listed, match_names
 from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.schedule import Schedule
+
+FEW_STEPS = 300  # of the optimiser; YOLOv5's settings are made for far more
+OLD_STATISTICS = 0.05  # of BatchNorm's: a part that it had before the run
 
 
 def require_detector(model: nn.Module) -> Detector:
@@ -56,6 +61,30 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
         f"hyperparameters: {', '.join(unread)} without effect: the loss of {type(model).__name__} has settings of its "
         "own, which belong to the model (the options of its .cfg, or the settings of its spec)"
     ]
+
+
+# The schedule
+
+
+def few_steps(schedule: Schedule, model: nn.Module) -> list[str]:
+    """A message where a run is too short for its settings: it may end without having learnt anything.
+
+    Args:
+        model: as it is trained, its frozen layers in evaluation mode.
+    """
+    iterations, steps = schedule.iterations, len(list(islice(schedule.steps(), FEW_STEPS)))
+    norms = [norm.momentum for norm in _trained_norms(model) if norm.momentum is not None]
+    left = max(((1 - momentum) ** iterations for momentum in norms), default=0.0)
+    found = [f"{iterations} iterations"]
+    if is_short := steps < FEW_STEPS and schedule.least_warmup >= TrainOptions().least_warmup:
+        found += [f"{steps} steps of the optimiser", f"{min(schedule.warmup_iterations, iterations)} in warm-up"]
+    if slow := left > OLD_STATISTICS:
+        found += [f"BatchNorm's running statistics stay {left:.0%} what they were"]
+    ways = "more epochs or a smaller batch_size"
+    if is_short:
+        ways += ', or the settings for few pictures: hyp, options = yolo_lite.train.preset("small-data"), in the shell '
+        ways += "--preset small-data"
+    return [f"steps: {', '.join(found)}: the run may learn nothing. Give {ways}"] if is_short or slow else []
 
 
 # Data
@@ -171,13 +200,17 @@ def _without_single_images(sampler: EpochSampler) -> list[int]:
     return []
 
 
+def _trained_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+
+
 def values_per_channel(model: nn.Module, size: tuple[int, int]) -> float:
     """The fewest values of one channel and image that a BatchNorm in training sees; infinity where there is none.
 
     Args:
         size: (height, width) of the images.
     """
-    trained = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    trained = _trained_norms(model)
     fewest = [float("inf")]
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

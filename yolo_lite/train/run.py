@@ -105,6 +105,8 @@ class Run:
         self.loss = self._create_loss()
         self._dropped_before = 0  # of the objects that self.loss has dropped, those that are in the state
         self.schedule = self._create_schedule()
+        if saved is None:
+            self.messages += checks.few_steps(self.schedule, self.model)
         decay = self.schedule.scaled_weight_decay
         self.optimizer = create_optimizer(self.model, self.hyp, self.options.optimizer, decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "float16")

@@ -26,7 +26,7 @@ from yolo_lite.detect.inference import size_multiple
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
 from yolo_lite.running import diagnose, folder
-from yolo_lite.train import multi_scale
+from yolo_lite.train import checks, multi_scale
 from yolo_lite.train.dropout import repeatable_dropout
 from yolo_lite.train.image_weights import class_maps, image_weights
 from yolo_lite.train.optim import apply_rates, freeze_layers
@@ -97,6 +97,7 @@ class Trainer(Run):
                     yield step
                     self._asked = time.perf_counter()
                 self._end_epoch(time.monotonic() - started)
+            self._warn_of_nothing()
             self.notify("on_end")
 
     def train_batch(self, batch: Batch) -> StepState:
@@ -226,6 +227,12 @@ class Trainer(Run):
             place = f"epoch {self.epoch + 1}, after {self.batch} of {len(self.loader)} batches"
             folder.explain_break(error, place, self.out_dir)
             raise
+
+    def _warn_of_nothing(self) -> None:
+        """Where nothing was found in any validation, and the run was short."""
+        scores = [row["mAP50"] for row in self.history if "mAP50" in row]
+        for message in checks.few_steps(self.schedule, self.model) if scores and not any(scores) else []:
+            warnings.warn(f"the run has ended, and mAP50 was 0 in every validation. {message}", stacklevel=3)
 
     def _how_it_ended(self) -> str:
         early = f", as nothing improved for {self.options.patience}" if self.epoch < self.options.epochs else ""
