@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.follow import Follow, tensors_in
+from walkthrough.layers.measure import put
 from walkthrough.layers.statistics import FeatureStatistics, feature_statistics
 
 Shape = tuple[int, ...]
@@ -152,8 +153,13 @@ class _Recorder:
         self._open: list[tuple[list[LayerRecord], tuple[int, ...], list[Tensor], int]] = []
         self._called: Counter[str] = Counter()
         self._level = -1
+        self._arguments: list[tuple[Any, int]] = []  # of the modules under way, and what was lost before
+        self._measuring = False
 
     def enter(self, module: nn.Module, given: Any) -> None:
+        if self._measuring:
+            return
+        self._arguments.append((given, self.follow.lost))
         self._level += 1
         if self._level > self._depth:
             return
@@ -164,7 +170,12 @@ class _Recorder:
             self.follow.enter(tensors)
 
     def leave(self, module: nn.Module, made: Any, failed: bool) -> None:
+        if self._measuring:
+            return
+        arguments, lost = self._arguments.pop()
         self._level -= 1
+        if not failed:
+            self._check(module, arguments, list(tensors_in(made)), lost)
         if self._level + 1 > self._depth:
             return
         with self.follow.paused():
@@ -176,6 +187,23 @@ class _Recorder:
             flops = (self.follow.flops - before) // self._count
             self.follow.leave(len(self.calls), made)
             self.calls.append(self._record(module, sources, given, made, flops, tuple(inside)))
+
+    def _check(self, module: nn.Module, arguments: Any, made: list[Tensor], lost: int) -> None:
+        """See to it that what each output can see is known, or known to be unknown."""
+        if self.follow.lost == lost and all(map(self.follow.knows, made)):
+            return
+
+        def call(others: dict[int, Tensor]) -> list[Tensor]:
+            args, kwargs = put(arguments, others)
+            return list(tensors_in(module(*args, **kwargs)))
+
+        is_root = self._level < 0 and bool(self.calls)  # whose own field nobody asks for
+        self._measuring = True
+        try:
+            with self.follow.paused(), untouched(module):
+                self.follow.check(None if is_root else call, list(tensors_in(arguments)), made)
+        finally:
+            self._measuring = False
 
     def _record(
         self, module: nn.Module, sources: tuple, given: Sequence, made: Sequence, flops: int, inside: tuple
