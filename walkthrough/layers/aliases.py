@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.weak import WeakIdKeyDictionary
 
-from walkthrough.layers.fields import SAME, Interval, Node, Rule, order_after, whole, whole_of
 from walkthrough.layers.calls import Seen
+from walkthrough.layers.fields import SAME, Interval, Node, Rule, order_after, whole, whole_of
 
 THROUGH_A_VIEW = "a write into a part of a tensor"
 

@@ -165,7 +165,7 @@ class ReceptiveField:
         while self.image is not (latest := max(found.values(), key=lambda entry: entry[0].order))[0]:
             node, first, last = found.pop(id(latest[0]))
             for source, *rules in node.sources:
-                rule = rules[axis] if borders else getattr(rules[axis], "endless", rules[axis])
+                rule: Rule = rules[axis] if borders else getattr(rules[axis], "endless", rules[axis])
                 low, high = _met(*rule(first, last), first, last, source.size[axis] if borders else None)
                 if id(source) in found:
                     _, other_low, other_high = found[id(source)]
@@ -193,7 +193,7 @@ class ReceptiveField:
             return "the whole image"
         if height == 0 or width == 0:
             return "nothing of the image"
-        size = f"{height or 'all'} x {width or 'all'} pixels"
+        size = " x ".join("all" if side is None else str(side) for side in (height, width)) + " pixels"
         steps = [f"{step:g}" for step in dict.fromkeys(self.stride)]
         return f"{size}, every {' x '.join(steps)} pixels"
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.layers.calls import Dims, Seen
 from walkthrough.layers.cells import found_in, tabulated
 from walkthrough.layers.fields import REPEATED, Node, Rule, order_after, whole
-from walkthrough.layers.calls import Dims, Seen
 
 ROUNDING = 16  # times the precision of the numbers, of the largest one
 Again = Callable[[list[Tensor]], list[Tensor]]  # other tensors in place of those that are read -> the outputs

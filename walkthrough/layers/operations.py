@@ -31,9 +31,9 @@ def followed(
         return _pointwise(out, known)
     if packet in (aten.cat, aten.stack):
         return _joined(func, args, kwargs, out, known)
-    if len(known) != 1 or known[0][0].dims is None or not first:
-        return _seen_before(known)
     seen = known[0][0]
+    if len(known) != 1 or seen.dims is None or not first:
+        return _seen_before(known)
     rule = TOKENS.get(packet) or DIMENSIONS.get(packet) or (None if seen.flat else MAPS.get(packet))
     arguments = (args[1], args[2]) if packet is aten.addmm else args
     return rule(Call(arguments, kwargs, out, seen, seen.dims)) if rule else None

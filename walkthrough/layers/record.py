@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.follow import Follow, tensors_in
+from walkthrough.layers.foreign import check_model, misfit, uncompiled
 from walkthrough.layers.measure import put
 from walkthrough.layers.statistics import FeatureStatistics, feature_statistics
 
@@ -83,14 +84,19 @@ def record_layers(
     the images. A module that raises, where the one around it goes on, has no record.
 
     What happens between modules (a sum, a functional convolution) has no record; the receptive field and the inputs
-    of what comes after know of it all the same.
+    of what comes after know of it all the same. What an operation reads of which no rule is known, such as roll or
+    attention over windows, is measured: it, or the module around it, is called again with noise in some rows or
+    columns. Where that does not work the field is said to be unknown.
 
     Args:
+        model: any module that takes images. One that takes more is wrapped in a module that gives it the rest.
         images: (N, C, H, W), as the model takes them: for a Yolo floats in [0, 1].
         depth: 1 for the layers alone; 2 for the modules in them too, in ``inside``; None for all.
         kept_depth: down to which depth copies of the outputs are kept; None: as deep as recorded.
     Raises:
-        ValueError: images of another form. What the model's own forward raises is passed on.
+        ValueError: images of another form, or of another type than the weights where the model takes no other; a
+            model that does not run in Python (TorchScript, torch.compile, torch.export). What the model's own forward
+            raises is passed on.
 
     >>> import yolo_lite as yl
     >>> records = record_layers(yl.create_model("yolov5n"), torch.zeros(1, 3, 64, 64), depth=2)
@@ -104,6 +110,7 @@ def record_layers(
     if not isinstance(images, Tensor) or images.ndim != 4 or 0 in images.shape:
         found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images must be a tensor of shape (N, C, H, W), not {found}")
+    check_model(model, images)
     if depth is not None and depth < 1:
         raise ValueError(f"depth is 1 or more, or None for all, not {depth}")
     depth = depth if depth is not None else len(list(model.modules()))
@@ -111,8 +118,13 @@ def record_layers(
     given = images.detach().clone()  # a model may write into what it is given
     with untouched(model):
         recorder = _Recorder(model, given, depth, kept_depth)
-        with recorder.follow, listening(model, recorder):
-            model(given)
+        try:
+            with recorder.follow, listening(model, recorder):
+                model(given)
+        except RuntimeError as error:
+            if reason := misfit(model, images):
+                raise ValueError(reason) from error
+            raise
         clock, given = _Clock(depth, images.device), images.detach().clone()
         with listening(model, clock):
             model(given)
@@ -264,7 +276,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     names = [(module, dict(module._buffers)) for module in model.modules()]  # a module may put another in its place
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), uncompiled(model):
             model.eval()
             yield
     finally:

@@ -80,8 +80,8 @@ def _raster(kind: str) -> Callable[[Scene, str, int], bytes]:
         if kind == "JPEG" or (rgba[..., 3] == 255).all():  # JPEG has no transparency: on white
             ground = Image.new("RGBA", picture.size, "white")
             picture = Image.alpha_composite(ground, picture).convert("RGB")
-        options = {"JPEG": {"quality": QUALITY, "subsampling": 0}, "WEBP": {"lossless": True}, "PNG": {}}
-        picture.save(file, kind, **options[kind])
+        options: dict[str, dict[str, int]] = {"JPEG": {"quality": QUALITY, "subsampling": 0}, "WEBP": {"lossless": 1}}
+        picture.save(file, kind, **options.get(kind, {}))
         return file.getvalue()
 
     return write

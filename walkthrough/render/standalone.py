@@ -23,6 +23,8 @@ PAGE = """<!doctype html>
 <style>
 body {{ background: {ground}; margin: 1rem auto; max-width: {width}px; padding: 0 .5rem; font-family: sans-serif }}
 {css}
+.wt {{ border: 0 }}
+.wt-header, .wt-code-line, .wt-hint {{ display: none }}
 </style>
 </head>
 <body>
