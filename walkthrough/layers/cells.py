@@ -27,6 +27,9 @@ class Table:
 
     def endless(self, first: np.ndarray, last: np.ndarray) -> Interval:
         """As in an endless image, where there are no borders."""
+        middle = len(self.first) // 2
+        if self.first[middle] > self.last[middle]:  # only cells at a border read this
+            return np.full_like(first, FAR), np.full_like(last, -FAR)
         if self._grows:
             return whole(first, last)
         return self._beyond(self.first, first), self._beyond(self.last, last)
@@ -52,15 +55,19 @@ class Table:
 
         Where a map is rolled some are out of order, so that not all need to fit: the period that most do fit.
         """
-        count, best = len(self.first), (0.0, int(self._middle[0]), 0, 0)
+        count, best, read = len(self.first), (0.0, 0, 1, 0), self.first <= self.last
         for period in range(1, count // 4 + 1):
             cells = self._middle[self._middle + period < count]
+            cells = cells[read[cells] & read[cells + period]]
+            if not len(cells):
+                continue
             moves = self.first[cells + period] - self.first[cells]
             both = moves == self.last[cells + period] - self.last[cells]
             steps, counts = np.unique(moves[both], return_counts=True)
             for step, fitting in zip(steps.tolist(), counts.tolist(), strict=True):
                 good = both & (moves == step)
                 starts = [k for k in np.flatnonzero(good) if len(good) >= k + period and good[k : k + period].all()]
+                starts = [k for k in starts if cells[k + period - 1] == cells[k] + period - 1]
                 alike = fitting / len(cells)
                 if alike > best[0] and starts and (step or alike == 1):
                     best = (alike, int(cells[starts[0]]), period, step)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from walkthrough.layers.follow import tensors_in
-from walkthrough.layers.record import LayerRecord, listening, untouched
+from walkthrough.layers.hooks import listening, untouched
+from walkthrough.layers.record import LayerRecord
 
 HEARD = 1 - 0.9545  # of the largest gradient: the threshold of Luo et al., section 3.2
 

@@ -69,6 +69,8 @@ class _Probe:
         self._base = [_noise(tensor, generator) for tensor, _ in given]
         self._other = [_noise(tensor, generator) for tensor, _ in given]
         self._before = self._outputs(self._base)
+        if any(_differs(*pair).any() for pair in zip(self._before, self._outputs(self._base), strict=True)):
+            raise ValueError("it gives something else each time")
 
     def nodes(self) -> list[Node]:
         """What each target reads of each tensor."""

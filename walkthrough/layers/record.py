@@ -1,9 +1,7 @@
 """record_layers: what every layer of a model takes in, gives out, holds, costs and sees, on images of one's own."""
 
-import contextlib
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -13,7 +11,8 @@ from torch import Tensor, nn
 
 from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.follow import Follow, tensors_in
-from walkthrough.layers.foreign import check_model, misfit, uncompiled
+from walkthrough.layers.foreign import check_model, misfit
+from walkthrough.layers.hooks import listening, untouched
 from walkthrough.layers.measure import put
 from walkthrough.layers.statistics import FeatureStatistics, feature_statistics
 
@@ -207,12 +206,13 @@ class _Recorder:
 
         def call(others: dict[int, Tensor]) -> list[Tensor]:
             args, kwargs = put(arguments, others)
-            return list(tensors_in(module(*args, **kwargs)))
+            with untouched(module):  # what it counts is as before, each time
+                return list(tensors_in(module(*args, **kwargs)))
 
         is_root = self._level < 0 and bool(self.calls)  # whose own field nobody asks for
         self._measuring = True
         try:
-            with self.follow.paused(), untouched(module):
+            with self.follow.paused():
                 self.follow.check(None if is_root else call, list(tensors_in(arguments)), made)
         finally:
             self._measuring = False
@@ -267,53 +267,3 @@ class _Clock:
         if self._device.type != "cpu":
             torch.accelerator.synchronize()  # it works on after the call has returned
         return perf_counter()
-
-
-@contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Inside: evaluation mode, no gradients. Afterwards the modes, buffers and random numbers are as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    names = [(module, dict(module._buffers)) for module in model.modules()]  # a module may put another in its place
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), uncompiled(model):
-            model.eval()
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for module, held in names:
-            module._buffers.clear()
-            module._buffers.update(held)
-        for buffer, before in buffers:
-            if not torch.equal(buffer, before):
-                with torch.no_grad():
-                    buffer.copy_(before)
-
-
-@contextlib.contextmanager
-def listening(model: nn.Module, listener: Any) -> Iterator[None]:
-    """Until the end, at each call of a module: listener.enter(module, inputs), listener.leave(module, output, failed).
-
-    failed: it raised an exception, which the module around it may catch.
-    """
-    handles, under_way = [], []
-
-    def enter(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        under_way.append(module)
-        listener.enter(module, (args, kwargs))
-
-    def leave(module: nn.Module, args: tuple, made: Any) -> None:
-        if not under_way or under_way[-1] is not module:
-            return  # another hook raised before enter was called
-        under_way.pop()
-        listener.leave(module, made, failed=made is None and sys.exc_info()[0] is not None)
-
-    try:
-        for module in model.modules():
-            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(leave, always_call=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
