@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
 from walkthrough.layers.follow import tensors_in
-from walkthrough.layers.record import untouched
+from walkthrough.layers.hooks import untouched
 from walkthrough.layers.table import shape_in_words
 from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Picture, Scene, Text
 

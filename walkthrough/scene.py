@@ -19,9 +19,10 @@ from walkthrough.tables import Words, table_text, tables_html
 
 Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
 Rows = tuple[tuple[float, ...], ...]
-# What makes a Scene a PNG. The painters know scenes, a scene knows of them this name alone: it is pure data, and
-# matplotlib is loaded with the first picture.
+# What makes a Scene a PNG, and a file. The painters know scenes, a scene knows of them these names alone: it is pure
+# data, and matplotlib is loaded with the first picture.
 PAINTER = "walkthrough.render.matplotlib:render_png"
+WRITER = "walkthrough.render.files:write_scene"
 
 
 def table_of(values: Any, columns: int, what: str) -> Rows:
@@ -322,8 +323,19 @@ class Scene:
         return resolve_name(PAINTER)(self, theme, width).data
 
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
-        """Write the scene as a PNG file."""
-        Path(path).write_bytes(self.png(theme, width))
+        """Write the scene as a file, in the format that its ending says.
+
+        .png, .jpg, .webp: in all colours; the densest photograph of the scene has its own pixels, one for one.
+        .svg, .pdf: lines and letters, and the pixels of photographs as they are. .html: a page of its own, without
+        a kernel, on which charts can be looked at closely.
+
+        Args:
+            theme: "light", "dark", or "any": transparent, for both (JPEG is on white). width: of the layout, in CSS
+                pixels; a file with photographs has as many pixels as those need.
+        Raises:
+            ValueError: another ending. FileNotFoundError: there is no such folder.
+        """
+        resolve_name(WRITER)(self, Path(path), theme, width)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         if self.tables:

@@ -43,7 +43,7 @@ BY_NAME = {
         "yolo_lite.datasets.photos",
         "yolo_lite.datasets.files.source",
     },
-    "walkthrough.scene": {"walkthrough.render.matplotlib"},
+    "walkthrough.scene": {"walkthrough.render.matplotlib", "walkthrough.render.files"},
     "walkthrough.trace.replay": {"walkthrough.explorers.stepper"},
 }
 

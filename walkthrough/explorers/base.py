@@ -256,7 +256,7 @@ class Explorer(Generic[StateT, ResultT]):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
-        """Write the picture as a PNG file."""
+        """Write the picture as a file in the format of its ending; see Scene.save."""
         self.as_scene().save(path, theme, width)
 
     def __repr__(self) -> str:

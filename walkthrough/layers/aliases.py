@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.weak import WeakIdKeyDictionary
 
+from walkthrough.layers.calls import Seen
 from walkthrough.layers.fields import SAME, Interval, Node, Rule, order_after, whole, whole_of
-from walkthrough.layers.operations import Seen
 
 THROUGH_A_VIEW = "a write into a part of a tensor"
 
@@ -65,7 +65,8 @@ def overwritten(other: Tensor, old: Seen | None, written: Tensor, seen: Seen, to
     """
     dims = old.dims if old is not None else seen.dims if other.ndim == written.ndim else None
     nodes = [seen.node] if old is None else [old.node, seen.node]
-    if dims is None or seen.dims is None:
+    if dims is None or seen.dims is None or dims[0] == dims[1] or seen.flat:
+        dims = None if dims is None or dims[0] == dims[1] else dims
         size = (1, 1) if dims is None else (other.shape[dims[0]], other.shape[dims[1]])
         return Seen(whole_of(nodes, size, THROUGH_A_VIEW), dims)
     size = (other.shape[dims[0]], other.shape[dims[1]])

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from walkthrough.layers.follow import tensors_in
-from walkthrough.layers.record import LayerRecord, listening, untouched
+from walkthrough.layers.hooks import listening, untouched
+from walkthrough.layers.record import LayerRecord
 
 HEARD = 1 - 0.9545  # of the largest gradient: the threshold of Luo et al., section 3.2
 
@@ -62,14 +63,15 @@ class CellGradients:
 
         Where rows and columns were flattened away, the cell is the whole output of the image.
         """
-        if not 0 <= image < min(len(self.output), len(self.images)):
-            raise ValueError(f"there is no image {image} in {len(self.images)} images and {len(self.output)} outputs")
-        cell = self.output[image]  # the output without its first dimension
-        if self.field.dims is not None:
+        outputs, dims = self._by_image()
+        if not 0 <= image < min(len(outputs), len(self.images)):
+            raise ValueError(f"there is no image {image} in {len(self.images)} images and {len(outputs)} outputs")
+        cell = outputs[image]  # the output without its first dimension
+        if dims is not None:
             rows, cols = self.field.grid
             if not (0 <= row < rows and 0 <= col < cols):
                 raise ValueError(f"there is no cell ({row}, {col}) in {rows} rows and {cols} columns")
-            first, second = (dim - 1 for dim in self.field.dims)
+            first, second = (dim - 1 for dim in dims)
             cell = cell.select(first, row).select(second - (second > first), col)
         values = cell.flatten()
         if channel is not None and not 0 <= channel < len(values):
@@ -78,6 +80,15 @@ class CellGradients:
         (gradient,) = torch.autograd.grad(value, self.images, retain_graph=True, allow_unused=True)
         gradient = torch.zeros_like(self.images) if gradient is None else gradient
         return EffectiveField(gradient[image].abs().sum(0))
+
+    def _by_image(self) -> tuple[Tensor, tuple[int, int] | None]:
+        """The output with images first and rows and columns apart, and where those are then."""
+        dims = self.field.dims
+        if dims is None or dims[0] != dims[1]:
+            return self.output, dims
+        dim = dims[0]
+        parts = self.output.unflatten(dim, (-1, *self.field.grid))  # what stands before the cells, rows, columns
+        return parts, (dim + 1, dim + 2)  # before all others: the images
 
 
 def effective_field(

@@ -1,8 +1,9 @@
 """Receptive fields: which pixels of the image a cell of a layer can see at most.
 
 A pass through the network leaves a graph of nodes, one for each operation that moves or mixes cells (see
-walkthrough.layers.follow). A field is read off backwards: from an interval of cells, the interval of cells that each
-operation before it read, down to the pixels. Rows and columns go their own ways.
+walkthrough.layers.follow); what has no rule is measured (walkthrough.layers.measure). A field is read off backwards:
+from an interval of cells, the interval of cells that each operation before it read, down to the pixels. Rows and
+columns go their own ways.
 
 The numbers are those of Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks"
 (Distill, doi 10.23915/distill.00021), extended to several paths: the field of a sum or a concatenation is the smallest
@@ -93,7 +94,7 @@ class Node:
 
     size: tuple[int, int]  # rows, columns
     sources: tuple[tuple["Node", Rule, Rule], ...] = ()  # what it read, by which rule for rows and for columns
-    because: str = ""  # the operation for which the whole image was taken, as nothing finer is known of it
+    because: str = ""  # the operation that could not be followed, nor measured: the whole image is but a bound
     order: int = 0  # higher than that of every source
 
 
@@ -102,7 +103,8 @@ class ReceptiveField:
     """What the cells of one output can see. ``print`` it for a line of words.
 
     Attributes:
-        dims: which dimensions of the output are rows and columns; None where they were flattened away.
+        dims: which dimensions of the output are rows and columns; the same one twice where it holds both, row by row,
+            as tokens do; None where they are not to be found.
 
     >>> from torch import nn, zeros
     >>> from walkthrough import record_layers
@@ -119,7 +121,10 @@ class ReceptiveField:
 
     @cached_property
     def size(self) -> tuple[int | None, int | None]:
-        """Height and width in pixels, borders left out of account; None: the whole image, however large."""
+        """Height and width in pixels, borders left out of account; None: the whole image, however large.
+
+        Where ``because`` is not empty they are unknown, and these are bounds.
+        """
         return self._axis(0)[0], self._axis(1)[0]
 
     @cached_property
@@ -134,15 +139,8 @@ class ReceptiveField:
 
     @property
     def because(self) -> str:
-        """The operations for which the whole image was taken; "" where every one was followed."""
-        found, open_nodes, seen = set(), [self.node], set()
-        while open_nodes:
-            node = open_nodes.pop()
-            if id(node) not in seen:
-                seen.add(id(node))
-                found |= {node.because} if node.because else set()
-                open_nodes += [source for source, _, _ in node.sources]
-        return ", ".join(sorted(found))
+        """The operations that could be neither followed nor measured; "" where the field is known."""
+        return ", ".join(sorted({node.because for node in unknown_in(self.node)}))
 
     def of(self, row: int, col: int) -> tuple[int, int, int, int]:
         """x1, y1, x2, y2 in pixels of the image: what lies outside is zero padding and cannot be seen.
@@ -167,7 +165,8 @@ class ReceptiveField:
         while self.image is not (latest := max(found.values(), key=lambda entry: entry[0].order))[0]:
             node, first, last = found.pop(id(latest[0]))
             for source, *rules in node.sources:
-                low, high = _met(*rules[axis](first, last), first, last, source.size[axis] if borders else None)
+                rule: Rule = rules[axis] if borders else getattr(rules[axis], "endless", rules[axis])
+                low, high = _met(*rule(first, last), first, last, source.size[axis] if borders else None)
                 if id(source) in found:
                     _, other_low, other_high = found[id(source)]
                     low, high = np.minimum(low, other_low), np.maximum(high, other_high)
@@ -178,17 +177,23 @@ class ReceptiveField:
 
     def _axis(self, axis: int) -> tuple[int | None, float]:
         """Size and stride along one axis."""
-        far = 2**20  # cells: a multiple of every pattern that upsampling leaves
+        far = 2**20 * 315  # cells: a multiple of every pattern that upsampling and windows of up to 10 cells leave
         cells = np.array([*range(min(self.grid[axis], 64)), far])  # after upsampling neighbours may see unlike much
         first, last = self.seen(axis, cells, borders=False)
         size = int((last - first)[:-1].max()) + 1
+        if size <= 0:
+            return 0, 0.0
         return (None, 0.0) if size > FAR // 2**10 else (size, float(first[-1] - first[0]) / far)
 
     def __repr__(self) -> str:
         height, width = self.size
+        if self.because:
+            return f"unknown: at most the whole image ({self.because} could not be followed)"
         if height is None and width is None:
-            return "the whole image" + (f" (because of {self.because})" if self.because else "")
-        size = f"{height or 'all'} x {width or 'all'} pixels"
+            return "the whole image"
+        if height == 0 or width == 0:
+            return "nothing of the image"
+        size = " x ".join("all" if side is None else str(side) for side in (height, width)) + " pixels"
         steps = [f"{step:g}" for step in dict.fromkeys(self.stride)]
         return f"{size}, every {' x '.join(steps)} pixels"
 
@@ -214,3 +219,15 @@ def whole_of(sources: list[Node], size: tuple[int, int], because: str) -> Node:
 def order_after(sources: list[Node]) -> int:
     """An order above that of all sources."""
     return max((source.order for source in sources), default=0) + 1
+
+
+def unknown_in(node: Node) -> set[Node]:
+    """The nodes that could not be followed, among all that one was made from."""
+    found, open_nodes, seen = set(), [node], set()
+    while open_nodes:
+        node = open_nodes.pop()
+        if node not in seen:
+            seen.add(node)
+            found |= {node} if node.because else set()
+            open_nodes += [source for source, _, _ in node.sources]
+    return found

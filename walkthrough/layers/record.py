@@ -1,9 +1,7 @@
 """record_layers: what every layer of a model takes in, gives out, holds, costs and sees, on images of one's own."""
 
-import contextlib
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -13,6 +11,9 @@ from torch import Tensor, nn
 
 from walkthrough.layers.fields import ReceptiveField
 from walkthrough.layers.follow import Follow, tensors_in
+from walkthrough.layers.foreign import check_model, misfit
+from walkthrough.layers.hooks import listening, untouched
+from walkthrough.layers.measure import put
 from walkthrough.layers.statistics import FeatureStatistics, feature_statistics
 
 Shape = tuple[int, ...]
@@ -82,14 +83,19 @@ def record_layers(
     the images. A module that raises, where the one around it goes on, has no record.
 
     What happens between modules (a sum, a functional convolution) has no record; the receptive field and the inputs
-    of what comes after know of it all the same.
+    of what comes after know of it all the same. What an operation reads of which no rule is known, such as roll or
+    attention over windows, is measured: it, or the module around it, is called again with noise in some rows or
+    columns. Where that does not work the field is said to be unknown.
 
     Args:
+        model: any module that takes images. One that takes more is wrapped in a module that gives it the rest.
         images: (N, C, H, W), as the model takes them: for a Yolo floats in [0, 1].
         depth: 1 for the layers alone; 2 for the modules in them too, in ``inside``; None for all.
         kept_depth: down to which depth copies of the outputs are kept; None: as deep as recorded.
     Raises:
-        ValueError: images of another form. What the model's own forward raises is passed on.
+        ValueError: images of another form, or of another type than the weights where the model takes no other; a
+            model that does not run in Python (TorchScript, torch.compile, torch.export). What the model's own forward
+            raises is passed on.
 
     >>> import yolo_lite as yl
     >>> records = record_layers(yl.create_model("yolov5n"), torch.zeros(1, 3, 64, 64), depth=2)
@@ -103,6 +109,7 @@ def record_layers(
     if not isinstance(images, Tensor) or images.ndim != 4 or 0 in images.shape:
         found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images must be a tensor of shape (N, C, H, W), not {found}")
+    check_model(model, images)
     if depth is not None and depth < 1:
         raise ValueError(f"depth is 1 or more, or None for all, not {depth}")
     depth = depth if depth is not None else len(list(model.modules()))
@@ -110,8 +117,13 @@ def record_layers(
     given = images.detach().clone()  # a model may write into what it is given
     with untouched(model):
         recorder = _Recorder(model, given, depth, kept_depth)
-        with recorder.follow, listening(model, recorder):
-            model(given)
+        try:
+            with recorder.follow, listening(model, recorder):
+                model(given)
+        except RuntimeError as error:
+            if reason := misfit(model, images):
+                raise ValueError(reason) from error
+            raise
         clock, given = _Clock(depth, images.device), images.detach().clone()
         with listening(model, clock):
             model(given)
@@ -152,8 +164,13 @@ class _Recorder:
         self._open: list[tuple[list[LayerRecord], tuple[int, ...], list[Tensor], int]] = []
         self._called: Counter[str] = Counter()
         self._level = -1
+        self._arguments: list[tuple[Any, int]] = []  # of the modules under way, and what was lost before
+        self._measuring = False
 
     def enter(self, module: nn.Module, given: Any) -> None:
+        if self._measuring:
+            return
+        self._arguments.append((given, self.follow.lost))
         self._level += 1
         if self._level > self._depth:
             return
@@ -164,7 +181,12 @@ class _Recorder:
             self.follow.enter(tensors)
 
     def leave(self, module: nn.Module, made: Any, failed: bool) -> None:
+        if self._measuring:
+            return
+        arguments, lost = self._arguments.pop()
         self._level -= 1
+        if not failed:
+            self._check(module, arguments, list(tensors_in(made)), lost)
         if self._level + 1 > self._depth:
             return
         with self.follow.paused():
@@ -176,6 +198,24 @@ class _Recorder:
             flops = (self.follow.flops - before) // self._count
             self.follow.leave(len(self.calls), made)
             self.calls.append(self._record(module, sources, given, made, flops, tuple(inside)))
+
+    def _check(self, module: nn.Module, arguments: Any, made: list[Tensor], lost: int) -> None:
+        """See to it that what each output can see is known, or known to be unknown."""
+        if self.follow.lost == lost and all(map(self.follow.knows, made)):
+            return
+
+        def call(others: dict[int, Tensor]) -> list[Tensor]:
+            args, kwargs = put(arguments, others)
+            with untouched(module):  # what it counts is as before, each time
+                return list(tensors_in(module(*args, **kwargs)))
+
+        is_root = self._level < 0 and bool(self.calls)  # whose own field nobody asks for
+        self._measuring = True
+        try:
+            with self.follow.paused():
+                self.follow.check(None if is_root else call, list(tensors_in(arguments)), made)
+        finally:
+            self._measuring = False
 
     def _record(
         self, module: nn.Module, sources: tuple, given: Sequence, made: Sequence, flops: int, inside: tuple
@@ -227,53 +267,3 @@ class _Clock:
         if self._device.type != "cpu":
             torch.accelerator.synchronize()  # it works on after the call has returned
         return perf_counter()
-
-
-@contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Inside: evaluation mode, no gradients. Afterwards the modes, buffers and random numbers are as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    names = [(module, dict(module._buffers)) for module in model.modules()]  # a module may put another in its place
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model.eval()
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for module, held in names:
-            module._buffers.clear()
-            module._buffers.update(held)
-        for buffer, before in buffers:
-            if not torch.equal(buffer, before):
-                with torch.no_grad():
-                    buffer.copy_(before)
-
-
-@contextlib.contextmanager
-def listening(model: nn.Module, listener: Any) -> Iterator[None]:
-    """Until the end, at each call of a module: listener.enter(module, inputs), listener.leave(module, output, failed).
-
-    failed: it raised an exception, which the module around it may catch.
-    """
-    handles, under_way = [], []
-
-    def enter(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        under_way.append(module)
-        listener.enter(module, (args, kwargs))
-
-    def leave(module: nn.Module, args: tuple, made: Any) -> None:
-        if not under_way or under_way[-1] is not module:
-            return  # another hook raised before enter was called
-        under_way.pop()
-        listener.leave(module, made, failed=made is None and sys.exc_info()[0] is not None)
-
-    try:
-        for module in model.modules():
-            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(leave, always_call=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -55,5 +55,11 @@ def shape_in_words(shape: Shape) -> str:
 
 def field_in_words(field: ReceptiveField) -> str:
     """The size of a receptive field in pixels."""
+    if field.because:
+        return "unknown"
     height, width = field.size
-    return "whole image" if height is None and width is None else f"{height or 'all'} x {width or 'all'}"
+    return "whole image" if height is None and width is None else f"{_side(height)} x {_side(width)}"
+
+
+def _side(pixels: int | None) -> str:
+    return "all" if pixels is None else str(pixels)

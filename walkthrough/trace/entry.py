@@ -46,7 +46,8 @@ def trace(
             tensors, the beginning is kept.
         most_steps: after this many the function goes on unrecorded, and a note says so.
     Raises:
-        ValueError: fn has no lines of Python: it is compiled; or it is async. memory or most_steps is not
+        ValueError: fn has no lines of Python: it is compiled, TorchScript, or made by torch.compile; or it is
+            async. memory or most_steps is not
             a number above 0.
 
     >>> def countdown(n):

@@ -5,11 +5,12 @@ import functools
 import inspect
 import linecache
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from walkthrough.layers.foreign import original_of, why_not_python
 from walkthrough.trace.observer import words_of
 from walkthrough.trace.steps import Source
 
@@ -27,11 +28,16 @@ Codes = dict[int, Code]  # by id of the code: comparing code objects by value wo
 
 def code_to_trace(fn: Any) -> Code:
     """The code that calling fn runs. Raises ValueError with a sentence where there are no Python lines to record."""
-    function = _function_of(fn)
     name = getattr(fn, "__qualname__", None) or type(fn).__name__
+    if (made := _made_of_python(fn)) is not None:
+        raise ValueError(f"{name} {why_not_python(made)}. Trace {original_of(made)}.")
+    function = _function_of(fn)
     if function is None:
         if not callable(fn):
-            raise ValueError(f"trace takes a function, method, class or module, not {type(fn).__name__} {words_of(fn)}")
+            under_way = isinstance(fn, GeneratorType | CoroutineType | AsyncGeneratorType)
+            advice = ": it is already under way. Trace the function that makes it" if under_way else ""
+            what = f"{type(fn).__name__} {words_of(fn)}"
+            raise ValueError(f"trace takes a function, method, class or module, not {what}{advice}")
         raise ValueError(
             f"{name} is compiled ({type(fn).__name__}): it has no lines of Python that could be recorded. "
             "Trace the function that calls it."
@@ -42,6 +48,18 @@ def code_to_trace(fn: Any) -> Code:
             "Trace the functions that it awaits."
         )
     return Code(function.__code__, function.__code__, _module_of(function))
+
+
+def _made_of_python(fn: Any) -> Any:
+    """What runs without Python of all that a callable leads to; None where nothing does."""
+    while fn is not None:
+        if why_not_python(fn):
+            return fn
+        bound = getattr(fn, "__self__", None) if isinstance(fn, MethodType) else None
+        if bound is not None and isinstance(bound, nn.Module) and fn.__name__ in ("forward", "__call__"):
+            return bound if why_not_python(bound) else None
+        fn = fn.func if isinstance(fn, functools.partial) else inspect.getattr_static(fn, "__wrapped__", None)
+    return None
 
 
 def codes_of(root: Code, into: Any) -> Codes:

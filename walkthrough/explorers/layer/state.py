@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
@@ -95,11 +96,11 @@ def compute(state: State) -> Result:
 
 def channels_of(record: LayerRecord, output: int) -> int:
     """Channels of an output: all values of a cell."""
-    dims, shape = record.receptive_fields[output].dims, record.output_shapes[output]
-    count = 1
-    for dim, cells in enumerate(shape):
-        count *= 1 if dim == 0 or (dims is not None and dim in dims) else cells
-    return count
+    field, shape = record.receptive_fields[output], record.output_shapes[output]
+    if field.dims is None:
+        return prod(shape[1:])
+    rows, cols = field.grid
+    return prod(shape[1:]) // (rows * cols) if field.dims[0] else prod(shape[1:])  # images and cells in one dimension
 
 
 def cell_at(field: ReceptiveField, place: tuple[float, float], size: tuple[int, int]) -> tuple[int, int]:
