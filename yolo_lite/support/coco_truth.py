@@ -15,6 +15,7 @@ Ids are those of the original file where they are whole numbers. Shape letter: k
 
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -165,7 +166,7 @@ def find_truth(paths: Sequence[str]) -> Path | None:
     None where there is none, or where the images do not have one in common.
     """
     found: set[Path | None] = set()
-    folders = {str(Path(path).parent) for path in paths}
+    folders = {os.path.dirname(path) for path in paths}
     for folder in folders:
         found.add(_beside(Path(folder)))
         if len(found) > 1:
