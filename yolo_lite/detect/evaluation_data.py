@@ -11,7 +11,7 @@ from torch import Tensor
 
 from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch, YoloDataset
-from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.data.loader import create_dataloader
 from yolo_lite.data.source import ImageSource, class_names
 from yolo_lite.detect.inference import input_size, require_size, size_multiple, trained_size
 from yolo_lite.model.protocol import Detector
@@ -24,7 +24,7 @@ SLACK = 3.0  # pixels by which resizing may round
 Source = str | Path | Sequence[str | Path] | ImageSource
 
 
-def open_loader(
+def open_dataset(
     model: Detector,
     source: Source,
     *,
@@ -33,10 +33,9 @@ def open_loader(
     split: str | None = None,
     rect: bool | None = None,
     names: Sequence[str] | None = None,
-    workers: int = 0,
     progress: bool = False,
-) -> YoloLoader:
-    """Batches of unaugmented images for a model, as ``yolo-lite val`` makes them.
+) -> YoloDataset:
+    """A dataset of unaugmented images for a model, as ``yolo-lite val`` makes them.
 
     Args:
         source: anything that YoloDataset takes. split: "val" if left out.
@@ -46,7 +45,7 @@ def open_loader(
         names: class names that replace those of the source; left out: its own, or those of the model where it has none.
 
     >>> from yolo_lite.checkpoints.own import load
-    >>> open_loader(load("shapes-n"), "shapes").dataset.img_size
+    >>> open_dataset(load("shapes-n"), "shapes").img_size
     256
     """
     fixed = getattr(model, "fixed_size", None) is not None
@@ -54,7 +53,7 @@ def open_loader(
     if names is None:
         own = source.names if isinstance(source, ImageSource) else class_names(source, split)
         names = own or tuple(model.names)
-    dataset = YoloDataset(
+    return YoloDataset(
         source,
         input_size(model, img_size) if img_size is None or fixed else img_size,
         split=split,
@@ -64,7 +63,6 @@ def open_loader(
         stride=size_multiple(model),
         progress=progress,
     )
-    return create_dataloader(dataset, batch_size, workers=workers)
 
 
 def as_loader(model: Detector, source: Any, **options: Any) -> Iterable[Batch]:
@@ -80,7 +78,8 @@ def as_loader(model: Detector, source: Any, **options: Any) -> Iterable[Batch]:
         size = given.get("batch_size", source.batch_size if source.rect else BATCH_SIZE)
         return create_dataloader(source, batch_size=size)
     if isinstance(source, str | Path | ImageSource) or _is_list_of_paths(source):
-        return open_loader(model, source, **given)
+        dataset = open_dataset(model, source, **given)
+        return create_dataloader(dataset, dataset.batch_size)
     if given:
         raise ValueError(f"the loader exists already: set its {', '.join(sorted(given))} where it is made")
     if not hasattr(source, "__iter__"):
@@ -95,7 +94,7 @@ def _is_list_of_paths(source: Any) -> bool:
 
 def dataset_of(loader: Any) -> Any:
     """The dataset of a loader, without what wraps it (torch's Subset); None where there is none."""
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     while not hasattr(dataset, "names") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return dataset
@@ -231,7 +230,7 @@ class Doubts:
 
     def look_back(self, loader: Any, num_images: int) -> None:
         """Fewer images than the dataset has."""
-        dataset = getattr(loader, "dataset", None)
+        dataset: Any = getattr(loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else num_images
         if num_images < total:
             why = "drop_last=True, or the part of one of several processes"

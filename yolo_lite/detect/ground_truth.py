@@ -161,9 +161,9 @@ def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth
         unknown = truth.names[order.index(None)]
         raise ValueError(f"{file} has a category {unknown!r}, which is not a class of the dataset")
     back = np.argsort(known)  # the category of each class
-    names_and_ids = [(truth.names[place], truth.category_ids[place]) for place in back]
     images = tuple(image._replace(objects=_with_classes(image.objects, known)) for image in truth.images)
-    return CocoTruth(*zip(*names_and_ids, strict=True), images)
+    ids = tuple(truth.category_ids[place] for place in back)
+    return CocoTruth(tuple(truth.names[place] for place in back), ids, images)
 
 
 def _with_classes(objects: np.ndarray, order: Sequence[int]) -> np.ndarray:
@@ -174,10 +174,10 @@ def _with_classes(objects: np.ndarray, order: Sequence[int]) -> np.ndarray:
 
 def _by_path(truths: Iterable[ImageTruth], images: Sequence[Labelled], file: Path) -> dict[str, ImageTruth]:
     """The annotations of each image, by its path: the longest end of it that the file names."""
-    by_name = {image.name.replace("\\", "/"): image for image in truths}
+    by_name = {truth.name.replace("\\", "/"): truth for truth in truths}
     by_last_part: dict[str, list[ImageTruth]] = {}
-    for name, image in by_name.items():
-        by_last_part.setdefault(name.rsplit("/", 1)[-1], []).append(image)
+    for name, listed in by_name.items():
+        by_last_part.setdefault(name.rsplit("/", 1)[-1], []).append(listed)
     found: dict[str, ImageTruth] = {}
     missing = []
     for image in images:

@@ -149,12 +149,12 @@ class Metrics:
             f"{row.map50:5.3f}  {row.map:5.3f}"
             for row in rows
         ]
-        stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
-        lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.coco is not None:
             lines += _by_size(self.coco)
             areas = f"areas and crowd regions of {self.annotations}" if self.annotations else "areas of the boxes"
             lines[-1] += f" ({areas})"
+        stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
+        lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.left_out:
             more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
             which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
