@@ -89,16 +89,17 @@ def evaluate(
         img_size, batch_size, split, rect: of the dataset that is opened. Left out: the size of the model's training,
             32, "val", and the smallest rectangles that hold the images of a batch.
         keep_detections: keep what was found in each image, as ``Metrics.detections``; ``Metrics.save_json`` writes it.
-        annotations: the COCO annotation file to take areas and crowd regions from. None: the one that ``yolo-lite
-            convert coco`` wrote beside the images (see ``yolo_lite.support.coco_truth``), if any; False: none, so that
-            areas are those of the boxes.
+        annotations: the COCO annotation file to take objects, areas and crowd regions from. None: the one that
+            ``yolo-lite convert coco`` wrote (see ``yolo_lite.support.coco_truth``), if any, where it fits the labels;
+            False: none, so that areas are those of the boxes.
     Warns:
         Names that differ, images of another size than the model was trained at (half as much again, or more), images
         left out by the loader, output with NaN, an annotation file that does not fit the labels.
     Raises:
-        ValueError: no images, no labels, other classes than the model's, mixed images, or batches that are not as
-            ``create_dataloader`` makes them. DatasetError: an image of a strict dataset that cannot be read.
-            ModuleNotFoundError: the rule "coco" without faster-coco-eval. TypeError: the model is a name or path.
+        ValueError: no images, no labels, other classes than the model's, mixed images, batches that are not as
+            ``create_dataloader`` makes them, or given ``annotations`` of other images or classes. DatasetError: an
+            image of a strict dataset that cannot be read. ModuleNotFoundError: the rule "coco" without
+            faster-coco-eval. TypeError: the model is a name or path.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", names=["ring", "tile", "triangle", "star", "heart", "moon"])
@@ -124,7 +125,8 @@ def evaluate(
     found = _detect(model, batches, class_order, nms_options, progress)
     names, images = tuple(model.names), [image.labelled for image in found.images]
     if not knows_labels(dataset):
-        truth = ground_truth(annotation_file([image.path for image in images], wanted), images, names)
+        file = annotation_file([image.path for image in images], wanted)
+        truth = ground_truth(file, images, names, required=bool(wanted))
     truths = truth.of(images) if truth else truth_of_labels(images)
     results = [ImageResult(image.detections, image.labelled.labels) for image in found.images]
     metrics = summarise(results, names, rule, found.seconds, truths)
@@ -212,12 +214,15 @@ def summarise(
     coco = _coco(detections, labels, len(names), truths) if rule == "coco" else None
     if coco is not None:
         scores = scores._replace(ap=coco.ap[scores.classes])
+    means = [float(ap.mean()) for ap in (scores.ap, scores.ap[:, 0], scores.ap[:, IOU_75])]
+    if coco is not None:  # the same means, summed as pycocotools sums them
+        means = [mean if exact is None else exact for mean, exact in zip(means, coco.summary, strict=False)]
     confusion = np.sum([confusion_matrix(*result, len(names)) for result in results], axis=0)
     return Metrics(
         rule=rule,
-        map=float(scores.ap.mean()),
-        map50=float(scores.ap[:, 0].mean()),
-        map75=float(scores.ap[:, IOU_75].mean()),
+        map=means[0],
+        map50=means[1],
+        map75=means[2],
         precision=float(scores.precision.mean()),
         recall=float(scores.recall.mean()),
         best_confidence=scores.best_confidence,

@@ -20,6 +20,7 @@ from yolo_lite.support.class_names import class_order
 SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 BATCH_SIZE = 32
 MOST = 2.0  # a box of fractions of the image does not reach further
+BRIGHTEST = 10.0  # of images in [0, 1] or standardised; a batch from 0 to 255 that stays below is black
 SLACK = 3.0  # pixels by which resizing may round
 Source = str | Path | Sequence[str | Path] | ImageSource
 
@@ -178,7 +179,7 @@ def _check_targets(batch: Batch, num_classes: int) -> None:
 
 def _check_images(images: Tensor) -> None:
     """Raises ValueError for images that are in [0, 1] already, or standardised: evaluate divides them by 255."""
-    if images.is_floating_point() and (float(images.max()) <= 1 or float(images.min()) < 0):
+    if images.is_floating_point() and (float(images.max()) < BRIGHTEST or float(images.min()) < 0):
         low, high = float(images.min()), float(images.max())
         raise ValueError(
             f"images of {images.dtype} from {low:.3g} to {high:.3g}: a batch has uint8 from 0 to 255, as "

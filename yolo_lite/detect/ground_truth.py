@@ -86,41 +86,50 @@ def truth_of_dataset(dataset: Any, given: str | Path | bool | None, order: Seque
         objects = dataset.objects(index)
         height, width = map(int, dataset.sizes[index])
         images.append(Labelled(path, (height, width), np.column_stack((objects.cls, objects.boxes))))
-    return ground_truth(file, images, dataset.names, order)
+    return ground_truth(file, images, dataset.names, order, required=given is not None)
 
 
 def ground_truth(
-    file: Path | None, images: Sequence[Labelled], names: Sequence[str], order: Sequence[int] | None = None
+    file: Path | None,
+    images: Sequence[Labelled],
+    names: Sequence[str],
+    order: Sequence[int] | None = None,
+    required: bool = False,
 ) -> GroundTruth | None:
     """The objects in an annotation file, for these images; None where there is no file, or one that does not fit.
 
     Args:
         names: of the classes of the labels. order: the model's class for each of them.
+        required: the file was asked for: it is used although labels differ from it.
+    Raises:
+        ValueError: a required file that does not have all images, or has other sizes or categories.
     Warns:
         A file that does not fit the dataset, or lists more images than it has.
     """
     if file is None:
         return None
     try:
-        truth = read_truth(file)
-        found = _renumbered(truth, names, file)
-        by_path = _by_path(found.images, images, file)
-        _require_same_labels(by_path, images, file)
+        truth = _renumbered(read_truth(file), names, file)
+        by_path = _by_path(truth.images, images, file)
+        differing = _with_other_labels(by_path, images, file)
+        if differing and not required:
+            raise ValueError(differing)
     except ValueError as reason:
+        if required:
+            raise
         warnings.warn(
-            f"{reason}: the file does not fit the images and their labels, and is not used. Average precision is that "
-            "of the labels, without crowd regions and with the areas of the boxes. Convert the dataset again, or give "
-            "annotations=False, in a shell --no-annotations",
-            stacklevel=3,
+            f"{reason}; so the file is not used. Average precision is that of the labels, without crowd regions and "
+            "with the areas of the boxes. Convert the dataset again, or give annotations=False, in a shell "
+            "--no-annotations",
+            stacklevel=4,
         )
         return None
+    if differing:
+        warnings.warn(f"{differing}: average precision is that of the file, all else that of the labels", stacklevel=4)
     if len(by_path) < len(truth.images):
-        warnings.warn(
-            f"{file} lists {len(truth.images)} images, and {len(by_path)} of them are evaluated: pycocotools gives "
-            "the same figures where its params.imgIds are these",
-            stacklevel=3,
-        )
-    return _of_model(file, found.category_ids, by_path, order)
+        counts = f"{file} lists {len(truth.images)} images, and {len(by_path)} of them are in the dataset"
+        warnings.warn(f"{counts}: pycocotools gives these figures where its params.imgIds are these", stacklevel=4)
+    return _of_model(file, truth.category_ids, by_path, order)
 
 
 def truth_of_labels(images: Sequence[Labelled]) -> list[ImageTruth]:
@@ -199,9 +208,13 @@ def _by_path(truths: Iterable[ImageTruth], images: Sequence[Labelled], file: Pat
     return found
 
 
-def _require_same_labels(by_path: dict[str, ImageTruth], images: Sequence[Labelled], file: Path) -> None:
-    """Raises ValueError where an image has another size than the file says, or labels that are not in it."""
-    wrong = []
+def _with_other_labels(by_path: dict[str, ImageTruth], images: Sequence[Labelled], file: Path) -> str:
+    """Which images have labels that are not in the file, in words; "" where none has.
+
+    Raises:
+        ValueError: an image has another size than the file says.
+    """
+    found = []
     for image in images:
         truth = by_path[image.path]
         if truth.size != image.size:
@@ -209,9 +222,8 @@ def _require_same_labels(by_path: dict[str, ImageTruth], images: Sequence[Labell
             here, there = f"{width} x {height}", f"{stated_width} x {stated_height}"
             raise ValueError(f"{image.path} is {here} pixels, and {there} in {file}")
         if not _same_labels(image, truth):
-            wrong.append(image.path)
-    if wrong:
-        raise ValueError(f"the labels of {len(wrong)} images differ from {file}, those of {wrong[0]} for example")
+            found.append(image.path)
+    return f"the labels of {len(found)} images differ from {file}, those of {found[0]} for example" if found else ""
 
 
 def _same_labels(image: Labelled, truth: ImageTruth) -> bool:

@@ -150,9 +150,8 @@ class Metrics:
             for row in rows
         ]
         if self.coco is not None:
-            lines += _by_size(self.coco)
             areas = f"areas and crowd regions of {self.annotations}" if self.annotations else "areas of the boxes"
-            lines[-1] += f" ({areas})"
+            lines += _by_size(self.coco, areas)
         stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
         lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.left_out:
@@ -168,11 +167,11 @@ def _rows(image: ImageDetections) -> list[list[float]]:
     return rows
 
 
-def _by_size(coco: CocoSummary) -> list[str]:
+def _by_size(coco: CocoSummary, areas: str) -> list[str]:
     """Two lines: average precision by size, and recall."""
     precision, recall = (_listed(coco, ("small", "medium", "large"), prefix) for prefix in ("ap", "ar"))
     limits = _listed(coco, ("1", "10", "100"), "ar")
-    return [f"AP: {precision}", f"AR: {limits} detections; {recall}"]
+    return [f"AP: {precision} ({areas})", f"AR: {limits} detections; {recall}"]
 
 
 def _listed(coco: CocoSummary, names: Sequence[str], prefix: str) -> str:
