@@ -25,14 +25,6 @@ from yolo_lite.detect.evaluation_data import (
     dataset_of,
     matched_classes,
 )
-from yolo_lite.detect.ground_truth import (
-    Labelled,
-    annotation_file,
-    ground_truth,
-    knows_labels,
-    truth_of_dataset,
-    truth_of_labels,
-)
 from yolo_lite.detect.inference import Stopwatch, inference, network_input
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Seconds
@@ -40,6 +32,14 @@ from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.coco_ap import CocoScores, coco_scores, require_coco
 from yolo_lite.support.coco_truth import ImageTruth, boxes_as_objects
+from yolo_lite.support.ground_truth import (
+    Labelled,
+    annotation_file,
+    ground_truth,
+    knows_labels,
+    truth_of_dataset,
+    truth_of_labels,
+)
 
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import Curves, Rule
-from yolo_lite.detect.ground_truth import Labelled, truth_of_labels
 from yolo_lite.support.coco_ap import CocoSummary, result_entry
 from yolo_lite.support.coco_truth import CocoTruth
+from yolo_lite.support.ground_truth import Labelled, truth_of_labels
 from yolo_lite.writing import atomic_write
 
 SHOWN = 5  # images left out that str() names

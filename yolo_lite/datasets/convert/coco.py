@@ -13,28 +13,27 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from yolo_lite.data.report import Problem, Report
+from yolo_lite.datasets.convert.annotation import (
+    Written,
+    box_of,
+    category_ids,
+    crowd_region,
+    rotation_of,
+    whole_numbers,
+    written_annotation,
+)
 from yolo_lite.datasets.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
 from yolo_lite.datasets.convert.converted import (
     ROTATED,
     SPLITS,
     ConvertedImage,
     Placing,
-    box_row,
     check_output,
-    check_pixels,
-    clipped_box,
-    numbers,
     positive_size,
-    reaches_over,
-    turn_of,
-    turned_extent,
     write_dataset,
 )
 from yolo_lite.datasets.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
 from yolo_lite.datasets.convert.frame import Frame, annotated_frame
-from yolo_lite.datasets.convert.outlines import agrees, outline_of
-from yolo_lite.datasets.convert.truth import category_ids, truth_row, whole_numbers
-from yolo_lite.datasets.yolo_folder import label_row
 from yolo_lite.images.headers import Size
 from yolo_lite.support.coco_truth import ImageTruth
 
@@ -134,14 +133,6 @@ class _Image(NamedTuple):
     name: str  # its file_name
     size: Size | None  # as it is stated
     annotations: list[dict[str, Any]]
-
-
-class _Written(NamedTuple):
-    """What becomes of an annotation."""
-
-    row: str  # of the label file; "" for a crowd region, which it has no place for
-    truth: tuple[float, ...]  # of the annotation file, see ImageTruth.objects
-    note: str  # what was done to it; "" = nothing worth a word
 
 
 class _Conversion(NamedTuple):
@@ -258,7 +249,7 @@ class _Conversion(NamedTuple):
     def _note(self, message: str, kind: str) -> None:
         self.problems.append(Problem(str(self.file.path), None, message, kind, note=True))
 
-    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[_Written]:
+    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[Written]:
         """The annotations of one image."""
         for annotation in annotations:
             label = f"annotation {annotation.get('id')!r}"
@@ -268,14 +259,14 @@ class _Conversion(NamedTuple):
                 message = f"{label}: a crowd{keep}; left out of the labels"
                 self.problems.append(Problem(str(self.file.path), None, message, CROWDS, note=self.crowd == "drop"))
                 with contextlib.suppress(ValueError):  # a region that nobody can use
-                    yield _region(annotation, frame, self.classes)
+                    yield crowd_region(annotation, frame, self.classes)
                 continue
             try:
-                written = _row(annotation, frame, self.classes, self.polygons and not is_crowd)
+                written = written_annotation(annotation, frame, self.classes, self.polygons and not is_crowd)
             except ValueError as reason:
                 self._problem(f"{label}: {reason}; left out", LEFT_OUT)
                 continue
-            if angle := _rotation(annotation):
+            if angle := rotation_of(annotation):
                 self._note(f"{label}: turned by {angle:g} degrees; the extent of the turned box is written", ROTATED)
             if is_crowd or written.note:
                 message = f"{label}: {'a crowd; its box is written' if is_crowd else written.note}"
@@ -342,78 +333,9 @@ def _extent(annotations: list[dict[str, Any]]) -> tuple[float, float]:
     corners = [np.zeros(4)]
     for annotation in annotations:
         try:
-            box = _box(annotation)
+            box = box_of(annotation)
         except ValueError:  # reported where it is left out
             continue
         if box is not None:
             corners.append(box)
     return tuple(np.max(corners, axis=0)[2:].tolist())
-
-
-# ---- annotations ----------------------------------------------------------------------------------------------------
-
-
-def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> _Written:
-    """One annotation as a label row, and as COCO's rule needs it."""
-    size = frame.size
-    cls = _class_of(annotation, classes)
-    given = box = _box(annotation)
-    outline, note = outline_of(annotation.get("segmentation"), size)
-    if box is None and outline is not None:
-        box = np.concatenate([outline.min(0), outline.max(0)])
-        check_pixels(box)
-    if box is None:
-        reason = note.removesuffix("; its box is written").removesuffix("; the box is written")
-        raise ValueError(f"it has no bbox, and {reason}" if reason else "it has neither a bbox nor an outline")
-    inside = clipped_box(box, size)
-    if reaches_over(box, size):
-        note = note or "it reached over the border; clipped to the image"
-    if outline is not None and not agrees(inside, outline):
-        (left, top), (right, bottom) = outline.min(0), outline.max(0)
-        spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
-        stated = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
-        outline, note = None, f"its outline spans {spans}, its box {stated}; the box is written"
-    truth = truth_row(annotation, cls, box, frame, exact=given is not None and not _rotation(annotation))
-    if outline is None or not polygons:
-        return _Written(box_row(cls, inside, frame), truth, note if polygons else "")
-    return _Written(label_row(cls, frame.fractions(outline).ravel()), truth, note)
-
-
-def _region(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int]) -> _Written:
-    """A crowd region, for COCO's rule alone."""
-    box = _box(annotation)
-    if box is None:
-        raise ValueError("it has no bbox")
-    exact = not _rotation(annotation)
-    return _Written("", truth_row(annotation, _class_of(annotation, classes), box, frame, exact, crowd=True), "")
-
-
-def _class_of(annotation: dict[str, Any], classes: Mapping[str, int]) -> int:
-    category = annotation.get("category_id")
-    cls = classes.get(id_key(category) or "")
-    if cls is None:
-        raise ValueError(f"there is no category {category!r}")
-    return cls
-
-
-def _rotation(annotation: dict[str, Any]) -> float:
-    """The angle in degrees by which a box is turned about its centre, as CVAT exports it; 0 for one that is not.
-
-    An annotation with an outline or a mask has the box of these already.
-    """
-    attributes = annotation.get("attributes")
-    if not isinstance(attributes, dict) or not annotation.get("bbox") or annotation.get("segmentation"):
-        return 0.0
-    return turn_of(attributes.get("rotation"))
-
-
-def _box(annotation: dict[str, Any]) -> np.ndarray | None:
-    """(4,) xyxy pixels, of a turned box its extent; None where there is none."""
-    if not annotation.get("bbox"):
-        return None
-    xywh = numbers(annotation["bbox"], "bbox")
-    if len(xywh) != 4:
-        raise ValueError(f"bbox {annotation['bbox']!r} is not x, y, width, height")
-    check_pixels(xywh)
-    xyxy = np.concatenate([xywh[:2], xywh[:2] + xywh[2:]])
-    return turned_extent(xyxy, _rotation(annotation))

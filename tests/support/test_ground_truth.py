@@ -18,9 +18,9 @@ from yolo_lite.data.loader import create_dataloader
 from yolo_lite.data.report import DatasetWarning
 from yolo_lite.datasets.convert import convert_coco
 from yolo_lite.detect.evaluate import evaluate
-from yolo_lite.detect.ground_truth import image_ids
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.support.coco_truth import read_truth
+from yolo_lite.support.ground_truth import image_ids
 
 NAMES = ("cat", "dog", "bird")
 SIZE = 320
