@@ -19,6 +19,7 @@ import yaml
 
 from tests.data.test_unreadable import damaged_jpeg
 from tests.datasets.yolo_folders import write_folder
+from tests.support.coco_worlds import pycocotools_evaluation
 from yolo_lite import __version__
 from yolo_lite.checkpoints.own import load, save
 from yolo_lite.cli import GROUPS, main
@@ -215,6 +216,25 @@ def trained_at_96(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Pa
     path = tmp_path_factory.mktemp("sized") / "sized.safetensors"
     save(load(weights), path, metadata={"img_size": 96, "preset": "small-data"})
     return path
+
+
+def test_val_writes_results_that_pycocotools_scores_as_printed(
+    run: Any, shapes: Path, weights: Path, tmp_path: Path
+) -> None:
+    arguments = ("val", "--weights", weights, "--data", shapes, "--img-size", 96, "--device", "cpu", "--json")
+    answer = run(*arguments, "--save-json", tmp_path / "found.json")
+    results, labels = (json.loads((tmp_path / name).read_text()) for name in ("found.json", "found-annotations.json"))
+    printed = [-1 if value is None else value for value in json.loads(answer.out)["coco"].values()]
+    np.testing.assert_allclose(printed, pycocotools_evaluation(labels, results).stats, rtol=0, atol=1e-15)
+    assert "found-annotations.json" in answer.err
+    assert run(*arguments, "--save-json", tmp_path / "no" / "found.json").code == 2
+    assert run(*arguments, "--annotations", tmp_path / "no.json").code == 2
+    given = run(
+        *arguments, "--annotations", tmp_path / "found-annotations.json", "--save-json", tmp_path / "again.json"
+    )
+    assert json.loads(given.out)["annotations"] == str(tmp_path / "found-annotations.json")
+    assert json.loads(given.out)["map"] == pytest.approx(printed[0], abs=1e-6)
+    assert not (tmp_path / "again-annotations.json").exists()
 
 
 def test_val_takes_the_size_of_the_training_and_says_so(run: Any, shapes: Path, trained_at_96: Path) -> None:

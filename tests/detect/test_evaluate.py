@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from tests.detect.detectors import BrightSpot, Replay
 from yolo_lite.augment.letterbox import Geometry
-from yolo_lite.data.dataset import Batch
+from yolo_lite.checkpoints.own import load
+from yolo_lite.data.dataset import Batch, YoloDataset
+from yolo_lite.data.loader import collate, create_dataloader
+from yolo_lite.datasets.shapes import Shapes, export_shapes
 from yolo_lite.detect.average_precision import RULES
 from yolo_lite.detect.evaluate import ImageResult, evaluate, summarise
+from yolo_lite.detect.evaluation_data import open_dataset
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.model.yolo import create_model
 from yolo_lite.support.coco_ap import coco_average_precision
 
 NAMES = ("cat", "dog", "bird")
@@ -180,7 +185,7 @@ def test_the_model_keeps_its_mode() -> None:
         ([batch_of(torch.zeros(0, 6))], "none of the 4 images has a label"),
         ([batch_of(random_labels(0), geometry=None)], "augment=False"),
         ([batch_of(torch.tensor([[0, 3, 0.5, 0.5, 0.1, 0.1]]))], "class 3, but the model's classes are 0 to 2"),
-        ("data.yaml", "create_dataloader"),
+        ([1, 2], "create_dataloader"),
     ],
 )
 def test_what_cannot_be_evaluated_gets_a_sentence(loader, words: str) -> None:
@@ -280,3 +285,140 @@ def test_another_size_than_the_training_had_is_said(trained: int, said: bool) ->
     assert [str(trained) in str(warning.message) and "256" in str(warning.message) for warning in found] == [
         True
     ] * said
+
+
+SHAPES = Shapes("val", size=64, count=6)
+
+
+# ---- what would make figures silently wrong -------------------------------------------------------------------------
+
+
+def test_a_plain_loader_of_another_size_than_the_training_had_is_said() -> None:
+    labels = random_labels(0)
+    model = Replay(NAMES, [decoded_from(labels)])
+    model.metadata = {"img_size": 640}
+    with pytest.warns(UserWarning, match=r"256 px .* trained at 640"):
+        evaluate(model, [batch_of(labels)])
+
+
+def test_augmented_images_are_an_error_before_one_is_read() -> None:
+    dataset = YoloDataset(SHAPES, 64, augment=True)
+    model = create_model("yolov5n", names=dataset.names)
+    for source in (dataset, create_dataloader(dataset, 4)):
+        with pytest.raises(ValueError, match="augment=False"):
+            evaluate(model, source)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda batch: {"images": batch.images / 255}, r"float32 from .* uint8"),
+        (lambda batch: {"images": (batch.images / 255 - 0.5) / 0.2}, r"float32 from .* uint8"),
+        (lambda batch: {"targets": batch.targets * torch.tensor([1, 1, *[INPUT] * 4])}, "not in pixels"),
+        (lambda batch: {"targets": batch.targets + torch.tensor([4, 0, 0, 0, 0, 0])}, "column 0"),
+        (lambda batch: {"targets": batch.targets - torch.tensor([0, 9, 0, 0, 0, 0])}, "class -"),
+        (lambda batch: {"paths": batch.paths[:2]}, "2 paths"),
+    ],
+)
+def test_batches_that_would_be_misread_get_a_sentence(change, words: str) -> None:
+    labels = random_labels(0)
+    batch = batch_of(labels)
+    with pytest.raises(ValueError, match=words):
+        evaluate(Replay(NAMES, [decoded_from(labels)]), [batch._replace(**change(batch))])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda batch: {"images": (batch.images / 255).to(torch.uint8) + 1}, "above 1"),
+        (lambda batch: {"geometry": (Geometry((300, 400), 1.0, (0.0, 0.0)),) * 4}, "300 x 400 pixels .* 256 x 256"),
+    ],
+)
+def test_batches_that_look_wrong_are_said_once(change, words: str) -> None:
+    labels = random_labels(0)
+    batch = batch_of(labels)._replace(**change(batch_of(labels)))
+    with pytest.warns(UserWarning, match=words) as said:
+        evaluate(Replay(NAMES, [decoded_from(labels)] * 3), [batch] * 3)
+    assert len(said) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_floats_up_to_255_are_images_too() -> None:
+    labels = random_labels(0)
+    batch = batch_of(labels)
+    found = evaluate(Replay(NAMES, [decoded_from(labels)]), [batch._replace(images=batch.images.float())])
+    assert found.map == pytest.approx(1)
+
+
+def test_output_that_is_not_a_number_is_said() -> None:
+    labels = random_labels(0)
+    decoded = decoded_from(labels)
+    decoded[0, 0, 2] = torch.nan
+    with pytest.warns(UserWarning, match="NaN"):
+        evaluate_batch(labels, decoded)
+
+
+def test_a_decode_of_other_classes_gets_a_sentence() -> None:
+    labels = random_labels(0)
+    with pytest.raises(ValueError, match="2 classes; the model has 3"):
+        evaluate_batch(labels, decoded_from(labels)[..., :7])
+
+
+def test_images_that_the_loader_left_out_are_said() -> None:
+    labels = random_labels(0)
+
+    class Loader(Named):
+        def __init__(self) -> None:
+            super().__init__([batch_of(labels)], NAMES)
+            self.dataset.__class__.__len__ = lambda self: 5
+
+    with pytest.warns(UserWarning, match="4 of 5 images"):
+        evaluate(Replay(NAMES, [decoded_from(labels)]), Loader())
+
+
+def test_names_are_found_through_a_subset() -> None:
+    dataset = YoloDataset(SHAPES, 64)
+    part = torch.utils.data.Subset(dataset, range(3))
+    loader = torch.utils.data.DataLoader(part, batch_size=3, collate_fn=collate)
+    names = (*dataset.names[1:], dataset.names[0])
+    with pytest.warns(UserWarning, match="by name"):
+        evaluate(create_model("yolov5n", names=names), loader)
+
+
+# ---- anything that a dataset is made of -----------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_source_is_opened_as_val_opens_it(tmp_path) -> None:
+    export_shapes(tmp_path / "data", ("train", "val"), size=96, count=5)
+    dataset = YoloDataset(tmp_path / "data", 96, split="val", rect=True, batch_size=32)
+    model = load("shapes-n")
+    model.metadata = {"img_size": 128}
+    expected = evaluate(model, create_dataloader(dataset, 32))
+    folder, train = tmp_path / "data", evaluate(model, tmp_path / "data", img_size=96, split="train")
+    for source in (folder / "data.yaml", str(folder), [str(folder / "images/val")], dataset.source):
+        assert figures(evaluate(model, source, img_size=96)) == figures(expected)
+    assert figures(evaluate(model, dataset)) == figures(expected)
+    assert train.num_labels != expected.num_labels
+    assert figures(evaluate(model, folder, img_size=96, rect=False, batch_size=2)) != figures(expected)
+
+
+@pytest.mark.parametrize("option", [{"img_size": 64}, {"split": "val"}, {"rect": True}])
+def test_options_that_a_dataset_has_already_are_an_error(option) -> None:
+    dataset = YoloDataset(SHAPES, 64)
+    model = create_model("yolov5n", names=dataset.names)
+    for source in (dataset, create_dataloader(dataset)):
+        with pytest.raises(ValueError, match=next(iter(option))):
+            evaluate(model, source, **option)
+
+
+def test_a_model_that_is_a_path_gets_a_sentence() -> None:
+    with pytest.raises(TypeError, match="shapes-n"):
+        evaluate("shapes-n", "shapes")
+
+
+def test_a_source_is_opened_at_the_size_of_the_training() -> None:
+    model = create_model("yolov5n", num_classes=6)
+    model.metadata = {"img_size": 96}
+    assert open_dataset(model, SHAPES).img_size == 96
+    assert open_dataset(model, SHAPES).rect

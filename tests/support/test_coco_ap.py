@@ -1,46 +1,75 @@
 """COCO's figures, against pycocotools on the same detections."""
 
-import contextlib
-import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from tests.detect.test_matching import random_image
+from tests.support.coco_worlds import pycocotools_evaluation, random_detections, random_objects
 from yolo_lite.detect.average_precision import average_precision
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.model.yolo import create_model
-from yolo_lite.support.coco_ap import coco_average_precision
+from yolo_lite.support.coco_ap import coco_average_precision, coco_scores, result_entry
+from yolo_lite.support.coco_truth import CocoTruth, ImageTruth, boxes_as_objects
 
 
 def pycocotools_precision(detections: list[np.ndarray], labels: list[np.ndarray], num_classes: int) -> np.ndarray:
     """(T, 101, C), from pycocotools itself."""
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is what the figures are compared with")
-    cocoeval = pytest.importorskip("pycocotools.cocoeval")
-    annotations = [
-        {"image_id": image, "category_id": int(cls), "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-        for image, rows in enumerate(labels)
-        for cls, x1, y1, x2, y2 in rows.astype(float).tolist()
-    ]
+    truth, results = coco_files(detections, [boxes_as_objects(rows) for rows in labels], num_classes)
+    return pycocotools_evaluation(truth, results).eval["precision"][:, :, :, 0, -1]
+
+
+def coco_files(
+    detections: list[np.ndarray], objects: list[np.ndarray], num_classes: int, ids: Sequence[int] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """An annotation file and results."""
+    ids = range(len(objects)) if ids is None else ids
+    images = tuple(ImageTruth(number, f"{number}", (300, 300), rows) for number, rows in zip(ids, objects, strict=True))
+    names = tuple(map(str, range(num_classes)))
     results = [
-        [image, x1, y1, x2 - x1, y2 - y1, score, cls]
-        for image, rows in enumerate(detections)
-        for x1, y1, x2, y2, score, cls in rows.astype(float).tolist()
+        {"image_id": number, **result_entry(row)}
+        for number, rows in zip(ids, detections, strict=True)
+        for row in rows.astype(float).tolist()
     ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        truth.dataset = {
-            "info": {},
-            "images": [{"id": image} for image in range(len(labels))],
-            "categories": [{"id": cls} for cls in range(num_classes)],
-            "annotations": [{"id": k + 1, "iscrowd": 0, **row} for k, row in enumerate(annotations)],
-        }
-        truth.createIndex()
-        evaluation = cocoeval.COCOeval(truth, truth.loadRes(np.array(results)), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"][:, :, :, 0, -1]
+    return CocoTruth(names, tuple(range(num_classes)), images).to_dict(), results
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**31))
+def test_sets_with_crowds_and_areas_equal_pycocotools(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    objects = [random_objects(generator) for _ in range(int(generator.integers(1, 12)))]
+    detections = [random_detections(generator, rows) for rows in objects]
+    assume(sum(map(len, detections)))
+    ids = generator.permutation(1000)[: len(objects)].tolist()  # equal confidences: the lower id comes first
+    expected = pycocotools_evaluation(*coco_files(detections, objects, 3, ids))
+    found = coco_scores(detections, objects, 3, ids)
+    summary = [-1 if value is None else value for value in found.summary]
+    np.testing.assert_allclose(summary, expected.stats, rtol=0, atol=1e-15)
+    precision = expected.eval["precision"][:, :, :, 0, -1].mean(1).T  # (C, T)
+    np.testing.assert_allclose(np.nan_to_num(found.ap, nan=-1), precision, rtol=0, atol=1e-15)
+
+
+def test_a_crowd_forgives_what_is_found_in_it_and_is_not_missed() -> None:
+    found = np.array([[0, 0, 10, 10, 0.5, 0], [100, 100, 120, 120, 0.9, 0], [200, 200, 220, 220, 0.8, 0]], np.float32)
+    single, crowd = [0, 0, 0, 10, 10, 100, 0], [0, 90, 90, 200, 200, 20000, 1]
+    with_crowd = coco_scores([found], [np.array([single, crowd])], 1).summary
+    without = coco_scores([found], [np.array([single])], 1).summary
+    assert with_crowd.ap == 1
+    assert without.ap == pytest.approx(1 / 3)
+    assert (with_crowd.ar_100, with_crowd.ap_medium) == (1, None)
+
+
+def test_areas_and_not_boxes_say_what_is_small() -> None:
+    found = np.array([[0, 0, 40, 40, 0.9, 0]], np.float32)
+    thin, full = np.array([[0, 0, 0, 40, 40, 500, 0]]), boxes_as_objects(np.array([[0, 0, 0, 40, 40]]))
+    assert [coco_scores([found], [thin], 1).summary[place] for place in (3, 4)] == [1, None]
+    assert [coco_scores([found], [full], 1).summary[place] for place in (3, 4)] == [None, 1]
 
 
 @pytest.mark.parametrize("seed", range(3))
