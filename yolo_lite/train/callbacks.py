@@ -94,7 +94,7 @@ class LineLog(Callback):
         self._print("  ".join(words))
 
     def on_end(self, trainer: "Trainer") -> None:
-        if trainer.stop_reason is not None:
+        if trainer.stopped_by is not None:
             self._print(trainer.ended)
 
     def _print(self, text: str) -> None:
@@ -108,7 +108,7 @@ def notes(trainer: "Trainer") -> list[str]:
 
 def why_it_ended(trainer: "Trainer") -> str:
     """A sentence for a run that ended before its last epoch; empty for others."""
-    if trainer.stop_reason is not None:
+    if trainer.stopped_by is not None:
         return trainer.ended
     if not trainer.stopped or trainer.epoch >= trainer.options.epochs:
         return ""
@@ -119,7 +119,7 @@ def why_it_ended(trainer: "Trainer") -> str:
 
 
 class CsvLog(Callback):
-    """A second results.csv, elsewhere than in the run's folder: a row per epoch, written from the run's whole history, so that a resumed run has no gap.
+    """A results.csv elsewhere than in the run's folder, which has one: a row per epoch of the whole history.
 
     Raises:
         TrainingError: the file cannot be written; the run's checkpoint is.

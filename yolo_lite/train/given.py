@@ -8,7 +8,7 @@ Each is an object, or a function that makes one. What it makes it from says its 
   parameter groups (``torch.optim.NAdam``, ``partial(torch.optim.SGD, lr=0.1, momentum=0.9)``). Its own learning rates
   stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is.
 - ``schedule``: ``factor(epoch)``, the learning rate as a fraction of lr0; or ``make(optimizer)``, a torch scheduler
-  that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. Warm-up comes before in all cases.
+  that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. The warm-up comes before.
 """
 
 import inspect

@@ -51,7 +51,7 @@ class Run:
         options, metadata, sources, given: what was decided when the run began.
         train_set, val_set, loader, val_loader: the data. device, dtype, layout: where and how numbers are computed.
         world: the processes. messages: what was noticed, most of it before the first batch; it is logged too.
-        val_losses: the parts of the loss at the last validation. stop_reason: why ``stop`` was called.
+        val_losses: the parts of the loss at the last validation.
     """
 
     # What the run is between two batches is in ``state``; these are its fields.
@@ -66,6 +66,7 @@ class Run:
     changes = OfState[dict[int, dict[str, float]]]()
     class_maps = OfState[list[float] | None]()
     dropped = OfState[int]()
+    stopped_by = OfState[str | None]()
 
     def __init__(
         self,
@@ -102,7 +103,6 @@ class Run:
         require_joined()
         self.world, self.callbacks = World.current(), list(callbacks)
         self.state = RunState() if saved is None else saved.state
-        self.stop_reason: str | None = None
         self.val_losses: dict[str, float] = {}
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
         self.detector = checks.require_detector(model)  # the same object as self.model
@@ -184,7 +184,7 @@ class Run:
         The weights are validated and everything is saved, so that ``resume``, or ``fit`` once more, goes on from there.
         With several processes the run ends after the epoch. ``ended`` has the reason.
         """
-        self.stop_reason = why
+        self.stopped_by = why
 
     def validate(self) -> Metrics:
         """Figures of the EMA weights on the validation images; for the main process. Fills ``val_losses``."""
@@ -257,9 +257,9 @@ class Run:
     def ended(self) -> str:
         """Why no batch follows, as text; empty while the run can go on."""
         done = f"after {self.epoch} of {self.options.epochs} epochs"
-        if self.stop_reason is not None:
+        if self.stopped_by is not None:
             place = f"in epoch {self.epoch + 1}, after {self.batch} batches" if self.batch else done
-            return f"the run was stopped {place}: {self.stop_reason}"
+            return f"the run was stopped {place}: {self.stopped_by}"
         if not self.finished:
             return ""
         early = f", as nothing improved for {self.options.patience}" if self.epoch < self.options.epochs else ""
@@ -280,6 +280,9 @@ class Run:
     def say(self, message: str) -> None:
         """Notes what was noticed on the way, and logs it."""
         self.messages.append(message)
+        self._warn(message)
+
+    def _warn(self, message: str) -> None:
         if self.world.is_main:
             log([message])
 
@@ -313,6 +316,7 @@ class Run:
     def _create_loader(self, dataset: YoloDataset) -> YoloLoader:
         loader = sources.train_loader(dataset, self.options, self.world, self.device)
         loader.unreadable = self.state.unreadable  # what it meets is part of the state
+        loader.warn = self._warn
         return loader
 
     def _create_schedule(self) -> Schedule:

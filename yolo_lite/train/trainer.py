@@ -98,7 +98,7 @@ class Trainer(Run):
 
         After an error or Ctrl-C, a batch may be half done: continue with ``resume``, from before that batch.
         """
-        self.stop_reason = self.state.stopped_by = None
+        self.stopped_by = None
         if self.finished:
             self.say(f"nothing is left to train: {self.ended}{folder.how_to_train_on(self.out_dir)}")
         with self._breaks_explained():
@@ -107,7 +107,7 @@ class Trainer(Run):
             if self.iteration == 0 and not folder.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
             self._write_results()  # of a run killed between its checkpoint and this file
-            while not self.finished and self.stop_reason is None:
+            while not self.finished and self.stopped_by is None:
                 started = self._begin_epoch()
                 for batch in self.loader:
                     step = self.train_batch(batch)
@@ -117,11 +117,11 @@ class Trainer(Run):
                         saved_at = time.monotonic()
                     yield step
                     self._asked = time.perf_counter()
-                    if self.stop_reason is not None and self.world.size == 1 and self.batch < len(self.loader):
+                    if self.stopped_by is not None and self.world.size == 1 and self.batch < len(self.loader):
                         break
                 else:
                     self._end_epoch(time.monotonic() - started)
-            if self.stop_reason is not None:
+            if self.stopped_by is not None:
                 self._end_early()
             self.notify("on_end")
 
@@ -243,12 +243,11 @@ class Trainer(Run):
         self.save(best)
         self._write_results()
         self.notify("on_epoch_end", result)
-        self.stop_reason = self.world.broadcast(self.stop_reason)
+        self.stopped_by = self.world.broadcast(self.stopped_by)
 
     def _end_early(self) -> None:
         """Saves a run that was asked to stop; inside an epoch, its weights are validated first."""
         state = self.state
-        state.stopped_by = self.stop_reason
         best = False
         if self.val_loader is not None and state.batch:
             fitness = self.validate().fitness
