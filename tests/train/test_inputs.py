@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -221,12 +222,26 @@ def damaged_run(root: Path, out_dir: Path | None = None, **options: Any) -> Trai
     return trainer(root, **options)
 
 
+class Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.words.append(record.getMessage())
+
+
 def spoken(run: Any) -> list[str]:
-    """The images that warnings name meanwhile."""
+    """The images that warnings and the log name meanwhile."""
+    heard, logger = Heard(), logging.getLogger("yolo_lite.train")
+    logger.addHandler(heard)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         run()
-    words = [str(warning.message) for warning in said]
+    logger.removeHandler(heard)
+    words = [*(str(warning.message) for warning in said), *heard.words]
     return sorted("/".join(Path(text.split(": ")[0]).parts[-2:]) for text in words if "left out" in text)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from yolo_lite.checkpoints.about import trained_on
 from yolo_lite.checkpoints.assemble import is_fused
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.support.class_names import listed, match_names
+from yolo_lite.support.metadata import trained_on
 
 PLACEHOLDER = re.compile(r"(class[ _-]?)?\d+", re.IGNORECASE)  # a class that nobody gave a name
 

@@ -55,14 +55,14 @@ def load_weights(model: nn.Module, source: str | Path | Mapping[str, Tensor] | n
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", num_classes=3, seed=1)
     >>> print(load_weights(model, create_model("yolov5n", num_classes=2)))
-    taken: 342 of 349 tensors; left as they were: layers.24.anchors (they go with their head), and 6 more; not used: ...
+    taken: 342 of 349 tensors; left as they were: layers.24.m.0.weight ((24, 64, 1, 1) here, (21, 64, 1, 1) there), ...
     """
     what, given = _tensors_of(source, model)
     mine = model.state_dict()
     left = {name: reason for name in mine if (reason := _difference(name, mine, given))}
     anchors = anchors_name(model) if isinstance(model, Yolo) else None
     if anchors is not None and any(name.startswith(anchors.removesuffix("anchors")) for name in left):
-        left = {anchors: "they go with their head"} | left
+        left |= {anchors: "it goes with its head"}
     unused = {name: reason for name in given if name not in mine or name in left
               if (reason := left.get(name) or "no tensor of that name here")}  # fmt: skip
     taken = tuple(name for name in mine if name not in left)

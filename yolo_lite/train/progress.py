@@ -10,7 +10,7 @@ from yolo_lite.train.callbacks import Callback, LineLog, ProgressBar
 
 if TYPE_CHECKING:
     from yolo_lite.train.results import EpochResult, StepState
-    from yolo_lite.train.trainer import Trainer
+    from yolo_lite.train.run import Run
 
 FIGURES = {"mAP50": "map50", "mAP": "map", "precision": "precision", "recall": "recall"}  # as printed, and in JSON
 
@@ -28,17 +28,17 @@ class Clock(Callback):
         before, self._last = self._last, time.monotonic()
         return self._last - before
 
-    def on_start(self, trainer: "Trainer") -> None:
+    def on_start(self, trainer: "Run") -> None:
         self.preparation += self.lap()
 
-    def on_batch_end(self, trainer: "Trainer", step: "StepState") -> None:
+    def on_batch_end(self, trainer: "Run", step: "StepState") -> None:
         self.training += self.lap()
         self.iterations += 1
 
-    def on_epoch_end(self, trainer: "Trainer", result: "EpochResult") -> None:
+    def on_epoch_end(self, trainer: "Run", result: "EpochResult") -> None:
         self.validation += self.lap()
 
-    def images_per_s(self, trainer: "Trainer") -> float:
+    def images_per_s(self, trainer: "Run") -> float:
         """Images trained on per second of training, loading included; all processes together."""
         images = self.iterations * len(trainer.train_set) / len(trainer.loader)
         return images / self.training if self.training else 0.0
@@ -47,7 +47,7 @@ class Clock(Callback):
 class ResultTable(Clock):
     """Prints the table of the best and the last epoch and the time, once the run ends."""
 
-    def on_end(self, trainer: "Trainer") -> None:
+    def on_end(self, trainer: "Run") -> None:
         figures = [figures_of(row) for row in trainer.history if "mAP" in row]
         best = [row for row in figures if row["epoch"] == trainer.best_epoch + 1]
         print(result_table(best[-1:], figures[-1:], trainer.options.epochs))

@@ -181,7 +181,7 @@ class Run:
     def stop(self, why: str = "asked to stop") -> None:
         """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
 
-        The weights are validated and everything is saved, so that ``resume``, or ``fit`` once more, goes on from there.
+        The run is validated and saved, so that ``resume``, or ``fit`` once more, goes on from there.
         With several processes the run ends after the epoch. ``ended`` has the reason.
         """
         self.stopped_by = why

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_lite.checkpoints.about import of_parent
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 from yolo_lite.running import folder
 from yolo_lite.running.diagnose import TrainingError, require_finite
 from yolo_lite.running.distributed import World
+from yolo_lite.support.metadata import of_parent
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, RunState
