@@ -230,7 +230,7 @@ def test_runs_are_numbered_and_none_is_written_over(
         (["--data", "shapes", "--model", "yolov5n", "--stop-after", "0"], ["--stop-after", "'0'"]),
         (["--data", "shapes", "--model", "yolov5n", "--img-size", "65"], ["65", "96"]),
         (["--resume", "none"], ["none"]),
-        (["--resume", "none", "--epochs", "3", "--set", "box=1"], ["--resume", "--set", "--epochs"]),
+        (["--resume", "none", "--epochs", "3", "--set", "box=1", "--seed", "1"], ["--resume", "--set", "--seed"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(

@@ -13,6 +13,7 @@ from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import SpecError
 from yolo_lite.model.yolo import Yolo, create_model
 from yolo_lite.support.class_names import listed, match_names
+from yolo_lite.support.metadata import trained_on
 
 PLACEHOLDER = re.compile(r"(class[ _-]?)?\d+", re.IGNORECASE)  # a class that nobody gave a name
 
@@ -38,7 +39,9 @@ def with_classes(
         _match_outputs(other, model.names)
     if isinstance(model, Yolo) and isinstance(other, Yolo):
         other.set_anchors(model.anchors)
-    other.metadata = model.metadata
+        other.anchors_given = model.anchors_given
+    is_new = num_classes != model.num_classes and not model.classes_are_texts
+    other.metadata = trained_on(model.metadata) if is_new else model.metadata
     return other.eval()
 
 

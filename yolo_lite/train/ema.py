@@ -28,7 +28,7 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Takes the weights after one optimiser step into the average; counters, such as BatchNorm's, are copied."""
+        """Takes the weights after a step into the EMA weights; counters, such as BatchNorm's, are copied."""
         self.updates += 1
         decay = self.decay_at(self.updates)
         now = model.state_dict()

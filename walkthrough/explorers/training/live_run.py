@@ -23,7 +23,7 @@ from yolo_lite.running.diagnose import TrainingError
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.results import StepState
 from yolo_lite.train.schedule import Schedule
-from yolo_lite.train.sources import OF_THE_DATASET, Source
+from yolo_lite.train.sources import OF_THE_DATASET, Source, settle_hyp
 from yolo_lite.train.trainer import Trainer
 
 LEAST_CONF = 0.01  # predictions below are not kept
@@ -154,7 +154,7 @@ def recipe_of(
     if model is None:
         known = train if isinstance(train, YoloDataset) else YoloDataset(train, img_size=settled.img_size)
         model = create_model("yolov5n", names=known.names, seed=settled.seed)
-    return Recipe(copy.deepcopy(model), train, val, hyp or Hyperparameters(), settled)
+    return Recipe(copy.deepcopy(model), train, val, settle_hyp(hyp, None, train), settled)
 
 
 def shapes_recipe(
