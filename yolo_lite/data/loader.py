@@ -117,13 +117,12 @@ def create_dataloader(
     >>> batch.images.shape, batch.targets.shape[1]
     (torch.Size([2, 3, 64, 64]), 6)
     """
-    source = as_dataset(source)
-    if isinstance(source, YoloDataset):
+    if isinstance(given := as_dataset(source), YoloDataset):
         if dataset_options:
             raise ValueError(f"the dataset exists already: set its {', '.join(dataset_options)} where it is made")
-        dataset = source
+        dataset = given
     else:
-        dataset = YoloDataset(source, batch_size=batch_size, **dataset_options)
+        dataset = YoloDataset(given, batch_size=batch_size, **dataset_options)
     if dataset.rect and (shuffle or dataset.batch_size % batch_size):
         raise ValueError(
             f"rect gives each {dataset.batch_size} consecutive images one shape: "

@@ -157,7 +157,7 @@ class EpochClock:
             self._state[2] = 1
             warnings.warn(
                 f"a DataLoader has asked for more samples than the {num_images} images of the dataset, all in epoch "
-                f"{self.epoch}: every pass has the same augmented samples. Use create_dataloader(dataset, ...), or give "
+                f"{self.epoch}: each pass has the same augmented samples. Use create_dataloader(dataset, ...), or give "
                 "the DataLoader sampler=dataset.sampler() instead of shuffle=True, or set dataset.epoch before each "
                 "pass",
                 stacklevel=4,

@@ -95,7 +95,7 @@ def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objec
     inside = boxes.clip(0, (width, height, width, height))
     checked = Objects.build(cls, boxes, objects.polygons)
     visible = (inside[:, 2:] > inside[:, :2]).all(1)
-    return image, checked if visible.all() else checked.select(visible)
+    return image, checked if visible.all() else checked.select(np.flatnonzero(visible))
 
 
 def require_picklable(transform: Transform | None) -> None:
