@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolo_lite.cli.options import (
     Commands,
@@ -23,6 +25,9 @@ from yolo_lite.cli.options import (
     show_progress,
 )
 
+if TYPE_CHECKING:
+    from yolo_lite.detect.metrics import Metrics
+
 
 def add_commands(commands: Commands) -> None:
     """Adds the commands of this file to the parser."""
@@ -43,33 +48,29 @@ def add_commands(commands: Commands) -> None:
     help_workers = "processes that load images; left out: 0 for few images, one for each core for many"
     parser.add_argument("--workers", type=natural, metavar="N", help=help_workers)
     add_device(parser)
+    help_save = "write the detections as COCO's results JSON, which pycocotools scores as it is printed here"
+    parser.add_argument("--save-json", type=Path, metavar="FILE", help=help_save)
+    help_file = "take areas and crowd regions from this COCO file; left out: the one that `convert coco` wrote, if any"
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--annotations", metavar="JSON", help=help_file)
+    help_none = "look for no such file: areas are those of the boxes"
+    files.add_argument("--no-annotations", dest="annotations", action="store_const", const=False, help=help_none)
     add_strict(parser)
 
 
 def run_val(options: argparse.Namespace) -> int:
     """`yolo-lite val`; returns the exit code."""
-    from yolo_lite.data.dataset import YoloDataset
     from yolo_lite.data.loader import create_dataloader
     from yolo_lite.data.report import DatasetError
-    from yolo_lite.data.source import class_names
     from yolo_lite.detect.evaluate import evaluate
-    from yolo_lite.detect.inference import input_size, size_multiple
+    from yolo_lite.detect.evaluation_data import open_dataset
 
+    _require_folder(options.save_json)
     model = load_trained(options.weights, options.device)
     size = explained_size(model, options.img_size)
-    if options.img_size is None or model.fixed_size is not None:
-        options.img_size = input_size(model, options.img_size)
-    options.rect = model.fixed_size is None if options.rect is None else options.rect
-    dataset = YoloDataset(
-        options.data,
-        options.img_size,
-        split=options.split,
-        names=options.names or class_names(options.data, options.split) or model.names,
-        rect=options.rect,
-        batch_size=options.batch_size,
-        stride=size_multiple(model),
-        progress=show_progress(),
-    )
+    given = {name: getattr(options, name) for name in ("img_size", "batch_size", "split", "rect", "names")}
+    dataset = open_dataset(model, options.data, **given, progress=show_progress())
+    options.img_size, options.rect = dataset.img_size, dataset.rect
     if options.strict and dataset.report:
         print(dataset.report, file=sys.stderr)
         return 1
@@ -77,11 +78,14 @@ def run_val(options: argparse.Namespace) -> int:
     dataset.strict = options.strict  # for an image that turns out to be damaged when it is read
     loader = create_dataloader(dataset, options.batch_size, workers=pick_workers(options.workers, len(dataset)))
     thresholds = {name: getattr(options, name) for name in ("conf_thres", "iou_thres", "max_det")}
+    kept = {"keep_detections": options.save_json is not None, "annotations": options.annotations}
     try:
-        metrics = evaluate(model, loader, options.rule, **thresholds, progress=show_progress())
+        metrics = evaluate(model, loader, options.rule, **thresholds, progress=show_progress(), **kept)
     except DatasetError as error:
         print(f"yolo-lite val: {error}", file=sys.stderr)
         return 1
+    if options.save_json is not None:
+        _save(metrics, options.save_json)
     if options.json:
         settings = {
             name: getattr(options, name) for name in ("weights", "data", "split", "img_size", "batch_size", "rect")
@@ -92,3 +96,19 @@ def run_val(options: argparse.Namespace) -> int:
         print(f"{options.weights} on {options.data} ({options.split}), {shape} of {size}")
         print(metrics)
     return 0
+
+
+def _require_folder(path: Path | None) -> None:
+    """Raises FileNotFoundError, before the model runs, where a file cannot be written."""
+    if path is not None and not path.parent.is_dir():
+        raise FileNotFoundError(f"--save-json {path}: there is no folder {path.parent}")
+    if path is not None and path.is_dir():
+        raise IsADirectoryError(f"--save-json {path}: a folder; give the name of a file")
+
+
+def _save(metrics: "Metrics", path: Path) -> None:
+    """Writes the results, and says on stderr what they are to be compared with."""
+    labels = None if metrics.annotations else path.with_name(f"{path.stem}-annotations.json")
+    metrics.save_json(path, labels)
+    ids = f"its ids are those of {metrics.annotations}" if labels is None else f"labels with the same ids: {labels}"
+    print(f"{path}: COCO's results; {ids}", file=sys.stderr)

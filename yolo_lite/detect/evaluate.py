@@ -1,8 +1,9 @@
 """evaluate: how well a detector finds the objects of a labelled dataset."""
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,18 +13,34 @@ from tqdm import tqdm
 
 from yolo_lite.augment.letterbox import Geometry, to_original
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.data.dataset import Batch
+from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
-from yolo_lite.detect.inference import Stopwatch, inference, network_input, require_size, trained_size
+from yolo_lite.detect.evaluation_data import (
+    Doubts,
+    Source,
+    as_loader,
+    check_batch,
+    check_dataset,
+    dataset_of,
+    matched_classes,
+)
+from yolo_lite.detect.ground_truth import (
+    Labelled,
+    annotation_file,
+    ground_truth,
+    knows_labels,
+    truth_of_dataset,
+    truth_of_labels,
+)
+from yolo_lite.detect.inference import Stopwatch, inference, network_input
 from yolo_lite.detect.matching import confusion_matrix, match_detections
-from yolo_lite.detect.metrics import ClassMetrics, Metrics, Seconds
+from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
-from yolo_lite.support.class_names import class_order as match_classes
-from yolo_lite.support.coco_ap import coco_average_precision, require_coco
+from yolo_lite.support.coco_ap import CocoScores, coco_scores, require_coco
+from yolo_lite.support.coco_truth import ImageTruth, boxes_as_objects
 
-SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
 IOU_75 = int(np.abs(IOU_THRESHOLDS - 0.75).argmin())  # column of IoU .75
 
 
@@ -36,13 +53,20 @@ class ImageResult(NamedTuple):
 
 def evaluate(
     model: Detector,
-    loader: Iterable[Batch],
+    loader: Iterable[Batch] | YoloDataset | Source,
     rule: Rule = "coco",
     conf_thres: float = 0.001,
     iou_thres: float = 0.6,
     max_det: int = 300,
     progress: bool = False,
     class_order: Sequence[int] | None = None,
+    *,
+    img_size: int | None = None,
+    batch_size: int | None = None,
+    split: str | None = None,
+    rect: bool | None = None,
+    keep_detections: bool = False,
+    annotations: str | Path | bool | None = None,
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
@@ -53,61 +77,126 @@ def evaluate(
     raises instead.
 
     Args:
-        loader: batches of unaugmented images, as ``create_dataloader`` gives them.
+        loader: batches of unaugmented images, as ``create_dataloader`` gives them; a YoloDataset; or anything that one
+            is made from ("data.yaml", a folder, "shapes"), which is then opened as ``yolo-lite val`` does it.
         rule: "coco", the figures of pycocotools; or "yolov5", those that YOLOv5 prints. Precision, recall, curves and
             confusion come from YOLOv5's matching under either rule.
-        conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts.
+        conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts. A higher
+            ``conf_thres`` cuts the curve short: average precision is lower.
         progress: draws a bar.
         class_order: the model's class for each class of the labels; None: classes that the loader's dataset and the
             model know by the same names are matched by name, with a warning where their order or spelling differs.
+        img_size, batch_size, split, rect: of the dataset that is opened. Left out: the size of the model's training,
+            32, "val", and the smallest rectangles that hold the images of a batch.
+        keep_detections: keep what was found in each image, as ``Metrics.detections``; ``Metrics.save_json`` writes it.
+        annotations: the COCO annotation file to take areas and crowd regions from. None: the one that ``yolo-lite
+            convert coco`` wrote beside the images (see ``yolo_lite.support.coco_truth``), if any; False: none, so that
+            areas are those of the boxes.
     Warns:
-        Names that differ, and images of another size than the model was trained at (half as much again, or more).
+        Names that differ, images of another size than the model was trained at (half as much again, or more), images
+        left out by the loader, output with NaN, an annotation file that does not fit the labels.
     Raises:
-        ValueError: no images, no labels, other classes than the model's, or mixed images. DatasetError: an image of a
-            strict dataset that cannot be read. ModuleNotFoundError: the rule "coco" without faster-coco-eval.
+        ValueError: no images, no labels, other classes than the model's, mixed images, or batches that are not as
+            ``create_dataloader`` makes them. DatasetError: an image of a strict dataset that cannot be read.
+            ModuleNotFoundError: the rule "coco" without faster-coco-eval. TypeError: the model is a name or path.
 
-    >>> from yolo_lite.data.loader import create_dataloader
     >>> from yolo_lite.model.yolo import create_model
-    >>> loader = create_dataloader("shapes", batch_size=4, split="val", img_size=64)
-    >>> model = create_model("yolov5n", names=loader.dataset.names)
-    >>> evaluate(model, loader).map50 < 0.05  # it has learnt nothing yet
-    True
+    >>> model = create_model("yolov5n", names=["ring", "tile", "triangle", "star", "heart", "moon"])
+    >>> metrics = evaluate(model, "shapes", img_size=64, batch_size=4, keep_detections=True)
+    >>> metrics.map50 < 0.05, len(metrics.detections) == metrics.num_images  # it has learnt nothing yet
+    (True, True)
     """
+    if isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
     if rule == "coco":
         require_coco()  # before hours are spent
-    dataset = getattr(loader, "dataset", None)
-    _check_dataset(model, dataset)
+    batches = as_loader(model, loader, img_size=img_size, batch_size=batch_size, split=split, rect=rect)
+    dataset = dataset_of(batches)
+    check_dataset(model, dataset)
     if class_order is None:
-        class_order = _matched_classes(model, dataset)
-    stopwatch = Stopwatch(model)
-    results: list[ImageResult] = []
+        class_order = matched_classes(model, dataset)
+    wanted = annotations if rule == "coco" or keep_detections else False
+    truth = truth_of_dataset(dataset, wanted, class_order)
+
+    nms_options = {"conf_thres": conf_thres, "iou_thres": iou_thres, "max_det": max_det}
+    found = _detect(model, batches, class_order, nms_options, progress)
+    names, images = tuple(model.names), [image.labelled for image in found.images]
+    if not knows_labels(dataset):
+        truth = ground_truth(annotation_file([image.path for image in images], wanted), images, names)
+    truths = truth.of(images) if truth else truth_of_labels(images)
+    results = [ImageResult(image.detections, image.labelled.labels) for image in found.images]
+    metrics = summarise(results, names, rule, found.seconds, truths)
+    return replace(
+        metrics,
+        left_out=found.left_out,
+        annotations=truth.path if truth else "",
+        detections=tuple(map(_kept, found.images, truths)) if keep_detections else None,
+        category_ids=truth.category_ids if truth else tuple(range(len(names))),
+    )
+
+
+class _Image(NamedTuple):
+    labelled: Labelled  # under the model's classes
+    detections: np.ndarray  # (n, 6) float32 xyxy, confidence, class; best first
+
+
+class _Found(NamedTuple):
+    images: list[_Image]
+    left_out: tuple[Problem, ...]
+    seconds: Seconds
+
+
+def _detect(
+    model: Detector,
+    loader: Iterable[Batch],
+    order: Sequence[int] | None,
+    nms_options: Mapping[str, Any],
+    progress: bool,
+) -> _Found:
+    """Runs the model on every batch."""
+    stopwatch, doubts = Stopwatch(model), Doubts(model, getattr(dataset_of(loader), "img_size", None) is not None)
+    images: list[_Image] = []
     left_out: dict[str, Problem] = {}
     with inference(model):
         for batch in tqdm(loader, desc="evaluate", disable=not progress):
-            geometry = _check_batch(model, batch)
+            geometries = check_batch(model, batch, order)
+            doubts.look_at_input(batch, geometries)
             left_out |= {problem.path: problem for problem in batch.unreadable}
             with stopwatch.measure("preprocess"):
-                images = network_input(batch.images, model)
+                inputs = network_input(batch.images, model)
             with stopwatch.measure("inference"):
-                boxes = model.decode(model(images))
+                boxes = model.decode(model(inputs))
+            doubts.look_at_output(boxes)
             with stopwatch.measure("nms"):
-                found = non_max_suppression(boxes, conf_thres, iou_thres, multi_label=True, max_det=max_det)
-            results += _in_original_pixels(_renumbered(batch, class_order), geometry, found)
+                found = non_max_suppression(boxes, multi_label=True, **nms_options)
+            images += _in_original_pixels(_renumbered(batch, order), geometries, found)
     left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone is not given out
-    if not results:
+    if not images:
         why = f"not one can be read: {next(iter(left_out.values()))}" if left_out else "check the dataset and its split"
         raise ValueError(f"the loader gave no images: {why}")
-    seconds = Seconds(**{stage: total / len(results) for stage, total in stopwatch.seconds.items()})
-    metrics = summarise(results, tuple(model.names), rule, seconds)
-    return replace(metrics, left_out=tuple(left_out.values()))
+    doubts.look_back(loader, len(images) + len(left_out))
+    seconds = Seconds(**{stage: total / len(images) for stage, total in stopwatch.seconds.items()})
+    return _Found(images, tuple(left_out.values()), seconds)
+
+
+def _kept(image: _Image, truth: ImageTruth) -> ImageDetections:
+    rows, (path, size, labels) = image.detections, image.labelled
+    return ImageDetections(path, rows[:, :4], rows[:, 4], rows[:, 5].astype(int), size, labels, truth.image_id)
 
 
 def summarise(
-    results: list[ImageResult], names: tuple[str, ...], rule: Rule = "coco", seconds: Seconds | None = None
+    results: list[ImageResult],
+    names: tuple[str, ...],
+    rule: Rule = "coco",
+    seconds: Seconds | None = None,
+    truths: Sequence[ImageTruth] | None = None,
 ) -> Metrics:
     """Detections and labels of all images -> Metrics: evaluation without a model, for detections from anywhere.
+
+    Args:
+        truths: of the images, for COCO's rule: areas and crowd regions. Left out: the labels, with their boxes' areas.
 
     >>> box = np.array([[1.0, 1, 9, 9]])
     >>> result = ImageResult(np.hstack((box, [[0.9, 0]])), np.hstack(([[0]], box)))
@@ -120,8 +209,9 @@ def summarise(
         raise ValueError(f"none of the {len(results)} images has a label, so there is nothing to compare with")
     correct = np.concatenate([match_detections(*result) for result in results])
     scores = average_precision(correct, all_detections[:, 4], all_detections[:, 5], all_labels[:, 0], rule)
-    if rule == "coco":
-        scores = scores._replace(ap=coco_average_precision(detections, labels, len(names))[scores.classes])
+    coco = _coco(detections, labels, len(names), truths) if rule == "coco" else None
+    if coco is not None:
+        scores = scores._replace(ap=coco.ap[scores.classes])
     confusion = np.sum([confusion_matrix(*result, len(names)) for result in results], axis=0)
     return Metrics(
         rule=rule,
@@ -138,6 +228,17 @@ def summarise(
         num_images=len(results),
         num_labels=len(all_labels),
         seconds=seconds or Seconds(0.0, 0.0, 0.0),
+        coco=coco and coco.summary,
+    )
+
+
+def _coco(
+    detections: list[np.ndarray], labels: list[np.ndarray], num_classes: int, truths: Sequence[ImageTruth] | None
+) -> CocoScores:
+    if truths is None:
+        return coco_scores(detections, [boxes_as_objects(rows) for rows in labels], num_classes)
+    return coco_scores(
+        detections, [truth.objects for truth in truths], num_classes, [truth.image_id for truth in truths]
     )
 
 
@@ -157,7 +258,7 @@ def _per_class(scores: AveragePrecision, labels: list[np.ndarray], names: tuple[
     )
 
 
-def _in_original_pixels(batch: Batch, geometries: Sequence[Geometry], found: list[Tensor]) -> Iterator[ImageResult]:
+def _in_original_pixels(batch: Batch, geometries: Sequence[Geometry], found: list[Tensor]) -> Iterator[_Image]:
     """Detections and labels of a batch, image by image."""
     height, width = batch.images.shape[2:]
     targets = batch.targets.float().cpu()  # (n, 6) image, class, xc, yc, w, h normalised
@@ -166,39 +267,8 @@ def _in_original_pixels(batch: Batch, geometries: Sequence[Geometry], found: lis
         detections, here = detections.cpu(), targets[:, 0] == image
         detected = torch.cat((to_original(detections[:, :4], geometry), detections[:, 4:]), 1)
         labels = torch.cat((targets[here, 1:2], to_original(corners[here], geometry)), 1)
-        yield ImageResult(detected.numpy(), labels.numpy())
-
-
-def _check_dataset(model: Detector, dataset: Any) -> None:
-    """Before hours are spent: what can be known from the dataset alone."""
-    num_classes = getattr(dataset, "num_classes", model.num_classes)
-    if num_classes != model.num_classes and not hasattr(dataset, "names"):
-        raise ValueError(f"the model has {model.num_classes} classes, the dataset {num_classes}: not the same")
-    size, trained = getattr(dataset, "img_size", None), trained_size(model)
-    require_size(model, size)
-    if getattr(dataset, "rect", False) and getattr(model, "fixed_size", None) is not None:
-        raise ValueError(
-            f"rectangles for {type(model).__name__}, which takes one size: make the dataset with rect=False"
-        )
-    if size and trained and not 1 / SIZE_RATIO < size / trained < SIZE_RATIO:
-        warnings.warn(
-            f"images of {size} px for a model that was trained at {trained}: objects have another size than in "
-            f"training. A dataset of img_size={trained}, in the shell --img-size {trained}, has them as they were",
-            stacklevel=3,
-        )
-    if getattr(getattr(dataset, "labels", None), "num_objects", 1) == 0:
-        raise ValueError(f"none of the {len(dataset)} images has a label, so there is nothing to compare with")
-
-
-def _matched_classes(model: Detector, dataset: Any) -> tuple[int, ...] | None:
-    """The model's class for each of the dataset's; None where the numbers agree or the dataset has no names."""
-    names = getattr(dataset, "names", None)
-    if names is None:
-        return None
-    order, message = match_classes(model.names, names)
-    if message:
-        warnings.warn(message, stacklevel=3)
-    return order
+        height_width = int(geometry.original_size[0]), int(geometry.original_size[1])
+        yield _Image(Labelled(batch.paths[image], height_width, labels.numpy()), detected.numpy())
 
 
 def _renumbered(batch: Batch, order: Sequence[int] | None) -> Batch:
@@ -208,16 +278,3 @@ def _renumbered(batch: Batch, order: Sequence[int] | None) -> Batch:
     targets = batch.targets.clone()
     targets[:, 1] = torch.as_tensor(order, dtype=targets.dtype)[targets[:, 1].long()]
     return batch._replace(targets=targets)
-
-
-def _check_batch(model: Detector, batch: Batch) -> list[Geometry]:
-    """How each image of a batch was resized; a ValueError where the batch cannot be evaluated."""
-    if not isinstance(batch, Batch):
-        raise ValueError(f"evaluate takes a loader of batches, from create_dataloader, not of {type(batch).__name__}")
-    geometries = [geometry for geometry in batch.geometry if geometry is not None]
-    if len(geometries) < len(batch.geometry):
-        raise ValueError("evaluate needs images that nothing was mixed into: make the dataset with augment=False")
-    highest = int(batch.targets[:, 1].max()) if len(batch.targets) else 0
-    if highest >= model.num_classes:
-        raise ValueError(f"a label has class {highest}, but the model's classes are 0 to {model.num_classes - 1}")
-    return geometries

@@ -1,14 +1,22 @@
 """The result of an evaluation, as data and as a table."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import Curves, Rule
+from yolo_lite.detect.ground_truth import Labelled, truth_of_labels
+from yolo_lite.support.coco_ap import CocoSummary, result_entry
+from yolo_lite.support.coco_truth import CocoTruth
+from yolo_lite.writing import atomic_write
 
 SHOWN = 5  # images left out that str() names
+LONG = ("curves", "detections", "category_ids")  # what to_dict() leaves out
 
 
 class Seconds(NamedTuple):
@@ -17,6 +25,18 @@ class Seconds(NamedTuple):
     preprocess: float  # to the device, and into [0, 1]
     inference: float  # maps and decode
     nms: float
+
+
+class ImageDetections(NamedTuple):
+    """What was found in an image, and what is there, in pixels of the original image. n detections, m labels."""
+
+    path: str
+    xyxy: np.ndarray  # (n, 4) float32, best first
+    conf: np.ndarray  # (n,) float32
+    cls: np.ndarray  # (n,) int64, the model's classes
+    size: tuple[int, int]  # (height, width)
+    labels: np.ndarray  # (m, 5) float32 class, xyxy
+    image_id: int  # in COCO's results
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,10 @@ class Metrics:
     num_labels: int  # in these
     seconds: Seconds
     left_out: tuple[Problem, ...] = ()  # images that could not be read; their labels are not counted as missed
+    coco: CocoSummary | None = None  # by size, and recall; under the rule "coco" alone
+    annotations: str = ""  # the COCO file that areas and crowd regions are from; "": boxes' own areas, no crowds
+    detections: tuple[ImageDetections, ...] | None = None  # as the loader gave the images; with keep_detections=True
+    category_ids: tuple[int, ...] = ()  # of the C classes, in COCO's results
 
     @property
     def fitness(self) -> float:
@@ -59,17 +83,59 @@ class Metrics:
 
     def to_dict(self, with_curves: bool = False) -> dict[str, Any]:
         """Plain numbers, lists and strings; the curves are long, and left out unless asked for."""
-        values = {name: value for name, value in vars(self).items() if name != "curves"}
+        values = {name: value for name, value in vars(self).items() if name not in LONG}
         values |= {
             "per_class": [asdict(cls) for cls in self.per_class],
             "confusion": self.confusion.tolist(),
             "names": list(self.names),
             "seconds": self.seconds._asdict(),
             "left_out": [{"path": problem.path, "message": problem.message} for problem in self.left_out],
+            "coco": self.coco and self.coco._asdict(),
         }
         if with_curves:
             values["curves"] = {name: curve.tolist() for name, curve in self.curves._asdict().items()}
         return values
+
+    def coco_results(self) -> list[dict[str, Any]]:
+        """The detections as COCO's results: what ``pycocotools.coco.COCO.loadRes`` takes.
+
+        ``image_id`` and ``category_id`` are those of the annotation file (``annotations``). Without one, an image is
+        known by its number (000012.jpg is 12; unless all are called so, from 1, sorted by path), a category by that of
+        its class. No number is rounded.
+
+        Raises:
+            ValueError: the detections were not kept.
+        """
+        return [
+            {"image_id": image.image_id, **entry, "category_id": self.category_ids[entry["category_id"]]}
+            for image in self._kept
+            for entry in map(result_entry, _rows(image))
+        ]
+
+    def save_json(self, path: str | Path, annotations: str | Path | None = None) -> None:
+        """Writes the detections as COCO's results JSON, which pycocotools scores as ``coco`` has it.
+
+        Args:
+            annotations: where to write the labels as a COCO annotation file with the same ids, for pycocotools to
+                compare with. Without crowd regions, and with the areas of the boxes: where ``annotations`` names a
+                file already, that one says more.
+        Raises:
+            ValueError: the detections were not kept, or ``annotations`` is asked for where there is a file of them.
+        """
+        results = json.dumps(self.coco_results(), separators=(",", ":"))
+        if annotations is not None:
+            if self.annotations:
+                raise ValueError(f"the ids are those of {self.annotations}: compare with that file")
+            images = [Labelled(image.path, image.size, image.labels) for image in self._kept]
+            file = CocoTruth(self.names, self.category_ids, tuple(truth_of_labels(images)))
+            atomic_write(annotations, file.to_json())
+        atomic_write(path, results.encode())
+
+    @property
+    def _kept(self) -> tuple[ImageDetections, ...]:
+        if self.detections is None:
+            raise ValueError("the detections were not kept: evaluate(..., keep_detections=True) keeps them")
+        return self.detections
 
     def __str__(self) -> str:
         all_classes = ClassMetrics(
@@ -83,6 +149,10 @@ class Metrics:
             f"{row.map50:5.3f}  {row.map:5.3f}"
             for row in rows
         ]
+        if self.coco is not None:
+            lines += _by_size(self.coco)
+            areas = f"areas and crowd regions of {self.annotations}" if self.annotations else "areas of the boxes"
+            lines[-1] += f" ({areas})"
         stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
         lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.left_out:
@@ -90,3 +160,21 @@ class Metrics:
             which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
             lines.append(f"{len(self.left_out)} left out, as not every image can be read: {which}{more}")
         return "\n".join(lines)
+
+
+def _rows(image: ImageDetections) -> list[list[float]]:
+    """The detections of an image, (n, 6) xyxy, confidence, class."""
+    rows: list[list[float]] = np.column_stack((image.xyxy.astype(float), image.conf, image.cls)).tolist()
+    return rows
+
+
+def _by_size(coco: CocoSummary) -> list[str]:
+    """Two lines: average precision by size, and recall."""
+    precision, recall = (_listed(coco, ("small", "medium", "large"), prefix) for prefix in ("ap", "ar"))
+    limits = _listed(coco, ("1", "10", "100"), "ar")
+    return [f"AP: {precision}", f"AR: {limits} detections; {recall}"]
+
+
+def _listed(coco: CocoSummary, names: Sequence[str], prefix: str) -> str:
+    values = [(name, getattr(coco, f"{prefix}_{name}")) for name in names]
+    return ", ".join(f"{name} {'-' if value is None else format(value, '.3f')}" for name, value in values)

@@ -4,6 +4,7 @@ The format: https://cocodataset.org/#format-data. Boxes are x, y, width, height 
 outlines are lists of x, y.
 """
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,8 +33,10 @@ from yolo_lite.datasets.convert.converted import (
 from yolo_lite.datasets.convert.finding import ImageFinder, ImageIndex, Match, below, folded, readings
 from yolo_lite.datasets.convert.frame import Frame, annotated_frame
 from yolo_lite.datasets.convert.outlines import agrees, outline_of
+from yolo_lite.datasets.convert.truth import category_ids, truth_row, whole_numbers
 from yolo_lite.datasets.yolo_folder import label_row
 from yolo_lite.images.headers import Size
+from yolo_lite.support.coco_truth import ImageTruth
 
 LEFT_OUT, IMAGES_OUT = "annotations left out", "images left out"
 CROWDS = "crowd regions left out"
@@ -51,7 +54,7 @@ def convert_coco(
     merge_names: bool = False,
     progress: bool = False,
 ) -> Report:
-    """Converts COCO annotations into a YOLO folder: images/, labels/, data.yaml.
+    """Converts COCO annotations into a YOLO folder: images/, labels/, data.yaml; and annotations/, for evaluation.
 
     Classes are the categories in the order of their ids, numbered from 0; a category that only groups others
     (Roboflow's number 0) is dropped. An outline of several parts is joined into one line by seams without width, so
@@ -60,6 +63,9 @@ def convert_coco(
     out and reported with its id. Where no image has the name that the file gives it, its last part is looked for. All
     of it is counted.
 
+    ``annotations/instances_<split>.json`` keeps what label files cannot hold and COCO's rule needs: areas, crowd
+    regions, the ids of images and categories (see ``yolo_lite.support.coco_truth``).
+
     Args:
         json_path: one file, which becomes the split "train"; a folder with a file for each split; or a mapping of
             train, val, test to files.
@@ -67,8 +73,9 @@ def convert_coco(
         images: the folder that the JSON's file names start at; None looks at the usual places around the JSON file.
         placing: "link" (hard links, or copies where the disk cannot link), "copy", or "none" (labels only).
         polygons: write outlines where there are any; otherwise boxes only.
-        crowd: regions marked ``iscrowd`` stand for many objects. None leaves them out as a problem, "drop" as a note;
-            "keep" writes them as boxes, for tools that mark every mask in this way.
+        crowd: regions marked ``iscrowd`` stand for many objects, and no label file can hold them. None leaves them out
+            of the labels as a problem, "drop" as a note; "keep" writes them as the boxes of objects, for tools that
+            mark every mask in this way.
         merge_names: several categories of one name become one class, instead of an error.
         progress: a bar on stderr, where that is a terminal.
     Returns:
@@ -92,7 +99,9 @@ def convert_coco(
     problems: list[Problem] = []
     names, index = classes_of(list(files.values()), merge_names, problems)
     conversions = {
-        split: _Conversion(file, index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems)
+        split: _Conversion(
+            file, _image_ids(file), index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems
+        )
         for split, file in files.items()
     }
     found = {split: conversion.found() for split, conversion in conversions.items()}
@@ -100,7 +109,8 @@ def convert_coco(
     problems += _repeated(found)
     problems += _unnamed([each for pairs in found.values() for each in pairs], images)
     annotated = sum(len(file.annotations) for file in files.values())
-    return write_dataset(out_dir, names, splits, problems, placing, progress, annotated)
+    ids = category_ids(names, index)
+    return write_dataset(out_dir, names, splits, problems, placing, progress, annotated, ids)
 
 
 def _paths(given: str | Path | Mapping[str, str | Path]) -> dict[str, Path]:
@@ -120,15 +130,25 @@ class _Image(NamedTuple):
     """An entry of the list of images, with what belongs to it."""
 
     label: str  # what messages call it
+    key: str  # its id, see id_key
     name: str  # its file_name
     size: Size | None  # as it is stated
     annotations: list[dict[str, Any]]
+
+
+class _Written(NamedTuple):
+    """What becomes of an annotation."""
+
+    row: str  # of the label file; "" for a crowd region, which it has no place for
+    truth: tuple[float, ...]  # of the annotation file, see ImageTruth.objects
+    note: str  # what was done to it; "" = nothing worth a word
 
 
 class _Conversion(NamedTuple):
     """The conversion of one file; adds what is wrong to ``problems``."""
 
     file: CocoFile
+    image_ids: Mapping[str, int]  # of each image, by its id as text
     classes: Mapping[str, int]
     polygons: bool
     crowd: Crowd | None
@@ -169,7 +189,11 @@ class _Conversion(NamedTuple):
             return
         self.problems.extend(notes)
         name = match.name if match else below(_without_query(image.name))
-        yield ConvertedImage(path, name, tuple(self._rows(image.annotations, frame)))
+        converted = list(self._rows(image.annotations, frame))
+        rows = tuple(each.row for each in converted if each.row)
+        objects = np.array([each.truth for each in converted]).reshape(-1, 7)
+        truth = ImageTruth(self.image_ids[image.key], str(name), frame.picture, objects)
+        yield ConvertedImage(path, name, rows, truth)
 
     def _found(self, image: _Image) -> Match | None:
         try:
@@ -196,7 +220,7 @@ class _Conversion(NamedTuple):
             repeated, label = key in seen, f"image {entry.get('id')!r} ({name})"
             annotations = [] if key is None or repeated else grouped.pop(key, [])
             size = positive_size(entry.get("width"), entry.get("height"))
-            image = _Image(label, name or "", size, annotations)
+            image = _Image(label, key or "", name or "", size, annotations)
             if key is None or not name:
                 self._leave_out(image, "it has no id" if key is None else "it has no file_name")
                 continue
@@ -234,26 +258,35 @@ class _Conversion(NamedTuple):
     def _note(self, message: str, kind: str) -> None:
         self.problems.append(Problem(str(self.file.path), None, message, kind, note=True))
 
-    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[str]:
-        """The label rows of one image."""
+    def _rows(self, annotations: list[dict[str, Any]], frame: Frame) -> Iterator[_Written]:
+        """The annotations of one image."""
         for annotation in annotations:
             label = f"annotation {annotation.get('id')!r}"
             is_crowd = _is_set(annotation.get("iscrowd"))
             if is_crowd and self.crowd != "keep":
                 keep = "" if self.crowd else ", which crowd='keep' (in a shell: --crowd keep) writes as a box"
-                message = f"{label}: a crowd{keep}; left out"
+                message = f"{label}: a crowd{keep}; left out of the labels"
                 self.problems.append(Problem(str(self.file.path), None, message, CROWDS, note=self.crowd == "drop"))
+                with contextlib.suppress(ValueError):  # a region that nobody can use
+                    yield _region(annotation, frame, self.classes)
                 continue
             try:
-                row, note = _row(annotation, frame, self.classes, self.polygons and not is_crowd)
+                written = _row(annotation, frame, self.classes, self.polygons and not is_crowd)
             except ValueError as reason:
                 self._problem(f"{label}: {reason}; left out", LEFT_OUT)
                 continue
             if angle := _rotation(annotation):
                 self._note(f"{label}: turned by {angle:g} degrees; the extent of the turned box is written", ROTATED)
-            if is_crowd or note:
-                self._note(f"{label}: {'a crowd; its box is written' if is_crowd else note}", "annotations changed")
-            yield row
+            if is_crowd or written.note:
+                message = f"{label}: {'a crowd; its box is written' if is_crowd else written.note}"
+                self._note(message, "annotations changed")
+            yield written
+
+
+def _image_ids(file: CocoFile) -> dict[str, int]:
+    """The number of each image, by its id: the same; its place in the list, from 1, where an id is text."""
+    keys = dict.fromkeys(key for entry in file.images if (key := id_key(entry.get("id"))) is not None)
+    return whole_numbers(keys) or {key: place for place, key in enumerate(keys, start=1)}
 
 
 def _repeated(found: Mapping[str, Sequence[tuple[_Image, Match | None]]]) -> list[Problem]:
@@ -320,13 +353,11 @@ def _extent(annotations: list[dict[str, Any]]) -> tuple[float, float]:
 # ---- annotations ----------------------------------------------------------------------------------------------------
 
 
-def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> tuple[str, str]:
-    """One annotation as a label row, and what was done to it ('' = nothing worth a word)."""
-    category, size = annotation.get("category_id"), frame.size
-    cls = classes.get(id_key(category) or "")
-    if cls is None:
-        raise ValueError(f"there is no category {category!r}")
-    box = _box(annotation)
+def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> _Written:
+    """One annotation as a label row, and as COCO's rule needs it."""
+    size = frame.size
+    cls = _class_of(annotation, classes)
+    given = box = _box(annotation)
     outline, note = outline_of(annotation.get("segmentation"), size)
     if box is None and outline is not None:
         box = np.concatenate([outline.min(0), outline.max(0)])
@@ -340,11 +371,29 @@ def _row(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], p
     if outline is not None and not agrees(inside, outline):
         (left, top), (right, bottom) = outline.min(0), outline.max(0)
         spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
-        given = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
-        outline, note = None, f"its outline spans {spans}, its box {given}; the box is written"
+        stated = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
+        outline, note = None, f"its outline spans {spans}, its box {stated}; the box is written"
+    truth = truth_row(annotation, cls, box, frame, exact=given is not None and not _rotation(annotation))
     if outline is None or not polygons:
-        return box_row(cls, inside, frame), note if polygons else ""
-    return label_row(cls, frame.fractions(outline).ravel()), note
+        return _Written(box_row(cls, inside, frame), truth, note if polygons else "")
+    return _Written(label_row(cls, frame.fractions(outline).ravel()), truth, note)
+
+
+def _region(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int]) -> _Written:
+    """A crowd region, for COCO's rule alone."""
+    box = _box(annotation)
+    if box is None:
+        raise ValueError("it has no bbox")
+    exact = not _rotation(annotation)
+    return _Written("", truth_row(annotation, _class_of(annotation, classes), box, frame, exact, crowd=True), "")
+
+
+def _class_of(annotation: dict[str, Any], classes: Mapping[str, int]) -> int:
+    category = annotation.get("category_id")
+    cls = classes.get(id_key(category) or "")
+    if cls is None:
+        raise ValueError(f"there is no category {category!r}")
+    return cls
 
 
 def _rotation(annotation: dict[str, Any]) -> float:

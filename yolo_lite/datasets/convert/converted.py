@@ -16,6 +16,7 @@ from yolo_lite.data.report import DatasetError, Problem, Report
 from yolo_lite.datasets.convert.frame import Frame
 from yolo_lite.datasets.yolo_folder import label_row, write_data_yaml
 from yolo_lite.images.headers import Size
+from yolo_lite.support.coco_truth import FOLDER, PREFIX, CocoTruth, ImageTruth
 
 Placing = Literal["link", "copy", "none"]
 ROTATED = "rotated boxes became their extent"
@@ -30,6 +31,7 @@ class ConvertedImage(NamedTuple):
     source: Path | None  # None: it is not placed
     name: PurePosixPath  # below images/<split>
     rows: tuple[str, ...]  # of its label file
+    truth: ImageTruth | None = None  # for the annotation file of its split
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
@@ -123,12 +125,14 @@ def write_dataset(
     placing: Placing,
     progress: bool = False,
     annotated: int = 0,
+    category_ids: Sequence[int] = (),
 ) -> Report:
     """Writes the folder: images, labels, data.yaml. It appears when it is complete, or not at all.
 
     Args:
         splits: the images of each split; a generator may add to ``problems`` while it is consumed.
         annotated: how many annotations there are to convert.
+        category_ids: of the classes, in COCO's annotation files; such files are written for images that have a truth.
     Raises:
         DatasetError: a split without an image, or not one of the annotations could be written.
     """
@@ -140,11 +144,17 @@ def write_dataset(
         counts: list[int] = []
         for split, images in splits.items():
             bar = tqdm(images, f"converting {split}", unit="image", disable=None if progress else True)
-            written = _write_split(content, split, bar, problems, placing)
+            truths: list[ImageTruth] = []
+            written = _write_split(content, split, bar, problems, placing, truths)
             if not written:
                 report = Report.of(counts, problems)
                 raise DatasetError(f"not one image for the split {split}, so nothing is written\n{report}", report)
             counts += written
+            if truths:
+                _write_truth(
+                    content / FOLDER / f"{PREFIX}{split}.json",
+                    CocoTruth(tuple(names), tuple(category_ids), tuple(truths)),
+                )
         if annotated and not sum(counts):
             report = Report.of(counts, problems)
             message = f"not one of {annotated} annotations could be converted, so nothing is written"
@@ -159,9 +169,14 @@ def write_dataset(
 
 
 def _write_split(
-    folder: Path, split: str, images: Iterable[ConvertedImage], problems: list[Problem], placing: Placing
+    folder: Path,
+    split: str,
+    images: Iterable[ConvertedImage],
+    problems: list[Problem],
+    placing: Placing,
+    truths: list[ImageTruth],
 ) -> list[int]:
-    """Writes the images and label files of a split; returns the number of objects in each image."""
+    """Writes the images and label files of a split; returns the number of objects in each image. Fills ``truths``."""
     for kind in ("images", "labels"):
         (folder / kind / split).mkdir(parents=True)
     counts, taken = [], set()
@@ -178,7 +193,14 @@ def _write_split(
         if image.source is not None and placing != "none":
             _place(image.source, folder / "images" / split / image.name, placing)
         counts.append(len(image.rows))
+        if image.truth is not None:
+            truths.append(image.truth)
     return counts
+
+
+def _write_truth(path: Path, truth: CocoTruth) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(truth.to_json())
 
 
 def _place(source: Path, target: Path, placing: Placing) -> None:

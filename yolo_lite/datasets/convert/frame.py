@@ -29,6 +29,7 @@ class Frame(NamedTuple):
 
     size: Size  # of the picture as it was annotated
     orientation: int = 1  # EXIF's, of what is still to be done to it; 1: nothing
+    upright: Size | None = None  # of the picture as it is read; None where there is no file
 
     def fractions(self, points: np.ndarray) -> np.ndarray:
         """Points in pixels of the annotated picture -> fractions of the upright one's width and height.
@@ -50,6 +51,16 @@ class Frame(NamedTuple):
             8: (y, 1 - x),  # counterclockwise by 90 degrees
         }
         return np.stack(turned[self.orientation], axis=1)
+
+    @property
+    def picture(self) -> Size:
+        """The size of the picture as it is read, or as it is stated where there is no file."""
+        return self.upright or self.size
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether annotations count in the very pixels of the picture as it is read."""
+        return self.orientation == 1 and self.size == self.picture
 
 
 def annotated_frame(
@@ -79,9 +90,10 @@ def annotated_frame(
     if orientation != 1:
         frame, reason = _turned(upright, orientation, stated, extent)
     elif stated is None or stated == upright:
-        return Frame(upright), []
+        return Frame(upright, upright=upright), []
     else:
         frame, reason = _resized(upright, stated, extent)
+    frame = frame._replace(upright=upright)
     kind = ROTATED if orientation != 1 else RESIZED
     return frame, [Problem(where, None, f"{path}: {reason}", kind, note=True)]
 
