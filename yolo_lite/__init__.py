@@ -16,6 +16,7 @@ from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_ori
 from yolo_lite.boxes import bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.checkpoints.backbone import Taken, load_backbone
 from yolo_lite.checkpoints.own import load, save
+from yolo_lite.checkpoints.partial import TakenWeights, load_weights
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import create_dataloader
@@ -60,6 +61,7 @@ __all__ = [
     "Sample",
     "StepState",
     "Taken",
+    "TakenWeights",
     "Trainer",
     "Yolo",
     "YoloDataset",
@@ -78,6 +80,7 @@ __all__ = [
     "letterbox",
     "load",
     "load_backbone",
+    "load_weights",
     "non_max_suppression",
     "predict",
     "register_layer",

@@ -20,6 +20,12 @@ T = TypeVar("T")
 # Keys that official files may carry and that nothing computes with: read, then left out.
 UNUSED_KEYS = ("anchors",)
 LOSS_KEYS = ("box", "cls", "cls_pw", "obj", "obj_pw", "anchor_t", "fl_gamma", "label_smoothing")  # of YOLOv5's loss
+# What the data are changed by; a finished dataset has decided them already.
+AUGMENTATION_KEYS = (
+    *("hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale", "shear", "perspective", "flipud", "fliplr"),
+    *("mosaic", "mixup", "copy_paste", "blur", "median_blur", "to_gray", "clahe", "brightness_contrast", "gamma"),
+    *("jpeg", "random_resized_crop"),
+)
 
 
 class Description(NamedTuple):

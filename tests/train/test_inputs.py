@@ -313,7 +313,7 @@ def test_hyperparameters_as_a_dict_or_a_file(tmp_path):
         run = Trainer(tiny(), scenes(), hyp=given, **common)
         assert isinstance(run.hyp, Hyperparameters)
         assert run.hyp.box == 0.2
-    assert Trainer(tiny(), scenes(), hyp={}, **common).hyp == Hyperparameters()
+    assert Trainer(tiny(), scenes(), hyp={}, **common).hyp == HYP  # the dataset's augmentation, else the defaults
     for given, words in [({"boxx": 1}, "boxx"), ([0.1], "not list"), (0.1, "not float")]:
         with pytest.raises(ValueError, match=words):
             Trainer(tiny(), scenes(), hyp=given, **common)
@@ -345,12 +345,13 @@ def test_layers_that_cannot_be_frozen(freeze):
 
 
 @pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors", "state.safetensors", "."])
-def test_resuming_by_any_of_the_files(tmp_path, name):
+def test_resuming_by_any_of_the_files(tmp_path, name, caplog):
     new_run(tmp_path, epochs=1, val=0).fit()
     run = Trainer.resume(tmp_path / name, train=scenes())
     assert run.out_dir == tmp_path
-    with pytest.warns(UserWarning, match=r"1 of 1 epochs.*last\.safetensors"):
-        run.fit()
+    run.fit()
+    assert "1 of 1 epochs" in caplog.records[-1].message
+    assert "last.safetensors" in caplog.records[-1].message
     assert run.finished
 
 

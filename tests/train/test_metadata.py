@@ -37,6 +37,7 @@ def test_every_checkpoint_says_what_the_run_was(tmp_path: Path) -> None:
             "epoch": 1,
             "iteration": 4,
             "fitness": trainer.best_fitness,
+            "parent": parent.metadata,
         }
         assert input_size(model) == SIZE
     assert input_size(trainer.model) == input_size(trainer.ema.model) == SIZE  # what is predicted with at once

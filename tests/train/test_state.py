@@ -27,6 +27,7 @@ FULL = RunState(
     class_maps=[0.5, 0.25],
     changes={3: {"lr0": 0.1}, 12: {"lr0": 0.2, "mosaic": 0.0}},
     dropped=2,
+    stopped_by="enough",
     unreadable={"a.jpg": Problem("a.jpg", None, "cannot be decoded")},
 )
 

@@ -211,7 +211,7 @@ def test_single_class_and_rectangles(tmp_path):
 def test_anchors_are_reported():
     model = tiny()
     model.set_anchors([[300, 300, 310, 310], [320, 320, 330, 330]])
-    trainer = Trainer(model, scenes(), epochs=1, batch_size=4, device="cpu")
+    trainer = Trainer(model, scenes(), epochs=1, batch_size=4, device="cpu", auto_anchors=True)
     assert any(message.startswith("anchors: ") and "replace" in message for message in trainer.messages)
     assert model.anchors.max() < 100
     torch.testing.assert_close(trainer.loss.anchors, model.anchors)

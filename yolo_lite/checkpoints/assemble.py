@@ -57,6 +57,7 @@ def assembled(contents: CheckpointContents, file: Path) -> LayeredDetector:
         model.load_state_dict(contents.tensors, strict=False)  # all but the anchors of a Yolo, as checked
         if isinstance(model, Yolo):
             model.set_anchors(contents.anchors)
+            model.anchors_given = False  # by the file, not by whoever loads it
         check_facts(model, contents.facts, file)
     except CheckpointError:
         raise

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from yolo_lite.checkpoints.about import trained_on
 from yolo_lite.checkpoints.assemble import is_fused
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.layered import LayeredDetector
@@ -38,7 +39,9 @@ def with_classes(
         _match_outputs(other, model.names)
     if isinstance(model, Yolo) and isinstance(other, Yolo):
         other.set_anchors(model.anchors)
-    other.metadata = model.metadata
+        other.anchors_given = model.anchors_given
+    is_new = num_classes != model.num_classes and not model.classes_are_texts
+    other.metadata = trained_on(model.metadata) if is_new else model.metadata
     return other.eval()
 
 

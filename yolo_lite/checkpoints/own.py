@@ -16,6 +16,7 @@ import safetensors.torch
 from torch import Tensor
 
 from yolo_lite._moved import moved_name
+from yolo_lite.checkpoints.about import own_metadata, remember
 from yolo_lite.checkpoints.assemble import YOLO, anchors_name, architecture, assembled, check_architecture, is_fused
 from yolo_lite.checkpoints.classes import warn_of_a_new_head, with_classes
 from yolo_lite.checkpoints.contents import CheckpointContents
@@ -41,8 +42,9 @@ def save(
 
     Args:
         path: of the file, by convention ``.safetensors``; its folder must exist.
-        metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own. Its
-            ``img_size`` is kept in any case: without it, prediction would take another size than training did.
+        metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own. Of
+            weights that were trained on since ``load``, that is what the file said, under "parent". The ``img_size`` is
+            kept in any case: without it, prediction would take another size than training did.
         half: store the weights in half precision, at half the size.
     Raises:
         CheckpointError: not a network of ``create_model``; metadata that JSON cannot say; a name ending in .weights,
@@ -77,7 +79,7 @@ def save(
         "names": list(model.names),
         "fused": is_fused(model),
         "dtype": "float16" if half else str(dtype).removeprefix("torch."),
-        "metadata": dict(model.metadata if metadata is None else _with_img_size(metadata, model)),
+        "metadata": dict(own_metadata(model) if metadata is None else _with_img_size(metadata, model)),
     }
     try:
         text = json.dumps(header)
@@ -115,12 +117,12 @@ def load(
     is_asked_for = num_classes is not None
     if num_classes is None:
         num_classes = model.num_classes if names is None else len(names)
-    if num_classes == model.num_classes and names is None:
-        return model
-    other = with_classes(model, num_classes, names, seed)
-    if not is_asked_for and not model.classes_are_texts:
-        warn_of_a_new_head(model.names, other.names)
-    return other
+    if num_classes != model.num_classes or names is not None:
+        trained, model = model, with_classes(model, num_classes, names, seed)
+        if not is_asked_for and not trained.classes_are_texts:
+            warn_of_a_new_head(trained.names, model.names)
+    remember(model)
+    return model
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

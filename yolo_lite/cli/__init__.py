@@ -7,13 +7,17 @@ Exit codes: 0 success; 1 something was left out or is not in order; 2 wrong usag
 sentence; 130 stopped by Ctrl-C.
 """
 
+import contextlib
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from yolo_lite import __version__
 from yolo_lite.cli import convert, evaluate, export, fetch, inspect, predict, train
+from yolo_lite.cli.imports import ImportedFileError, run_file
 from yolo_lite.cli.options import Parser, any_letter
 
 __all__ = ["main"]
@@ -36,13 +40,15 @@ def _main(arguments: Sequence[str] | None) -> int:
         options = _parser().parse_args(_renamed(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as stop:  # --help, --version, wrong usage: argparse has printed everything
         return int(stop.code or 0)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _printed_log():
         warnings.simplefilter("always", UserWarning)
         warnings.filterwarnings(
             "ignore", r".*print\(dataset\.report\)"
         )  # print_problems does, with a command for the shell
         warnings.showwarning = _show_warning
         try:
+            for file in options.imports:
+                run_file(file)
             code: int = options.run(options)
             sys.stdout.flush()
             return code
@@ -52,6 +58,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         except BrokenPipeError:  # whoever reads, `head` perhaps, has closed the pipe: the rest goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except ImportedFileError as error:
+            if options.debug:
+                raise
+            print(f"yolo-lite --import {error}", file=sys.stderr)
+            return 2
         except Exception as error:
             if options.debug or not _is_expected(error):
                 raise
@@ -62,6 +73,12 @@ def _main(arguments: Sequence[str] | None) -> int:
 def _parser() -> Parser:
     parser = Parser("yolo-lite", description="YOLO you can read, from a shell.", example="yolo-lite fetch coco8")
     parser.add_argument("--version", action="version", version=f"yolo-lite {__version__}")
+    help_import = (
+        "run this Python file before the command: it registers your layers (yl.register_layer); may be repeated"
+    )
+    parser.add_argument(
+        "--import", dest="imports", type=Path, action="append", default=[], metavar="FILE.py", help=help_import
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for group in GROUPS:
         group.add_commands(commands)
@@ -86,6 +103,24 @@ def _is_expected(error: Exception) -> bool:
         isinstance(error, ValueError | OSError | MemoryError | ModuleNotFoundError)
         or type(error).__name__ == "OutOfMemoryError"
     )
+
+
+class _Printer(logging.Handler):
+    """Prints what the training has to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"warning: {record.getMessage()}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _printed_log() -> Iterator[None]:
+    """Inside, the warnings of a training are printed as all others."""
+    logger, printer = logging.getLogger("yolo_lite.train"), _Printer(logging.WARNING)
+    logger.addHandler(printer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(printer)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -24,15 +24,16 @@ from yolo_lite.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from yolo_lite.cli.training_log import Clock
     from yolo_lite.hyperparameters import Hyperparameters
     from yolo_lite.model.layered import LayeredDetector
     from yolo_lite.running.distributed import World
     from yolo_lite.train.options import TrainOptions
+    from yolo_lite.train.progress import Clock
     from yolo_lite.train.results import StepState
     from yolo_lite.train.trainer import Trainer
 
 RUNS = Path("runs")
+OF_A_RESUMED = ("epochs", "workers", "device")  # a resumed run may have others than before
 OWN = ("model", "weights", "hyp", "set", "preset", "out")  # a resumed run has its own
 
 
@@ -58,7 +59,7 @@ def add_commands(commands: Commands) -> None:
     help_out = "folder of the run; left out: the next free runs/train-N"
     parser.add_argument("--out", type=Path, metavar="DIR", help=help_out)
     help_resume = "resume the run in this folder (or of this last.safetensors) with its own settings; --data: where "
-    help_resume += "its data are now, if they moved"
+    help_resume += "its data are now, if they moved; --epochs, --workers and --device may be others than before"
     parser.add_argument("--resume", type=Path, metavar="DIR", help=help_resume)
     help_stop = "stop after this many seconds of training (without validation), validate, save; --resume continues"
     parser.add_argument("--stop-after", type=positive, metavar="S", help=help_stop)
@@ -99,7 +100,8 @@ def run_train(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, world: "World", out_dir: Path) -> int:
-    from yolo_lite.cli.training_log import Clock, cut_here, report
+    from yolo_lite.cli.training_log import cut_here, report
+    from yolo_lite.train.progress import Clock
 
     clock = Clock()
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result alone
@@ -201,7 +203,8 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _check(options: argparse.Namespace) -> None:
     if options.resume:
-        extra = [*(name for name in OWN if getattr(options, name)), *_given(options)]
+        extra = [*(name for name in OWN if getattr(options, name))]
+        extra += [name for name in _given(options) if name not in OF_A_RESUMED]
         if extra:
             words = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
             raise ValueError(f"--resume uses the run's own settings: leave out {words}")
@@ -307,17 +310,18 @@ def numbered_classes(data: str, val: str | None) -> tuple[str, ...]:
 def _resumed(options: argparse.Namespace) -> "Trainer":
     from yolo_lite.train.trainer import Trainer
 
-    return Trainer.resume(options.resume, train=options.data, val=options.val)
+    given = {name: value for name, value in _given(options).items() if name in OF_A_RESUMED}
+    if "device" in given:
+        given["device"] = str(pick_device(given["device"]))
+    return Trainer.resume(options.resume, train=options.data, val=options.val, **given)
 
 
 def _callbacks(options: argparse.Namespace, out_dir: Path) -> list[Any]:
     from yolo_lite.cli.options import show_progress
-    from yolo_lite.cli.training_log import LineLog
-    from yolo_lite.train.callbacks import CsvLog, ProgressBar, TensorBoardLog
+    from yolo_lite.train.callbacks import LineLog, ProgressBar, TensorBoardLog
 
     shown = ProgressBar() if show_progress() else LineLog()
-    board = [TensorBoardLog(out_dir / "tensorboard")] if options.tensorboard else []
-    return [shown, CsvLog(out_dir / "results.csv"), *board]
+    return [shown, *([TensorBoardLog(out_dir / "tensorboard")] if options.tensorboard else [])]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ state, may stay alive from epoch to epoch, and a run can be resumed in the middl
 
 import multiprocessing
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class YoloLoader(DataLoader[Batch]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.unreadable: dict[str, Problem] = {}
+        self.warn: Callable[[str], None] | None = None  # in place of Python's warnings
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The next pass over the loader is this epoch, from this batch on; the passes after it follow."""
@@ -70,11 +72,12 @@ class YoloLoader(DataLoader[Batch]):
             if problem.path in self.unreadable:
                 continue
             self.unreadable[problem.path] = problem
+            warn = self.warn or partial(warnings.warn, stacklevel=3)
             if len(self.unreadable) <= SHOWN_PER_KIND:
-                warnings.warn(f"{problem} ({len(self.unreadable)} so far)", stacklevel=3)
+                warn(f"{problem} ({len(self.unreadable)} so far)")
             elif len(self.unreadable) == SHOWN_PER_KIND + 1:
                 more = "more images cannot be read; loader.unreadable has them all"
-                warnings.warn(f"{problem}. From here on {more}", stacklevel=3)
+                warn(f"{problem}. From here on {more}")
 
 
 def _is_death_of_worker(error: Exception) -> bool:

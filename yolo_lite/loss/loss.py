@@ -9,7 +9,7 @@ Shape letters: N batch, A anchors, H W grid of a level, C classes, n targets, m 
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,17 @@ Collisions = Literal["last", "best"]
 # Levels with many cells have few objects in each: their objectness mean is small, so it is weighted up.
 BALANCE_OF_THREE = (4.0, 1.0, 0.4)
 BALANCE = (4.0, 1.0, 0.25, 0.06, 0.02)
+
+
+class Anchored(Protocol):
+    """The part of a detector that YOLOv5's loss is made from: ``Yolo``, or a detector of your own."""
+
+    @property
+    def anchors(self) -> Tensor: ...  # (L, A, 2) pixels
+    @property
+    def strides(self) -> Sequence[float] | Tensor: ...
+    @property
+    def num_classes(self) -> int: ...
 
 
 class LossParts(NamedTuple):
@@ -168,6 +179,19 @@ class ComputeLoss(nn.Module):
         # wherever it falls, and the averaged gradient is that of the whole batch.
         self.over_processes: Callable[[Tensor], Tensor] = torch.clone
 
+    @classmethod
+    def of(cls, model: "Anchored", hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Self:
+        """The loss of a model, its gains scaled to the levels, the classes and the image size.
+
+        Of a subclass it is what ``Trainer(criterion=Subclass.of)`` takes.
+
+        Args:
+            model: for its anchors, strides and num_classes. hyp: the gains before scaling. img_size: pixels, of the
+                training images. options: the other arguments of the class.
+        """
+        scaled = hyp.scaled(len(model.strides), model.num_classes, img_size)
+        return cls(model.anchors, model.strides, model.num_classes, scaled, **options)
+
     def forward(self, maps: Sequence[Tensor], targets: Tensor) -> LossParts:
         """The loss of a batch.
 
@@ -206,7 +230,7 @@ class ComputeLoss(nn.Module):
         hyp = self.hyp
         matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
-        objectness = objectness_targets(raw.shape[:4], matches, overlap, self.collisions)  # (N, A, H, W)
+        objectness = self.objectness_target(raw.shape[:4], matches, overlap)  # (N, A, H, W)
         obj_bce = bce_with_focal(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
         cls_bce = self._class_bce(matched[:, 5:], matches.cls)  # (m, C)
 
@@ -216,13 +240,36 @@ class ComputeLoss(nn.Module):
         parts = hyp.box * box, hyp.obj * balance * obj_mean, hyp.cls * cls
         return LevelLoss(*parts, matches, overlap, objectness, obj_mean, obj_bce, cls_bce, count)
 
+    def objectness_target(self, shape: Sequence[int], matches: Assignment, overlap: Tensor) -> Tensor:
+        """What the objectness of each prediction of a level is trained towards; a subclass may choose something else.
+
+        Args:
+            shape: (N, A, H, W). matches: m of them. overlap: (m,) of each matched prediction with its object.
+        Returns:
+            (N, A, H, W) in [0, 1], without gradient. YOLOv5: ``tobj``.
+
+        >>> class AllOrNothing(ComputeLoss):
+        ...     def objectness_target(self, shape, matches, overlap):
+        ...         return (super().objectness_target(shape, matches, overlap) > 0.5).to(overlap)
+        """
+        return objectness_targets(shape, matches, overlap, self.collisions)
+
+    def class_target(self, logits: Tensor, cls: Tensor) -> Tensor:
+        """What the class logits of the matches are trained towards; a subclass may choose something else.
+
+        Args:
+            logits: (m, C). cls: (m,) int64.
+        Returns:
+            (m, C) in [0, 1]: one for the class and zero for the others, smoothed by hyp.label_smoothing.
+        """
+        positive, negative = smooth_targets(self.hyp.label_smoothing)
+        return torch.full_like(logits, negative).scatter_(1, cls[:, None], positive)
+
     def _class_bce(self, logits: Tensor, cls: Tensor) -> Tensor:
         """(m, C) logits and (m,) classes -> (m, C); (0, 1) for one class, as objectness says it all."""
         if self.num_classes == 1:
             return logits[:0]  # whose sum is 0 and carries gradient
-        hyp = self.hyp
-        positive, negative = smooth_targets(hyp.label_smoothing)
-        class_targets = torch.full_like(logits, negative).scatter_(1, cls[:, None], positive)  # (m, C)
+        hyp, class_targets = self.hyp, self.class_target(logits, cls)  # (m, C)
         return bce_with_focal(logits, class_targets, hyp.cls_pw, hyp.fl_gamma, kind=self.focal)
 
     def _counts(self, assignments: Sequence[Assignment], raw: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class LayeredDetector(nn.Module):
         img_size: (height, width) of the images that its description was written for; None where it does not say.
         left_out: what its description says and nothing here uses, a sentence each.
         is_fused: made by ``fuse``.
+        anchors_given: whether somebody chose the anchors (``create_model(anchors=)``, ``set_anchors``): then training
+            replaces them only when it is asked to.
         reads_hyp: whether ``criterion`` reads the hyperparameters of the loss, or has settings of its own.
     """
 
@@ -41,6 +43,8 @@ class LayeredDetector(nn.Module):
     img_size: tuple[int, int] | None = None
     left_out: Sequence[object] = ()
     is_fused = False
+    anchors_given = False
+    loaded: object = None  # what it was when it was loaded: checkpoints/about.py
     reads_hyp = True
 
     @property

@@ -85,6 +85,7 @@ class Yolo(LayeredDetector):
             raise SpecError(f"{values.shape[1]} anchors per level, but the head was built for {self.anchors.shape[1]}")
         self.anchors.copy_(values)
         self.spec["anchors"] = values.flatten(1).tolist()
+        self.anchors_given = True
 
     def class_outputs(self) -> dict[str, Tensor]:
         """Which outputs of the head belong to which class, see ``LayeredDetector``."""
@@ -102,8 +103,7 @@ class Yolo(LayeredDetector):
         Args:
             hyp: the gains before scaling. img_size: pixels, of the training images. options: of ``ComputeLoss``.
         """
-        scaled = hyp.scaled(len(self.strides), self.num_classes, img_size)
-        return ComputeLoss(self.anchors, self.strides, self.num_classes, scaled, **options)
+        return ComputeLoss.of(self, hyp, img_size, **options)
 
 
 def create_model(
@@ -152,7 +152,9 @@ def create_model(
     if anchors is not None:
         spec["anchors"] = anchors
     with seeded(seed):
-        return Yolo(spec, names, where)
+        yolo = Yolo(spec, names, where)
+    yolo.anchors_given = anchors is not None and not isinstance(anchors, int)
+    return yolo
 
 
 @contextlib.contextmanager

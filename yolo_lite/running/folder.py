@@ -59,6 +59,12 @@ def start(out_dir: Path, settings: dict[str, Any]) -> None:
         (out_dir / CHANGES).unlink(missing_ok=True)  # of a run whose state somebody deleted
 
 
+def write_settings(out_dir: Path, settings: dict[str, Any]) -> None:
+    """run.json of a run that goes on with other settings."""
+    with _explained(f"cannot write to {out_dir}", "Make room"):
+        atomic_write(out_dir / SETTINGS, json.dumps(settings, indent=1).encode())
+
+
 def write(
     out_dir: Path,
     header: dict[str, Any],

@@ -10,6 +10,7 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.anchors import object_sizes, suggest_anchors
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import Yolo
+from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions
 
 
@@ -25,17 +26,23 @@ class AnchorBased(Protocol):
 def fit_anchors(model: object, dataset: YoloDataset, hyp: Hyperparameters, options: TrainOptions) -> list[str]:
     """Replaces anchors that miss objects, and says what it found; models without anchors are left alone.
 
+    Anchors that somebody chose (``anchors_given``) are replaced only with auto_anchors=True.
     YOLOv5: `check_anchors`, `--noautoanchor`. Only of networks that match as YOLOv5 does, by the ratio of sides: for
     others the message says how well the anchors fit.
     """
     if isinstance(model, LayeredDetector) and not isinstance(model, Yolo):
-        return [_fit_by_shape(model, dataset, options)]
+        return [Note(_fit_by_shape(model, dataset, options))]
     if not isinstance(model, AnchorBased):
         return []
     suggestion = suggest_anchors(dataset, model.anchors.cpu(), options.img_size, hyp.anchor_t, seed=options.seed)
-    if suggestion.replace:
-        model.set_anchors(suggestion.anchors)
-    return [f"anchors: {suggestion}"]
+    if not suggestion.replace:
+        return [Note(f"anchors: {suggestion}")]
+    if getattr(model, "anchors_given", False) and not options.auto_anchors:
+        return [f"anchors: those that were given are kept; auto_anchors=True replaces them ({suggestion})"]
+    model.set_anchors(suggestion.anchors)
+    if isinstance(model, LayeredDetector):
+        model.anchors_given = False  # fitted, not chosen
+    return [Note(f"anchors: {suggestion}")]
 
 
 def _fit_by_shape(model: LayeredDetector, dataset: YoloDataset, options: TrainOptions) -> str:

@@ -1,37 +1,37 @@
 """What is notified of a run: progress, a CSV file, TensorBoard. A callback has any of the methods of ``Callback``."""
 
-import csv
-import io
+import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
-from yolo_lite.running.diagnose import TrainingError
-from yolo_lite.train.results import EpochResult, StepState
-from yolo_lite.train.trainer import Trainer
-from yolo_lite.writing import atomic_write
+from yolo_lite.train.messages import Note
+from yolo_lite.train.results import EpochResult, StepState, write_results
+
+if TYPE_CHECKING:
+    from yolo_lite.train.trainer import Trainer
 
 
 class Callback:
     """Does nothing; override what you need. Any object that has some of these methods will do.
 
-    Callbacks run in the main process, in the order they were given.
+    Callbacks run in the main process, in the order they were given. ``trainer.stop("why")`` in one ends the run.
     """
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: "Trainer") -> None:
         """Before the first batch, also of a resumed run, and of one that was paused."""
 
-    def on_batch_end(self, trainer: Trainer, step: StepState) -> None:
+    def on_batch_end(self, trainer: "Trainer", step: StepState) -> None:
         """After each batch."""
 
-    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
         """After each epoch's validation and checkpoint."""
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: "Trainer") -> None:
         """After the last epoch, or when the run stops early."""
 
-    def on_break(self, trainer: Trainer, error: BaseException) -> None:
+    def on_break(self, trainer: "Trainer", error: BaseException) -> None:
         """Where the run breaks off instead: an error, Ctrl-C, or a loop over ``steps()`` that was left."""
 
 
@@ -41,12 +41,12 @@ class ProgressBar(Callback):
     def __init__(self) -> None:
         self.bar: tqdm[NoReturn] | None = None
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: "Trainer") -> None:
         if trainer.iteration == 0:
-            for message in trainer.messages:
+            for message in notes(trainer):
                 tqdm.write(message)
 
-    def on_batch_end(self, trainer: Trainer, step: StepState) -> None:
+    def on_batch_end(self, trainer: "Trainer", step: StepState) -> None:
         if self.bar is None:
             total, done = len(trainer.loader), trainer.batch - 1
             self.bar = tqdm(total=total, initial=done, desc=f"epoch {step.epoch + 1}/{trainer.options.epochs}")
@@ -54,20 +54,17 @@ class ProgressBar(Callback):
         self.bar.set_postfix(parts | {"lr": f"{step.lr:.5f}", "img/s": f"{step.images_per_s:.0f}"}, refresh=False)
         self.bar.update()
 
-    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
         self._close()
         if result.metrics is not None:
             best = "  (best)" if result.best else ""
             tqdm.write(f"  mAP50 {result.metrics.map50:.3f}  mAP {result.metrics.map:.3f}{best}")
 
-    def on_end(self, trainer: Trainer) -> None:
-        if trainer.stopped and trainer.epoch < trainer.options.epochs:
-            tqdm.write(
-                f"stopped after epoch {trainer.epoch}: epoch {trainer.best_epoch + 1} is the best, and nothing has "
-                f"improved for {trainer.options.patience} epochs (patience)"
-            )
+    def on_end(self, trainer: "Trainer") -> None:
+        if text := why_it_ended(trainer):
+            tqdm.write(text)
 
-    def on_break(self, trainer: Trainer, error: BaseException) -> None:
+    def on_break(self, trainer: "Trainer", error: BaseException) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -76,8 +73,53 @@ class ProgressBar(Callback):
             self.bar = None
 
 
+class LineLog(Callback):
+    """A line per epoch on stderr: for files, and terminals without progress bars."""
+
+    def on_start(self, trainer: "Trainer") -> None:
+        for message in notes(trainer):
+            self._print(message)
+        if trainer.iteration and not trainer.finished:
+            self._print(f"resuming in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
+
+    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
+        words = [f"epoch {result.epoch + 1}/{trainer.options.epochs}"]
+        words += [f"{name} {value:.4f}" for name, value in result.losses.items()]
+        if result.metrics is not None:
+            words += [f"mAP50 {result.metrics.map50:.3f}", f"mAP {result.metrics.map:.3f}"]
+            if result.metrics.left_out:
+                words.append(f"without {len(result.metrics.left_out)} unreadable")
+        words += [f"{result.dropped} objects dropped"] if result.dropped else []
+        words += [f"{result.seconds:.1f} s", *(["(best)"] if result.best else [])]
+        self._print("  ".join(words))
+
+    def on_end(self, trainer: "Trainer") -> None:
+        if trainer.stopped_by is not None:
+            self._print(trainer.ended)
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def notes(trainer: "Trainer") -> list[str]:
+    """The messages that are no warnings: those have been logged, and seen."""
+    return [message for message in trainer.messages if isinstance(message, Note)]
+
+
+def why_it_ended(trainer: "Trainer") -> str:
+    """A sentence for a run that ended before its last epoch; empty for others."""
+    if trainer.stopped_by is not None:
+        return trainer.ended
+    if not trainer.stopped or trainer.epoch >= trainer.options.epochs:
+        return ""
+    return (
+        f"stopped after epoch {trainer.epoch}: epoch {trainer.best_epoch + 1} is the best, and nothing has "
+        f"improved for {trainer.options.patience} epochs (patience)"
+    )
+
+
 class CsvLog(Callback):
-    """results.csv: a row per epoch, written from the run's whole history, so that a resumed run has no gap.
+    """A results.csv elsewhere than in the run's folder, which has one: a row per epoch of the whole history.
 
     Raises:
         TrainingError: the file cannot be written; the run's checkpoint is.
@@ -86,23 +128,15 @@ class CsvLog(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, trainer: "Trainer") -> None:
         if trainer.history:
             self._write(trainer)  # a run killed between its checkpoint and this file
 
-    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
         self._write(trainer)
 
-    def _write(self, trainer: Trainer) -> None:
-        columns = list(dict.fromkeys(name for row in trainer.history for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(trainer.history)
-        try:
-            atomic_write(self.path, text.getvalue().encode())
-        except OSError as error:
-            raise TrainingError(f"cannot write {self.path}: {error.strerror or error}") from error
+    def _write(self, trainer: "Trainer") -> None:
+        write_results(trainer.history, self.path)
 
 
 class TensorBoardLog(Callback):
@@ -115,10 +149,10 @@ class TensorBoardLog(Callback):
             raise ValueError("TensorBoard is not installed: pip install tensorboard") from None
         self.writer = SummaryWriter(str(folder))
 
-    def on_epoch_end(self, trainer: Trainer, result: EpochResult) -> None:
+    def on_epoch_end(self, trainer: "Trainer", result: EpochResult) -> None:
         for name, value in trainer.history[-1].items():
             self.writer.add_scalar(name, value, result.epoch)
         self.writer.flush()
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, trainer: "Trainer") -> None:
         self.writer.close()

@@ -12,10 +12,14 @@ from yolo_lite.data.sampling import EpochSampler
 from yolo_lite.detect.inference import inference, require_size, size_multiple
 from yolo_lite.hyperparameters import LOSS_KEYS, Hyperparameters
 from yolo_lite.loss.anchors import object_sizes
+from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
 from yolo_lite.support.class_names import class_order, listed, match_names
+from yolo_lite.train.given import name_of
+from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.schedule import Schedule
 
 
 def require_detector(model: nn.Module) -> Detector:
@@ -29,6 +33,20 @@ def require_detector(model: nn.Module) -> Detector:
     if lacking:
         raise TypeError(f"{type(model).__name__} cannot be trained as a detector: it lacks {', '.join(lacking)}")
     return cast(Detector, model)
+
+
+def require_parts(parts: object, loss: object) -> LossTerms:
+    """What a loss returned, known to be a NamedTuple that begins with the total.
+
+    Raises:
+        TypeError: something else, a bare tensor for example.
+    """
+    if getattr(parts, "_fields", ("",))[0] != "total":
+        raise TypeError(
+            f"{name_of(loss)} returned {type(parts).__name__}: a loss returns a NamedTuple of scalars whose first "
+            "field is total, such as class Parts(NamedTuple): total: Tensor; box: Tensor"
+        )
+    return cast(LossTerms, parts)
 
 
 # The network
@@ -56,6 +74,23 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
     return [
         f"hyperparameters: {', '.join(unread)} without effect: the loss of {type(model).__name__} has settings of its "
         "own, which belong to the model (the options of its .cfg, or the settings of its spec)"
+    ]
+
+
+def check_warmup(schedule: Schedule) -> list[str]:
+    """A message where the run ends before its warm-up does.
+
+    >>> schedule = Schedule(Hyperparameters(), epochs=1, batches=25, batch_size=16)
+    >>> print(check_warmup(schedule)[0])
+    warm-up: of 100 iterations, but the run has only 25, so the learning rate never gets to lr0=0.01: give ...
+    """
+    if schedule.warmup_iterations < schedule.iterations:
+        return []
+    return [
+        f"warm-up: of {schedule.warmup_iterations} iterations, but the run has only {schedule.iterations}, so the "
+        f"learning rate never gets to lr0={schedule.hyp.lr0:g}: give more epochs, or a shorter warm-up by "
+        "least_warmup= and the hyperparameter warmup_epochs; preset='small-data', in the shell --preset small-data, "
+        "has both"
     ]
 
 
@@ -101,7 +136,7 @@ def check_datasets(
             "detections will have the model's names (create_model takes names=)"
         )
     if val is None:
-        return [*messages, "validation: none, as no data was given for it; every epoch counts as the best"]
+        return [*messages, Note("validation: none, as no data was given for it; every epoch counts as the best")]
     return messages + _check_validation(train, val)
 
 

@@ -18,6 +18,7 @@ from yolo_lite.train.optim import OptimizerName
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Cache = Literal["ram", "disk"]
+StartOfWorkers = Literal["forkserver", "spawn", "fork"]
 LOSS_OPTIONS = ("box_loss", "focal", "collisions", "autobalance", "faithful")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,6 +56,9 @@ class TrainOptions:
     channels_last: bool = described(False, "memory layout that makes convolutions on GPUs faster")
     device: str | None = described(None, "cpu, cuda, mps ...; left out: CUDA, else MPS, else CPU")
     workers: int = described(0, "processes that load images; 0: the process that trains loads them")
+    multiprocessing_context: StartOfWorkers | None = described(
+        None, "how these processes start; left out: forkserver, or spawn where the system does not have it"
+    )
     sync_bn: bool = described(False, "BatchNorm over all processes (CUDA only)")
     # Data
     augment: bool = described(True, "mosaic, warp, colour changes and flips")
@@ -64,12 +68,14 @@ class TrainOptions:
     names: tuple[str, ...] | None = described(None, "class names in place of those of the data: dog,person,cat")
     image_weights: bool = described(False, "images of classes with a low mAP are sampled more often")
     cache: Cache | None = described(None, "keep resized images in memory or on disk: each is decoded once")
-    auto_anchors: bool = described(True, "replace the anchors where they do not fit the objects, and report it")
+    auto_anchors: bool | None = described(
+        None, "replace the anchors where they do not fit the objects; left out: only those that nobody gave"
+    )
     strict: bool = described(False, "an error where anything of the data would have to be left out or replaced")
     # Validation and saving
     rule: Rule = described("yolov5", "how average precision is computed")
     validate_every: int = described(1, "validate after this many epochs", low=1)
-    patience: int = described(100, "early stopping after this many epochs without a better result")
+    patience: int = described(100, "early stopping after this many validations without a better result")
     save_every: float = described(300.0, "time between checkpoints inside an epoch", unit="seconds")
     # Loss
     box_loss: IouKind = described("ciou", "the IoU of the box loss, which is 1 - IoU")
@@ -93,6 +99,11 @@ class TrainOptions:
         """From names and values; an unknown name is an error that lists the known ones."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
+            if name in descriptions(Hyperparameters):
+                raise ValueError(
+                    f"{name} is a hyperparameter and no option of the run: give it in hyp=, as "
+                    f"hyp={{{name!r}: {values[name]!r}}}, in the shell as --set {name}={values[name]}"
+                )
             if name not in known:
                 raise ValueError(f"unknown training option {name!r}; the known ones are {', '.join(known)}")
         if values.get("names") is not None:  # which JSON keeps as a list

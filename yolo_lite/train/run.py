@@ -1,8 +1,7 @@
 """Run: all that the training loop works with, made from what the Trainer is given, and what can be asked of it."""
 
-import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +16,6 @@ from yolo_lite.data.report import Problem
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.loss.criterion import Criterion
 from yolo_lite.running import folder
 from yolo_lite.running.distributed import World, mean_over_processes, require_joined, wrapped
 from yolo_lite.support.class_names import class_order
@@ -25,12 +23,23 @@ from yolo_lite.train import checks, sources
 from yolo_lite.train.auto_anchors import fit_anchors
 from yolo_lite.train.devices import best_device, weights_dtype
 from yolo_lite.train.ema import ModelEma
-from yolo_lite.train.optim import create_optimizer, freeze_layers, set_decay
-from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.given import (
+    Given,
+    apply_to_given,
+    create_given_optimizer,
+    create_loss,
+    create_schedule,
+    name_of,
+    own_lr,
+    require_same,
+)
+from yolo_lite.train.messages import Note, log
+from yolo_lite.train.optim import apply_rates, create_optimizer, freeze_layers, set_decay
 from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
-from yolo_lite.train.schedule import Schedule
+from yolo_lite.train.schedule import Rates, Schedule
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, OfState, RunState
+from yolo_lite.train.validation import ValidationLoss
 
 
 class Run:
@@ -39,9 +48,10 @@ class Run:
     Attributes:
         state: where the run is between two batches. model, ema, optimizer, scaler, loss: what training changes.
         schedule: of the learning rates. hyp: as changed so far; first_hyp: as given.
-        options, metadata, sources: what was decided when the run began.
+        options, metadata, sources, given: what was decided when the run began.
         train_set, val_set, loader, val_loader: the data. device, dtype, layout: where and how numbers are computed.
-        world: the processes. messages: what was noticed, most of it before the first batch.
+        world: the processes. messages: what was noticed, most of it before the first batch; it is logged too.
+        val_losses: the parts of the loss at the last validation.
     """
 
     # What the run is between two batches is in ``state``; these are its fields.
@@ -56,6 +66,7 @@ class Run:
     changes = OfState[dict[int, dict[str, float]]]()
     class_maps = OfState[list[float] | None]()
     dropped = OfState[int]()
+    stopped_by = OfState[str | None]()
 
     def __init__(
         self,
@@ -67,18 +78,32 @@ class Run:
         out_dir: str | Path | None = None,
         callbacks: Iterable[object] = (),
         metadata: Mapping[str, Any] | None = None,
+        preset: str | None = None,
+        criterion: Any = None,
+        optimizer: Any = None,
+        schedule: Any = None,
         saved: SavedRun | None = None,
         **options: Any,
     ) -> None:
         self.out_dir = None if out_dir is None else Path(out_dir)
         if saved is None:
             folder.require_free(self.out_dir)
-        self.options = sources.settle_options(TrainOptions.from_dict(options), train, resumed=saved is not None)
-        self.metadata = (saved and saved.settings.metadata) or describe(self.options, metadata)
-        self.hyp = self.first_hyp = Hyperparameters.of(hyp)
+        if isinstance(optimizer, str):
+            options["optimizer"], optimizer = optimizer, None
+        self.given = Given(criterion, optimizer, schedule)
+        asked = sources.options_asked(options, preset)
+        self.options = sources.settle_options(asked, train, resumed=saved is not None)
+        parent = getattr(model, "metadata", None)
+        more = (metadata or {}) if preset is None else {"preset": preset, **(metadata or {})}
+        self.metadata = (saved and saved.settings.metadata) or describe(self.options, more, parent)
+        hyp = Hyperparameters.of(hyp) if isinstance(hyp, str | Path) else hyp
+        first = sources.settle_hyp(hyp, preset, train, resumed=saved is not None and saved.settings.own is not None)
+        self.hyp = self.first_hyp = first
+        lr0_is_given = saved is not None or sources.is_asked("lr0", hyp)
         require_joined()
         self.world, self.callbacks = World.current(), list(callbacks)
         self.state = RunState() if saved is None else saved.state
+        self.val_losses: dict[str, float] = {}
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
         self.detector = checks.require_detector(model)  # the same object as self.model
         network_messages = checks.check_network(self.detector, self.hyp, self.options)
@@ -88,7 +113,7 @@ class Run:
         self._given_set = self.train_set  # without the changes of its augmentation
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
         self.messages += network_messages
-        if self.options.auto_anchors and saved is None:
+        if self.options.auto_anchors is not False and saved is None:
             self.messages += fit_anchors(model, self.train_set, self.hyp, self.options)
         self.loader = self._create_loader(self.train_set)
         self.val_loader = sources.val_loader(self.val_set, self.options) if self.world.is_main else None
@@ -102,19 +127,20 @@ class Run:
         self.ema = ModelEma(self.model, self.options.ema_decay, self.options.ema_tau)
         self.least_size = checks.least_size(self.model, self.loader, self.options)  # that multi_scale draws
         # What moves the weights
-        self.loss = self._create_loss()
-        self._dropped_before = 0  # of the objects that self.loss has dropped, those that are in the state
+        self._set_loss()
+        self.optimizer = self._create_optimizer(lr0_is_given)
         self.schedule = self._create_schedule()
-        decay = self.schedule.scaled_weight_decay
-        self.optimizer = create_optimizer(self.model, self.hyp, self.options.optimizer, decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "float16")
         self.model.zero_grad()  # what a notebook may have left there
         self._asked = time.perf_counter()  # for the batch that is to come
-        if saved is not None:
-            saved.load_into(self.learner, self.world, len(self.train_set))
-            self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
-        elif self.out_dir is not None and self.world.is_main:
-            folder.start(self.out_dir, asdict(self.settings))
+        if saved is None:
+            self.messages += checks.check_warmup(self.schedule)
+            if self.out_dir is not None and self.world.is_main:
+                folder.start(self.out_dir, asdict(self.settings))
+        else:
+            self._go_on(saved)
+        if self.world.is_main:
+            log(self.messages)
 
     @classmethod
     def resume(
@@ -125,26 +151,53 @@ class Run:
         train: Source | None = None,
         val: Source | None = None,
         callbacks: Iterable[object] = (),
+        criterion: Any = None,
+        optimizer: Any = None,
+        schedule: Any = None,
+        epochs: int | None = None,
+        workers: int | None = None,
+        device: str | None = None,
     ) -> Self:
         """A run as its last checkpoint left it. What the run was given as objects must be given again.
 
         Args:
             out_dir: the folder of the run, or one of the checkpoints in it.
+            epochs: of the whole run, where it is to be longer or shorter: the learning rate follows the schedule of so
+                many from here on. workers, device: of this machine. None: as before.
+        Raises:
+            ValueError: another loss, optimiser, schedule or dataset than the run had; fewer epochs than are done.
+                FileNotFoundError, TrainingError: no run, or one that cannot go on with what there is.
         """
         saved = SavedRun(out_dir)
         train, val = saved.sources(train, val)
         model = saved.create_model() if model is None else model
-        hyp, options = saved.settings.hyp, asdict(saved.settings.options)
-        return cls(model, train, val, hyp, out_dir=saved.folder, callbacks=callbacks, saved=saved, **options)
+        changed = {"epochs": epochs, "workers": workers, "device": device}
+        options = saved.options(**{name: value for name, value in changed.items() if value is not None})
+        given = {"criterion": criterion, "optimizer": optimizer, "schedule": schedule}
+        given = {name: value for name, value in given.items() if value is not None}
+        hyp, fields = saved.settings.hyp, asdict(options) | given
+        return cls(model, train, val, hyp, out_dir=saved.folder, callbacks=callbacks, saved=saved, **fields)
+
+    def stop(self, why: str = "asked to stop") -> None:
+        """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
+
+        The weights are validated and everything is saved, so that ``resume``, or ``fit`` once more, goes on from there.
+        With several processes the run ends after the epoch. ``ended`` has the reason.
+        """
+        self.stopped_by = why
 
     def validate(self) -> Metrics:
-        """Figures of the EMA weights on the validation images; for the main process."""
+        """Figures of the EMA weights on the validation images; for the main process. Fills ``val_losses``."""
         if self.val_loader is None or self.val_set is None:
             raise ValueError("nothing to validate on: the trainer was given no val, or this is not the main process")
         names = self.train_set.names  # the model learnt these, in this order, whatever it calls them
         order = class_order(names, self.val_set.names).order or range(len(names))
-        model = checks.require_detector(self.ema.model)
-        return evaluate(model, self.val_loader, rule=self.options.rule, class_order=order)
+        loss = ValidationLoss(self.loss, order)
+        with loss.over(self.ema.model, self.val_loader) as loader:
+            model = checks.require_detector(self.ema.model)
+            metrics = evaluate(model, loader, rule=self.options.rule, class_order=order)
+        self.val_losses = loss.means
+        return metrics
 
     def change(self, **values: float) -> None:
         """Changes hyperparameters from the next batch on, those of the augmentation from the next epoch on.
@@ -172,7 +225,11 @@ class Run:
     def settings(self) -> RunSettings:
         """What was decided when the run began; saved with it."""
         given = self.metadata, self.options, self.first_hyp, self.sources, list(self.detector.names)
-        return RunSettings(*given, self.world.size, len(self.train_set), self.val_set is not None)
+        counts = self.world.size, len(self.train_set), self.val_set is not None
+        own = self.given.names(self.model) | {"loss": name_of(self.loss)}
+        if self.loss is not self._made_loss:
+            own["trainer.loss"] = name_of(self.loss)
+        return RunSettings(*given, *counts, own)
 
     @property
     def learner(self) -> Learner:
@@ -191,8 +248,22 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """True when nothing has improved for ``patience`` epochs. YOLOv5: `EarlyStopping`."""
-        return self.best_epoch >= 0 and self.epoch - 1 - self.best_epoch >= self.options.patience
+        """True when nothing has improved for ``patience`` validations. YOLOv5: `EarlyStopping`."""
+        every = self.options.validate_every
+        validations = self.epoch // every - (self.best_epoch + 1) // every  # since the best
+        return self.best_epoch >= 0 and validations >= self.options.patience
+
+    @property
+    def ended(self) -> str:
+        """Why no batch follows, as text; empty while the run can go on."""
+        done = f"after {self.epoch} of {self.options.epochs} epochs"
+        if self.stopped_by is not None:
+            place = f"in epoch {self.epoch + 1}, after {self.batch} batches" if self.batch else done
+            return f"the run was stopped {place}: {self.stopped_by}"
+        if not self.finished:
+            return ""
+        early = f", as nothing improved for {self.options.patience}" if self.epoch < self.options.epochs else ""
+        return f"the run is finished, {done}{early}"
 
     def notify(self, event: str, *what: Any) -> None:
         """Calls the method of that name of every callback that has it, in the main process. YOLOv5: `callbacks.run`."""
@@ -206,48 +277,71 @@ class Run:
         warn_renamed("Trainer.tell", "Trainer.notify")
         self.notify(event, *what)
 
+    def say(self, message: str) -> None:
+        """Notes what was noticed on the way, and logs it."""
+        self.messages.append(message)
+        self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        if self.world.is_main:
+            log([message])
+
+    def _go_on(self, saved: SavedRun) -> None:
+        """From where a run was saved."""
+        if saved.settings.own is not None:  # early ones do not say it
+            require_same(saved.settings.own, self.settings.own or {})
+        saved.load_into(self.learner, self.world, len(self.train_set))
+        self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
+        self.messages += [Note(message) for message in saved.notes]
+        if saved.notes and self.out_dir is not None and self.world.is_main:
+            folder.write_settings(self.out_dir, asdict(self.settings))
+
     def _use_hyp(self, hyp: Hyperparameters) -> None:
         """From now on these hyperparameters; the loss keeps its state."""
         self.hyp = hyp
         self.schedule = self._create_schedule()
-        set_decay(self.optimizer, hyp, self.schedule)
-        loss = self._create_loss()
-        if isinstance(loss, nn.Module) and isinstance(self.loss, nn.Module):
-            loss.load_state_dict(self.loss.state_dict())
-        self.loss, self._dropped_before = loss, 0
+        if self.given.optimizer is None:
+            set_decay(self.optimizer, hyp, self.schedule)
+        if self.loss is not self._made_loss:
+            return  # somebody put another there, and knows what it needs
+        state = self.loss.state_dict() if isinstance(self.loss, nn.Module) else None
+        self._set_loss()
+        if isinstance(self.loss, nn.Module) and state is not None:
+            self.loss.load_state_dict(state)
+
+    def _apply(self, rates: Rates) -> None:
+        """Writes learning rates and momentum into the optimiser."""
+        (apply_rates if self.given.optimizer is None else apply_to_given)(self.optimizer, rates)
 
     def _create_loader(self, dataset: YoloDataset) -> YoloLoader:
         loader = sources.train_loader(dataset, self.options, self.world, self.device)
         loader.unreadable = self.state.unreadable  # what it meets is part of the state
+        loader.warn = self._warn
         return loader
 
     def _create_schedule(self) -> Schedule:
-        options, images = self.options, self.options.batch_size * self.world.size
-        settings = (options.nominal_batch, options.cosine, options.least_warmup)
-        return Schedule(self.hyp, options.epochs, len(self.loader), images, *settings)
+        images = self.options.batch_size * self.world.size
+        return create_schedule(self.given.schedule, self.hyp, self.options, len(self.loader), images)
 
-    def _create_loss(self) -> Criterion:
-        """The model's. It is given only what differs from the defaults: losses of your own need not know the rest.
-
-        The settings of a generation are not options of a run: they belong to the model, and are saved with it.
-        """
-        defaults = TrainOptions().loss_options
-        given = {name: value for name, value in self.options.loss_options.items() if value != defaults[name]}
-        criterion: Callable[..., Criterion] = self.detector.criterion
-        known = inspect.signature(criterion).parameters
-        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-        if unknown := [name for name in given if name not in known and not takes_all]:
+    def _create_optimizer(self, lr0_is_given: bool) -> torch.optim.Optimizer:
+        """The optimiser; one that was given has its own learning rate, which becomes lr0."""
+        decay = self._create_schedule().scaled_weight_decay
+        if self.given.optimizer is None:
+            return create_optimizer(self.model, self.hyp, self.options.optimizer, decay)
+        optimizer = create_given_optimizer(self.given.optimizer, self.model, decay)
+        lr = own_lr(optimizer)
+        if lr0_is_given and lr != self.hyp.lr0:
             raise ValueError(
-                f"the loss of {type(self.model).__name__} does not know the option {unknown[0]}: leave it out"
+                f"the optimiser has the learning rate {lr:g}, but lr0={self.hyp.lr0:g} was given too: leave one "
+                "out, or make them the same"
             )
-        try:
-            loss = criterion(self.hyp, self.options.img_size, **given)
-        except TypeError as error:
-            if not given or "unexpected keyword argument" not in str(error):
-                raise
-            option = str(error).rsplit("'", 2)[-2]
-            message = f"the loss of {type(self.model).__name__} does not know the option {option}: leave it out"
-            raise ValueError(message) from None
+        self.hyp = self.first_hyp = self.hyp.replace(lr0=lr)
+        return optimizer
+
+    def _set_loss(self) -> None:
+        """The loss of the hyperparameters as they are now."""
+        loss = create_loss(self.detector, self.hyp, self.options, self.given.criterion)
         if hasattr(loss, "over_processes"):
             loss.over_processes = mean_over_processes
-        return loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self.loss = self._made_loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self._dropped_before = 0  # of the objects that self.loss has dropped, those that are in the state

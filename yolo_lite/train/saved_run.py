@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolo_lite.checkpoints.about import of_parent
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
@@ -32,6 +33,7 @@ class RunSettings:
     world_size: int  # processes
     images: int  # to train on
     validates: bool
+    own: dict[str, str] | None  # the loss, and what was given as objects; None: the run is older than this entry
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSettings":
@@ -42,16 +44,20 @@ class RunSettings:
         return cls(**found)
 
 
-def describe(options: TrainOptions, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe(
+    options: TrainOptions, more: Mapping[str, Any] | None = None, parent: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What every checkpoint of a run says about it, instead of what the model said about its own training.
 
     Args:
-        more: whatever else is worth knowing, the preset for example.
+        more: whatever else is worth knowing, the preset for example. parent: what the model said of its own training,
+            which stands under the key "parent".
     Raises:
         ValueError: what JSON cannot say.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     metadata = {**(more or {}), "img_size": options.img_size, "rule": options.rule, "date": now}
+    metadata |= {"parent": described} if (described := of_parent(parent)) else {}
     try:
         json.dumps(metadata)
     except (TypeError, ValueError) as error:
@@ -88,9 +94,10 @@ class SavedRun:
     def __init__(self, out_dir: str | Path) -> None:
         self.folder = folder.run_folder(out_dir)
         self.header = folder.read_header(self.folder)
+        self.notes: list[str] = []  # what has changed since
         try:
-            self.settings = RunSettings.from_json({"metadata": {}} | self.header)  # early ones have no metadata
-            later = {"changes": {}, "unreadable": (), "dropped": 0}  # fields that 0.1.0 did not have
+            self.settings = RunSettings.from_json({"metadata": {}, "own": None} | self.header)  # later than 0.1.0
+            later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too
             self.state = RunState.from_json(later | self.header)
             missing = [name for name in NEEDED if name not in self.header]
             if missing:
@@ -102,6 +109,19 @@ class SavedRun:
         changes = folder.read_changes(self.folder)
         if changes is not None:
             self.state.changes = changes
+
+    def options(self, **changes: Any) -> TrainOptions:
+        """The options of the run, some of them as they are to be now."""
+        before = self.settings.options
+        options = before.replace(**changes)
+        if options.epochs < self.state.epoch:
+            raise ValueError(f"epochs={options.epochs}: the run has done {self.state.epoch} already")
+        if self.state.stopped_by is not None:
+            self.notes.append(f"resumed: the run was stopped: {self.state.stopped_by}")
+        for name, value in changes.items():
+            if value != getattr(before, name):
+                self.notes.append(f"resumed: {name} was {getattr(before, name)} and is {value} now")
+        return options
 
     def sources(self, train: Source | None, val: Source | None) -> tuple[Source, Source | None]:
         """What the run learns from: what is given now, else what it was given as text or path."""

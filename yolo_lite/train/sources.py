@@ -1,7 +1,8 @@
 """What a run learns from and is validated on: sources become datasets, and datasets become loaders."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from yolo_lite.data.loader import YoloLoader, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
 from yolo_lite.detect.inference import size_multiple
-from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.hyperparameters import AUGMENTATION_KEYS, Hyperparameters, descriptions
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
-from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.options import TrainOptions, preset
 
 Source = YoloDataset | ImageSource | str | Path | Sequence[str | Path]
 
@@ -36,6 +37,54 @@ def settle_options(options: TrainOptions, train: Source, resumed: bool = False) 
                 "same, or pass the source, so that the run makes its own dataset"
             )
     return options.replace(**found)
+
+
+def options_asked(options: Mapping[str, Any], preset_name: str | None) -> TrainOptions:
+    """Those of the preset, changed by those that were given."""
+    asked = TrainOptions.from_dict(options)
+    return asked if preset_name is None else preset(preset_name).options.replace(**options)
+
+
+def is_asked(name: str, hyp: Hyperparameters | Mapping[str, Any] | None) -> bool:
+    """Whether somebody has chosen that hyperparameter: it is in the dict given, or is not the default."""
+    if isinstance(hyp, Mapping):
+        return name in hyp
+    return hyp is not None and getattr(hyp, name) != getattr(Hyperparameters(), name)
+
+
+def settle_hyp(
+    hyp: Hyperparameters | Mapping[str, Any] | None,
+    preset_name: str | None,
+    train: Source,
+    resumed: bool = False,
+) -> Hyperparameters:
+    """From what was given, else the preset's, else the defaults. A finished dataset has decided its augmentation.
+
+    Raises:
+        ValueError: a value of the augmentation that somebody has chosen, and that is not the dataset's.
+
+    >>> settle_hyp({"box": 0.1}, "small-data", "shapes").lr0
+    0.002
+    """
+    base = Hyperparameters() if preset_name is None else preset(preset_name).hyp
+    if isinstance(hyp, Mapping):
+        if misplaced := [name for name in hyp if name in descriptions(TrainOptions)]:
+            raise ValueError(
+                f"{misplaced[0]} is an option of the run and no hyperparameter: Trainer(..., {misplaced[0]}=)"
+            )
+        settled = Hyperparameters.from_dict(asdict(base) | dict(hyp))
+    else:
+        settled = base if hyp is None else Hyperparameters.of(hyp)
+    if not isinstance(train, YoloDataset) or not train.augment:
+        return settled
+    for name in AUGMENTATION_KEYS:
+        value, found = getattr(settled, name), getattr(train.hyp, name)
+        if value != found and (resumed or is_asked(name, hyp)):
+            raise ValueError(
+                f"the dataset was made with the hyperparameter {name}={found:g}, but the run was given "
+                f"{name}={value:g}: make them the same, or pass the source, so that the run makes its own dataset"
+            )
+    return settled.replace(**{name: getattr(train.hyp, name) for name in AUGMENTATION_KEYS})
 
 
 def source_name(source: Source | None) -> str | None:
@@ -108,9 +157,13 @@ def train_loader(dataset: YoloDataset, options: TrainOptions, world: World, devi
         rank=world.rank,
         world_size=world.size,
         pin_memory=device.type == "cuda",
+        multiprocessing_context=options.multiprocessing_context,
     )
 
 
 def val_loader(dataset: YoloDataset | None, options: TrainOptions) -> YoloLoader | None:
     """All of the validation images, for the main process."""
-    return None if dataset is None else create_dataloader(dataset, options.batch_size, workers=options.workers)
+    if dataset is None:
+        return None
+    context = options.multiprocessing_context
+    return create_dataloader(dataset, options.batch_size, workers=options.workers, multiprocessing_context=context)

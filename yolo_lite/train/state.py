@@ -45,6 +45,7 @@ class RunState:
     class_maps: list[float] | None = None  # mAP of each class at the last validation; YOLOv5: `maps`
     changes: dict[int, dict[str, float]] = field(default_factory=dict)  # iteration -> hyperparameters changed before it
     dropped: int = 0  # objects of this epoch that the loss could match to no prediction, in this process
+    stopped_by: str | None = None  # what ``Trainer.stop`` was given, where the run was stopped here
     unreadable: dict[str, Problem] = field(default_factory=dict)  # path -> training image that could not be read
 
     def changed_by(self, iteration: int) -> dict[str, float]:

@@ -13,7 +13,6 @@ the other modules prepare that, save it, or explain why a run stopped.
 """
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf, isfinite
@@ -26,12 +25,13 @@ from yolo_lite.detect.inference import size_multiple
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
 from yolo_lite.running import diagnose, folder
-from yolo_lite.train import multi_scale
+from yolo_lite.train import checks, multi_scale
 from yolo_lite.train.dropout import repeatable_dropout
 from yolo_lite.train.image_weights import class_maps, image_weights
-from yolo_lite.train.optim import apply_rates, freeze_layers
+from yolo_lite.train.optim import freeze_layers
 from yolo_lite.train.options import DTYPES
-from yolo_lite.train.results import EpochResult, StepState
+from yolo_lite.train.progress import progress_callbacks
+from yolo_lite.train.results import RESULTS, EpochResult, StepState, write_results
 from yolo_lite.train.run import Run
 from yolo_lite.train.sources import with_hyp
 
@@ -46,19 +46,28 @@ class Trainer(Run):
             source of train, and no validation where train is a dataset.
         hyp: hyperparameters, a dict of some, or the path of a YAML file; ``model.criterion`` scales the gains to the
             model.
-        out_dir: where checkpoints go; None keeps nothing.
+        out_dir: where checkpoints and results.csv go; None keeps nothing.
         callbacks: see ``callbacks.Callback``.
-        metadata: what else the checkpoints say about the run, besides img_size, rule and date, which replace what the
-            model's own metadata hold from an earlier training.
+        metadata: what else the checkpoints say about the run, besides img_size, rule and date; what the model's own
+            metadata say of an earlier training stands under "parent".
+        preset: settings that go together, see ``preset``; hyp as a dict, and options, change some of them.
+        criterion: a loss of your own in place of ``model.criterion``: an object, called as loss(maps, targets), which
+            returns a NamedTuple that begins with ``total``; or a function (model, hyp, img_size) that makes it, such
+            as ``Mine.of`` of a subclass of ComputeLoss.
+        optimizer: "SGD", "Adam" ...; or one of your own, or a function that makes it, see ``train.given``.
+        schedule: a function (epoch) -> fraction of lr0, a function (optimizer) -> torch scheduler, or a subclass of
+            ``Schedule``, see ``train.given``.
         options: the fields of ``TrainOptions``: epochs, batch_size, img_size, seed, device, precision ... What a
-            dataset has decided already (img_size, augment, rect, seed) need not be given again.
+            dataset has decided already (img_size, augment, rect, seed, and what of hyp is augmentation) need not be
+            given again.
     Raises:
         ValueError: what cannot be trained together, before anything is. FileExistsError: out_dir holds a run already.
         TrainingError: a run that cannot go on: a full disk, a loss that is not finite, a batch too large.
 
     An image that turns out to be damaged when it is read gives its place to the next (a warning names it once, and
     ``unreadable`` keeps it); one for validation is left out, and ``Metrics.left_out`` names it. With strict=True
-    either ends the run. Under ``torchrun``, make the trainer inside ``with yl.distributed():``.
+    either ends the run. Messages go to ``logging``, see ``train.messages``. Under ``torchrun``, make the trainer
+    inside ``with yl.distributed():``.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", num_classes=6)
@@ -68,10 +77,20 @@ class Trainer(Run):
     (0, True, ('total', 'box', 'obj', 'cls'))
     """
 
-    def fit(self) -> "Trainer":
-        """Runs to the end, or until nothing has improved for ``patience`` epochs."""
-        for _ in self.steps():
-            pass
+    def fit(self, progress: bool = False) -> "Trainer":
+        """Runs to the end, or until nothing has improved for ``patience`` validations, or until ``stop`` is called.
+
+        Args:
+            progress: shows what the command ``yolo-lite train`` shows: notes, epochs, and at the end a table of the
+                best and the last one.
+        """
+        shown = progress_callbacks() if progress else []
+        self.callbacks += shown
+        try:
+            for _ in self.steps():
+                pass
+        finally:
+            self.callbacks = [callback for callback in self.callbacks if callback not in shown]
         return self
 
     def steps(self) -> Iterator[StepState]:
@@ -79,14 +98,16 @@ class Trainer(Run):
 
         After an error or Ctrl-C, a batch may be half done: continue with ``resume``, from before that batch.
         """
+        self.stopped_by = None
         if self.finished:
-            warnings.warn(f"nothing is left to train: {self._how_it_ended()}", stacklevel=2)
+            self.say(f"nothing is left to train: {self.ended}{folder.how_to_train_on(self.out_dir)}")
         with self._breaks_explained():
             self.notify("on_start")
             saved_at = time.monotonic()
             if self.iteration == 0 and not folder.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
-            while not self.finished:
+            self._write_results()  # of a run killed between its checkpoint and this file
+            while not self.finished and self.stopped_by is None:
                 started = self._begin_epoch()
                 for batch in self.loader:
                     step = self.train_batch(batch)
@@ -96,7 +117,12 @@ class Trainer(Run):
                         saved_at = time.monotonic()
                     yield step
                     self._asked = time.perf_counter()
-                self._end_epoch(time.monotonic() - started)
+                    if self.stopped_by is not None and self.world.size == 1 and self.batch < len(self.loader):
+                        break
+                else:
+                    self._end_epoch(time.monotonic() - started)
+            if self.stopped_by is not None:
+                self._end_early()
             self.notify("on_end")
 
     def train_batch(self, batch: Batch) -> StepState:
@@ -105,7 +131,7 @@ class Trainer(Run):
         if state.iteration in state.changes:
             self._use_hyp(self.hyp.replace(**state.changes[state.iteration]))
         rates = self.schedule.at(state.iteration)  # learning rates, momentum; warm-up is part of the schedule
-        apply_rates(self.optimizer, rates)
+        self._apply(rates)
         images = self._network_input(batch.images)  # (N, 3, H, W) in [0, 1]
         parts = diagnose.within_memory(self._forward_backward, images, batch.targets)
         on_device = [part.detach().reshape(()).to(self.device) for part in parts]
@@ -147,7 +173,7 @@ class Trainer(Run):
             repeatable_dropout(self.model, self.device, *draw),
         ):
             maps = self.network(images)
-        parts = self.loss(maps, targets)
+        parts = checks.require_parts(self.loss(maps, targets), self.loss)
         # gradients are averaged over the processes, YOLOv5's loss is a sum over the batch
         self.scaler.scale(parts.total * self.world.size).backward()
         return parts
@@ -204,9 +230,10 @@ class Trainer(Run):
         losses = {name: total / state.batch for name, total in state.sums.items()}
         lr = self.schedule.at(state.iteration - 1).other_lr
         dropped = sum(self.world.gathered(state.dropped))
-        result = EpochResult(state.epoch, losses, metrics, lr, seconds, fitness, best, dropped)
+        val_losses = None if metrics is None else self.val_losses
+        result = EpochResult(state.epoch, losses, metrics, lr, seconds, fitness, best, dropped, val_losses)
         if dropped and not any("dropped" in row for row in state.history):
-            self.messages.append(
+            self.say(
                 f"objects: {dropped} of those in the batches of epoch {state.epoch + 1} could not be matched to any "
                 f"prediction by {type(self.loss).__name__}, so nothing was learnt from them; the history counts those "
                 "of later epochs (YOLOv1 has one object in a cell)"
@@ -214,7 +241,23 @@ class Trainer(Run):
         state.history.append(result.row())
         state.epoch, state.batch, state.sums, state.dropped = state.epoch + 1, 0, {}, 0
         self.save(best)
+        self._write_results()
         self.notify("on_epoch_end", result)
+        self.stopped_by = self.world.broadcast(self.stopped_by)
+
+    def _end_early(self) -> None:
+        """Saves a run that was asked to stop; inside an epoch, its weights are validated first."""
+        state = self.state
+        best = False
+        if self.val_loader is not None and state.batch:
+            fitness = self.validate().fitness
+            if best := fitness >= max(state.best_fitness, 0.0):
+                state.best_fitness, state.best_epoch = fitness, state.epoch
+        self.save(best)
+
+    def _write_results(self) -> None:
+        if self.out_dir is not None and self.world.is_main and self.history:
+            write_results(self.history, self.out_dir / RESULTS)
 
     @contextmanager
     def _breaks_explained(self) -> Iterator[None]:
@@ -226,8 +269,3 @@ class Trainer(Run):
             place = f"epoch {self.epoch + 1}, after {self.batch} of {len(self.loader)} batches"
             folder.explain_break(error, place, self.out_dir)
             raise
-
-    def _how_it_ended(self) -> str:
-        early = f", as nothing improved for {self.options.patience}" if self.epoch < self.options.epochs else ""
-        ended = f"the run is finished, after {self.epoch} of {self.options.epochs} epochs{early}"
-        return ended + folder.how_to_train_on(self.out_dir)

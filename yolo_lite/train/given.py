@@ -1,0 +1,234 @@
+"""A loss, an optimiser and a schedule of your own: what each may be, how a run uses it, and how it knows it again.
+
+Each is an object, or a function that makes one. What it makes it from says its first parameter's name:
+
+- ``criterion``: a loss, called as ``loss(maps, targets)``; or ``make(model, hyp, img_size)``, which returns one, as
+  ``MyLoss.of`` does, of a subclass of ComputeLoss.
+- ``optimizer``: a ``torch.optim.Optimizer`` of the model's parameters; or ``make(groups)``, called with the three
+  parameter groups (``torch.optim.NAdam``, ``partial(torch.optim.SGD, lr=0.1, momentum=0.9)``). Its own learning rates
+  stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is.
+- ``schedule``: ``factor(epoch)``, the learning rate as a fraction of lr0; or ``make(optimizer)``, a torch scheduler
+  that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. The warm-up comes before.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.loss.criterion import Criterion
+from yolo_lite.model.protocol import Detector
+from yolo_lite.train.optim import parameter_groups
+from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.schedule import Rates, Schedule
+
+
+class Given(NamedTuple):
+    """What a run was given as objects; None: its own."""
+
+    criterion: Any = None
+    optimizer: Any = None
+    schedule: Any = None
+
+    def names(self, model: nn.Module) -> dict[str, str]:
+        """Which of them there are, as text, and the loss that the model has of its own: what a resumed run must have.
+
+        >>> Given(schedule=Schedule).names(nn.Linear(2, 2))
+        {'schedule': 'Schedule'}
+        """
+        found = {name: name_of(value) for name, value in self._asdict().items() if value is not None}
+        own = vars(model).get("criterion")
+        return found if own is None else found | {"model.criterion": name_of(own)}
+
+
+def name_of(value: Any) -> str:
+    """The name of a class or function, or of the class of an object.
+
+    >>> name_of(partial(torch.optim.SGD, lr=0.1)), name_of(nn.ReLU())
+    ('SGD', 'ReLU')
+    """
+    if isinstance(value, partial):
+        return name_of(value.func)
+    if isinstance(owner := getattr(value, "__self__", None), type):  # a classmethod
+        return f"{owner.__qualname__}.{value.__name__}"
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def require_same(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises ValueError where a resumed run would go on with another loss, optimiser or schedule than it had."""
+    replaced = {"model.criterion", "trainer.loss"} & set(saved)
+    for name in ("criterion", "optimizer", "schedule"):
+        had, has = saved.get(name), now.get(name)
+        if had == has or (name == "criterion" and had is None and replaced):
+            continue
+        if has is None:
+            raise ValueError(f"the run was given its own {name} ({had}): pass {name}= again to resume")
+        what = "the run has none of its own" if had is None else f"the run was given {had}"
+        raise ValueError(f"{name}: {what}, and now it is {has}: resume with the same, or start a new run")
+    if "criterion" in now:
+        return
+    if "trainer.loss" in saved:
+        raise ValueError(
+            f"trainer.loss of the run was replaced ({saved['trainer.loss']}): pass it as criterion= to resume"
+        )
+    for name, what in (("model.criterion", "a criterion of its own"), ("loss", "another loss")):
+        if saved.get(name) != now.get(name):
+            one, other = (found.get(name, "none") for found in (saved, now))
+            raise ValueError(
+                f"the model of the run has {what}: {one} when it was saved, {other} now. Resume with such a model as "
+                "model=, or pass the loss as criterion="
+            )
+
+
+def _first_parameter(made: Any) -> str:
+    try:
+        return next(iter(inspect.signature(made).parameters), "")
+    except (TypeError, ValueError):  # not callable, or written in C
+        return ""
+
+
+def create_loss(model: Detector, hyp: Hyperparameters, options: TrainOptions, given: Any = None) -> Criterion:
+    """The loss: the one given, else the model's.
+
+    A function that makes it gets only those options that differ from the defaults: losses of your own need not know
+    the rest. The settings of a generation are not options of a run: they belong to the model, and are saved with it.
+    """
+    if given is not None and _first_parameter(given) != "model":
+        if isinstance(given, type) or not callable(given):
+            raise ValueError(
+                f"criterion={name_of(given)} is no loss: give an object, called as loss(maps, targets), or a function "
+                "(model, hyp, img_size) that returns one, such as the method .of of a subclass of ComputeLoss"
+            )
+        loss: Criterion = given
+        return loss
+    make: Callable[..., Criterion] = model.criterion if given is None else partial(given, model)
+    whose = f"the loss of {type(model).__name__}" if given is None else f"criterion={name_of(given)}"
+    defaults = TrainOptions().loss_options
+    settings = {name: value for name, value in options.loss_options.items() if value != defaults[name]}
+    known = inspect.signature(make).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    if unknown := [name for name in settings if name not in known and not takes_all]:
+        raise ValueError(f"{whose} does not know the option {unknown[0]}: leave it out")
+    try:
+        loss = make(hyp, options.img_size, **settings)
+    except TypeError as error:
+        if not settings or "unexpected keyword argument" not in str(error):
+            raise
+        option = str(error).rsplit("'", 2)[-2]
+        raise ValueError(f"{whose} does not know the option {option}: leave it out") from None
+    if not callable(loss):
+        raise ValueError(f"{whose} returned {type(loss).__name__}, not a loss to be called as loss(maps, targets)")
+    return loss
+
+
+def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.optim.Optimizer:
+    """The optimiser given, known to hold parameters of the model.
+
+    Args:
+        given: an optimiser, or a function of the parameter groups. decay: weight decay of the weights, in their group.
+    """
+    optimizer = given
+    if not isinstance(given, torch.optim.Optimizer):
+        if not callable(given):
+            raise ValueError(f"optimizer={given!r}: give a torch.optim.Optimizer, or a function of parameter groups")
+        groups = zip(("biases", "weights", "norms"), parameter_groups(model), (0.0, decay, 0.0), strict=True)
+        optimizer = given([{"params": params, "weight_decay": wd, "name": name} for name, params, wd in groups])
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"optimizer={name_of(given)} made {type(optimizer).__name__}, not a torch.optim.Optimizer")
+    ours = set(model.parameters())
+    if not all(parameter in ours for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            "optimizer: it holds parameters that are not the model's: make it of the model that is trained (of a "
+            "resumed run: give that one as model=), or give a function of the parameter groups"
+        )
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", float(group["lr"]))  # torch's name for it
+    return optimizer
+
+
+def own_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of an optimiser that was given: of its first group."""
+    return float(optimizer.param_groups[0]["initial_lr"])
+
+
+def apply_to_given(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
+    """Writes learning rates into an optimiser that was given; its groups keep their ratios."""
+    first = own_lr(optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] = rates.other_lr * (group["initial_lr"] / first if first else 0.0)
+
+
+@dataclass(frozen=True)
+class FactorSchedule(Schedule):
+    """A Schedule whose learning rate after the warm-up is lr0 times a function of the epoch.
+
+    >>> schedule = FactorSchedule(Hyperparameters(), 4, 100, 16, factor_of=lambda epoch: 0.5**epoch)
+    >>> schedule.at(399).other_lr
+    0.00125
+    """
+
+    factor_of: Callable[[int], float] = float
+
+    def factor(self, epoch: float) -> float:
+        """Learning rate at an epoch as a fraction of lr0."""
+        return float(self.factor_of(int(epoch)))
+
+
+def create_schedule(given: Any, hyp: Hyperparameters, options: TrainOptions, batches: int, images: int) -> Schedule:
+    """The schedule of a run.
+
+    Args:
+        given: as above; None: a line or half a cosine. batches: per epoch. images: per batch, of all processes.
+    """
+    settings = options.epochs, batches, images, options.nominal_batch, options.cosine, options.least_warmup
+    if given is None:
+        return Schedule(hyp, *settings)
+    if isinstance(given, Schedule):
+        if (given.epochs, given.batches) != (options.epochs, batches):
+            raise ValueError(
+                f"schedule: it is for {given.epochs} epochs of {given.batches} batches, the run has {options.epochs} "
+                f"of {batches}"
+            )
+        return replace(given, hyp=hyp)
+    first = _first_parameter(given)
+    if first == "epoch":
+        return FactorSchedule(hyp, *settings, factor_of=given)
+    if first == "optimizer":
+        factors = torch_factors(given, options.epochs, hyp.lr0)
+        return FactorSchedule(hyp, *settings, factor_of=factors.__getitem__)
+    made = given(hyp, *settings) if callable(given) else given
+    if not isinstance(made, Schedule):
+        raise ValueError(
+            f"schedule={name_of(given)}: give a function (epoch) of the fraction of lr0, a function (optimizer) that "
+            "makes a torch scheduler, or a subclass of yolo_lite.train.Schedule"
+        )
+    return made
+
+
+def torch_factors(make: Callable[[torch.optim.Optimizer], Any], epochs: int, lr: float) -> list[float]:
+    """What a torch scheduler makes of a learning rate, as a fraction of it, in each epoch.
+
+    So a run needs no state of the scheduler, and can be resumed in any epoch.
+
+    >>> from torch.optim.lr_scheduler import StepLR
+    >>> torch_factors(partial(StepLR, step_size=2, gamma=0.5), 4, 0.01)
+    [1.0, 1.0, 0.5, 0.5]
+    """
+    alone = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
+    scheduler = make(alone)
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ValueError(
+            "schedule: ReduceLROnPlateau needs the result of each epoch: call trainer.change(lr0=...) in a callback's "
+            "on_epoch_end instead"
+        )
+    factors = []
+    for _ in range(epochs):
+        factors.append(alone.param_groups[0]["lr"] / lr if lr else 0.0)
+        alone.step()  # which PyTorch wants before the scheduler's
+        scheduler.step()
+    return factors
