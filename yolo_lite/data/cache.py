@@ -35,6 +35,20 @@ class ImageCache(Protocol):
     def load(self, index: int) -> Image: ...
 
 
+class PartOfCache:
+    """Some of the images of a cache."""
+
+    def __init__(self, whole: ImageCache, which: np.ndarray) -> None:
+        self._whole, self._which = whole, which  # (n,) indices in the whole
+
+    def load(self, index: int) -> Image:
+        """The image, (H, W, 3) uint8 RGB."""
+        return self._whole.load(int(self._which[index]))
+
+    def __repr__(self) -> str:
+        return f"{self._whole!r}[{len(self._which)} of them]"
+
+
 class RamCache:
     """All images in one flat tensor in shared memory, which workers fraction instead of copying (see LabelStore)."""
 

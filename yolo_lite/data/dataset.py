@@ -4,29 +4,32 @@ All that chance decides about a sample is in its SampleDraw (samples.py), derive
 rest is computed from that, stage by stage. So a sample is the same in every process, and any of them can be replayed.
 """
 
+import copy
 import operator
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from yolo_lite.augment.letterbox import Geometry, resize_longest
 from yolo_lite.augment.objects import Image, Objects
-from yolo_lite.boxes import xywh_to_xyxy, xyxy_to_xywh
-from yolo_lite.data.cache import DiskCache, ImageCache, RamCache
-from yolo_lite.data.report import DatasetError, DatasetWarning, Problem, Report
-from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, sample_stages
-from yolo_lite.data.source import ImageSource, PathStore, open_source
+from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
+from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
+from yolo_lite.data.rectangles import by_shape, rectangle_shapes
+from yolo_lite.data.report import Problem, Report
+from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages
+from yolo_lite.data.sampling import EpochClock, EpochSampler, Key, KeySampler
+from yolo_lite.data.source import ImageSource, PathStore
+from yolo_lite.data.transform import Transform, transform_generator, transform_name, with_transform
 from yolo_lite.data.unreadable import READ_ERRORS, Reader, describe, is_of_the_machine
 from yolo_lite.hyperparameters import Hyperparameters
 
-SOURCE_MEMBERS = ("names", "paths", "sizes", "labels", "report", "read", "__len__")  # of the protocol ImageSource
-EDGE = 1e-3  # px that boxes keep from the right and lower edge, as the reference clips them
+FOLDS = 3  # sets the draws of the folds apart from others of the same seed
 
 
 class Sample(NamedTuple):
@@ -59,7 +62,13 @@ class YoloDataset(Dataset[Sample]):
         augment: mosaic, warp, colours and flips by the probabilities of ``hyp``; without it, letterbox only.
         seed: with the epoch and the index, all that chance depends on.
         split: "train", "val" or "test".
+        transform: a step of your own after all others, ``fn(image, objects, rng) -> (image, objects)``: the image
+            (H, W, 3) uint8 RGB as the network gets it, whose size stays; its Objects (``yolo_lite.augment.objects``)
+            with cls, boxes xyxy in pixels and polygons; a NumPy Generator derived from (seed, epoch, index). It comes
+            last so that it is asked once per sample, for mosaics too, and with or without ``augment``.
         names: class names that replace those of the source.
+        classes: keep the objects of these classes only, names or numbers, renumbered in this order; images without
+            such objects stay, as background.
         rect: sort by shape, and give each ``batch_size`` images the smallest input that holds them; no mosaics.
         rect_pad: added to both sides of a rectangle, in strides, before rounding up. Left out: .5, 0 when augmenting.
         cache: keep resized images in "ram" or on "disk" (in ``cache_dir``, or the user's cache folder).
@@ -85,7 +94,9 @@ class YoloDataset(Dataset[Sample]):
         seed: int = 0,
         *,
         split: str = "train",
+        transform: Transform | None = None,
         names: Sequence[str] | None = None,
+        classes: Sequence[str | int] | None = None,
         rect: bool = False,
         batch_size: int = 16,
         stride: int = 32,
@@ -97,60 +108,71 @@ class YoloDataset(Dataset[Sample]):
         replace_unreadable: bool | None = None,
         progress: bool = False,
     ) -> None:
-        _require_options(img_size, stride, seed, batch_size, cache)
+        require_options(img_size, stride, seed, batch_size, cache)
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
-        self.hyp = hyp or Hyperparameters()
-        self.epoch = 0  # of dataset[i]
+        self.hyp, self.transform = hyp or Hyperparameters(), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
-        if isinstance(source, ImageSource):
-            self.source = source
-        elif isinstance(source, str | Path | Sequence):
-            self.source = open_source(source, split, None if single_cls else names, progress, img_size)
-        else:
-            lacking = [name for name in SOURCE_MEMBERS if not hasattr(source, name)]
-            raise TypeError(f"{type(source).__name__} cannot be a source of images: it lacks {', '.join(lacking)}")
+        self.source = opened(source, split, None if single_cls else names, progress, img_size)
         self.report: Report = self.source.report
         if self.report.is_doubtful:
-            _complain(self.report, strict)
-        self.names = _class_names(self.source.names, names, single_cls)
-
-        sizes = np.asarray(self.source.sizes)  # (n, 2) height, width
-        order = np.argsort(sizes[:, 0] / sizes[:, 1], kind="stable") if rect else np.arange(len(sizes))
-        self._order = order  # place in this dataset -> index in the source
-        self.sizes = sizes[order]
-        self.paths = PathStore([self.source.paths[index] for index in order]) if rect else self.source.paths
-        self.labels = self.source.labels.select(order) if rect else self.source.labels
+            complain(self.report, strict)
+        self.names, self.labels = named_classes(self.source.names, names, single_cls), self.source.labels
+        if classes is not None:
+            kept = class_numbers(self.source.names if single_cls else self.names, classes)
+            self.labels = self.labels.keep_classes(kept)
+            self.names = self.names if single_cls else tuple(self.names[number] for number in kept)
         if single_cls:
             self.labels = self.labels.single_class()
-        if rect_pad is None:
-            rect_pad = 0.0 if augment else 0.5
-        self._objects_per_image = self.labels.objects_per_image
-        self.batch_shapes = rectangle_shapes(self.sizes, batch_size, img_size, stride, rect_pad) if rect else None
-        self.cache = self._open_cache(cache, cache_dir, progress)
+        self.sizes, self.paths = np.asarray(self.source.sizes), self.source.paths  # (n, 2) height, width
+        self._order = np.arange(len(self.sizes))  # place in this dataset -> index in the source
+        self._rectangles = stride, rect_pad
+        self._clock = EpochClock()
+        self.cache: ImageCache | None = None
+        self._arrange(by_shape(self.sizes) if rect else None)
+        self._cache_options = cache, cache_dir
+        self.cache = self._open_cache(progress)
 
     @property
     def num_classes(self) -> int:
         return len(self.names)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch of ``dataset[i]``; worker processes that are already there see it when it is set."""
+        return self._clock.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._clock.epoch = epoch
+
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+    def __getitem__(self, key: int | Key) -> Sample:
         """``dataset[i]``: sample i of the epoch ``dataset.epoch``; ``dataset[(epoch, i)]``: of that epoch."""
+        if get_worker_info() is not None:
+            self._count([key])
         epoch, index = key if isinstance(key, tuple) else (self.epoch, key)
         return self.sample(index, epoch)
 
-    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Sample | Problem]:
+    def __getitems__(self, keys: Sequence[int | Key]) -> list[Sample | Problem]:
         """The samples of a batch, as PyTorch's DataLoader asks for them; a Problem for what cannot be read."""
+        self._count(keys)
         return [self._sample_or_problem(key) for key in keys]
 
-    def _sample_or_problem(self, key: int | tuple[int, int]) -> Sample | Problem:
+    def _count(self, keys: Sequence[int | Key]) -> None:
+        """Counts what a DataLoader, and not a reader, asks for without saying of which epoch."""
+        if self.augment or self.transform is not None:
+            self._clock.count(sum(not isinstance(key, tuple) for key in keys), len(self))
+
+    def _sample_or_problem(self, key: int | Key) -> Sample | Problem:
+        epoch, index = key if isinstance(key, tuple) else (self.epoch, key)
         try:
-            return self[key]
+            return self.sample(index, epoch)
         except READ_ERRORS as error:
             if is_of_the_machine(error):
                 raise
-            return describe(self.paths[key[1] if isinstance(key, tuple) else key], error)
+            return describe(self.paths[index], error)
 
     def sample(self, index: int, epoch: int = 0) -> Sample:
         """Image ``index`` as it is in that epoch."""
@@ -171,6 +193,84 @@ class YoloDataset(Dataset[Sample]):
         height, width = self.batch_shapes[self._checked(index) // self.batch_size].tolist()
         return height, width
 
+    def sampler(self, shuffle: bool | None = None, rank: int = 0, world_size: int = 1) -> KeySampler:
+        """Keys (epoch, index) for PyTorch's own DataLoader, so that each pass over it is another epoch::
+
+            DataLoader(dataset, 16, sampler=dataset.sampler(), collate_fn=collate)  # collate: of yolo_lite.data.loader
+
+        Args:
+            shuffle: a new order in each epoch; left out: unless the dataset has rectangles, whose order is fixed.
+            rank, world_size: this process, and how many there are.
+        """
+        shuffle = not self.rect if shuffle is None else shuffle
+        if shuffle and self.rect:
+            raise ValueError("rect keeps the images in the order of their shapes: use sampler(shuffle=False)")
+        return KeySampler(EpochSampler(len(self), 1, shuffle, self.seed, rank=rank, world_size=world_size))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """A dataset of these images alone, mosaics included; ``subset[i]`` has place i in ``indices``.
+
+        Args:
+            indices: (m,) whole numbers, in the order wanted (by shape where ``rect``); or a mask (n,) bool.
+        Raises:
+            ValueError: none. IndexError: a number beyond the images.
+
+        >>> YoloDataset("shapes", img_size=64).subset(range(10, 13)).paths[0]
+        'shapes/train/000010'
+        """
+        given = np.asarray(indices)
+        if given.dtype == bool and given.shape != (len(self),):
+            raise ValueError(f"a mask of shape {given.shape} for {len(self)} images: one value per image is needed")
+        which = np.flatnonzero(given) if given.dtype == bool else np.array([self._checked(index) for index in given])
+        if not len(which):
+            raise ValueError(f"a subset of no image, of {len(self)}: give one index or more")
+        part = copy.copy(self)
+        part._clock = EpochClock()
+        part._arrange(np.sort(which) if self.rect else which)  # the whole is sorted by shape already
+        part.report = Report.of(part.labels.objects_per_image, self.report.problems)
+        return part
+
+    def folds(self, k: int = 5, seed: int = 0) -> list[tuple[Self, Self]]:
+        """k pairs (training, validation) for cross-validation: each image is validated on in one of them.
+
+        The images are shuffled by ``seed`` alone and cut into k parts, whose sizes differ by one at most. Validation
+        is without augmentation, transform and a cache in memory.
+
+        Raises:
+            ValueError: k is not between 2 and the number of images.
+
+        >>> [(len(train), len(val)) for train, val in YoloDataset("shapes", img_size=64).subset(range(7)).folds(3)]
+        [(4, 3), (5, 2), (5, 2)]
+        """
+        if not 2 <= k <= len(self):
+            raise ValueError(f"{len(self)} images cannot be cut into {k} folds: k lies between 2 and {len(self)}")
+        generator = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(FOLDS,)))
+        fold = np.empty(len(self), np.int64)  # of each image
+        for number, part in enumerate(np.array_split(generator.permutation(len(self)), k)):
+            fold[part] = number
+        plain = self._without_augmentation()
+        return [(self.subset(fold != number), plain.subset(fold == number)) for number in range(k)]
+
+    def _without_augmentation(self) -> Self:
+        plain = copy.copy(self)
+        plain.augment, plain.transform, plain.replace_unreadable = False, None, False
+        cache, folder = self._cache_options
+        plain._cache_options = ("disk" if cache == "disk" else None), folder
+        plain.cache = plain._open_cache()  # images are resized otherwise
+        return plain
+
+    def _arrange(self, which: np.ndarray | None) -> None:
+        """These images in this order, None for all; the shapes of rectangles with them."""
+        if which is not None:
+            self._order, self.sizes, self.labels = self._order[which], self.sizes[which], self.labels.select(which)
+            self.paths = PathStore([self.paths[index] for index in which.tolist()])
+            self.cache = self.cache and PartOfCache(self.cache, which)
+        self._objects_per_image = self.labels.objects_per_image
+        stride, pad = self._rectangles
+        pad = (0.0 if self.augment else 0.5) if pad is None else pad
+        shapes = rectangle_shapes(self.sizes, self.batch_size, self.img_size, stride, pad) if self.rect else None
+        self.batch_shapes = shapes
+
     def draw(self, index: int, epoch: int = 0) -> SampleDraw:
         """All that chance decides about a sample: a function of (seed, epoch, index)."""
         index = self._checked(index)
@@ -182,7 +282,14 @@ class YoloDataset(Dataset[Sample]):
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
-        return sample_stages(draw, self._reader(), self.shape(draw.index))
+        return self._stages(draw, self._reader())
+
+    def _stages(self, draw: SampleDraw, reader: Reader) -> Iterator[Stage]:
+        stages = sample_stages(draw, reader, self.shape(draw.index))
+        if self.transform is None:
+            return stages
+        generator = transform_generator(self.seed, draw.epoch, draw.index)
+        return with_transform(stages, self.transform, generator, self.num_classes)
 
     def apply(self, draw: SampleDraw) -> Sample:
         """The sample that was drawn; no chance left.
@@ -191,10 +298,10 @@ class YoloDataset(Dataset[Sample]):
             ImageError, OSError: an image cannot be read, and is not to be replaced.
         """
         reader = self._reader()
-        *_, last = sample_stages(draw, reader, self.shape(draw.index))
+        *_, last = self._stages(draw, reader)
         image = np.ascontiguousarray(last.image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
-        labels = _normalised(last.objects, last.image.shape[:2])
-        geometry = last.result if last.name == "letterbox" else None
+        labels = normalised(last.objects, last.image.shape[:2])
+        geometry = last.result if isinstance(last.result, Geometry) else None
         path = self.paths[reader.indices[0]]
         return Sample(torch.from_numpy(image), torch.from_numpy(labels), path, geometry, tuple(reader.problems))
 
@@ -221,7 +328,8 @@ class YoloDataset(Dataset[Sample]):
             raise IndexError(f"image {place} of a dataset of {len(self)}")
         return place % len(self)
 
-    def _open_cache(self, cache: str | None, folder: str | Path | None, progress: bool) -> ImageCache | None:
+    def _open_cache(self, progress: bool = False) -> ImageCache | None:
+        cache, folder = self._cache_options
         if cache == "ram":
             return RamCache(self._resized, self.sizes, self.img_size, progress)
         if cache == "disk":
@@ -232,64 +340,6 @@ class YoloDataset(Dataset[Sample]):
     def __repr__(self) -> str:
         parts = [f"{len(self)} images", f"{self.labels.num_objects} objects", f"{self.num_classes} classes"]
         parts += [f"img_size={self.img_size}", f"augment={self.augment}"]
+        parts += [f"transform={transform_name(self.transform)}"] if self.transform else []
         parts += [f"cache={self.cache}"] if self.cache else []
         return f"YoloDataset({', '.join(parts)})"
-
-
-def rectangle_shapes(sizes: np.ndarray, batch_size: int, img_size: int, stride: int, pad: float) -> np.ndarray:
-    """The smallest network input for each ``batch_size`` consecutive images, in multiples of the stride.
-
-    YOLOv5: `rect`, `batch_shapes`.
-
-    Args:
-        sizes: (n, 2) height and width, sorted by height / width. pad: strides added before rounding up.
-    Returns:
-        (batches, 2) int64 height and width.
-
-    >>> rectangle_shapes(np.array([[480, 640], [640, 640]]), 1, 640, 32, 0.5).tolist()
-    [[512, 672], [672, 672]]
-    """
-    aspects = sizes[:, 0] / sizes[:, 1]  # (n,)
-    fractions = []  # of img_size, height and width
-    for start in range(0, len(aspects), batch_size):
-        low, high = aspects[start : start + batch_size].min(), aspects[start : start + batch_size].max()
-        fractions.append((high, 1) if high < 1 else (1, 1 / low) if low > 1 else (1, 1))
-    return (np.ceil(np.array(fractions) * img_size / stride + pad) * stride).astype(np.int64)
-
-
-def _normalised(objects: Objects, size: tuple[int, int]) -> np.ndarray:
-    """Objects in pixels -> label rows (n, 6) float32: 0, class, xc, yc, w, h as fractions of the image's sides."""
-    height, width = size
-    boxes = objects.boxes.clip(0, np.array((width, height, width, height)) - EDGE)
-    labels = np.zeros((len(objects.cls), 6), np.float32)
-    labels[:, 1] = objects.cls
-    labels[:, 2:] = xyxy_to_xywh(boxes) / (width, height, width, height)
-    return labels
-
-
-def _class_names(found: Sequence[str], given: Sequence[str] | None, single_cls: bool) -> tuple[str, ...]:
-    if isinstance(given, str):
-        raise ValueError(f"names must be a list of class names, not the text {given!r}")
-    expected = 1 if single_cls else len(found)
-    if given is not None and len(given) != expected:
-        raise ValueError(f"{len(given)} names given for {expected} classes ({', '.join(found[:20])})")
-    return tuple(given or (("object",) if single_cls else found))
-
-
-def _complain(report: Report, strict: bool) -> None:
-    if strict and report:
-        raise DatasetError(str(report), report)
-    warnings.warn(f"{report.summary}; print(dataset.report) shows all", DatasetWarning, stacklevel=3)
-
-
-def _require_options(img_size: int, stride: int, seed: int, batch_size: int, cache: str | None) -> None:
-    """Raises ValueError with what would be right."""
-    if img_size < 1 or img_size % stride:
-        above = max(-(-img_size // stride), 1) * stride
-        raise ValueError(f"img_size {img_size} must be a multiple of the stride {stride}: the next one is {above}")
-    if seed < 0:
-        raise ValueError(f"seed {seed} must not be negative")
-    if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} must be 1 or more")
-    if cache not in (None, "ram", "disk"):
-        raise ValueError(f"cache {cache!r} must be 'ram', 'disk' or None")

@@ -102,7 +102,28 @@ class LabelStore:
 
     def select(self, images: Sequence[int] | np.ndarray) -> "LabelStore":
         """The labels of these images (indices), in this order."""
-        return LabelStore.build([self.of(index) for index in images])
+        which = np.asarray(images, np.int64)
+        counts = self.objects_per_image[which]
+        objects = _ranges(self.image_start.numpy()[which], counts)
+        return self._of_objects(_starts(counts), objects, self.cls[torch.from_numpy(objects)])
+
+    def keep_classes(self, classes: Sequence[int]) -> "LabelStore":
+        """The objects of these classes, numbered as they are listed; all images stay."""
+        number = np.full(max(int(self.cls.max()) if self.num_objects else 0, *classes) + 1, -1)
+        number[list(classes)] = np.arange(len(classes))
+        numbers = number[self.cls.numpy()]  # (m,) -1: another class
+        before = _starts((numbers >= 0).astype(np.int64))  # (m + 1,) objects that stay before each
+        objects = np.flatnonzero(numbers >= 0)
+        return self._of_objects(before[self.image_start.numpy()], objects, torch.from_numpy(numbers[objects]))
+
+    def _of_objects(self, image_start: np.ndarray, objects: np.ndarray, cls: Tensor) -> "LabelStore":
+        """These objects (indices) with other classes; image i has those from image_start[i] on."""
+        starts = self.polygon_start.numpy()
+        lengths = np.diff(starts)[objects]  # points of each polygon
+        points = torch.from_numpy(_ranges(starts[objects], lengths))
+        boxes = self.boxes[torch.from_numpy(objects)]
+        start, polygon_start = torch.from_numpy(image_start), torch.from_numpy(_starts(lengths))
+        return LabelStore(start, cls, boxes, polygon_start, self.polygon_points[points])
 
     def single_class(self) -> "LabelStore":
         """The same objects, all of class 0."""
@@ -116,9 +137,15 @@ def shared(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _starts(lengths: Sequence[int]) -> np.ndarray:
+def _starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """Where each of consecutive runs begins, and where the last one ends: (n,) -> (n + 1,) int64."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The numbers start, start + 1 ... of each run, one run after the other: (n,), (n,) -> (sum of lengths,) int64."""
+    shifts = starts - _starts(lengths)[:-1]
+    return np.repeat(shifts, lengths) + np.arange(lengths.sum(), dtype=np.int64)
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error

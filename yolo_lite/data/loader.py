@@ -1,12 +1,11 @@
 """create_dataloader: batches of samples, the same ones for any number of workers and any way of starting them.
 
-YOLOv5: `create_dataloader`, `InfiniteDataLoader`, `SmartDistributedSampler`, `collate_fn`.
-The sampler asks for keys (epoch, index), and a sample is a function of its key. So workers need no state, may stay
-alive from epoch to epoch, and a run can be resumed in the middle of one.
+YOLOv5: `create_dataloader`, `InfiniteDataLoader`, `collate_fn`.
+The sampler (sampling.py) asks for keys (epoch, index), and a sample is a function of its key. So workers need no
+state, may stay alive from epoch to epoch, and a run can be resumed in the middle of one.
 """
 
 import multiprocessing
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -14,109 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Subset
 
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.report import SHOWN_PER_KIND, DatasetError, Problem, Report
+from yolo_lite.data.sampling import EpochSampler
 from yolo_lite.data.source import ImageSource
+from yolo_lite.data.transform import require_picklable
 
-ORDER = 1  # sets the draws of the order apart from those of the samples, which share seed and epoch
 WORKER_DIED = (
     "a worker process of the data loader died. Usual reasons: a script that starts workers without "
     '`if __name__ == "__main__":` around its code (each worker imports the script again); too little (shared) memory; '
-    "a source defined in a notebook cell, which workers cannot import. With workers=0 everything runs in this process"
+    "a source or transform defined in a notebook cell, which workers cannot import. With workers=0 everything runs in "
+    "this process"
 )
-
-
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of keys (epoch, index) for one of ``world_size`` processes; each pass is the next epoch.
-
-    Shuffled (for training), every process gets the same number of batches, and each image falls to exactly one of
-    them: the order is cut into groups of batch_size * world_size, and each group is shared out evenly. What is left
-    after the last whole group is shared out too; fewer images than processes join the group before. In order (for
-    validation), process r has every world_size-th batch from the r-th on, so that the batches are those of a single
-    process, and one process may have one batch more than another.
-
-    >>> sampler = EpochSampler(5, batch_size=2)
-    >>> list(sampler)
-    [[(0, 0), (0, 1)], [(0, 2), (0, 3)], [(0, 4)]]
-    >>> next(iter(sampler))
-    [(1, 0), (1, 1)]
-    """
-
-    def __init__(
-        self,
-        num_images: int,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} must be 1 or more")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} must lie between 0 and {world_size - 1}, one less than world_size")
-        self.num_images, self.batch_size, self.shuffle, self.seed = num_images, batch_size, shuffle, seed
-        self.drop_last, self.rank, self.world_size = drop_last, rank, world_size
-        self.epoch = 0  # of the next pass
-        self.start_batch = 0  # the next pass leaves out this many batches
-        self.weights: np.ndarray | None = None  # (num_images,) >= 0: draw with replacement, in proportion
-        if not len(self):
-            raise ValueError(f"{num_images} images fill no batch of {batch_size} x {world_size}: use drop_last=False")
-
-    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """The next pass is this epoch, from this batch on; the passes after it follow."""
-        self.epoch, self.start_batch = operator.index(epoch), operator.index(start_batch)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Indices in the order of an epoch, for all processes together; a function of (seed, epoch) and the weights."""
-        generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=(ORDER,)))
-        if self.weights is not None:
-            weights = np.asarray(self.weights, np.float64)
-            if weights.shape != (self.num_images,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-                raise ValueError(f"weights must be {self.num_images} numbers from 0 on, one per image, not all 0")
-            return generator.choice(self.num_images, self.num_images, p=weights / weights.sum())
-        return generator.permutation(self.num_images) if self.shuffle else np.arange(self.num_images)
-
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        """The batches of this process in an epoch, as indices."""
-        return self._of_process(self.order(epoch))
-
-    @property
-    def smallest_batch(self) -> int:
-        """Images in the smallest batch of an epoch, of all processes."""
-        every = np.arange(self.num_images)
-        return min(len(batch) for rank in range(self.world_size) for batch in self._of_process(every, rank))
-
-    def __len__(self) -> int:
-        """Batches in a whole epoch of this process."""
-        return len(self._of_process(np.arange(self.num_images)))
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, start_batch = self.epoch, self.start_batch
-        self.set_epoch(epoch + 1)
-        for batch in self.batches(epoch)[start_batch:]:
-            yield [(epoch, index) for index in batch.tolist()]
-
-    def _of_process(self, order: np.ndarray, rank: int | None = None) -> list[np.ndarray]:
-        """The batches of a process, this one if none is given."""
-        rank = self.rank if rank is None else rank
-        if not (self.shuffle or self.weights is not None):
-            return self._cut(order, self.batch_size)[rank :: self.world_size]
-        groups = self._cut(order, self.batch_size * self.world_size)
-        if groups and len(groups[-1]) < self.world_size:
-            if len(groups) == 1:
-                raise ValueError(f"{self.num_images} images are too few for {self.world_size} processes")
-            groups[-2:] = [np.concatenate(groups[-2:])]
-        return [np.array_split(group, self.world_size)[rank] for group in groups]
-
-    def _cut(self, order: np.ndarray, size: int) -> list[np.ndarray]:
-        end = len(order) // size * size if self.drop_last else len(order)
-        return [order[start : start + size] for start in range(0, end, size)]
 
 
 class YoloLoader(DataLoader[Batch]):
@@ -177,7 +88,7 @@ def _is_death_of_worker(error: Exception) -> bool:
 
 
 def create_dataloader(
-    source: str | Path | Sequence[str | Path] | ImageSource | YoloDataset,
+    source: str | Path | Sequence[str | Path] | ImageSource | YoloDataset | Subset[Sample],
     batch_size: int = 16,
     *,
     shuffle: bool = False,
@@ -192,7 +103,8 @@ def create_dataloader(
     """Batches of a dataset, in an order that depends on (seed, epoch) only.
 
     Args:
-        source: a YoloDataset, or anything it is made from; then ``dataset_options`` are its other arguments.
+        source: a YoloDataset, or PyTorch's Subset of one (see ``as_dataset``); or anything it is made from, and then
+            ``dataset_options`` are its other arguments.
         shuffle: a new order in each epoch. workers: processes that load; 0 = this one does.
         drop_last: leave the last batch out where it is smaller. rank, world_size: this process and how many there are.
         pin_memory: page-locked batches, which a GPU fetches faster.
@@ -208,12 +120,12 @@ def create_dataloader(
     >>> batch.images.shape, batch.targets.shape[1]
     (torch.Size([2, 3, 64, 64]), 6)
     """
-    if isinstance(source, YoloDataset):
+    if isinstance(given := as_dataset(source), YoloDataset):
         if dataset_options:
             raise ValueError(f"the dataset exists already: set its {', '.join(dataset_options)} where it is made")
-        dataset = source
+        dataset = given
     else:
-        dataset = YoloDataset(source, batch_size=batch_size, **dataset_options)
+        dataset = YoloDataset(given, batch_size=batch_size, **dataset_options)
     if dataset.rect and (shuffle or dataset.batch_size % batch_size):
         raise ValueError(
             f"rect gives each {dataset.batch_size} consecutive images one shape: "
@@ -221,6 +133,9 @@ def create_dataloader(
         )
     if workers < 0:
         raise ValueError(f"workers {workers} must be 0 or more")
+    context = (multiprocessing_context or safe_context()) if workers else None
+    if context not in (None, "fork"):
+        require_picklable(dataset.transform)
     return YoloLoader(
         dataset,
         batch_sampler=EpochSampler(len(dataset), batch_size, shuffle, dataset.seed, drop_last, rank, world_size),
@@ -229,8 +144,30 @@ def create_dataloader(
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
         worker_init_fn=_set_up_worker if workers else None,
-        multiprocessing_context=(multiprocessing_context or safe_context()) if workers else None,
+        multiprocessing_context=context,
     )
+
+
+def as_dataset(source: Any) -> Any:
+    """PyTorch's ``Subset`` of a YoloDataset as the YoloDataset of these images; anything else as it is.
+
+    Its mosaics are made of these images alone, while those of a Subset in PyTorch's own DataLoader may show any image
+    of the whole dataset, those kept for validation among them.
+
+    Raises:
+        TypeError: a Subset of another dataset.
+
+    >>> as_dataset(Subset(YoloDataset("shapes", img_size=64), [5, 7])).paths[1]
+    'shapes/train/000007'
+    """
+    if not isinstance(source, Subset):
+        return source
+    whole = as_dataset(source.dataset)
+    if not isinstance(whole, YoloDataset):
+        raise TypeError(
+            f"a Subset of {type(whole).__name__} has no labels that are known here: give one of YoloDataset"
+        )
+    return whole.subset(source.indices)
 
 
 def safe_context() -> str:

@@ -33,7 +33,10 @@ from yolo_lite.augment.mixing import (
 )
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp
+from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.hyperparameters import Hyperparameters
+
+EDGE = 1e-3  # px that boxes keep from the right and lower edge, as the reference clips them
 
 
 class MosaicDraws(NamedTuple):
@@ -123,7 +126,7 @@ class Loaded(NamedTuple):
 class Stage(NamedTuple):
     """A sample after one of its steps."""
 
-    name: str  # load, letterbox, mosaic, copy_paste, warp, mixup, crop, photometric, hsv, flip
+    name: str  # load, letterbox, mosaic, copy_paste, warp, mixup, crop, photometric, hsv, flip, transform
     image: Image  # (H, W, 3)
     objects: Objects  # in its pixels
     result: Any = None  # what the step gave besides: a Geometry, a Mosaic, a Warped (with the boxes it dropped) ...
@@ -188,3 +191,13 @@ def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int]) -> Ite
 def _for_all(drawn: CopyPasteDraw, num_objects: int) -> CopyPasteDraw:
     """An image that took the place of another may bring more objects than were drawn for: the others come last."""
     return drawn._replace(order=(*drawn.order, *range(len(drawn.order), num_objects)))
+
+
+def normalised(objects: Objects, size: tuple[int, int]) -> np.ndarray:
+    """Objects in pixels -> label rows (n, 6) float32: 0, class, xc, yc, w, h as fractions of the image's sides."""
+    height, width = size
+    boxes = objects.boxes.clip(0, np.array((width, height, width, height)) - EDGE)
+    labels = np.zeros((len(objects.cls), 6), np.float32)
+    labels[:, 1] = objects.cls
+    labels[:, 2:] = xyxy_to_xywh(boxes) / (width, height, width, height)
+    return labels

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 from tqdm import tqdm
 
 from yolo_lite.augment.letterbox import Geometry, to_original
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.data.dataset import Batch, YoloDataset
+from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import IOU_THRESHOLDS, RULES, AveragePrecision, Rule, average_precision
 from yolo_lite.detect.evaluation_data import (
@@ -53,7 +54,7 @@ class ImageResult(NamedTuple):
 
 def evaluate(
     model: Detector,
-    loader: Iterable[Batch] | YoloDataset | Source,
+    loader: Iterable[Batch] | YoloDataset | Subset[Sample] | Source,
     rule: Rule = "coco",
     conf_thres: float = 0.001,
     iou_thres: float = 0.6,
@@ -77,8 +78,8 @@ def evaluate(
     raises instead.
 
     Args:
-        loader: batches of unaugmented images, as ``create_dataloader`` gives them; a YoloDataset; or anything that one
-            is made from ("data.yaml", a folder, "shapes"), which is then opened as ``yolo-lite val`` does it.
+        loader: batches of unaugmented images, as ``create_dataloader`` gives them; a YoloDataset, or a Subset of one;
+            or anything that one is made from ("data.yaml", a folder, "shapes"), opened as ``yolo-lite val`` does it.
         rule: "coco", the figures of pycocotools; or "yolov5", those that YOLOv5 prints. Precision, recall, curves and
             confusion come from YOLOv5's matching under either rule.
         conf_thres, iou_thres, max_det: see ``non_max_suppression``; every class above the threshold counts. A higher

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch, YoloDataset
-from yolo_lite.data.loader import create_dataloader
+from yolo_lite.data.loader import as_dataset, create_dataloader
 from yolo_lite.data.source import ImageSource, class_names
 from yolo_lite.detect.inference import input_size, require_size, size_multiple, trained_size
 from yolo_lite.model.protocol import Detector
@@ -73,6 +73,7 @@ def as_loader(model: Detector, source: Any, **options: Any) -> Iterable[Batch]:
         ValueError: options that the loader or the dataset has already.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    source = as_dataset(source)
     if isinstance(source, YoloDataset):
         if fixed := given.keys() - {"batch_size"}:
             raise ValueError(f"the dataset exists already: set its {', '.join(sorted(fixed))} where it is made")

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.loader import EpochSampler, YoloLoader
+from yolo_lite.data.loader import YoloLoader
+from yolo_lite.data.sampling import EpochSampler
 from yolo_lite.detect.inference import inference, require_size, size_multiple
 from yolo_lite.hyperparameters import LOSS_KEYS, Hyperparameters
 from yolo_lite.loss.anchors import object_sizes

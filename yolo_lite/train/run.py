@@ -11,7 +11,7 @@ from torch import nn
 
 from yolo_lite._moved import warn_renamed
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.loader import YoloLoader
+from yolo_lite.data.loader import YoloLoader, as_dataset
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
@@ -37,7 +37,6 @@ from yolo_lite.train.messages import Note, log
 from yolo_lite.train.optim import apply_rates, create_optimizer, freeze_layers, set_decay
 from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
 from yolo_lite.train.schedule import Rates, Schedule
-from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, OfState, RunState
 from yolo_lite.train.validation import ValidationLoss
 
@@ -71,8 +70,8 @@ class Run:
     def __init__(
         self,
         model: nn.Module,
-        train: Source,
-        val: Source | None = None,
+        train: sources.Given,
+        val: sources.Given | None = None,
         hyp: Hyperparameters | Mapping[str, Any] | str | Path | None = None,
         *,
         out_dir: str | Path | None = None,
@@ -85,6 +84,7 @@ class Run:
         saved: SavedRun | None = None,
         **options: Any,
     ) -> None:
+        train, val = sources.as_source(train), None if val is None else sources.as_source(val)
         self.out_dir = None if out_dir is None else Path(out_dir)
         if saved is None:
             folder.require_free(self.out_dir)
@@ -110,6 +110,7 @@ class Run:
         # Data
         self.sources = [sources.source_name(source) for source in (train, val)]
         self.train_set, self.val_set = sources.open_datasets(train, val, self.detector, self.hyp, self.options)
+        sources.settle_transforms(self.train_set, self.val_set, self.metadata, resumed=saved is not None)
         self._given_set = self.train_set  # without the changes of its augmentation
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
         self.messages += network_messages
@@ -148,8 +149,8 @@ class Run:
         out_dir: str | Path,
         *,
         model: nn.Module | None = None,
-        train: Source | None = None,
-        val: Source | None = None,
+        train: sources.Given | None = None,
+        val: sources.Given | None = None,
         callbacks: Iterable[object] = (),
         criterion: Any = None,
         optimizer: Any = None,
@@ -169,7 +170,7 @@ class Run:
                 FileNotFoundError, TrainingError: no run, or one that cannot go on with what there is.
         """
         saved = SavedRun(out_dir)
-        train, val = saved.sources(train, val)
+        train, val = saved.sources(as_dataset(train), as_dataset(val))
         model = saved.create_model() if model is None else model
         changed = {"epochs": epochs, "workers": workers, "device": device}
         options = saved.options(**{name: value for name, value in changed.items() if value is not None})

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Subset
 
-from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.loader import YoloLoader, create_dataloader
+from yolo_lite.data.dataset import Sample, YoloDataset
+from yolo_lite.data.loader import YoloLoader, as_dataset, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
+from yolo_lite.data.transform import transform_name
 from yolo_lite.detect.inference import size_multiple
 from yolo_lite.hyperparameters import AUGMENTATION_KEYS, Hyperparameters, descriptions
 from yolo_lite.model.protocol import Detector
@@ -20,6 +22,7 @@ from yolo_lite.running.distributed import World
 from yolo_lite.train.options import TrainOptions, preset
 
 Source = YoloDataset | ImageSource | str | Path | Sequence[str | Path]
+Given = Source | Subset[Sample]  # what a Trainer takes; the Subset becomes a YoloDataset at once
 
 OF_THE_DATASET = ("img_size", "augment", "rect", "seed")  # options that a finished dataset has decided already
 
@@ -85,6 +88,29 @@ def settle_hyp(
                 f"{name}={value:g}: make them the same, or pass the source, so that the run makes its own dataset"
             )
     return settled.replace(**{name: getattr(train.hyp, name) for name in AUGMENTATION_KEYS})
+
+
+def as_source(given: Given) -> Source:
+    """The YoloDataset of a Subset; anything else as it is."""
+    source: Source = as_dataset(given)
+    return source
+
+
+def settle_transforms(train: YoloDataset, val: YoloDataset | None, metadata: dict[str, Any], resumed: bool) -> None:
+    """Writes the names of the datasets' own transforms into the metadata of a new run; they are a resumed one's too.
+
+    Raises:
+        ValueError: other transforms than the run began with. The names are compared, not what the functions do.
+    """
+    for key, dataset in (("transform", train), ("val_transform", val)):
+        name = transform_name(dataset.transform) if dataset is not None else None
+        if resumed and metadata.get(key) != name:
+            now = f"its dataset now has the transform {name}" if name else "its dataset now has none"
+            before = metadata.get(key) or "without a transform"
+            what = "is validated" if dataset is val else "learns"
+            raise ValueError(f"the run {what} on images after {before}, but {now}: give the dataset as it was")
+        if name is not None:
+            metadata[key] = name
 
 
 def source_name(source: Source | None) -> str | None:

@@ -42,8 +42,8 @@ class Trainer(Run):
     Args:
         model: anything that follows the detector protocol; it is moved to the device and trained in place, in the
             number format of its weights.
-        train, val: datasets, or sources of such (data.yaml, folder, "shapes" ...); val None = the split "val" of the
-            source of train, and no validation where train is a dataset.
+        train, val: datasets (or PyTorch's Subset of one), or sources of such (data.yaml, folder, "shapes" ...); val
+            None = the split "val" of the source of train, and no validation where train is a dataset.
         hyp: hyperparameters, a dict of some, or the path of a YAML file; ``model.criterion`` scales the gains to the
             model.
         out_dir: where checkpoints and results.csv go; None keeps nothing.

@@ -22,6 +22,7 @@ from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.source import ImageSource
+from yolo_lite.data.transform import transform_name
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.images.rgb import to_rgb
 
@@ -37,7 +38,8 @@ class AugmentationLab(Explorer[State, Result]):
     Args:
         images, targets: pictures of any sizes with targets (n, 6), image class xc yc w h normalised; left out: the
             dataset "photos", whose objects have outlines.
-        dataset: a YoloDataset, whose hyperparameters, size and seed are used too; or any source of one.
+        dataset: a YoloDataset, whose hyperparameters, size, seed and transform (the last stage) are used too; or any
+            source of one.
         hyp: hyperparameters to start from. size: of the network input, a multiple of 32. names: class names.
 
     >>> lab = AugmentationLab(size=160, degrees=30)
@@ -120,7 +122,9 @@ class AugmentationLab(Explorer[State, Result]):
     def as_code(self) -> str:
         """The hyperparameters, and how to get the same sample from a dataset."""
         state: State = self.state
-        made = f"yl.YoloDataset({state.source}, img_size={state.size}, hyp=hyp, augment=True, seed={state.seed})"
+        own = transform_name(state.album.dataset.transform) if state.album and state.album.dataset else None
+        options = f"hyp=hyp, augment=True, seed={state.seed}{f', transform={own}' if own else ''}"
+        made = f"yl.YoloDataset({state.source}, img_size={state.size}, {options})"
         sample = f"dataset.sample({state.index}, epoch={state.epoch})"
         return f"{hyp_code(hyp_of(state, state.hyp))}\ndataset = {made}\nsample = {sample}"
 

@@ -77,7 +77,7 @@ def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
 
 
 def _finished(made: Made, names: Names, title: str) -> Panel:
-    """The last stage with outlines, and with what is left of dropped boxes, where no crop moved them."""
+    """The last stage with outlines, and with what is left of dropped boxes, where neither crop nor transform moved them."""
     last, lost = made.stages[-1], len(made.drops)
     outlines = [
         Line(table_of(polygon, 2, "outline"), int(cls), "solid", 1.0, closed=True)
@@ -87,7 +87,7 @@ def _finished(made: Made, names: Names, title: str) -> Panel:
     warped = next((stage.result for stage in made.stages if stage.name == "warp"), None)
     flip = made.draw.flip
     dropped: list[Layer] = []
-    if warped is not None and made.draw.crop is None:
+    if warped is not None and made.draw.crop is None and last.name != "transform":
         height, width = last.image.shape[:2]
         after = warped.after
         if flip is not None:

@@ -1,5 +1,6 @@
 """What AugmentationLab computes: samples of a dataset with all their stages, and the boxes dropped on the way."""
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -79,9 +80,16 @@ class State:
 
     @property
     def dataset(self) -> YoloDataset:
-        """The dataset that makes these samples."""
+        """The dataset that makes these samples, with the steps of the one that was given: its transform, its class."""
         source = cast(ImageSource, self.album or Album())  # AlbumLabels has all that a dataset asks of labels
-        return YoloDataset(source, self.size, hyp_of(self, self.hyp), augment=True, seed=self.seed)
+        own = self.album.dataset if self.album else None
+        transform = None if own is None else own.transform
+        made = YoloDataset(source, self.size, hyp_of(self, self.hyp), True, self.seed, transform=transform)
+        if own is None or type(own) is YoloDataset:
+            return made
+        dataset = copy.copy(own)  # a subclass may have other stages
+        vars(dataset).update(vars(made))
+        return dataset
 
 
 class Drop(NamedTuple):

@@ -26,22 +26,24 @@ def labels_of_two_splits(
 
     One folder of labels for images/train and images/val: labels/0.txt can be right for one 0.jpg only.
     """
-    pairs = zip(images, labels, strict=True)
-    flat = {label: image for image, label in pairs if label and not _is_mirrored(image, label)}
+    mirrored: dict[str, str] = {}  # folder of images -> where its labels are expected
+    flat: dict[str, str] = {}
+    for image, path in zip(images, labels, strict=True):
+        folder = os.path.dirname(image)
+        if folder not in mirrored:
+            mirrored[folder] = os.path.dirname(image_to_label_path(image))
+        if path and os.path.dirname(path) != mirrored[folder]:
+            flat[path] = image
     problems: list[Problem] = []
     for place in other_places if flat else ():
         with contextlib.suppress(DatasetError, OSError):
             others = [image.path for image in list_images(place).images]
             for other, label in zip(others, match_label_files(others).paths, strict=True):
-                image = flat.pop(label, None) if label else None
-                if image and label and os.path.realpath(image) != os.path.realpath(other):
-                    message = f"is the label file of {image} and, in another split, of {other}: give each its own"
+                found = flat.pop(label, None) if label else None
+                if found and label and os.path.realpath(found) != os.path.realpath(other):
+                    message = f"is the label file of {found} and, in another split, of {other}: give each its own"
                     problems.append(Problem(label, None, message, "label files of two splits"))
     return problems
-
-
-def _is_mirrored(image: str, label: str) -> bool:
-    return os.path.dirname(image_to_label_path(image)) == os.path.dirname(label)
 
 
 def rare_highest_class(classes: Mapping[str, np.ndarray]) -> list[Problem]:

@@ -57,7 +57,7 @@ def files_below(folder: str | Path, suffixes: Sequence[str]) -> list[str]:
 
 
 def _sorted(paths: Iterator[str] | list[str]) -> list[str]:
-    return sorted(paths, key=lambda path: Path(path).parts)
+    return sorted(paths, key=lambda path: path.split(os.sep))  # folder by folder
 
 
 def _walk(folder: str | Path) -> Iterator[str]:

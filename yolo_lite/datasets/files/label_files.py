@@ -63,7 +63,7 @@ class _LabelFolders:
 
     def exact(self, image: str) -> str | None:
         """The label file of exactly the image's name."""
-        stem = Path(image).stem
+        stem = os.path.splitext(os.path.basename(image))[0]
         return next((found for folder in self.folders(image) if (found := self._listed(folder).get(stem))), None)
 
     def alike(self, image: str, taken: set[str]) -> str | None:

@@ -29,6 +29,7 @@ from yolo_lite.datasets.files.doubts import (
 from yolo_lite.datasets.files.find_dataset import NOT_SEARCHED, FoundDataset, find_dataset
 from yolo_lite.datasets.files.folders import contents, pictures_below
 from yolo_lite.datasets.files.image_lists import Images, ListedImage, list_images
+from yolo_lite.datasets.files.label_cache import LabelCache
 from yolo_lite.datasets.files.label_files import (
     Matched,
     label_files_without_an_image,
@@ -36,11 +37,12 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
-from yolo_lite.images.headers import Size, image_size
+from yolo_lite.images.headers import Size
 from yolo_lite.images.kinds import advice
 from yolo_lite.images.reading import ImageError, read_image
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
+AT_ONCE = 64  # images to a task of a thread: handing out single ones takes longer than checking them
 LEFT_OUT = "images left out"
 PASSED_OVER = "pictures passed over"
 
@@ -94,7 +96,9 @@ class FileSource:
         roots = _roots(source, dataset.places)
         labels = match_label_files(paths, _label_folders(dataset.places), roots)
         num_classes = len(dataset.names) if dataset.names else None
-        checked = check_images(images, labels.paths, num_classes, dataset.keypoints, progress)
+        cache = LabelCache(dataset.places, num_classes, dataset.keypoints, len(images))
+        with cache.open(paths):
+            checked = check_images(images, labels.paths, cache, progress)
         used = [image for image in checked if image.size is not None]
         problems = [problem for image in checked for problem in image.problems]
         problems += _left_aside(dataset, listed, images, labels)
@@ -154,28 +158,33 @@ def class_names_of_files(source: str | Path | Sequence[str | Path], split: str =
 
 
 def check_images(
-    images: Sequence[ListedImage],
-    labels: Sequence[str | None],
-    num_classes: int | None,
-    keypoints: tuple[int, int] | None = None,
-    progress: bool = False,
+    images: Sequence[ListedImage], labels: Sequence[str | None], cache: LabelCache, progress: bool = False
 ) -> list[CheckedImage]:
     """Checks the header and the labels of each image, several at a time, in the order given.
 
     Args:
-        labels: the label file of each image, None where it has none.
+        labels: the label file of each image, None where it has none. cache: reads them.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda image, label: check_image(image, label, num_classes, keypoints), images, labels)
-        return list(tqdm(results, "checking images", len(images), unit="image", disable=not progress))
+
+    def check(first: int) -> list[CheckedImage]:
+        some = slice(first, first + AT_ONCE)
+        return [check_image(*pair, cache) for pair in zip(images[some], labels[some], strict=True)]
+
+    checked: list[CheckedImage] = []
+    with (
+        ThreadPoolExecutor(THREADS) as pool,
+        tqdm(desc="checking images", total=len(images), unit="image", disable=not progress) as bar,
+    ):
+        for some in pool.map(check, range(0, len(images), AT_ONCE)):
+            checked += some
+            bar.update(len(some))
+    return checked
 
 
-def check_image(
-    image: ListedImage, label_path: str | None, num_classes: int | None, keypoints: tuple[int, int] | None = None
-) -> CheckedImage:
+def check_image(image: ListedImage, label_path: str | None, cache: LabelCache) -> CheckedImage:
     """Size and labels of one image, or what is wrong with it."""
     try:
-        size = image_size(image.path)
+        size = cache.size(image.path)
     except (OSError, ValueError) as error:  # ValueError: an ImageError, or a name that no file can have
         return CheckedImage(image.path, None, ImageLabels.empty(), (_unusable(image, error),))
     if label_path is None:
@@ -183,11 +192,11 @@ def check_image(
         problem = Problem(image.path, None, message, UNLABELLED, note=True)
         return CheckedImage(image.path, size, ImageLabels.empty(), (problem,))
     try:
-        labels, problems = parse_label_file(label_path, num_classes, keypoints)
+        labels, problems = cache.labels(label_path)
     except OSError as error:
         problem = Problem(label_path, None, f"{error.strerror}; image left out", LEFT_OUT)
         return CheckedImage(image.path, None, ImageLabels.empty(), (problem,))
-    return CheckedImage(image.path, size, labels, tuple(problems))
+    return CheckedImage(image.path, size, labels, problems)
 
 
 def _unusable(image: ListedImage, error: Exception) -> Problem:
