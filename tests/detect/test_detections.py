@@ -90,7 +90,7 @@ def test_drawing(found: Detections, tmp_path: Path) -> None:
     assert (drawn == PALETTE[2]).all(-1).any()
     assert (found[:0].draw(image) == 255).all()
     assert np.array_equal(found.draw(torch.from_numpy(image).permute(2, 0, 1)), drawn)
-    with pytest.raises(ValueError, match="20 x 30 .* 40 x 60"):
+    with pytest.raises(ValueError, match=r"20 x 30 .* 40 x 60"):
         found.draw(np.zeros((20, 30, 3), np.uint8))
     path = tmp_path / "a.png"
     path.write_bytes(cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes())

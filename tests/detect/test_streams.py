@@ -97,7 +97,7 @@ def test_the_order_stays_and_nothing_waits_for_its_shape(model: BrightSpot) -> N
         given += 1
         assert read <= place + 2
         assert found.size == shapes[place]
-        assert found.image is images[place]
+        assert np.array_equal(found.image, images[place])
         assert str(found) == ("1 wide bus" if place % 2 else "1 person")
     assert given == len(images)
     assert [str(each) for each in predict(model, images, img_size=96)] == ["1 person", "1 wide bus"] * 3 + ["1 person"]
@@ -206,7 +206,7 @@ def test_a_video_that_breaks_off_and_one_whose_codec_is_missing(model: BrightSpo
 def test_frames_of_a_video_have_one_size(tmp_path: Path) -> None:
     with VideoSaver(tmp_path / "out") as saver:
         saver.write(picture(WIDE))
-        with pytest.raises(ValueError, match="32 x 32 .* 64 x 96"):
+        with pytest.raises(ValueError, match=r"32 x 32 .* 64 x 96"):
             saver.write(np.zeros((32, 32, 3), np.uint8))
 
 
