@@ -23,11 +23,11 @@ from tests.support.coco_worlds import pycocotools_evaluation
 from yolo_lite import __version__
 from yolo_lite.checkpoints.own import load, save
 from yolo_lite.cli import GROUPS, main
-from yolo_lite.cli.drawing import PALETTE, draw_detections
 from yolo_lite.cli.options import Parser, pick_workers
 from yolo_lite.cli.predict import find_images
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.datasets.shapes import export_shapes
+from yolo_lite.detect.drawing import PALETTE, draw_detections
 from yolo_lite.detect.predict import Detections, predict
 from yolo_lite.model.yolo import create_model
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
+    "yolo_lite.cli.drawing": "yolo_lite.detect.drawing",
     "yolo_lite.augment.survival": "yolo_lite.augment.box_filter",
     "yolo_lite.data.class_names": "yolo_lite.datasets.files.class_lists",
     "yolo_lite.data.coco_names": "yolo_lite.support.known_names",
@@ -20,7 +21,7 @@ MOVED = {
     "yolo_lite.data.elsewhere": "yolo_lite.datasets.files.elsewhere",
     "yolo_lite.data.fetch": "yolo_lite.datasets.fetch",
     "yolo_lite.data.files": "yolo_lite.datasets.files.source",
-    "yolo_lite.data.folders": "yolo_lite.datasets.files.folders",
+    "yolo_lite.data.folders": "yolo_lite.images.folders",
     "yolo_lite.data.images": "yolo_lite.images.reading",
     "yolo_lite.data.image_lists": "yolo_lite.datasets.files.image_lists",
     "yolo_lite.data.label_files": "yolo_lite.datasets.files.label_files",
@@ -31,6 +32,7 @@ MOVED = {
     "yolo_lite.data.text": "yolo_lite.datasets.files.text",
     "yolo_lite.data.tiff": "yolo_lite.images.tiff",
     "yolo_lite.data.yolo_folder": "yolo_lite.datasets.yolo_folder",
+    "yolo_lite.datasets.files.folders": "yolo_lite.images.folders",
     "yolo_lite.detect.coco": "yolo_lite.support.coco_ap",
     "yolo_lite.devices": "yolo_lite.train.devices",
     "yolo_lite.model.archive": "yolo_lite.checkpoints.archive",

@@ -209,3 +209,20 @@ def test_a_gpu_finds_the_same() -> None:
     here, there = suppress(boxes, scores, 0.45), suppress(boxes.cuda(), scores.cuda(), 0.45)
     assert torch.equal(here.kept, there.kept.cpu())
     assert torch.equal(here.by, there.by.cpu())
+
+
+def test_arrays_are_boxes_and_raw_maps_are_not() -> None:
+    boxes = torch.tensor([[[50.0, 50, 20, 20, 0.9, 0.8, 0.1], [51, 50, 20, 20, 0.8, 0.8, 0.1]]])
+    (expected,) = non_max_suppression(boxes)
+    for array in (boxes.numpy(), boxes.double().numpy(), boxes.numpy()[:, ::-1]):
+        assert torch.equal(non_max_suppression(array)[0], expected)
+    assert torch.equal(non_max_suppression(boxes, classes=0)[0], expected)
+    assert non_max_suppression(boxes, classes=1)[0].shape == (0, 6)
+    maps = [torch.zeros(1, 3, side, side, 7) for side in (8, 4)]
+    for raw in (maps, tuple(maps), maps[0], maps[0].numpy()):
+        with pytest.raises(ValueError, match=r"model\.decode\(maps\)"):
+            non_max_suppression(raw)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"boxes\[None\]"):
+        non_max_suppression(boxes[0])
+    with pytest.raises(ValueError, match="str"):
+        non_max_suppression("boxes")  # type: ignore[arg-type]

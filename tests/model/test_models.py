@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import warnings
 import weakref
 from pathlib import Path
 
@@ -245,3 +246,14 @@ def test_a_model_that_version_0_1_0_pickled_computes_the_same() -> None:
     assert [row._replace(where="") for row in old.rows] == [row._replace(where="") for row in model.rows]
     for mine, theirs in zip(old(images), model(images), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_scripting_gets_a_sentence_and_tracing_works() -> None:
+    model = create_model("yolov5n", num_classes=2).eval()
+    with pytest.raises(TypeError, match=r"torch\.jit\.trace"):
+        torch.jit.script(model)
+    images = torch.rand(1, 3, 64, 64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(model, images, strict=False)
+    assert all(torch.equal(one, other) for one, other in zip(traced(images), model(images), strict=True))

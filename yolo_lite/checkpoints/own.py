@@ -154,7 +154,9 @@ def _find(path: str | Path) -> Path:
         return file
     if file.exists():
         raise CheckpointError(f"{file}: a folder, not a checkpoint file")
-    hint = f"; create_model({str(path)!r}) makes that model, untrained" if str(path) in {*MODELS, *NAMED} else ""
+    name = str(path).removesuffix(".pt")
+    hint = f"; create_model({name!r}) makes that model, untrained, and `yolo-lite fetch {name}` gets public weights"
+    hint = hint if name in {*MODELS, *NAMED} else ""
     known = ", ".join(sorted(entry.stem for entry in WEIGHTS.glob("*.safetensors"))) or "none"
     raise CheckpointError(f"{file}: no such file, and no bundled weights of that name (there are: {known}){hint}")
 

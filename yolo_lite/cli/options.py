@@ -229,12 +229,19 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
         ValueError: no such file, not a checkpoint, a network without weights, or no such device.
     """
     from yolo_lite.checkpoints.own import load
+
+    chosen = pick_device(device)
+    require_weights(weights)
+    return load(weights).fuse().to(chosen)
+
+
+def require_weights(weights: str) -> None:
+    """Raises ValueError for the name or description of a network where weights are needed, with what gets them."""
     from yolo_lite.datasets.fetch.resources import KNOWN
     from yolo_lite.model.families import NAMED
     from yolo_lite.model.spec import MODELS
 
-    chosen = pick_device(device)
-    _require_fetched(weights)
+    require_fetched(weights)
     known = weights in MODELS or weights in NAMED
     if weights.endswith((".yaml", ".yml", ".cfg")) and not Path(weights).exists():
         raise ValueError(f"{weights}: no such file; weights are in a .pt, .safetensors or .weights")
@@ -242,10 +249,9 @@ def load_trained(weights: str, device: str | None) -> "LayeredDetector":
         fetched = KNOWN[weights].urls[0].rsplit("/", 1)[-1] if weights in KNOWN else ""
         hint = f"`yolo-lite fetch {weights}` gets {fetched}" if fetched else "give a .pt, .safetensors or .weights"
         raise ValueError(f"{weights} is a network without weights: {hint}")
-    return load(weights).fuse().to(chosen)
 
 
-def _require_fetched(weights: str) -> None:
+def require_fetched(weights: str) -> None:
     """Raises ValueError for an official file that is not here yet, with the command that gets it."""
     from yolo_lite.datasets.fetch.resources import KNOWN
 
@@ -261,7 +267,7 @@ def open_model(source: str) -> "LayeredDetector":
     from yolo_lite.model.spec import MODELS
     from yolo_lite.model.yolo import create_model
 
-    _require_fetched(source)
+    require_fetched(source)
     is_spec = source in MODELS or source in NAMED or source.endswith((".yaml", ".yml", ".cfg"))
     return create_model(source) if is_spec and not (source in MODELS and Path(source).is_file()) else load(source)
 

@@ -1,11 +1,12 @@
 """``yolo-lite predict``: the objects in photographs."""
 
 import argparse
-import glob
 import sys
 import time
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,32 +22,17 @@ from yolo_lite.cli.options import (
     positive_int,
     print_json,
 )
+from yolo_lite.cli.saving import Found, Output, Source
 
 if TYPE_CHECKING:
-    from yolo_lite.augment.objects import Image
     from yolo_lite.detect.predict import Detections
-
-
-class Source(NamedTuple):
-    """A file to look at, and what its results are called."""
-
-    path: Path
-    name: PurePath  # of what is saved, without the suffix; below the folder to save in
-
-
-class Found(NamedTuple):
-    """One image and what is in it."""
-
-    source: Source
-    image: "Image"
-    detections: "Detections"
-    seconds: float  # reading, network and suppression; the mean of its batch
 
 
 def add_commands(commands: Commands) -> None:
     """Adds the commands of this file to the parser."""
-    example = "yolo-lite predict photos/ 'more/*.jpg' --weights yolov5n.pt --save drawn"
-    parser = add_command(commands, "predict", run_predict, "find the objects in images, folders, or patterns", example)
+    example = "yolo-lite predict photos/ 'more/*.jpg' clip.mp4 --weights yolov5n.pt --save drawn"
+    what = "find the objects in images, videos, folders, or patterns"
+    parser = add_command(commands, "predict", run_predict, what, example)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="a file, a folder (with the folders in it) or a pattern"
     )
@@ -56,21 +42,29 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--classes", nargs="+", action="extend", metavar="CLASS", help=help_classes)
     help_agnostic = "class-agnostic NMS: boxes of different classes suppress each other too"
     parser.add_argument("--agnostic", action="store_true", help=help_agnostic)
-    parser.add_argument("--batch-size", type=positive_int, default=1, metavar="N", help="images per batch")
+    help_multi = "a box may be several classes: every one above the threshold, not the best alone"
+    parser.add_argument("--multi-label", action="store_true", help=help_multi)
+    help_batch = "images per batch; left out: 1 on the CPU, where that is fastest, 16 on a GPU"
+    parser.add_argument("--batch-size", type=positive_int, metavar="N", help=help_batch)
     add_device(parser)
     parser.add_argument(
-        "--save", type=Path, metavar="DIR", help="draw the boxes, and save PNG files in this new folder"
+        "--save", type=Path, metavar="DIR", help="draw the boxes, and save PNG files and videos in this new folder"
     )
     add_strict(parser)
     parser.add_argument("--save-txt", type=Path, metavar="DIR", help="save YOLO label files in this new folder")
+    help_conf = "with --save-txt: the confidence as the last number of each row"
+    parser.add_argument("--save-conf", action="store_true", help=help_conf)
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """`yolo-lite predict`; returns the exit code."""
     from yolo_lite.detect.inference import input_size
+    from yolo_lite.images.folders import describe_passed_over
 
     for folder in (options.save, options.save_txt):
         _check_new(folder)
+    if options.save_conf and not options.save_txt:
+        raise ValueError("--save-conf adds the confidence to label files: give --save-txt DIR as well")
     sources, passed_over = find_images(options.images)
     if passed_over:
         print(f"yolo-lite predict: {describe_passed_over(passed_over)}", file=sys.stderr)
@@ -80,31 +74,44 @@ def run_predict(options: argparse.Namespace) -> int:
     if options.img_size is None:
         print(f"images of {explained_size(model, None)}", file=sys.stderr)
         options.img_size = input_size(model)
-    classes = class_numbers(options.classes, model.names) if options.classes else None
+    options.classes = class_numbers(options.classes, model.names) if options.classes else None
     unreadable: list[dict[str, str]] = []
-    results = []
+    results, videos = [], []
     width = max(len(str(source.path)) for source in sources)
-    for found in _detect(model, sources, classes, options, unreadable):
-        if options.save:
-            save_drawing(found, options.save)
-        if options.save_txt:
-            save_labels(found, options.save_txt)
-        if options.json:
-            results.append(_as_dict(found))
-        else:
-            milliseconds = f"{1000 * found.seconds:.0f} ms"
-            print(f"{found.source.path!s:<{width}}  {milliseconds:>8}  {found.detections}", flush=True)
+    for source, of_one_file in groupby(_detect(model, sources, options, unreadable), lambda found: found.source):
+        with Output(source, options.save, options.save_txt, options.save_conf) as output:
+            for found in of_one_file:
+                output.add(found)
+                if options.json:
+                    results.append(_as_dict(found))
+        if output.is_video:
+            videos.append(output.video_dict())
+            if output.problem:
+                unreadable.append({"path": str(source.path), "message": output.problem})
+        if not options.json:
+            print(f"{source.path!s:<{width}}  {output}", flush=True)
     if options.json:
-        print_json(
-            {
-                "weights": options.weights,
-                "img_size": options.img_size,
-                "images": results,
-                "unreadable": unreadable,
-                "passed_over": passed_over,
-            }
-        )
+        document = {"weights": options.weights, "img_size": options.img_size, "images": results, "videos": videos}
+        print_json({**document, "unreadable": unreadable, "passed_over": passed_over})
     return 1 if unreadable else 0
+
+
+def _as_dict(found: Found) -> dict[str, Any]:
+    height, width = found.detections.size or (0, 0)
+    frame = {"frame": found.detections.frame} if found.is_frame else {}
+    return {
+        "path": str(found.source.path),
+        **frame,
+        "height": height,
+        "width": width,
+        "seconds": found.seconds,
+        "detections": found.detections.to_dicts(),
+    }
+
+
+def _check_new(folder: Path | None) -> None:
+    if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is not an empty folder: give the name of a new one, or empty it")
 
 
 class Images(NamedTuple):
@@ -120,8 +127,7 @@ def find_images(patterns: Sequence[str]) -> Images:
     Raises:
         FileNotFoundError: a pattern that nothing matches, or a folder without images.
     """
-    from yolo_lite.datasets.files.folders import is_passed_over, pictures_below
-    from yolo_lite.images.kinds import IMAGE_SUFFIXES
+    from yolo_lite.images.folders import find_files
 
     sources: dict[Path, Source] = {}
     passed_over: dict[str, None] = {}
@@ -129,46 +135,12 @@ def find_images(patterns: Sequence[str]) -> Images:
     if twice:
         print(f"yolo-lite predict: given twice, used once: {', '.join(twice)}", file=sys.stderr)
     for pattern in dict.fromkeys(patterns):
-        if not pattern.strip():  # Path("") would be the working folder
-            raise FileNotFoundError(
-                f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
-            )
-        matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
-        found: list[Source] = []
-        unread: list[str] = []
-        for match in map(Path, matches):
-            if match.is_dir():
-                inside = pictures_below(match)
-                found += [Source(path, path.relative_to(match).with_suffix("")) for path in map(Path, inside.images)]
-                unread += inside.passed_over
-            elif match == Path(pattern) or match.suffix.lower() in IMAGE_SUFFIXES:
-                found.append(Source(match, PurePath(match.stem)))
-            elif is_passed_over(match):
-                unread.append(str(match))
-        if not found:
-            reason = "no images in it" if matches else "no such file or folder, and no file matches it"
-            raise FileNotFoundError(
-                f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else "")
-            )
-        for source in found:
-            sources.setdefault(source.path, source)
+        files, unread = find_files(pattern)
+        for path, folder in files:
+            name = Path(path).relative_to(folder).with_suffix("") if folder else PurePath(Path(path).stem)
+            sources.setdefault(Path(path), Source(Path(path), name))
         passed_over.update(dict.fromkeys(unread))
     return Images(_with_own_names(sources.values()), list(passed_over))
-
-
-def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
-    """The sentence about pictures of kinds that are not read.
-
-    >>> describe_passed_over(["a.HEIC", "b.heic"])
-    '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
-    """
-    from yolo_lite.images.kinds import advice
-
-    kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    number = f"{len(paths)} picture{'s' * (len(paths) > 1)}"
-    named = ", ".join(paths[:shown]) + " ..." * (len(paths) > shown)
-    return f"{number} passed over ({counts}): {named}; {', '.join(dict.fromkeys(map(advice, paths)))}"
 
 
 def _with_own_names(sources: Iterable[Source]) -> list[Source]:
@@ -207,75 +179,30 @@ def class_numbers(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _detect(
-    model: Any, sources: Sequence[Source], classes: list[int] | None, options: argparse.Namespace, unreadable: list[Any]
+    model: Any, sources: Sequence[Source], options: argparse.Namespace, unreadable: list[Any]
 ) -> Iterator[Found]:
     """Image after image, a batch at a time; prints on stderr which cannot be read, and continues."""
+    from yolo_lite.detect.inference import default_batch
     from yolo_lite.detect.predict import predict
-    from yolo_lite.images.reading import ImageError, read_image
 
-    names = ("conf_thres", "iou_thres", "img_size", "agnostic", "max_det", "batch_size")
+    warnings.filterwarnings("ignore", r".* images left out: ")  # they are printed here, one by one
+    names = ("conf_thres", "iou_thres", "img_size", "classes", "agnostic", "max_det", "multi_label")
     settings = {name: getattr(options, name) for name in names}
-    for first in range(0, len(sources), options.batch_size):
-        start = time.perf_counter()
-        batch = []
-        for source in sources[first : first + options.batch_size]:
-            try:
-                batch.append((source, read_image(source.path)))
-            except (ImageError, OSError) as error:
-                print(f"yolo-lite predict: {error}", file=sys.stderr)
-                unreadable.append({"path": str(source.path), "message": str(error)})
-        found = predict(model, [image for _, image in batch], classes=classes, **settings)
-        seconds = (time.perf_counter() - start) / max(len(batch), 1)
-        for (source, image), detections in zip(batch, found, strict=True):
-            yield Found(source, image, detections, seconds)
+    batch_size = options.batch_size or default_batch(model)
+    by_path = {str(source.path): source for source in sources}
+    start, batch = time.perf_counter(), []
+    for place, found in enumerate(predict(model, list(by_path), batch_size=batch_size, stream=True, **settings), 1):
+        if found.unreadable:
+            print(f"yolo-lite predict: {found.unreadable}", file=sys.stderr)
+            unreadable.append({"path": found.path, "message": found.unreadable})
+        else:
+            batch.append(found)
+        if place % batch_size == 0:
+            yield from _timed(batch, by_path, start)
+            start, batch = time.perf_counter(), []
+    yield from _timed(batch, by_path, start)
 
 
-def _as_dict(found: Found) -> dict[str, Any]:
-    height, width = found.image.shape[:2]
-    classes = found.detections.cls.tolist()
-    return {
-        "path": str(found.source.path),
-        "height": height,
-        "width": width,
-        "seconds": found.seconds,
-        "detections": [
-            {"class": cls, **detection._asdict()}
-            for cls, detection in zip(classes, found.detections.named(), strict=True)
-        ],
-    }
-
-
-# ---- saving ---------------------------------------------------------------------------------------------------------
-
-
-def _check_new(folder: Path | None) -> None:
-    if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is not an empty folder: give the name of a new one, or empty it")
-
-
-def save_drawing(found: Found, folder: Path) -> None:
-    """The image with its boxes, as ``folder/<name>.png``."""
-    import cv2
-
-    from yolo_lite.cli.drawing import draw_detections
-
-    bgr = cv2.cvtColor(draw_detections(found.image, found.detections), cv2.COLOR_RGB2BGR)
-    path = _file(folder, found.source, ".png")
-    path.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())  # cv2.imwrite fails on Windows for names beyond ASCII
-
-
-def save_labels(found: Found, folder: Path) -> None:
-    """The boxes as a YOLO label file, ``folder/<name>.txt``; empty where nothing was found."""
-    from yolo_lite.boxes import xyxy_to_xywh
-    from yolo_lite.datasets.yolo_folder import label_row
-
-    height, width = found.image.shape[:2]
-    boxes = xyxy_to_xywh(found.detections.xyxy.double().numpy()) / (width, height, width, height)  # (n, 4)
-    rows = [label_row(cls, box) for cls, box in zip(found.detections.cls.tolist(), boxes, strict=True)]
-    _file(folder, found.source, ".txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-
-
-def _file(folder: Path, source: Source, suffix: str) -> Path:
-    path = folder / source.name.with_name(source.name.name + suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _timed(batch: Sequence["Detections"], by_path: Mapping[str, Source], start: float) -> Iterator[Found]:
+    seconds = (time.perf_counter() - start) / max(len(batch), 1)
+    return (Found(by_path[found.path], found, seconds) for found in batch)

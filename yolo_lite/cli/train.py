@@ -20,6 +20,7 @@ from yolo_lite.cli.options import (
     pick_workers,
     positive,
     print_problems,
+    require_weights,
     shown_default,
 )
 
@@ -213,6 +214,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("no data to train on: give --data (shapes needs no files), or --resume DIR to resume a run")
     if not options.model and not options.weights:
         raise ValueError("no model to train: give --model NAME (random weights) or --weights FILE (a checkpoint)")
+    if options.weights:
+        require_weights(options.weights)
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:

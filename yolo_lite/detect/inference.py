@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from yolo_lite.model.protocol import Detector
 
 DEFAULT_SIZE = 640  # pixels, the reference's
+CPU_BATCH, GPU_BATCH = 1, 16
 
 
 @contextmanager
@@ -79,7 +80,9 @@ def input_size(model: Any, img_size: int | None = None) -> int:
     """
     is_whole = isinstance(img_size, Integral | float | np.floating) and not isinstance(img_size, bool)
     if img_size is not None and not (is_whole and img_size >= 1 and img_size % 1 == 0):
-        raise ValueError(f"img_size must be one whole number of pixels from 1 on, 640 for example, not {img_size!r}")
+        raise ValueError(
+            f"img_size must be one whole number of pixels from 1 on, or two, (height, width), not {img_size!r}"
+        )
     if (fixed := getattr(model, "fixed_size", None)) is not None:
         require_size(model, img_size)
         return int(max(fixed))
@@ -87,6 +90,39 @@ def input_size(model: Any, img_size: int | None = None) -> int:
     size = img_size or trained_size(model) or (max(described) if described else DEFAULT_SIZE)
     multiple = size_multiple(model)
     return math.ceil(int(size) / multiple) * multiple
+
+
+def input_shape(model: Any, img_size: int | tuple[int, int] | None = None) -> int | tuple[int, int]:
+    """What ``letterbox`` makes images fit into: one side, see ``input_size``, or (height, width).
+
+    Raises:
+        ValueError: img_size is neither, or not the size of a network that has one.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> input_shape(create_model("yolov5n"), (100, 320))
+    (128, 320)
+    """
+    fixed: tuple[int, int] | None = getattr(model, "fixed_size", None)
+    if not isinstance(img_size, tuple | list):
+        size = input_size(model, img_size)
+        return size if fixed is None else fixed
+    if len(img_size) != 2:
+        raise ValueError(f"img_size must be one whole number of pixels, or (height, width), not {img_size!r}")
+    if fixed is None:
+        return input_size(model, img_size[0]), input_size(model, img_size[1])
+    if tuple(img_size) != fixed:
+        raise ValueError(f"img_size={img_size!r}, but this {type(model).__name__} takes {fixed} and no others")
+    return fixed
+
+
+def default_batch(model: Any) -> int:
+    """How many images run together where nobody says: as many as are fastest, as ``benchmarks/`` measures it.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> default_batch(create_model("yolov5n"))
+    1
+    """
+    return CPU_BATCH if _weights(model).device.type == "cpu" else GPU_BATCH
 
 
 def require_size(model: Any, img_size: int | None) -> None:

@@ -9,8 +9,9 @@ Shape letters: N images, n boxes of one image, C classes, c candidates, k kept b
 
 from collections.abc import Collection
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -180,10 +181,10 @@ def separate_classes(xyxy: Tensor, cls: Tensor) -> Tensor:
 
 
 def non_max_suppression(
-    boxes: Tensor,
+    boxes: Tensor | np.ndarray,
     conf_thres: float = 0.25,
     iou_thres: float = 0.45,
-    classes: Collection[int] | None = None,
+    classes: Collection[int] | int | None = None,
     agnostic: bool = False,
     multi_label: bool = False,
     max_det: int = 300,
@@ -192,10 +193,11 @@ def non_max_suppression(
     """Decoded boxes -> the detections of each image. YOLOv5: ``non_max_suppression``.
 
     Args:
-        boxes: (N, n, 5 + C) from ``model.decode``: x, y, w, h in pixels, objectness, class scores; any float type.
+        boxes: (N, n, 5 + C) from ``model.decode``: x, y, w, h in pixels, objectness, class scores; a tensor of any
+            float type, or an array.
         conf_thres: objectness, and objectness * class score, must be above it.
         iou_thres: a box goes when its IoU with a better one of its class is above this.
-        classes: keep only these; None = all.
+        classes: keep only these, or this one; None = all.
         agnostic: suppress across classes.
         multi_label: one box may be a detection of several classes (what evaluation uses); only with C > 1.
         max_det: detections per image at most. max_candidates: boxes per image that enter suppression at most.
@@ -210,8 +212,7 @@ def non_max_suppression(
     """
     _check_threshold("conf_thres", conf_thres)
     _check_threshold("iou_thres", iou_thres)
-    if boxes.ndim != 3 or boxes.shape[2] < 6:
-        raise ValueError(f"boxes must be (N, n, 5 + C), as model.decode gives them, not {tuple(boxes.shape)}")
+    boxes = _checked_boxes(boxes)
     num_classes = boxes.shape[2] - 5
     classes = None if classes is None else _checked_classes(classes, num_classes)
     _check_limit("max_det", max_det)
@@ -225,6 +226,21 @@ def non_max_suppression(
     return detections
 
 
+def _checked_boxes(boxes: Any) -> Tensor:
+    """Decoded boxes as a tensor; a ValueError for raw maps and for other shapes."""
+    right = "boxes must be (N, n, 5 + C), as model.decode gives them"
+    several = isinstance(boxes, list | tuple) and len(boxes) > 0 and isinstance(boxes[0], Tensor | np.ndarray)
+    if several or (isinstance(boxes, Tensor | np.ndarray) and boxes.ndim > 3):
+        found = f"{len(boxes)} maps" if several else f"a map {tuple(boxes.shape)}"
+        raise ValueError(f"{right}, not {found}: pass model.decode(maps)")
+    if not isinstance(boxes, Tensor | np.ndarray):
+        raise ValueError(f"{right}, a tensor or array, not {type(boxes).__name__}")
+    if boxes.ndim != 3 or boxes.shape[2] < 6:
+        hint = "; of one image pass boxes[None]" if boxes.ndim == 2 and boxes.shape[1] >= 6 else ""
+        raise ValueError(f"{right}, not {tuple(boxes.shape)}{hint}")
+    return boxes if isinstance(boxes, Tensor) else torch.from_numpy(np.ascontiguousarray(boxes))
+
+
 def _check_threshold(name: str, value: float) -> None:
     try:
         is_fraction = bool(0 <= value <= 1)
@@ -234,12 +250,14 @@ def _check_threshold(name: str, value: float) -> None:
         raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
 
 
-def _checked_classes(classes: Collection[int], num_classes: int) -> list[int]:
-    """Class numbers as a list; a ValueError for names, for one number by itself, and for classes that are not there."""
+def _checked_classes(classes: Collection[int] | int, num_classes: int) -> list[int]:
+    """Class numbers as a list; a ValueError for names, and for classes that are not there."""
     right = f"classes is a list of class numbers from 0 to {num_classes - 1}, [0] for example"
     try:
-        numbers = [int(cls) for cls in classes]
-        known = all(number == cls and 0 <= number < num_classes for number, cls in zip(numbers, classes, strict=True))
+        is_one = isinstance(classes, Integral) and not isinstance(classes, bool)
+        given: list[Any] = [classes] if is_one else list(classes)  # type: ignore[arg-type]  # the except finds it out
+        numbers = [int(cls) for cls in given]
+        known = all(number == cls and 0 <= number < num_classes for number, cls in zip(numbers, given, strict=True))
     except (TypeError, ValueError):
         known = False
     if not known or isinstance(classes, str | bytes):

@@ -93,7 +93,10 @@ def each_image(images: Any) -> Iterable[Any]:
 
 def _from_path(path: Path) -> Image:
     if path.is_dir():
-        raise ValueError(f"{path}: a folder; pass the images in it, for example Path({str(path)!r}).glob('*.jpg')")
+        raise ValueError(
+            f"{path}: a folder; pass the images in it, for example Path({str(path)!r}).glob('*.jpg'); "
+            "predict(..., stream=True) takes folders"
+        )
     if ADDRESS.match(str(path)) and not path.exists():
         shown = str(path)[:60] + ("..." if len(str(path)) > 60 else "")
         raise ValueError(f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path")

@@ -110,6 +110,12 @@ class LayeredDetector(nn.Module):
             del inputs
             yield row, output
 
+    def __prepare_scriptable__(self) -> Self:  # torch.jit.script asks for it
+        raise TypeError(
+            f"torch.jit.script compiles Python, and a {type(self).__name__} is a table of layers: trace it, "
+            "yl.export(model, 'model.torchscript', format='torchscript') or torch.jit.trace(model, images)"
+        )
+
     def given(self, images: Tensor) -> Mapping[int, Any]:
         """What layers read beside the image and other layers, by the negative index that rows name it with."""
         return {}

@@ -1,8 +1,10 @@
 """Which class of one list is which of another, by their names."""
 
+import difflib
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 SHOWN = 8  # names in a sentence
 
@@ -86,6 +88,48 @@ def class_order(
         f"and class {moved} of the other, and {listed([label_names[place] for place in unknown])} only in {theirs}; "
         f"{both}. Correct the names of the data, or train on it first"
     )
+
+
+def class_numbers(classes: Any, names: Sequence[str]) -> list[int]:
+    """Classes by name or number, one or several -> their numbers.
+
+    Raises:
+        ValueError: a class that is not there, with the names that are like it.
+
+    >>> class_numbers(["dog", 0], ["cat", "dog"]), class_numbers("dog", ["cat", "dog"])
+    ([1, 0], [1])
+    """
+    is_one = isinstance(classes, str | Integral) or getattr(classes, "ndim", 1) == 0
+    try:
+        wanted = [classes] if is_one else list(classes)
+    except TypeError:
+        wanted = [classes]
+    return [_class_number(each, names, classes) for each in wanted]
+
+
+def _class_number(wanted: Any, names: Sequence[str], classes: Any) -> int:
+    if isinstance(wanted, str) and wanted in names:
+        return list(names).index(wanted)
+    try:
+        number = None if isinstance(wanted, str | bytes | bool) else int(wanted)
+    except (TypeError, ValueError):
+        number = None
+    if number is not None and number == wanted and 0 <= number < len(names):
+        return number
+    alike = near_names(wanted, names) if isinstance(wanted, str) else []
+    hint = f"; did you mean {' or '.join(map(repr, alike))}?" if alike else f": the names are {listed(names)}"
+    what = "" if classes is wanted else f"{wanted!r} in "
+    raise ValueError(f"classes: {what}{classes!r} is neither a name nor a number from 0 to {len(names) - 1}{hint}")
+
+
+def near_names(name: str, names: Sequence[str]) -> list[str]:
+    """Up to three names that are spelled much like this one.
+
+    >>> near_names("Peson", ["cat", "person"])
+    ['person']
+    """
+    spelled = {_spelled_alike(known): known for known in names}
+    return [spelled[near] for near in difflib.get_close_matches(_spelled_alike(name), list(spelled), n=3)]
 
 
 def listed(names: Sequence[str]) -> str:

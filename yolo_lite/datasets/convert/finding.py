@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES
-from yolo_lite.datasets.files.folders import files_below
+from yolo_lite.images.folders import files_below
 from yolo_lite.images.kinds import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "jpegimages", "image", "imgs", "img", "pictures", "photos", "data")  # in lower case

@@ -11,7 +11,7 @@ from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.convert.finding import IMAGE_FOLDERS, ImageIndex, distinct, folded, nearest, readings, split_of
 from yolo_lite.datasets.convert.voc_file import VocFile
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES
-from yolo_lite.datasets.files.folders import files_below
+from yolo_lite.images.folders import files_below
 from yolo_lite.images.headers import Size, image_size
 from yolo_lite.images.kinds import IMAGE_SUFFIXES
 from yolo_lite.images.reading import ImageError

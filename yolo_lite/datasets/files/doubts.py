@@ -10,10 +10,10 @@ import numpy as np
 
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.files.class_lists import folders_above
-from yolo_lite.datasets.files.folders import pictures_below
 from yolo_lite.datasets.files.image_lists import list_images
 from yolo_lite.datasets.files.label_files import match_label_files
 from yolo_lite.datasets.files.label_rows import image_to_label_path
+from yolo_lite.images.folders import pictures_below
 
 CONVERTERS = {".xml": "voc", ".json": "coco"}  # suffix of annotations -> what `yolo-lite convert` calls them
 FEW_ROWS = 3  # of the highest class: a slip of the pen is rare

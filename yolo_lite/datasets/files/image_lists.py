@@ -9,8 +9,8 @@ from typing import NamedTuple
 from yolo_lite.data.report import DatasetError, Problem
 from yolo_lite.datasets.files.declared import FOUND_ELSEWHERE
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, path_parts, spellings
-from yolo_lite.datasets.files.folders import contents, pictures_below
 from yolo_lite.datasets.files.text import UNREADABLE, decode_text, read_lines, split_lines
+from yolo_lite.images.folders import contents, pictures_below
 from yolo_lite.images.kinds import IMAGE_SUFFIXES, advice
 
 OTHER_ENCODINGS = ("gbk", "cp1252", "cp1251", "shift_jis", "euc_kr")  # of lists of files: the right one names files

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from yolo_lite.data.report import Problem
 from yolo_lite.datasets.files.class_lists import CLASS_FILES, LATER_FILES
 from yolo_lite.datasets.files.elsewhere import Finder, same_letters
-from yolo_lite.datasets.files.folders import files_below
 from yolo_lite.datasets.files.label_rows import image_to_label_path
 from yolo_lite.datasets.files.text import read_lines
+from yolo_lite.images.folders import files_below
 from yolo_lite.images.kinds import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

@@ -27,7 +27,6 @@ from yolo_lite.datasets.files.doubts import (
     rare_highest_class,
 )
 from yolo_lite.datasets.files.find_dataset import NOT_SEARCHED, FoundDataset, find_dataset
-from yolo_lite.datasets.files.folders import contents, pictures_below
 from yolo_lite.datasets.files.image_lists import Images, ListedImage, list_images
 from yolo_lite.datasets.files.label_cache import LabelCache
 from yolo_lite.datasets.files.label_files import (
@@ -37,6 +36,7 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
+from yolo_lite.images.folders import contents, pictures_below
 from yolo_lite.images.headers import Size
 from yolo_lite.images.kinds import advice
 from yolo_lite.images.reading import ImageError, read_image

@@ -1,14 +1,13 @@
 """Detections drawn into an image: boxes with names that can be read, whatever lies below."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-
-if TYPE_CHECKING:
-    from yolo_lite.detect.predict import Detections
 
 # Okabe and Ito's palette, whose colours everybody can distinguish, without its black.
 # Source: https://jfly.uni-koeln.de/color/
@@ -20,11 +19,30 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 BRIGHT = 110  # from this luminance on, black is easier to read than white
 
 
-def draw_detections(image: Image, found: "Detections") -> Image:
+class NamedBox(Protocol):
+    """A box with its name, as ``Detection`` is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def conf(self) -> float: ...
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]: ...
+
+
+class NamedBoxes(Protocol):
+    """Boxes with their names, best first, as ``Detections`` are."""
+
+    @property
+    def cls(self) -> Tensor: ...
+    def named(self) -> Sequence[NamedBox]: ...
+
+
+def draw_detections(image: Image, found: NamedBoxes) -> Image:
     """The image with a box and a label for each detection, the surest one on top.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
+        image: (H, W, 3) uint8 RGB, left as it is. found: the ``Detections`` in it.
     Returns:
         (H, W, 3) uint8 RGB.
     """

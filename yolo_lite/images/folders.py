@@ -1,15 +1,18 @@
 """What lies in a folder: pictures, pictures of kinds that are not read, other files."""
 
+import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from yolo_lite.images.kinds import (
     IMAGE_SUFFIXES,
     UNFINISHED_SUFFIXES,
     UNREAD_SUFFIXES,
+    VIDEO_SUFFIXES,
+    advice,
     looks_like_image,
 )
 
@@ -25,6 +28,62 @@ class Pictures(NamedTuple):
 
     images: list[str]
     passed_over: list[str]  # pictures by their name or their first bytes, of kinds that are not read
+
+
+class FoundFile(NamedTuple):
+    """A picture or video."""
+
+    path: str
+    folder: str = ""  # in which it was found; empty where it was named itself, or by a pattern
+
+
+class FoundFiles(NamedTuple):
+    """What a file, a folder or a pattern stands for."""
+
+    files: list[FoundFile]  # pictures and videos, sorted by path
+    passed_over: list[str]  # pictures of kinds that are not read
+
+
+def find_files(pattern: str) -> FoundFiles:
+    """The pictures and videos that a file (whatever its name), a folder (with those in it) or a pattern stands for.
+
+    Raises:
+        FileNotFoundError: no such file, a pattern that nothing matches, or a folder without pictures.
+    """
+    if not pattern.strip():  # Path("") would be the working folder
+        raise FileNotFoundError(
+            f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
+        )
+    matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+    found: list[FoundFile] = []
+    unread: list[str] = []
+    for match in matches:
+        if os.path.isdir(match):
+            below = pictures_below(match)
+            videos = [path for path in below.passed_over if path.lower().endswith(VIDEO_SUFFIXES)]
+            found += [FoundFile(path, match) for path in _sorted(below.images + videos)]
+            unread += [path for path in below.passed_over if path not in videos]
+        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
+            found.append(FoundFile(match))
+        elif is_passed_over(match):
+            unread.append(match)
+    if not found:
+        reason = "no images in it" if matches else "no such file or folder, and no file matches it"
+        raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else ""))
+    return FoundFiles(found, unread)
+
+
+def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
+    """The sentence about pictures of kinds that are not read.
+
+    >>> describe_passed_over(["a.HEIC", "b.heic"])
+    '2 pictures passed over (2 .heic): a.HEIC, b.heic; convert it to JPEG'
+    """
+    kinds = Counter(PurePath(path).suffix.lower() or "no suffix" for path in paths)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    number = f"{len(paths)} picture{'s' * (len(paths) > 1)}"
+    named = ", ".join(paths[:shown]) + " ..." * (len(paths) > shown)
+    return f"{number} passed over ({counts}): {named}; {', '.join(dict.fromkeys(map(advice, paths)))}"
 
 
 def pictures_below(folder: str | Path) -> Pictures:
