@@ -3,6 +3,7 @@
 # make test-portable   notebooks, and tests that compare floats, under three instruction sets, with one and two threads
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
 # make site    the notebooks and the API reference as pages for a browser, in build/site
+# make dist    what a release holds, checked: wheel and source archive, in dist
 # make lint    style, types and the page alone;  make sizes   lines of code, chapter by chapter;  make clean   remove .venv and caches
 # The same in plain commands, for machines without make: README.md.
 
@@ -17,7 +18,7 @@ FAMILY := tests/family tests/exporting
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site clean
+.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site dist clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -66,6 +67,12 @@ notebooks: $(STAMP)
 site: $(STAMP)
 	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs -b html . build/site
 	@echo "Open build/site/index.html in a browser."
+
+dist: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
