@@ -19,10 +19,11 @@ from walkthrough import style
 from walkthrough.render.layout import Placed, layout
 from walkthrough.render.matplotlib import figure_of
 from walkthrough.render.standalone import page_of
-from walkthrough.render.text import quiet
+from walkthrough.render.text import Rect, quiet
 from walkthrough.scene import Panel, Picture, Scene
 
-SHARP, MOST_SIDE = 2.0, 16_000  # pixels per CSS pixel without photographs; pixels of a side, at most
+SHARP, LEAST = 2.0, 0.75  # pixels of the file per CSS pixel: without photographs, and with small ones at least
+MOST_SIDE = 16_000  # pixels
 QUALITY = 95
 
 
@@ -45,11 +46,7 @@ def pixels_of(scene: Scene, theme: str, width: int) -> np.ndarray:
     """(H, W, 4) uint8 RGBA of a scene, in all colours, as dense as its photographs are."""
     placed, size = layout(scene, width)
     density = min(_density(placed), MOST_SIDE / max(size))
-
-    def whole(length: float) -> float:
-        return round(length * density) / density
-
-    sharp = [Placed(panel, tuple(map(whole, rect))) for panel, rect in placed]  # type: ignore[arg-type]  # four of them
+    sharp = [Placed(place.panel, _on_pixels(place, density)) for place in placed]
     exact = tuple((math.ceil(side * density) + 1e-4) / density for side in size)
     figure = figure_of(scene, sharp, exact, style.theme(theme), density)  # type: ignore[arg-type]  # parts of a pixel
     canvas = FigureCanvasAgg(figure)
@@ -59,18 +56,30 @@ def pixels_of(scene: Scene, theme: str, width: int) -> np.ndarray:
 
 
 def _density(placed: list[Placed]) -> float:
-    """Pixels of the file per CSS pixel: those of the densest photograph, or a multiple where it is enlarged."""
-    own = [
-        picture.pixels.shape[1] / ((right - left) * rect[2] / panel.width)
-        for panel, rect in placed
-        if isinstance(panel, Panel)
-        for picture in panel.layers
-        if isinstance(picture, Picture)
-        for left, _, right, _ in [picture.extent or (0, 0, picture.pixels.shape[1], 0)]
-        if right > left
-    ]
+    """Pixels of the file per CSS pixel: those of the densest photograph, or a multiple where words would be tiny."""
+    panels = [(panel, rect[2]) for panel, rect in placed if isinstance(panel, Panel)]
+    own = [each * panel.width / wide for panel, wide in panels for each in _pixels_per_unit(panel)]
     densest = max(own, default=SHARP)
-    return densest * max(1, math.ceil(1 / densest))
+    return densest * max(1, math.ceil(LEAST / densest))
+
+
+def _pixels_per_unit(panel: Panel) -> list[float]:
+    """Of each photograph of a panel: how many of its own pixels lie in one of the panel's units."""
+    pictures = [layer for layer in panel.layers if isinstance(layer, Picture)]
+    extents = [picture.extent or (0.0, 0.0, float(picture.pixels.shape[1]), 0.0) for picture in pictures]
+    return [p.pixels.shape[1] / (x2 - x1) for p, (x1, _, x2, _) in zip(pictures, extents, strict=True) if x2 > x1]
+
+
+def _on_pixels(place: Placed, density: float) -> Rect:
+    """Where a panel goes, from whole pixels to whole pixels of the file, with as many as its photograph has."""
+    panel, (x, y, width, height) = place.panel, (side * density for side in place.rect)
+    if isinstance(panel, Panel):
+        for each in _pixels_per_unit(panel):
+            scale = each * max(1, round(width / (panel.width * each)))
+            exact = (panel.width * scale, panel.height * scale)
+            if all(abs(a - b) < 2 + 0.01 * b for a, b in zip(exact, (width, height), strict=True)):
+                width, height = exact
+    return round(x) / density, round(y) / density, round(width) / density, round(height) / density
 
 
 def _raster(kind: str) -> Callable[[Scene, str, int], bytes]:
