@@ -12,7 +12,7 @@ from walkthrough.images import faded, heat, to_numpy, to_rgb
 from walkthrough.scene import Boxes, Cells, Grid, Key, Layer, Panel, Picture, Points, Scene, Text, counted, table_of
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
-from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions
+from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.targets import Assignment
 
 OBJECT = Key("object", "object", dash="solid")
@@ -126,8 +126,11 @@ def show_assignment(
     Raises:
         ValueError: another number of levels than of strides; what ``assign`` returned, which is for ``show_roles``.
     """
-    if isinstance(matches, AssignedPredictions):
-        raise ValueError("these are the roles of predictions, which assign of any loss returns: show_roles shows them")
+    if isinstance(matches, AssignedPredictions | PredictionMatches):
+        raise ValueError(
+            "this is what assign of a loss returns, or its .matches: give all that it returned to show_roles; "
+            "show_assignment takes what build_targets returns, one Assignment per level"
+        )
     images = getattr(images, "images", images)
     pixels = to_rgb(images[image_index] if getattr(images, "ndim", 3) == 4 else images)
     strides = [int(stride) for stride in strides]

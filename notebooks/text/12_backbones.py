@@ -100,13 +100,18 @@ show_table(COLUMNS, [[name, *line] for name, model in networks.items() for line 
 # In the files of YOLO, a line `[from, number, module, arguments]` is one row of a network. Every block below is a row
 # (or a few) that `create_model` builds. To compare them, each gets the same map of 64 channels and gives 64 channels.
 # The rest of the network, one convolution before and a head after, is only there to make it a model.
+#
+# An entry of `EVOLUTION` says where a block is known from and the year in which the first network named there appeared;
+# then its rows. In `["Conv", [64, 3, 1]]` the list holds the arguments: 64 output channels, a window of 3 x 3, stride 1.
+# A number after it is the row's *number*: `["C3", [64], 2]` is `[-1, 2, "C3", [64]]`, a C3 of 64 output channels with two
+# inner blocks. Without it the number is 1.
 
 # %%
 EVOLUTION = {
     "plain": ("VGG, YOLOv1", 2014, [["Conv", [64, 3, 1]], ["Conv", [64, 3, 1]]]),
     "Darknet-19": ("YOLOv2", 2016, [["Conv", [64, 3, 1]], ["Conv", [32, 1, 1]], ["Conv", [64, 3, 1]]]),
     "residual": ("Darknet-53, YOLOv3", 2018, [["Bottleneck", [64]], ["Bottleneck", [64]]]),
-    "CSP": ("YOLOv4", 2019, [["BottleneckCSP", [64], 2]]),
+    "CSP": ("CSPNet, YOLOv4", 2019, [["BottleneckCSP", [64], 2]]),
     "C3": ("YOLOv5", 2020, [["C3", [64], 2]]),
     "RepConv": ("RepVGG, YOLOv6", 2021, [["RepConv", [64, 3, 1, None, 1, 1, True, True]]]),
     "ELAN": ("YOLOv7", 2022, [["ELAN", [64, 32, 32, 4, 2]]]),
@@ -363,8 +368,9 @@ for stem in ("6x6", "Focus", "3x3"):
 # that made them. `python benchmarks/ablations.py --quick` runs one of them in about a minute.
 #
 # Where seeds of one network differ as much as the networks do, the ablation has decided nothing. We call a difference
-# decided only if *every* seed of one is better than *every* seed of the other. One seed alone decides nothing: look at
-# the line that lists the seeds.
+# decided only if *every* seed of one is better than *every* seed of the other. Each variant is compared with the first
+# of its ablation; a + means that the variant is better. All objects are of one class here, "object": to find things is
+# learnt sooner than to tell them apart, and these trainings are short.
 
 # %%
 results = Path("../benchmarks/results/ablations.json")
@@ -430,7 +436,13 @@ summary("norm")
 
 # %% [markdown]
 # **What to notice**
-# - Read the line above each chart, not only the bars: it says whether every seed agrees.
+# - Read the line above each chart, not only the bars: it says whether every seed agrees. Five of the seven questions are
+#   *not decided*: SiLU, SPPF, the depth of C2f, where to halve, and P6. One seed alone would have named a winner each time.
+# - P2 makes small objects *worse* here, a wider P3 makes them better. Both see the same pictures equally often. A likely
+#   reason: the map of P2 has four times as many cells as P3's, nearly all empty, and a few hundred steps to learn that.
+# - P6 more than doubles the parameters, and at 128 pixels its map has 2 x 2 cells.
+# - GroupNorm wins with two pictures, and with eight as well, though that pair differs less. These two were trained at a
+#   learning rate of .002. BatchNorm's running averages move by .03 in a step and may lag behind in a run this short.
 # - These are small networks, short trainings, drawn pictures. What they show need not hold for 300 epochs of COCO, and
 #   what papers report need not show here. That is a reason to measure on your own data.
 # - What was changed costs something, too: compare the table with the bars.

@@ -240,7 +240,7 @@ m, o = steps.metric[0, horse, mine], steps.overlaps[0, horse, mine]
 target_score = m * o.max() / (m.max() + 1e-9)
 print("largest difference from the library:", float((target_score - steps.target_scores[0, mine, 4]).abs().max()))
 for name, maps in {"blank": blank, "half-trained": half}.items():
-    parts, found = v8(maps, targets), v8.ask(maps, targets)
+    parts, found = v8(maps, targets), v8.ask(maps, targets)  # parts.total, the loss, is box + cls + dfl for one picture
     sum_of_scores, positive = found.aligned.target_scores.sum(), int((found.target >= 0).sum())
     print(f"{name}: {positive} positives, sum of target scores S = {approx(sum_of_scores)},",
           f"box {approx(parts.box)}, cls {approx(parts.cls)}, dfl {approx(parts.dfl)}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import warnings
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_round_trip(saved: Path) -> None:
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         assert all(torch.equal(a, b) for a, b in zip(model.eval()(images), again(images), strict=True))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["own", "official"])
+def test_weights_that_are_no_numbers_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, kind: str
+) -> None:
+    model, path = small_model(), tmp_path / ("a.safetensors" if kind == "own" else "a.pt")
+    first, *_, last = [name for name in model.state_dict() if name.endswith("conv.weight")]
+    for name in (first, last):
+        model.state_dict()[name].view(-1)[3] = value
+    save(model, path) if kind == "own" else save_official(model, path, monkeypatch)
+    with pytest.warns(UserWarning, match=rf"^{re.escape(str(path))}: 2 of its \d+ tensors.*first {re.escape(first)}:"):
+        load(path)
 
 
 def test_saving_what_was_loaded_keeps_its_metadata(saved: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A trained backbone goes into a detector with another neck, head or classes."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,20 @@ def test_what_does_not_fit_stays_and_is_named() -> None:
     assert set(taken.taken).isdisjoint(taken.left)
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in taken.left)
     assert f"{len(taken.taken)} of {len(taken.taken) + len(taken.left)} tensors" in str(taken)
+
+
+def test_little_that_is_taken_is_a_warning() -> None:
+    """Layers 0 to 2 are the same; those behind are wider."""
+    trained, model = built(1), built(2, channels=(64, 128, 512, 1024, 2048))
+    with pytest.warns(
+        UserWarning, match=r"^the source: most of the model's backbone stays.*\(less than half\)"
+    ) as said:
+        taken = yl.load_backbone(model, trained)
+    assert 0 < 2 * len(taken.taken) < len(taken.taken) + len(taken.left)
+    assert str(taken) in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yl.load_backbone(built(2), trained)
 
 
 def test_other_shapes_are_said() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def maps(seed: int = 1, size: float = 0.4) -> list[Tensor]:
     return [size * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
 
 
-def make_loss(**settings: float) -> Yolov7Loss:
+def make_loss(**settings: Any) -> Yolov7Loss:
     return Yolov7Loss(ANCHORS.double(), STRIDES, CLASSES, Yolov7Settings(**settings), img_size=96)
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from torch import nn
 
 from yolo_lite.data.dataset import YoloDataset
@@ -82,6 +83,13 @@ def tiny_yolov9() -> dict[str, Any]:
     return spec | V8
 
 
+def tiny_yolov7_aux() -> dict[str, Any]:
+    """tiny-v7.yaml with an auxiliary head on the maps of the top-down path."""
+    spec: dict[str, Any] = yaml.safe_load((CFG / "tiny-v7.yaml").read_text(encoding="utf-8"))
+    rows = [[13, 1, "Conv", [32, 3, 1]], [10, 1, "Conv", [48, 3, 1]], [[-2, -1], 1, "Detect", ["nc", "anchors"]]]
+    return spec | {"auxiliary": rows}
+
+
 TINY: Mapping[str, Tiny] = MappingProxyType(
     {
         "v1": Tiny(CFG / "tiny-v1.cfg", 80, 0.003),
@@ -96,6 +104,7 @@ TINY: Mapping[str, Tiny] = MappingProxyType(
         "fcos": Tiny({"family": "fcos", "backbone": "resnet18", "width": 0.125, "channels": 24}, 100, 0.004),
         # YOLOv5's BatchNorm moves its running statistics by 0.03 a step: after 120 they are still near the start's
         "v7": Tiny(CFG / "tiny-v7.yaml", 250, 0.004),
+        "v7-aux": Tiny(tiny_yolov7_aux(), 250, 0.004),
         "yolov8": Tiny(tiny_yolov8(), 110, 0.01),
         "yolo11": Tiny(tiny_yolo11(), 110, 0.01),
         "yolov9": Tiny(tiny_yolov9(), 110, 0.01),

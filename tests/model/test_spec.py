@@ -1,6 +1,7 @@
 """Specs: what a YAML row may say, and one clear sentence for what it may not."""
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,21 @@ def test_another_activation(text: str) -> None:
         (changed("backbone", 2, [-1, 1, "C3", ["many"]]), "layer 2.*output channels.*'many'"),
         (changed("backbone", 2, [-1, 1, "C3", [32, 1, 1, 1, 1, 1]]), r"layer 2.*\(16, 1, 1, 1, 1, 1\)"),
         (changed("backbone", 2, [-1, 1, "C3", 32]), "layer 2.*arguments.* 32"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, True, 1, "wide"]]), "layer 2.*C3.*expansion.*above 0, not 'wide'"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, True, 1, 0]]), "layer 2.*C3.*expansion.*above 0, not 0"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, True, 1, True]]), "layer 2.*C3.*expansion.*above 0, not True"),
+        (changed("backbone", 2, [-1, 1, "C3", [32, True, 1, 0.01]]), "layer 2.*C3.*expansion is 0.01: 16 .* are 0 in"),
+        (changed("backbone", 2, [-1, 1, "Conv", [32, 0]]), "layer 2.*Conv.*kernel must be a whole number.*not 0"),
+        (changed("backbone", 2, [-1, 1, "Conv", [32, 3, 0]]), "layer 2.*Conv.*stride must be a whole number.*not 0"),
+        (changed("backbone", 2, [-1, 1, "nn.MaxPool2d", [2, [1, 0]]]), r"layer 2.*MaxPool2d.*stride.*not \[1, 0\]"),
+        (
+            changed("backbone", 2, [-1, 1, "Conv", [32, 3, 1, None, 5]]),
+            r"layer 2.*Conv.*\(16, 3, 1, None, 5\): in_channels must be divisible by groups$",
+        ),
+        (  # the whole of a long sentence of PyTorch's
+            changed("backbone", 2, [-1, 1, "Conv", [32, 99, 1, 0]]),
+            r"layer 2.*Conv.*\(16, 99, 1, 0\) on inputs.*Kernel size can't be greater than actual input size$",
+        ),
         (changed("head", 5, [[6, 7], 1, "Concat", [1]]), "Detect.*no row"),
         (changed("head", 0, [[-1], 1, "Detect", ["nc", "anchors"]]), r"Detect.*\[3, 8\]"),
         ({**SPEC, "anchors": SPEC["anchors"][:1]}, "1 levels.*anchors.*2"),
@@ -136,6 +152,20 @@ def test_wrong_sources(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(SpecError, match=words):
             create_model(path)
+
+
+def test_rows_without_a_number_of_classes_are_a_warning(tmp_path: Path) -> None:
+    rows = {key: value for key, value in SPEC.items() if key not in ("nc", "names")}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(rows))
+    with pytest.warns(UserWarning, match=r"mine\.yaml: no number of classes, so there are 80: give nc"):
+        assert create_model(path).num_classes == 80
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert create_model(path, names=["a", "b"]).num_classes == create_model(rows, num_classes=2).num_classes == 2
+        assert create_model({**rows, "names": ["a"]}).num_classes == 1
+        for name in ("yolov5n", "yolov8n", "fcos"):
+            assert create_model(name).num_classes == 80
 
 
 def test_names_and_classes() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import asdict
 from typing import NamedTuple
 
 import pytest
@@ -16,9 +17,11 @@ from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
 from yolo_lite.running.distributed import World
 from yolo_lite.train import multi_scale
-from yolo_lite.train.checks import check_datasets
+from yolo_lite.train.checks import check_datasets, few_steps
 from yolo_lite.train.devices import best_device
 from yolo_lite.train.image_weights import class_maps, image_weights
+from yolo_lite.train.options import preset
+from yolo_lite.train.schedule import Schedule
 from yolo_lite.train.trainer import Trainer
 
 PLAIN = {"batch_size": 4, "auto_anchors": False, "device": "cpu"}
@@ -400,6 +403,28 @@ def test_what_may_be_a_mistake_is_said():
     trainer = Trainer(model, scenes(augment=False), scenes(augment=False), epochs=1, **PLAIN)
     assert any("class0, class1, class2" in message for message in trainer.messages)
     assert any("16 of its 16 images" in message for message in trainer.messages)
+
+
+def test_a_run_of_few_steps_says_what_to_do(caplog):
+    short = Trainer(tiny(), scenes(), scenes("val", 4), epochs=1, **PLAIN)
+    (said,) = [message for message in short.messages if message.startswith("steps: ")]
+    # four batches: .97 ** 4 of BatchNorm's statistics are from before; all of them in a warm-up of 100
+    assert said.startswith("steps: 4 iterations, 4 steps of the optimiser, 4 in warm-up, BatchNorm")
+    for words in ("89%", 'preset("small-data")', "--preset small-data"):
+        assert words in said
+    short.fit()
+    assert "mAP50 was 0 in every validation. steps: 4 iterations" in caplog.records[-1].message
+    assert "small-data" in caplog.records[-1].message
+
+    hyp, options = preset("small-data")
+    settings = {**asdict(options), **PLAIN}
+    of_preset = Trainer(tiny(), scenes(), hyp=hyp, **settings | {"epochs": 1}).messages
+    (said,) = [message for message in of_preset if message.startswith("steps: ")]
+    assert said.startswith("steps: 4 iterations, BatchNorm")
+    assert "preset" not in said
+    long = Trainer(tiny(), scenes(), hyp=hyp, **settings | {"epochs": 30}).messages
+    assert not [message for message in long if message.startswith("steps: ")]
+    assert few_steps(Schedule(Hyperparameters(), 300, 7000, 16), tiny()) == []
 
 
 def test_devices(monkeypatch):

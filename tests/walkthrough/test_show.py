@@ -166,4 +166,6 @@ def test_roles_given_as_matches_are_answered_by_a_sentence() -> None:
     assigned = model.criterion(yl.Hyperparameters(), 64).assign(maps, torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.4]]))
     with pytest.raises(ValueError, match="show_roles"):
         show_assignment(torch.zeros(3, 64, 64), assigned, model.strides)
+    with pytest.raises(ValueError, match=r"\.matches: give all that it returned to show_roles.*build_targets"):
+        show_assignment(torch.zeros(3, 64, 64), assigned.matches, model.strides)  # three fields, three strides
     assert len(show_roles(torch.zeros(3, 64, 64), assigned, model.strides).rows[0]) == 3

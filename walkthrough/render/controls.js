@@ -6,7 +6,7 @@ import { written } from "./words.js";
 
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
-const FEW_LETTERS = 25;
+const FEW_LETTERS = 23;
 
 /** All controls, in groups; built again only where other fields are declared. */
 export function controlsView(page) {

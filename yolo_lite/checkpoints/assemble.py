@@ -1,5 +1,6 @@
 """The contents of a checkpoint -> its network. Nothing that a damaged file asks for is built before it is checked."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ def _check_tensors(model: LayeredDetector, contents: CheckpointContents, file: P
             )
 
 
+def warn_of_bad_numbers(model: LayeredDetector, file: Path) -> None:
+    """A warning where weights or statistics are NaN or infinite, as a training that diverged leaves them."""
+    tensors = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+    bad = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if bad:
+        warnings.warn(
+            f"{file}: {len(bad)} of its {len(tensors)} tensors hold numbers that are NaN or infinite, first {bad[0]}: "
+            "what the network computes from them means nothing; take an earlier checkpoint",
+            stacklevel=3,
+        )
+
+
 def _is_output(model: LayeredDetector, name: str) -> bool:
     try:
         return name in model.class_outputs()
@@ -120,7 +133,7 @@ def _is_output(model: LayeredDetector, name: str) -> bool:
 
 def anchors_name(model: LayeredDetector) -> str | None:
     """The anchors' name in a Yolo's state dict; files keep them in the spec, in full precision."""
-    return f"layers.{model.rows[-1].index}.anchors" if isinstance(model, Yolo) else None
+    return f"layers.{model.heads[0]}.anchors" if isinstance(model, Yolo) else None
 
 
 def is_fused(model: LayeredDetector) -> bool:

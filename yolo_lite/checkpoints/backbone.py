@@ -31,7 +31,8 @@ class Taken(NamedTuple):
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.left)
-        text = f"taken: {len(self.taken)} of {total} tensors of the backbone, layers 0 to {self.layers - 1}"
+        few = " (less than half)" if 2 * len(self.taken) < total else ""
+        text = f"taken: {len(self.taken)} of {total} tensors{few} of the backbone, layers 0 to {self.layers - 1}"
         for what, tensors in (("left as they were", self.left), ("not used", self.unused)):
             if tensors:
                 name, reason = next(iter(tensors.items()))
@@ -53,7 +54,8 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
         model: gets the weights. source: a checkpoint that ``load`` reads, or a model; for a Darknet also the first
             layers of a .weights file, such as darknet53.conv.74. cfg: as in ``load``.
     Returns:
-        What was taken, what was not, and why; ``print`` says it in a sentence.
+        What was taken, what was not, and why; ``print`` says it in a sentence. A warning says it, too, where less than
+        half of the model's tensors were taken.
     Raises:
         TypeError: a model that is no detector, a source that is neither a path nor one.
         CheckpointError (a ValueError): nothing fits; one is fused and the other is not; or a file that ``load``
@@ -95,7 +97,10 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
         mine[name].copy_(given[name])
     activations = _activations(model, ours), _activations(other, theirs)
     differ = all(activations) and activations[0] != activations[1]
-    return Taken(taken, left, unused, ours, activations if differ else None)
+    found = Taken(taken, left, unused, ours, activations if differ else None)
+    if 2 * len(taken) < len(mine):
+        warnings.warn(f"{what}: most of the model's backbone stays as it was; {found}", stacklevel=2)
+    return found
 
 
 def _check_types(model: object, source: object) -> None:

@@ -17,7 +17,15 @@ from torch import Tensor
 
 from yolo_lite._moved import moved_name
 from yolo_lite.checkpoints.about import own_metadata, remember
-from yolo_lite.checkpoints.assemble import YOLO, anchors_name, architecture, assembled, check_architecture, is_fused
+from yolo_lite.checkpoints.assemble import (
+    YOLO,
+    anchors_name,
+    architecture,
+    assembled,
+    check_architecture,
+    is_fused,
+    warn_of_bad_numbers,
+)
 from yolo_lite.checkpoints.classes import warn_of_a_new_head, with_classes
 from yolo_lite.checkpoints.contents import CheckpointContents
 from yolo_lite.checkpoints.darknet import read_darknet
@@ -110,10 +118,12 @@ def load(
         cfg: for Darknet's ``.weights``, the .cfg of its network or the name of a bundled one; see ``read_darknet``.
     Raises:
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
+        Weights that are NaN or infinite are a warning, which names the first.
     """
     file = _find(path)
     is_darknet = cfg is not None or file.suffix.lower() == ".weights"
     model: LayeredDetector = read_darknet(file, cfg, seed=seed) if is_darknet else assembled(_read(file), file)
+    warn_of_bad_numbers(model, file)
     is_asked_for = num_classes is not None
     if num_classes is None:
         num_classes = model.num_classes if names is None else len(names)

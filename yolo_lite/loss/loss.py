@@ -225,12 +225,25 @@ class ComputeLoss(nn.Module):
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
         return build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
 
-    def level(self, raw: Tensor, matches: Assignment, balance: Tensor | float, count: Tensor | float) -> LevelLoss:
-        """One level: raw (N, A, H, W, 5 + C). count: what sums over matches are divided by, mostly m."""
+    def level(
+        self,
+        raw: Tensor,
+        matches: Assignment,
+        balance: Tensor | float,
+        count: Tensor | float,
+        quality: Tensor | None = None,
+    ) -> LevelLoss:
+        """One level.
+
+        Args:
+            raw: (N, A, H, W, 5 + C). count: what sums over matches are divided by, mostly m.
+            quality: (m,) what objectness is trained towards at the matches; by default the overlap there.
+        """
         hyp = self.hyp
         matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
-        objectness = self.objectness_target(raw.shape[:4], matches, overlap)  # (N, A, H, W)
+        quality = overlap if quality is None else quality
+        objectness = self.objectness_target(raw.shape[:4], matches, quality)  # (N, A, H, W)
         obj_bce = bce_with_focal(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
         cls_bce = self._class_bce(matched[:, 5:], matches.cls)  # (m, C)
 
@@ -305,7 +318,10 @@ class ComputeLoss(nn.Module):
         >>> torch.allclose(assigned.losses.total.sum(), loss(maps, targets).total)
         True
         """
-        levels = self._levels(maps, targets)
+        return self.assigned(self._levels(maps, targets))
+
+    def assigned(self, levels: Sequence[LevelLoss]) -> AssignedPredictions:
+        """What ``assign`` gives, from the contributions of the levels."""
         shapes = [level.objectness.shape for level in levels]  # (N, A, H, W) each
         starts = [0, *accumulate(math.prod(shape[1:]) for shape in shapes)]  # of each level among the n predictions
         matches = PredictionMatches(

@@ -6,7 +6,7 @@ Shape letters: N batch, C channels, H rows, W columns.
 import copy
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from yolo_lite.model.rows import IMAGE, Row
 from yolo_lite.model.spec import SpecError, read_activation
 
 TRACE_SIZE = 256  # pixels; a stride is this over the size of a level's grid, so no stride may be larger
+MAX_WORDS = 1000  # characters of another library's message; a tampered file may make it any length
 
 Output = Tensor | list[Tensor]
 
@@ -39,6 +40,39 @@ def build_layers(
         outputs[row.index] = _traced(layer, inputs, row)
         layers.append(layer)
     return layers, outputs
+
+
+class Body(NamedTuple):
+    """The layers of a network, without its heads."""
+
+    modules: dict[int, nn.Module]  # by the index of their rows; whoever makes the heads adds them
+    heads: dict[int, list[int]]  # rows of heads, and the channels of the maps that each reads
+    strides: tuple[int, ...]  # of these maps, the same for every head
+
+
+def build_body(rows: Sequence[Row], channels: int, head: str = "Detect") -> Body:
+    """The modules of all rows but those of heads: the main one, and maybe one of a branch that only training has.
+
+    Args:
+        channels: of the image. head: the kind of these rows.
+    Raises:
+        SpecError: a row that cannot be built or reads the maps of a head; heads with maps of different strides.
+    """
+    heads = [row for row in rows if row.kind == head]
+    indices = [row.index for row in heads]
+    for row in rows:
+        if any(source in indices for source in row.inputs):
+            raise SpecError(f"{row.where}: reads the maps of a {head}, which no layer can use: name a layer before it")
+    body = [row for row in rows if row.kind != head]
+    modules, outputs = build_layers(body, channels)
+    read = [[cast(Tensor, outputs[source]) for source in row.inputs] for row in heads]
+    strides = [strides_of(features, row) for features, row in zip(read, heads, strict=True)]
+    if strides[-1] != strides[0]:
+        found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
+        raise SpecError(f"{heads[-1].where}: {found}: both need the same")
+    widths = [[feature.shape[1] for feature in features] for features in read]
+    by_row = dict(zip([row.index for row in body], modules, strict=True))
+    return Body(by_row, dict(zip(indices, widths, strict=True)), strides[0])
 
 
 def _channels(feature: Output) -> Any:
@@ -74,7 +108,7 @@ def _traced(layer: nn.Module, inputs: list[Output], row: Row) -> Output:
     try:
         with torch.no_grad():
             output = probe(inputs if row.takes_list else inputs[0])
-    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError, NotImplementedError) as error:
         shapes = ", ".join(str(tuple(feature.shape)) for each in inputs for feature in _as_list(each))
         what = f"fails with the arguments ({_arguments(row)}) on inputs of the shapes {shapes}"
         raise SpecError(f"{row.where}: {what}: {_short(error)}") from error
@@ -88,8 +122,9 @@ def _arguments(row: Row) -> str:
 
 
 def _short(error: Exception) -> str:
-    """On one line: PyTorch lists all signatures of a function that it was called wrongly."""
-    return textwrap.shorten(str(error), 150, placeholder=" ...")
+    """The first line, whole: in those that follow, PyTorch lists all signatures of a function called wrongly."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0], MAX_WORDS, placeholder=" ...")
 
 
 def _as_list(output: Any) -> list[Any]:

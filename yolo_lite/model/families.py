@@ -36,7 +36,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {name: {"family": "darknet", "name": name} for name in DARKNET}
     | {name: {"family": "yolov8", "name": name} for name in YOLOV8}
     | {name: {"family": "yolo-world", "name": name} for name in YOLO_WORLD}
-    | {"yolov7": {"family": "yolov7"}}
+    | {"yolov7": {"family": "yolov7"}, "yolov7-aux": {"family": "yolov7", "name": "yolov7-aux"}}
     | {"ssd300": {"family": "ssd"}, "retinanet": {"family": "retinanet"}, "fcos": {"family": "fcos"}}
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from yolo_lite.model.registry import find_layer, is_own, known_layers, short_name
+from yolo_lite.model.registry import LayerKind, find_layer, is_own, known_layers, short_name
 from yolo_lite.model.spec import SpecError, is_whole, read_activation
 
 IMAGE = -1  # the input of the first layer
@@ -17,6 +17,7 @@ MAX_NUMBER = 1000  # of repetitions of one row; far above any network; checkpoin
 MAX_CHANNELS = 8192  # of one map
 FAR = 10**9  # a number that is beyond every limit: larger ones are cut to it, as a float cannot hold all
 PARTS = ("backbone", "head", "auxiliary")  # of a spec, lists of rows
+COUNTS = ("kernel", "kernel_size", "stride", "dilation", "groups")  # names of arguments: whole numbers from 1 on
 WORDS: Mapping[str, Any] = MappingProxyType({"None": None, "True": True, "False": False})
 
 
@@ -128,12 +129,16 @@ def count_blocks(spec: Mapping[str, Any], where: str = "spec") -> int:
 
 def _inner_number(name: str, arguments: Sequence[Any]) -> int:
     """What a row says for the argument "number" of a block that is not repeated by its row."""
-    kind = find_layer(name)
-    if kind is None or kind.repeats:
-        return 1
-    known = [*inspect.signature(kind.build).parameters]
-    place = known.index("number") - (kind.takes != "none") if "number" in known else len(arguments)
-    return max(arguments[place], 1) if place < len(arguments) and is_whole(arguments[place]) else 1
+    number = _named(find_layer(name), arguments).get("number")
+    return max(number, 1) if is_whole(number) else 1
+
+
+def _named(kind: LayerKind | None, arguments: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of a row by the names that the block has for them."""
+    names = [] if kind is None else [*inspect.signature(kind.build).parameters][kind.takes != "none" :]
+    if kind is not None and kind.repeats:
+        names = names[:1] + names[2:]  # the second is the row's own number
+    return dict(zip(names, arguments, strict=False))
 
 
 def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Sequence[str]) -> Row:
@@ -157,6 +162,7 @@ def _read_row(row: Any, index: int, place: str, multiples: Multiples, heads: Seq
         values[:1] = [_scaled_width(values, multiples, where)]
     if name not in heads and not is_own(name):
         _check_sizes(values, where)
+        _check_named(_named(kind, values), where)
     if (inner := _inner_number(name, values)) * repeats > MAX_NUMBER:
         raise SpecError(f"{where}: {repeats} times {inner} inner blocks are more than {MAX_NUMBER}")
     listed = isinstance(source, Sequence) and not isinstance(source, str)
@@ -212,6 +218,20 @@ def _check_sizes(values: Sequence[Any], where: str) -> None:
             raise SpecError(
                 f"{where}: the argument {value!r} must be at most {MAX_CHANNELS}, the most channels of a map"
             )
+
+
+def _check_named(values: Mapping[str, Any], where: str) -> None:
+    """Refuses what an argument of that name cannot be in any block: PyTorch's words would name no argument."""
+    for name, value in values.items():
+        several = value if isinstance(value, list) else [value]
+        if name in COUNTS and value is not None and not all(is_whole(each) and each >= 1 for each in several):
+            raise SpecError(f"{where}: the argument {name} must be a whole number of 1 or more, not {value!r}")
+        if name == "expansion":
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise SpecError(f"{where}: the argument expansion must be a number above 0, not {value!r}")
+            if not 1 <= (hidden := int(values["out_channels"] * value)) <= MAX_CHANNELS:
+                inside = f"{values['out_channels']} output channels times it are {hidden} inside the block"
+                raise SpecError(f"{where}: the argument expansion is {value!r}: {inside}, not 1 to {MAX_CHANNELS}")
 
 
 def _positive(spec: Mapping[str, Any], key: str, where: str) -> float:

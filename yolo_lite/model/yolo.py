@@ -4,6 +4,7 @@ Shape letters: N batch, L levels, A anchors per level, C classes, H rows and W c
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from yolo_lite.coding import decode
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
-from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
+from yolo_lite.model.assembly import build_body, replace_defaults
 from yolo_lite.model.families import builder
 from yolo_lite.model.head import Detect
 from yolo_lite.model.layered import LayeredDetector, anchor_rows
@@ -41,24 +42,27 @@ class Yolo(LayeredDetector):
     """
 
     def __init__(
-        self, spec: Mapping[str, Any], names: Sequence[str] | Mapping[int, str] | None = None, where: str = "spec"
+        self,
+        spec: Mapping[str, Any],
+        names: Sequence[str] | Mapping[int, str] | None = None,
+        where: str = "spec",
+        parts: Sequence[str] = ("backbone", "head"),
     ) -> None:
         num_classes = whole_number(spec.get("nc", 80), f"{where}: the number of classes, nc,")
         channels = whole_number(spec.get("ch", 3), f"{where}: the number of image channels, ch,")
         class_names = read_names(names, num_classes)
-        *rows, detect = read_rows(spec, where)
-        rows.append(detect._replace(arguments=()))  # classes and anchors are given apart from the rows
-        modules, outputs = build_layers(rows[:-1], channels)
-        features = [cast(Tensor, outputs[source]) for source in detect.inputs]
-        strides = strides_of(features, detect)
+        rows = read_rows(spec, where, parts=parts)
+        modules, heads, strides = build_body(rows, channels)
         anchors = spec.get("anchors")
         if anchors is None:
             raise SpecError(f"{where}: no anchors: give a list of sizes per level, or how many anchors a level has")
         anchors = in_stride_order(read_anchors(anchors, strides, where), strides)
-        head = Detect(num_classes, anchors, strides, [feature.shape[1] for feature in features])
-        layers = nn.ModuleList([*modules, head])
+        for index, widths in heads.items():
+            rows[index] = rows[index]._replace(arguments=())  # classes and anchors are given apart from the rows
+            modules[index] = Detect(num_classes, anchors.clone(), strides, widths)
+        layers = nn.ModuleList([modules[index] for index in range(len(rows))])
         replace_defaults(layers, spec, where)
-        super().__init__(spec, rows, layers, strides, class_names, channels)
+        super().__init__(spec, rows, layers, strides, class_names, channels, [*heads])
         self.spec |= {"nc": num_classes, "ch": channels, "anchors": self.anchors.flatten(1).tolist()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -70,8 +74,8 @@ class Yolo(LayeredDetector):
 
     @property
     def detect(self) -> Detect:
-        """The head, which is the last layer."""
-        return cast(Detect, self.layers[-1])
+        """The head that makes the boxes; no layer comes after it, unless only training has it."""
+        return cast(Detect, self.layers[self.heads[0]])
 
     @property
     def anchors(self) -> Tensor:
@@ -83,15 +87,17 @@ class Yolo(LayeredDetector):
         values = read_anchors(anchors, self.strides)
         if values.shape != self.anchors.shape:
             raise SpecError(f"{values.shape[1]} anchors per level, but the head was built for {self.anchors.shape[1]}")
-        self.anchors.copy_(values)
+        for index in self.heads:
+            cast(Detect, self.layers[index]).anchors.copy_(values)
         self.spec["anchors"] = values.flatten(1).tolist()
         self.anchors_given = True
 
     def class_outputs(self) -> dict[str, Tensor]:
-        """Which outputs of the head belong to which class, see ``LayeredDetector``."""
+        """Which outputs of the heads belong to which class, see ``LayeredDetector``."""
         rows = anchor_rows(self.num_classes, self.anchors.shape[1])
-        prefix = f"layers.{self.rows[-1].index}."
-        return {f"{prefix}{name}": rows for name, _ in self.detect.named_parameters()}  # weights and biases
+        return {
+            f"layers.{head}.{name}": rows for head in self.heads for name, _ in self.layers[head].named_parameters()
+        }
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, sum of A * H * W, 5 + C): x, y, w, h in pixels, objectness, class scores. See ``decode``."""
@@ -122,7 +128,7 @@ def create_model(
             path of a YOLOv5-style YAML file (with ``scales``, its name may choose one: see ``read_spec``) or of a
             Darknet .cfg; or a ``spec``, such a YAML file's content as a dict,
             or {"family": "darknet", "cfg": text of a .cfg} (further entries: ``family.darknet.network.build``).
-        num_classes: C; default: as many as ``names``, or the spec's nc (80).
+        num_classes: C; default: as many as ``names``, or the spec's nc; 80, with a warning, where rows say none.
         anchors: (L, A, 2) pixels, or a number A per level (see ``read_anchors``); default: the spec's. As in the
             reference, the levels are reversed where small anchors meet large strides.
         names: one per class, or {0: name ...}; default: the spec's, or class0, class1 ...
@@ -138,6 +144,9 @@ def create_model(
     """
     spec, where = read_spec(source)
     spec = with_family(spec)
+    says_none = isinstance(spec.get("backbone"), list) and not {"nc", "names"} & {*spec}
+    if says_none and num_classes is None and names is None:
+        warnings.warn(f"{where}: no number of classes, so there are 80: give nc, num_classes= or names=", stacklevel=2)
     if "family" in spec:
         with seeded(seed):
             model: LayeredDetector = builder(spec["family"])(spec, where, num_classes, anchors, names, channels)

@@ -1,6 +1,7 @@
 """Before hours are spent: a detector, data that fit it, objects to learn from, and enough values for BatchNorm."""
 
 import math
+from itertools import islice
 from typing import cast
 
 import torch
@@ -19,6 +20,9 @@ from yolo_lite.train.given import name_of
 from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Schedule
+
+FEW_STEPS = 300  # of the optimiser; YOLOv5's settings are made for far more
+OLD_STATISTICS = 0.05  # of BatchNorm's: a part that it had before the run
 
 
 def require_detector(model: nn.Module) -> Detector:
@@ -76,6 +80,15 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
     ]
 
 
+# The schedule
+
+
+def check_schedule(schedule: Schedule, model: nn.Module) -> list[str]:
+    """Messages where a run is too short for its settings."""
+    found = few_steps(schedule, model)
+    return found if any("in warm-up" in message for message in found) else found + check_warmup(schedule)
+
+
 def check_warmup(schedule: Schedule) -> list[str]:
     """A message where the run ends before its warm-up does.
 
@@ -91,6 +104,28 @@ def check_warmup(schedule: Schedule) -> list[str]:
         "least_warmup= and the hyperparameter warmup_epochs; preset='small-data', in the shell --preset small-data, "
         "has both"
     ]
+
+
+def few_steps(schedule: Schedule, model: nn.Module) -> list[str]:
+    """A message where a run is too short for its settings: it may end without having learnt anything.
+
+    Args:
+        model: as it is trained, its frozen layers in evaluation mode.
+    """
+    iterations, steps = schedule.iterations, len(list(islice(schedule.steps(), FEW_STEPS)))
+    norms = [norm.momentum for norm in _trained_norms(model) if norm.momentum is not None]
+    left = max(((1 - momentum) ** iterations for momentum in norms), default=0.0)
+    found = [f"{iterations} iterations"]
+    if is_short := steps < FEW_STEPS and schedule.least_warmup >= TrainOptions().least_warmup:
+        found += [f"{steps} steps of the optimiser", f"{min(schedule.warmup_iterations, iterations)} in warm-up"]
+    if slow := left > OLD_STATISTICS:
+        found += [f"BatchNorm's running statistics stay {left:.0%} what they were"]
+    ways = "more epochs or a smaller batch_size"
+    if is_short:
+        ways += ', or the settings for few pictures: hyp, options = yolo_lite.train.preset("small-data"), in the shell '
+        ways += "--preset small-data"
+    message = f"steps: {', '.join(found)}: the run may learn nothing. Give {ways}"
+    return [message] if is_short else [Note(message)] if slow else []
 
 
 # Data
@@ -206,13 +241,17 @@ def _without_single_images(sampler: EpochSampler) -> list[int]:
     return []
 
 
+def _trained_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+
+
 def values_per_channel(model: nn.Module, size: tuple[int, int]) -> float:
     """The fewest values of one channel and image that a BatchNorm in training sees; infinity where there is none.
 
     Args:
         size: (height, width) of the images.
     """
-    trained = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    trained = _trained_norms(model)
     fewest = [float("inf")]
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

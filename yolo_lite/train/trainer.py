@@ -123,6 +123,8 @@ class Trainer(Run):
                     self._end_epoch(time.monotonic() - started)
             if self.stopped_by is not None:
                 self._end_early()
+            else:
+                self._warn_of_nothing()
             self.notify("on_end")
 
     def train_batch(self, batch: Batch) -> StepState:
@@ -269,3 +271,9 @@ class Trainer(Run):
             place = f"epoch {self.epoch + 1}, after {self.batch} of {len(self.loader)} batches"
             folder.explain_break(error, place, self.out_dir)
             raise
+
+    def _warn_of_nothing(self) -> None:
+        """Where nothing was found in any validation, and the run was short."""
+        scores = [row["mAP50"] for row in self.history if "mAP50" in row]
+        for message in checks.few_steps(self.schedule, self.model) if scores and not any(scores) else []:
+            self.say(f"the run has ended, and mAP50 was 0 in every validation. {message}")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, check_maps, training_size
@@ -103,7 +103,8 @@ class GradientExplorer(DetectorExplorer[State, Result]):
 
 def _backward(state: State) -> Backward:
     """The passes that belong to a state; those it has already, where they still do."""
-    known, hyp, shown = state.backward, hyp_of(state, state.hyp), state.shown
+    known = previous = state.backward
+    hyp, shown = hyp_of(state, state.hyp), state.shown
     options = state.criterion_options
     if known is not None and (known.model is not state.model or known.pixels is not shown.pixels):
         earlier, known = known.last_known if known.model is state.model else None, None  # another pass
@@ -117,5 +118,12 @@ def _backward(state: State) -> Backward:
     loss = state.model.criterion(hyp, training_size((shown,)), **options)
     targets = targets_of((shown,))
     maps = map_gradients(loss, through.maps, targets, state.model.decode)
-    cells = known.cells if known is not None else cells_of(loss, through.maps, targets)
+    cells = previous.cells if _same_grid(previous, state, through) else cells_of(loss, through.maps, targets)
     return Backward(state.model, shown.pixels, through, hyp, options, shown.boxes, maps, cells, earlier)
+
+
+def _same_grid(previous: Backward | None, state: State, through: Pass) -> TypeGuard[Backward]:
+    """Whether the cells are those of the pass before: they depend on the model and the maps' shapes alone."""
+    if previous is None or previous.model is not state.model:
+        return False
+    return [raw.shape for raw in previous.through.maps] == [raw.shape for raw in through.maps]

@@ -46,12 +46,13 @@ class Backbone:
         neck: "FPN" (arXiv 1612.03144), from coarse to fine; "PAN" (arXiv 1803.01534), and back; "BiFPN" (arXiv
             1911.09070), both ways with learnt weights.
         neck_block, neck_repeats: as blocks and repeats, at each level of FPN and PAN; a BiFPN is repeated as a whole.
+            The neck does not follow ``blocks``: with blocks="C2f" alone it keeps its C3.
         neck_channels: of every map in a BiFPN, before ``width``.
         head: "v5", with three anchors per level; "v8", without anchors.
     Raises:
         SpecError (a ValueError): a choice that is not known, or choices that do not fit together.
 
-    The default is YOLOv5l.
+    The default is YOLOv5l, 46.6 million weights for 80 classes; YOLOv5n has width=.25, depth=.33.
 
     >>> dials = Backbone(width=0.25, depth=0.33, pooling="none", taps=("P3", "P4"))
     >>> dials.strides, [stage.channels for stage in dials.stages]

@@ -88,8 +88,8 @@ class EELAN(ELAN):
     Raises:
         SpecError: a number that is not 1 or more. ValueError: ``groups`` does not divide ``hidden``, or ``every``
             not ``number``.
-    Source: YOLOv7, Wang et al. 2022 (arXiv 2207.02696), section 3.1, figure 2 (d); the shuffle is ShuffleNet's (Zhang
-        et al. 2017, arXiv 1707.01083). With one group it is an ELAN.
+    Source: YOLOv7, Wang et al. 2022 (arXiv 2207.02696), section 3.1, figure 2 (d), for its YOLOv7-E6E; the shuffle is
+        ShuffleNet's (Zhang et al. 2017, arXiv 1707.01083). With one group it is an ELAN.
 
     Shape: (N, in_channels, H, W) -> (N, out_channels, H, W).
 

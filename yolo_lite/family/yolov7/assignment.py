@@ -109,6 +109,12 @@ def rank_within(group: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(ranks).scatter_(0, order, ranks)
 
 
+def only(levels: Sequence[Assignment], chosen: Tensor) -> list[Assignment]:
+    """The chosen candidates of each level. chosen: bool, for those of all levels, level after level."""
+    kept = chosen.split([len(level.target) for level in levels])
+    return [Assignment(*(field[mask] for field in level)) for level, mask in zip(levels, kept, strict=True)]
+
+
 def unique_candidates(level: Assignment, shape: Sequence[int]) -> Assignment:
     """The candidates of a level, each pair of object and prediction once.
 
@@ -119,5 +125,4 @@ def unique_candidates(level: Assignment, shape: Sequence[int]) -> Assignment:
         shape: (N, A, H, W).
     """
     pair = level.target * math.prod(shape) + cell_index(level, shape)  # (m of the level,)
-    first = rank_within(pair, torch.zeros_like(pair)) == 0
-    return Assignment(*(field[first] for field in level))
+    return only([level], rank_within(pair, torch.zeros_like(pair)) == 0)[0]

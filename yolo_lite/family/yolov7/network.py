@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
+from torch import Tensor
 
+from yolo_lite.family.auxiliary import AuxiliaryDetector
 from yolo_lite.family.building import ROW_ENTRIES, narrower, read_entries, read_settings, width_of
 from yolo_lite.family.yolov7.loss import Yolov7Loss, Yolov7Settings
 from yolo_lite.hyperparameters import Hyperparameters
@@ -20,21 +22,23 @@ from yolo_lite.model.spec import SpecError
 from yolo_lite.model.yolo import Yolo
 
 SPECS = Path(__file__).parent / "specs"
-NAMES = ("yolov7",)
-ROWS = ("anchors", "backbone", "head")  # of a spec: all of them, or none where it names a bundled network
+NAMES = ("yolov7", "yolov7-aux")  # the second with the auxiliary head
+PARTS = ("backbone", "head", "auxiliary")
+ROWS = ("anchors", *PARTS)  # of a spec: its own, or those of a bundled network
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         **ROW_ENTRIES,
         "name": None,  # of a bundled network, whose rows are taken
         "width": 1.0,  # multiplies all channels of a bundled network
         "anchors": None,  # (L, 2 A) pixels
+        "auxiliary": None,  # rows of a branch that only training has, with a Detect of its own
         "settings": {},  # of the loss, by name: {"topk": 20}
     }
 )
 
 
-class Yolov7(Yolo):
-    """A YOLOv7, a detector. Make one with ``create_model("yolov7")``.
+class Yolov7(AuxiliaryDetector, Yolo):
+    """A YOLOv7, a detector. Make one with ``create_model("yolov7")``, with an auxiliary head by "yolov7-aux".
 
     Attributes:
         spec: the whole rows. The others are those of ``Yolo``.
@@ -43,8 +47,12 @@ class Yolov7(Yolo):
     reads_hyp = False
 
     def __init__(self, spec: Mapping[str, Any], names: Sequence[str], where: str, settings: Yolov7Settings) -> None:
-        super().__init__(spec, names, where)
+        super().__init__(spec, names, where, PARTS if "auxiliary" in spec else PARTS[:2])
         self.settings = settings
+
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """As ``Yolo.decode``; maps of the auxiliary head are left out."""
+        return super().decode(maps[: len(self.strides)])
 
     def criterion(self, hyp: Hyperparameters, img_size: int = 640, **options: Any) -> Yolov7Loss:
         """The loss of this model, its gains scaled to the levels, the classes and the image size.
@@ -76,7 +84,7 @@ def build(
     given = [key for key in ROWS if filled[key] is not None]
     if "backbone" not in given and "head" not in given:
         bundled = named_spec(filled["name"] or NAMES[0], width_of(filled, where), where)
-        filled |= {key: bundled[key] for key in ROWS if key not in given}
+        filled |= {key: value for key, value in bundled.items() if key not in given}
     elif filled["width"] != 1 or filled["name"] is not None:
         raise SpecError(f"{where}: has rows of its own: leave out name and width, which are for bundled networks")
     if anchors is not None:
@@ -86,12 +94,13 @@ def build(
 
 
 def named_spec(name: str, width: float = 1.0, where: str = "spec") -> dict[str, Any]:
-    """The anchors and rows of a bundled network, with all channels times the width.
+    """The anchors and rows of a bundled network, with all channels times the width; the branch where its name asks.
 
     >>> named_spec("yolov7", 0.5)["backbone"][4], named_spec("yolov7", 0.5)["head"][16]
     ([-1, 1, 'ELAN', [128]], [-1, 1, 'ELAN', [128, 128, 64, 4, 1]])
     """
     if name not in NAMES:
         raise SpecError(f"{where}: no network {name!r} of this family: choose one of {', '.join(NAMES)}")
-    spec: dict[str, Any] = yaml.safe_load((SPECS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return spec | {part: [narrower(row, width) for row in spec[part]] for part in ("backbone", "head")}
+    spec: dict[str, Any] = yaml.safe_load((SPECS / "yolov7.yaml").read_text(encoding="utf-8"))
+    parts = PARTS if name == "yolov7-aux" else PARTS[:2]
+    return {"anchors": spec["anchors"], **{part: [narrower(row, width) for row in spec[part]] for part in parts}}

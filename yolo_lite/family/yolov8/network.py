@@ -5,30 +5,28 @@ Sources: Ultralytics YOLOv8 (2023) and YOLO11 (2024), which have no papers; YOLO
 Shape letters: N batch, L levels, C classes, R bins of a distance, H W grid of a level, n predictions of an image.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import yaml
 from torch import Tensor, nn
 
+from yolo_lite.family.auxiliary import AuxiliaryDetector
 from yolo_lite.family.building import ROW_ENTRIES, check_flags, read_entries, read_settings, whole_spec
 from yolo_lite.family.yolov8.head import DetectDFL
 from yolo_lite.family.yolov8.loss import Yolov8Loss, Yolov8Settings, decode_yolov8
 from yolo_lite.family.yolov9.auxiliary import with_auxiliary
 from yolo_lite.hyperparameters import Hyperparameters
-from yolo_lite.model.assembly import build_layers, replace_defaults, strides_of
+from yolo_lite.model.assembly import build_body, replace_defaults
 from yolo_lite.model.families import YOLOV8
-from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.rows import Row, read_rows
 from yolo_lite.model.spec import SpecError, whole_number
 
 SPECS = Path(__file__).parent / "specs"
 PGI = "-pgi"  # ends the name of a network with the auxiliary branch of YOLOv9
-DETECT = "Detect"
 LARGE = ("m", "l", "x")  # the scales at which all inner blocks of C3k2 are C3k, whatever the row says
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -41,12 +39,10 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-class Yolov8(LayeredDetector):
+class Yolov8(AuxiliaryDetector):
     """A network with YOLOv8's head, a detector. Make one with ``create_model("yolov8n")``.
 
-    With an auxiliary branch (spec["auxiliary"], YOLOv9's programmable gradients), the rows of the branch stand last.
-    In training mode ``forward`` gives the L main maps and then the branch's L; in evaluation mode the branch does not
-    run. ``fuse`` leaves it out.
+    Its maps are (N, 1, H, W, 4 R + C). spec["auxiliary"]: the rows of YOLOv9's programmable gradients.
     """
 
     reads_hyp = False
@@ -63,21 +59,6 @@ class Yolov8(LayeredDetector):
     ) -> None:
         super().__init__(spec, rows, layers, strides, names, spec["ch"], heads)
         self.settings, self.reg_max = settings, int(spec["reg_max"])
-
-    @property
-    def has_auxiliary(self) -> bool:
-        """Whether it has a branch that only training uses."""
-        return len(self.heads) > 1
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 3, H, W) in [0, 1] -> L raw maps (N, 1, H, W, 4 R + C), in training mode also the branch's L."""
-        maps: list[Tensor] = []
-        for row, output in self.forward_layers(images):
-            if row.index in self.heads:
-                maps += output
-                if not self.training:
-                    break  # what follows is the branch
-        return maps
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps -> (N, n, 5 + C): x, y, w, h in pixels, 1, class scores. Those of the branch are left out."""
@@ -101,19 +82,6 @@ class Yolov8(LayeredDetector):
             for level, branch in enumerate(cast(Sequence[nn.Sequential], cast(DetectDFL, self.layers[head]).cv3))
             for name in ("weight", "bias")
         }
-
-    def without_auxiliary(self) -> Self:
-        """A copy without the auxiliary branch: the same outputs in evaluation mode, with fewer parameters."""
-        model = copy.deepcopy(self)
-        count = self.heads[0] + 1
-        model.layers, model.rows, model.heads = model.layers[:count], self.rows[:count], self.heads[:1]
-        model.spec = {key: value for key, value in model.spec.items() if key != "auxiliary"}
-        model.set_last_use()
-        return model
-
-    def fuse(self) -> Self:
-        """A copy in evaluation mode in which every block has its simplest form, without the auxiliary branch."""
-        return super(Yolov8, self.without_auxiliary()).fuse()
 
 
 class _Built(NamedTuple):
@@ -179,29 +147,16 @@ def _build_rows(spec: Mapping[str, Any], where: str) -> _Built:
     """Layers of all rows: the main ones, and the branch's on their outputs."""
     parts = ["backbone", "head", *(["auxiliary"] if "auxiliary" in spec else [])]
     rows = [_with_c3k(row, spec) for row in read_rows(spec, where, parts=parts)]
-    heads = [row.index for row in rows if row.kind == DETECT]
-    for row in rows:
-        if any(source in heads for source in row.inputs):
-            raise SpecError(f"{row.where}: reads the maps of a Detect, which no layer can use: name a layer before it")
-    body = [row for row in rows if row.index not in heads]
-    modules, outputs = build_layers(body, spec["ch"])
-    made: dict[int, nn.Module] = dict(zip([row.index for row in body], modules, strict=True))
+    body = build_body(rows, spec["ch"])
     # people's files do not say that the head is YOLO11's; specs of checkpoints do
     depthwise = bool(spec.get("depthwise", any(row.kind == "C3k2" for row in rows)))
-    strides: list[tuple[int, ...]] = []
-    for index in heads:
+    for index, channels in body.heads.items():
         _check_detect(rows[index], spec)
         rows[index] = rows[index]._replace(arguments=(spec["nc"],))
-        features = [cast(Tensor, outputs[source]) for source in rows[index].inputs]
-        strides.append(strides_of(features, rows[index]))
-        channels = [each.shape[1] for each in features]
-        made[index] = DetectDFL(spec["nc"], channels, spec["reg_max"], depthwise, strides[-1])
-    if strides[-1] != strides[0]:
-        found = f"its maps have the strides {list(strides[-1])}, the main ones {list(strides[0])}"
-        raise SpecError(f"{rows[heads[-1]].where}: {found}: both need the same")
-    layers = nn.ModuleList([made[index] for index in range(len(rows))])
+        body.modules[index] = DetectDFL(spec["nc"], channels, spec["reg_max"], depthwise, body.strides)
+    layers = nn.ModuleList([body.modules[index] for index in range(len(rows))])
     replace_defaults(layers, spec, where)
-    return _Built(rows, layers, strides[0], heads)
+    return _Built(rows, layers, body.strides, [*body.heads])
 
 
 def _check_detect(row: Row, spec: Mapping[str, Any]) -> None:
