@@ -14,7 +14,7 @@ from tests.house.imports import PROJECT
 
 BOOK = ("boxes", "coding", "hyperparameters", "augment", "data", "loss", "model", "detect", "train")
 AROUND = ("images", "running", "support")  # chapters outside the book that chapters of the book import
-LARGEST_BOOK = 5930  # lines of code; 5440 before runs took losses, optimisers and schedules of others, and stopped
+LARGEST_BOOK = 5960  # lines of code; 5440 before runs took losses, optimisers and schedules of others, and stopped
 NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,

@@ -418,11 +418,11 @@ def test_a_run_of_few_steps_says_what_to_do(caplog):
 
     hyp, options = preset("small-data")
     settings = {**asdict(options), **PLAIN}
-    of_preset = Trainer(tiny(), scenes(), hyp=hyp, **settings | {"epochs": 1}).messages
+    of_preset = Trainer(tiny(), scenes(hyp=hyp), hyp=hyp, **settings | {"epochs": 1}).messages
     (said,) = [message for message in of_preset if message.startswith("steps: ")]
     assert said.startswith("steps: 4 iterations, BatchNorm")
     assert "preset" not in said
-    long = Trainer(tiny(), scenes(), hyp=hyp, **settings | {"epochs": 30}).messages
+    long = Trainer(tiny(), scenes(hyp=hyp), hyp=hyp, **settings | {"epochs": 30}).messages
     assert not [message for message in long if message.startswith("steps: ")]
     assert few_steps(Schedule(Hyperparameters(), 300, 7000, 16), tiny()) == []
 
