@@ -84,6 +84,29 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
 # The schedule
 
 
+def check_schedule(schedule: Schedule, model: nn.Module) -> list[str]:
+    """Messages where a run is too short for its settings."""
+    found = few_steps(schedule, model)
+    return found if any("in warm-up" in message for message in found) else found + check_warmup(schedule)
+
+
+def check_warmup(schedule: Schedule) -> list[str]:
+    """A message where the run ends before its warm-up does.
+
+    >>> schedule = Schedule(Hyperparameters(), epochs=1, batches=25, batch_size=16)
+    >>> print(check_warmup(schedule)[0])
+    warm-up: of 100 iterations, but the run has only 25, so the learning rate never gets to lr0=0.01: give ...
+    """
+    if schedule.warmup_iterations < schedule.iterations:
+        return []
+    return [
+        f"warm-up: of {schedule.warmup_iterations} iterations, but the run has only {schedule.iterations}, so the "
+        f"learning rate never gets to lr0={schedule.hyp.lr0:g}: give more epochs, or a shorter warm-up by "
+        "least_warmup= and the hyperparameter warmup_epochs; preset='small-data', in the shell --preset small-data, "
+        "has both"
+    ]
+
+
 def few_steps(schedule: Schedule, model: nn.Module) -> list[str]:
     """A message where a run is too short for its settings: it may end without having learnt anything.
 
@@ -102,24 +125,8 @@ def few_steps(schedule: Schedule, model: nn.Module) -> list[str]:
     if is_short:
         ways += ', or the settings for few pictures: hyp, options = yolo_lite.train.preset("small-data"), in the shell '
         ways += "--preset small-data"
-    return [f"steps: {', '.join(found)}: the run may learn nothing. Give {ways}"] if is_short or slow else []
-
-
-def check_warmup(schedule: Schedule) -> list[str]:
-    """A message where the run ends before its warm-up does.
-
-    >>> schedule = Schedule(Hyperparameters(), epochs=1, batches=25, batch_size=16)
-    >>> print(check_warmup(schedule)[0])
-    warm-up: of 100 iterations, but the run has only 25, so the learning rate never gets to lr0=0.01: give ...
-    """
-    if schedule.warmup_iterations < schedule.iterations:
-        return []
-    return [
-        f"warm-up: of {schedule.warmup_iterations} iterations, but the run has only {schedule.iterations}, so the "
-        f"learning rate never gets to lr0={schedule.hyp.lr0:g}: give more epochs, or a shorter warm-up by "
-        "least_warmup= and the hyperparameter warmup_epochs; preset='small-data', in the shell --preset small-data, "
-        "has both"
-    ]
+    message = f"steps: {', '.join(found)}: the run may learn nothing. Give {ways}"
+    return [message] if is_short else [Note(message)] if slow else []
 
 
 # Data

@@ -135,7 +135,7 @@ class Run:
         self.model.zero_grad()  # what a notebook may have left there
         self._asked = time.perf_counter()  # for the batch that is to come
         if saved is None:
-            self.messages += checks.check_warmup(self.schedule) + checks.few_steps(self.schedule, self.model)
+            self.messages += checks.check_schedule(self.schedule, self.model)
             if self.out_dir is not None and self.world.is_main:
                 folder.start(self.out_dir, asdict(self.settings))
         else:

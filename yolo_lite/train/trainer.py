@@ -124,7 +124,7 @@ class Trainer(Run):
             if self.stopped_by is not None:
                 self._end_early()
             else:
-                self._say_if_nothing_was_found()
+                self._warn_of_nothing()
             self.notify("on_end")
 
     def train_batch(self, batch: Batch) -> StepState:
@@ -272,7 +272,7 @@ class Trainer(Run):
             folder.explain_break(error, place, self.out_dir)
             raise
 
-    def _say_if_nothing_was_found(self) -> None:
+    def _warn_of_nothing(self) -> None:
         """Where no validation found anything, and the run was short."""
         scores = [row["mAP50"] for row in self.history if "mAP50" in row]
         for message in checks.few_steps(self.schedule, self.model) if scores and not any(scores) else []:
