@@ -20,7 +20,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes = Shapes("val", size=128, count=6)
     with VideoSaver(tmp_path_factory.mktemp("videos") / "clip", rate=5) as saver:
         for index in range(6):
-            saver.write(scenes.image(index))
+            saver.write(scenes.read(index))
     return saver.path
 
 

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
-    "yolo_lite.cli.drawing": "yolo_lite.detect.drawing",
     "yolo_lite.augment.survival": "yolo_lite.augment.box_filter",
     "yolo_lite.data.class_names": "yolo_lite.datasets.files.class_lists",
     "yolo_lite.data.coco_names": "yolo_lite.support.known_names",
@@ -32,7 +31,6 @@ MOVED = {
     "yolo_lite.data.text": "yolo_lite.datasets.files.text",
     "yolo_lite.data.tiff": "yolo_lite.images.tiff",
     "yolo_lite.data.yolo_folder": "yolo_lite.datasets.yolo_folder",
-    "yolo_lite.datasets.files.folders": "yolo_lite.images.folders",
     "yolo_lite.detect.coco": "yolo_lite.support.coco_ap",
     "yolo_lite.devices": "yolo_lite.train.devices",
     "yolo_lite.model.archive": "yolo_lite.checkpoints.archive",

@@ -116,8 +116,8 @@ def predict(
     >>> predict(model, [np.zeros((50, 100, 3), np.uint8), torch.zeros(3, 64, 64)], img_size=64)
     [Detections(nothing found), Detections(nothing found)]
     >>> frames = (np.full((48, 64, 3), shade, np.uint8) for shade in range(3))
-    >>> [found.image.mean() for found in predict(model, frames, img_size=64, stream=True)]
-    [0.0, 1.0, 2.0]
+    >>> [int(found.image.max()) for found in predict(model, frames, img_size=64, stream=True)]
+    [0, 1, 2]
     """
     if isinstance(model, str | os.PathLike):
         raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")

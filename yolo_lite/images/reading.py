@@ -16,6 +16,7 @@ import numpy as np
 
 from yolo_lite._moved import moved_name
 from yolo_lite.augment.objects import Image
+from yolo_lite.images.decoder_words import caught_words
 from yolo_lite.images.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
 
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -51,12 +52,15 @@ def decode_image(data: bytes, name: str = "image") -> Image:
         raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
     if is_lab(data):
         raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
-    image = _decode(data)
     # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
-    if data.startswith(JPEG_START) and (image is None or not _has_end_marker(data)):
-        image = _decode_without_end(data)
+    is_jpeg, words = data.startswith(JPEG_START), ""
+    image = None if is_jpeg and not _has_end_marker(data) else _decode(data)
+    if is_jpeg and image is None:
+        with caught_words() as caught:
+            image = _decode_without_end(data)
+        words = f" (the decoder: {caught[0]})" if caught else ""
     if image is None:
-        raise ImageError(f"{name}: {_why_unreadable(data)}")
+        raise ImageError(f"{name}: {_why_unreadable(data)}{words}")
     return image
 
 

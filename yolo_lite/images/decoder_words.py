@@ -1,0 +1,76 @@
+"""What libjpeg prints while it decodes, caught: it names no file, and belongs into the sentence that does.
+
+libjpeg writes to C's ``stderr``. Turning the file descriptor 2 elsewhere would take along what other threads print and
+what programs started meanwhile inherit. The C library's variable ``stderr`` is less: only C code that prints in these
+milliseconds reads it, and what is not libjpeg's is printed afterwards. glibc documents that it may be set; with any
+other C library nothing is caught.
+"""
+
+import ctypes
+import functools
+import os
+import platform
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+OF_LIBJPEG = ("Corrupt JPEG data", "Premature end of JPEG", "Invalid SOS", "Inconsistent progression")
+
+
+class _Catcher(NamedTuple):
+    variable: ctypes.c_void_p  # the C library's stderr
+    stream: int  # the FILE * in its place
+    file: Any  # in which the stream writes; open as long as the process, as other threads may hold the FILE *
+
+
+@contextmanager
+def caught_words() -> Iterator[list[str]]:
+    """Catches what libjpeg prints inside; afterwards the list holds it, line by line, each once.
+
+    >>> with caught_words() as words:
+    ...     pass
+    >>> words
+    []
+    """
+    words: list[str] = []
+    with _lock(os.getpid()):
+        catcher = _catcher(os.getpid())
+        if catcher is None:
+            yield words
+            return
+        before = catcher.variable.value
+        catcher.variable.value = catcher.stream
+        try:
+            yield words
+        finally:
+            catcher.variable.value = before
+            catcher.file.seek(0)
+            lines = catcher.file.read().decode(errors="replace").splitlines()
+            catcher.file.truncate(0)
+            words += dict.fromkeys(line.strip() for line in lines if line.startswith(OF_LIBJPEG))
+            if others := [line for line in lines if line and not line.startswith(OF_LIBJPEG)]:
+                os.write(2, "".join(f"{line}\n" for line in others).encode())
+
+
+@functools.cache
+def _lock(process: int) -> threading.Lock:
+    """Of this process: one that was forked off must not wait for a thread that it does not have."""
+    return threading.Lock()
+
+
+@functools.cache
+def _catcher(process: int) -> _Catcher | None:
+    """Of this process; None where the C library is not glibc."""
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    library = ctypes.CDLL(None)
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    library.fdopen.restype, library.fdopen.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_char_p)
+    library.setbuf.restype, library.setbuf.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p)
+    stream = library.fdopen(os.dup(file.fileno()), b"a")
+    if not stream:
+        return None
+    library.setbuf(stream, None)  # written at once
+    return _Catcher(ctypes.c_void_p.in_dll(library, "stderr"), stream, file)
