@@ -252,3 +252,31 @@ def test_linked_labs_share_settings_but_not_images(own):
     assert (second.shear, second.view) == (12, "stages")
     assert len(second.state.album) == 3
     unlink()
+
+
+def inverted(image, objects, rng):
+    return 255 - image, objects.select(rng.random(objects.num_objects) < 2)
+
+
+class Halved(yl.YoloDataset):
+    """A dataset whose last stage is its own."""
+
+    def stages(self, draw):
+        for stage in super().stages(draw):
+            yield stage
+        yield stage._replace(name="halved", image=stage.image // 2)
+
+
+def test_an_own_datasets_steps_are_stages_of_the_lab():
+    own = yl.YoloDataset("photos", 160, augment=True, seed=5, transform=inverted)
+    lab = AugmentationLab(dataset=own)
+    made = lab.result.samples[0]
+
+    assert made.stages[-1].name == "transform"
+    assert np.array_equal(lab.result.image.transpose(2, 0, 1), own.sample(0, 0).image.numpy())
+    assert "transform" in [panel.title for row in lab.as_scene().rows for panel in row if hasattr(panel, "layers")]
+    assert "transform=inverted" in lab.as_code()
+    lab.set(view="grid", degrees=20)
+    assert {sample.stages[-1].name for sample in lab.result.samples} == {"transform"}
+    halved = AugmentationLab(dataset=Halved("photos", 160))
+    assert [stage.name for stage in halved.result.samples[0].stages][-1] == "halved"

@@ -77,7 +77,7 @@ def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
 
 
 def _finished(made: Made, names: Names, title: str) -> Panel:
-    """The last stage with outlines, and with what is left of dropped boxes where neither crop nor transform moved them."""
+    """The last stage with outlines, and with what is left of dropped boxes where no later step moved them."""
     last, lost = made.stages[-1], len(made.drops)
     outlines = [
         Line(table_of(polygon, 2, "outline"), int(cls), "solid", 1.0, closed=True)
