@@ -4,7 +4,10 @@ make site builds it into build/site. Nothing is executed and nothing is fetched:
 were saved with, and the formulas' script lies beside the pages.
 """
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import yolo_lite
@@ -65,6 +68,19 @@ def list_settings(app: Any, what: str, name: str, obj: Any, options: Any, lines:
             lines += ["", f"``{field}`` = {getattr(obj, field)!r}", f"    {description}"]
 
 
+def show_recipes(app: Any, docname: str, source: list[str]) -> None:
+    """Adds each program that the page of recipes lists: what its docstring says, and its code."""
+    if docname != "docs/recipes":
+        return
+    for title, file in re.findall(r"^\* \[(.+)\]\((recipes/\w+\.py)\)$", source[0], re.MULTILINE):
+        documented = ast.parse((Path(app.confdir) / file).read_text(encoding="utf-8"))
+        code = f"```{{literalinclude}} {file}\n:lines: {(documented.body[0].end_lineno or 0) + 2}-\n```"
+        said = (ast.get_docstring(documented) or "").replace("``", "`")
+        source[0] = source[0].replace(f"]({file})", f"](#{Path(file).stem})")
+        source[0] += f"\n({Path(file).stem})=\n\n## {title}\n\n{said}\n\n{code}\n"
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls first."""
+    app.connect("source-read", show_recipes)
     app.connect("autodoc-process-docstring", list_settings)
