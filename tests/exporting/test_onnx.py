@@ -19,6 +19,7 @@ from yolo_lite.exporting.export import export
 from yolo_lite.exporting.network import Thresholds, for_export
 from yolo_lite.exporting.onnx_file import to_onnx
 from yolo_lite.exporting.torchscript_file import DESCRIPTION
+from yolo_lite.family.backbones import Backbone
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
@@ -277,3 +278,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{out}.torchscript"
     assert "px" in lines[1]
+
+
+def test_group_norm_of_a_large_map_with_a_flat_region(tmp_path: Path) -> None:
+    dials = Backbone(width=0.125, depth=0.33, norm="GroupNorm", taps=("P2", "P3"), blocks="residual", pooling="none")
+    model = create_model(dials.spec(2)).eval()
+    images = torch.rand(1, 3, 640, 640, generator=torch.Generator().manual_seed(0))
+    images[:, :, :320] = 0.447
+    export(model, tmp_path / "net.onnx")
+    outputs = ort.InferenceSession(str(tmp_path / "net.onnx")).run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        for found, raw in zip(outputs, model(images), strict=True):
+            assert ((torch.from_numpy(found) - raw).abs() / (1 + raw.abs())).max() < 5e-5
+
+
+def test_a_network_that_went_astray_is_named(tmp_path: Path) -> None:
+    model = create_model(Backbone(width=0.125, depth=0.33, taps=("P3",), neck="FPN").spec(2)).eval()
+    next(iter(model.parameters())).data.fill_(torch.nan)
+    with pytest.raises(ExportError, match="not finite"):
+        export(model, tmp_path / "net.torchscript", nms=True)
+    assert not list(tmp_path.iterdir())

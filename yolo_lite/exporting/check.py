@@ -3,12 +3,13 @@
 Shape letters: N batch, H rows and W columns of the images, n boxes, C classes, k detections.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.exporting.network import BOXES, DETECTIONS, INPUT, MAP, Thresholds, example_images, is_dynamic
@@ -18,6 +19,7 @@ from yolo_lite.model.layered import LayeredDetector
 MAP_TOLERANCE = 1e-4  # of a raw number x: this times 1 + |x|
 PIXEL_TOLERANCE = 0.01  # of numbers up to the image's side; of larger ones in proportion
 SCORE_TOLERANCE = 1e-4
+LARGE = 512  # pixels, of a picture for a network with GroupNorm
 CANDIDATES = 100  # of an image: so many boxes reach the confidence threshold of the check
 
 Run = Callable[[Tensor, Thresholds], dict[str, Tensor]]  # images -> detections, boxes and raw maps by name
@@ -41,7 +43,8 @@ class Check(NamedTuple):
         if self.pixels is not None:
             parts.append(f"boxes by {self.pixels:.1e} px and scores by {self.scores:.1e}")
         if self.detections is not None:
-            parts.append(f"the same {self.detections} detections after NMS")
+            same = f"the same {self.detections} detections after NMS"
+            parts.append(same if self.detections else "no detections after NMS, so that none were compared")
         sizes = ", ".join(" x ".join(map(str, size)) for size in self.sizes)
         return f"checked against the library (N x H x W: {sizes}): {', '.join(parts)}"
 
@@ -98,6 +101,8 @@ def _compare(model: LayeredDetector, run: Run, decode: bool, nms: Thresholds | N
         with torch.inference_mode():
             raw = model(images)
             expected = model.decode(raw)
+        if not expected.isfinite().all():
+            raise ExportError("the model's own boxes or scores are not finite, so there is nothing to compare with")
         thresholds = (nms or Thresholds())._replace(conf_thres=_threshold(expected))
         outputs = run(images, thresholds)
         for level, one in enumerate(raw):
@@ -123,14 +128,22 @@ def _compare(model: LayeredDetector, run: Run, decode: bool, nms: Thresholds | N
 
 
 def _images(model: LayeredDetector) -> list[Tensor]:
-    """Two batches of two sizes, neither of them the example's where there is a choice."""
+    """Two batches of two sizes, neither of them the example's where there is a choice.
+
+    With GroupNorm, whose sums grow with the map, also a large picture, half of it of one colour.
+    """
     example = example_images(model)
     rows, cols = example.shape[2:]
     sizes = [(rows, cols)] * 2 if not is_dynamic(model) else [(rows + model.size_multiple, cols), (cols, rows // 2)]
     generator = torch.Generator().manual_seed(1)
-    return [
+    images = [
         torch.rand(batch, model.channels, *size, generator=generator) for batch, size in zip((1, 3), sizes, strict=True)
     ]
+    if is_dynamic(model) and any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+        side = math.ceil(LARGE / model.size_multiple) * model.size_multiple
+        images.append(torch.rand(1, model.channels, side, side, generator=generator))
+        images[-1][:, :, : side // 2] = 0.447
+    return images
 
 
 def _threshold(boxes: Tensor) -> float:

@@ -4,7 +4,7 @@ Shape letters: N batch, L levels, H rows and W columns of an image.
 """
 
 import copy
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -17,6 +17,8 @@ class AuxiliaryDetector(LayeredDetector):
     The rows of the branch stand last. In training mode ``forward`` gives the L main maps and then the branch's L; in
     evaluation mode the branch does not run. ``fuse`` leaves it out. The loss accepts L maps and 2 L maps.
     """
+
+    settings: Any  # of the loss; auxiliary is the weight of the branch
 
     @property
     def has_auxiliary(self) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from yolo_lite.family.yolov8.network import Yolov8
+from yolo_lite.family.auxiliary import AuxiliaryDetector
 from yolo_lite.hyperparameters import Hyperparameters
 
 
@@ -36,7 +36,7 @@ class GradientTable(NamedTuple):
         return "\n".join([*lines, f"weight of the branch's loss: {self.weight:g}"])
 
 
-def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> GradientTable:
+def compare_gradients(model: AuxiliaryDetector, images: Tensor, targets: Tensor) -> GradientTable:
     """Norm and direction of each main layer's gradient, with and without the auxiliary branch.
 
     Both are computed from one pass in training mode of a copy: the model stays as it is.
@@ -52,7 +52,7 @@ def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> Gradien
     >>> [row.norm_with == row.norm for row in table.rows if row.index in (0, 15)]  # backbone, neck
     [False, True]
     """
-    if not model.has_auxiliary:
+    if not isinstance(model, AuxiliaryDetector) or not model.has_auxiliary:
         raise ValueError("this model has no auxiliary branch: create_model('yolov9t-pgi') makes one that has")
     probe = copy.deepcopy(model).train()  # BatchNorm counts what it sees
     loss, levels = probe.criterion(Hyperparameters()), len(probe.strides)
@@ -72,6 +72,6 @@ def compare_gradients(model: Yolov8, images: Tensor, targets: Tensor) -> Gradien
     return GradientTable(tuple(rows), probe.settings.auxiliary)
 
 
-def parameters_of(model: Yolov8, index: int) -> list[torch.nn.Parameter]:
+def parameters_of(model: AuxiliaryDetector, index: int) -> list[torch.nn.Parameter]:
     """Those of a layer that learn."""
     return [parameter for parameter in model.layers[index].parameters() if parameter.requires_grad]
