@@ -170,7 +170,7 @@ def test_each_installs_and_has_all_that_it_reads(kind: str, request: pytest.Fixt
     built = request.getfixturevalue(kind)
     offline = ("--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(target))
     python("-m", "pip", "install", *offline, str(built), cwd=tmp_path)
-    said = python(str(PROJECT / "tests" / "installed.py"), cwd=tmp_path, PYTHONPATH=str(target))
+    said = python(str(PROJECT / ".ci" / "installed.py"), cwd=tmp_path, PYTHONPATH=str(target))
     assert str(target) in said
 
 

@@ -3,7 +3,6 @@
 Shape letters: N batch, H W grid of the one level, n = H * W predictions per image, C classes, p positives.
 """
 
-# begin imports
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import NamedTuple
@@ -20,8 +19,6 @@ from yolo_lite.loss.criterion import PredictionMatches
 from yolo_lite.train import preset
 
 STRIDE = 8  # pixels per cell
-
-# begin detector
 
 
 def boxes_of(raw: Tensor) -> Tensor:
@@ -89,8 +86,7 @@ class CellDetector(nn.Module):
         return CellLoss()
 
 
-# end detector
-# begin use
+# In use
 hyp, options = preset("small-data")
 scenes = yl.YoloDataset(Shapes("train", size=64, count=32), img_size=64, cache="ram")  # to be learnt by heart
 loader = yl.create_dataloader(scenes, batch_size=16)
@@ -101,9 +97,8 @@ untrained = yl.evaluate(model, loader)
 settings = asdict(options.replace(epochs=60, batch_size=8))
 trainer = yl.Trainer(model, scenes, hyp=hyp.replace(lr0=0.005), **settings).fit()
 first, last = trainer.history[0], trainer.history[-1]
-print(
-    f"box {first['train/box']:.2f} -> {last['train/box']:.2f}, cls {first['train/cls']:.1f} -> {last['train/cls']:.1f}"
-)
+for term in ("train/box", "train/cls"):
+    print(f"{term} {first[term]:.2f} -> {last[term]:.2f}")
 
 best = trainer.ema.model  # the averages of the weights are those to keep
 metrics = yl.evaluate(best, loader)
@@ -111,12 +106,11 @@ print(f"mAP50 {untrained.map50:.3f} -> {metrics.map50:.3f}, recall {metrics.reca
 found = yl.predict(best, scenes.image(0), img_size=64, conf_thres=0.1)[0]
 print(found)  # how many of each class; found.xyxy: (n, 4) pixels
 
-explorer = LossExplorer(
-    images=next(iter(loader)), model=best
-)  # in a notebook: drag an object, and see who is responsible
+# In a notebook: drag an object, and see which cell is responsible.
+explorer = LossExplorer(images=next(iter(loader)), model=best)
 print(explorer.words().splitlines()[0])
-# end use
 
+# What must hold
 assert untrained.map50 < 0.02
 assert metrics.map50 > 0.25
 assert last["train/box"] < 0.75 * first["train/box"]

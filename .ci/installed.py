@@ -1,6 +1,6 @@
 """Does an installed yolo-lite hold all that it reads? Run by the Python that it is installed in, outside of the clone.
 
-usage: python tests/installed.py      prints where it is installed; an error where anything is missing
+usage: python .ci/installed.py      prints where it is installed; an error where anything is missing
 """
 
 from importlib.metadata import entry_points, files
