@@ -102,7 +102,7 @@ def predict(
         conf_thres, iou_thres, agnostic, multi_label, max_det: see ``non_max_suppression``.
         stream: a generator in place of a list. It reads on as it is asked, in order, and holds no more than
             ``batch_size`` images; each Detections keeps its ``image``, ``path`` and ``frame`` for as long as you
-            keep it. Takes also an endless iterable, a folder, a pattern ("photos/*.jpg"), a video, the number of a
+            keep it. Takes also an endless iterable, a folder, a pattern (``"photos/*.jpg"``), a video, the number of a
             camera, or a ``cv2.VideoCapture`` that you opened. Closing the generator closes the video or camera.
     Returns:
         One Detections per image, in the order of the images; empty, with ``unreadable``, for a file left out.
