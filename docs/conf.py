@@ -59,6 +59,8 @@ html_static_path: list[str] = []
 templates_path = ["_templates"]
 html_additional_pages = {"index": "to_start.html"}
 html_theme_options = {"show_navbar_depth": 1}
+# The pages of the source, one for each module, without the table of contents: it would take most of the time.
+html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 
 
 def list_settings(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -63,8 +63,9 @@ def test_onnx_of_every_generation(name: str, tmp_path: Path) -> None:
     written = export(model, tmp_path / "model.onnx", nms=True)
     checked = written.check
     assert checked is not None
-    assert [size[0] for size in checked.sizes] == [1, 3]
-    assert len({size[1:] for size in checked.sizes}) == (1 if name in FIXED else 2)
+    sizes = checked.sizes[:2]  # with GroupNorm there is a third, large
+    assert [size[0] for size in sizes] == [1, 3]
+    assert len({size[1:] for size in sizes}) == (1 if name in FIXED else 2)
     assert written.dynamic_size is (name not in FIXED)
     assert checked.maps <= 1e-4
     assert checked.pixels is not None
