@@ -282,8 +282,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_group_norm_of_a_large_map_with_a_flat_region(tmp_path: Path) -> None:
-    dials = Backbone(width=0.125, depth=0.33, norm="GroupNorm", taps=("P2", "P3"), blocks="residual", pooling="none")
-    model = create_model(dials.spec(2)).eval()
+    rows = [*([-1, 1, "Conv", [8, 3, 2]] for _ in range(2)), [-1, 1, "C2f", [16]]]
+    head = [[-1, 1, "Conv", [16, 3, 2]], [[2, 3], 1, "Detect", ["nc"]]]
+    model = create_model({"nc": 2, "norm": "GroupNorm", "backbone": rows, "head": head}).eval()
     images = torch.rand(1, 3, 640, 640, generator=torch.Generator().manual_seed(0))
     images[:, :, :320] = 0.447
     export(model, tmp_path / "net.onnx")
