@@ -19,15 +19,6 @@ def detect(upload: bytes, classes: list[str] | None = None) -> tuple[int, dict[s
     return 200, {"size": found.size, "detections": found.to_dicts()}
 
 
-# With FastAPI (def, not async def: FastAPI runs it in a thread, and the server answers others meanwhile):
-#
-#     app = FastAPI()
-#
-#     @app.post("/detect")
-#     def endpoint(file: bytes = File(), classes: list[str] | None = Query(None)):
-#         status, document = detect(file, classes)
-#         return JSONResponse(document, status)
-
 scene = yl.YoloDataset("shapes", img_size=256, split="val").image(0)
 upload = cv2.imencode(".png", scene[..., ::-1])[1].tobytes()
 status, document = detect(upload)
