@@ -14,13 +14,16 @@ What is compared with what, and how far apart it may be:
   iou      recorded overlaps and their gradients 1e-5, focal losses 1e-5 of their size
   train    50 steps on shapes in float32, float16, bfloat16: all losses are finite, the last ten lie a tenth below
            the first ten; the first loss in float32 (no TF32) is the CPU's within 1e-4, in half precision within 5 %
+  map      400 steps from random weights in every precision: mAP at most 0.1 apart, which two seeds are as well
+  nccl     a group of one process: a sum, a message, and gradients through DDP, within 1e-6
   resume   a run that was stopped and gone on with, and one that was not: at most ten times as far
            apart as two equal runs are, and 0.1 of the largest weight at most
   nms      boxes of whole pixels, whose overlaps are exact: the same boxes in the same order as on the CPU
   ap       shapes-n on shapes: mAP50 and mAP within 0.002 of the CPU's
   waits    how often a training step waits for the GPU: once for the loss, once for the norm of the gradient, and in
            float16 once for the scale
-  speed    images per second; nothing to differ from
+  limits   bytes and operations a second that the machine reaches; nothing to differ from
+  speed    images per second, and which share of the machine's operations that is; CUDA graphs for one image
 """
 
 import argparse
@@ -46,6 +49,7 @@ from gpu_checks import (
     check_training,
     check_waits,
 )
+from gpu_limits import check_map, check_processes, measure_ceilings
 from gpu_speed import measure_speed
 
 from yolo_lite.cli.options import table
@@ -55,12 +59,16 @@ CHECKS: dict[str, Callable[[Machine], Finding]] = {
     "loss": check_loss,
     "iou": check_iou,
     "train": check_training,
+    "map": check_map,
+    "nccl": check_processes,
     "resume": check_resume,
     "nms": check_nms,
     "ap": check_average_precision,
     "waits": check_waits,
+    "limits": measure_ceilings,
     "speed": measure_speed,
 }
+MEASURED = ("limits", "speed")
 VERDICTS = {True: "the same", False: "DIFFERS", None: "not run"}
 
 
@@ -123,7 +131,7 @@ def _run(check: Callable[[Machine], Finding], machine: Machine) -> Finding:
 
 
 def _verdict(name: str, found: Finding) -> str:
-    return "measured" if name == "speed" and found.same else VERDICTS[found.same]
+    return "measured" if name in MEASURED and found.same else VERDICTS[found.same]
 
 
 def describe(device: torch.device) -> str:

@@ -1,28 +1,29 @@
 """Images per second, in training and in inference: the last part of benchmarks/gpu.py."""
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from gpu_checks import Finding, Machine, first_batch, new_trainer, small_model
+from gpu_checks import PRECISIONS, Finding, Machine, first_batch, new_trainer, small_model
+from gpu_limits import arithmetic, seconds
+from torch import Tensor
 
 from yolo_lite.data.dataset import Batch
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.yolo import Yolo, create_model
+from yolo_lite.support.summary import summarise
 from yolo_lite.train.options import DTYPES
 from yolo_lite.train.trainer import Trainer
 
-WARM_UP, REPEATS, ROUNDS = 3, 5, 3  # the median of 3 rounds of 5 calls each, after 3 calls that do not count
+PASSES = {"train": 3, "infer": 1, "graph": 1}  # backward costs twice as much as forward
 SECONDS_EACH = 12.0  # what one line may take at most; with less time left it is not begun
 
 
 class Load(NamedTuple):
     """What a line of the table measures."""
 
-    work: str  # train or infer
+    work: str  # train, infer, or graph: infer without the host between its kernels
     model: str
     img_size: int
     batch_size: int
@@ -38,7 +39,9 @@ LOADS = (
     Load("infer", "yolov5n", 640, 1, "float32"),
     *(Load("infer", "yolov5n", 640, 32, precision) for precision in ("float32", "float16", "bfloat16")),
     Load("train", "yolov5s", 640, 16, "bfloat16"),
-    Load("train", "yolov5s", 640, 64, "bfloat16"),
+    *(Load("train", f"yolov5{scale}", 640, 64, "bfloat16") for scale in "nsm"),
+    Load("graph", "yolov5n", 640, 1, "float32"),
+    Load("graph", "yolov5n", 640, 1, "float16"),
     Load("infer", "yolov5s", 640, 1, "float16"),
     Load("infer", "yolov5s", 640, 32, "float16"),
     Load("train", "yolov5n", 320, 64, "float32"),
@@ -51,8 +54,9 @@ SMALL = (Load("train", "small", 64, 2, "float32"), Load("infer", "small", 64, 2,
 
 def measure_speed(machine: Machine) -> Finding:
     """A line for each load, as long as there is time."""
-    rows = [("work", "model", "size", "batch", "precision", "images/s", "ms per batch", "GiB")]
+    rows = [("work", "model", "size", "batch", "precision", "images/s", "ms per batch", "of the peak", "GiB")]
     loads, left_out = SMALL if machine.small else LOADS, 0
+    peaks = {precision: arithmetic(machine, precision) for precision in PRECISIONS}
     for load in loads:
         if machine.seconds_left() < SECONDS_EACH:
             left_out += 1
@@ -60,26 +64,16 @@ def measure_speed(machine: Machine) -> Finding:
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(machine.device)
-        seconds = _seconds(_training(load, machine) if load.work == "train" else _inference(load, machine), machine)
-        rows.append((*load.cells, f"{load.batch_size / seconds:.0f}", f"{1000 * seconds:.2f}", _memory(machine)))
+        once = seconds(WORKS[load.work](load, machine), machine)
+        rate = load.batch_size / once
+        share = rate * PASSES[load.work] * summarise(_model(load), load.img_size).flops / peaks[load.precision]
+        rows.append((*load.cells, f"{rate:.0f}", f"{1000 * once:.2f}", f"{share:.1%}", _memory(machine)))
     missing = f"; {left_out} lines were left out for want of time" if left_out else ""
-    words = "the median of three rounds of five, waited for; one batch again and again, loading aside; infer: with NMS"
+    words = (
+        "the median of three rounds of five, waited for; one batch again and again, loading aside; infer: with NMS; "
+    )
+    words += "of the peak: of the operations a second that 'limits' names"
     return Finding(True if len(rows) > 1 else None, f"{words}{missing}", rows)
-
-
-def _seconds(work: Callable[[], object], machine: Machine) -> float:
-    """Of one call, the host's part included."""
-    for _ in range(WARM_UP):
-        work()
-    rounds = []
-    for _ in range(ROUNDS):
-        machine.wait()
-        start = time.perf_counter()
-        for _ in range(REPEATS):
-            work()
-        machine.wait()
-        rounds.append((time.perf_counter() - start) / REPEATS)
-    return statistics.median(rounds)
 
 
 def _memory(machine: Machine) -> str:
@@ -110,15 +104,57 @@ def _training(load: Load, machine: Machine) -> Callable[[], object]:
 
 def _inference(load: Load, machine: Machine) -> Callable[[], object]:
     """Images that are on the device already -> detections."""
+    decode, images = _decoder(load, machine)
+
+    @torch.inference_mode()
+    def work() -> object:
+        return non_max_suppression(decode(images))
+
+    return work
+
+
+def _graph(load: Load, machine: Machine) -> Callable[[], object]:
+    """``_inference`` where a CUDA graph of the network is replayed: one launch instead of some hundred.
+
+    A graph holds for one shape and for one place in memory: images are copied there, which is part of what is measured.
+    """
+    decode, images = _decoder(load, machine)
+    place = images.clone()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(machine.device)
+    with torch.inference_mode():
+        stream.wait_stream(torch.cuda.current_stream(machine.device))
+        with torch.cuda.stream(stream):  # kernels are chosen and memory is taken before the recording
+            for _ in range(3):
+                decode(place)
+        torch.cuda.current_stream(machine.device).wait_stream(stream)
+        with torch.cuda.graph(graph):
+            decoded = decode(place)
+        graph.replay()
+        expected = decode(images)
+    if not torch.allclose(decoded, expected, rtol=1e-3, atol=1e-2):
+        raise RuntimeError(f"the graph's boxes are {(decoded - expected).abs().max():.1e} from the network's")
+
+    @torch.inference_mode()
+    def work() -> object:
+        place.copy_(images)
+        graph.replay()
+        return non_max_suppression(decoded)
+
+    return work
+
+
+def _decoder(load: Load, machine: Machine) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Images (N, 3, H, W) -> decoded boxes, and a batch for it on the device."""
     dtype = DTYPES[load.precision]
     layout = torch.contiguous_format if load.precision == "float32" else torch.channels_last
     model = _model(load).fuse().eval().to(machine.device, dtype, memory_format=layout)
     shape = (load.batch_size, 3, load.img_size, load.img_size)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(machine.device, dtype)
-    images = images.contiguous(memory_format=layout)
+    return lambda batch: model.decode(model(batch)), images.contiguous(memory_format=layout)
 
-    @torch.inference_mode()
-    def work() -> object:
-        return non_max_suppression(model.decode(model(images)))
 
-    return work
+WORKS: dict[str, Callable[[Load, Machine], Callable[[], object]]] = {
+    "train": _training,
+    "infer": _inference,
+    "graph": _graph,
+}

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import warnings
+from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import gpu
 import gpu_checks
+import gpu_limits
 from gpu_checks import CPU, Finding, Machine
 
+Figures = namedtuple("Figures", ["map50", "map"])
 PROJECT = Path(__file__).parent.parent
 HERE = Machine(CPU, math.inf)
 
@@ -160,6 +163,18 @@ def test_another_precision_of_the_figures_is_found(monkeypatch: pytest.MonkeyPat
     found = gpu_checks.check_average_precision(HERE)
     assert found.same is False
     assert "faster-coco-eval is not installed" in found.words
+
+
+def test_a_precision_that_learns_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = iter([0.5, 0.5, 0.3])
+    monkeypatch.setattr(gpu_limits, "run_steps", lambda trainer, count: [])
+    monkeypatch.setattr(gpu_limits, "evaluate", lambda model, loader: Figures(0.5, next(metrics)))
+    assert gpu_limits.check_map(HERE).same is False
+
+
+def test_gradients_that_processes_change_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_limits, "_gradients_apart", lambda machine: 1e-3)
+    assert gpu_limits.check_processes(HERE).same is False
 
 
 def test_waits_are_counted_by_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
