@@ -2,7 +2,7 @@
 
 YOLOv5: `augment_hsv`, and `Albumentations` for the photometric set. Nothing here moves an object, so images are enough:
 (H, W, 3) uint8 RGB. Blur, median blur, brightness-contrast and gamma change each channel alike, whatever their number;
-the others need colours, and ``without_colour`` leaves them out.
+the others need colours, and ``photometric_without_colour`` leaves them out.
 """
 
 from collections.abc import Callable
@@ -184,10 +184,10 @@ def apply_photometric(image: Image, drawn: PhotometricDraw) -> Image:
 COLOUR_KEYS = ("hsv_h", "hsv_s", "hsv_v", *(effect.name for effect in PHOTOMETRIC if effect.needs_colour))
 
 
-def without_colour(drawn: PhotometricDraw) -> PhotometricDraw:
+def photometric_without_colour(drawn: PhotometricDraw) -> PhotometricDraw:
     """What is left of it for images that are not RGB: the effects that change each channel alike.
 
-    >>> without_colour(PhotometricDraw(to_gray=True, gamma=0.9))
+    >>> photometric_without_colour(PhotometricDraw(to_gray=True, gamma=0.9))
     PhotometricDraw(blur=None, median_blur=None, to_gray=None, clahe=None, brightness_contrast=None, gamma=0.9, ...)
     """
     return drawn._replace(**{effect.name: None for effect in PHOTOMETRIC if effect.needs_colour})

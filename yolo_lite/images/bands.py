@@ -18,7 +18,6 @@ from yolo_lite.images.headers import Size, header_of, image_size
 from yolo_lite.images.reading import (
     ImageError,
     decode_image,
-    exif_orientation,
     read_bytes,
     upright,
     webp_orientation,
@@ -155,7 +154,5 @@ def _in_order(page: np.ndarray, name: str) -> Image:
 
 
 def _orientation(data: bytes) -> int | None:
-    """EXIF's, which OpenCV passes over where it keeps alpha."""
-    if is_tiff(data):
-        return exif_orientation(data)
+    """EXIF's, which OpenCV passes over where it keeps alpha; but not that of a TIFF, which it applies."""
     return webp_orientation(data) if data[:4] == b"RIFF" else header_of(io.BytesIO(data)).orientation

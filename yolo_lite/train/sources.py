@@ -136,6 +136,7 @@ def open_datasets(
         single_cls=options.single_cls,
         cache=options.cache,
         strict=options.strict,
+        channels=getattr(model, "channels", None),
     )
     if not isinstance(train, YoloDataset):
         augment, rect, batch_size = options.augment, options.rect, options.batch_size
