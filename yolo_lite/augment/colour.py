@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.augment.band_groups import in_groups
 from yolo_lite.augment.objects import Image, require_image, require_rgb
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 HUES = 180  # OpenCV counts the hue circle in steps of two degrees
 CLAHE_GRID = 8  # tiles per side

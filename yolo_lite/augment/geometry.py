@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from yolo_lite._moved import moved_name
-from yolo_lite.augment.band_groups import in_groups
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, box_candidates
 from yolo_lite.augment.objects import Augmented, Image, Objects, height_width, require_image
 from yolo_lite.augment.warp import Warped, map_objects
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 CROP_AREA = (0.8, 1.0)  # fraction of the image that a random crop keeps
 CROP_RATIO = (0.9, 1.11)  # width / height of the window

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite.augment.band_groups import PADDING, in_groups
-from yolo_lite.augment.objects import Image, height_width, require_image
+from yolo_lite.augment.objects import PADDING, Image, height_width, require_image
+from yolo_lite.support.band_groups import in_groups
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 

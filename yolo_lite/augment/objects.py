@@ -18,6 +18,7 @@ Image = np.ndarray  # (H, W, C) uint8: RGB, or as many channels as the network t
 Polygon = np.ndarray | None  # (k, 2) float32 xy in pixels; None where only a box is known
 MANY = 16  # channels: an image of 1, 3 or 4 rows with more of them has its channels first
 PADDING_VALUE = 114  # gray of everything that no image covers; YOLOv5 writes (114, 114, 114)
+PADDING = (PADDING_VALUE,) * 4  # as OpenCV takes it
 
 
 class Objects(NamedTuple):

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from yolo_lite._moved import renamed_field
-from yolo_lite.augment.band_groups import PADDING, in_groups
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, BoxFilter, box_candidates
-from yolo_lite.augment.objects import Image, Objects, height_width, require_image
+from yolo_lite.augment.objects import PADDING, Image, Objects, height_width, require_image
 from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 HORIZON = 1e-3  # what a perspective divides by less than this is behind the viewer, and not seen
 

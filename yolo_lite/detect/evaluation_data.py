@@ -13,7 +13,14 @@ from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.loader import as_dataset, create_dataloader
 from yolo_lite.data.source import ImageSource, class_names
-from yolo_lite.detect.inference import input_size, require_channels, require_size, size_multiple, trained_size
+from yolo_lite.detect.inference import (
+    image_channels,
+    input_size,
+    require_channels,
+    require_size,
+    size_multiple,
+    trained_size,
+)
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.class_names import class_order
 
@@ -62,7 +69,7 @@ def open_dataset(
         rect=not fixed if rect is None else rect,
         batch_size=batch_size,
         stride=size_multiple(model),
-        channels=getattr(model, "channels", None),
+        channels=image_channels(model),
         progress=progress,
     )
 

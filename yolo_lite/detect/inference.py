@@ -136,9 +136,20 @@ def require_size(model: Any, img_size: int | None) -> None:
         )
 
 
+def image_channels(model: Any) -> int | None:
+    """The channels of the images that a model takes, by its attribute ``channels``; None where it has none: three.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> image_channels(create_model("yolov5n", channels=1)), image_channels(nn.ReLU())
+    (1, None)
+    """
+    channels = getattr(model, "channels", None)
+    return channels if type(channels) is int else None
+
+
 def require_channels(model: Any, dataset: Any) -> None:
     """Raises ValueError where the images of a dataset have other channels than the model takes."""
-    takes, has = getattr(model, "channels", None), getattr(dataset, "channels", None)
+    takes, has = image_channels(model), getattr(dataset, "channels", None)
     if None not in (takes, has) and takes != has:
         raise ValueError(
             f"the model takes images of {takes} channel{'s' * (takes != 1)}, those of the dataset have {has}: make the "

@@ -20,7 +20,14 @@ from yolo_lite.augment.letterbox import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.detect.detections import Detection, Detections
-from yolo_lite.detect.inference import default_batch, inference, input_shape, network_input, size_multiple
+from yolo_lite.detect.inference import (
+    default_batch,
+    image_channels,
+    inference,
+    input_shape,
+    network_input,
+    size_multiple,
+)
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.streams import Source, each_source, is_live, open_stream
 from yolo_lite.images.rgb import to_channels
@@ -213,7 +220,7 @@ class _Looking:
     def _input(self, place: int, source: Source) -> _Input:
         if isinstance(source.image, Exception):
             raise source.image
-        image = to_channels(source.image, getattr(self.model, "channels", 3), source.name)
+        image = to_channels(source.image, image_channels(self.model) or 3, source.name)
         boxed = letterbox(image, self.size, auto=self.auto, stride=size_multiple(self.model))
         geometry = Geometry(image.shape[:2], boxed.ratio, boxed.pad)
         return _Input(place, boxed.image, geometry, source, image if self.keep else None)

@@ -4,12 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from yolo_lite.augment.objects import PADDING_VALUE, Image
 
-PADDING = (PADDING_VALUE,) * 4  # of each channel of a group
-
-
-def in_groups(image: Image, function: Callable[[Image], Image]) -> Image:
+def in_groups(image: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Applies a function to each band: to groups of 1, 3 or 4 of them, which OpenCV computes all alike.
 
     It rounds two channels differently in warps, and refuses five in others.
