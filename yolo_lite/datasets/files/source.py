@@ -170,7 +170,7 @@ def _agreed_channels(source: Any, declared: int | None, asked: int | None) -> in
 
 def channels_of_files(source: str | Path | Sequence[str | Path], split: str = "train") -> int | None:
     """The channels that a data.yaml says its images have; None where it does not."""
-    return find_dataset(source, split).channels
+    return find_dataset(source, split, names=("any",)).channels  # whatever the classes are called
 
 
 def class_names_of_files(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
