@@ -326,6 +326,8 @@ def test_a_dataset_of_other_channels_than_the_model(tmp_path: Path) -> None:
         yl.evaluate(tiny(3), dataset)
     with pytest.raises(ValueError, match=r"\(N, 1, H, W\).*channels=1"):
         tiny(1)(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match=r"shapes.*\b3\b.*\b2\b"):
+        yl.YoloDataset(Shapes(size=64, count=2), 64, channels=2)
     with pytest.raises(ValueError, match=r"\b0\b"):
         yl.YoloDataset(Shapes(size=64, count=2), 64, channels=0)
 

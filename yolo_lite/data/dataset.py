@@ -141,6 +141,8 @@ class YoloDataset(Dataset[Sample]):
         self._arrange(by_shape(self.sizes) if rect else None)
         self._cache_options = cache, cache_dir
         self.cache = self._open_cache(progress)
+        if self.channels not in (1, 3) and not hasattr(self.source, "channels"):
+            self.image(0)  # of scenes, which have three: an error now, not one for each of them
         if left_out := self.without_effect:
             counted = f"{self.channels} channel{'s' * (self.channels != 1)}"
             logger.warning("augmentation: %s need colours and stay out, as the images have %s", left_out, counted)
