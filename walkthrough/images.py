@@ -18,7 +18,7 @@ def to_numpy(values: Any) -> np.ndarray:
 
 
 def to_rgb(image: Any) -> np.ndarray:
-    """Anything as a picture to be shown: RGB (H, W, 3) uint8. See ``yolo_lite.images.rgb``.
+    """Anything as a picture to be shown: RGB (H, W, 3) uint8, the first three of many channels; see ``images.rgb``.
 
     It takes more than prediction does: nested lists of numbers too, and floats that an operation left outside of their
     range are clipped, NaN is black.
@@ -31,8 +31,15 @@ def to_rgb(image: Any) -> np.ndarray:
     if isinstance(image, list | tuple):
         image = _numbers(image)
     if isinstance(image, torch.Tensor | np.ndarray):
-        image = _tidy(image)
+        image = _first_three(_tidy(image))
     return rgb.to_rgb(image)
+
+
+def _first_three(values: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
+    """Of (C, H, W) tensors and (H, W, C) arrays with more channels than a picture has."""
+    if values.ndim != 3 or min(values.shape[0], values.shape[2]) < 5:
+        return values
+    return values[:3] if isinstance(values, torch.Tensor) else values[..., :3]
 
 
 def _numbers(nested: list | tuple) -> np.ndarray:

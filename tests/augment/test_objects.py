@@ -145,7 +145,7 @@ def test_has_area_after_clipping():
     ("image", "says"),
     [
         (np.zeros((4, 4), np.uint8), r"\(4, 4\) uint8.*np\.repeat"),
-        (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\) uint8"),
+        (np.zeros((3, 40, 40), np.uint8), r"\(3, 40, 40\) uint8"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
         ([[1, 2]], "list"),

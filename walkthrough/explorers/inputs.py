@@ -11,6 +11,7 @@ from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource
+from yolo_lite.images.bands import as_picture
 
 BUNDLED = ("shapes", "photos")
 DATA_SUFFIXES = (".yaml", ".yml", ".txt", ".data")
@@ -51,7 +52,7 @@ def first_pictures(dataset: YoloDataset) -> tuple[list[np.ndarray], np.ndarray, 
     """The first pictures of a dataset (at most FIRST) as they are in their files, targets (n, 6), and their names."""
     images, rows, names = [], [np.zeros((0, 6))], []
     for index in range(min(len(dataset), FIRST)):
-        image, objects = dataset.image(index), dataset.objects(index)
+        image, objects = as_picture(dataset.image(index)), dataset.objects(index)
         height, width = image.shape[:2]
         boxes = objects.boxes.clip(0, (width, height, width, height))  # (m, 4) xyxy
         xywh = xyxy_to_xywh(boxes) / (width, height, width, height)

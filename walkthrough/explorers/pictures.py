@@ -19,6 +19,8 @@ from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import letterbox
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.datasets.photos import tour_batch
+from yolo_lite.detect.inference import image_channels
+from yolo_lite.images.bands import as_channels
 from yolo_lite.images.rgb import each_image, to_rgb
 from yolo_lite.support.class_names import class_order
 from yolo_lite.support.known_names import coco_names
@@ -157,13 +159,14 @@ def _annotated(pixels: np.ndarray, rows: np.ndarray, size: int | tuple[int, int]
     return Annotated(pixels, found, name or "picture")
 
 
-def images_of(pictures: Annotations) -> Tensor:
-    """The network's input: (N, 3, H, W) float in [0, 1], laid out in memory as training's is.
+def images_of(pictures: Annotations, model: Any = None) -> Tensor:
+    """The network's input: (N, 3, H, W) float in [0, 1], laid out in memory as training's is; gray for a model of that.
 
     Where channels come last in memory, BatchNorm in training mode sums less precisely on a CPU: raw maps of the tour
     batch move by up to 0.08.
     """
-    stacked = np.stack([picture.pixels for picture in pictures])
+    channels = image_channels(model) or 3
+    stacked = np.stack([as_channels(picture.pixels, channels, picture.name) for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float() / 255
 
 

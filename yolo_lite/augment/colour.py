@@ -1,7 +1,8 @@
 """Colour: HSV gains, and the photometric set: blur, median blur, gray, CLAHE, brightness-contrast, gamma, JPEG.
 
 YOLOv5: `augment_hsv`, and `Albumentations` for the photometric set. Nothing here moves an object, so images are enough:
-(H, W, 3) uint8 RGB.
+(H, W, 3) uint8 RGB. Blur, median blur, brightness-contrast and gamma change each channel alike, whatever their number;
+the others need colours, and ``photometric_without_colour`` leaves them out.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.augment.objects import Image, require_image
+from yolo_lite.augment.objects import Image, require_image, require_rgb
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 HUES = 180  # OpenCV counts the hue circle in steps of two degrees
 CLAHE_GRID = 8  # tiles per side
@@ -54,7 +56,7 @@ def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
     >>> apply_hsv(red, HsvDraw((1.0, 1.0, 0.5))).tolist()
     [[[100, 0, 0]]]
     """
-    require_image(image)
+    require_rgb(image)
     if drawn.gains == (1, 1, 1):
         return image
     channels = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
@@ -67,12 +69,12 @@ def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
 
 def apply_blur(image: Image, kernel: int) -> Image:
     """Mean of a square of ``kernel`` pixels a side."""
-    return cv2.blur(image, (kernel, kernel))
+    return in_groups(image, lambda group: cv2.blur(group, (kernel, kernel)))
 
 
 def apply_median_blur(image: Image, kernel: int) -> Image:
     """Median of a square of ``kernel`` pixels a side, odd."""
-    return cv2.medianBlur(image, kernel)
+    return in_groups(image, lambda group: cv2.medianBlur(group, kernel))
 
 
 def apply_to_gray(image: Image, strength: bool = True) -> Image:
@@ -108,7 +110,7 @@ def apply_jpeg(image: Image, quality: int) -> Image:
 
 
 def _by_table(image: Image, table: np.ndarray) -> Image:
-    return cv2.LUT(image, table.round().clip(0, 255).astype(np.uint8))
+    return cv2.LUT(image, table.round().clip(0, 255).astype(np.uint8)).reshape(image.shape)
 
 
 def _kernel(generator: np.random.Generator) -> int:
@@ -121,6 +123,7 @@ class Effect(NamedTuple):
     name: str
     strength: Callable[[np.random.Generator], Any]  # drawn from its range
     apply: Callable[[Image, Any], Image]  # (image, strength) -> a new image
+    needs_colour: bool = False  # (H, W, 3) RGB, and not any number of channels
 
     def draw(self, hyp: Hyperparameters, size: int | tuple[int, int], generator: np.random.Generator) -> Any:
         """Its strength with probability hyp.<name>, otherwise None. It samples as many numbers either way."""
@@ -131,15 +134,15 @@ class Effect(NamedTuple):
 PHOTOMETRIC: tuple[Effect, ...] = (  # in the order in which they are applied
     Effect("blur", _kernel, apply_blur),
     Effect("median_blur", _kernel, apply_median_blur),
-    Effect("to_gray", lambda generator: True, apply_to_gray),
-    Effect("clahe", lambda generator: generator.uniform(1, 4), apply_clahe),
+    Effect("to_gray", lambda generator: True, apply_to_gray, needs_colour=True),
+    Effect("clahe", lambda generator: generator.uniform(1, 4), apply_clahe, needs_colour=True),
     Effect(
         "brightness_contrast",
         lambda generator: tuple(generator.uniform(-0.2, 0.2, 2).tolist()),
         apply_brightness_contrast,
     ),
     Effect("gamma", lambda generator: generator.uniform(0.8, 1.2), apply_gamma),
-    Effect("jpeg", lambda generator: int(generator.integers(75, 101)), apply_jpeg),
+    Effect("jpeg", lambda generator: int(generator.integers(75, 101)), apply_jpeg, needs_colour=True),
 )
 
 
@@ -172,5 +175,19 @@ def apply_photometric(image: Image, drawn: PhotometricDraw) -> Image:
     for effect in PHOTOMETRIC:
         strength = getattr(drawn, effect.name)
         if strength is not None:
+            if effect.needs_colour:
+                require_rgb(image)
             image = effect.apply(image, strength)
     return image
+
+
+COLOUR_KEYS = ("hsv_h", "hsv_s", "hsv_v", *(effect.name for effect in PHOTOMETRIC if effect.needs_colour))
+
+
+def photometric_without_colour(drawn: PhotometricDraw) -> PhotometricDraw:
+    """What is left of it for images that are not RGB: the effects that change each channel alike.
+
+    >>> photometric_without_colour(PhotometricDraw(to_gray=True, gamma=0.9))
+    PhotometricDraw(blur=None, median_blur=None, to_gray=None, clahe=None, brightness_contrast=None, gamma=0.9, ...)
+    """
+    return drawn._replace(**{effect.name: None for effect in PHOTOMETRIC if effect.needs_colour})

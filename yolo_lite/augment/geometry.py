@@ -15,6 +15,7 @@ from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, box_can
 from yolo_lite.augment.objects import Augmented, Image, Objects, height_width, require_image
 from yolo_lite.augment.warp import Warped, map_objects
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 CROP_AREA = (0.8, 1.0)  # fraction of the image that a random crop keeps
 CROP_RATIO = (0.9, 1.11)  # width / height of the window
@@ -46,7 +47,7 @@ def apply_flip(image: Image, objects: Objects, drawn: FlipDraw) -> Augmented:
     height, width = image.shape[:2]
     axis = {(True, False): 1, (False, True): 0, (True, True): -1}[drawn.left_right, drawn.up_down]  # OpenCV's code
     moved = objects.mirrored(width if drawn.left_right else None, height if drawn.up_down else None)
-    return Augmented(cv2.flip(image, axis), moved)
+    return Augmented(cv2.flip(image, axis).reshape(image.shape), moved)  # OpenCV drops the axis of a single channel
 
 
 class CropDraw(NamedTuple):
@@ -99,7 +100,7 @@ def apply_crop(image: Image, objects: Objects, drawn: CropDraw) -> Warped:
     box_filter = box_candidates(zoomed, after.boxes, MIN_AREA_POLYGON if objects.all_outlined else MIN_AREA_BOX)
     if (right - left, bottom - top) != (width, height):
         window = image[top:bottom, left:right]
-        image = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = in_groups(window, lambda group: cv2.resize(group, (width, height), interpolation=cv2.INTER_LINEAR))
     return Warped(image, after.select(box_filter.kept), matrix, objects, after, box_filter)
 
 

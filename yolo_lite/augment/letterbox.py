@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite.augment.objects import PADDING_VALUE, Image, height_width, require_image
+from yolo_lite.augment.objects import PADDING, Image, height_width, require_image
+from yolo_lite.support.band_groups import in_groups
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 
@@ -27,7 +28,7 @@ class Geometry(NamedTuple):
 class Letterboxed(NamedTuple):
     """An image that fits the network, and how the original lies in it."""
 
-    image: Image  # (h, w, 3)
+    image: Image  # (h, w, C)
     ratio: float  # new pixels per old pixel
     pad: tuple[float, float]  # (w, h) per side; may end in .5
 
@@ -35,7 +36,7 @@ class Letterboxed(NamedTuple):
 class Resized(NamedTuple):
     """An image scaled to a longest side, and by how much."""
 
-    image: Image  # (h, w, 3)
+    image: Image  # (h, w, C)
     ratio: float  # new pixels per old pixel
 
 
@@ -47,14 +48,14 @@ def letterbox(
     YOLOv5: `letterbox`, which returns the image, `ratio` and `(dw, dh)`.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, C) uint8, RGB or of any channels.
         size: one side, or (height, width), of the network input.
         auto: fill up to the next multiple of ``stride`` only, instead of the whole ``size``.
         scaleup: enlarge small images too; without it they are only ever made smaller.
     Returns:
         Letterboxed; a point (x, y) of the image lies at (x, y) * ratio + pad, to within a pixel of rounding.
     Raises:
-        ValueError: not an RGB image, or a size that is not a positive whole number.
+        ValueError: not an image, or a size that is not a positive whole number.
 
     >>> boxed = letterbox(np.zeros((480, 640, 3), np.uint8), 320, auto=False)
     >>> boxed.image.shape, boxed.ratio, boxed.pad
@@ -74,12 +75,11 @@ def letterbox(
     pad_h, pad_w = free_h / 2, free_w / 2
 
     if (new_h, new_w) != (old_h, old_w):
-        image = cv2.resize(image, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
+        image = in_groups(image, lambda group: cv2.resize(group, (new_w, new_h), interpolation=cv2.INTER_LINEAR))
     top, bottom = round(pad_h - 0.1), round(pad_h + 0.1)  # an odd pixel goes to the bottom and to the right
     left, right = round(pad_w - 0.1), round(pad_w + 0.1)
-    image = cv2.copyMakeBorder(
-        image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(PADDING_VALUE, PADDING_VALUE, PADDING_VALUE)
-    )
+    sides = top, bottom, left, right
+    image = in_groups(image, lambda group: cv2.copyMakeBorder(group, *sides, cv2.BORDER_CONSTANT, value=PADDING))
     return Letterboxed(image, ratio, (pad_w, pad_h))
 
 
@@ -89,7 +89,7 @@ def resize_longest(image: Image, size: int, augment: bool) -> Resized:
     Interpolates linearly when augmenting or enlarging, and averages areas (slower, sharper) otherwise.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, C) uint8, RGB or of any channels.
     Returns:
         Resized; the image itself where it has that size already.
 
@@ -105,7 +105,8 @@ def resize_longest(image: Image, size: int, augment: bool) -> Resized:
     # ceil(side * size / longest) in whole numbers: in floats 147 at 640 would become 641
     new_h, new_w = -(-height * size // longest), -(-width * size // longest)
     interpolation = cv2.INTER_LINEAR if augment or size > longest else cv2.INTER_AREA
-    return Resized(cv2.resize(image, (new_w, new_h), interpolation=interpolation), size / longest)
+    resized = in_groups(image, lambda group: cv2.resize(group, (new_w, new_h), interpolation=interpolation))
+    return Resized(resized, size / longest)
 
 
 def to_original(boxes: Array, geometry: Geometry) -> Array:

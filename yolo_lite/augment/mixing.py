@@ -45,7 +45,7 @@ class Placement(NamedTuple):
 class Mosaic(NamedTuple):
     """Four images on one canvas, with their objects."""
 
-    image: Image  # (2H, 2W, 3)
+    image: Image  # (2H, 2W, C)
     objects: Objects  # of all four, clipped to the canvas; in the order of the placements
     placements: tuple[Placement, ...]  # top-left, top-right, bottom-left, bottom-right
 
@@ -80,7 +80,7 @@ def apply_mosaic(
     Source: Bochkovskiy et al. 2020, YOLOv4 (arXiv 2004.10934).
 
     Args:
-        images: four of (h, w, 3), resized so that their longest side is that of ``size``: the image itself, then its
+        images: four of (h, w, C), resized so that their longest side is that of ``size``: the image itself, then its
             partners. objects: theirs. size: of the network input.
     Returns:
         Mosaic; objects of which the canvas shows nothing are left out.
@@ -88,7 +88,7 @@ def apply_mosaic(
     if not len(images) == len(objects) == 4:
         raise ValueError(f"a mosaic needs four images and their objects, not {len(images)} and {len(objects)}")
     height, width = (2 * side for side in height_width(size))
-    canvas = np.full((height, width, 3), PADDING_VALUE, np.uint8)
+    canvas = np.full((height, width, images[0].shape[-1]), PADDING_VALUE, np.uint8)
     placements, parts = [], []
     for corner, which in enumerate(drawn.order):
         require_image(images[which])
@@ -135,7 +135,7 @@ def apply_mixup(image_a: Image, objects_a: Objects, image_b: Image, objects_b: O
     if image_a.shape != image_b.shape:
         raise ValueError(f"mixup needs two images of one size, not {image_a.shape[:2]} and {image_b.shape[:2]}")
     blended = cv2.addWeighted(image_a, drawn.ratio, image_b, 1 - drawn.ratio, 0)
-    return Augmented(blended, concatenate((objects_a, objects_b)))
+    return Augmented(blended.reshape(image_a.shape), concatenate((objects_a, objects_b)))
 
 
 class CopyPasteDraw(NamedTuple):

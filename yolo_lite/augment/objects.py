@@ -14,9 +14,11 @@ import numpy as np
 from yolo_lite._moved import moved_name
 from yolo_lite.augment.polygons import clip_polygon
 
-Image = np.ndarray  # (H, W, 3) uint8 RGB
+Image = np.ndarray  # (H, W, C) uint8: RGB, or as many channels as the network takes
 Polygon = np.ndarray | None  # (k, 2) float32 xy in pixels; None where only a box is known
+MANY = 16  # channels: an image of 1, 3 or 4 rows with more of them has its channels first
 PADDING_VALUE = 114  # gray of everything that no image covers; YOLOv5 writes (114, 114, 114)
+PADDING = (PADDING_VALUE,) * 4  # as OpenCV takes it
 
 
 class Objects(NamedTuple):
@@ -142,24 +144,32 @@ def concatenate(parts: Sequence[Objects]) -> Objects:
 class Augmented(NamedTuple):
     """What most augmentations return. Where nothing was to be done, these are the inputs themselves, not copies."""
 
-    image: Image  # (H, W, 3)
+    image: Image  # (H, W, C)
     objects: Objects
 
 
 def require_image(image: np.ndarray) -> None:
-    """Raises an error with one clear sentence for anything that is not an RGB image.
+    """Raises an error with one clear sentence for anything that is not an image, RGB or of C channels.
 
     Raises:
-        ValueError: not (H, W, 3) uint8 with at least one pixel.
+        ValueError: not (H, W, C) uint8 with at least one pixel; of three rows and more columns than a picture has
+        channels, which is (C, H, W).
     """
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image is a NumPy array, (H, W, 3) uint8 RGB, not {type(image).__name__}")
     shape, dtype = image.shape, image.dtype
-    if image.ndim != 3 or shape[2] != 3 or dtype != np.uint8:
+    if image.ndim != 3 or (shape[0] in (1, 3, 4) and shape[2] > MANY) or dtype != np.uint8:
         hint = "; a gray image becomes RGB with np.repeat(gray[..., None], 3, -1)" if image.ndim == 2 else ""
-        raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {shape} {dtype}{hint}")
+        raise ValueError(f"an image is (H, W, 3) uint8 RGB, or (H, W, C), not {shape} {dtype}{hint}")
     if image.size == 0:
         raise ValueError(f"an image has at least one pixel, this one is {shape}")
+
+
+def require_rgb(image: np.ndarray) -> None:
+    """Raises ValueError for what is not an RGB image: see require_image."""
+    require_image(image)
+    if image.shape[2] != 3:
+        raise ValueError(f"colours need an image (H, W, 3) uint8 RGB, not {image.shape}")
 
 
 def height_width(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -12,9 +12,10 @@ import numpy as np
 
 from yolo_lite._moved import renamed_field
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, BoxFilter, box_candidates
-from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, height_width, require_image
+from yolo_lite.augment.objects import PADDING, Image, Objects, height_width, require_image
 from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.band_groups import in_groups
 
 HORIZON = 1e-3  # what a perspective divides by less than this is behind the viewer, and not seen
 
@@ -48,7 +49,7 @@ class WarpMatrices(NamedTuple):
 class Warped(NamedTuple):
     """An image and its objects after a warp, with what became of each of them."""
 
-    image: Image  # (H, W, 3)
+    image: Image  # (H, W, C)
     objects: Objects  # those that the box filter keeps
     matrix: np.ndarray  # (3, 3)
     before: Objects  # all the objects that came in (input pixels)
@@ -112,7 +113,7 @@ def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tupl
     degrees.
 
     Args:
-        image: (H, W, 3) uint8 RGB. size: (height, width) of the output; left out = that of the image.
+        image: (H, W, C) uint8, of any channels. size: (height, width) of the output; left out = that of the image.
     Returns:
         Warped; its image is the input itself where the warp does nothing.
 
@@ -132,14 +133,13 @@ def apply_warp(image: Image, objects: Objects, drawn: WarpDraw, size: int | tupl
 
 
 def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image:
-    """The pixels alone: (H, W, 3) through a (3, 3) matrix into (height, width), gray where nothing lands."""
+    """The pixels alone: (H, W, C) through a (3, 3) matrix into (height, width), gray where nothing lands."""
     height, width = size
     if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
         return image
-    border = (PADDING_VALUE, PADDING_VALUE, PADDING_VALUE)
     if np.array_equal(matrix[2], (0, 0, 1)):  # no perspective: the cheaper call
-        return cv2.warpAffine(image, matrix[:2], (width, height), borderValue=border)
-    return cv2.warpPerspective(image, matrix, (width, height), borderValue=border)
+        return in_groups(image, lambda group: cv2.warpAffine(group, matrix[:2], (width, height), borderValue=PADDING))
+    return in_groups(image, lambda group: cv2.warpPerspective(group, matrix, (width, height), borderValue=PADDING))
 
 
 def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -288,10 +288,12 @@ def _warn_of_size(model: "LayeredDetector", img_size: int) -> None:
 
 def _start(options: argparse.Namespace, names: tuple[str, ...], seed: int) -> "LayeredDetector":
     from yolo_lite.checkpoints.own import load
+    from yolo_lite.data.source import declared_channels
     from yolo_lite.model.yolo import create_model
 
     if options.model:
-        return create_model(options.model, num_classes=len(names), names=names, seed=seed)
+        channels = None if Path(options.model).exists() else declared_channels(options.data)  # a file has its own ch
+        return create_model(options.model, num_classes=len(names), names=names, channels=channels, seed=seed)
     return load(options.weights, num_classes=len(names), names=names, seed=seed)
 
 

@@ -6,6 +6,7 @@ YOLOv5: `cache_images`, `cache_images_to_disk`.
 import contextlib
 import hashlib
 import io
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ class PartOfCache:
         self._whole, self._which = whole, which  # (n,) indices in the whole
 
     def load(self, index: int) -> Image:
-        """The image, (H, W, 3) uint8 RGB."""
+        """The image, (H, W, C) uint8."""
         return self._whole.load(int(self._which[index]))
 
     def __repr__(self) -> str:
@@ -52,16 +53,20 @@ class PartOfCache:
 class RamCache:
     """All images in one flat tensor in shared memory, which workers fraction instead of copying (see LabelStore)."""
 
-    def __init__(self, load: LoadImage, sizes: np.ndarray, img_size: int, progress: bool = False) -> None:
+    def __init__(
+        self, load: LoadImage, sizes: np.ndarray, img_size: int, progress: bool = False, channels: int = 3
+    ) -> None:
         """Loads every image.
 
         Args:
             sizes: (n, 2) height and width of the images before resizing. img_size: their longest side afterwards.
+            channels: C.
         Raises:
             MemoryError: the images would not fit into the memory that is available.
         """
         shorter = -(-sizes.min(1) * img_size // sizes.max(1))  # (n,) rounded up
-        room = 3 * img_size * shorter  # (n,) bytes
+        self._channels = channels
+        room = channels * img_size * shorter  # (n,) bytes
         _require_memory(int(room.sum()), len(sizes))
         self._start = shared(torch.from_numpy(np.concatenate([[0], np.cumsum(room)])))  # (n + 1,)
         self._shape = shared(torch.zeros((len(sizes), 2), dtype=torch.int64))  # height, width
@@ -87,12 +92,13 @@ class RamCache:
         return int(self._pixels.nbytes)
 
     def load(self, index: int) -> Image:
-        """A copy of the image, (H, W, 3) uint8 RGB; the error of reading it where it could not be read."""
+        """A copy of the image, (H, W, C) uint8; the error of reading it where it could not be read."""
         height, width = self._shape[index].tolist()
         if height == 0:
             return self._load(index)
         first = self._start[index].item()
-        image: Image = self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
+        shape = height, width, self._channels
+        image: Image = self._pixels[first : first + math.prod(shape)].numpy().reshape(shape).copy()
         return image
 
     def __repr__(self) -> str:
@@ -130,10 +136,13 @@ class DiskCache:
     changes gets a new one, and several datasets and processes can share the folder.
     """
 
-    def __init__(self, load: LoadImage, paths: Sequence[str], key: str, folder: str | Path | None = None) -> None:
+    def __init__(
+        self, load: LoadImage, paths: Sequence[str], key: str, folder: str | Path | None = None, channels: int = 3
+    ) -> None:
         """
         Args:
             paths: of the images. key: says how they were resized. folder: left out = that of the user, user_cache_dir.
+            channels: C.
         Raises:
             ValueError: the images are not files.
         """
@@ -141,14 +150,14 @@ class DiskCache:
             raise ValueError(f"cache='disk' is for image files, and {paths[0]} is not one; use cache='ram' or no cache")
         self.folder = Path(folder).expanduser() if folder else user_cache_dir() / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._load, self._paths, self._key = load, paths, key
+        self._load, self._paths, self._key, self._channels = load, paths, key, channels
 
     def load(self, index: int) -> Image:
-        """The image, (H, W, 3) uint8 RGB; FileNotFoundError where the original is gone."""
+        """The image, (H, W, C) uint8; FileNotFoundError where the original is gone."""
         file = self.folder / self._file_name(self._paths[index])
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: (re)placed below
             cached: Image = np.load(file, allow_pickle=False)
-            if cached.dtype == np.uint8 and cached.ndim == 3 and cached.shape[2] == 3:
+            if cached.dtype == np.uint8 and cached.ndim == 3 and cached.shape[2] == self._channels:
                 return cached
         image = self._load(index)
         try:

@@ -5,6 +5,7 @@ rest is computed from that, stage by stage. So a sample is the same in every pro
 """
 
 import copy
+import logging
 import operator
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from yolo_lite.augment.colour import COLOUR_KEYS
 from yolo_lite.augment.letterbox import Geometry, resize_longest
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.boxes import xywh_to_xyxy
@@ -22,20 +24,22 @@ from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
 from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
 from yolo_lite.data.rectangles import by_shape, rectangle_shapes
 from yolo_lite.data.report import Problem, Report
-from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages
+from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages, without_colour
 from yolo_lite.data.sampling import EpochClock, EpochSampler, Key, KeySampler
 from yolo_lite.data.source import ImageSource, PathStore
 from yolo_lite.data.transform import Transform, transform_generator, transform_name, with_transform
 from yolo_lite.data.unreadable import READ_ERRORS, Reader, describe, is_of_the_machine
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.images.bands import as_channels
 
+logger = logging.getLogger("yolo_lite.data")
 FOLDS = 3  # sets the draws of the folds apart from others of the same seed
 
 
 class Sample(NamedTuple):
     """One image as the network gets it, with its labels."""
 
-    image: Tensor  # (3, H, W) uint8 RGB
+    image: Tensor  # (C, H, W) uint8, three channels RGB
     labels: Tensor  # (n, 6) float32: 0 (the image's place in its batch), class, xc, yc, w, h normalised to the image
     path: str
     geometry: Geometry | None  # None where the image was warped or mixed
@@ -45,7 +49,7 @@ class Sample(NamedTuple):
 class Batch(NamedTuple):
     """Samples of one size, stacked; what the loader yields."""
 
-    images: Tensor  # (N, 3, H, W) uint8 RGB
+    images: Tensor  # (N, C, H, W) uint8, three channels RGB
     targets: Tensor  # (n, 6) float32: image index, class, xc, yc, w, h normalised
     paths: tuple[str, ...]
     geometry: tuple[Geometry | None, ...]
@@ -63,7 +67,7 @@ class YoloDataset(Dataset[Sample]):
         seed: with the epoch and the index, all that chance depends on.
         split: "train", "val" or "test".
         transform: a step of your own after all others, ``fn(image, objects, rng) -> (image, objects)``: the image
-            (H, W, 3) uint8 RGB as the network gets it, whose size stays; its Objects (``yolo_lite.augment.objects``)
+            (H, W, C) uint8 as the network gets it, whose size stays; its Objects (``yolo_lite.augment.objects``)
             with cls, boxes xyxy in pixels and polygons; a NumPy Generator derived from (seed, epoch, index). It comes
             last so that it is asked once per sample, for mosaics too, and with or without ``augment``.
         names: class names that replace those of the source.
@@ -72,6 +76,10 @@ class YoloDataset(Dataset[Sample]):
         rect: sort by shape, and give each ``batch_size`` images the smallest input that holds them; no mosaics.
         rect_pad: added to both sides of a rectangle, in strides, before rounding up. Left out: .5, 0 when augmenting.
         cache: keep resized images in "ram" or on "disk" (in ``cache_dir``, or the user's cache folder).
+        channels: C of the images, as the network takes them: 1 gray (colours become their luma), 3 RGB, 4 RGBA, N the
+            pages of a TIFF or the last axis of an ``.npy`` (H, W, N). 16 bits give their upper 8. A file of another
+            number is left out like one that cannot be read. Left out: what data.yaml says, else 3. Augmentations that
+            need colours stay out where it is not 3, which is logged (logger "yolo_lite.data").
         single_cls: all objects are of one class.
         strict: raise where anything had to be left out, instead of warning.
         replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
@@ -103,16 +111,18 @@ class YoloDataset(Dataset[Sample]):
         rect_pad: float | None = None,
         cache: Literal["ram", "disk"] | None = None,
         cache_dir: str | Path | None = None,
+        channels: int | None = None,
         single_cls: bool = False,
         strict: bool = False,
         replace_unreadable: bool | None = None,
         progress: bool = False,
     ) -> None:
-        require_options(img_size, stride, seed, batch_size, cache)
+        require_options(img_size, stride, seed, batch_size, cache, channels)
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp, self.transform = hyp or Hyperparameters(), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
-        self.source = opened(source, split, None if single_cls else names, progress, img_size)
+        self.source = opened(source, split, None if single_cls else names, progress, img_size, channels)
+        self.channels = channels or int(getattr(self.source, "channels", 3))
         self.report: Report = self.source.report
         if self.report.is_doubtful:
             complain(self.report, strict)
@@ -131,6 +141,17 @@ class YoloDataset(Dataset[Sample]):
         self._arrange(by_shape(self.sizes) if rect else None)
         self._cache_options = cache, cache_dir
         self.cache = self._open_cache(progress)
+        if self.channels not in (1, 3) and not hasattr(self.source, "channels"):
+            self.image(0)  # of scenes, which have three: an error now, not one for each of them
+        if left_out := self.without_effect:
+            counted = f"{self.channels} channel{'s' * (self.channels != 1)}"
+            logger.warning("augmentation: %s need colours and stay out, as the images have %s", left_out, counted)
+
+    @property
+    def without_effect(self) -> str:
+        """The hyperparameters of augmentations that need colours, which the images do not have; empty where none."""
+        needs = self.augment and self.channels != 3
+        return ", ".join(key for key in COLOUR_KEYS if needs and getattr(self.hyp, key))
 
     @property
     def num_classes(self) -> int:
@@ -179,8 +200,9 @@ class YoloDataset(Dataset[Sample]):
         return self.apply(self.draw(index, epoch))
 
     def image(self, index: int) -> Image:
-        """The original image, (H, W, 3) uint8 RGB."""
-        return self.source.read(int(self._order[self._checked(index)]))
+        """The original image, (H, W, C) uint8, three channels RGB."""
+        index = self._checked(index)
+        return as_channels(self.source.read(int(self._order[index])), self.channels, self.paths[index])
 
     def objects(self, index: int) -> Objects:
         """The objects of an image, in pixels of the original."""
@@ -278,7 +300,9 @@ class YoloDataset(Dataset[Sample]):
             return SampleDraw(index, epoch)
         generator = np.random.default_rng([self.seed, epoch, index])
         allow_mosaic = not self.rect  # a mosaic is square
-        return draw_sample(self.hyp, index, epoch, generator, self.shape(index), self._objects_per_image, allow_mosaic)
+        settings = self.shape(index), self._objects_per_image, allow_mosaic
+        drawn = draw_sample(self.hyp, index, epoch, generator, *settings)
+        return drawn if self.channels == 3 else without_colour(drawn)
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
@@ -299,7 +323,7 @@ class YoloDataset(Dataset[Sample]):
         """
         reader = self._reader()
         *_, last = self._stages(draw, reader)
-        image = np.ascontiguousarray(last.image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+        image = np.ascontiguousarray(last.image.transpose(2, 0, 1))  # (H, W, C) -> (C, H, W)
         labels = normalised(last.objects, last.image.shape[:2])
         geometry = last.result if isinstance(last.result, Geometry) else None
         path = self.paths[reader.indices[0]]
@@ -331,15 +355,17 @@ class YoloDataset(Dataset[Sample]):
     def _open_cache(self, progress: bool = False) -> ImageCache | None:
         cache, folder = self._cache_options
         if cache == "ram":
-            return RamCache(self._resized, self.sizes, self.img_size, progress)
+            return RamCache(self._resized, self.sizes, self.img_size, progress, self.channels)
         if cache == "disk":
             key = f"{self.img_size}|{'linear' if self.augment else 'area'}"
-            return DiskCache(self._resized, self.paths, key, folder)
+            key += "" if self.channels == 3 else f"|{self.channels} channels"
+            return DiskCache(self._resized, self.paths, key, folder, self.channels)
         return None
 
     def __repr__(self) -> str:
         parts = [f"{len(self)} images", f"{self.labels.num_objects} objects", f"{self.num_classes} classes"]
         parts += [f"img_size={self.img_size}", f"augment={self.augment}"]
+        parts += [f"channels={self.channels}"] if self.channels != 3 else []
         parts += [f"transform={transform_name(self.transform)}"] if self.transform else []
         parts += [f"cache={self.cache}"] if self.cache else []
         return f"YoloDataset({', '.join(parts)})"

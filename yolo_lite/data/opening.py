@@ -17,6 +17,7 @@ def opened(
     names: Sequence[str] | None,
     progress: bool,
     draw_size: int,
+    channels: int | None = None,
 ) -> ImageSource:
     """A source as it is, or opened; see open_source.
 
@@ -26,7 +27,7 @@ def opened(
     if isinstance(source, ImageSource):
         return source
     if isinstance(source, str | Path | Sequence):
-        return open_source(source, split, names, progress, draw_size)
+        return open_source(source, split, names, progress, draw_size, channels)
     lacking = [name for name in SOURCE_MEMBERS if not hasattr(source, name)]
     raise TypeError(f"{type(source).__name__} cannot be a source of images: it lacks {', '.join(lacking)}")
 
@@ -73,7 +74,9 @@ def complain(report: Report, strict: bool) -> None:
     warnings.warn(f"{report.summary}; print(dataset.report) shows all", DatasetWarning, stacklevel=3)
 
 
-def require_options(img_size: int, stride: int, seed: int, batch_size: int, cache: str | None) -> None:
+def require_options(
+    img_size: int, stride: int, seed: int, batch_size: int, cache: str | None, channels: int | None = None
+) -> None:
     """Raises ValueError with what would be right."""
     if img_size < 1 or img_size % stride:
         above = max(-(-img_size // stride), 1) * stride
@@ -82,5 +85,7 @@ def require_options(img_size: int, stride: int, seed: int, batch_size: int, cach
         raise ValueError(f"seed {seed} must not be negative")
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} must be 1 or more")
+    if channels is not None and channels < 1:
+        raise ValueError(f"channels {channels} must be 1 or more")
     if cache not in (None, "ram", "disk"):
         raise ValueError(f"cache {cache!r} must be 'ram', 'disk' or None")

@@ -17,6 +17,7 @@ from yolo_lite.augment.colour import (
     apply_photometric,
     draw_hsv,
     draw_photometric,
+    photometric_without_colour,
 )
 from yolo_lite.augment.geometry import CropDraw, FlipDraw, apply_crop, apply_flip, draw_crop, draw_flip
 from yolo_lite.augment.letterbox import Geometry, letterbox
@@ -102,6 +103,12 @@ def draw_sample(
     )
 
 
+def without_colour(draw: SampleDraw) -> SampleDraw:
+    """What is left of it for images that are not RGB."""
+    photometric = None if draw.photometric is None else photometric_without_colour(draw.photometric)
+    return draw._replace(hsv=None, photometric=photometric)
+
+
 def _draw_mosaic(
     hyp: Hyperparameters,
     index: int,
@@ -118,7 +125,7 @@ def _draw_mosaic(
 class Loaded(NamedTuple):
     """An image as it enters the pipeline: resized so that its longest side is that of the network input."""
 
-    image: Image  # (H, W, 3)
+    image: Image  # (H, W, C)
     objects: Objects  # in its pixels
     original_size: tuple[int, int]  # (height, width)
 
@@ -127,7 +134,7 @@ class Stage(NamedTuple):
     """A sample after one of its steps."""
 
     name: str  # load, letterbox, mosaic, copy_paste, warp, mixup, crop, photometric, hsv, flip, transform
-    image: Image  # (H, W, 3)
+    image: Image  # (H, W, C)
     objects: Objects  # in its pixels
     result: Any = None  # what the step gave besides: a Geometry, a Mosaic, a Warped (with the boxes it dropped) ...
 

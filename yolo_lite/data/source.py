@@ -15,6 +15,7 @@ from yolo_lite.data.report import Report
 SOURCES = {"shapes": "yolo_lite.datasets.shapes:open_shapes", "photos": "yolo_lite.datasets.photos:open_photos"}
 FILES = "yolo_lite.datasets.files.source:open_files"
 NAMES_OF_FILES = "yolo_lite.datasets.files.source:class_names_of_files"
+CHANNELS_OF_FILES = "yolo_lite.datasets.files.source:channels_of_files"
 
 
 class PathStore(Sequence[str]):
@@ -64,7 +65,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> np.ndarray:
-        """The image, (H, W, 3) uint8 RGB, EXIF rotation applied."""
+        """The image, (H, W, 3) uint8 RGB or (H, W, C), EXIF rotation applied."""
         ...
 
 
@@ -74,6 +75,7 @@ def open_source(
     names: Sequence[str] | None = None,
     progress: bool = False,
     draw_size: int = 320,
+    channels: int | None = None,
 ) -> ImageSource:
     """Opens a dataset: finds its images, reads and checks its labels.
 
@@ -86,6 +88,8 @@ def open_source(
             obj.names ... that all its splits agree on.
         progress: draws a bar while the files are checked.
         draw_size: side of drawn scenes in pixels; drawn at the size of the network input they need no resizing.
+        channels: of images in files: 1 gray, 3 RGB, 4 RGBA, N those of a TIFF's pages or an ``.npy`` (H, W, N). Left
+            out: what a data.yaml says under ``channels:``, else 3.
     Raises:
         FileNotFoundError: a path that does not exist, with all the places that were tried.
         DatasetError: no images, or a data.yaml or lists of classes that contradict each other.
@@ -95,8 +99,21 @@ def open_source(
     dtype('uint8')
     """
     target = SOURCES.get(source, FILES) if isinstance(source, str) else FILES
-    opened: ImageSource = _resolved(target)(source, split, names, progress, draw_size)
+    of_files = {"channels": channels} if target == FILES else {}
+    opened: ImageSource = _resolved(target)(source, split, names, progress, draw_size, **of_files)
     return opened
+
+
+def declared_channels(source: str | Path | Sequence[str | Path]) -> int | None:
+    """The channels that a source says its images have, without a look at them; None where it does not.
+
+    >>> declared_channels("shapes") is None
+    True
+    """
+    if isinstance(source, str) and source in SOURCES:
+        return None
+    channels: int | None = _resolved(CHANNELS_OF_FILES)(source)
+    return channels
 
 
 def class_names(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.data.samples import Stage
 from yolo_lite.data.unreadable import READ_ERRORS
 
-# image (H, W, 3) uint8 RGB, its objects, random numbers -> the same kinds, the image of the same size
+# image (H, W, C) uint8, its objects, random numbers -> the same kinds, the image of the same size
 Transform = Callable[[Image, Objects, np.random.Generator], tuple[Image, Objects]]
 TRANSFORM = 2  # sets its random numbers apart from those of the augmentations, which share seed, epoch and index
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from yolo_lite.augment.objects import Image
 from yolo_lite.detect.drawing import draw_detections
-from yolo_lite.images.rgb import to_rgb
+from yolo_lite.images.bands import as_picture
+from yolo_lite.images.rgb import to_channels
 
 Choice = slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
 
@@ -49,7 +50,8 @@ class Detections:
     path: str = ""  # of the file, where there is one
     frame: int | None = None  # of a video or camera, from 0
     size: tuple[int, int] | None = None  # (height, width) of the original image, where it is known
-    image: Image | None = None  # (H, W, 3) uint8 RGB, the original: kept by streams
+    image: Image | None = None  # (H, W, C) uint8, three channels RGB, the original: kept by streams
+    channels: int = 3  # C, as the model takes them
 
     def __len__(self) -> int:
         return len(self.cls)
@@ -100,6 +102,8 @@ class Detections:
     def draw(self, image: Any = None) -> Image:
         """The original image with a box and a label for each detection, the surest one on top.
 
+        A gray one is drawn on as gray, one of more than three channels as its first three.
+
         Args:
             image: the original, of any kind that ``predict`` takes, left as it is; None: the one kept by a stream, or
                 the file that was read.
@@ -112,7 +116,7 @@ class Detections:
         >>> found.draw(np.zeros((40, 60, 3), np.uint8)).shape
         (40, 60, 3)
         """
-        picture = self._original() if image is None else to_rgb(image)
+        picture = as_picture(self._original() if image is None else to_channels(image, self.channels))
         if self.size is not None and picture.shape[:2] != self.size:
             raise ValueError(
                 f"image of {picture.shape[0]} x {picture.shape[1]} (H x W), but these boxes are in pixels of one of "
@@ -125,7 +129,7 @@ class Detections:
             return self.image
         if not self.path or self.frame is not None:
             raise ValueError("draw() needs the image, as it was not kept: found.draw(image)")
-        return to_rgb(self.path)
+        return to_channels(self.path, self.channels)
 
 
 def _numbers(which: Any, count: int) -> int | Tensor:

@@ -13,7 +13,14 @@ from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.loader import as_dataset, create_dataloader
 from yolo_lite.data.source import ImageSource, class_names
-from yolo_lite.detect.inference import input_size, require_size, size_multiple, trained_size
+from yolo_lite.detect.inference import (
+    image_channels,
+    input_size,
+    require_channels,
+    require_size,
+    size_multiple,
+    trained_size,
+)
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.class_names import class_order
 
@@ -62,6 +69,7 @@ def open_dataset(
         rect=not fixed if rect is None else rect,
         batch_size=batch_size,
         stride=size_multiple(model),
+        channels=image_channels(model),
         progress=progress,
     )
 
@@ -107,6 +115,7 @@ def check_dataset(model: Detector, dataset: Any) -> None:
     num_classes = getattr(dataset, "num_classes", model.num_classes)
     if num_classes != model.num_classes and not hasattr(dataset, "names"):
         raise ValueError(f"the model has {model.num_classes} classes, the dataset {num_classes}: not the same")
+    require_channels(model, dataset)
     size = getattr(dataset, "img_size", None)
     require_size(model, size)
     if getattr(dataset, "augment", False):

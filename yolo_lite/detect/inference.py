@@ -42,7 +42,7 @@ def inference(model: Detector) -> Iterator[None]:
 
 
 def network_input(images: Tensor, model: Detector) -> Tensor:
-    """(N, 3, H, W) uint8 -> the same in [0, 1], where the model's weights are and in their number format."""
+    """(N, C, H, W) uint8 -> the same in [0, 1], where the model's weights are and in their number format."""
     weights = _weights(model)
     return images.to(weights.device).to(weights.dtype) / 255
 
@@ -133,6 +133,27 @@ def require_size(model: Any, img_size: int | None) -> None:
         raise ValueError(
             f"img_size={img_size}, but this {type(model).__name__} takes images of {height} x {width} (H x W) and no "
             f"others: img_size={max(fixed)}"
+        )
+
+
+def image_channels(model: Any) -> int | None:
+    """The channels of the images that a model takes, by its attribute ``channels``; None where it has none: three.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> image_channels(create_model("yolov5n", channels=1)), image_channels(nn.ReLU())
+    (1, None)
+    """
+    channels = getattr(model, "channels", None)
+    return channels if type(channels) is int else None
+
+
+def require_channels(model: Any, dataset: Any) -> None:
+    """Raises ValueError where the images of a dataset have other channels than the model takes."""
+    takes, has = image_channels(model), getattr(dataset, "channels", None)
+    if None not in (takes, has) and takes != has:
+        raise ValueError(
+            f"the model takes images of {takes} channel{'s' * (takes != 1)}, those of the dataset have {has}: make the "
+            f"dataset with channels={takes}, or the model with channels={has} (ch: {has} in its YAML)"
         )
 
 

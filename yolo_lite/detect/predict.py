@@ -20,10 +20,17 @@ from yolo_lite.augment.letterbox import Geometry, letterbox, to_original
 from yolo_lite.augment.objects import Image
 from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.detect.detections import Detection, Detections
-from yolo_lite.detect.inference import default_batch, inference, input_shape, network_input, size_multiple
+from yolo_lite.detect.inference import (
+    default_batch,
+    image_channels,
+    inference,
+    input_shape,
+    network_input,
+    size_multiple,
+)
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.streams import Source, each_source, is_live, open_stream
-from yolo_lite.images.rgb import to_rgb
+from yolo_lite.images.rgb import to_channels
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.class_names import class_numbers
 
@@ -91,6 +98,8 @@ def predict(
             array (H, W, 3) RGB, gray (H, W) or RGBA; a tensor (3, H, W); several of one size as (N, ...). Numbers are
             uint8, floats in [0, 1] or [0, 255], or of 16 bits: see ``to_rgb``. EXIF rotation is applied.
             OpenCV reads BGR: reverse the channels first, ``image[..., ::-1]``, or pass the path.
+            A model of other channels than three gets gray (1), RGBA (4), the pages of a TIFF, or the last axis of an
+            ``.npy`` or array (H, W, C): see ``to_channels``.
         img_size: longest side of the network input, rounded up to a multiple of the largest stride; or (height, width),
             into which every image is made to fit; None: as in training, where the model's metadata have it, else 640
             (``input_size(model)``).
@@ -211,7 +220,7 @@ class _Looking:
     def _input(self, place: int, source: Source) -> _Input:
         if isinstance(source.image, Exception):
             raise source.image
-        image = to_rgb(source.image, source.name)
+        image = to_channels(source.image, image_channels(self.model) or 3, source.name)
         boxed = letterbox(image, self.size, auto=self.auto, stride=size_multiple(self.model))
         geometry = Geometry(image.shape[:2], boxed.ratio, boxed.pad)
         return _Input(place, boxed.image, geometry, source, image if self.keep else None)
@@ -224,7 +233,7 @@ class _Looking:
 
     def _detect(self, inputs: list[_Input]) -> dict[int, Detections]:
         """Runs inputs of one shape together -> detections by place."""
-        images = torch.from_numpy(np.stack([each.image for each in inputs])).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        images = torch.from_numpy(np.stack([each.image for each in inputs])).permute(0, 3, 1, 2)  # (N, C, H, W)
         with inference(self.model):
             boxes = self.model.decode(self.model(network_input(images.contiguous(), self.model)))
             rows = [row.cpu() for row in non_max_suppression(boxes, **self.nms)]
@@ -241,6 +250,7 @@ class _Looking:
             frame=given.source.frame,
             size=given.geometry.original_size,
             image=given.original,
+            channels=given.image.shape[2],
         )
 
     def _not_read(self, source: Source, error: Exception) -> Detections:

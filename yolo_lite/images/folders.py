@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from yolo_lite.images.kinds import (
+    ARRAY_SUFFIX,
     IMAGE_SUFFIXES,
     UNFINISHED_SUFFIXES,
     UNREAD_SUFFIXES,
@@ -55,6 +56,7 @@ def find_files(pattern: str) -> FoundFiles:
             f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
         )
     matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+    arrays = (ARRAY_SUFFIX,) if pattern.lower().endswith(ARRAY_SUFFIX) else ()  # of a pattern, where it says so
     found: list[FoundFile] = []
     unread: list[str] = []
     for match in matches:
@@ -63,7 +65,7 @@ def find_files(pattern: str) -> FoundFiles:
             videos = [path for path in below.passed_over if path.lower().endswith(VIDEO_SUFFIXES)]
             found += [FoundFile(path, match) for path in _sorted(below.images + videos)]
             unread += [path for path in below.passed_over if path not in videos]
-        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
+        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *arrays)):
             found.append(FoundFile(match))
         elif is_passed_over(match):
             unread.append(match)
@@ -87,16 +89,22 @@ def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
 
 
 def pictures_below(folder: str | Path) -> Pictures:
-    """All pictures in a folder and those below it; hidden files and folders are left out, linked folders followed."""
+    """All pictures in a folder and those below it; hidden files and folders are left out, linked folders followed.
+
+    ``.npy`` files are pictures where there are no others: beside photographs they are copies that programs keep there.
+    """
     images: list[str] = []
+    arrays: list[str] = []
     passed_over: list[str] = []
     for path in _walk(folder):
         suffix = os.path.splitext(path)[1].lower()
         if suffix in IMAGE_SUFFIXES:
             images.append(path)
+        elif suffix == ARRAY_SUFFIX:
+            arrays.append(path)
         elif is_passed_over(path):
             passed_over.append(path)
-    return Pictures(_sorted(images), _sorted(passed_over))
+    return Pictures(_sorted(images or arrays), _sorted(passed_over))
 
 
 def is_passed_over(path: str | Path) -> bool:

@@ -51,10 +51,15 @@ def read_header(path: str | Path) -> Header:
         OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
-        start = file.read(len(PNG_START))
-        if start == PNG_START:
-            return _png_header(file)
-        return _jpeg_header(file) if start.startswith(JPEG_START) else Header(None, None)
+        return header_of(file)
+
+
+def header_of(file: BinaryIO) -> Header:
+    """See read_header; of an open file, from its beginning."""
+    start = file.read(len(PNG_START))
+    if start == PNG_START:
+        return _png_header(file)
+    return _jpeg_header(file) if start.startswith(JPEG_START) else Header(None, None)
 
 
 def _jpeg_header(file: BinaryIO) -> Header:

@@ -8,6 +8,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
     *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
 )
+ARRAY_SUFFIX = ".npy"  # NumPy's; pictures where they are named, and in folders without others: see pictures_below
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".wmv", ".mpg", ".mpeg", ".3gp", ".mts", ".m2ts", ".flv"),
 )

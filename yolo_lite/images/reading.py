@@ -39,11 +39,19 @@ def read_image(path: str | Path) -> Image:
     Raises:
         FileNotFoundError: no such file. ImageError: it cannot be decoded, or breaks off before its end.
     """
+    return decode_image(read_bytes(path), str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
     try:
-        data = Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
+        return Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image file") from None
-    return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, name: str = "image") -> Image:
@@ -60,7 +68,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
             image = _decode_without_end(data)
         words = f" (the decoder: {caught[0]})" if caught else ""
     if image is None:
-        raise ImageError(f"{name}: {_why_unreadable(data)}{words}")
+        raise ImageError(f"{name}: {why_unreadable(data)}{words}")
     return image
 
 
@@ -78,10 +86,10 @@ def _decode(data: bytes) -> Image | None:
     if is_multiplied and bgr.ndim == 3 and bgr.shape[2] == 4:
         bgr = undo_premultiplied(bgr)
     image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return np.ascontiguousarray(upright(image, _webp_orientation(data) or 1)) if is_webp else image
+    return np.ascontiguousarray(upright(image, webp_orientation(data) or 1)) if is_webp else image
 
 
-def _webp_orientation(data: bytes) -> int | None:
+def webp_orientation(data: bytes) -> int | None:
     """The EXIF orientation of a WebP image; see exif_orientation. Source: RFC 9649, chunks of kind, size and body."""
     place = 12
     while place + 8 <= len(data):
@@ -122,7 +130,8 @@ def _decode_without_end(data: bytes) -> Image | None:
     return image
 
 
-def _why_unreadable(data: bytes) -> str:
+def why_unreadable(data: bytes) -> str:
+    """Why OpenCV does not decode the bytes of an image file."""
     if data.startswith((JPEG_START, PNG_START)):
         return "the image is damaged or breaks off before its end: fetch or export it again"
     if data.startswith(GIF_STARTS):
@@ -134,7 +143,10 @@ def _why_unreadable(data: bytes) -> str:
     if data.startswith(LFS_START):
         return "a Git LFS pointer, not the picture itself: fetch it with `git lfs pull`"
     if data[:2] in (b"II", b"MM"):
-        return "this kind of TIFF or raw photograph is not read: save it with 8 or 16 bits a channel"
+        return (
+            "this kind of TIFF or raw photograph is not read: save it with 8 or 16 bits a channel, and more than four "
+            "channels as pages, or as .npy"
+        )
     start = data[:16].decode("ascii", "replace").replace("\ufffd", "?")
     return f"not an image that can be read (it begins with {start!r})"
 

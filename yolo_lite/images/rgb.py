@@ -1,4 +1,4 @@
-"""Any kind of picture as an RGB array, the one that reading its path would give. The one place that decides.
+"""Any kind of picture as an RGB array, or one of C channels: that which reading its path gives. The place that decides.
 
 A path, the bytes of a file, an open file, a PIL image, an array or a tensor: EXIF rotation is applied, alpha dropped,
 gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does.
@@ -15,12 +15,43 @@ import numpy as np
 from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.images.reading import ImageError, decode_image, exif_orientation, read_image, upright
+from yolo_lite.images.arrays import as_uint8
+from yolo_lite.images.bands import as_channels, decode_channels, read_channels, wrong_channels
+from yolo_lite.images.reading import ImageError, exif_orientation, upright
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 EXIF_ORIENTATION = 0x0112
-OVERSHOOT = 1e-3  # beyond [0, 1]: what resizing in floats leaves
 KINDS = "a path, the bytes of a file, an open file, a PIL image, an array or a tensor"
+
+
+def to_channels(image: Any, channels: int, name: str = "image") -> Image:
+    """Any picture as (H, W, C) uint8, as ``read_channels`` would give its file; see to_rgb.
+
+    Args:
+        image: as for ``to_rgb``; an array (H, W, C) or (C, H, W), a tensor (C, H, W) or (H, W, C) besides.
+        channels: C. 1: gray, the luma of colours; 3: RGB; other pictures have these channels themselves.
+    Raises:
+        ImageError (a ValueError): another number of channels, with both. Others: see to_rgb.
+
+    >>> to_channels(np.zeros((20, 30, 3), np.uint8), 1).shape, to_channels(np.zeros((6, 20, 30), np.uint8), 6).shape
+    ((20, 30, 1), (20, 30, 6))
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_channels(_checked_path(Path(os.fsdecode(image))), channels)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode_channels(bytes(image), channels, name)
+    if _is_pil(image):
+        return _from_pil(image, name) if channels == 3 else _channels_of_pil(image, channels, name)
+    if callable(getattr(image, "read", None)):
+        return decode_channels(*_read_file(image, channels, name))
+    if isinstance(image, Tensor):
+        values = image.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+        return _from_array(values.numpy(), name, channels_first=True, channels=channels)
+    if hasattr(image, "__array__"):
+        return _from_array(np.asarray(image), name, channels_first=False, channels=channels)
+    hint = "; of a batch pass batch.images" if hasattr(image, "images") else ""
+    raise ValueError(f"{name}: must be {KINDS}, not {type(image).__name__}{hint}")
 
 
 def to_rgb(image: Any, name: str = "image") -> Image:
@@ -41,22 +72,7 @@ def to_rgb(image: Any, name: str = "image") -> Image:
     >>> to_rgb(np.zeros((3, 20, 30), np.float32)).shape
     (20, 30, 3)
     """
-    if isinstance(image, str | os.PathLike):
-        return _from_path(Path(os.fsdecode(image)))
-    if isinstance(image, bytes | bytearray | memoryview):
-        return decode_image(bytes(image), name)
-    if _is_pil(image):
-        return _from_pil(image, name)
-    if callable(getattr(image, "read", None)):
-        return _from_file(image, name)
-    if isinstance(image, Tensor):
-        values = image.detach().cpu()
-        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
-        return _from_array(values.numpy(), name, channels_first=True)
-    if hasattr(image, "__array__"):
-        return _from_array(np.asarray(image), name, channels_first=False)
-    hint = "; of a batch pass batch.images" if hasattr(image, "images") else ""
-    raise ValueError(f"{name}: must be {KINDS}, not {type(image).__name__}{hint}")
+    return to_channels(image, 3, name)
 
 
 def each_image(images: Any) -> Iterable[Any]:
@@ -91,7 +107,7 @@ def each_image(images: Any) -> Iterable[Any]:
     return images
 
 
-def _from_path(path: Path) -> Image:
+def _checked_path(path: Path) -> Path:
     if path.is_dir():
         raise ValueError(
             f"{path}: a folder; pass the images in it, for example Path({str(path)!r}).glob('*.jpg'); "
@@ -100,11 +116,11 @@ def _from_path(path: Path) -> Image:
     if ADDRESS.match(str(path)) and not path.exists():
         shown = str(path)[:60] + ("..." if len(str(path)) > 60 else "")
         raise ValueError(f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path")
-    return read_image(path)
+    return path
 
 
-def _from_file(file: Any, name: str) -> Image:
-    """The picture in an open file, from its beginning, wherever it was read to."""
+def _read_file(file: Any, channels: int, name: str) -> tuple[bytes, int, str]:
+    """What an open file holds, from its beginning, wherever it was read to; and its name where it has one."""
     named = getattr(file, "name", None)
     name = named if isinstance(named, str) else name
     if callable(getattr(file, "seek", None)):
@@ -113,7 +129,7 @@ def _from_file(file: Any, name: str) -> Image:
     data = file.read()
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(f"{name}: reading it gives {type(data).__name__}, not bytes: open the file with mode 'rb'")
-    return decode_image(bytes(data), name)
+    return bytes(data), channels, name
 
 
 # ---- PIL ------------------------------------------------------------------------------------------------------------
@@ -132,7 +148,7 @@ def _from_pil(image: Any, name: str) -> Image:
         image.load()
         if image.mode.startswith(("I", "F")):
             values = np.asarray(image)
-            pixels = values >> 8 if values.dtype.itemsize == 2 else _as_uint8(values, name)  # I;16: as OpenCV does
+            pixels = values >> 8 if values.dtype.itemsize == 2 else as_uint8(values, name)  # I;16: as OpenCV does
             pixels = np.repeat(pixels.astype(np.uint8)[..., None], 3, axis=2)
         else:
             premultiplied = {"RGBa": "RGBA", "La": "LA"}.get(image.mode)
@@ -147,6 +163,17 @@ def _from_pil(image: Any, name: str) -> Image:
     if 0 in pixels.shape:
         raise ImageError(f"{name}: an image without pixels, {pixels.shape}")
     return np.ascontiguousarray(upright(pixels, _orientation(image)))
+
+
+def _channels_of_pil(image: Any, channels: int, name: str) -> Image:
+    """One channel, or RGB with alpha; Pillow has no others."""
+    if channels == 1:
+        return as_channels(_from_pil(image, name), 1, name)
+    if channels == 4 and image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
+        colours = _from_pil(image, name)
+        alpha = upright(np.asarray(image.getchannel("A" if "A" in image.getbands() else "a")), _orientation(image))
+        return np.dstack((colours, alpha))
+    raise wrong_channels(getattr(image, "filename", None) or name, len(image.getbands()), channels)
 
 
 def _orientation(image: Any) -> int:
@@ -166,9 +193,14 @@ def _orientation(image: Any) -> int:
 # ---- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def _from_array(array: np.ndarray, name: str, channels_first: bool) -> Image:
+def _from_array(array: np.ndarray, name: str, channels_first: bool, channels: int = 3) -> Image:
     """channels_first: how to read a shape that can be read both ways, (3, 20, 3)."""
     shape = array.shape
+    if array.ndim == 3 and channels in (shape[0], shape[2]) and channels != 3:
+        is_first = shape[0] == channels and (channels_first or shape[2] != channels)
+        bands = array.transpose(1, 2, 0) if is_first else array
+        if bands.size:
+            return np.ascontiguousarray(as_uint8(bands, name))
     if array.ndim == 2:
         array = array[..., None]
     elif array.ndim == 3:
@@ -178,42 +210,9 @@ def _from_array(array: np.ndarray, name: str, channels_first: bool) -> Image:
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
         form = "(H, W), (3, H, W) or (H, W, 3)" if channels_first else "(H, W), (H, W, 3) or (3, H, W)"
         several = "; several, (N, ...), by themselves" if array.ndim == 4 else ""
-        raise ValueError(f"{name}: a picture has the shape {form}, with 1, 3 or 4 channels, not {shape}{several}")
+        counts = "1, 3 or 4" if channels in (1, 3) else str(channels)
+        raise ValueError(f"{name}: a picture has the shape {form}, with {counts} channels, not {shape}{several}")
+    if channels not in (1, 3):
+        raise wrong_channels(name, array.shape[2], channels)
     colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]  # without alpha
-    pixels = _as_uint8(colours, name)
-    return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
-
-
-def _as_uint8(values: np.ndarray, name: str) -> np.ndarray:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8) * 255
-    if values.dtype.kind == "f":
-        return _from_floats(values, name)
-    if values.dtype.kind not in "iu":
-        raise ValueError(f"{name}: pixels must be whole numbers or floats, not {values.dtype}")
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ValueError(f"{name}: whole numbers must lie in [0, 255], or in [0, 65535], found {low} to {high}")
-    if values.dtype.itemsize == 2 and values.dtype.kind == "u" and 0 < high <= 255:
-        raise ValueError(
-            f"{name}: 16 bits, but no value above {high}: black as a picture of 16 bits. "
-            "Pass image.astype('uint8') where these are values of 8 bits"
-        )
-    return (values >> 8 if high > 255 else values).astype(np.uint8)  # the upper 8 bits, as OpenCV reads files
-
-
-def _from_floats(values: np.ndarray, name: str) -> np.ndarray:
-    low, high = float(values.min()), float(values.max())
-    if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
-        return (values.clip(0, 1) * 255).round().astype(np.uint8)
-    if low >= -OVERSHOOT and 2 <= high <= 255 + 255 * OVERSHOOT:
-        return values.clip(0, 255).round().astype(np.uint8)
-    if not np.isfinite([low, high]).all():
-        what = "some are NaN or infinite"
-    elif low < -OVERSHOOT:
-        what = f"found {low:g} to {high:g}; undo what was subtracted from them, a mean for example"
-    else:
-        what = f"found {low:g} to {high:g}; clip to [0, 1], or pass uint8"
-    raise ValueError(f"{name}: float pixels must lie in [0, 1], or in [0, 255], {what}")
+    return np.ascontiguousarray(as_channels(as_uint8(colours, name), channels, name))

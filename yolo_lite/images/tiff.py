@@ -4,6 +4,7 @@ OpenCV multiplies the colours of a TIFF with its alpha channel; of a PNG it drop
 kind of alpha there is. Source: TIFF 6.0 (Adobe, 1992), sections 2 and 18; BigTIFF for files beyond 4 GB.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -63,6 +64,35 @@ def undo_premultiplied(pixels: np.ndarray) -> np.ndarray:
     return straight.clip(0, 255).astype(np.uint8)
 
 
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes begin as a TIFF or BigTIFF does.
+
+    >>> is_tiff(bytes([77, 77, 0, 42])), is_tiff(b"not one")
+    (True, False)
+    """
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def count_pages(data: bytes) -> int:
+    """The number of pages of a TIFF; 0 of other files.
+
+    >>> count_pages(b"not a TIFF")
+    0
+    """
+    if not is_tiff(data):
+        return 0
+    pointer, number, entry, order = (8, "Q", 20, _order(data)) if b"+" in data[2:4] else (4, "H", 12, _order(data))
+    places: list[int] = []
+    with contextlib.suppress(struct.error):  # it breaks off: let the decoder judge
+        (place,) = struct.unpack_from(order + ("Q" if entry == 20 else "I"), data, pointer)
+        while place and place not in places:
+            (count,) = struct.unpack_from(order + number, data, place)
+            places.append(place)
+            after = place + struct.calcsize(order + number) + count * entry
+            (place,) = struct.unpack_from(order + ("Q" if entry == 20 else "I"), data, after)
+    return len(places)
+
+
 def _alpha(data: bytes) -> int | None:
     """The kind of alpha of a TIFF in RGB; None where there is none."""
     places = _places(data)
@@ -73,7 +103,7 @@ def _alpha(data: bytes) -> int | None:
 
 def _places(data: bytes) -> dict[int, int]:
     """Where the values of the two tags stand in the first directory; empty for other files."""
-    return dict(_entries(data)) if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else {}
+    return dict(_entries(data)) if is_tiff(data) else {}
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, int]]:

@@ -124,11 +124,9 @@ class LayeredDetector(nn.Module):
         """Raises a ValueError, in one sentence, for images that do not fit the network."""
         if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[1] != self.channels:
             found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            colour = isinstance(images, Tensor) and images.dim() == 4 and images.shape[1] == 3
-            hint = "; pictures are read in colour, for which a network needs three channels (channels=3)"
-            raise ValueError(
-                f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}{hint if colour else ''}"
-            )
+            is_batch = isinstance(images, Tensor) and images.dim() == 4
+            hint = f"; YoloDataset(..., channels={self.channels}) has such images" if is_batch else ""
+            raise ValueError(f"images must be a tensor of shape (N, {self.channels}, H, W), not {found}{hint}")
         if not images.is_floating_point():
             raise ValueError(f"images must be floats in [0, 1], not {images.dtype}: pass images.float() / 255")
         multiple = self.size_multiple

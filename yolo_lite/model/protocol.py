@@ -12,7 +12,8 @@ from yolo_lite.loss.criterion import Criterion
 class Detector(Protocol):
     """All that the library asks of a model: any generation of YOLO, and any module of your own, will do.
 
-    ``predict`` and ``evaluate`` do without ``criterion``.
+    ``predict`` and ``evaluate`` do without ``criterion``. A model with an attribute ``channels``, a whole number, takes
+    images of so many; others take three.
     """
 
     @property
@@ -31,7 +32,7 @@ class Detector(Protocol):
         ...
 
     def __call__(self, images: Tensor) -> Any:
-        """(N, 3, H, W) in [0, 1] -> raw maps, of whatever kind ``decode`` and the loss take."""
+        """(N, 3 or channels, H, W) in [0, 1] -> raw maps, of whatever kind ``decode`` and the loss take."""
         ...
 
     def decode(self, maps: Any) -> Tensor:

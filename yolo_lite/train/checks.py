@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import YoloLoader
 from yolo_lite.data.sampling import EpochSampler
-from yolo_lite.detect.inference import inference, require_size, size_multiple
+from yolo_lite.detect.inference import image_channels, inference, require_channels, require_size, size_multiple
 from yolo_lite.hyperparameters import LOSS_KEYS, Hyperparameters
 from yolo_lite.loss.anchors import object_sizes
 from yolo_lite.loss.criterion import LossTerms
@@ -155,6 +155,8 @@ def check_datasets(
             f"create the model with num_classes={train.num_classes}"
         )
     require_objects(train)
+    for dataset in (train, val):
+        require_channels(model, dataset)
     if train.rect and (options.image_weights or world.size > 1):
         what = "image_weights" if options.image_weights else "several processes"
         raise ValueError(f"rect keeps the images in the order of their shapes, which {what} would change: choose one")
@@ -262,7 +264,7 @@ def values_per_channel(model: nn.Module, size: tuple[int, int]) -> float:
     weights = next(model.parameters())
     try:
         with inference(cast(Detector, model)):  # which leaves the statistics as they are
-            model(torch.zeros(2, 3, *size, dtype=weights.dtype, device=weights.device))
+            model(torch.zeros(2, image_channels(model) or 3, *size, dtype=weights.dtype, device=weights.device))
     finally:
         for hook in hooks:
             hook.remove()

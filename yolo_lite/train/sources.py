@@ -15,7 +15,7 @@ from yolo_lite.data.loader import YoloLoader, as_dataset, create_dataloader
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import SOURCES, ImageSource, class_names
 from yolo_lite.data.transform import transform_name
-from yolo_lite.detect.inference import size_multiple
+from yolo_lite.detect.inference import image_channels, size_multiple
 from yolo_lite.hyperparameters import AUGMENTATION_KEYS, Hyperparameters, descriptions
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
@@ -136,6 +136,7 @@ def open_datasets(
         single_cls=options.single_cls,
         cache=options.cache,
         strict=options.strict,
+        channels=image_channels(model),
     )
     if not isinstance(train, YoloDataset):
         augment, rect, batch_size = options.augment, options.rect, options.batch_size

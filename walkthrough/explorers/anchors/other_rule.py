@@ -87,7 +87,7 @@ class OtherRule:
     def _pass(self, picture: Annotated) -> tuple[Any, list[Tensor], Tensor, AssignedPredictions]:
         if self._passed is None or self._passed[0] is not picture.pixels:
             with taking(picture):
-                maps = maps_of(self.model, images_of((picture,)))
+                maps = maps_of(self.model, images_of((picture,), self.model))
                 with torch.no_grad():
                     anchors = self.model.decode([torch.zeros_like(raw) for raw in maps])[0, :, :4].float().cpu()
             self._passed = picture.pixels, maps, anchors, self._assign(maps, picture)

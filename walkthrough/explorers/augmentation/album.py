@@ -16,6 +16,7 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.labels import ImageLabels, LabelStore
 from yolo_lite.data.report import Report
 from yolo_lite.data.source import PathStore
+from yolo_lite.images.bands import as_picture
 
 REMEMBERED = 24  # images of a dataset that are kept in memory
 SAME = 0.01  # pixels: sides that differ by less are the same box, written with fewer digits
@@ -77,7 +78,7 @@ class Album:
         if index >= first:
             return self._added[index - first]
         if index not in self._read and self.dataset is not None:
-            self._read[index] = self.dataset.image(index)
+            self._read[index] = as_picture(self.dataset.image(index))
             while len(self._read) > REMEMBERED:
                 self._read.popitem(last=False)
         self._read.move_to_end(index)

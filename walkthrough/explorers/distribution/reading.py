@@ -57,7 +57,7 @@ def read_picture(model: Any, picture: Annotated) -> Reading:
     """Runs the model on a picture, and its loss's assignment on what came out."""
     loss = loss_of(model, max(picture.size))
     with taking(picture):
-        maps = maps_of(model, images_of((picture,)))[: len(loss.strides)]  # without auxiliary ones
+        maps = maps_of(model, images_of((picture,), model))[: len(loss.strides)]  # without auxiliary ones
     with torch.no_grad():
         asked = loss.ask(maps, targets_of((picture,)))
         flat = flatten(maps).cpu()

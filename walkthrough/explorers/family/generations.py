@@ -128,7 +128,7 @@ class Detectors:
         if key not in self._passes:
             model = self.model(name)
             with taking(picture):
-                maps = maps_of(model, images_of((picture,)))
+                maps = maps_of(model, images_of((picture,), model))
                 check_maps(model, maps)
                 decoded = model.decode(maps)[0].float().cpu()
             self._passes[key] = (picture.pixels, Passed(tuple(maps), decoded))

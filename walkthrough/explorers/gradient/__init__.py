@@ -113,7 +113,7 @@ def _backward(state: State) -> Backward:
     if known is not None and (known.hyp, known.options, known.objects) == (hyp, options, shown.boxes):
         return known
     with taking(shown):
-        through = known.through if known is not None else Pass(state.model, images_of((shown,)))
+        through = known.through if known is not None else Pass(state.model, images_of((shown,), state.model))
     check_maps(state.model, through.maps)
     loss = state.model.criterion(hyp, training_size((shown,)), **options)
     targets = targets_of((shown,))

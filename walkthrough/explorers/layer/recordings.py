@@ -44,5 +44,5 @@ class Recordings:
 
     def _input(self, picture: Annotated) -> torch.Tensor:
         weight = next(iter((*self.model.parameters(), *self.model.buffers())), None)
-        images = images_of((picture,))
+        images = images_of((picture,), self.model)
         return images if weight is None or not weight.is_floating_point() else images.to(weight.device, weight.dtype)

@@ -76,7 +76,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
 
 def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
     with taking(pictures[0]):
-        maps = tuple(maps_of(model, images_of(pictures)))
+        maps = tuple(maps_of(model, images_of(pictures, model)))
         check_maps(model, maps)
         return maps
 

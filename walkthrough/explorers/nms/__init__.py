@@ -29,7 +29,8 @@ from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
-from yolo_lite.detect.inference import inference, input_size, network_input, size_multiple
+from yolo_lite.detect.inference import image_channels, inference, input_size, network_input, size_multiple
+from yolo_lite.images.bands import as_channels
 from yolo_lite.model.protocol import Detector
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
@@ -184,7 +185,8 @@ def _run(model: Any, pictures: Annotations, known: Sequence[tuple[np.ndarray, Te
                 raise ValueError(
                     f"{picture.name} is {size} px: the model needs multiples of {stride}; a list of images is resized"
                 )
-            image = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
+            pixels = as_channels(picture.pixels, image_channels(model) or 3, picture.name)
+            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()  # (1, 3, H, W)
             with taking(picture), inference(model):
                 found = model.decode(model(network_input(image, model)))[0].float().cpu()  # (n, 5 + C)
         decoded.append((picture.pixels, found))

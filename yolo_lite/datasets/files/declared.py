@@ -38,6 +38,7 @@ class Declared(NamedTuple):
     root: str = "."
     hint: str = ""  # goes behind the error about a path that is not there
     notes: tuple[Problem, ...] = ()
+    channels: int | None = None  # of the images
 
 
 class DeclaredPlaces(NamedTuple):
@@ -81,7 +82,8 @@ def from_yaml(path: Path) -> Declared:
         content["names"] = list(listed.names) if listed else named
     names, root = _names(path, content), str(content.get("path", "."))
     notes = listed.notes if listed else ()
-    return Declared(path, _splits(path, content), names, _keypoints(path, content), root, hint, notes)
+    settled = _splits(path, content), names, _keypoints(path, content)
+    return Declared(path, *settled, root, hint, notes, _channels(path, content))
 
 
 def _require_each_key_once(path: Path) -> None:
@@ -228,6 +230,13 @@ def _keypoints(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
     if len(numbers) != 2 or numbers[1] not in ("2", "3") or int(numbers[0]) < 1:
         raise DatasetError(f"{path}: `kpt_shape: {shape}` must be [number of keypoints, 2 or 3]")
     return int(numbers[0]), int(numbers[1])
+
+
+def _channels(path: Path, content: dict[str, Any]) -> int | None:
+    text = content.get("channels")
+    if text is not None and not (str(text).isdigit() and int(text) > 0):
+        raise DatasetError(f"{path}: `channels: {text}` must be the number of channels of the images, 1 for gray ones")
+    return None if text is None else int(text)
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from yolo_lite.datasets.files.declared import (
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, SPLIT_WORD, Finder, existing
 from yolo_lite.datasets.files.image_lists import FIRST_LINES, ListedImage, listed_images, split_list
 from yolo_lite.datasets.files.label_rows import image_to_label_path
-from yolo_lite.images.kinds import IMAGE_SUFFIXES
+from yolo_lite.images.kinds import ARRAY_SUFFIX, IMAGE_SUFFIXES
 
 NOT_SEARCHED = ("runs", "wandb", "mlruns")  # what a training leaves beside its data has folders called train, too
 NESTED_DEPTH = 3
@@ -42,6 +42,7 @@ class FoundDataset(NamedTuple):
     keypoints: tuple[int, int] | None = None  # of data.yaml's kpt_shape
     notes: tuple[Problem, ...] = ()
     others: tuple[Path, ...] = ()  # the places of the other splits
+    channels: int | None = None  # of the images, where data.yaml says it
 
 
 class _FoundSplit(NamedTuple):
@@ -80,8 +81,8 @@ def find_dataset(
     if twice:
         message = f"{', '.join(twice)}: a name of several classes, which only their numbers tell apart"
         problems = [*problems, Problem(str(path), None, message, "class names given twice", note=True)]
-    keypoints = declared.keypoints if declared else None
-    return FoundDataset(found.places, named, keypoints, (*notes, *problems), tuple(others))
+    keypoints, channels = (declared.keypoints, declared.channels) if declared else (None, None)
+    return FoundDataset(found.places, named, keypoints, (*notes, *problems), tuple(others), channels)
 
 
 def _keypoint_note(declared: Declared | None) -> list[Problem]:
@@ -100,7 +101,7 @@ def _joined(sources: Sequence[str | Path], split: str, names: Sequence[str] | No
     first_in = {path.parent: path for path in reversed(paths)}  # class lists are looked for once in each folder
     parts = [
         FoundDataset((existing([path], "image"),), None)
-        if path.suffix.lower() in IMAGE_SUFFIXES and first_in[path.parent] != path
+        if path.suffix.lower() in (*IMAGE_SUFFIXES, ARRAY_SUFFIX) and first_in[path.parent] != path
         else find_dataset(path, split, names)
         for path in paths
     ]
@@ -108,12 +109,16 @@ def _joined(sources: Sequence[str | Path], split: str, names: Sequence[str] | No
     keypoints = {part.keypoints for part in parts}
     if len(keypoints) > 1:
         raise DatasetError(f"the sources disagree about kpt_shape: {' and '.join(map(str, keypoints))}")
+    channels = {part.channels for part in parts if part.channels is not None}
+    if len(channels) > 1:
+        raise DatasetError(f"the sources disagree about channels: {' and '.join(map(str, sorted(channels)))}")
     return FoundDataset(
         tuple(place for part in parts for place in part.places),
         named.names if named else None,
         keypoints.pop(),
         tuple(note for part in parts for note in part.notes),
         tuple(place for part in parts for place in part.others),
+        next(iter(channels), None),
     )
 
 
@@ -124,7 +129,7 @@ def _find(path: Path, split: str) -> _FoundSplit:
     if suffix in (".yaml", ".yml", ".data"):
         declared = from_data_file(path) if suffix == ".data" else from_yaml(path)
         return _FoundSplit(*declared_places(declared, split), declared)
-    if suffix == ".txt" or suffix in IMAGE_SUFFIXES:
+    if suffix == ".txt" or suffix in (*IMAGE_SUFFIXES, ARRAY_SUFFIX):
         return _FoundSplit((path,))
     raise DatasetError(f"{path}: a dataset is a data.yaml, a folder, a .txt list of images, 'shapes' or 'photos'")
 
@@ -168,7 +173,7 @@ def _class_folders(path: Path, places: Sequence[Path]) -> list[Path]:
 def _first_images(place: Path) -> list[ListedImage]:
     return (
         [ListedImage(str(place))]
-        if place.suffix.lower() in IMAGE_SUFFIXES
+        if place.suffix.lower() in (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
         else listed_images(place, FIRST_LINES).images
     )
 
@@ -298,7 +303,7 @@ def _apart(places: Iterable[Path]) -> list[Path]:
 def _has_pictures(folder: Path, below: bool = True) -> bool:
     """Whether a picture lies in a folder, or below it."""
     for _, folders, files in os.walk(folder, followlinks=False):
-        if any(name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".") for name in files):
+        if any(name.lower().endswith((*IMAGE_SUFFIXES, ARRAY_SUFFIX)) and not name.startswith(".") for name in files):
             return True
         linked = [name for name in folders if below and os.path.islink(os.path.join(folder, name))]
         if linked:  # to pictures, as far as can be seen without following circles

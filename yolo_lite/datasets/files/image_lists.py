@@ -11,7 +11,7 @@ from yolo_lite.datasets.files.declared import FOUND_ELSEWHERE
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, path_parts, spellings
 from yolo_lite.datasets.files.text import UNREADABLE, decode_text, read_lines, split_lines
 from yolo_lite.images.folders import contents, pictures_below
-from yolo_lite.images.kinds import IMAGE_SUFFIXES, advice
+from yolo_lite.images.kinds import ARRAY_SUFFIX, IMAGE_SUFFIXES, advice
 
 OTHER_ENCODINGS = ("gbk", "cp1252", "cp1251", "shift_jis", "euc_kr")  # of lists of files: the right one names files
 FIRST_LINES = 50
@@ -42,7 +42,7 @@ def list_images(place: Path) -> Images:
     if place.is_dir():
         images, passed_over = pictures_below(place)
         found = Images([ListedImage(path) for path in images], passed_over, [])
-    elif place.suffix.lower() in IMAGE_SUFFIXES:
+    elif place.suffix.lower() in (*IMAGE_SUFFIXES, ARRAY_SUFFIX):
         found = Images([ListedImage(str(place))], [], [])
     else:
         found = listed_images(place)
@@ -66,7 +66,9 @@ def split_list(folder: Path, split: str) -> Path | None:
 
 
 def _names_image(list_file: Path, text: str) -> bool:
-    return text.lower().endswith(IMAGE_SUFFIXES) or any(map(_is_file, _written_places(list_file, text)[2:]))
+    return text.lower().endswith((*IMAGE_SUFFIXES, ARRAY_SUFFIX)) or any(
+        map(_is_file, _written_places(list_file, text)[2:])
+    )
 
 
 def listed_images(list_file: Path, most: int | None = None) -> Images:
@@ -94,7 +96,7 @@ def listed_images(list_file: Path, most: int | None = None) -> Images:
 def _written_places(list_file: Path, text: str) -> list[Path]:
     """What a line may mean: a path, from the list's folder or the working folder; a name in images; one without end."""
     written = [place for base in (list_file.parent, Path()) for place in spellings(base, text)]
-    if Path(text).suffix.lower() not in IMAGE_SUFFIXES:
+    if Path(text).suffix.lower() not in (*IMAGE_SUFFIXES, ARRAY_SUFFIX):
         ends = [text + suffix for suffix in IMAGE_SUFFIXES[:3]]
         written += [place for end in ends for place in _written_places(list_file, end)]
     elif len(path_parts(text)) == 1:

@@ -24,13 +24,14 @@ from yolo_lite.data.report import Problem
 from yolo_lite.datasets.files import label_rows, text
 from yolo_lite.datasets.files.file_lock import file_lock
 from yolo_lite.datasets.files.label_rows import MAX_CLASSES, parse_label_file
-from yolo_lite.images import headers, reading
-from yolo_lite.images.headers import Size, image_size
+from yolo_lite.images import arrays, bands, headers, reading
+from yolo_lite.images.bands import channels_size
+from yolo_lite.images.headers import Size
 from yolo_lite.writing import atomic_write
 
 LEAST = 1000  # images; fewer are read in no time
 YOUNG = 2 * 10**9  # ns: coarse clocks of file systems give later changes the same time
-RULES = (label_rows, text, headers, reading)  # what was read by other rules is read again
+RULES = (label_rows, text, headers, reading, bands, arrays)  # what was read by other rules is read again
 FIELDS = {  # name -> type of the values, and how many to a row
     "images": (np.uint8, 0),  # paths, with zeros between
     "image_stamps": (np.int64, 3),  # size in bytes, time of change, time of change of the status
@@ -60,7 +61,7 @@ class LabelCache:
 
     Args:
         places: the folders and lists of the dataset. num_classes, keypoints: see parse_label_file.
-        num_images: a small dataset is not kept.
+        num_images: a small dataset is not kept. channels: of the images, see channels_size.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class LabelCache:
         num_classes: int | None = None,
         keypoints: tuple[int, int] | None = None,
         num_images: int = 0,
+        channels: int = 3,
     ) -> None:
-        self.num_classes, self.keypoints = num_classes, keypoints
-        self._file = _cache_file(places, num_classes, keypoints) if num_images >= LEAST else None
+        self.num_classes, self.keypoints, self.channels = num_classes, keypoints, channels
+        settings = [num_classes, keypoints, channels]
+        self._file = _cache_file(places, settings) if num_images >= LEAST else None
         self._folder = os.getcwd()
         self._sizes: dict[str, tuple[Stamp, Size]] = {}
         self._labels: dict[str, tuple[Stamp, Labels]] = {}
@@ -99,11 +102,11 @@ class LabelCache:
                     atomic_write(self._file, _packed(self._sizes, self._labels), flush=False)
 
     def size(self, path: str) -> Size:
-        """See image_size."""
+        """See channels_size."""
         stamp = self._stamp(path)
         known = self._known(self._sizes, path, stamp)
         if known is None:
-            known = image_size(path)
+            known = channels_size(path, self.channels)
             self._keep(self._sizes, path, stamp, known)
         return known
 
@@ -148,9 +151,9 @@ class LabelCache:
                 self._sizes, self._labels = _unpacked(self._file.read_bytes(), self.num_classes or MAX_CLASSES)
 
 
-def _cache_file(places: Iterable[Path], num_classes: int | None, keypoints: tuple[int, int] | None) -> Path | None:
-    """The file for these folders and lists; None where the user has no cache folder."""
-    digest = hashlib.sha256(json.dumps([num_classes, keypoints]).encode())
+def _cache_file(places: Iterable[Path], settings: Sequence[Any]) -> Path | None:
+    """The file for these folders and lists, read so; None where the user has no cache folder."""
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for place in places:
         digest.update(os.fsencode(os.path.abspath(place)) + b"\0")
     try:

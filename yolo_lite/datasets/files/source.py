@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -36,10 +36,11 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
+from yolo_lite.images.bands import read_channels
 from yolo_lite.images.folders import contents, pictures_below
 from yolo_lite.images.headers import Size
 from yolo_lite.images.kinds import advice
-from yolo_lite.images.reading import ImageError, read_image
+from yolo_lite.images.reading import ImageError
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
 AT_ONCE = 64  # images to a task of a thread: handing out single ones takes longer than checking them
@@ -69,7 +70,9 @@ class FileSource:
         labels: LabelStore,
         names: tuple[str, ...],
         report: Report,
+        channels: int = 3,
     ) -> None:
+        self.channels = channels  # of each image: 1 gray, 3 RGB, else as the files have them
         self.paths = PathStore(paths)
         self.sizes = sizes
         self.labels = labels
@@ -83,6 +86,7 @@ class FileSource:
         split: str = "train",
         names: Sequence[str] | None = None,
         progress: bool = False,
+        channels: int | None = None,
     ) -> "FileSource":
         """Finds and checks all files; see open_source.
 
@@ -90,13 +94,14 @@ class FileSource:
         all splits.
         """
         dataset = find_dataset(source, split, names)
+        channels = _agreed_channels(source, dataset.channels, channels)
         listed = [list_images(place) for place in dataset.places]
         images = [image for part in listed for image in part.images]
         paths = [image.path for image in images]
         roots = _roots(source, dataset.places)
         labels = match_label_files(paths, _label_folders(dataset.places), roots)
         num_classes = len(dataset.names) if dataset.names else None
-        cache = LabelCache(dataset.places, num_classes, dataset.keypoints, len(images))
+        cache = LabelCache(dataset.places, num_classes, dataset.keypoints, len(images), channels)
         with cache.open(paths):
             checked = check_images(images, labels.paths, cache, progress)
         used = [image for image in checked if image.size is not None]
@@ -120,18 +125,18 @@ class FileSource:
             dataset = dataset._replace(names=tuple(str(index) for index in range(highest + 1)))
             report = replace(report, problems=(*report.problems, *rare_highest_class(classes)))
         sizes = np.array([image.size for image in used], np.int64)
-        return cls([image.path for image in used], sizes, store, dataset.names or (), report)
+        return cls([image.path for image in used], sizes, store, dataset.names or (), report, channels)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, index: int) -> Image:
-        """The image, (H, W, 3) uint8 RGB, EXIF rotation applied.
+        """The image, (H, W, channels) uint8, three of them RGB, EXIF rotation applied.
 
         Raises:
             FileNotFoundError, ImageError: the file was deleted or changed since the dataset was opened.
         """
-        image = read_image(self.paths[index])
+        image = read_channels(self.paths[index], self.channels)
         if image.shape[:2] != tuple(self.sizes[index]):
             was, now = (f"{height} x {width}" for height, width in (self.sizes[index], image.shape[:2]))
             raise ImageError(f"{self.paths[index]}: {was} pixels when the dataset was opened, now {now}: open it again")
@@ -147,9 +152,25 @@ def open_files(
     names: Sequence[str] | None = None,
     progress: bool = False,
     draw_size: int = 0,
+    channels: int | None = None,
 ) -> FileSource:
     """What ``open_source`` opens for a path: files have sizes of their own."""
-    return FileSource.open(source, split, names, progress)
+    return FileSource.open(source, split, names, progress, channels)
+
+
+def _agreed_channels(source: Any, declared: int | None, asked: int | None) -> int:
+    """Of the images: as data.yaml says, as asked for, or 3."""
+    if declared is not None and asked is not None and declared != asked:
+        raise DatasetError(
+            f"{source}: says `channels: {declared}`, but {asked} are asked for, by the model or by channels=: "
+            "make them the same, or leave the line out, and files are converted where that is possible"
+        )
+    return declared or asked or 3
+
+
+def channels_of_files(source: str | Path | Sequence[str | Path], split: str = "train") -> int | None:
+    """The channels that a data.yaml says its images have; None where it does not."""
+    return find_dataset(source, split, names=("any",)).channels  # whatever the classes are called
 
 
 def class_names_of_files(source: str | Path | Sequence[str | Path], split: str = "train") -> tuple[str, ...] | None:
