@@ -19,8 +19,9 @@ from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.focal import FocalKind, bce_with_focal, smooth_targets
+from yolo_lite.loss.matching import match_levels
 from yolo_lite.loss.reading import read_predictions
-from yolo_lite.loss.targets import Assignment, build_targets, check_anchors, sent
+from yolo_lite.loss.targets import Assignment, check_anchors, sent
 
 Collisions = Literal["last", "best"]
 
@@ -239,7 +240,7 @@ class ComputeLoss(nn.Module):
     def matches(self, maps: Sequence[Tensor], targets: Tensor) -> list[Assignment]:
         """Which predictions are matched to which objects, level by level; here geometry alone decides."""
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
-        return build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
+        return match_levels(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
 
     def level(
         self,
