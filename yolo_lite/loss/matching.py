@@ -77,10 +77,10 @@ def _matches(targets: Array, pairs: _Pairs, anchor_wh: Array) -> tuple[Tensor, T
         (7, m) the integer fields of Assignment; (m, 4) its boxes; (m, 2) its anchors; how many matches each level has.
     """
     xy = pairs.box[:, :2]
-    to_border = np.concatenate((xy, pairs.grid - xy), 1)  # (p, 4) to the left, upper, right and lower border
+    to_border = np.concatenate((xy.T, (pairs.grid - xy).T))  # (4, p) to the left, upper, right and lower border
     near = (to_border - np.floor(to_border) < 0.5) & (to_border > 1)
-    cells = np.concatenate((np.ones_like(near[:, :1]), near), 1)  # (p, 5) in the order of NEIGHBOURS
-    here = cells.T & (pairs.level == np.arange(len(anchor_wh))[:, None])[:, None]  # (L, 5, p)
+    cells = np.concatenate((np.ones_like(near[:1]), near))  # (5, p) in the order of NEIGHBOURS
+    here = (pairs.level == np.arange(len(anchor_wh))[:, None])[:, None] & cells  # (L, 5, p)
     level_and_offset, pair = np.divmod(np.flatnonzero(here), max(len(xy), 1))  # (m,)
     offset = level_and_offset % len(NEIGHBOURS)
 
