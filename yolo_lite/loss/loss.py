@@ -214,8 +214,8 @@ class ComputeLoss(nn.Module):
 
         Args:
             maps: raw maps of the model, per level (N, A, H, W, 5 + C).
-            targets: (n, 6) image, class, xc, yc, w, h; normalised. n may be 0. Best left on the CPU: matching there
-                and moving the matches spares a GPU the waiting for shapes that depend on values.
+            targets: (n, 6) image, class, xc, yc, w, h; normalised. n may be 0. Best left on the CPU, where they are
+                matched: then nothing here waits for a GPU. Targets that are on one are copied, which waits once.
         """
         return add_levels(self.levels(maps, targets), maps[0].shape[0])
 
@@ -227,6 +227,7 @@ class ComputeLoss(nn.Module):
         return levels
 
     def _levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
+        targets = targets.cpu()
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
             self.to(maps[0].device)

@@ -46,7 +46,8 @@ def read_predictions(raw: Tensor, matches: Assignment) -> Predictions:
     ([1.0, 1.0, 1.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     """
     place = matches.image, matches.anchor, matches.row, matches.col  # (m,) each
-    return Predictions(*_ReadPredictions.apply(raw, *place))
+    matched, objectness = _ReadPredictions.apply(raw, *place)  # type: ignore[no-untyped-call]
+    return Predictions(matched, objectness)
 
 
 def zeros(like: Tensor, device: torch.device) -> Tensor:
@@ -58,10 +59,10 @@ def zeros(like: Tensor, device: torch.device) -> Tensor:
     >>> zeros(torch.ones(2, 3, dtype=torch.bfloat16).T, torch.device("cpu")).stride()
     (1, 3)
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or not like.numel() or torch.compiler.is_compiling():
         return torch.zeros_like(like, device=device)
-    memory = torch.from_numpy(np.zeros(like.numel() * like.element_size(), np.uint8))
-    return memory.view(like.dtype).as_strided(like.shape, like.stride())
+    memory = np.zeros(like.numel() * like.element_size(), np.uint8)
+    return torch.frombuffer(memory, dtype=like.dtype).as_strided(like.shape, like.stride()).detach()
 
 
 class _ReadPredictions(torch.autograd.Function):
