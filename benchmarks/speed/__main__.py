@@ -24,6 +24,7 @@ from benchmarks.speed.turns import ROOT, Measured, Side, make_sides, measure
 
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
 TURNS, QUICK_TURNS = 7, 3
+RATIOS = "![Times as fast as the other side, row by row, with the goals](performance/ratios.svg)"
 NO_BFLOAT16 = "this processor has no instructions for bfloat16"
 
 
@@ -83,7 +84,7 @@ def _table(options: argparse.Namespace, sides: dict[str, Side]) -> int:
     _try_plots(lambda plots: plots.plot_ratios(rows, pictures / "ratios.svg"))
     if whole:
         page = with_part(PAGE.read_text(encoding="utf-8"), "machine", machine_words(about))
-        page = with_part(with_part(page, "table", table(rows)), "notes", notes(rows))
+        page = with_part(with_part(page, "table", f"{table(rows)}\n\n{RATIOS}"), "notes", notes(rows))
         PAGE.write_text(page, encoding="utf-8")
     return 0 if any(row.ours for row in rows) else 2
 

@@ -22,7 +22,6 @@ class Figure:
     threads: int | None = None  # None: as many as THREADS says
     wall_only: bool = False  # other processes do the work: the CPU time of this one says nothing
     bfloat16: bool = False  # only on processors that have instructions for it
-    turns: int | None = None  # at most
 
     @property
     def more_is_better(self) -> bool:

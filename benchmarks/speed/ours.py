@@ -33,11 +33,7 @@ def samples(
     size: int = 640, cache: str | None = None, workers: int = 0, decoding_threads: bool = False, images: int = SAMPLES
 ) -> Work:
     """Mosaic, warp, HSV and flip, decoding included."""
-    options: dict[str, Any] = {}
-    if decoding_threads:
-        options = _decoding_threads()
-    if not workers and cv2.getNumThreads() != torch.get_num_threads():
-        cv2.setNumThreads(torch.get_num_threads())
+    options: dict[str, Any] = _decoding_threads() if decoding_threads else {}
     hyp = yl.Hyperparameters(**SAME_AUGMENTATION)
     dataset = yl.YoloDataset(DATA / "data.yaml", size, hyp, augment=True, cache=cache, **options.get("dataset", {}))
     if workers or options.get("loader"):

@@ -191,6 +191,20 @@ def knows_bfloat16() -> bool:
     return bool(words & {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
 
 
+WAYS = 3  # that were tried before a goal counts as missed
+
+
+def unexplained(page: str, figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows with a missed goal whose section of the page does not list the ways that were tried.
+
+    >>> unexplained("### a\\n- one\\n- two\\n- three\\n### b\\nWhy.\\n", [{"name": n, "met": False} for n in "ab"])
+    ['b']
+    """
+    sections = dict(re.findall(r"^### ([\w-]+)\n(.*?)(?=^#|\Z)", page, re.DOTALL | re.MULTILINE))
+    missed = [figure["name"] for figure in figures if figure["met"] is False]
+    return [name for name in missed if len(re.findall(r"^- ", sections.get(name, ""), re.MULTILINE)) < WAYS]
+
+
 def with_part(text: str, name: str, content: str) -> str:
     """A document with what stands between the comments of that name replaced.
 

@@ -82,41 +82,33 @@ class Measured:
 def measure(figure: Figure, sides: Mapping[str, Side], threads: int, turns: int, seconds: float = 0.5) -> Measured:
     """Turns of both sides one after the other; who begins changes from turn to turn.
 
-    A side that cannot measure is left out, and ``missing`` says why. Where both are in one process (figures against
-    the project itself), each turn is prepared anew.
+    A side that cannot measure is left out, and ``missing`` says why.
     """
     found = Measured(figure, figure.threads or threads)
-    plan = [(sides[OURS], figure.ours, dict(figure.options), found.ours)]
+    plan = [("ours", sides[OURS], figure.ours, figure.options, found.ours)]
     if figure.theirs is not None:
         name, function = figure.theirs
         options = figure.options if figure.their_options is None else figure.their_options
-        plan.append((sides[name], function, dict(options), found.theirs))
-    shared = len(plan) == 2 and plan[0][0] is plan[1][0]
+        plan.append(("theirs", sides[name], function, options, found.theirs))
     usable = []
     for step in plan:
-        side, function, options, _ = step
-        answer = _prepare(side, function, options, found.threads, seconds)
-        if why := _problem(answer, side):
-            found.missing = found.missing or why
-        else:
+        slot, side, function, options, _ = step
+        given = {"slot": slot, "figure": function, "options": dict(options), "threads": found.threads}
+        why = _problem(side.ask(do="prepare", seconds=seconds, **given), side)
+        found.missing = found.missing or why
+        if not why:
             usable.append(step)
-    if plan[0] in usable:  # the other alone says nothing
-        for number in range(min(turns, figure.turns or turns)):
-            for side, function, options, values in usable if number % 2 == 0 else usable[::-1]:
-                if shared:
-                    _prepare(side, function, options, found.threads, seconds)
-                answer = side.ask(do="turn")
+    if usable and usable[0][0] == "ours":  # the other alone says nothing
+        for number in range(turns):
+            for slot, side, _, _, values in usable if number % 2 == 0 else usable[::-1]:
+                answer = side.ask(do="turn", slot=slot)
                 if why := _problem(answer, side):
-                    found.missing = found.missing or why
-                    break
+                    found.missing = why
+                    return found
                 values.append(answer)
-    for side in {id(step[0]): step[0] for step in usable}.values():
+    for side in {step[0]: step[1] for step in usable}.values():
         side.ask(do="forget")
     return found
-
-
-def _prepare(side: Side, function: str, options: Mapping[str, Any], threads: int, seconds: float) -> dict[str, Any]:
-    return side.ask(do="prepare", figure=function, options=options, threads=threads, seconds=seconds)
 
 
 def _problem(answer: Mapping[str, Any], side: Side) -> str:

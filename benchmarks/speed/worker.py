@@ -1,7 +1,8 @@
 """The loop of a process that measures: a request comes in as a line of JSON, an answer goes out as one.
 
-Requests: {"do": "prepare", "figure", "options", "threads", "seconds"}: makes what is needed, warms up, and decides how
-many calls a turn has; {"do": "turn"}: one turn; {"do": "forget"}: lets go of it all. Imports nothing of the project.
+Requests: {"do": "prepare", "slot", "figure", "options", "threads", "seconds"}: makes what is needed, warms up, decides
+how many calls a turn has; {"do": "turn", "slot"}: one turn; {"do": "forget"}: lets go of it all; {"do": "facts"}: what
+this process runs on. Imports nothing of the project.
 """
 
 import gc
@@ -69,7 +70,7 @@ def serve(
     """Answers until the requests end. What the libraries print goes to stderr, so that answers stay lines of JSON."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    work, calls = None, 1
+    prepared: dict[str, tuple[Work, int]] = {}
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -78,14 +79,14 @@ def serve(
             elif request["do"] == "prepare":
                 set_threads(request["threads"])
                 work = figures[request["figure"]](**request["options"])
-                calls = calls_in_a_turn(work, request["seconds"])
-                answer = {"calls": calls}
+                prepared[request["slot"]] = work, calls_in_a_turn(work, request["seconds"])
+                answer = {}
             elif request["do"] == "turn":
-                answer = turn(work, calls)._asdict()
+                answer = turn(*prepared[request["slot"]])._asdict()
             else:
-                if work is not None:
+                for work, _ in prepared.values():
                     work.close()
-                work = None
+                prepared.clear()
                 gc.collect()
                 answer = {}
         except Skipped as why:
