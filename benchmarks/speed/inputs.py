@@ -32,13 +32,13 @@ def raw_maps(batch: int, size: int, classes: int) -> list[Tensor]:
     return [torch.randn(batch, ANCHORS_PER_LEVEL, side, side, 5 + classes, generator=chance) for side in sides]
 
 
-def boxes_to_suppress(count: int, classes: int = 80, size: int = 640) -> tuple[Tensor, Tensor]:
-    """(n, 4) xyxy in pixels, moved apart by their class as YOLOv5 does it, and (n,) scores, all different."""
+def boxes_to_suppress(count: int, classes: int = 80, size: int = 640) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, 4) xyxy in pixels, with sides of up to a fifth of the image; (n,) scores, all different; (n,) classes."""
     chance = torch.Generator().manual_seed(3)
     corner, sides = torch.rand(2, count, 2, generator=chance) * size * torch.tensor([[[1.0]], [[0.2]]])
-    cls = torch.randint(0, classes, (count, 1), generator=chance)
+    cls = torch.randint(0, classes, (count,), generator=chance)
     scores = (torch.randperm(count, generator=chance) + 1) / (count + 1)
-    return torch.cat((corner, corner + sides), 1) + cls * 7680.0, scores
+    return torch.cat((corner, corner + sides), 1), scores, cls
 
 
 def scored_detections(count: int, classes: int = 80) -> tuple[Any, ...]:

@@ -149,10 +149,12 @@ def infer(size: int, batch: int, precision: str = "float32", classes: int = 80) 
 
 
 def nms(count: int, limit: int | None = 300, classes: int = 80) -> Work:
+    """Within each class, as non_max_suppression calls it."""
     from yolo_lite.detect.nms import nms as suppressed
+    from yolo_lite.detect.nms import separate_classes
 
-    boxes, scores = inputs.boxes_to_suppress(count, classes)
-    return Work(lambda: _nothing(suppressed(boxes, scores, 0.45, limit)))
+    boxes, scores, cls = inputs.boxes_to_suppress(count, classes)
+    return Work(lambda: _nothing(suppressed(separate_classes(boxes, cls), scores, 0.45, limit)))
 
 
 def average_precision(count: int, classes: int = 80) -> Work:

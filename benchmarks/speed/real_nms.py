@@ -10,11 +10,14 @@ from benchmarks.speed.worker import Work, serve
 
 
 def nms(count: int, limit: int | None = 300, classes: int = 80) -> Work:
-    """torchvision.ops.nms knows no limit: it finds all, and the first are taken, as the peer takes them."""
-    boxes, scores = inputs.boxes_to_suppress(count, classes)
+    """torchvision knows no limit: it finds all, and the first are taken, as the peer takes them.
+
+    batched_nms is its quicker way for many boxes on a CPU: class by class, where nms looks at all pairs.
+    """
+    boxes, scores, cls = inputs.boxes_to_suppress(count, classes)
 
     def call() -> None:
-        torchvision.ops.nms(boxes, scores, 0.45)[:limit]
+        torchvision.ops.batched_nms(boxes, scores, cls, 0.45)[:limit]
 
     return Work(call)
 
