@@ -105,8 +105,11 @@ def _smaller(figure: Figure) -> Figure:
 def _growth(options: argparse.Namespace, sides: dict[str, Side]) -> int:
     whole = not options.only and not options.quick
     pictures = (PAGE.parent if whole else options.scratch) / "performance"
-    curves = growth.grow(sides[OURS], options.scratch, options.quick, options.threads, options.only or growth.NAMES)
-    for curve in curves:
+    curves = []
+    for curve in growth.grow(
+        sides[OURS], options.scratch, options.quick, options.threads, options.only or growth.NAMES
+    ):
+        curves.append(curve)
         print(f"{curve.title}\n{curve.sentences() or 'not measured'} {curve.missing}\n", flush=True)
     _write_json((RESULTS if whole else options.scratch) / "growth.json", [curve.as_json() for curve in curves])
     drawn = [curve for curve in curves if curve.lines]

@@ -6,11 +6,12 @@ of the sizes: 1 is proportional, 2 is quadratic, 0 does not grow.
 
 import json
 import math
+import os
 import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,14 +141,17 @@ PLANS: Mapping[str, tuple[str, str, Sequence[Line]]] = {
 NAMES = ("opening", "opening-memory", "label-store", *PLANS)
 
 
-def grow(side: Side, scratch: Path, quick: bool = False, threads: int = 1, only: Sequence[str] = NAMES) -> list[Curve]:
-    """Measures the curves of these names."""
-    curves = opening_curves(side, scratch, quick) if {"opening", "opening-memory"} & {*only} else []
-    curves += [store_curve(side, scratch, quick)] if "label-store" in only else []
+def grow(
+    side: Side, scratch: Path, quick: bool = False, threads: int = 1, only: Sequence[str] = NAMES
+) -> Iterator[Curve]:
+    """Measures the curves of these names, one after the other."""
+    if {"opening", "opening-memory"} & {*only}:
+        yield from opening_curves(side, scratch, quick)
+    if "label-store" in only:
+        yield store_curve(side, scratch, quick)
     for name, (title, x, lines) in PLANS.items():
         if name in only:
-            curves.append(_measured(Curve(name, title, x, "milliseconds"), side, lines, threads, quick))
-    return curves
+            yield _measured(Curve(name, title, x, "milliseconds"), side, lines, threads, quick)
 
 
 def _measured(curve: Curve, side: Side, lines: Sequence[Line], threads: int, quick: bool) -> Curve:
@@ -258,8 +262,6 @@ def store_curve(side: Side, scratch: Path, quick: bool) -> Curve:
 
 def _run(side: Side, code: str | Path, *arguments: str | Path) -> list[float]:
     """What a program prints, in a process of its own with the environment of ours."""
-    import os
-
     program = ["-c", code] if isinstance(code, str) else [str(code)]
     done = subprocess.run(
         [sys.executable, *program, *map(str, arguments)],
