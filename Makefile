@@ -88,12 +88,13 @@ bench: $(STAMP)
 bench-growth: $(STAMP)
 	$(BENCH) --growth
 
-# The peer (AGPL-3.0) is measured and nothing else: no part of it is read, imported or shipped by the project.
+# The peer (AGPL-3.0) is measured and nothing else: no part of it is read, imported or shipped by the project. Where its
+# PyTorch is one for CPUs alone, torchvision may not load: then NMS and "val" are left out, and said to be.
 peer: $(STAMP)
 	"$(PYTHON)" -m venv build/peer
 	build/peer/bin/python -m pip install --quiet torch==2.13.0 numpy 'setuptools<80' opencv-python-headless pyyaml tqdm pandas \
 		matplotlib scipy pillow psutil requests seaborn gitpython thop ultralytics-thop polars py-cpuinfo
-	build/peer/bin/python -m pip install --quiet --no-deps ultralytics==8.4.190 yolov5==7.0.14
+	build/peer/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 ultralytics==8.4.190 yolov5==7.0.14
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -179,10 +179,13 @@ def _val() -> tuple[Any, Any, int]:
     weights = torch.load(SCRATCH / "val_weights.pt", weights_only=True)
     given = {f"model.{name.removeprefix('layers.')}": value for name, value in weights.items()}
     own = model.state_dict()
-    missing = sorted({name for name in own if not name.endswith("anchors")} - given.keys())
+    missing = sorted(own.keys() - given.keys())
     if missing:
         raise Skipped(f"the weights have no {missing[0]}")
-    model.load_state_dict({name: value for name, value in given.items() if not name.endswith("anchors")}, strict=False)
+    detect = model.model[-1]
+    for name in [name for name in given if name.endswith("anchors")]:
+        given[name] = given[name] / detect.stride.view(-1, 1, 1)  # pixels -> cells
+    model.load_state_dict(given)
     model.names = dict(names)
     loader, dataset = create_dataloader(
         str(DATA / "images/val"), 640, VAL_BATCH, 32, False, hyp=HYP, rect=True, pad=0.5, workers=0
