@@ -112,8 +112,9 @@ def train(size: int, batch: int, precision: str = "float32", classes: int = 80) 
     """A step of the Trainer on one batch: uint8 to floats, forward, loss, backward, clipping, SGD, EMA."""
     model = yl.create_model("yolov5n", classes)
     dataset = yl.YoloDataset("shapes", 64).subset(range(batch))
+    dataset.names = tuple(model.names)  # its six classes are the first of the model's
     trainer = yl.Trainer(
-        yl.create_model("yolov5n", names=dataset.names) if classes == 6 else _renamed(model, dataset),
+        model,
         dataset,
         None,
         batch_size=batch,
@@ -128,12 +129,6 @@ def train(size: int, batch: int, precision: str = "float32", classes: int = 80) 
     pixels = (inputs.images(batch, size) * 255).to(torch.uint8)
     given = yl.Batch(pixels, inputs.targets(8 * batch, batch, classes), ("",) * batch, (None,) * batch)
     return Work(lambda: _nothing(trainer.train_batch(given)), batch)
-
-
-def _renamed(model: Any, dataset: Any) -> Any:
-    """The model, for a dataset whose six classes are the first of its own."""
-    dataset.names = tuple(model.names)
-    return model
 
 
 def infer(size: int, batch: int, precision: str = "float32", classes: int = 80) -> Work:

@@ -24,7 +24,7 @@ def plot_ratios(rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    shown = [row for row in rows if row.ratio is not None][::-1]
+    shown = [row for row in rows if row.ratio is not None and row.figure.goal is not None][::-1]
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(figsize=(8, 0.6 + 0.34 * len(shown)), layout="constrained")
         for place, row in enumerate(shown):
@@ -41,13 +41,11 @@ def plot_ratios(rows: Sequence[Row], path: Path) -> None:
         axes.plot([], [], "|", color=COLOURS[1], markersize=12, markeredgewidth=2.5, label="goal")
         axes.axvline(1, color="gray", linewidth=1)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}x" if str(value)[:1] in "235" else "")
+        _one_two_five(axes.xaxis, "{:,g}x")
         axes.set_yticks(range(len(shown)), [row.figure.name for row in shown])
         axes.set_xlabel("times as fast as the other side (to the right: the project is ahead)")
         axes.grid(axis="x", alpha=0.3)
-        if shown:
-            axes.legend(loc="lower right", frameon=True)
+        figure.legend(loc="outside upper right", ncols=2, frameon=False)
         _save(figure, path)
 
 
@@ -57,6 +55,7 @@ def plot_curve(curve: "Curve", path: Path) -> None:
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullLocator
 
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
@@ -68,14 +67,24 @@ def plot_curve(curve: "Curve", path: Path) -> None:
         else:
             axes.set_ylim(bottom=0)
         ticks = sorted({x for points in curve.lines.values() for x, _ in points})
+        if curve.is_log:
+            _one_two_five(axes.yaxis, "{:,g}")
         axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], minor=False, rotation=45 if len(ticks) > 6 else 0)
-        axes.minorticks_off()
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(curve.x)
         axes.set_ylabel(curve.y)
         axes.grid(alpha=0.3)
         axes.legend(frameon=True)
         _save(figure, path)
+
+
+def _one_two_five(axis: Any, words: str) -> None:
+    """Marks of a logarithmic axis at 1, 2, 5, 10 ..."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: words.format(value))
 
 
 def _save(figure: Any, path: Path) -> None:

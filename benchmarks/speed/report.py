@@ -44,7 +44,7 @@ class Row:
     turns: int
     ours: Spread | None
     theirs: Spread | None
-    ratio: Spread | None  # median of ours to median of theirs; quartiles of the ratios turn by turn
+    ratio: Spread | None  # of ours to theirs, turn by turn: what slows both down at one time is not in it
     met: bool | None  # None: there is no goal, or no value
     missing: str
 
@@ -58,8 +58,7 @@ class Row:
         own, other = (Spread.of(values) if values else None for values in (ours, theirs))
         ratio = met = None
         if own is not None and other is not None:
-            apart = Spread.of([one / two for one, two in zip(ours, theirs, strict=False)])
-            ratio = Spread(own.median / other.median, apart.low, apart.high)
+            ratio = Spread.of([one / two for one, two in zip(ours, theirs, strict=False)])
             met = figure.met(ratio.median)
         elif own is not None and figure.theirs is None:
             met = figure.met(own.median)
