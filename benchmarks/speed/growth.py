@@ -44,7 +44,7 @@ class Curve:
         words = f"{label}: {least:.3g} at {first:,.0f}, {most:.3g} at {last:,.0f}"
         if not self.is_log:
             return f"{words}, {slope(points, of_logarithms=False):.2g} for each more."
-        exponent = slope(points[len(points) // 2 - 1 :])
+        exponent = slope(points[(len(points) - 1) // 2 :])
         return f"{words}; slope {exponent:.2f}, {kind_of_growth(exponent)}."
 
     def as_json(self) -> dict[str, Any]:
