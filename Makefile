@@ -4,6 +4,8 @@
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
 # make site    the notebooks and the API reference as pages for a browser, in build/site
 # make dist    what a release holds, checked: wheel and source archive, in dist
+# make bench   against YOLOv5 7.0.14, in turns: make bench PEER=python TORCHVISION=python DATA=folder THREADS=2 ONLY="loss val" QUICK=1
+# make bench-growth   how times and memory grow, as curves;  make peer   YOLOv5 in an environment of its own, build/peer
 # make lint    style, types and the page alone;  make sizes   lines of code, chapter by chapter;  make clean   remove .venv and caches
 # The same in plain commands, for machines without make: README.md.
 
@@ -18,7 +20,7 @@ FAMILY := tests/family tests/exporting
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site dist clean
+.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site dist bench bench-growth peer clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -73,6 +75,26 @@ dist: $(STAMP)
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+
+# Times belong here and not into a test. What a whole run writes: benchmarks/results/speed.json, docs/performance.md.
+PEER ?= build/peer/bin/python
+BENCH = $(BIN)/python -m benchmarks.speed --peer $(PEER) $(if $(TORCHVISION),--torchvision $(TORCHVISION)) \
+	$(if $(DATA),--data $(DATA)) $(if $(THREADS),--threads $(THREADS)) $(if $(ONLY),--only $(ONLY)) \
+	$(if $(TURNS),--turns $(TURNS)) $(if $(CLOCK),--clock $(CLOCK)) $(if $(QUICK),--quick)
+
+bench: $(STAMP)
+	$(BENCH)
+
+bench-growth: $(STAMP)
+	$(BENCH) --growth
+
+# The peer (AGPL-3.0) is measured and nothing else: no part of it is read, imported or shipped by the project. Where its
+# PyTorch is one for CPUs alone, torchvision may not load: then NMS and "val" are left out, and said to be.
+peer: $(STAMP)
+	"$(PYTHON)" -m venv build/peer
+	build/peer/bin/python -m pip install --quiet torch==2.13.0 numpy 'setuptools<80' opencv-python-headless pyyaml tqdm pandas \
+		matplotlib scipy pillow psutil requests seaborn gitpython thop ultralytics-thop polars py-cpuinfo
+	build/peer/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 ultralytics==8.4.190 yolov5==7.0.14
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
