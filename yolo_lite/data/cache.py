@@ -87,12 +87,13 @@ class RamCache:
         return int(self._pixels.nbytes)
 
     def load(self, index: int) -> Image:
-        """A copy of the image, (H, W, 3) uint8 RGB; the error of reading it where it could not be read."""
-        height, width = self._shape[index].tolist()
+        """The image, (H, W, 3) uint8 RGB, read-only; the error of reading it where it could not be read."""
+        height, width = self._shape.numpy()[index].tolist()
         if height == 0:
             return self._load(index)
-        first = self._start[index].item()
-        image: Image = self._pixels[first : first + height * width * 3].numpy().reshape(height, width, 3).copy()
+        first = int(self._start.numpy()[index])
+        image: Image = self._pixels.numpy()[first : first + height * width * 3].reshape(height, width, 3)
+        image.flags.writeable = False
         return image
 
     def __repr__(self) -> str:
