@@ -59,9 +59,11 @@ def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
     require_rgb(image)
     if drawn.gains == (1, 1, 1):
         return image
-    channels = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
-    looked_up = [cv2.LUT(channel, table) for channel, table in zip(channels, hsv_tables(drawn), strict=True)]
-    return cv2.cvtColor(cv2.merge(looked_up), cv2.COLOR_HSV2RGB)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    channels = cv2.split(hsv)
+    for channel, table in zip(channels, hsv_tables(drawn), strict=True):
+        cv2.LUT(channel, table, channel)  # in place, as the rest
+    return cv2.cvtColor(cv2.merge(channels, hsv), cv2.COLOR_HSV2RGB, hsv)
 
 
 # ---------------------------------------------------------------------------------------------------- photometric set
@@ -172,8 +174,7 @@ def apply_photometric(image: Image, drawn: PhotometricDraw) -> Image:
     [[[76, 76, 76]]]
     """
     require_image(image)
-    for effect in PHOTOMETRIC:
-        strength = getattr(drawn, effect.name)
+    for effect, strength in zip(PHOTOMETRIC, drawn, strict=True):
         if strength is not None:
             if effect.needs_colour:
                 require_rgb(image)

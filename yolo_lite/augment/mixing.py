@@ -12,12 +12,20 @@ import cv2
 import numpy as np
 
 from yolo_lite._moved import renamed_field
-from yolo_lite.augment.objects import PADDING_VALUE, Augmented, Image, Objects, concatenate, height_width, require_image
+from yolo_lite.augment.objects import (
+    PADDING_VALUE,
+    Augmented,
+    Image,
+    Objects,
+    Rectangle,
+    concatenate,
+    height_width,
+    require_image,
+)
 from yolo_lite.hyperparameters import Hyperparameters
 
 MIXUP_BETA = 32.0  # Beta(32, 32): both images are almost always seen about equally well
 PASTE_COVER = 0.30  # a pasted object must hide less than this fraction of every box there
-Rectangle = tuple[int, int, int, int]
 
 
 class MosaicDraw(NamedTuple):
@@ -71,7 +79,11 @@ def draw_mosaic(
 
 
 def apply_mosaic(
-    images: Sequence[Image], objects: Sequence[Objects], drawn: MosaicDraw, size: int | tuple[int, int]
+    images: Sequence[Image],
+    objects: Sequence[Objects],
+    drawn: MosaicDraw,
+    size: int | tuple[int, int],
+    window: Rectangle | None = None,
 ) -> Mosaic:
     """Joins four images and their labels around a centre: each has a corner there, and ends where the canvas ends.
 
@@ -82,23 +94,29 @@ def apply_mosaic(
     Args:
         images: four of (h, w, C), resized so that their longest side is that of ``size``: the image itself, then its
             partners. objects: theirs. size: of the network input.
+        window: the rectangle of the canvas that is needed: pixels beside it are undefined, and the image is a view
+            of four channels, which are warped faster. Left out: all of it.
     Returns:
         Mosaic; objects of which the canvas shows nothing are left out.
     """
     if not len(images) == len(objects) == 4:
         raise ValueError(f"a mosaic needs four images and their objects, not {len(images)} and {len(objects)}")
     height, width = (2 * side for side in height_width(size))
-    canvas = np.full((height, width, images[0].shape[-1]), PADDING_VALUE, np.uint8)
+    channels = images[0].shape[-1]
+    canvas = np.empty((height, width, 4 if window and channels == 3 else channels), np.uint8)
+    needed = window or (0, 0, width, height)
+    canvas[needed[1] : needed[3], needed[0] : needed[2]] = PADDING_VALUE
     placements, parts = [], []
     for corner, which in enumerate(drawn.order):
         require_image(images[which])
         placement = _place(which, corner, images[which].shape[:2], drawn.centre, (height, width))
-        (left, top, right, bottom), source = placement.canvas, placement.source
-        canvas[top:bottom, left:right] = images[which][source[1] : source[3], source[0] : source[2]]
+        left, top, right, bottom = _overlap(placement.canvas, needed)
+        x, y = placement.offset
+        _copy(images[which][top - y : bottom - y, left - x : right - x], canvas[top:bottom, left:right])
         placements.append(placement)
         parts.append(objects[which].moved(*placement.offset))
     together = concatenate(parts).clipped(width, height)
-    return Mosaic(canvas, together.select(together.has_area), tuple(placements))
+    return Mosaic(canvas[..., :channels], together.select(together.has_area), tuple(placements))
 
 
 def _place(
@@ -112,6 +130,20 @@ def _place(
     top, bottom = max(origin_y, 0), min(origin_y + height, canvas_h)
     source = (left - origin_x, top - origin_y, right - origin_x, bottom - origin_y)
     return Placement(which, source, (left, top, right, bottom))
+
+
+def _copy(image: Image, canvas: np.ndarray) -> None:
+    """Writes an image into a part of a canvas, which may have a fourth channel."""
+    if image.shape == canvas.shape:
+        canvas[...] = image
+    elif image.size:
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, canvas)
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> Rectangle:
+    """What lies in both rectangles; without a width or a height where nothing does."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    return left, top, max(min(one[2], other[2]), left), max(min(one[3], other[3]), top)
 
 
 class MixupDraw(NamedTuple):

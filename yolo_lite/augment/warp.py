@@ -12,11 +12,13 @@ import numpy as np
 
 from yolo_lite._moved import renamed_field
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, BoxFilter, box_candidates
-from yolo_lite.augment.objects import PADDING, Image, Objects, height_width, require_image
+from yolo_lite.augment.objects import PADDING, Image, Objects, Rectangle, height_width, require_image
 from yolo_lite.augment.polygons import clip_polygon, cut_polygon, visible_extent
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.support.band_groups import in_groups
 
+SINGULAR = 1e-6  # a determinant below this zooms a whole image into a pixel
+READ_AROUND = 2  # px around a point that interpolation reads, and roundings on the way there
 HORIZON = 1e-3  # what a perspective divides by less than this is behind the viewer, and not seen
 
 
@@ -137,9 +139,46 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
     height, width = size
     if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
         return image
-    if np.array_equal(matrix[2], (0, 0, 1)):  # no perspective: the cheaper call
-        return in_groups(image, lambda group: cv2.warpAffine(group, matrix[:2], (width, height), borderValue=PADDING))
-    return in_groups(image, lambda group: cv2.warpPerspective(group, matrix, (width, height), borderValue=PADDING))
+    is_affine = np.array_equal(matrix[2], (0, 0, 1))  # no perspective: the cheaper call
+
+    def warped(pixels: Image) -> Image:
+        if is_affine:
+            return cv2.warpAffine(pixels, matrix[:2], (width, height), borderValue=PADDING)
+        return cv2.warpPerspective(pixels, matrix, (width, height), borderValue=PADDING)
+
+    if image.shape[2] != 3:
+        return in_groups(image, warped)
+    rgba = _four_channels(image, source_window(matrix, image.shape[:2], size))
+    return cv2.cvtColor(warped(rgba), cv2.COLOR_RGBA2RGB)
+
+
+def _four_channels(image: Image, window: Rectangle) -> np.ndarray:
+    """(H, W, 3) -> (H, W, 4), inside the window: OpenCV 5 warps four channels in less than half the time of three."""
+    rgba = image.base
+    if rgba is not None and rgba.shape == (*image.shape[:2], 4) and rgba.ctypes.data == image.ctypes.data:
+        return rgba  # of which the image is a view
+    rgba, (left, top, right, bottom) = np.empty((*image.shape[:2], 4), np.uint8), window
+    cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA, rgba[top:bottom, left:right])
+    return rgba
+
+
+def source_window(matrix: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> Rectangle:
+    """The rectangle of a source that a warp into an output of ``size`` reads; all of it where there is perspective.
+
+    >>> source_window(np.diag((2.0, 2.0, 1.0)), source=(100, 100), size=(50, 80))
+    (0, 0, 42, 27)
+    """
+    (source_h, source_w), (height, width) = source, size
+    (a, b, c), (d, e, f), last = matrix.tolist()  # x' = a x + b y + c, y' = d x + e y + f
+    determinant = a * e - b * d
+    if last != [0, 0, 1] or abs(determinant) < SINGULAR:
+        return 0, 0, source_w, source_h
+    corners = [(x - c, y - f) for x in (0, width) for y in (0, height)]
+    xs = [(e * x - b * y) / determinant for x, y in corners]
+    ys = [(a * y - d * x) / determinant for x, y in corners]
+    left, top = (int(min(max(min(v) - READ_AROUND, 0), end - 1)) for v, end in ((xs, source_w), (ys, source_h)))
+    right, bottom = (int(min(max(v) + READ_AROUND, end)) for v, end in ((xs, source_w), (ys, source_h)))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -92,13 +92,14 @@ class RamCache:
         return int(self._pixels.nbytes)
 
     def load(self, index: int) -> Image:
-        """A copy of the image, (H, W, C) uint8; the error of reading it where it could not be read."""
-        height, width = self._shape[index].tolist()
+        """The image, (H, W, C) uint8, read-only; the error of reading it where it could not be read."""
+        height, width = self._shape.numpy()[index].tolist()
         if height == 0:
             return self._load(index)
-        first = self._start[index].item()
+        first = int(self._start.numpy()[index])
         shape = height, width, self._channels
-        image: Image = self._pixels[first : first + math.prod(shape)].numpy().reshape(shape).copy()
+        image: Image = self._pixels.numpy()[first : first + math.prod(shape)].reshape(shape)
+        image.flags.writeable = False
         return image
 
     def __repr__(self) -> str:

@@ -18,9 +18,10 @@ from torch.utils.data import Dataset, get_worker_info
 
 from yolo_lite.augment.colour import COLOUR_KEYS
 from yolo_lite.augment.letterbox import Geometry, resize_longest
-from yolo_lite.augment.objects import Image, Objects
+from yolo_lite.augment.objects import Image, Objects, channels_first
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
+from yolo_lite.data.memory import keep_freed_memory
 from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
 from yolo_lite.data.rectangles import by_shape, rectangle_shapes
 from yolo_lite.data.report import Problem, Report
@@ -306,10 +307,10 @@ class YoloDataset(Dataset[Sample]):
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
-        return self._stages(draw, self._reader())
+        return self._stages(draw, self._reader(), whole_mosaic=True)
 
-    def _stages(self, draw: SampleDraw, reader: Reader) -> Iterator[Stage]:
-        stages = sample_stages(draw, reader, self.shape(draw.index))
+    def _stages(self, draw: SampleDraw, reader: Reader, whole_mosaic: bool) -> Iterator[Stage]:
+        stages = sample_stages(draw, reader, self.shape(draw.index), whole_mosaic)
         if self.transform is None:
             return stages
         generator = transform_generator(self.seed, draw.epoch, draw.index)
@@ -321,9 +322,11 @@ class YoloDataset(Dataset[Sample]):
         Raises:
             ImageError, OSError: an image cannot be read, and is not to be replaced.
         """
+        keep_freed_memory()
         reader = self._reader()
-        *_, last = self._stages(draw, reader)
-        image = np.ascontiguousarray(last.image.transpose(2, 0, 1))  # (H, W, C) -> (C, H, W)
+        for last in self._stages(draw, reader, whole_mosaic=False):  # noqa: B007
+            pass
+        image = channels_first(last.image)
         labels = normalised(last.objects, last.image.shape[:2])
         geometry = last.result if isinstance(last.result, Geometry) else None
         path = self.paths[reader.indices[0]]
@@ -342,9 +345,8 @@ class YoloDataset(Dataset[Sample]):
 
     def _objects(self, index: int, size: tuple[int, int]) -> Objects:
         labels = self.labels.of(index)
-        scale = np.array([size[1], size[0]], np.float32)  # width, height
-        polygons = tuple(None if polygon is None else polygon * scale for polygon in labels.polygons)
-        return Objects(labels.cls, xywh_to_xyxy(labels.boxes) * np.tile(scale, 2), polygons)
+        height, width = size
+        return Objects(labels.cls, xywh_to_xyxy(labels.boxes), labels.polygons).scaled(width, height)
 
     def _checked(self, index: int) -> int:
         place = operator.index(index)

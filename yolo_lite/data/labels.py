@@ -91,14 +91,17 @@ class LabelStore:
 
     def of(self, index: int) -> ImageLabels:
         """A copy of the labels of one image."""
-        first, last = self.image_start[index].item(), self.image_start[index + 1].item()
-        starts = self.polygon_start[first : last + 1].tolist()
-        points = self.polygon_points[starts[0] : starts[-1]].numpy().copy()  # (k, 2) of this image
+        first, last = (int(self.image_start.numpy()[place]) for place in (index, index + 1))
+        cls, boxes = self.cls.numpy()[first:last].copy(), self.boxes.numpy()[first:last].copy()
+        starts = self.polygon_start.numpy()[first : last + 1].tolist()
+        if starts[0] == starts[-1]:
+            return ImageLabels(cls, boxes, (None,) * len(cls))
+        points = self.polygon_points.numpy()[starts[0] : starts[-1]].copy()  # (k, 2) of this image
         polygons = tuple(
             points[start - starts[0] : end - starts[0]] if end > start else None
             for start, end in itertools.pairwise(starts)
         )
-        return ImageLabels(self.cls[first:last].numpy().copy(), self.boxes[first:last].numpy().copy(), polygons)
+        return ImageLabels(cls, boxes, polygons)
 
     def select(self, images: Sequence[int] | np.ndarray) -> "LabelStore":
         """The labels of these images (indices), in this order."""

@@ -33,7 +33,7 @@ from yolo_lite.augment.mixing import (
     draw_mosaic,
 )
 from yolo_lite.augment.objects import Image, Objects
-from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp
+from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, source_window, warp_matrices
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -142,18 +142,20 @@ class Stage(NamedTuple):
 Load = Callable[[int], Loaded]  # dataset index -> image
 
 
-def sample_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Iterator[Stage]:
+def sample_stages(draw: SampleDraw, load: Load, size: tuple[int, int], whole_mosaic: bool = True) -> Iterator[Stage]:
     """The sample after each of its steps; the last is the finished one.
 
     Args:
         load: reads an image of the dataset. size: (height, width) of the network input.
+        whole_mosaic: fill the whole canvas of a mosaic; without it, only what the warp shows: the sample is the same.
     """
-    start = _single_stages(draw, load, size) if draw.mosaic is None else _mosaic_stages(draw.mosaic, load, size)
+    mosaic = draw.mosaic
+    start = _single_stages(draw, load, size) if mosaic is None else _mosaic_stages(mosaic, load, size, whole_mosaic)
     for stage in start:
         yield stage
     image, objects = stage.image, stage.objects
     if draw.second_mosaic is not None and draw.mixup is not None:
-        *_, second = _mosaic_stages(draw.second_mosaic, load, size)
+        *_, second = _mosaic_stages(draw.second_mosaic, load, size, whole_mosaic)
         image, objects = apply_mixup(image, objects, second.image, second.objects, draw.mixup)
         yield Stage("mixup", image, objects, second)
     if draw.crop is not None:
@@ -184,9 +186,12 @@ def _single_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Itera
         yield Stage("warp", warped.image, warped.objects, warped)
 
 
-def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int]) -> Iterator[Stage]:
-    loaded = [load(index) for index in (draws.index, *draws.mosaic.partners)]
-    mosaic = apply_mosaic([part.image for part in loaded], [part.objects for part in loaded], draws.mosaic, size)
+def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int], whole: bool) -> Iterator[Stage]:
+    images, objects, _ = zip(*map(load, (draws.index, *draws.mosaic.partners)), strict=True)
+    canvas = 2 * size[0], 2 * size[1]
+    matrix = warp_matrices(draws.warp, canvas, size).combined
+    window = None if whole or draws.copy_paste.fraction else source_window(matrix, canvas, size)
+    mosaic = apply_mosaic(images, objects, draws.mosaic, size, window)
     yield Stage("mosaic", mosaic.image, mosaic.objects, mosaic)
     copy_paste = _for_all(draws.copy_paste, mosaic.objects.num_objects)
     image, objects = apply_copy_paste(mosaic.image, mosaic.objects, copy_paste)

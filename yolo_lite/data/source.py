@@ -34,7 +34,7 @@ class PathStore(Sequence[str]):
         self.text = shared(torch.frombuffer(text, dtype=torch.uint8))  # (bytes,)
 
     def __len__(self) -> int:
-        return len(self.start) - 1
+        return len(self.start.numpy()) - 1
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -44,8 +44,8 @@ class PathStore(Sequence[str]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = range(len(self))[index]  # negative ones count from the end, others raise IndexError
-        first, last = self.start[place : place + 2].tolist()
-        text: str = self.text[first:last].numpy().tobytes().decode("utf-8", "surrogateescape")
+        first, last = self.start.numpy()[place : place + 2].tolist()
+        text: str = self.text.numpy()[first:last].tobytes().decode("utf-8", "surrogateescape")
         return text
 
     def __repr__(self) -> str:

@@ -46,8 +46,9 @@ class Reader:
                     raise
                 problems.append(describe(self._paths[place], error))
             else:
-                instead = f", {self._paths[place]} takes its place"
-                self.problems += [problem._replace(message=problem.message + instead) for problem in problems]
+                for problem in problems:
+                    message = f"{problem.message}, {self._paths[place]} takes its place"
+                    self.problems.append(problem._replace(message=message))
                 self.indices.append(place)
                 return loaded
         raise DatasetError(

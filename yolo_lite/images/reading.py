@@ -19,6 +19,7 @@ from yolo_lite.augment.objects import Image
 from yolo_lite.images.decoder_words import caught_words
 from yolo_lite.images.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
 
+READ_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # OpenCV knows it since 4.11
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead
 JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
@@ -49,7 +50,8 @@ def read_bytes(path: str | Path) -> bytes:
         FileNotFoundError: no such file.
     """
     try:
-        return Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
+        with open(path, "rb", buffering=0) as file:  # OpenCV's own reading fails on Windows for names beyond ASCII
+            return file.read()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image file") from None
 
@@ -75,7 +77,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
 def _decode(data: bytes) -> Image | None:
     is_multiplied = is_premultiplied(data)
     is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"  # whose rotation OpenCV 4 passes over
-    how = cv2.IMREAD_UNCHANGED if is_multiplied else cv2.IMREAD_COLOR
+    how = cv2.IMREAD_UNCHANGED if is_multiplied else READ_RGB or cv2.IMREAD_COLOR
     how = how | cv2.IMREAD_IGNORE_ORIENTATION if is_webp else how
     try:
         bgr = cv2.imdecode(np.frombuffer(without_alpha(data), np.uint8), how)
@@ -85,7 +87,7 @@ def _decode(data: bytes) -> Image | None:
         return None
     if is_multiplied and bgr.ndim == 3 and bgr.shape[2] == 4:
         bgr = undo_premultiplied(bgr)
-    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    image = bgr if READ_RGB and not is_multiplied else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(upright(image, webp_orientation(data) or 1)) if is_webp else image
 
 
