@@ -213,6 +213,19 @@ def test_a_file_that_was_asked_for_is_used_although_labels_differ(folder: Path) 
     assert found.coco == before.coco
 
 
+def test_an_annotation_of_id_0_counts_as_pycocotools_counts_it(folder: Path) -> None:
+    file = folder / "annotations/instances_val.json"
+    truth, before = json.loads(file.read_text()), figures(folder)
+    for annotation in truth["annotations"]:
+        annotation["id"] -= 1
+    file.write_text(json.dumps(truth))
+    found, message = said(folder, annotations=file)
+    assert "id 0, of" in message
+    assert "Found annotation" not in message
+    assert_equal(found, pycocotools_evaluation(truth, found.coco_results()).stats)
+    assert found.map < before.map
+
+
 def test_images_that_are_gone_are_said(folder: Path) -> None:
     (folder / "images/val/5.png").unlink()
     found, message = said(folder)

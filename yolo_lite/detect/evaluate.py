@@ -243,9 +243,8 @@ def _coco(
 ) -> CocoScores:
     if truths is None:
         return coco_scores(detections, [boxes_as_objects(rows) for rows in labels], num_classes)
-    return coco_scores(
-        detections, [truth.objects for truth in truths], num_classes, [truth.image_id for truth in truths]
-    )
+    ids, never_found = [truth.image_id for truth in truths], [truth.never_found for truth in truths]
+    return coco_scores(detections, [truth.objects for truth in truths], num_classes, ids, never_found)
 
 
 def _per_class(scores: AveragePrecision, labels: list[np.ndarray], names: tuple[str, ...]) -> tuple[ClassMetrics, ...]:

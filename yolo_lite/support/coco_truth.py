@@ -34,6 +34,7 @@ class ImageTruth(NamedTuple):
     name: str  # file_name: below images/<split>
     size: tuple[int, int]  # (height, width) in pixels
     objects: np.ndarray  # (k, 7) float64: class, x, y, width, height in pixels, area in square pixels, 1 for a crowd
+    never_found: int | None = None  # the row of id 0, by which pycocotools marks what has no match
 
 
 class CocoTruth(NamedTuple):
@@ -117,12 +118,18 @@ def _put_together(path: str | Path, entries: Mapping[str, list[Any]]) -> CocoTru
     categories = sorted(entries["categories"])
     class_of = {category_id: cls for cls, (category_id, _) in enumerate(categories)}
     rows: dict[int, list[list[float]]] = defaultdict(list)
-    for number, (image_id, category_id, row) in enumerate(entries["annotations"], start=1):
+    never_found: dict[int, int] = {}
+    for number, (image_id, category_id, row, own_id) in enumerate(entries["annotations"], start=1):
         if category_id not in class_of:
             raise ValueError(f"{path}: number {number} of annotations: there is no category {category_id}")
+        if own_id == 0:
+            never_found[image_id] = len(rows[image_id])
         rows[image_id].append([class_of[category_id], *row])
     images = tuple(
-        image._replace(objects=np.array(rows.get(image.image_id, []), np.float64).reshape(-1, 7))
+        image._replace(
+            objects=np.array(rows.get(image.image_id, []), np.float64).reshape(-1, 7),
+            never_found=never_found.get(image.image_id),
+        )
         for image in entries["images"]
     )
     known = [image.image_id for image in images]
@@ -142,13 +149,14 @@ def _category(entry: Mapping[str, Any]) -> tuple[int, str]:
     return _whole(entry["id"], "id"), str(entry["name"])
 
 
-def _annotation(entry: Mapping[str, Any]) -> tuple[int, int, list[float]]:
+def _annotation(entry: Mapping[str, Any]) -> tuple[int, int, list[float], Any]:
     x, y, width, height = map(float, entry["bbox"])
     area = float(entry.get("area", width * height))
     if not all(map(math.isfinite, (x, y, width, height, area))):
         raise ValueError(f"bbox {entry['bbox']} and area {area} are not finite")
     row = [x, y, width, height, area, float(bool(entry.get("iscrowd", 0)))]
-    return _whole(entry["image_id"], "image_id"), _whole(entry["category_id"], "category_id"), row
+    image_id, category_id = (_whole(entry[name], name) for name in ("image_id", "category_id"))
+    return image_id, category_id, row, entry.get("id")
 
 
 def _whole(value: Any, what: str) -> int:

@@ -126,6 +126,13 @@ def ground_truth(
         return None
     if differing:
         warnings.warn(f"{differing}: average precision is that of the file, all else that of the labels", stacklevel=4)
+    if lost := [path for path, image in by_path.items() if image.never_found is not None]:
+        numbered = f"{file} has an annotation with the id 0, of {lost[0]}"
+        warnings.warn(
+            f"{numbered}, by which pycocotools marks what is not found: it counts no detection of that object as "
+            "right, and so do these figures. Number the annotations from 1",
+            stacklevel=4,
+        )
     if len(by_path) < len(truth.images):
         counts = f"{file} lists {len(truth.images)} images, and {len(by_path)} of them are in the dataset"
         warnings.warn(f"{counts}: pycocotools gives these figures where its params.imgIds are these", stacklevel=4)
