@@ -94,11 +94,31 @@ def frozen(world: World, out_dir: Path) -> None:
     (out_dir / f"frozen-{world.rank}").write_text(str(same))
 
 
+def unlike(world: World, out_dir: Path) -> None:
+    """What only one of two processes is told: other options are an error in both, a stop is one for both."""
+    words = []
+    for options in ({"epochs": 1 + world.rank}, {"seed": world.rank}, {"batch_size": 2 + world.rank}):
+        try:
+            new_run(None, val=0, **options)
+        except ValueError as error:
+            words.append(str(error))
+    try:
+        Trainer(tiny(), scenes(count=15 + world.rank), epochs=1, device="cpu")
+    except ValueError as error:
+        words.append(str(error))
+    trainer = new_run(None, val=0)
+    for step in trainer.steps():
+        if world.rank == 1 and step.iteration == 1:
+            trainer.stop("enough")
+    words.append(trainer.ended)
+    (out_dir / f"unlike-{world.rank}.json").write_text(json.dumps(words))
+
+
 def main(out_dir: Path) -> None:
     torch.set_num_threads(1)
     with distributed() as world:
         assert torch.distributed.get_backend() in ("gloo", "undefined")
-        for part in (gradients, shards, runs, frozen):
+        for part in (gradients, shards, runs, frozen, unlike):
             part(world, out_dir)
 
 
