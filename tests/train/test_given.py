@@ -289,6 +289,15 @@ def test_a_run_of_own_parts_goes_on_bit_for_bit_and_only_with_them(tmp_path):
 
 
 def test_an_option_of_the_wrong_kind_says_where_it_belongs():
+    for options, words in (
+        ({"device": "gpu9"}, "device 'gpu9': PyTorch knows no such device"),
+        ({"callbacks": 3}, "callbacks must be a list, not 3"),
+        ({"out_dir": 3}, "out_dir must be a path, not 3"),
+        ({"metadata": "x"}, "metadata must be a dict, not 'x'"),
+        ({"hyp": "nofile.yaml"}, r"nofile\.yaml: no such file of hyperparameters"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            run(**options)
     with pytest.raises(ValueError, match=r"lr0 is a hyperparameter.*hyp=\{'lr0': 0\.1\}"):
         run(lr0=0.1)
     with pytest.raises(ValueError, match=r"epochs is an option"):

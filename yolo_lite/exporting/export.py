@@ -53,7 +53,8 @@ def export(
         without options: the raw maps, ``map_0`` and so on. decode: ``boxes`` (N, n, 5 + C), as ``model.decode``.
         nms: ``detections`` (k, 7) of all images: image, left, top, right, bottom in pixels, confidence, class; as
         ``non_max_suppression`` without ``multi_label``. Whoever runs the file may give other ``conf_thres``,
-        ``iou_thres``, ``max_det``: inputs with defaults.
+        ``iou_thres``, ``max_det``: inputs with defaults, by name in ONNX; in TorchScript ``network(images, 0.4)``, or
+        by name as ``network(images, iou_thres=0.5)``.
 
     Args:
         path: created or replaced. format: None: as the ending says, .onnx or .torchscript.

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,14 @@ from yolo_lite.train.state import Learner, OfState, RunState
 from yolo_lite.train.validation import ValidationLoss
 
 OF_A_PROCESS = ("device", "workers", "multiprocessing_context")  # options that processes may have each their own of
+
+
+def _require_kinds(**given: tuple[Any, Any]) -> None:
+    """Raises ValueError for what is of another kind; None is of any."""
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            kinds = "a path" if name == "out_dir" else "a list" if name == "callbacks" else "a dict"
+            raise ValueError(f"{name} must be {kinds}, not {value!r}")
 
 
 class Run:
@@ -85,6 +94,7 @@ class Run:
         saved: SavedRun | None = None,
         **options: Any,
     ) -> None:
+        _require_kinds(out_dir=(out_dir, str | PathLike), callbacks=(callbacks, Iterable), metadata=(metadata, Mapping))
         train, val = sources.as_source(train), None if val is None else sources.as_source(val)
         self.out_dir = None if out_dir is None else Path(out_dir)
         if saved is None:
