@@ -63,7 +63,8 @@ def export(
         check: run the file and compare it with the model: raw maps within 1e-4 (1 + abs(x)), boxes within .01 pixels,
             the same detections; for ONNX with onnxruntime.
     Raises:
-        ValueError: another format, ending, opset or threshold; not a network of this library.
+        ValueError: another format, ending, opset or threshold; not a network of this library. FileNotFoundError: no
+        such folder.
         ModuleNotFoundError: a package of the extra "export" is missing.
         ExportError: the file does not compute what the model computes; it is removed.
 
@@ -76,6 +77,8 @@ def export(
     """
     path = Path(path)
     chosen = _format(path, format)
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}")
     thresholds = _thresholds(conf_thres, iou_thres, max_det) if nms else None
     if chosen == "onnx":
         require_packages(check)
