@@ -1,6 +1,7 @@
 """What a run learns from and is validated on: sources become datasets, and datasets become loaders."""
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -88,6 +89,17 @@ def settle_hyp(
                 f"{name}={value:g}: make them the same, or pass the source, so that the run makes its own dataset"
             )
     return settled.replace(**{name: getattr(train.hyp, name) for name in AUGMENTATION_KEYS})
+
+
+def data_digest(dataset: YoloDataset) -> str:
+    """Tells images and labels from others, wherever their folder lies: of file names, classes, boxes and outlines."""
+    digest = hashlib.sha256()
+    for path in dataset.paths:
+        digest.update(str(path).replace("\\", "/").rpartition("/")[2].encode("utf-8", "surrogateescape") + b"\n")
+    labels = dataset.labels
+    for values in (labels.image_start, labels.cls, labels.boxes, labels.polygon_start, labels.polygon_points):
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def as_source(given: Given) -> Source:
