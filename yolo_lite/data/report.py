@@ -78,7 +78,7 @@ class Report:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether something was left out, most images have no label file, or another folder is read: worth a warning."""
+        """Whether something was left out, most images have no label file, or another folder is read: a warning."""
         elsewhere = any(problem.kind == READ_ELSEWHERE for problem in self.problems)
         return bool(self) or elsewhere or 2 * self.unlabelled > self.images
 

@@ -235,10 +235,10 @@ class Doubts:
         dataset: Any = getattr(loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else num_images
         if num_images < total:
-            why = "drop_last=True, or the part of one of several processes"
-            self._say("number", f"the loader gave {num_images} of {total} images, and left the others out ({why})")
+            why = "drop_last=True; or the part of one of several processes, which gather=world.gathered joins"
+            self._say("number", f"the loader gave {num_images} of {total} images, and left the others out ({why})", 4)
 
-    def _say(self, kind: str, message: str) -> None:
+    def _say(self, kind: str, message: str, stacklevel: int = 5) -> None:
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(message, stacklevel=5)
+            warnings.warn(message, stacklevel=stacklevel)

@@ -11,8 +11,7 @@ import numpy as np
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import Curves, Rule
 from yolo_lite.support.coco_ap import CocoSummary, result_entry
-from yolo_lite.support.coco_truth import CocoTruth
-from yolo_lite.support.ground_truth import Labelled, truth_of_labels
+from yolo_lite.support.coco_truth import CocoTruth, ImageTruth, boxes_as_objects
 from yolo_lite.writing import atomic_write
 
 SHOWN = 5  # images left out that str() names
@@ -100,8 +99,11 @@ class Metrics:
         """The detections as COCO's results: what ``pycocotools.coco.COCO.loadRes`` takes.
 
         ``image_id`` and ``category_id`` are those of the annotation file (``annotations``). Without one, an image is
-        known by its number (000012.jpg is 12; unless all are called so, from 1, sorted by path), a category by that of
-        its class. No number is rounded.
+        known by its number (000012.jpg is 12; unless all are called so, from 1, sorted by path), in a part of a dataset
+        as in the whole, and a category by that of its class. No number is rounded.
+
+        Scores are the network's to the last bit or two: another ``batch_size``, or number of threads, sums in another
+        order, and the seventh digit may differ.
 
         Raises:
             ValueError: the detections were not kept.
@@ -126,9 +128,8 @@ class Metrics:
         if annotations is not None:
             if self.annotations:
                 raise ValueError(f"the ids are those of {self.annotations}: compare with that file")
-            images = [Labelled(image.path, image.size, image.labels) for image in self._kept]
-            file = CocoTruth(self.names, self.category_ids, tuple(truth_of_labels(images)))
-            atomic_write(annotations, file.to_json())
+            truths = [_truth(image) for image in self._kept]
+            atomic_write(annotations, CocoTruth(self.names, self.category_ids, tuple(truths)).to_json())
         atomic_write(path, results.encode())
 
     @property
@@ -159,6 +160,10 @@ class Metrics:
             which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
             lines.append(f"{len(self.left_out)} left out, as not every image can be read: {which}{more}")
         return "\n".join(lines)
+
+
+def _truth(image: ImageDetections) -> ImageTruth:
+    return ImageTruth(image.image_id, image.path, image.size, boxes_as_objects(image.labels))
 
 
 def _rows(image: ImageDetections) -> list[list[float]]:

@@ -69,6 +69,11 @@ def knows_labels(dataset: Any) -> bool:
     return all(hasattr(dataset, name) for name in ("paths", "sizes", "objects", "names"))
 
 
+def paths_of_all(dataset: Any) -> Sequence[str]:
+    """The paths of the whole that a YoloDataset may be a part of; none of another dataset."""
+    return list(getattr(getattr(dataset, "source", None), "paths", ()))
+
+
 def truth_of_dataset(dataset: Any, given: str | Path | bool | None, order: Sequence[int] | None) -> GroundTruth | None:
     """The annotation file of a YoloDataset, checked before its images are read; None of another dataset.
 
@@ -132,13 +137,19 @@ def ground_truth(
     return _of_model(file, truth.category_ids, by_path, order)
 
 
-def truth_of_labels(images: Sequence[Labelled]) -> list[ImageTruth]:
+def truth_of_labels(images: Sequence[Labelled], every: Sequence[str] = ()) -> list[ImageTruth]:
     """The labels as COCO's objects, none of them a crowd, with the areas of their boxes.
 
     The id of an image is the number that it is called by (000012.jpg: 12), if all are; otherwise they are numbered
     from 1, sorted by path.
+
+    Args:
+        every: the paths of the whole dataset that these are a part of, so that an image has one id in all its parts.
     """
-    ids = image_ids([image.path for image in images])
+    paths = [image.path for image in images]
+    of_all = dict(zip(every, image_ids(every), strict=True))
+    are_known = all(path in of_all for path in paths) and len(set(paths)) == len(paths)
+    ids = [of_all[path] for path in paths] if are_known else image_ids(paths)
     return [
         ImageTruth(number, image.path, image.size, boxes_as_objects(image.labels))
         for number, image in zip(ids, images, strict=True)
