@@ -32,7 +32,7 @@ from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Sec
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.coco_ap import CocoScores, coco_scores, require_coco
-from yolo_lite.support.coco_truth import ImageTruth, boxes_as_objects
+from yolo_lite.support.coco_truth import CROWD, ImageTruth, boxes_as_objects
 from yolo_lite.support.ground_truth import (
     Labelled,
     annotation_file,
@@ -139,10 +139,13 @@ def evaluate(
     results = [ImageResult(image.detections, image.labelled.labels) for image in found.images]
     seconds = Seconds(**{stage: total / len(images) for stage, total in found.seconds.items()})
     metrics = summarise(results, names, rule, seconds, truths)
+    num_crowds = int(sum(image.objects[:, CROWD].sum() for image in truths))
     return replace(
         metrics,
         left_out=tuple(found.left_out.values()),
         annotations=truth.path if truth else "",
+        num_objects=sum(len(image.objects) for image in truths) - num_crowds,
+        num_crowds=num_crowds,
         detections=tuple(map(_kept, found.images, truths)) if keep_detections else None,
         category_ids=truth.category_ids if truth else tuple(range(len(names))),
     )

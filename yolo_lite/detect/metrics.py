@@ -71,7 +71,9 @@ class Metrics:
     seconds: Seconds
     left_out: tuple[Problem, ...] = ()  # images that could not be read; their labels are not counted as missed
     coco: CocoSummary | None = None  # by size, and recall; under the rule "coco" alone
-    annotations: str = ""  # the COCO file that areas and crowd regions are from; "": boxes' own areas, no crowds
+    annotations: str = ""  # the COCO file that ``coco`` compares with; "": the labels, boxes' own areas, no crowds
+    num_objects: int = 0  # that ``coco`` counts: of that file, boxes without area among them
+    num_crowds: int = 0  # regions of that file in which no detection is wrong
     detections: tuple[ImageDetections, ...] | None = None  # as the loader gave the images; with keep_detections=True
     category_ids: tuple[int, ...] = ()  # of the C classes, in COCO's results
 
@@ -151,8 +153,8 @@ class Metrics:
             for row in rows
         ]
         if self.coco is not None:
-            areas = f"areas and crowd regions of {self.annotations}" if self.annotations else "areas of the boxes"
-            lines += _by_size(self.coco, areas)
+            truth = f"{self.num_objects} objects, their areas and {self.num_crowds} crowd regions of {self.annotations}"
+            lines += _by_size(self.coco, truth if self.annotations else "areas of the boxes")
         stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
         lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.left_out:

@@ -7,8 +7,9 @@ COCO itself has it, and ``evaluate`` finds it there. It is a COCO file (https://
 
 - images: id, file_name below ``images/<split>``, width, height of the upright picture;
 - categories: id, name; in the order of the dataset's classes;
-- annotations: id from 1, image_id, category_id, bbox (x, y, width, height in pixels of that picture), area in square
-  pixels, iscrowd (1: a region of many objects, which no label file has).
+- annotations: id, image_id, category_id, bbox (x, y, width, height in pixels of that picture), area in square
+  pixels, iscrowd (1: a region of many objects). Here are also those that no label file has: crowds, and boxes without
+  area or outside the image, which pycocotools counts.
 
 Ids are those of the original file where they are whole numbers. Shape letter: k annotations of one image.
 """
@@ -34,6 +35,7 @@ class ImageTruth(NamedTuple):
     name: str  # file_name: below images/<split>
     size: tuple[int, int]  # (height, width) in pixels
     objects: np.ndarray  # (k, 7) float64: class, x, y, width, height in pixels, area in square pixels, 1 for a crowd
+    ids: tuple[int, ...] = ()  # of the k annotations; where an image has none, all are numbered from 1
 
 
 class CocoTruth(NamedTuple):
@@ -56,6 +58,8 @@ class CocoTruth(NamedTuple):
         ]
         ids_of = np.asarray(self.category_ids)
         rows = [(image.image_id, row) for image in self.images for row in image.objects.astype(float).tolist()]
+        ids = [number for image in self.images for number in image.ids]
+        numbers = ids if len(ids) == len(rows) else range(1, len(rows) + 1)
         annotations = [
             {
                 "id": number,
@@ -65,7 +69,7 @@ class CocoTruth(NamedTuple):
                 "area": row[AREA],
                 "iscrowd": int(row[CROWD]),
             }
-            for number, (image_id, row) in enumerate(rows, start=1)
+            for number, (image_id, row) in zip(numbers, rows, strict=True)
         ]
         pairs = zip(self.category_ids, self.names, strict=True)
         categories = [{"id": number, "name": name} for number, name in pairs]

@@ -25,6 +25,7 @@ from yolo_lite.support.coco_truth import (
 # How far a label's side may be from that of its annotation: pixels, and a fraction of the box. A label may be the
 # extent of an outline, which agrees with its bbox up to this.
 PIXELS, FRACTION = 3.0, 0.03
+SMALLEST = 1e-6  # fraction of the image; no label is written for a thinner box
 
 
 class Labelled(NamedTuple):
@@ -171,6 +172,7 @@ def image_ids(paths: Sequence[str]) -> list[int]:
 
 def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth:
     """The annotations under the numbers of the dataset's classes: by name where all are known, otherwise by number."""
+    truth = _of_these(truth, names)
     if len(truth.names) != len(names):
         raise ValueError(f"{file} has {len(truth.names)} categories, the dataset {len(names)} classes")
     order = match_names(names, truth.names).order
@@ -184,6 +186,22 @@ def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth
     images = tuple(image._replace(objects=_with_classes(image.objects, known)) for image in truth.images)
     ids = tuple(truth.category_ids[place] for place in back)
     return CocoTruth(tuple(truth.names[place] for place in back), ids, images)
+
+
+def _of_these(truth: CocoTruth, names: Sequence[str]) -> CocoTruth:
+    """Without the categories that are no classes of the dataset, where all of its classes are categories."""
+    order = match_names(names, truth.names).order
+    if order is None or len(set(order) - {None}) < len(names) or None not in order:
+        return truth
+    kept = [place for place, cls in enumerate(order) if cls is not None]
+    number = {place: cls for cls, place in enumerate(kept)}
+    images = []
+    for image in truth.images:
+        objects = image.objects[np.isin(image.objects[:, CLASS], kept)]
+        numbers = [number[int(cls)] for cls in objects[:, CLASS]]
+        images.append(image._replace(objects=np.column_stack((numbers, objects[:, 1:])), ids=()))
+    left = tuple(truth.names[place] for place in kept), tuple(truth.category_ids[place] for place in kept)
+    return CocoTruth(*left, tuple(images))
 
 
 def _with_classes(objects: np.ndarray, order: Sequence[int]) -> np.ndarray:
@@ -238,17 +256,20 @@ def _with_other_labels(by_path: dict[str, ImageTruth], images: Sequence[Labelled
 
 
 def _same_labels(image: Labelled, truth: ImageTruth) -> bool:
-    """Whether each label has its annotation, and each annotation but crowds its label; rows may stand twice."""
-    single = truth.objects[truth.objects[:, CROWD] == 0]
-    height, width = image.size
-    boxes = np.concatenate((single[:, BOX][:, :2], single[:, BOX][:, :2] + single[:, BOX][:, 2:]), 1)  # (k, 4) xyxy
+    """Whether each label has its annotation, and each annotation its label; rows may stand twice.
+
+    Crowds may have a label. What has no area in the image has none.
+    """
+    objects, (height, width) = truth.objects, image.size
+    boxes = np.concatenate((objects[:, BOX][:, :2], objects[:, BOX][:, :2] + objects[:, BOX][:, 2:]), 1)  # (k, 4) xyxy
     boxes = boxes.clip(0, (width, height, width, height))
+    needed = (objects[:, CROWD] == 0) & (boxes[:, 2:] - boxes[:, :2] > SMALLEST * np.array([width, height])).all(1)
     if not len(image.labels) or not len(boxes):
-        return len(image.labels) == len(boxes)
+        return not len(image.labels) and not needed.any()
     allowed = np.maximum(PIXELS, FRACTION * np.tile(boxes[:, 2:] - boxes[:, :2], 2))  # (k, 4)
     near = (np.abs(image.labels[:, None, 1:] - boxes) <= allowed).all(2)  # (m, k)
-    same = near & (image.labels[:, :1] == single[:, CLASS])
-    return bool(same.any(0).all() and same.any(1).all())
+    same = near & (image.labels[:, :1] == objects[:, CLASS])
+    return bool(same.any(0)[needed].all() and same.any(1).all())
 
 
 def _of_model(
