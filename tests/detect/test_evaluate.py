@@ -258,7 +258,14 @@ def test_capitals_and_spaces_are_nothing_to_speak_of() -> None:
 
 @pytest.mark.parametrize(
     ("names", "facts"),
-    [(("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"), (("cat", "dog"), "3 classes.*2.*cat")],
+    [
+        (("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"),
+        (("cat", "dog"), "3 classes.*2.*cat"),
+        (
+            ("Dog", "bird", "cow", "cat"),
+            r"4: .*classes=\['cat', 'Dog', 'bird'\].*--classes cat Dog bird",
+        ),
+    ],
 )
 def test_classes_that_cannot_be_matched_are_named(names: tuple[str, ...], facts: str) -> None:
     with pytest.raises(ValueError, match=facts):

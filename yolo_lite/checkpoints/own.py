@@ -54,8 +54,8 @@ def save(
         path: of the file, by convention ``.safetensors``; its folder must exist.
         metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own. Of
             weights that were trained on since ``load``, that is what the file said, under "parent". An ``img_size``
-            that the model's have is kept in any case: without one, prediction takes 640 px. A loop of your own gives it,
-            ``metadata={"img_size": 160}``; where it does not, a logged warning says so.
+            that the model's have is kept in any case: without one, prediction takes 640 px. A loop of your own gives
+            it, ``metadata={"img_size": 160}``; where it does not, a logged warning says so.
         half: store the weights in half precision, at half the size.
     Raises:
         CheckpointError: not a network of ``create_model``; metadata that JSON cannot say; a name ending in .weights,
@@ -97,7 +97,7 @@ def save(
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: spec and metadata must be what JSON can say: {error}") from None
     if not (header["metadata"].keys() & {"img_size"} or model.fixed_size or model.img_size or is_as_loaded(model)):
-        message = '%s: saved without an img_size, so predict and evaluate take 640 px: metadata={"img_size": ...} says it'
+        message = '%s: saved without an img_size, so prediction takes 640 px: metadata={"img_size": ...} says another'
         logger.warning(message, path)
     tensors = {name: _stored(tensor, half) for name, tensor in state.items()}
     atomic_write(path, safetensors.torch.save(tensors, {HEADER_KEY: text}))

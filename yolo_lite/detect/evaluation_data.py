@@ -34,6 +34,7 @@ def open_dataset(
     split: str | None = None,
     rect: bool | None = None,
     names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
     progress: bool = False,
 ) -> YoloDataset:
     """A dataset of unaugmented images for a model, as ``yolo-lite val`` makes them.
@@ -44,6 +45,7 @@ def open_dataset(
         rect: the smallest rectangles that hold the images of a batch; left out: so, but squares for a network of one
             size.
         names: class names that replace those of the source; left out: its own, or those of the model where it has none.
+        classes: keep the objects of these classes only, in this order.
 
     >>> from yolo_lite.checkpoints.own import load
     >>> open_dataset(load("shapes-n"), "shapes").img_size
@@ -59,6 +61,7 @@ def open_dataset(
         input_size(model, img_size) if img_size is None or fixed else img_size,
         split=split,
         names=names,
+        classes=classes,
         rect=not fixed if rect is None else rect,
         batch_size=batch_size,
         stride=size_multiple(model),
