@@ -91,6 +91,7 @@ def predict(
 ) -> list[Detections] | Generator[Detections, None, None]:
     """Finds the objects in images of any sizes, where the model's weights are. The model is left as it was.
 
+    Several threads may predict with one model at a time, unless another trains it meanwhile.
     YOLOv5: ``AutoShape``, ``detect.py``.
 
     Args:
