@@ -207,6 +207,17 @@ def test_a_file_that_does_not_fit_is_said_and_not_used(folder: Path, change: Any
             figures(folder, annotations=folder / "annotations/instances_val.json")
 
 
+def test_chosen_classes_are_compared_with_the_file_and_one_of_all_is_said(folder: Path) -> None:
+    part = YoloDataset(folder, SIZE, split="val", classes=["dog", "cat"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = evaluate(Replay(("dog", "cat"), [torch.zeros(1, 1, 7)] * 6), part, batch_size=1)
+    assert metrics.annotations
+    alike = YoloDataset(folder, SIZE, split="val", single_cls=True)
+    with pytest.warns(UserWarning, match="if it was not opened with classes or names of its own"):
+        evaluate(Replay(("object",), [torch.zeros(1, 1, 6)] * 6), alike, batch_size=1)
+
+
 def test_a_file_that_was_asked_for_is_used_although_labels_differ(folder: Path) -> None:
     before = figures(folder)
     add_a_label(folder)

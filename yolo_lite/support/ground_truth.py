@@ -125,8 +125,8 @@ def ground_truth(
             raise
         warnings.warn(
             f"{reason}; so the file is not used. Average precision is that of the labels, without crowd regions and "
-            "with the areas of the boxes. Convert the dataset again, or give annotations=False, in a shell "
-            "--no-annotations",
+            "with the areas of the boxes. Convert the dataset again, if it was not opened with classes or names of its "
+            "own here; annotations=False, in a shell --no-annotations, silences this",
             stacklevel=4,
         )
         return None

@@ -118,9 +118,9 @@ def settle_transforms(train: YoloDataset, val: YoloDataset | None, metadata: dic
         name = transform_name(dataset.transform) if dataset is not None else None
         if resumed and metadata.get(key) != name:
             now = f"its dataset now has the transform {name}" if name else "its dataset now has none"
-            before = metadata.get(key) or "without a transform"
+            before = f"after {metadata[key]}" if metadata.get(key) else "without a transform"
             what = "is validated" if dataset is val else "learns"
-            raise ValueError(f"the run {what} on images after {before}, but {now}: give the dataset as it was")
+            raise ValueError(f"the run {what} on images {before}, but {now}: give the dataset as it was")
         if name is not None:
             metadata[key] = name
 
