@@ -296,6 +296,15 @@ def test_val_matches_classes_in_another_order_by_name(
     assert found.json["map50"] == plain.json["map50"]
 
 
+def test_val_of_a_set_with_one_more_class(run: Any, shapes: Path, trained_at_96: Path, tmp_path: Path) -> None:
+    names = load(trained_at_96).names
+    more = renamed(shapes, tmp_path / "more", ["spare", *names], range(1, 7))
+    assert f"--classes {' '.join(names)}" in run("val", "--weights", trained_at_96, "--data", more).err
+    arguments = ("val", "--weights", trained_at_96, "--json", "--data")
+    found, plain = run(*arguments, more, "--classes", *names), run(*arguments, shapes)
+    assert found.json["map50"] == plain.json["map50"]
+
+
 def test_val_says_which_names_differ(run: Any, shapes: Path, trained_at_96: Path, tmp_path: Path) -> None:
     names, order = list(load(trained_at_96).names), list(range(6))
     answer = run(

@@ -34,7 +34,10 @@ def test_layers_of_a_file(tmp_path, capsys, clean):
     (tmp_path / "own_layers_1.py").write_text(LAYER.replace("{number}", "1"))
     (tmp_path / "own.yaml").write_text(SPEC.replace("{number}", "1"))
     assert main(["info", "--model", str(tmp_path / "own.yaml")]) == 2
-    assert "Twice1" in capsys.readouterr().err
+    assert "yolo-lite --import FILE.py COMMAND" in (said := capsys.readouterr().err)
+    assert "Twice1" in said
+    assert main(["info", "--import", "a.py", "--model", "yolov5n"]) == 2
+    assert "yolo-lite --import FILE.py COMMAND" in capsys.readouterr().err
     for _ in range(2):  # once in a process
         assert main(["--import", str(tmp_path / "own_layers_1.py"), "info", "--model", str(tmp_path / "own.yaml")]) == 0
     out, err = capsys.readouterr()
@@ -48,6 +51,7 @@ def test_layers_of_a_file(tmp_path, capsys, clean):
         ("own_a.py", "x = 1\n\nx.nothing\n", ["own_a.py, line 3: AttributeError", "nothing"]),
         ("own_b.py", "x = 1\ny = (\n", ["own_b.py, line 2: SyntaxError"]),
         ("own_c.py", "import own_c_helper_that_is_not_there\n", ["own_c.py, line 1: ModuleNotFoundError"]),
+        ("own_e.py", "raise SystemExit(0)\n", ["own_e.py, line 1: SystemExit: 0"]),
         ("own_d.txt", "x = 1\n", ["own_d.txt", ".py"]),
         ("json.py", "x = 1\n", ["json.py", "another name"]),
         ("none.py", None, ["none.py: no such file"]),

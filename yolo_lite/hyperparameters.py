@@ -184,6 +184,8 @@ class Hyperparameters:
         """From a YAML file of ``name: number`` lines, an official ``hyp.*.yaml`` for example."""
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: no such file of hyperparameters") from None
         except yaml.YAMLError as error:
             raise ValueError(f"{path}: not valid YAML: {error}") from None
         if not isinstance(values, dict):

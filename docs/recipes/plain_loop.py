@@ -3,6 +3,9 @@
 What the Trainer adds is left out here: EMA, warm-up, mixed precision, checkpoints, several processes.
 """
 
+import tempfile
+from pathlib import Path
+
 import torch
 
 import yolo_lite as yl
@@ -29,3 +32,7 @@ print(f"{losses[0]:.1f} -> {losses[-1]:.1f}")
 assert losses[-1] < losses[0]
 metrics = yl.evaluate(model, loader)  # puts the model into evaluation mode, and back
 assert metrics.num_images == 16
+
+path = Path(tempfile.mkdtemp(), "mine.safetensors")
+yl.save(model, path, metadata={"img_size": 64})  # so that prediction takes the size of the training, and not 640
+assert yl.load(path).metadata == {"img_size": 64}

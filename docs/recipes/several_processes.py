@@ -1,5 +1,6 @@
 """One run on several processes: a script for torchrun. Two processes on the CPU here; on GPUs it is the same script.
 
+Evaluation may be shared out, too: each process looks at a part, and ``gather`` joins what they found.
 Without ``with yl.distributed():`` the Trainer refuses to start, as each process would train a copy.
 """
 
@@ -19,7 +20,12 @@ with yl.distributed() as world:  # joins the processes that torchrun started; al
     model = yl.create_model("yolov5n", names=train.names)
     trainer = yl.Trainer(model, train, out_dir=sys.argv[1], epochs=1, batch_size=4, device="cpu", auto_anchors=False)
     trainer.fit()
+    val = yl.YoloDataset(Shapes("val", 64, 15), 64)
+    loader = yl.create_dataloader(val, 4, rank=world.rank, world_size=world.size)  # this process's part of it
+    metrics = yl.evaluate(trainer.ema.model, loader, gather=world.gathered)  # of the whole, in every process
+    assert metrics.num_images == 15
     if world.is_main:
+        assert metrics.map == yl.evaluate(trainer.ema.model, yl.create_dataloader(val, 4)).map
         print("processes:", world.size, "batches each:", trainer.iteration)
 """
 with tempfile.TemporaryDirectory() as folder:

@@ -66,6 +66,12 @@ def test_pytorchs_own_loader_warns_once_that_every_pass_is_the_same(folder):
         passes(dataset)
 
 
+def test_a_second_pass_over_a_part_is_warned_of(folder):
+    part = Subset(dataset_of(folder), [1, 2, 5, 6])
+    with pytest.warns(UserWarning, match=r"8 samples of 4 of the dataset's 8 images.*dataset\.subset"):
+        passes(part)
+
+
 def test_the_warning_comes_out_of_workers(folder, capfd):
     dataset = dataset_of(folder)
     passes(dataset, workers=1, multiprocessing_context="spawn")  # others of each pass; they count together
@@ -186,6 +192,9 @@ BOX = [[1.0, 1, 9, 9]]
         (lambda image, objects, rng: (image, [1]), "list"),
         (lambda image, objects, rng: (image, Objects.build([0], [[np.nan, 1, 2, 3]])), "nan"),
         (lambda image, objects, rng: (image, Objects.build([3], BOX)), "class 3"),
+        (lambda image, objects, rng: (image, Objects.build([0], [[9, 1, 1, 9]])), "box 0 as [9.0, 1.0, 1.0, 9.0]"),
+        (lambda image, objects, rng: (image, Objects.build([0, 0], [*BOX, [1, 9, 9, 1]])), "box 1"),
+        (lambda image, objects, rng: image, "1.png)"),
         (lambda image, objects, rng: (image, Objects(np.zeros(2), np.array(BOX), (None,))), "(1, 4)"),
         (lambda image, objects, rng: Path("/not/there").read_bytes(), "not"),
     ],
@@ -233,6 +242,19 @@ def test_subsets_that_cannot_be(folder):
         dataset.subset([8])
     with pytest.raises(TypeError, match="TensorDataset"):
         create_dataloader(Subset(TensorDataset(torch.zeros(3)), [0]))
+    with pytest.raises(TypeError, match=r"Black .*transform="):
+        create_dataloader(Black(dataset, [0]))
+
+
+class Black(Subset):
+    """A part whose images are changed where they are asked for."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return sample._replace(image=sample.image * 0)
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
 
 
 @pytest.mark.parametrize("cache", [None, "ram", "disk"])
@@ -283,6 +305,16 @@ def test_folds(folder):
     for k in (1, 9):
         with pytest.raises(ValueError, match=r"\b8\b"):
             dataset.folds(k)
+
+
+def test_an_image_that_a_subset_has_twice_stays_in_one_fold(folder):
+    part = dataset_of(folder).subset([0, 0, 0, 1, 1, 1, 2, 2])
+    folds = part.folds(3)
+
+    assert all(not set(train.paths) & set(val.paths) for train, val in folds)
+    assert sorted(len(val) for _, val in folds) == [2, 3, 3]
+    with pytest.raises(ValueError, match="3 images"):
+        part.folds(4)
 
 
 def test_a_filter_of_classes(folder):

@@ -66,7 +66,9 @@ def test_a_dataset_of_crowds_alone_is_refused_and_kept_on_request(tmp_path: Path
     report, out = converted(tmp_path, content, crowd="keep")
     assert rows(out) == [pytest.approx(BOX, abs=1e-6)]
     assert not report
-    assert messages(report, "annotations changed") == ["annotation 1: a crowd; its box is written"]
+    assert messages(report, "annotations changed") == [
+        "annotation 1: a crowd; its box is written, and counts as an object"
+    ]
 
 
 def test_crowds_that_are_left_out_fail_strict_unless_that_was_asked_for(tmp_path: Path) -> None:

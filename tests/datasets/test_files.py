@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 import yaml
 
 from tests.datasets.yolo_folders import write_folder, write_image, write_text
-from yolo_lite.data.report import DatasetError
+from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.report import DatasetError, DatasetWarning
 from yolo_lite.data.source import ImageSource, open_source
 from yolo_lite.datasets.files.source import FileSource
 from yolo_lite.datasets.shapes import export_shapes
@@ -310,9 +312,24 @@ def test_real_datasets(shared, name, split, images, objects, classes):
 
 
 def test_an_exported_folder_is_found_after_it_was_moved(tmp_path: Path) -> None:
-    """Its data.yaml names the folder in full, for other libraries; here it may be somewhere else by now."""
+    """Its data.yaml names no folder but its own; an older one names it in full."""
     export_shapes(tmp_path / "here", ("train",), size=64, count=2)
-    content = yaml.safe_load((tmp_path / "here" / "data.yaml").read_text())
-    assert Path(content["path"]) == (tmp_path / "here").resolve()
+    file = tmp_path / "here" / "data.yaml"
+    assert yaml.safe_load(file.read_text())["path"] == "."
     (tmp_path / "here").rename(tmp_path / "there")
-    assert len(open_source(tmp_path / "there" / "data.yaml")) == 2
+    moved = tmp_path / "there" / "data.yaml"
+    assert len(open_source(moved)) == 2
+    moved.write_text(moved.read_text().replace("path: .", f"path: {file.parent}"))
+    assert len(open_source(moved)) == 2
+
+
+@pytest.mark.parametrize("name", [".", "data.yaml"])
+def test_a_copied_folder_is_read_itself(tmp_path: Path, name: str) -> None:
+    export_shapes(tmp_path / "here", ("train",), size=64, count=2)
+    copy = Path(shutil.copytree(tmp_path / "here", tmp_path / "copy"))
+    (copy / "images" / "train" / "000000.jpg").unlink()
+    assert len(open_source(copy / name)) == 1
+    file = copy / "data.yaml"  # as older versions wrote it
+    file.write_text(file.read_text().replace("path: .", f"path: {tmp_path / 'here'}"))
+    with pytest.warns(DatasetWarning, match=r"leads to .*here.images.train, which is used, and not to .*copy"):
+        assert len(YoloDataset(copy / name, 64)) == 2

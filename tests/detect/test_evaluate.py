@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 import warnings
 
 import numpy as np
@@ -257,7 +258,14 @@ def test_capitals_and_spaces_are_nothing_to_speak_of() -> None:
 
 @pytest.mark.parametrize(
     ("names", "facts"),
-    [(("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"), (("cat", "dog"), "3 classes.*2.*cat")],
+    [
+        (("dog", "cow", "bird"), "'dog' is class 1 .* class 0.*cow"),
+        (("cat", "dog"), "3 classes.*2.*cat"),
+        (
+            ("Dog", "bird", "cow", "cat"),
+            r"4: .*classes=\['cat', 'Dog', 'bird'\].*--classes cat Dog bird",
+        ),
+    ],
 )
 def test_classes_that_cannot_be_matched_are_named(names: tuple[str, ...], facts: str) -> None:
     with pytest.raises(ValueError, match=facts):
@@ -422,3 +430,51 @@ def test_a_source_is_opened_at_the_size_of_the_training() -> None:
     model.metadata = {"img_size": 96}
     assert open_dataset(model, SHAPES).img_size == 96
     assert open_dataset(model, SHAPES).rect
+
+
+# ---- parts of a dataset ---------------------------------------------------------------------------------------------
+
+
+def results_of(metrics: Metrics) -> list[dict]:
+    return sorted(metrics.coco_results(), key=lambda row: (row["image_id"], -row["score"], row["bbox"]))
+
+
+def test_an_image_has_one_id_in_every_part_of_a_dataset(tmp_path) -> None:
+    export_shapes(tmp_path / "data", ("val",), size=128, count=6)
+    for path in [*tmp_path.rglob("0*.jpg"), *tmp_path.rglob("0*.txt")]:
+        path.rename(path.with_stem(f"p_{path.stem}"))  # a name that is not a number
+    model, dataset = load("shapes-n"), YoloDataset(tmp_path / "data", 128, split="val")
+    model.metadata = {"img_size": 128}
+    whole = evaluate(model, create_dataloader(dataset, 1), keep_detections=True)
+    parts = [
+        evaluate(model, create_dataloader(dataset.subset(which), 1), keep_detections=True) for which in ([4, 1], [0, 5])
+    ]
+    rows = [row for part in parts for row in results_of(part)]
+    ids = {image.path: image.image_id for image in whole.detections}
+    assert all(ids[image.path] == image.image_id for part in parts for image in part.detections)
+    assert rows
+    assert all(row in results_of(whole) for row in rows)
+    parts[0].save_json(tmp_path / "found.json", tmp_path / "labels.json")
+    written = json.loads((tmp_path / "labels.json").read_text())
+    assert {image["id"] for image in written["images"]} == {image.image_id for image in parts[0].detections}
+
+
+@pytest.mark.filterwarnings("error")
+def test_processes_that_share_a_dataset_have_the_figures_of_one() -> None:
+    model, dataset = load("shapes-n"), YoloDataset(Shapes("val", 128, 7), 128)
+    model.metadata = {"img_size": 128}
+    parts: list[bytes] = []
+
+    def gather(part: object) -> list:  # what World.gathered does, one process after the other
+        parts.append(pickle.dumps(part))
+        return list(map(pickle.loads, parts))
+
+    first, second = (create_dataloader(dataset, 2, rank=rank, world_size=2) for rank in range(2))
+    with pytest.warns(UserWarning, match=r"4 of 7 images.*gather"):
+        evaluate(model, first, gather=gather)
+    joined = evaluate(model, second, gather=gather, keep_detections=True)
+    whole = evaluate(model, create_dataloader(dataset, 2), keep_detections=True)
+    assert figures(joined) == figures(whole)
+    assert joined.coco_results() == whole.coco_results()
+    with pytest.raises(ValueError, match=r"10 images of 7.*rank=world\.rank"):
+        evaluate(model, second, gather=gather)

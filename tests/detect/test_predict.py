@@ -1,6 +1,8 @@
 """predict: every kind of input, and boxes that land where the object is."""
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -147,6 +149,38 @@ def test_the_model_is_left_as_it_was() -> None:
         predict(model, "no_such_file.jpg")
     assert model.training
     assert not model.norm.training
+
+
+class Overlapping(BrightSpot):
+    """The first thread inside waits for the second, and the second until the first is through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_inside, self.second_inside, self.first_through = (threading.Event() for _ in range(3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not self.first_inside.is_set():
+            self.first_inside.set()
+            assert self.second_inside.wait(20)
+        else:
+            self.second_inside.set()
+            assert self.first_through.wait(20)
+        return super().forward(images)
+
+
+def test_threads_share_a_model_in_training_mode() -> None:
+    model = Overlapping().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(predict, model, picture(), img_size=64)
+        assert model.first_inside.wait(20)
+        second = threads.submit(predict, model, picture(), img_size=64)
+        assert len(first.result()[0]) == 1
+        model.first_through.set()
+        assert len(second.result()[0]) == 1
+    assert model.training
+    assert model.norm.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_model_in_half_precision() -> None:

@@ -220,3 +220,43 @@ def test_a_stream_goes_on_after_a_broken_picture(model: BrightSpot, tmp_path: Pa
         next(predict(model, broken, stream=True))
     with pytest.raises(ValueError, match=r"broken\.png"):
         list(predict(model, [picture(WIDE), broken], img_size=96, stream=True, strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_array_that_is_used_again_does_not_change_what_was_given(model: BrightSpot, batch_size: int) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        frame = np.empty((64, 96, 3), np.uint8)
+        for shade in range(8):
+            frame[:] = shade
+            yield frame
+
+    found = list(predict(model, frames(), img_size=96, stream=True, batch_size=batch_size))
+    assert [int(each.image.max()) for each in found] == list(range(8))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_what_came_before_an_error_of_the_stream_is_given(model: BrightSpot, batch_size: int) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        yield from [picture(WIDE)] * 5
+        raise KeyError("the camera was taken away")
+
+    stream = predict(model, frames(), img_size=96, stream=True, batch_size=batch_size)
+    assert [next(stream).cls.tolist() for _ in range(5)] == [[0]] * 5
+    with pytest.raises(KeyError, match="taken away"):
+        next(stream)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (-1, "camera -1: cameras are numbered from 0"),
+        (10**20, "cameras are numbered from 0"),
+        (cv2.VideoCapture("not there.mp4"), "a cv2.VideoCapture that is not open"),
+        ("http://x/y.mp4", "^http://x/y.mp4: an address, not a file.*of a network camera"),
+        ("rtsp://x/y", "^rtsp://x/y: an address, not a file"),
+        (["http://x/y.jpg"], "^http://x/y.jpg: an address, not a file"),
+    ],
+)
+def test_what_is_no_source_gets_a_sentence(model: BrightSpot, given: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        list(predict(model, given, img_size=96, stream=True))

@@ -184,6 +184,13 @@ def test_the_file_says_what_it_is(written: Path, tmp_path: Path) -> None:
     extra = {DESCRIPTION: ""}
     torch.jit.load(str(tmp_path / "a.torchscript"), _extra_files=extra)
     assert json.loads(extra[DESCRIPTION])["names"] == described["names"]
+    assert json.loads(described["thresholds"]) == ["conf_thres", "iou_thres", "max_det"]
+    export(model, tmp_path / "b.torchscript", nms=True, check=False)
+    network, images = torch.jit.load(str(tmp_path / "b.torchscript"), _extra_files=extra), torch.rand(1, 3, 64, 64)
+    assert json.loads(json.loads(extra[DESCRIPTION])["thresholds"]) == ["conf_thres", "iou_thres", "max_det"]
+    assert len(network(images, 0.0, max_det=3)) == len(network(images, conf_thres=0.0, max_det=3)) == 3
+    with pytest.raises(FileNotFoundError, match=r"x\.onnx: there is no folder .*nodir"):
+        export(model, tmp_path / "nodir" / "x.onnx")
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])

@@ -149,6 +149,16 @@ def test_a_fused_network_whose_other_layers_keep_a_batchnorm_comes_back(tmp_path
         assert torch.equal(load(tmp_path / "csp.safetensors")(images)[0], fused(images)[0])
 
 
+def test_a_file_without_an_image_size_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, path = create_model("yolov5n", num_classes=2), tmp_path / "a.safetensors"
+    save(model, path)
+    (record,) = caplog.records
+    assert "a.safetensors: saved without an img_size" in record.getMessage()
+    save(load(path), path)  # it has said so
+    save(model, path, metadata={"img_size": 64})
+    assert len(caplog.records) == 1
+
+
 def test_the_image_size_stays_with_other_metadata(saved: Path, tmp_path: Path) -> None:
     model = load(saved)
     model.metadata = {"img_size": 192, "rule": "coco"}

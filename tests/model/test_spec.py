@@ -116,6 +116,7 @@ def test_another_activation(text: str) -> None:
         ({**SPEC, "activation": "nn.Evil()"}, r"activation 'nn.Evil\(\)'"),
         ({"backbone": SPEC["backbone"], "anchors": 3}, "`head`"),
         ({**SPEC, "names": ["a", "b"]}, "2 names.*3 classes"),
+        (changed("backbone", 2, [-1, 1, "nn.BatchNorm2d", [32]]), "channels are those of its input: leave them out"),
     ],
 )
 def test_a_wrong_spec_is_one_clear_sentence(spec: dict[str, Any], words: str) -> None:
@@ -139,6 +140,15 @@ def test_a_wrong_spec_is_one_clear_sentence(spec: dict[str, Any], words: str) ->
 def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         create_model("yolov5n", **arguments)
+
+
+def test_a_key_that_is_nearly_a_known_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(SPEC | {"width_multipel": 0.125}))
+    with pytest.raises(SpecError, match=r"mine\.yaml: unknown key 'width_multipel': is width_multiple meant"):
+        create_model(path)
+    path.write_text(yaml.safe_dump(SPEC | {"author": "somebody", "stride": 8}))
+    assert create_model(path).num_classes == 3
 
 
 def test_wrong_sources(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_sets_with_crowds_and_areas_equal_pycocotools(seed: int) -> None:
     np.testing.assert_allclose(np.nan_to_num(found.ap, nan=-1), precision, rtol=0, atol=1e-15)
 
 
+def test_numbers_that_a_float_cannot_tell_apart_are_images_of_their_own() -> None:
+    generator = np.random.default_rng(1)
+    objects = [random_objects(generator) for _ in range(8)]
+    detections = [random_detections(generator, rows) for rows in objects]
+    ids = [2**54 + int(place) for place in generator.permutation(8)]
+    found = coco_scores(detections, objects, 3, ids)
+    summary = [-1 if value is None else value for value in found.summary]
+    expected = pycocotools_evaluation(*coco_files(detections, objects, 3, ids)).stats
+    np.testing.assert_allclose(summary, expected, rtol=0, atol=1e-15)
+
+
 def test_a_crowd_forgives_what_is_found_in_it_and_is_not_missed() -> None:
     found = np.array([[0, 0, 10, 10, 0.5, 0], [100, 100, 120, 120, 0.9, 0], [200, 200, 220, 220, 0.8, 0]], np.float32)
     single, crowd = [0, 0, 0, 10, 10, 100, 0], [0, 90, 90, 200, 200, 20000, 1]

@@ -19,6 +19,7 @@ from yolo_lite.data.report import DatasetWarning
 from yolo_lite.datasets.convert import convert_coco
 from yolo_lite.detect.evaluate import evaluate
 from yolo_lite.detect.metrics import Metrics
+from yolo_lite.model.yolo import create_model
 from yolo_lite.support.coco_truth import read_truth
 from yolo_lite.support.ground_truth import image_ids
 
@@ -172,6 +173,7 @@ def rename_an_image(folder: Path) -> None:
 def drop_a_category(folder: Path) -> None:
     path = folder / "annotations/instances_val.json"
     content = json.loads(path.read_text())
+    content["categories"][0]["name"] = "lion"
     content["categories"].append({"id": 99, "name": "cow"})
     path.write_text(json.dumps(content))
 
@@ -205,12 +207,36 @@ def test_a_file_that_does_not_fit_is_said_and_not_used(folder: Path, change: Any
             figures(folder, annotations=folder / "annotations/instances_val.json")
 
 
+def test_chosen_classes_are_compared_with_the_file_and_one_of_all_is_said(folder: Path) -> None:
+    part = YoloDataset(folder, SIZE, split="val", classes=["dog", "cat"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = evaluate(Replay(("dog", "cat"), [torch.zeros(1, 1, 7)] * 6), part, batch_size=1)
+    assert metrics.annotations
+    alike = YoloDataset(folder, SIZE, split="val", single_cls=True)
+    with pytest.warns(UserWarning, match="if it was not opened with classes or names of its own"):
+        evaluate(Replay(("object",), [torch.zeros(1, 1, 6)] * 6), alike, batch_size=1)
+
+
 def test_a_file_that_was_asked_for_is_used_although_labels_differ(folder: Path) -> None:
     before = figures(folder)
     add_a_label(folder)
     found, message = said(folder, annotations=folder / "annotations/instances_val.json")
     assert "differ" in message
     assert found.coco == before.coco
+
+
+def test_an_annotation_of_id_0_counts_as_pycocotools_counts_it(folder: Path) -> None:
+    file = folder / "annotations/instances_val.json"
+    truth, before = json.loads(file.read_text()), figures(folder)
+    for annotation in truth["annotations"]:
+        annotation["id"] -= 1
+    file.write_text(json.dumps(truth))
+    found, message = said(folder, annotations=file)
+    assert "id 0, of" in message
+    assert "Found annotation" not in message
+    assert_equal(found, pycocotools_evaluation(truth, found.coco_results()).stats)
+    assert found.map < before.map
 
 
 def test_images_that_are_gone_are_said(folder: Path) -> None:
@@ -251,13 +277,55 @@ def test_plain_batches_take_it_when_they_are_read(folder: Path) -> None:
     assert found.annotations
 
 
-def test_crowds_that_are_kept_are_objects(folder: Path) -> None:
+def test_crowds_that_are_kept_are_labels_and_crowds_all_the_same(folder: Path) -> None:
     convert_coco({"val": folder.parent / "in/val.json"}, folder.parent / "kept", crowd="keep")
-    truth = read_truth(folder.parent / "kept/annotations/instances_val.json")
-    assert not any(image.objects[:, 6].any() for image in truth.images)
+    written = json.loads((folder.parent / "kept/annotations/instances_val.json").read_text())
+    assert written["annotations"] == coco_content()["annotations"]
     found, message = said(folder.parent / "kept")
     assert not message
     assert found.num_labels > figures(folder).num_labels
+    assert found.coco == figures(folder).coco
+    assert f"{found.num_objects} objects, their areas and {found.num_crowds} crowd regions of" in str(found)
+    assert found.num_objects + found.num_crowds == len(written["annotations"])
+
+
+def test_crowds_alone_that_are_kept_are_objects(folder: Path) -> None:
+    content = coco_content()
+    for each in content["annotations"]:
+        each["iscrowd"] = 1
+    (folder.parent / "in/val.json").write_text(json.dumps(content))
+    report = convert_coco({"val": folder.parent / "in/val.json"}, folder.parent / "kept", crowd="keep")
+    assert "and counts as an object" in str(report)
+    assert said(folder.parent / "kept")[0].num_crowds == 0
+
+
+@pytest.mark.parametrize("crowd", ["drop", "keep"])
+def test_what_no_label_can_hold_is_counted_as_pycocotools_counts_it(folder: Path, crowd: Any) -> None:
+    content = coco_content()
+    for bbox in ([50, 60, 0, 30], [70, 20, 12, 0], [SIZE + 9, 5, 20, 20]):
+        place = {"image_id": IDS[1], "category_id": 20, "bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 0}
+        content["annotations"].append({"id": 7 * len(content["annotations"]) + 1000, **place})
+    content["annotations"].sort(key=lambda each: IDS.index(each["image_id"]))
+    (folder.parent / "in/val.json").write_text(json.dumps(content))
+    report = convert_coco({"val": folder.parent / "in/val.json"}, folder.parent / "more", crowd=crowd)
+    assert report.counts["annotations left out"] == 3
+    assert "left out of the labels" in str(report)
+    written = json.loads((folder.parent / "more/annotations/instances_val.json").read_text())
+    assert written["annotations"] == content["annotations"]
+    metrics, message = said(folder.parent / "more")
+    assert "differ" not in message
+    assert_equal(metrics, pycocotools_evaluation(content, metrics.coco_results()).stats)
+    assert metrics.coco != figures(folder).coco
+
+
+def test_a_category_that_the_dataset_leaves_out_is_left_out_of_the_file(folder: Path) -> None:
+    names = ("bird", "cat")
+    dataset = YoloDataset(folder, SIZE, split="val", classes=names)
+    found = evaluate(create_model("yolov5n", names=names), create_dataloader(dataset, 1), keep_detections=True)
+    content = coco_content()
+    assert found.annotations
+    assert found.category_ids == (30, 10)
+    assert found.num_objects == sum(e["category_id"] != 20 and not e["iscrowd"] for e in content["annotations"])
 
 
 def test_a_turned_and_a_resized_picture_count_in_their_own_pixels(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_frozen_layers_stay(out):
     assert [(out / f"frozen-{rank}").read_text() for rank in range(2)] == ["True", "True"]
 
 
+def test_what_one_process_alone_is_told(out):
+    main, other = said(out, "unlike")
+    assert main == other
+    for words, name in zip(main, ("epochs", "seed", "batch_size", "the training data"), strict=False):
+        assert words.startswith(f"{name} differs between the processes")
+    assert main[0].endswith("(1 in process 0, 2 in process 1): give all of them the same")
+    assert main[-1] == "the run was stopped after 1 of 3 epochs: enough"
+
+
 def test_as_many_processes_as_before(out):
     from tests.train.runs import resumed_run
     from yolo_lite.running.diagnose import TrainingError

@@ -96,6 +96,59 @@ def test_what_is_no_loss_is_said():
     with pytest.raises(TypeError, match=r"bare returned Tensor: .*NamedTuple.*total"):
         trainer.fit()
 
+    class Own:
+        def __init__(self, model):
+            pass
+
+    with pytest.raises(ValueError, match=r"criterion=.*Own: a function of \(model, hyp, img_size\)"):
+        run(criterion=Own)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda size: Parts(size.detach(), size), "total without gradient"),
+        (lambda size: Parts(size, 3.0), "size as float"),
+        (lambda size: Parts(size.expand(2), size), r"total as a tensor \(2,\)"),
+    ],
+)
+def test_what_a_loss_returns_is_checked(make, words):
+    trainer = run(criterion=lambda maps, targets: make(sum(raw.square().mean() for raw in maps)))
+    with pytest.raises(TypeError, match=words):
+        next(trainer.steps())
+
+
+class Weighted(nn.Module):
+    """A loss with a weight of its own."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    @classmethod
+    def make(cls, model, hyp, img_size, gain=1.0):
+        return cls(gain)
+
+    def forward(self, maps, targets):
+        parts = size_loss(maps, targets)
+        return parts._replace(total=parts.total * self.gain)
+
+
+def test_weights_of_the_loss_that_nothing_moves_are_said():
+    assert any("criterion: gain of Weighted stay" in message for message in run(criterion=Weighted.make).messages)
+    fixed = Weighted()
+    fixed.gain.requires_grad_(False)
+    assert not any("criterion" in message for message in run(criterion=fixed).messages)
+
+
+def test_a_partial_goes_on_with_the_same_arguments_only(tmp_path):
+    run(tmp_path, criterion=partial(Weighted.make, gain=0.2)).save()
+    with pytest.raises(
+        ValueError, match=r"given Weighted\.make\(gain=0\.2\), and now it is Weighted\.make\(gain=0\.9\)"
+    ):
+        Trainer.resume(tmp_path, train=scenes(), criterion=partial(Weighted.make, gain=0.9))
+    assert Trainer.resume(tmp_path, train=scenes(), criterion=partial(Weighted.make, gain=0.2)).loss.gain == 0.2
+
 
 def test_a_change_of_hyperparameters_keeps_a_loss_that_was_put_there():
     trainer = run()
@@ -167,6 +220,17 @@ def test_an_optimiser_made_before_keeps_the_ratios_of_its_groups():
         assert ten == pytest.approx(10 * one)
 
 
+def test_an_own_optimiser_keeps_its_weight_decay_and_a_group_that_stands_still():
+    decayed = run(optimizer=partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5)).optimizer
+    assert [group["weight_decay"] for group in decayed.param_groups] == [0.0, 0.5, 0.0]
+    model = tiny()
+    still, moving = list(model.layers[:-1].parameters()), list(model.layers[-1].parameters())
+    groups = [{"params": still, "lr": 0.0}, {"params": moving, "lr": 0.01}]
+    trainer = run(model=model, optimizer=torch.optim.SGD(groups, lr=1.0), hyp={"warmup_epochs": 0.0})
+    next(trainer.steps())
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [0.0, 0.01]
+
+
 def test_schedules_of_all_kinds():
     halves = [0.01, 0.005, 0.0025]
     kinds = {"epochs": 3, "hyp": {"warmup_epochs": 0.0, "lr0": 0.01}}
@@ -188,6 +252,17 @@ def test_schedules_of_all_kinds():
         ({"optimizer": lambda groups: None}, "lambda.*NoneType"),
         ({"optimizer": lambda groups: torch.optim.SGD(nn.Linear(1, 1).parameters())}, "not the model's"),
         ({"optimizer": OWN["optimizer"], "hyp": {"lr0": 0.1}}, r"0\.004.*lr0=0\.1"),
+        ({"optimizer": lambda groups: torch.optim.LBFGS(groups[0]["params"])}, "LBFGS needs a closure"),
+        ({"optimizer": partial(torch.optim.SparseAdam, lr=0.1)}, "SparseAdam needs sparse"),
+        ({"schedule": lambda epoch: -1.0}, r"schedule: -1\.0 in epoch 0"),
+        ({"schedule": lambda epoch: None if epoch else 1}, r"schedule: None in epoch 1"),
+        ({"schedule": lambda e: 0.9**e}, r"schedule=.*lambda.*with a parameter of that name"),
+        ({"schedule": lambda optimizer: None}, "made NoneType"),
+        ({"schedule": partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=[float] * 3)}, "LambdaLR.*one group"),
+        (
+            {"schedule": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1, total_steps=1)},
+            "OneCycleLR in a run of 2",
+        ),
         ({"schedule": 3}, "schedule=int"),
         ({"schedule": torch.optim.lr_scheduler.ReduceLROnPlateau}, r"ReduceLROnPlateau.*trainer\.change"),
         ({"schedule": Schedule(Hyperparameters(), epochs=9, batches=4, batch_size=4)}, "9 epochs of 4.* 2 of 4"),
@@ -205,6 +280,8 @@ def test_a_run_of_own_parts_goes_on_bit_for_bit_and_only_with_them(tmp_path):
         others = {name: value for name, value in OWN.items() if name != missing}
         with pytest.raises(ValueError, match=f"pass {missing}= again"):
             Trainer.resume(tmp_path / "cut", train=scenes(), **others)
+    with pytest.raises(ValueError, match="optimizer='Adam': the run began with SGD"):
+        Trainer.resume(tmp_path / "cut", train=scenes(), optimizer="Adam")
     resumed = Trainer.resume(tmp_path / "cut", train=scenes(), **OWN)
     assert resumed.iteration == 5
     resumed.fit()
@@ -212,6 +289,15 @@ def test_a_run_of_own_parts_goes_on_bit_for_bit_and_only_with_them(tmp_path):
 
 
 def test_an_option_of_the_wrong_kind_says_where_it_belongs():
+    for options, words in (
+        ({"device": "gpu9"}, "device 'gpu9': PyTorch knows no such device"),
+        ({"callbacks": 3}, "callbacks must be a list, not 3"),
+        ({"out_dir": 3}, "out_dir must be a path, not 3"),
+        ({"metadata": "x"}, "metadata must be a dict, not 'x'"),
+        ({"hyp": "nofile.yaml"}, r"nofile\.yaml: no such file of hyperparameters"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            run(**options)
     with pytest.raises(ValueError, match=r"lr0 is a hyperparameter.*hyp=\{'lr0': 0\.1\}"):
         run(lr0=0.1)
     with pytest.raises(ValueError, match=r"epochs is an option"):

@@ -98,6 +98,19 @@ def test_ema_by_hand():
     assert not ema.model.training
 
 
+def test_what_does_not_change_stays_exact_in_the_ema():
+    model = nn.Linear(1, 3)
+    model.register_buffer("anchors", torch.tensor([30.0, 59.0, 119.0]))
+    ema = ModelEma(model)
+    for _ in range(50):
+        with torch.no_grad():
+            model.bias.add_(0.1)
+        ema.update(model)
+    assert ema.model.anchors.tolist() == [30, 59, 119]
+    assert torch.equal(ema.model.weight, model.weight)
+    assert not torch.equal(ema.model.bias, model.bias)
+
+
 def test_wrong_use_is_explained():
     with pytest.raises(ValueError, match=r"'sgd'.*SGD"):
         create_optimizer(nn.Linear(1, 1), Hyperparameters(), "sgd")

@@ -34,9 +34,12 @@ def test_a_run_resumes_with_the_same_transform_only(tmp_path):
     whole.save()
     assert load(tmp_path / "run" / "last.safetensors").metadata["transform"] == "negative"
     for transform, says in ((None, "none"), (gray, "gray")):
-        with pytest.raises(ValueError, match=rf"negative.*{says}"):
+        with pytest.raises(ValueError, match=rf"on images after negative, .*{says}"):
             Trainer.resume(tmp_path / "run", train=data(transform), val=val)
 
+    with pytest.raises(ValueError, match="is validated on images without a transform, but"):
+        changed = YoloDataset(SCENES, 64, transform=gray)
+        Trainer.resume(tmp_path / "run", train=data(negative), val=changed)
     resumed = Trainer.resume(tmp_path / "run", train=data(negative), val=val)
     first, second = next(steps), next(resumed.steps())
     assert [part.item() for part in first.parts] == [part.item() for part in second.parts]

@@ -211,6 +211,11 @@ def test_what_must_be_the_same(cut):
     val = scenes("val", 4)
     with pytest.raises(TrainingError, match=r"16 training images.*12.*last\.safetensors"):
         Trainer.resume(cut, train=scenes(count=12), val=val)
+    for others in (scenes(count=32).subset(range(16, 32)), scenes("val", augment=True)):
+        with pytest.raises(TrainingError, match=r"other names or labels than these 16: put the dataset back"):
+            Trainer.resume(cut, train=others, val=val)
+    with pytest.raises(ValueError, match=r"classes ring, .* model= has a, b"):
+        Trainer.resume(cut, train=scenes(), val=val, model=create_model(TINY, names=list("abcdef")))
     with pytest.raises(ValueError, match=r"augment=False.*augment=True"):
         Trainer.resume(cut, train=scenes(augment=False), val=val)
     other = tiny(TINY | {"backbone": [[-1, 1, "Conv", [16, 3, 4]], *TINY["backbone"][1:]]})

@@ -91,6 +91,8 @@ def test_a_warm_up_longer_than_the_run_is_said():
     short = {"epochs": 1, "val": 0, "nominal_batch": 4}
     (said,) = [text for text in new_run(least_warmup=50, **short).messages if text.startswith("warm-up")]
     assert all(word in said for word in ("50 iterations", "only 4", "least_warmup", "small-data"))
+    (said,) = [text for text in new_run(least_warmup=10, **short).messages if text.startswith("warm-up")]
+    assert "small-data" not in said  # whose warm-up it is
     hyp = HYP.replace(warmup_epochs=0.5)
     assert not any("warm-up" in text for text in new_run(least_warmup=2, hyp=hyp, **short).messages)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from tests.train.runs import HYP, WITHOUT_NORM, new_run, resumed_run, scenes, tiny
+from tests.train.runs import HYP, SIZE, WITHOUT_NORM, new_run, resumed_run, scenes, tiny
 from yolo_lite.data.loader import create_dataloader
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.running.distributed import World, distributed
 from yolo_lite.train.trainer import Trainer
 
@@ -94,11 +95,33 @@ def frozen(world: World, out_dir: Path) -> None:
     (out_dir / f"frozen-{world.rank}").write_text(str(same))
 
 
+def unlike(world: World, out_dir: Path) -> None:
+    """What only one of two processes is told: other options are an error in both, a stop is one for both."""
+    words = []
+    source, rank = Shapes("train", SIZE, 16), world.rank
+    for data, options in (
+        (source, {"epochs": 1 + rank}),
+        (source, {"seed": rank}),
+        (source, {"batch_size": 2 + rank}),
+        (scenes(count=15 + rank), {}),
+    ):
+        try:
+            Trainer(tiny(), data, **{"epochs": 1, "device": "cpu", "img_size": SIZE} | options)
+        except ValueError as error:
+            words.append(str(error))
+    trainer = new_run(None, val=0)
+    for step in trainer.steps():
+        if world.rank == 1 and step.iteration == 1:
+            trainer.stop("enough")
+    words.append(trainer.ended)
+    (out_dir / f"unlike-{world.rank}.json").write_text(json.dumps(words))
+
+
 def main(out_dir: Path) -> None:
     torch.set_num_threads(1)
     with distributed() as world:
         assert torch.distributed.get_backend() in ("gloo", "undefined")
-        for part in (gradients, shards, runs, frozen):
+        for part in (gradients, shards, runs, frozen, unlike):
             part(world, out_dir)
 
 

@@ -1,9 +1,11 @@
 """Layers of others: what is not known of an operation is measured, or said to be unknown; never asserted."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -65,6 +67,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "Fold": (lambda: nn.Sequential(nn.Unfold(2, stride=2), nn.Fold((16, 16), 2, stride=2)), 4),
     "FractionalMaxPool2d": (lambda: nn.FractionalMaxPool2d(2, output_ratio=0.5), 4),
     "Unflatten": (lambda: nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (16, 16))), 3),
+    **{f"rot90, {k}": (lambda k=k: Calls(lambda x: torch.rot90(x, k, (2, 3))), 3) for k in (1, 2, 3)},
     "windows": (lambda: Calls(lambda x: x.unfold(2, 3, 1).unfold(3, 3, 1).mean((4, 5))), 5),
 }
 
@@ -75,6 +78,46 @@ def test_fields_of_layers_that_were_taken_for_global(name: str) -> None:
     model, images, record = after_a_convolution(make())
     assert (record.receptive_field.because, record.receptive_field.size) == ("", (side, side))
     assert_holds_every_gradient(model, images, record)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(4 * 16 * 16, 3), nn.ReLU(), nn.Linear(3, 2)), "the whole image"),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(16 * 16, 5)), "the whole image"),
+        (Calls(lambda x: x.mean((2, 3))), "the whole image"),
+        (Calls(lambda x: x.mean(2)), "all x 3 pixels, every 0 x 1 pixels"),
+        (Calls(lambda x: x.amax(3)), "3 x all pixels, every 1 x 0 pixels"),
+        (nn.GLU(-1), "3 x 11 pixels, every 1 pixels"),
+    ],
+)
+def test_what_becomes_of_rows_and_columns(module: nn.Module, words: str) -> None:
+    model, images, record = after_a_convolution(module)
+    assert str(record.receptive_field) == words
+    if record.receptive_field.dims is not None:
+        assert_holds_every_gradient(model, images, record)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.roll(int(torch.randint(0, 9, (1,))), 3),
+        lambda x: x.roll(random.randrange(9), 3),
+        lambda x: x.roll(np.random.randint(9), 3),  # noqa: NPY002
+        lambda x: x[:, :, torch.randperm(16)],
+        lambda x: x.roll(3, 3) if torch.rand(1) > 0.5 else x,
+    ],
+)
+def test_cells_chosen_by_chance_are_unknown(function: Callable[[Tensor], Tensor]) -> None:
+    _, _, record = after_a_convolution(nn.Sequential(Calls(function), nn.ReLU()))
+    assert record.receptive_field.because == "numbers drawn by chance"
+    noisy = after_a_convolution(Calls(lambda x: x + torch.rand(1) + torch.rand_like(x)))[2]
+    assert str(noisy.receptive_field) == "3 x 3 pixels, every 1 pixels"
+
+
+def test_where_rows_and_columns_do_not_go_their_own_ways_the_field_is_unknown() -> None:
+    turned = Calls(lambda x: torch.from_numpy(np.rot90(x.numpy(), axes=(2, 3)).copy()))
+    assert after_a_convolution(turned)[2].receptive_field.because
 
 
 # ---- modules of a reader --------------------------------------------------------------------------------------------

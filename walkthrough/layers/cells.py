@@ -100,6 +100,12 @@ def repeated(cells_in: int, before: int, after: int) -> Rule:
     return Table(place, place)
 
 
+def reversed_in(cells: int) -> Rule:
+    """Of an axis that runs the other way."""
+    place = np.arange(cells)[::-1]
+    return Table(place, place)
+
+
 def wrapped(cells_in: int, before: int, after: int) -> Rule:
     """Of circular padding: what comes in from the other side."""
     place = np.arange(-before, cells_in + after) % cells_in

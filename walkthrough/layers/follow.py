@@ -24,6 +24,10 @@ from walkthrough.layers.measure import measured, put, target_of
 from walkthrough.layers.operations import FORM_ALONE, followed, reads_first, unknown
 from yolo_lite.support.summary import flop_counter
 
+BY_CHANCE = "numbers drawn by chance"
+aten = torch.ops.aten
+CHOOSING = (aten.index, aten.index_select, aten.gather)  # cells, by numbers
+
 
 class Follow(TorchDispatchMode):
     """While it is on, remembers what each tensor that comes from the image can see, and where it came from.
@@ -44,6 +48,8 @@ class Follow(TorchDispatchMode):
         self._aliases.add(images)
         self.lost = 0  # so far, tensors of which it is unknown what they see
         self._circular = _Circular(self)
+        self._drawn = WeakIdKeyDictionary()  # tensors of random numbers, and what was computed of them alone
+        self.drawn_numbers = 0  # so far, random numbers that went from a tensor to Python
 
     def field(self, tensor: Tensor) -> ReceptiveField:
         """What the cells of a tensor that a module made can see."""
@@ -105,8 +111,11 @@ class Follow(TorchDispatchMode):
         targets = []
         for k, tensor in enumerate(made):
             seen = self._seen.get(tensor)
-            if seen is not None and unknown_in(seen.node) <= before:
+            unknown_nodes = unknown_in(seen.node) if seen is not None else set()
+            if seen is not None and unknown_nodes <= before:
                 continue
+            if any(node.because == BY_CHANCE for node in unknown_nodes):
+                continue  # measuring would show one draw
             if grid is None or tensor.layout is not torch.strided:
                 continue
             dims = seen.dims if seen is not None else None
@@ -114,12 +123,24 @@ class Follow(TorchDispatchMode):
             if target := target_of(k, tensor, dims, grid):
                 targets.append(target)
         for target, node in zip(targets, measured(again, read, targets) or (), strict=False):
-            self._seen[made[target.number]] = Seen(node, target.dims)
+            if node is not None:
+                self._seen[made[target.number]] = Seen(node, target.dims)
         for tensor in made:
             if tensor not in self._seen:
                 size = (tensor.shape[-2], tensor.shape[-1]) if tensor.ndim >= 2 else (1, 1)
                 self._seen[tensor] = Seen(whole_of([self.image], size, "what was not followed"), None)
                 self.lost += 1
+
+    def doubt(self, tensors: Sequence[Tensor]) -> None:
+        """What these see was decided by random numbers, and may be otherwise the next time."""
+        for tensor, seen in self._known(tensors):
+            self._seen[tensor] = Seen(whole_of([seen.node], seen.node.size, BY_CHANCE), seen.dims)
+
+    def _note_drawn(self, func: Any, read: list[Tensor], made: list[Tensor]) -> None:
+        """An operation that does not read the image: whether its numbers are random."""
+        if torch.Tag.nondeterministic_seeded in func.tags or any(tensor in self._drawn for tensor in read):
+            self._drawn.update(dict.fromkeys(made))
+            self.drawn_numbers += func.overloadpacket is aten._local_scalar_dense
 
     def _known(self, tensors: Sequence[Tensor]) -> list[tuple[Tensor, Seen]]:
         """Those that come from the image, each once."""
@@ -138,6 +159,8 @@ class Follow(TorchDispatchMode):
             self.flops += self._flops_of[func.overloadpacket](*args, **kwargs, out_val=out)
         for tensor in tensors_in((args, kwargs, out)):
             self._aliases.add(tensor)
+        if not given:
+            self._note_drawn(func, list(tensors_in((args, kwargs))), list(tensors_in(out)))
         if given and func.overloadpacket not in FORM_ALONE:
             written = list(tensors_in(list(written_by(func, args, kwargs))))
             self._see(func, args, kwargs, given, [*tensors_in(out), *written])
@@ -163,7 +186,7 @@ class Follow(TorchDispatchMode):
             self._seen[tensor] = seen or unknown(tensor, known, func.overloadpacket.__name__)
         left = [number for number in left if unknown_in(self._seen[made[number]].node)]
         grid = next((seen for _, seen in read if seen.dims is not None), None)
-        if not left or grid is None or func.overloadpacket is torch.ops.aten.as_strided:
+        if not left or grid is None or func.overloadpacket is aten.as_strided:
             self.lost += len(left)
             return
 
@@ -176,8 +199,11 @@ class Follow(TorchDispatchMode):
         asked = [target for target in targets if target is not None]
         nodes = measured(again, read, asked) or []
         for target, node in zip(asked, nodes, strict=False):
-            self._seen[made[target.number]] = Seen(node, target.dims)
-        self.lost += len(left) - len(nodes)
+            if node is not None:
+                self._seen[made[target.number]] = Seen(node, target.dims)
+        self.lost += len(left) - sum(node is not None for node in nodes)
+        if func.overloadpacket in CHOOSING and any(tensor in self._drawn for tensor in tensors_in((args, kwargs))):
+            self.doubt(made)
 
     def padded_around(self, func: Any, args: tuple, kwargs: dict[str, Any]) -> Tensor:
         """Circular padding of a map by left, right, top, bottom."""

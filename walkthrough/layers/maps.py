@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from walkthrough.layers.calls import Call, Seen, each, map_of
-from walkthrough.layers.cells import reflected, repeated
+from walkthrough.layers.cells import reflected, repeated, reversed_in
 from walkthrough.layers.fields import (
     SAME,
     Rule,
@@ -108,9 +108,12 @@ def _reduced(call: Call) -> Seen | None:
     if not keep and over >= set(call.dims):
         return Seen(whole_of([call.seen.node], (1, 1), ""), None)
     if not keep:
-        if over & set(call.dims):
-            return None
-        return map_of(call, SAME, SAME, dims=each(call.dims, lambda dim: dim - sum(other < dim for other in over)))
+        rows, cols = each(call.dims, lambda dim: dim - sum(other < dim for other in over))
+        if call.dims[0] in over:  # one row of columns is left, which stands in one dimension
+            return map_of(call, whole, SAME, dims=(cols, cols), size=(1, call.seen.node.size[1]))
+        if call.dims[1] in over:
+            return map_of(call, SAME, whole, dims=(rows, rows), size=(call.seen.node.size[0], 1))
+        return map_of(call, SAME, SAME, dims=(rows, cols))
     return map_of(call, *(whole if dim in over else SAME for dim in call.dims))
 
 
@@ -121,7 +124,7 @@ def _norm(call: Call) -> Seen | None:
 
 def _along(call: Call) -> Seen | None:
     """softmax, cumsum ... along one dimension: cells do not mix unless it is that of rows or columns."""
-    return None if call.axis_of(call.args[1]) in call.dims else map_of(call, SAME, SAME)
+    return None if call.axis_of(call.get(1, "dim", -1)) in call.dims else map_of(call, SAME, SAME)
 
 
 def _layer_norm(call: Call) -> Seen | None:
@@ -161,6 +164,16 @@ def _padded_by(rule: Callable[[int, int, int], Rule]) -> Callable[[Call], Seen |
     return made
 
 
+def _turned(call: Call) -> Seen:
+    """rot90(input, times, (one, other)): dimensions run the other way, and an odd turn swaps the two."""
+    times, (one, other) = call.get(1, "k", 1) % 4, map(call.axis_of, call.get(2, "dims", (0, 1)))
+    backwards = ((), (other,), (one, other), (one,))[times]
+    size = call.seen.node.size
+    rules = (reversed_in(cells) if dim in backwards else SAME for dim, cells in zip(call.dims, size, strict=True))
+    swapped = {one: other, other: one} if times % 2 else {}
+    return map_of(call, *rules, dims=each(call.dims, lambda dim: swapped.get(dim, dim)))
+
+
 def _unfolded(call: Call) -> Seen:
     """im2col(input, kernel, dilation, padding, stride): the windows stand one behind another, row by row."""
     kernel, dilation, padding, stride = (_pair(values) for values in call.args[1:5])
@@ -190,7 +203,9 @@ def _windows(call: Call) -> Seen | None:
 
 def _product(call: Call) -> Seen | None:
     """mm, bmm (input, weights): sums over the last dimension."""
-    return _unchanged(call) if call.args[0].ndim - 1 not in call.dims else None
+    if call.args[0].ndim - 1 not in call.dims:
+        return _unchanged(call)
+    return Seen(whole_of([call.seen.node], (1, 1), ""), None) if call.seen.flat else None
 
 
 def _unchanged(call: Call) -> Seen:
@@ -213,6 +228,7 @@ MAPS: dict[Any, Callable[[Call], Seen | None]] = {
     aten.constant_pad_nd: _padded,
     aten.reflection_pad2d: _padded_by(reflected),
     aten.replication_pad2d: _padded_by(repeated),
+    aten.rot90: _turned,
     aten.im2col: _unfolded,
     aten.unfold: _windows,
     **dict.fromkeys((aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch_norm), _batch_norm),

@@ -6,6 +6,7 @@ channels gets through wherever anything does. What changes by less than rounding
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -39,8 +40,8 @@ def target_of(number: int, made: Tensor, dims: Dims, grid: Seen) -> Target | Non
     return Target(number, dims, size) if made.shape[dims[0]] % (size[0] * size[1]) == 0 else None
 
 
-def measured(again: Again, given: list[tuple[Tensor, Seen]], targets: list[Target]) -> list[Node] | None:
-    """A node for each target; None where the call does not work with other numbers, or gives other shapes.
+def measured(again: Again, given: list[tuple[Tensor, Seen]], targets: list[Target]) -> list[Node | None] | None:
+    """See ``_Probe.nodes``; None where the call does not work with other numbers, or gives other shapes.
 
     Args:
         again: makes the call. given: the tensors that it reads and that come from the image, each once.
@@ -72,15 +73,36 @@ class _Probe:
         if any(_differs(*pair).any() for pair in zip(self._before, self._outputs(self._base), strict=True)):
             raise ValueError("it gives something else each time")
 
-    def nodes(self) -> list[Node]:
-        """What each target reads of each tensor."""
+    def nodes(self) -> list[Node | None]:
+        """What each target reads of each tensor; None where rows and columns do not go their own ways."""
         sources: list[list[tuple[Node, Rule, Rule]]] = [[] for _ in self._targets]
+        mixed: set[int] = set()
         for index, (_, seen) in enumerate(self._given):
             axes = [self._rules(index, axis) for axis in (0, 1)]
             for k, (rows, cols) in enumerate(zip(*axes, strict=True)):
                 sources[k].append((seen.node, rows, cols))
+            both = {k for k, pair in enumerate(zip(*axes, strict=True)) if pair == (whole, whole)}
+            mixed |= self._read_in_part(index, both) if both and seen.dims is not None else set()
         order = order_after([seen.node for _, seen in self._given])
-        return [Node(t.size, tuple(own), "", order) for t, own in zip(self._targets, sources, strict=True)]
+        nodes = [Node(t.size, tuple(own), "", order) for t, own in zip(self._targets, sources, strict=True)]
+        return [None if k in mixed else node for k, node in enumerate(nodes)]
+
+    def _read_in_part(self, index: int, asked: set[int]) -> set[int]:
+        """Which of these targets have a cell that a quarter of a tensor does not change, as after a shuffle."""
+        _, seen = self._given[index]
+        if seen.dims is None:
+            return set()
+        found = set()
+        for quarter in itertools.product(*map(_halves, seen.node.size)):
+            tensors = [tensor.clone() for tensor in self._base]
+            noise = on_grid(self._other[index], seen.dims, seen.node.size)[quarter]
+            on_grid(tensors[index], seen.dims, seen.node.size)[quarter] = noise
+            outputs = self._outputs(tensors)
+            for k in asked:
+                target, differs = self._targets[k], _differs(self._before[k], outputs[k])
+                cells = on_grid(differs, target.dims, target.size)
+                found |= set() if bool(cells.reshape(*cells.shape[:2], -1).any(2).all()) else {k}
+        return found
 
     def _rules(self, index: int, axis: int) -> list[Rule]:
         """Of each target, what it reads of one tensor along one axis."""
@@ -133,9 +155,18 @@ class _Probe:
 
 def along(tensor: Tensor, dims: tuple[int, int], size: tuple[int, int], axis: int) -> Tensor:
     """A view with the rows, or the columns, as its first dimension; also where both are in one, row by row."""
+    return on_grid(tensor, dims, size).movedim(axis, 0)
+
+
+def on_grid(tensor: Tensor, dims: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """A view with the rows as its first dimension and the columns as its second."""
     if dims[0] != dims[1]:
-        return tensor.movedim(dims[axis], 0)
-    return tensor.unflatten(dims[0], (-1, *size)).movedim(dims[0] + 1 + axis, 0)
+        return tensor.movedim(dims, (0, 1))
+    return tensor.unflatten(dims[0], (-1, *size)).movedim((dims[0] + 1, dims[0] + 2), (0, 1))
+
+
+def _halves(cells: int) -> list[slice]:
+    return [slice(0, -(-cells // 2)), slice(cells // 2, cells)]
 
 
 def _apart(reached: Sequence[np.ndarray]) -> list[list[int]]:

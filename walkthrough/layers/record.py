@@ -1,11 +1,13 @@
 """record_layers: what every layer of a model takes in, gives out, holds, costs and sees, on images of one's own."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,7 +87,8 @@ def record_layers(
     What happens between modules (a sum, a functional convolution) has no record; the receptive field and the inputs
     of what comes after know of it all the same. What an operation reads of which no rule is known, such as roll or
     attention over windows, is measured: it, or the module around it, is called again with noise in some rows or
-    columns. Where that does not work the field is said to be unknown.
+    columns. Where that does not work the field is said to be unknown; so it is where cells were chosen by chance. A
+    BatchNorm reads one cell, as its mode is that of prediction; in training it reads the whole batch.
 
     Args:
         model: any module that takes images. One that takes more is wrapped in a module that gives it the rest.
@@ -166,10 +169,23 @@ class _Recorder:
         self._level = -1
         self._arguments: list[tuple[Any, int]] = []  # of the modules under way, and what was lost before
         self._measuring = False
+        self._chance = self._state_of_chance()
+
+    def _state_of_chance(self) -> tuple[Any, ...]:
+        """Another one where Python has got random numbers; what becomes of tensors of them is followed."""
+        numpys: Any = np.random.get_state()  # noqa: NPY002
+        return self.follow.drawn_numbers, random.getstate(), numpys[1].tobytes(), numpys[2]
+
+    def _look_at_chance(self, value: Any) -> None:
+        """Of these tensors, all that happened since the last call of a module may have been decided by chance."""
+        before, self._chance = self._chance, self._state_of_chance()
+        if before != self._chance:
+            self.follow.doubt(list(tensors_in(value)))
 
     def enter(self, module: nn.Module, given: Any) -> None:
         if self._measuring:
             return
+        self._look_at_chance(given)
         self._arguments.append((given, self.follow.lost))
         self._level += 1
         if self._level > self._depth:
@@ -187,6 +203,7 @@ class _Recorder:
         self._level -= 1
         if not failed:
             self._check(module, arguments, list(tensors_in(made)), lost)
+        self._look_at_chance(made)
         if self._level + 1 > self._depth:
             return
         with self.follow.paused():

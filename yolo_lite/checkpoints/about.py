@@ -36,9 +36,17 @@ def own_metadata(model: LayeredDetector) -> dict[str, Any]:
     precision: other numbers, but the same training.
     """
     before = model.loaded
-    coarse = any(weight.dtype in (torch.float16, torch.bfloat16) for weight in model.parameters())
-    if not isinstance(before, Loaded) or coarse or model.metadata != before.metadata:
+    if not isinstance(before, Loaded) or model.metadata != before.metadata or is_as_loaded(model):
         return model.metadata
+    return trained_on(model.metadata)
+
+
+def is_as_loaded(model: LayeredDetector) -> bool:
+    """Whether a model came from a file and was not trained since, as far as its weights tell."""
+    before = model.loaded
+    if not isinstance(before, Loaded):
+        return False
+    if any(weight.dtype in (torch.float16, torch.bfloat16) for weight in model.parameters()):
+        return True
     now = _as_it_is(model)
-    same = now.numbers != before.numbers or math.isclose(now.weights, before.weights, rel_tol=1e-9, abs_tol=1e-9)
-    return model.metadata if same else trained_on(model.metadata)
+    return now.numbers != before.numbers or math.isclose(now.weights, before.weights, rel_tol=1e-9, abs_tol=1e-9)

@@ -6,6 +6,7 @@ Our own format is a safetensors file whose header carries a JSON text; it holds 
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import safetensors.torch
 from torch import Tensor
 
 from yolo_lite._moved import moved_name
-from yolo_lite.checkpoints.about import own_metadata, remember
+from yolo_lite.checkpoints.about import is_as_loaded, own_metadata, remember
 from yolo_lite.checkpoints.assemble import (
     YOLO,
     anchors_name,
@@ -37,6 +38,7 @@ from yolo_lite.model.spec import MODELS
 from yolo_lite.model.yolo import Yolo
 from yolo_lite.writing import atomic_write
 
+logger = logging.getLogger(__name__)
 FORMAT_VERSION = 2
 FORMAT_OF_YOLO = 1  # what version 0.1.0 reads too; 2 is the same for networks of other generations
 HEADER_KEY = "yolo_lite"
@@ -51,8 +53,9 @@ def save(
     Args:
         path: of the file, by convention ``.safetensors``; its folder must exist.
         metadata: anything that JSON can say, found again in ``load(path).metadata``; default: the model's own. Of
-            weights that were trained on since ``load``, that is what the file said, under "parent". The ``img_size`` is
-            kept in any case: without it, prediction would take another size than training did.
+            weights that were trained on since ``load``, that is what the file said, under "parent". An ``img_size``
+            that the model's have is kept in any case: without one, prediction takes 640 px. A loop of your own gives
+            it, ``metadata={"img_size": 160}``; where it does not, a logged warning says so.
         half: store the weights in half precision, at half the size.
     Raises:
         CheckpointError: not a network of ``create_model``; metadata that JSON cannot say; a name ending in .weights,
@@ -93,6 +96,9 @@ def save(
         text = json.dumps(header)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: spec and metadata must be what JSON can say: {error}") from None
+    if not (header["metadata"].keys() & {"img_size"} or model.fixed_size or model.img_size or is_as_loaded(model)):
+        message = '%s: saved without an img_size, so prediction takes 640 px: metadata={"img_size": ...} says another'
+        logger.warning(message, path)
     tensors = {name: _stored(tensor, half) for name, tensor in state.items()}
     atomic_write(path, safetensors.torch.save(tensors, {HEADER_KEY: text}))
 

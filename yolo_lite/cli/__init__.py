@@ -18,7 +18,7 @@ from pathlib import Path
 from yolo_lite import __version__
 from yolo_lite.cli import convert, evaluate, export, fetch, inspect, predict, train
 from yolo_lite.cli.imports import ImportedFileError, run_file
-from yolo_lite.cli.options import Parser, any_letter
+from yolo_lite.cli.options import IMPORT_FIRST, Parser, any_letter
 
 __all__ = ["main"]
 
@@ -66,7 +66,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         except Exception as error:
             if options.debug or not _is_expected(error):
                 raise
-            print(f"yolo-lite {options.command}: {error}", file=sys.stderr)
+            way = f": {IMPORT_FIRST}" if "register_layer" in str(error) else ""
+            print(f"yolo-lite {options.command}: {error}{way}", file=sys.stderr)
             return 2
 
 

@@ -55,10 +55,8 @@ def _add_coco(formats: Commands) -> None:
     help_dir = "the folder that the file names in JSON start at; left out: the usual places around it"
     parser.add_argument("--image-dir", type=Path, metavar="DIR", help=help_dir)
     parser.add_argument("--boxes-only", action="store_true", help="leave polygons out")
-    help_crowd = (
-        "regions marked iscrowd: keep them as boxes of objects, or drop them from the labels (`val` knows them "
-    )
-    help_crowd += "all the same); left out: dropped and reported as a problem"
+    help_crowd = "regions marked iscrowd: keep them as boxes of objects for training, or drop them from the labels "
+    help_crowd += "(`val` counts them as crowds in any case); left out: dropped and reported as a problem"
     parser.add_argument("--crowd", choices=("keep", "drop"), help=help_crowd)
     parser.add_argument("--merge-names", action="store_true", help="categories with the same name become one class")
 

@@ -38,6 +38,8 @@ def add_commands(commands: Commands) -> None:
     add_weights(parser)
     add_data(parser, "val")
     add_names(parser)
+    help_classes = "keep the objects of these classes only, names in the order of the model's classes"
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help=help_classes)
     add_network_input(parser, conf_thres=0.001, iou_thres=0.6, max_det=300)
     help_rule = "how average precision is computed: as in pycocotools, or as in YOLOv5"
     parser.add_argument("--rule", choices=("coco", "yolov5"), default="coco", help=help_rule)
@@ -68,7 +70,7 @@ def run_val(options: argparse.Namespace) -> int:
     _require_folder(options.save_json)
     model = load_trained(options.weights, options.device)
     size = explained_size(model, options.img_size)
-    given = {name: getattr(options, name) for name in ("img_size", "batch_size", "split", "rect", "names")}
+    given = {name: getattr(options, name) for name in ("img_size", "batch_size", "split", "rect", "names", "classes")}
     dataset = open_dataset(model, options.data, **given, progress=show_progress())
     options.img_size, options.rect = dataset.img_size, dataset.rect
     if options.strict and dataset.report:

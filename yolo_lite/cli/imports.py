@@ -32,13 +32,13 @@ def run_file(path: Path) -> None:
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[file.stem]
         raise ImportedFileError(_where(path, file, error)) from error
     print(f"ran {path}", file=sys.stderr)
 
 
-def _where(path: Path, file: Path, error: Exception) -> str:
+def _where(path: Path, file: Path, error: BaseException) -> str:
     """The last line of the file that was reached, and the error."""
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{path}, line {error.lineno}: SyntaxError: {error.msg}"

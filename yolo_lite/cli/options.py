@@ -24,6 +24,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # what add_subparser
 Run = Callable[[argparse.Namespace], int]
 FEW_IMAGES = 256  # starting worker processes takes longer than loading this many
 MAX_WORKERS = 8
+IMPORT_FIRST = "in a shell, yolo-lite --import FILE.py COMMAND ... registers layers first"
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -86,6 +87,7 @@ class Parser(argparse.ArgumentParser):
         return [*words[:cut], *words[run.stop :], "--", *words[cut : run.stop]]
 
     def error(self, message: str) -> NoReturn:
+        message += f": {IMPORT_FIRST}" if "--import" in message else ""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -115,7 +117,8 @@ def add_weights(parser: argparse.ArgumentParser, required: bool = True) -> None:
         metavar="FILE",
         help="a checkpoint: .safetensors, an official .pt (YOLOv5, v8, v9, 11), a Darknet .weights with its .cfg "
         "beside it, or the name of bundled weights (shapes-n)"
-        + ("" if required else "; or an untrained model: its name (yolov5n, yolov4-tiny ...), .yaml or .cfg"),
+        + ("" if required else "; or an untrained model: its name (yolov5n, yolov4-tiny ...), .yaml or .cfg")
+        + f"; with layers of your own: {IMPORT_FIRST}",
     )
 
 

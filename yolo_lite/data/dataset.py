@@ -137,7 +137,7 @@ class YoloDataset(Dataset[Sample]):
         self.sizes, self.paths = np.asarray(self.source.sizes), self.source.paths  # (n, 2) height, width
         self._order = np.arange(len(self.sizes))  # place in this dataset -> index in the source
         self._rectangles = stride, rect_pad
-        self._clock = EpochClock()
+        self._clock = EpochClock(len(self))
         self.cache: ImageCache | None = None
         self._arrange(by_shape(self.sizes) if rect else None)
         self._cache_options = cache, cache_dir
@@ -185,7 +185,7 @@ class YoloDataset(Dataset[Sample]):
     def _count(self, keys: Sequence[int | Key]) -> None:
         """Counts what a DataLoader, and not a reader, asks for without saying of which epoch."""
         if self.augment or self.transform is not None:
-            self._clock.count(sum(not isinstance(key, tuple) for key in keys), len(self))
+            self._clock.count([self._checked(key) for key in keys if not isinstance(key, tuple)])
 
     def _sample_or_problem(self, key: int | Key) -> Sample | Problem:
         epoch, index = key if isinstance(key, tuple) else (self.epoch, key)
@@ -221,6 +221,8 @@ class YoloDataset(Dataset[Sample]):
 
             DataLoader(dataset, 16, sampler=dataset.sampler(), collate_fn=collate)  # collate: of yolo_lite.data.loader
 
+        Of a part, use that of ``dataset.subset(indices)``: PyTorch's Subset passes on no keys.
+
         Args:
             shuffle: a new order in each epoch; left out: unless the dataset has rectangles, whose order is fixed.
             rank, world_size: this process, and how many there are.
@@ -248,7 +250,7 @@ class YoloDataset(Dataset[Sample]):
         if not len(which):
             raise ValueError(f"a subset of no image, of {len(self)}: give one index or more")
         part = copy.copy(self)
-        part._clock = EpochClock()
+        part._clock = EpochClock(len(which))
         part._arrange(np.sort(which) if self.rect else which)  # the whole is sorted by shape already
         part.report = Report.of(part.labels.objects_per_image, self.report.problems)
         return part
@@ -256,8 +258,9 @@ class YoloDataset(Dataset[Sample]):
     def folds(self, k: int = 5, seed: int = 0) -> list[tuple[Self, Self]]:
         """k pairs (training, validation) for cross-validation: each image is validated on in one of them.
 
-        The images are shuffled by ``seed`` alone and cut into k parts, whose sizes differ by one at most. Validation
-        is without augmentation, transform and a cache in memory.
+        The images are shuffled by ``seed`` alone and cut into k parts, whose sizes differ by one at most; an image that
+        ``subset`` was given twice counts once, and stays in one part. Validation is without augmentation, transform
+        and a cache in memory.
 
         Raises:
             ValueError: k is not between 2 and the number of images.
@@ -265,12 +268,16 @@ class YoloDataset(Dataset[Sample]):
         >>> [(len(train), len(val)) for train, val in YoloDataset("shapes", img_size=64).subset(range(7)).folds(3)]
         [(4, 3), (5, 2), (5, 2)]
         """
-        if not 2 <= k <= len(self):
-            raise ValueError(f"{len(self)} images cannot be cut into {k} folds: k lies between 2 and {len(self)}")
+        _, first, places = np.unique(self._order, return_index=True, return_inverse=True)
+        images = first.argsort().argsort()[places]  # of each place, numbered as they first come
+        count = len(first)
+        if not 2 <= k <= count:
+            raise ValueError(f"{count} images cannot be cut into {k} folds: k lies between 2 and {count}")
         generator = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(FOLDS,)))
-        fold = np.empty(len(self), np.int64)  # of each image
-        for number, part in enumerate(np.array_split(generator.permutation(len(self)), k)):
+        fold = np.empty(count, np.int64)  # of each image
+        for number, part in enumerate(np.array_split(generator.permutation(count), k)):
             fold[part] = number
+        fold = fold[images]
         plain = self._without_augmentation()
         return [(self.subset(fold != number), plain.subset(fold == number)) for number in range(k)]
 
@@ -314,7 +321,7 @@ class YoloDataset(Dataset[Sample]):
         if self.transform is None:
             return stages
         generator = transform_generator(self.seed, draw.epoch, draw.index)
-        return with_transform(stages, self.transform, generator, self.num_classes)
+        return with_transform(stages, self.transform, generator, self.num_classes, self.paths[draw.index])
 
     def apply(self, draw: SampleDraw) -> Sample:
         """The sample that was drawn; no chance left.

@@ -155,13 +155,18 @@ def as_dataset(source: Any) -> Any:
     of the whole dataset, those kept for validation among them.
 
     Raises:
-        TypeError: a Subset of another dataset.
+        TypeError: a Subset of another dataset; a subclass of Subset that makes other samples.
 
     >>> as_dataset(Subset(YoloDataset("shapes", img_size=64), [5, 7])).paths[1]
     'shapes/train/000007'
     """
     if not isinstance(source, Subset):
         return source
+    if type(source).__getitem__ is not Subset.__getitem__:
+        raise TypeError(
+            f"{type(source).__name__} is a Subset with a __getitem__ of its own, which would not be asked here: give "
+            "YoloDataset what it does as transform=, and pass a plain Subset or dataset.subset(indices)"
+        )
     whole = as_dataset(source.dataset)
     if not isinstance(whole, YoloDataset):
         raise TypeError(

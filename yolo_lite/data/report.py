@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 UNLABELLED = "images without a label file"
+READ_ELSEWHERE = "images of another folder"
 SHOWN_PER_KIND = 20  # str(report) lists this many problems of one kind, then counts the rest
 
 
@@ -77,8 +78,9 @@ class Report:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether something was left out, or most images have no label file: worth a warning."""
-        return bool(self) or 2 * self.unlabelled > self.images
+        """Whether something was left out, most images have no label file, or another folder is read: a warning."""
+        elsewhere = any(problem.kind == READ_ELSEWHERE for problem in self.problems)
+        return bool(self) or elsewhere or 2 * self.unlabelled > self.images
 
     @property
     def summary(self) -> str:

@@ -5,7 +5,7 @@ YOLOv5: `SmartDistributedSampler`.
 
 import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -134,13 +134,14 @@ class KeySampler(Sampler[Key]):
 
 
 class EpochClock:
-    """The epoch of ``dataset[i]``, and how many samples a DataLoader has asked for in it, by their index alone.
+    """The epoch of ``dataset[i]``, and how often a DataLoader has asked for each sample of it, by its index alone.
 
     In memory that worker processes share: they see an epoch that is set, and count together.
     """
 
-    def __init__(self) -> None:
-        self._state = shared(torch.zeros(3, dtype=torch.int64))  # epoch, samples asked for in it, 1 after the warning
+    def __init__(self, num_images: int) -> None:
+        self._state = shared(torch.zeros(3, dtype=torch.int64))  # epoch, its largest batch, 1 after the warning
+        self._asked = shared(torch.zeros(num_images, dtype=torch.int32))  # how often in this epoch
 
     @property
     def epoch(self) -> int:
@@ -149,16 +150,25 @@ class EpochClock:
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._state[0], self._state[1] = operator.index(epoch), 0
+        self._asked.zero_()
 
-    def count(self, num_samples: int, num_images: int) -> None:
-        """Warns, once, when more samples than there are images were asked for in one epoch: some are the same."""
-        self._state[1] += num_samples
-        if self._state[1] > num_images and not self._state[2]:
+    def count(self, indices: Sequence[int]) -> None:
+        """Warns, once, of a second pass in the same epoch, whose samples are the same.
+
+        That is: more samples than images; or, over a part such as PyTorch's Subset, every image asked for once more.
+        One batch that a reader looks at several times is none.
+        """
+        if self._state[2] or not indices:
+            return
+        self._state[1] = max(int(self._state[1]), len(indices))
+        np.add.at(self._asked.numpy(), list(indices), 1)
+        asked = self._asked[self._asked > 0]
+        if asked.sum() > len(self._asked) or (asked.min() > 1 and len(asked) > self._state[1]):
             self._state[2] = 1
             warnings.warn(
-                f"a DataLoader has asked for more samples than the {num_images} images of the dataset, all in epoch "
-                f"{self.epoch}: each pass has the same augmented samples. Use create_dataloader(dataset, ...), or give "
-                "the DataLoader sampler=dataset.sampler() instead of shuffle=True, or set dataset.epoch before each "
-                "pass",
+                f"a DataLoader has asked for {asked.sum()} samples of {len(asked)} of the dataset's "
+                f"{len(self._asked)} images, all in epoch {self.epoch}: each pass has the same augmented samples. Use "
+                "create_dataloader(dataset, ...), or give the DataLoader sampler=dataset.sampler() instead of "
+                "shuffle=True (and dataset.subset(indices) instead of a Subset), or set dataset.epoch before each pass",
                 stacklevel=4,
             )

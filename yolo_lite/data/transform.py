@@ -35,7 +35,7 @@ def transform_generator(seed: int, epoch: int, index: int) -> np.random.Generato
 
 
 def with_transform(
-    stages: Iterator[Stage], transform: Transform, generator: np.random.Generator, num_classes: int
+    stages: Iterator[Stage], transform: Transform, generator: np.random.Generator, num_classes: int, path: str = ""
 ) -> Iterator[Stage]:
     """The stages of a sample and, behind them, that of the transform.
 
@@ -43,15 +43,22 @@ def with_transform(
     """
     for stage in stages:
         yield stage
-    image, objects = apply_transform(transform, stage.image, stage.objects, generator, num_classes)
+    image, objects = apply_transform(transform, stage.image, stage.objects, generator, num_classes, path)
     yield Stage("transform", image, objects, stage.result if isinstance(stage.result, Geometry) else None)
 
 
 def apply_transform(
-    transform: Transform, image: Image, objects: Objects, generator: np.random.Generator, num_classes: int
+    transform: Transform,
+    image: Image,
+    objects: Objects,
+    generator: np.random.Generator,
+    num_classes: int,
+    path: str = "",
 ) -> tuple[Image, Objects]:
     """What the function makes of copies, checked; objects of which nothing lies inside the image are left out.
 
+    Args:
+        path: of the image, for messages.
     Raises:
         ValueError, TypeError: what it returned cannot be used, with its name. RuntimeError: it could not read a file,
         which is not to be mistaken for an image of the dataset that cannot be read.
@@ -69,7 +76,8 @@ def apply_transform(
     try:
         return _checked(result, image, num_classes)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"transform {transform_name(transform)} {error}") from None
+        where = f" ({path})" if path else ""
+        raise type(error)(f"transform {transform_name(transform)} {error}{where}") from None
 
 
 def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objects]:
@@ -85,9 +93,13 @@ def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objec
     if boxes.shape != (len(cls), 4) or cls.shape != (len(cls),) or len(objects.polygons) != len(cls):
         shapes = f"cls {cls.shape}, boxes {boxes.shape} and {len(objects.polygons)} polygons"
         raise ValueError(f"returned {shapes}: they must be (n,), (n, 4) and n")
-    if not np.isfinite(boxes).all():
-        row = int(np.flatnonzero(~np.isfinite(boxes).all(1))[0])
-        raise ValueError(f"returned box {row} as {boxes[row].tolist()}: boxes are finite x1 y1 x2 y2 in pixels")
+    usable = np.isfinite(boxes).all(1) & (boxes[:, 2:] >= boxes[:, :2]).all(1)
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
+        raise ValueError(
+            f"returned box {row} as {boxes[row].tolist()}: boxes are finite x1 y1 x2 y2 in pixels, x1 <= x2 and "
+            "y1 <= y2 (a flip exchanges the two)"
+        )
     wrong = (cls != np.floor(cls)) | (cls < 0) | (cls >= num_classes)
     if wrong.any():
         raise ValueError(f"returned class {cls[wrong][0]}: classes are whole numbers from 0 to {num_classes - 1}")

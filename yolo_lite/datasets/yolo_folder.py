@@ -16,16 +16,13 @@ def label_row(cls: int, values: np.ndarray) -> str:
     return " ".join([str(cls), *(np.format_float_positional(value, 6, trim="-") for value in values)])
 
 
-def write_data_yaml(folder: Path, names: Sequence[str], splits: Mapping[str, str], final: Path | None = None) -> Path:
-    """Writes ``folder/data.yaml``: where the folder is, its splits (name -> images, relative to it) and class names.
+def write_data_yaml(folder: Path, names: Sequence[str], splits: Mapping[str, str]) -> Path:
+    """Writes ``folder/data.yaml``: its splits (name -> images, relative to the folder) and class names.
 
-    The folder is written in full, because libraries differ in what they take a relative one to be relative to. Here
-    a folder that was moved is found all the same: beside its data.yaml.
-
-    Args:
-        final: where the folder will be moved to; left out: where it is.
+    ``path: .`` is the folder of the data.yaml, so that a dataset that was moved or copied is read where it is now. A
+    library that takes a relative path to start somewhere else needs the folder's full path there, written by hand.
     """
-    content = {"path": (final or folder).resolve().as_posix(), **splits, "names": dict(enumerate(names))}
+    content = {"path": ".", **splits, "names": dict(enumerate(names))}
     path = folder / "data.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path

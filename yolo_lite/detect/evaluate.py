@@ -1,7 +1,7 @@
 """evaluate: how well a detector finds the objects of a labelled dataset."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,12 +32,13 @@ from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Sec
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.coco_ap import CocoScores, coco_scores, require_coco
-from yolo_lite.support.coco_truth import ImageTruth, boxes_as_objects
+from yolo_lite.support.coco_truth import CROWD, ImageTruth, boxes_as_objects
 from yolo_lite.support.ground_truth import (
     Labelled,
     annotation_file,
     ground_truth,
     knows_labels,
+    paths_of_all,
     truth_of_dataset,
     truth_of_labels,
 )
@@ -68,6 +69,7 @@ def evaluate(
     rect: bool | None = None,
     keep_detections: bool = False,
     annotations: str | Path | bool | None = None,
+    gather: Callable[[Any], list[Any]] | None = None,
 ) -> Metrics:
     """Detects the objects of every batch and compares them with the labels, in pixels of the original images.
 
@@ -93,6 +95,8 @@ def evaluate(
         annotations: the COCO annotation file to take objects, areas and crowd regions from. None: the one that
             ``yolo-lite convert coco`` wrote (see ``yolo_lite.support.coco_truth``), if any, where it fits the labels;
             False: none, so that areas are those of the boxes.
+        gather: of several processes, each with a loader of its part (``rank``, ``world_size``), joins what they found:
+            ``world.gathered`` of ``yl.distributed()``. Each of them then has the metrics of the whole.
     Warns:
         Names that differ, images of another size than the model was trained at (half as much again, or more), images
         left out by the loader, output with NaN, an annotation file that does not fit the labels.
@@ -123,18 +127,25 @@ def evaluate(
     truth = truth_of_dataset(dataset, wanted, class_order)
 
     nms_options = {"conf_thres": conf_thres, "iou_thres": iou_thres, "max_det": max_det}
-    found = _detect(model, batches, class_order, nms_options, progress)
+    doubts = Doubts(model, getattr(dataset, "img_size", None) is not None)
+    part = _detect(model, batches, class_order, nms_options, progress, doubts)
+    found = _joined([part] if gather is None else gather(part), dataset)
+    doubts.look_back(batches, len(found.images) + len(found.left_out))
     names, images = tuple(model.names), [image.labelled for image in found.images]
     if not knows_labels(dataset):
         file = annotation_file([image.path for image in images], wanted)
         truth = ground_truth(file, images, names, required=bool(wanted))
-    truths = truth.of(images) if truth else truth_of_labels(images)
+    truths = truth.of(images) if truth else truth_of_labels(images, paths_of_all(dataset))
     results = [ImageResult(image.detections, image.labelled.labels) for image in found.images]
-    metrics = summarise(results, names, rule, found.seconds, truths)
+    seconds = Seconds(**{stage: total / len(images) for stage, total in found.seconds.items()})
+    metrics = summarise(results, names, rule, seconds, truths)
+    num_crowds = int(sum(image.objects[:, CROWD].sum() for image in truths))
     return replace(
         metrics,
-        left_out=found.left_out,
+        left_out=tuple(found.left_out.values()),
         annotations=truth.path if truth else "",
+        num_objects=sum(len(image.objects) for image in truths) - num_crowds,
+        num_crowds=num_crowds,
         detections=tuple(map(_kept, found.images, truths)) if keep_detections else None,
         category_ids=truth.category_ids if truth else tuple(range(len(names))),
     )
@@ -147,8 +158,8 @@ class _Image(NamedTuple):
 
 class _Found(NamedTuple):
     images: list[_Image]
-    left_out: tuple[Problem, ...]
-    seconds: Seconds
+    left_out: dict[str, Problem]  # by path
+    seconds: dict[str, float]  # of each stage, for all images
 
 
 def _detect(
@@ -157,9 +168,10 @@ def _detect(
     order: Sequence[int] | None,
     nms_options: Mapping[str, Any],
     progress: bool,
+    doubts: Doubts,
 ) -> _Found:
     """Runs the model on every batch."""
-    stopwatch, doubts = Stopwatch(model), Doubts(model, getattr(dataset_of(loader), "img_size", None) is not None)
+    stopwatch = Stopwatch(model)
     images: list[_Image] = []
     left_out: dict[str, Problem] = {}
     with inference(model):
@@ -176,12 +188,30 @@ def _detect(
                 found = non_max_suppression(boxes, multi_label=True, **nms_options)
             images += _in_original_pixels(_renumbered(batch, order), geometries, found)
     left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone is not given out
+    return _Found(images, left_out, stopwatch.seconds)
+
+
+def _joined(parts: Sequence[_Found], dataset: Any) -> _Found:
+    """What several processes found, in the dataset's order; of one, as it is.
+
+    Raises:
+        ValueError: no images, or more than the dataset has: processes had the same ones.
+    """
+    images = [image for part in parts for image in part.images]
+    left_out = {path: problem for part in parts for path, problem in part.left_out.items()}
     if not images:
         why = f"not one can be read: {next(iter(left_out.values()))}" if left_out else "check the dataset and its split"
         raise ValueError(f"the loader gave no images: {why}")
-    doubts.look_back(loader, len(images) + len(left_out))
-    seconds = Seconds(**{stage: total / len(images) for stage, total in stopwatch.seconds.items()})
-    return _Found(images, tuple(left_out.values()), seconds)
+    if len(parts) > 1 and hasattr(dataset, "paths"):
+        if len(images) > len(dataset.paths):
+            raise ValueError(
+                f"{len(parts)} processes gave {len(images)} images of {len(dataset.paths)}: make each loader with "
+                "rank=world.rank, world_size=world.size"
+            )
+        place = {path: index for index, path in enumerate(dataset.paths)}
+        images.sort(key=lambda image: place.get(image.labelled.path, 0))
+    stages = dict.fromkeys(stage for part in parts for stage in part.seconds)
+    return _Found(images, left_out, {stage: sum(part.seconds.get(stage, 0.0) for part in parts) for stage in stages})
 
 
 def _kept(image: _Image, truth: ImageTruth) -> ImageDetections:
@@ -243,9 +273,8 @@ def _coco(
 ) -> CocoScores:
     if truths is None:
         return coco_scores(detections, [boxes_as_objects(rows) for rows in labels], num_classes)
-    return coco_scores(
-        detections, [truth.objects for truth in truths], num_classes, [truth.image_id for truth in truths]
-    )
+    ids, never_found = [truth.image_id for truth in truths], [truth.never_found for truth in truths]
+    return coco_scores(detections, [truth.objects for truth in truths], num_classes, ids, never_found)
 
 
 def _per_class(scores: AveragePrecision, labels: list[np.ndarray], names: tuple[str, ...]) -> tuple[ClassMetrics, ...]:

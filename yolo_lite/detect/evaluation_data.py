@@ -41,6 +41,7 @@ def open_dataset(
     split: str | None = None,
     rect: bool | None = None,
     names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
     progress: bool = False,
 ) -> YoloDataset:
     """A dataset of unaugmented images for a model, as ``yolo-lite val`` makes them.
@@ -51,6 +52,7 @@ def open_dataset(
         rect: the smallest rectangles that hold the images of a batch; left out: so, but squares for a network of one
             size.
         names: class names that replace those of the source; left out: its own, or those of the model where it has none.
+        classes: keep the objects of these classes only, in this order.
 
     >>> from yolo_lite.checkpoints.own import load
     >>> open_dataset(load("shapes-n"), "shapes").img_size
@@ -66,6 +68,7 @@ def open_dataset(
         input_size(model, img_size) if img_size is None or fixed else img_size,
         split=split,
         names=names,
+        classes=classes,
         rect=not fixed if rect is None else rect,
         batch_size=batch_size,
         stride=size_multiple(model),
@@ -244,10 +247,10 @@ class Doubts:
         dataset: Any = getattr(loader, "dataset", None)
         total = len(dataset) if hasattr(dataset, "__len__") else num_images
         if num_images < total:
-            why = "drop_last=True, or the part of one of several processes"
-            self._say("number", f"the loader gave {num_images} of {total} images, and left the others out ({why})")
+            why = "drop_last=True; or the part of one of several processes, which gather=world.gathered joins"
+            self._say("number", f"the loader gave {num_images} of {total} images, and left the others out ({why})", 4)
 
-    def _say(self, kind: str, message: str) -> None:
+    def _say(self, kind: str, message: str, stacklevel: int = 5) -> None:
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(message, stacklevel=5)
+            warnings.warn(message, stacklevel=stacklevel)

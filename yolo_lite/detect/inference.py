@@ -1,8 +1,9 @@
 """Running a detector without disturbing it: for predict and evaluate."""
 
 import math
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -21,6 +22,9 @@ CPU_BATCH, GPU_BATCH = 1, 16
 def inference(model: Detector) -> Iterator[None]:
     """Evaluation mode and no gradients inside; afterwards every module has the mode that it had before.
 
+    Several threads may be inside with one model: they run side by side, and the last to leave puts the modes back.
+    Only a thread that trains this model must not run meanwhile, as its steps would be in evaluation mode, too.
+
     >>> model = nn.Sequential(nn.BatchNorm2d(3).eval(), nn.ReLU()).train(False)
     >>> model[1].training = True
     >>> with inference(model):
@@ -30,15 +34,41 @@ def inference(model: Detector) -> Iterator[None]:
     (False, True)
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.training = False
+    switched = _MODES.enter(modules)
     try:
         with torch.inference_mode():
             yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+        _MODES.leave(switched)
+
+
+class _Modes:
+    """Modules in training mode that run in evaluation mode for a while, and how many threads want them so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # held while modes change hands, not while a model runs
+        self._users: dict[int, int] = {}  # by id: a module that is used does not go away
+
+    def enter(self, modules: Sequence[nn.Module]) -> list[nn.Module]:
+        """Switches to evaluation mode; gives those that were in training mode before the first thread came."""
+        with self._lock:
+            switched = [module for module in modules if module.training or id(module) in self._users]
+            for module in switched:
+                self._users[id(module)] = self._users.get(id(module), 0) + 1
+                module.training = False
+        return switched
+
+    def leave(self, switched: Sequence[nn.Module]) -> None:
+        """The last to leave a module puts it back into training mode."""
+        with self._lock:
+            for module in switched:
+                self._users[id(module)] -= 1
+                if not self._users[id(module)]:
+                    del self._users[id(module)]
+                    module.training = True
+
+
+_MODES = _Modes()  # one for all: modules may belong to several models
 
 
 def network_input(images: Tensor, model: Detector) -> Tensor:

@@ -11,8 +11,7 @@ import numpy as np
 from yolo_lite.data.report import Problem
 from yolo_lite.detect.average_precision import Curves, Rule
 from yolo_lite.support.coco_ap import CocoSummary, result_entry
-from yolo_lite.support.coco_truth import CocoTruth
-from yolo_lite.support.ground_truth import Labelled, truth_of_labels
+from yolo_lite.support.coco_truth import CocoTruth, ImageTruth, boxes_as_objects
 from yolo_lite.writing import atomic_write
 
 SHOWN = 5  # images left out that str() names
@@ -72,7 +71,9 @@ class Metrics:
     seconds: Seconds
     left_out: tuple[Problem, ...] = ()  # images that could not be read; their labels are not counted as missed
     coco: CocoSummary | None = None  # by size, and recall; under the rule "coco" alone
-    annotations: str = ""  # the COCO file that areas and crowd regions are from; "": boxes' own areas, no crowds
+    annotations: str = ""  # the COCO file that ``coco`` compares with; "": the labels, boxes' own areas, no crowds
+    num_objects: int = 0  # that ``coco`` counts: of that file, boxes without area among them
+    num_crowds: int = 0  # regions of that file in which no detection is wrong
     detections: tuple[ImageDetections, ...] | None = None  # as the loader gave the images; with keep_detections=True
     category_ids: tuple[int, ...] = ()  # of the C classes, in COCO's results
 
@@ -100,8 +101,11 @@ class Metrics:
         """The detections as COCO's results: what ``pycocotools.coco.COCO.loadRes`` takes.
 
         ``image_id`` and ``category_id`` are those of the annotation file (``annotations``). Without one, an image is
-        known by its number (000012.jpg is 12; unless all are called so, from 1, sorted by path), a category by that of
-        its class. No number is rounded.
+        known by its number (000012.jpg is 12; unless all are called so, from 1, sorted by path), in a part of a dataset
+        as in the whole, and a category by that of its class. No number is rounded.
+
+        Scores are the network's to the last bit or two: another ``batch_size``, or number of threads, sums in another
+        order, and the seventh digit may differ.
 
         Raises:
             ValueError: the detections were not kept.
@@ -126,9 +130,8 @@ class Metrics:
         if annotations is not None:
             if self.annotations:
                 raise ValueError(f"the ids are those of {self.annotations}: compare with that file")
-            images = [Labelled(image.path, image.size, image.labels) for image in self._kept]
-            file = CocoTruth(self.names, self.category_ids, tuple(truth_of_labels(images)))
-            atomic_write(annotations, file.to_json())
+            truths = [_truth(image) for image in self._kept]
+            atomic_write(annotations, CocoTruth(self.names, self.category_ids, tuple(truths)).to_json())
         atomic_write(path, results.encode())
 
     @property
@@ -150,8 +153,8 @@ class Metrics:
             for row in rows
         ]
         if self.coco is not None:
-            areas = f"areas and crowd regions of {self.annotations}" if self.annotations else "areas of the boxes"
-            lines += _by_size(self.coco, areas)
+            truth = f"{self.num_objects} objects, their areas and {self.num_crowds} crowd regions of {self.annotations}"
+            lines += _by_size(self.coco, truth if self.annotations else "areas of the boxes")
         stages = ", ".join(f"{name} {1000 * value:.1f}" for name, value in self.seconds._asdict().items())
         lines.append(f"{self.num_images} images, {self.rule} rule; ms per image: {stages}")
         if self.left_out:
@@ -159,6 +162,10 @@ class Metrics:
             which = ", ".join(problem.path for problem in self.left_out[:SHOWN])
             lines.append(f"{len(self.left_out)} left out, as not every image can be read: {which}{more}")
         return "\n".join(lines)
+
+
+def _truth(image: ImageDetections) -> ImageTruth:
+    return ImageTruth(image.image_id, image.path, image.size, boxes_as_objects(image.labels))
 
 
 def _rows(image: ImageDetections) -> list[list[float]]:

@@ -91,6 +91,7 @@ def predict(
 ) -> list[Detections] | Generator[Detections, None, None]:
     """Finds the objects in images of any sizes, where the model's weights are. The model is left as it was.
 
+    Several threads may predict with one model at a time, unless another trains it meanwhile.
     YOLOv5: ``AutoShape``, ``detect.py``.
 
     Args:
@@ -155,6 +156,14 @@ class _Input(NamedTuple):
     original: Image | None  # where it is kept
 
 
+def _held_back(sources: Iterable[Source], errors: list[Exception]) -> Generator[Source, None, None]:
+    """The sources up to an error of theirs, which is kept: what came before is given first."""
+    try:
+        yield from sources
+    except Exception as error:
+        errors.append(error)
+
+
 class _LeftOut:
     """The images that could not be read: how many, and the first of them."""
 
@@ -194,11 +203,15 @@ class _Looking:
         waiting: dict[tuple[int, ...], list[_Input]] = {}  # by shape, until there is a batch of them
         found: dict[int, Detections] = {}  # by place, until all before it are there
         left_out, given, place = _LeftOut(), 0, -1
+        errors: list[Exception] = []  # the one that ends a stream
         with contextlib.closing(sources):  # a video, too
-            for place, source in enumerate(sources):
+            for place, source in enumerate(_held_back(sources, errors) if self.keep else sources):
                 try:
                     boxed = self._input(place, source)
                 except READ_ERRORS as error:
+                    if self.strict and self.keep:
+                        errors.append(error)
+                        break
                     if self.strict:
                         raise
                     left_out.add(error)
@@ -216,6 +229,8 @@ class _Looking:
         found |= self._detect_all(waiting)
         yield from (found[key] for key in sorted(found))
         left_out.report(place + 1, self.keep)
+        if errors:
+            raise errors[0]
 
     def _input(self, place: int, source: Source) -> _Input:
         if isinstance(source.image, Exception):
@@ -223,6 +238,8 @@ class _Looking:
         image = to_channels(source.image, image_channels(self.model) or 3, source.name)
         boxed = letterbox(image, self.size, auto=self.auto, stride=size_multiple(self.model))
         geometry = Geometry(image.shape[:2], boxed.ratio, boxed.pad)
+        if self.keep and not source.path and source.frame is None:
+            image = image.copy()  # of an array that the caller may go on to write into
         return _Input(place, boxed.image, geometry, source, image if self.keep else None)
 
     def _detect_all(self, waiting: dict[tuple[int, ...], list[_Input]]) -> dict[int, Detections]:

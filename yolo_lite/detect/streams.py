@@ -14,7 +14,8 @@ import cv2
 
 from yolo_lite.data.unreadable import READ_ERRORS
 from yolo_lite.images.folders import describe_passed_over, find_files
-from yolo_lite.images.rgb import ADDRESS, each_image
+from yolo_lite.images.kinds import ADDRESS
+from yolo_lite.images.rgb import each_image
 from yolo_lite.images.video import cut_short, is_video, read_frames, video_facts
 
 

@@ -53,7 +53,8 @@ def export(
         without options: the raw maps, ``map_0`` and so on. decode: ``boxes`` (N, n, 5 + C), as ``model.decode``.
         nms: ``detections`` (k, 7) of all images: image, left, top, right, bottom in pixels, confidence, class; as
         ``non_max_suppression`` without ``multi_label``. Whoever runs the file may give other ``conf_thres``,
-        ``iou_thres``, ``max_det``: inputs with defaults.
+        ``iou_thres``, ``max_det``: inputs with defaults, by name in ONNX; in TorchScript ``network(images, 0.4)``, or
+        by name as ``network(images, iou_thres=0.5)``.
 
     Args:
         path: created or replaced. format: None: as the ending says, .onnx or .torchscript.
@@ -62,7 +63,8 @@ def export(
         check: run the file and compare it with the model: raw maps within 1e-4 (1 + abs(x)), boxes within .01 pixels,
             the same detections; for ONNX with onnxruntime.
     Raises:
-        ValueError: another format, ending, opset or threshold; not a network of this library.
+        ValueError: another format, ending, opset or threshold; not a network of this library. FileNotFoundError: no
+        such folder.
         ModuleNotFoundError: a package of the extra "export" is missing.
         ExportError: the file does not compute what the model computes; it is removed.
 
@@ -75,6 +77,8 @@ def export(
     """
     path = Path(path)
     chosen = _format(path, format)
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}")
     thresholds = _thresholds(conf_thres, iou_thres, max_det) if nms else None
     if chosen == "onnx":
         require_packages(check)

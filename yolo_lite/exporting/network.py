@@ -87,6 +87,7 @@ def description(model: LayeredDetector, decode: bool, nms: bool) -> dict[str, st
         output = "N, n, 5 + C: x, y, w, h (centre and size in pixels), objectness, class scores" if decode else "maps"
     else:
         output = "k, 7: image, left, top, right, bottom (pixels), confidence, class; of each image best first"
+        values["thresholds"] = ["conf_thres", "iou_thres", "max_det"]  # inputs after the images, with defaults
     texts = {
         "input": "images (N, 3, H, W): RGB in [0, 1], letterboxed; H and W are multiples of size_multiple",
         "output": output,

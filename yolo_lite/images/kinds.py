@@ -1,9 +1,12 @@
 """Which files are pictures, by their names and first bytes; and which of those are not read, with what to do."""
 
+import os
+import re
 from pathlib import Path
 
 from yolo_lite.images.reading import JPEG_START, PNG_START
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".mpo"),
     *(".jpe", ".jfif", ".pjpeg", ".pjp", ".dib", ".pbm", ".pgm", ".pnm", ".ppm"),
@@ -48,3 +51,19 @@ def looks_like_image(path: str | Path) -> bool:
         or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
         or (start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"))
     )
+
+
+def require_file(path: str | os.PathLike[str]) -> None:
+    """Raises ValueError for an address in place of a path, as nothing is fetched here; as it was given.
+
+    >>> require_file("rtsp://camera/1")
+    Traceback (most recent call last):
+    ValueError: rtsp://camera/1: an address, not a file. Nothing is fetched here: download it, then pass the path; ...
+    """
+    text = os.fsdecode(path)
+    if ADDRESS.match(text) and not os.path.exists(text):
+        shown = text[:60] + ("..." if len(text) > 60 else "")
+        raise ValueError(
+            f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path; of a network "
+            "camera pass a cv2.VideoCapture that you opened, with stream=True"
+        )

@@ -6,7 +6,6 @@ gray becomes three equal channels, a palette, CMYK and 16 bits are converted as 
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from torch import Tensor
 from yolo_lite.augment.objects import Image
 from yolo_lite.images.arrays import as_uint8
 from yolo_lite.images.bands import as_channels, decode_channels, read_channels, wrong_channels
+from yolo_lite.images.kinds import require_file
 from yolo_lite.images.reading import ImageError, exif_orientation, upright
 
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 EXIF_ORIENTATION = 0x0112
 KINDS = "a path, the bytes of a file, an open file, a PIL image, an array or a tensor"
 
@@ -37,6 +36,7 @@ def to_channels(image: Any, channels: int, name: str = "image") -> Image:
     ((20, 30, 1), (20, 30, 6))
     """
     if isinstance(image, str | os.PathLike):
+        require_file(image)
         return read_channels(_checked_path(Path(os.fsdecode(image))), channels)
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_channels(bytes(image), channels, name)
@@ -113,9 +113,6 @@ def _checked_path(path: Path) -> Path:
             f"{path}: a folder; pass the images in it, for example Path({str(path)!r}).glob('*.jpg'); "
             "predict(..., stream=True) takes folders"
         )
-    if ADDRESS.match(str(path)) and not path.exists():
-        shown = str(path)[:60] + ("..." if len(str(path)) > 60 else "")
-        raise ValueError(f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path")
     return path
 
 

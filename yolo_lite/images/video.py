@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.images.kinds import VIDEO_SUFFIXES
+from yolo_lite.images.kinds import VIDEO_SUFFIXES, require_file
 from yolo_lite.images.reading import ImageError
 
 CUT_SHORT = 0.95  # of the frames that a file announces; announced numbers are often estimates
 ODD_RATES = (0.0, 1000.0)  # frames per second; outside, a file does not know its own
 USUAL_RATE = 30.0
+LARGEST_CAMERA = 2**31 - 1  # OpenCV takes a C int, and breaks down at negative ones
 MPEG4, MOTION_JPEG = "mp4v", "MJPG"  # what OpenCV's wheels write everywhere, and what it writes without FFmpeg
 
 
@@ -45,7 +46,7 @@ def video_facts(path: str | Path) -> VideoFacts:
     Raises:
         FileNotFoundError: no such file. ImageError: OpenCV cannot open it.
     """
-    capture = _open_file(Path(path))
+    capture = _open_file(path)
     try:
         return _facts(capture)
     finally:
@@ -62,12 +63,17 @@ def read_frames(source: "str | Path | int | cv2.VideoCapture") -> Generator[Imag
     Yields:
         (H, W, 3) uint8 RGB.
     Raises:
-        FileNotFoundError: no such file. ImageError: it cannot be opened, or not one frame can be decoded.
+        FileNotFoundError: no such file. ImageError: it cannot be opened, or not one frame can be decoded. ValueError:
+        an address; a number that no camera has.
     """
     if isinstance(source, cv2.VideoCapture):
+        if not source.isOpened():
+            raise ImageError(
+                "capture: a cv2.VideoCapture that is not open: its file or camera is not there, or cannot be read"
+            )
         yield from _frames(source)
         return
-    capture = _open_camera(source) if isinstance(source, int) else _open_file(Path(source))
+    capture = _open_camera(source) if isinstance(source, int) else _open_file(source)
     try:
         count = 0
         for count, frame in enumerate(_frames(capture), start=1):  # noqa: B007
@@ -150,7 +156,9 @@ class VideoSaver:
         self.close()
 
 
-def _open_file(path: Path) -> cv2.VideoCapture:
+def _open_file(given: str | Path) -> cv2.VideoCapture:
+    require_file(given)
+    path = Path(given)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such video file")
     if path.is_file() and not path.stat().st_size:
@@ -165,6 +173,8 @@ def _open_file(path: Path) -> cv2.VideoCapture:
 
 
 def _open_camera(number: int) -> cv2.VideoCapture:
+    if not 0 <= number <= LARGEST_CAMERA:
+        raise ValueError(f"camera {number}: cameras are numbered from 0 to {LARGEST_CAMERA}")
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
         raise ImageError(f"camera {number}: cannot be opened: not there, in use, or not permitted")

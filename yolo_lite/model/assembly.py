@@ -98,6 +98,8 @@ def _build(row: Row, in_channels: list[Any]) -> nn.Module:
             modules = [kind.build(start, *row.arguments) for start in starts]
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         what = f"cannot be built with the arguments ({_arguments(row)})"
+        if kind.takes == "in" and "multiple values" in str(error):
+            what += ", as its channels are those of its input: leave them out"
         raise SpecError(f"{row.where}: {what}: {_short(error)}") from error
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
 

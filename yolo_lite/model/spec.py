@@ -21,6 +21,10 @@ from yolo_lite._moved import moved_name
 from yolo_lite.model.families import NAMED
 
 MAX_ANCHORS = 1000  # of a level; far above any network
+KEYS = (  # of a YAML file
+    *("nc", "ch", "names", "anchors", "depth_multiple", "width_multiple", "max_channels", "scales", "scale"),
+    *("activation", "backbone", "head", "auxiliary", "family", "name", "settings", "reg_max", "words"),
+)
 SPECS = Path(__file__).parent / "specs"
 SCALES: Mapping[str, tuple[float, float]] = MappingProxyType(  # depth multiple, width multiple
     {"n": (0.33, 0.25), "s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -97,7 +101,19 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
         raise SpecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(spec, dict):
         raise SpecError(f"{path}: expected the keys nc, anchors, backbone and head, found {type(spec).__name__}")
+    _require_known_keys(spec, str(path))
     return _with_scale(spec, path.stem), str(path)
+
+
+def _require_known_keys(spec: Mapping[str, Any], where: str) -> None:
+    """Raises SpecError for a key that is nearly one of the known ones; others are their writer's own.
+
+    >>> _require_known_keys({"width_multiple": 0.5, "task": "detect"}, "mine.yaml")
+    """
+    for key in spec:
+        near = [] if key in KEYS else difflib.get_close_matches(str(key).lower(), KEYS, n=1, cutoff=0.85)
+        if near:
+            raise SpecError(f"{where}: unknown key {key!r}: is {near[0]} meant? Rename it, or leave it out")
 
 
 def _with_scale(spec: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Several processes on one run, started by ``torchrun``: each trains on its part of every batch (YOLOv5: DDP).
 
-Gradients are averaged over the processes before each step, so all of them hold the same weights all the time.
+Gradients are averaged over the processes before each step, so all of them hold the same weights all the time. The
+running statistics of BatchNorm are each process's own, of its part of the batches; those of the main process are saved.
 
 Some builds of PyTorch have no libuv (Debian's, for example), and torchrun stops there with "use_libuv was requested".
 Such processes are started without it, each with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and USE_LIBUV=0

@@ -168,7 +168,9 @@ def explain_break(error: BaseException, place: str, out_dir: Path | None) -> Non
     """
     kept = out_dir if exists(out_dir) else None
     if isinstance(error, KeyboardInterrupt):
-        way = how_to_go_on(kept) if kept else "nothing is kept, as the run has no out_dir"
+        way = "nothing is kept, as the run has no out_dir"
+        if kept:
+            way = f"{how_to_go_on(kept)}; batches since the last checkpoint (save_every) will be done again"
         raise KeyboardInterrupt(f"interrupted in {place}. {way[0].upper()}{way[1:]}") from None
     if isinstance(error, NonFiniteLossError) and kept:
         error.args = (

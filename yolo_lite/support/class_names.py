@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -66,7 +67,8 @@ def class_order(
     """
     both = f"{ours} has {listed(model_names)}; {theirs} has {listed(label_names)}"
     if len(model_names) != len(label_names):
-        raise ValueError(f"{ours} has {len(model_names)} classes, {theirs} {len(label_names)}: not the same; {both}")
+        counts = f"{ours} has {len(model_names)} classes, {theirs} {len(label_names)}: not the same; {both}"
+        raise ValueError(counts + _way_out(model_names, label_names))
     matched = match_names(model_names, label_names)
     order = matched.order
     if matched.same:
@@ -87,6 +89,19 @@ def class_order(
         f"{ours} and {theirs} do not have the same classes: {label_names[moved]!r} is class {order[moved]} of the one "
         f"and class {moved} of the other, and {listed([label_names[place] for place in unknown])} only in {theirs}; "
         f"{both}. Correct the names of the data, or train on it first"
+    )
+
+
+def _way_out(model_names: Sequence[str], label_names: Sequence[str]) -> str:
+    """What to do about labels of more classes than the model has, where all of the model's are among them."""
+    order = match_names(label_names, model_names).order
+    if len(label_names) < len(model_names) or order is None or None in order:
+        return ""
+    wanted = [label_names[place] for place in order if place is not None]
+    shell = shlex.join(wanted[:SHOWN]) + (" ..." if len(wanted) > SHOWN else "")
+    return (
+        f". To leave the objects of the others out: YoloDataset(..., classes=[{', '.join(map(repr, wanted[:SHOWN]))}"
+        f"{', ...' if len(wanted) > SHOWN else ''}]), in the shell `yolo-lite val --classes {shell}`"
     )
 
 

@@ -8,6 +8,7 @@ Shape letters: n detections and k objects of one image, C classes, T IoU thresho
 """
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,6 +86,7 @@ def coco_scores(
     objects: Sequence[np.ndarray],
     num_classes: int,
     image_ids: Sequence[int] | None = None,
+    never_found: Sequence[int | None] | None = None,
 ) -> CocoScores:
     """COCO's figures for boxes, of objects with areas and crowd regions.
 
@@ -93,6 +95,7 @@ def coco_scores(
         objects: per image (k, 7) class, x, y, width, height, area, 1 for a crowd (see ``ImageTruth``).
         image_ids: of detections with equal confidence, those of the image with the lower id come first. Left out: in
             the order given.
+        never_found: per image the row of an object that no detection finds, see ``ImageTruth``.
 
     >>> found = np.array([[0.0, 0, 8, 8, 0.9, 0], [50, 50, 60, 60, 0.95, 0]])
     >>> crowd = np.array([[0, 0, 0, 8, 8, 50, 0], [0, 40, 40, 60, 60, 3000, 1]])
@@ -102,8 +105,11 @@ def coco_scores(
     require_coco()
     from faster_coco_eval import COCOeval_faster
 
-    ids = range(len(detections)) if image_ids is None else image_ids
+    ids = range(len(detections)) if image_ids is None else _ranks(image_ids)
     truth = [[_object_entry(row) for row in rows.astype(float).tolist()] for rows in objects]
+    for entries, row in zip(truth, never_found or (), strict=False):
+        if row is not None:
+            entries[row]["id"] = 0
     found = [[_detection_entry(row) for row in rows.astype(float).tolist()] for rows in detections]
     evaluation = COCOeval_faster(_coco(ids, truth, num_classes), _coco(ids, found, num_classes), "bbox")
     evaluation.params.maxDets = MAX_DETECTIONS
@@ -125,6 +131,16 @@ def _summary(precision: np.ndarray, recall: np.ndarray) -> CocoSummary:
         *(_mean(recall[..., 0, limit]) for limit in range(len(MAX_DETECTIONS))),
         *(_mean(recall[..., area, -1]) for area in (1, 2, 3)),
     )
+
+
+def _ranks(ids: Sequence[int]) -> list[int]:
+    """Small numbers of the same order: faster-coco-eval keeps ids as floats, which from 2**53 on are not all there.
+
+    >>> _ranks([2**60 + 1, 7, 2**60])
+    [2, 0, 1]
+    """
+    place = {number: rank for rank, number in enumerate(sorted(ids))}
+    return [place[number] for number in ids]
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -156,10 +172,12 @@ def _coco(ids: Sequence[int], entries: Sequence[list[dict[str, Any]]], num_class
     from faster_coco_eval import COCO
 
     listed = [{**entry, "image_id": number} for number, image in zip(ids, entries, strict=True) for entry in image]
-    return COCO(
-        {
-            "images": [{"id": number} for number in ids],
-            "categories": [{"id": cls} for cls in range(num_classes)],
-            "annotations": [{"id": place, **entry} for place, entry in enumerate(listed, start=1)],
-        }
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Found annotation id 0")  # meant, and said by ground_truth
+        return COCO(
+            {
+                "images": [{"id": number} for number in ids],
+                "categories": [{"id": cls} for cls in range(num_classes)],
+                "annotations": [{"id": place, **entry} for place, entry in enumerate(listed, start=1)],
+            }
+        )

@@ -7,8 +7,9 @@ COCO itself has it, and ``evaluate`` finds it there. It is a COCO file (https://
 
 - images: id, file_name below ``images/<split>``, width, height of the upright picture;
 - categories: id, name; in the order of the dataset's classes;
-- annotations: id from 1, image_id, category_id, bbox (x, y, width, height in pixels of that picture), area in square
-  pixels, iscrowd (1: a region of many objects, which no label file has).
+- annotations: id, image_id, category_id, bbox (x, y, width, height in pixels of that picture), area in square
+  pixels, iscrowd (1: a region of many objects). Here are also those that no label file has: crowds, and boxes without
+  area or outside the image, which pycocotools counts.
 
 Ids are those of the original file where they are whole numbers. Shape letter: k annotations of one image.
 """
@@ -34,6 +35,12 @@ class ImageTruth(NamedTuple):
     name: str  # file_name: below images/<split>
     size: tuple[int, int]  # (height, width) in pixels
     objects: np.ndarray  # (k, 7) float64: class, x, y, width, height in pixels, area in square pixels, 1 for a crowd
+    ids: tuple[int, ...] = ()  # of the k annotations; where an image has none, all are numbered from 1
+
+    @property
+    def never_found(self) -> int | None:
+        """The row of the annotation of id 0, by which pycocotools marks what has no match; None: there is none."""
+        return self.ids.index(0) if 0 in self.ids else None
 
 
 class CocoTruth(NamedTuple):
@@ -56,6 +63,8 @@ class CocoTruth(NamedTuple):
         ]
         ids_of = np.asarray(self.category_ids)
         rows = [(image.image_id, row) for image in self.images for row in image.objects.astype(float).tolist()]
+        ids = [number for image in self.images for number in image.ids]
+        numbers = ids if len(ids) == len(rows) else range(1, len(rows) + 1)
         annotations = [
             {
                 "id": number,
@@ -65,7 +74,7 @@ class CocoTruth(NamedTuple):
                 "area": row[AREA],
                 "iscrowd": int(row[CROWD]),
             }
-            for number, (image_id, row) in enumerate(rows, start=1)
+            for number, (image_id, row) in zip(numbers, rows, strict=True)
         ]
         pairs = zip(self.category_ids, self.names, strict=True)
         categories = [{"id": number, "name": name} for number, name in pairs]
@@ -117,12 +126,16 @@ def _put_together(path: str | Path, entries: Mapping[str, list[Any]]) -> CocoTru
     categories = sorted(entries["categories"])
     class_of = {category_id: cls for cls, (category_id, _) in enumerate(categories)}
     rows: dict[int, list[list[float]]] = defaultdict(list)
-    for number, (image_id, category_id, row) in enumerate(entries["annotations"], start=1):
+    ids: dict[int, list[int]] = defaultdict(list)
+    for number, (image_id, category_id, row, own_id) in enumerate(entries["annotations"], start=1):
         if category_id not in class_of:
             raise ValueError(f"{path}: number {number} of annotations: there is no category {category_id}")
         rows[image_id].append([class_of[category_id], *row])
+        ids[image_id].append(own_id)
     images = tuple(
-        image._replace(objects=np.array(rows.get(image.image_id, []), np.float64).reshape(-1, 7))
+        image._replace(
+            objects=np.array(rows.get(image.image_id, []), np.float64).reshape(-1, 7), ids=tuple(ids[image.image_id])
+        )
         for image in entries["images"]
     )
     known = [image.image_id for image in images]
@@ -142,13 +155,20 @@ def _category(entry: Mapping[str, Any]) -> tuple[int, str]:
     return _whole(entry["id"], "id"), str(entry["name"])
 
 
-def _annotation(entry: Mapping[str, Any]) -> tuple[int, int, list[float]]:
+def _annotation(entry: Mapping[str, Any]) -> tuple[int, int, list[float], int]:
     x, y, width, height = map(float, entry["bbox"])
     area = float(entry.get("area", width * height))
     if not all(map(math.isfinite, (x, y, width, height, area))):
         raise ValueError(f"bbox {entry['bbox']} and area {area} are not finite")
     row = [x, y, width, height, area, float(bool(entry.get("iscrowd", 0)))]
-    return _whole(entry["image_id"], "image_id"), _whole(entry["category_id"], "category_id"), row
+    image_id, category_id = (_whole(entry[name], name) for name in ("image_id", "category_id"))
+    return image_id, category_id, row, _own_id(entry)
+
+
+def _own_id(entry: Mapping[str, Any]) -> int:
+    """Of an annotation; -1 where it has none that is a number."""
+    found = entry.get("id", -1)
+    return found if isinstance(found, int) else -1
 
 
 def _whole(value: Any, what: str) -> int:

@@ -25,6 +25,7 @@ from yolo_lite.support.coco_truth import (
 # How far a label's side may be from that of its annotation: pixels, and a fraction of the box. A label may be the
 # extent of an outline, which agrees with its bbox up to this.
 PIXELS, FRACTION = 3.0, 0.03
+SMALLEST = 1e-6  # fraction of the image; no label is written for a thinner box
 
 
 class Labelled(NamedTuple):
@@ -67,6 +68,11 @@ def annotation_file(paths: Sequence[str], given: str | Path | bool | None) -> Pa
 def knows_labels(dataset: Any) -> bool:
     """Whether a dataset has paths, sizes and objects without reading its images, as a YoloDataset has."""
     return all(hasattr(dataset, name) for name in ("paths", "sizes", "objects", "names"))
+
+
+def paths_of_all(dataset: Any) -> Sequence[str]:
+    """The paths of the whole that a YoloDataset may be a part of; none of another dataset."""
+    return list(getattr(getattr(dataset, "source", None), "paths", ()))
 
 
 def truth_of_dataset(dataset: Any, given: str | Path | bool | None, order: Sequence[int] | None) -> GroundTruth | None:
@@ -119,26 +125,39 @@ def ground_truth(
             raise
         warnings.warn(
             f"{reason}; so the file is not used. Average precision is that of the labels, without crowd regions and "
-            "with the areas of the boxes. Convert the dataset again, or give annotations=False, in a shell "
-            "--no-annotations",
+            "with the areas of the boxes. Convert the dataset again, if it was not opened with classes or names of its "
+            "own here; annotations=False, in a shell --no-annotations, silences this",
             stacklevel=4,
         )
         return None
     if differing:
         warnings.warn(f"{differing}: average precision is that of the file, all else that of the labels", stacklevel=4)
+    if lost := [path for path, image in by_path.items() if image.never_found is not None]:
+        numbered = f"{file} has an annotation with the id 0, of {lost[0]}"
+        warnings.warn(
+            f"{numbered}, by which pycocotools marks what is not found: it counts no detection of that object as "
+            "right, and so do these figures. Number the annotations from 1",
+            stacklevel=4,
+        )
     if len(by_path) < len(truth.images):
         counts = f"{file} lists {len(truth.images)} images, and {len(by_path)} of them are in the dataset"
         warnings.warn(f"{counts}: pycocotools gives these figures where its params.imgIds are these", stacklevel=4)
     return _of_model(file, truth.category_ids, by_path, order)
 
 
-def truth_of_labels(images: Sequence[Labelled]) -> list[ImageTruth]:
+def truth_of_labels(images: Sequence[Labelled], every: Sequence[str] = ()) -> list[ImageTruth]:
     """The labels as COCO's objects, none of them a crowd, with the areas of their boxes.
 
     The id of an image is the number that it is called by (000012.jpg: 12), if all are; otherwise they are numbered
     from 1, sorted by path.
+
+    Args:
+        every: the paths of the whole dataset that these are a part of, so that an image has one id in all its parts.
     """
-    ids = image_ids([image.path for image in images])
+    paths = [image.path for image in images]
+    of_all = dict(zip(every, image_ids(every), strict=True))
+    are_known = all(path in of_all for path in paths) and len(set(paths)) == len(paths)
+    ids = [of_all[path] for path in paths] if are_known else image_ids(paths)
     return [
         ImageTruth(number, image.path, image.size, boxes_as_objects(image.labels))
         for number, image in zip(ids, images, strict=True)
@@ -160,6 +179,7 @@ def image_ids(paths: Sequence[str]) -> list[int]:
 
 def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth:
     """The annotations under the numbers of the dataset's classes: by name where all are known, otherwise by number."""
+    truth = _of_these(truth, names)
     if len(truth.names) != len(names):
         raise ValueError(f"{file} has {len(truth.names)} categories, the dataset {len(names)} classes")
     order = match_names(names, truth.names).order
@@ -173,6 +193,23 @@ def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth
     images = tuple(image._replace(objects=_with_classes(image.objects, known)) for image in truth.images)
     ids = tuple(truth.category_ids[place] for place in back)
     return CocoTruth(tuple(truth.names[place] for place in back), ids, images)
+
+
+def _of_these(truth: CocoTruth, names: Sequence[str]) -> CocoTruth:
+    """Without the categories that are no classes of the dataset, where all of its classes are categories."""
+    order = match_names(names, truth.names).order
+    if order is None or len(set(order) - {None}) < len(names) or None not in order:
+        return truth
+    kept = [place for place, cls in enumerate(order) if cls is not None]
+    number = {place: cls for cls, place in enumerate(kept)}
+    images = []
+    for image in truth.images:
+        is_kept = np.isin(image.objects[:, CLASS], kept)
+        objects, ids = image.objects[is_kept], tuple(np.array(image.ids, object)[is_kept])
+        numbers = [number[int(cls)] for cls in objects[:, CLASS]]
+        images.append(image._replace(objects=np.column_stack((numbers, objects[:, 1:])), ids=ids))
+    left = tuple(truth.names[place] for place in kept), tuple(truth.category_ids[place] for place in kept)
+    return CocoTruth(*left, tuple(images))
 
 
 def _with_classes(objects: np.ndarray, order: Sequence[int]) -> np.ndarray:
@@ -227,17 +264,20 @@ def _with_other_labels(by_path: dict[str, ImageTruth], images: Sequence[Labelled
 
 
 def _same_labels(image: Labelled, truth: ImageTruth) -> bool:
-    """Whether each label has its annotation, and each annotation but crowds its label; rows may stand twice."""
-    single = truth.objects[truth.objects[:, CROWD] == 0]
-    height, width = image.size
-    boxes = np.concatenate((single[:, BOX][:, :2], single[:, BOX][:, :2] + single[:, BOX][:, 2:]), 1)  # (k, 4) xyxy
+    """Whether each label has its annotation, and each annotation its label; rows may stand twice.
+
+    Crowds may have a label. What has no area in the image has none.
+    """
+    objects, (height, width) = truth.objects, image.size
+    boxes = np.concatenate((objects[:, BOX][:, :2], objects[:, BOX][:, :2] + objects[:, BOX][:, 2:]), 1)  # (k, 4) xyxy
     boxes = boxes.clip(0, (width, height, width, height))
+    needed = (objects[:, CROWD] == 0) & (boxes[:, 2:] - boxes[:, :2] > SMALLEST * np.array([width, height])).all(1)
     if not len(image.labels) or not len(boxes):
-        return len(image.labels) == len(boxes)
+        return not len(image.labels) and not needed.any()
     allowed = np.maximum(PIXELS, FRACTION * np.tile(boxes[:, 2:] - boxes[:, :2], 2))  # (k, 4)
     near = (np.abs(image.labels[:, None, 1:] - boxes) <= allowed).all(2)  # (m, k)
-    same = near & (image.labels[:, :1] == single[:, CLASS])
-    return bool(same.any(0).all() and same.any(1).all())
+    same = near & (image.labels[:, :1] == objects[:, CLASS])
+    return bool(same.any(0)[needed].all() and same.any(1).all())
 
 
 def _of_model(

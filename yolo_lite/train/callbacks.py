@@ -81,7 +81,9 @@ class LineLog(Callback):
         for message in notes(trainer):
             self._print(message)
         if trainer.iteration and not trainer.finished:
-            self._print(f"resuming in epoch {trainer.epoch + 1}, after {trainer.iteration} batches")
+            self._print(
+                f"resuming in epoch {trainer.epoch + 1}, after {trainer.batch} of {len(trainer.loader)} batches"
+            )
 
     def on_epoch_end(self, trainer: "Run", result: EpochResult) -> None:
         words = [f"epoch {result.epoch + 1}/{trainer.options.epochs}"]

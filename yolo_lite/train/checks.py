@@ -1,6 +1,7 @@
 """Before hours are spent: a detector, data that fit it, objects to learn from, and enough values for BatchNorm."""
 
 import math
+from collections.abc import Mapping
 from itertools import islice
 from typing import cast
 
@@ -19,7 +20,7 @@ from yolo_lite.running.distributed import World
 from yolo_lite.support.class_names import class_order, listed, match_names
 from yolo_lite.train.given import name_of
 from yolo_lite.train.messages import Note
-from yolo_lite.train.options import TrainOptions
+from yolo_lite.train.options import TrainOptions, preset
 from yolo_lite.train.schedule import Schedule
 
 FEW_STEPS = 300  # of the optimiser; YOLOv5's settings are made for far more
@@ -50,7 +51,14 @@ def require_parts(parts: object, loss: object) -> LossTerms:
             f"{name_of(loss)} returned {type(parts).__name__}: a loss returns a NamedTuple of scalars whose first "
             "field is total, such as class Parts(NamedTuple): total: Tensor; box: Tensor"
         )
-    return cast(LossTerms, parts)
+    found = cast(LossTerms, parts)
+    for name, part in zip(found._fields, found, strict=True):
+        if not isinstance(part, Tensor) or part.numel() != 1:
+            what = f"a tensor {tuple(part.shape)}" if isinstance(part, Tensor) else type(part).__name__
+            raise TypeError(f"{name_of(loss)} returned {name} as {what}: it must be a tensor of one number")
+    if not found.total.requires_grad:
+        raise TypeError(f"{name_of(loss)} returned a total without gradient: it must be computed from the maps")
+    return found
 
 
 # The network
@@ -81,6 +89,33 @@ def check_network(model: Detector, hyp: Hyperparameters, options: TrainOptions) 
     ]
 
 
+def check_loss(loss: object, model: nn.Module) -> list[str]:
+    """A message where a loss has weights of its own: the optimiser moves those of the model.
+
+    >>> print(check_loss(nn.Linear(1, 1), nn.ReLU())[0])
+    criterion: weight, bias of Linear stay as they are, as only the model's parameters are trained: make them ...
+    """
+    if not isinstance(loss, nn.Module):
+        return []
+    ours = set(model.parameters())
+    own = [name for name, weight in loss.named_parameters() if weight.requires_grad and weight not in ours]
+    if not own:
+        return []
+    return [
+        f"criterion: {listed(own)} of {name_of(loss)} stay as they are, as only the model's parameters are trained: "
+        "make them parameters of the model, or set requires_grad=False if they are to stay"
+    ]
+
+
+def require_alike(world: World, values: Mapping[str, object]) -> None:
+    """Raises ValueError in every process where they were given different things, with what each was given."""
+    everywhere = world.gathered(dict(values))
+    for name, value in values.items():
+        if any(each[name] != value for each in everywhere):
+            listed_values = ", ".join(f"{each[name]} in process {rank}" for rank, each in enumerate(everywhere))
+            raise ValueError(f"{name} differs between the processes ({listed_values}): give all of them the same")
+
+
 # The schedule
 
 
@@ -99,11 +134,13 @@ def check_warmup(schedule: Schedule) -> list[str]:
     """
     if schedule.warmup_iterations < schedule.iterations:
         return []
+    small = ""
+    if schedule.least_warmup > preset("small-data").options.least_warmup:
+        small = "; preset='small-data', in the shell --preset small-data, has both"
     return [
         f"warm-up: of {schedule.warmup_iterations} iterations, but the run has only {schedule.iterations}, so the "
         f"learning rate never gets to lr0={schedule.hyp.lr0:g}: give more epochs, or a shorter warm-up by "
-        "least_warmup= and the hyperparameter warmup_epochs; preset='small-data', in the shell --preset small-data, "
-        "has both"
+        f"least_warmup= and the hyperparameter warmup_epochs{small}"
     ]
 
 

@@ -21,11 +21,14 @@ def best_device(name: str | None, world: World) -> torch.device:
     """The device asked for; else this process's GPU, else another accelerator, else the CPU. YOLOv5: `select_device`.
 
     Raises:
-        ValueError: a GPU that this machine does not have.
+        ValueError: an unknown name, or a GPU that this machine does not have.
     """
     if name is None and not torch.cuda.is_available():
         return default_device()
-    device = torch.device(name or "cuda")
+    try:
+        device = torch.device(name or "cuda")
+    except RuntimeError:
+        raise ValueError(f"device {name!r}: PyTorch knows no such device; write cpu, cuda, cuda:1, mps ...") from None
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():

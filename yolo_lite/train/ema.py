@@ -11,7 +11,8 @@ class ModelEma:
     """Exponential moving average (EMA) of all floating state of a model: a smoother, usually better, copy of it.
 
     average <- d average + (1 - d) value with d = decay (1 - e^(-updates / tau)): early, when the weights still move
-    fast, the average follows quickly. YOLOv5: `ModelEMA`, `ema`; its EMA weights are ``ema.model``.
+    fast, the average follows quickly. What does not change, such as anchors and frozen layers, stays exactly as it is.
+    YOLOv5: `ModelEMA`, `ema`; its EMA weights are ``ema.model``.
 
     >>> ema = ModelEma(nn.Linear(2, 2))
     >>> ema.decay_at(2000)
@@ -34,6 +35,6 @@ class ModelEma:
         now = model.state_dict()
         for name, average in self.model.state_dict().items():
             if average.is_floating_point():
-                average.mul_(decay).add_(now[name].detach(), alpha=1 - decay)
+                average.lerp_(now[name].detach(), 1 - decay)  # average + (1 - d) (value - average)
             else:
                 average.copy_(now[name])

@@ -6,12 +6,14 @@ Each is an object, or a function that makes one. What it makes it from says its 
   ``MyLoss.of`` does, of a subclass of ComputeLoss.
 - ``optimizer``: a ``torch.optim.Optimizer`` of the model's parameters; or ``make(groups)``, called with the three
   parameter groups (``torch.optim.NAdam``, ``partial(torch.optim.SGD, lr=0.1, momentum=0.9)``). Its own learning rates
-  stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is.
+  stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is. The group of weights
+  has the run's weight decay, or that of a partial; the other two have none.
 - ``schedule``: ``factor(epoch)``, the learning rate as a fraction of lr0; or ``make(optimizer)``, a torch scheduler
   that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. The warm-up comes before.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +29,9 @@ from yolo_lite.train.optim import parameter_groups
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Rates, Schedule
 
+ARGUMENTS = ".arguments"  # after a name in what a run says of its parts
+PLAIN = (int, float, str, type(None), list, tuple, dict)  # what repr() says alike in each process
+
 
 class Given(NamedTuple):
     """What a run was given as objects; None: its own."""
@@ -38,10 +43,13 @@ class Given(NamedTuple):
     def names(self, model: nn.Module) -> dict[str, str]:
         """Which of them there are, as text, and the loss that the model has of its own: what a resumed run must have.
 
-        >>> Given(schedule=Schedule).names(nn.Linear(2, 2))
-        {'schedule': 'Schedule'}
+        >>> Given(schedule=partial(Schedule, cosine=True)).names(nn.Linear(2, 2))
+        {'schedule': 'Schedule', 'schedule.arguments': 'cosine=True'}
         """
-        found = {name: name_of(value) for name, value in self._asdict().items() if value is not None}
+        found: dict[str, str] = {}
+        for name, value in self._asdict().items():
+            if value is not None:
+                found |= {name: name_of(value), name + ARGUMENTS: arguments_of(value)}
         own = vars(model).get("criterion")
         return found if own is None else found | {"model.criterion": name_of(own)}
 
@@ -59,11 +67,28 @@ def name_of(value: Any) -> str:
     return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
+def arguments_of(value: Any) -> str:
+    """The arguments of a partial, as text; of anything else none.
+
+    >>> arguments_of(partial(torch.optim.SGD, lr=0.1, foreach=None, params=nn.ReLU()))
+    'foreach=None, lr=0.1, params=ReLU'
+    """
+    if not isinstance(value, partial):
+        return ""
+    given = [
+        *(("", part) for part in value.args),
+        *((f"{name}=", value.keywords[name]) for name in sorted(value.keywords)),
+    ]
+    return ", ".join(f"{name}{repr(part) if isinstance(part, PLAIN) else name_of(part)}" for name, part in given)
+
+
 def require_same(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raises ValueError where a resumed run would go on with another loss, optimiser or schedule than it had."""
     replaced = {"model.criterion", "trainer.loss"} & set(saved)
     for name in ("criterion", "optimizer", "schedule"):
         had, has = saved.get(name), now.get(name)
+        if had == has and name + ARGUMENTS in saved:  # runs up to 0.2.0 do not say them
+            had, has = (f"{had}({found.get(name + ARGUMENTS)})" for found in (saved, now))
         if had == has or (name == "criterion" and had is None and replaced):
             continue
         if has is None:
@@ -92,6 +117,14 @@ def _first_parameter(made: Any) -> str:
         return ""
 
 
+def _require_takes(made: Callable[..., Any], arguments: tuple[Any, ...], what: str) -> None:
+    """Raises ValueError where a function cannot be called with these."""
+    try:
+        inspect.signature(made).bind(*arguments)
+    except TypeError as error:
+        raise ValueError(f"{what} is expected, and this one does not take them: {error}") from None
+
+
 def create_loss(model: Detector, hyp: Hyperparameters, options: TrainOptions, given: Any = None) -> Criterion:
     """The loss: the one given, else the model's.
 
@@ -108,6 +141,8 @@ def create_loss(model: Detector, hyp: Hyperparameters, options: TrainOptions, gi
         return loss
     make: Callable[..., Criterion] = model.criterion if given is None else partial(given, model)
     whose = f"the loss of {type(model).__name__}" if given is None else f"criterion={name_of(given)}"
+    if given is not None:
+        _require_takes(given, (model, hyp, options.img_size), f"{whose}: a function of (model, hyp, img_size)")
     defaults = TrainOptions().loss_options
     settings = {name: value for name, value in options.loss_options.items() if value != defaults[name]}
     known = inspect.signature(make).parameters
@@ -133,6 +168,8 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
         given: an optimiser, or a function of the parameter groups. decay: weight decay of the weights, in their group.
     """
     optimizer = given
+    if isinstance(given, partial):
+        decay = given.keywords.get("weight_decay", decay)
     if not isinstance(given, torch.optim.Optimizer):
         if not callable(given):
             raise ValueError(f"optimizer={given!r}: give a torch.optim.Optimizer, or a function of parameter groups")
@@ -140,6 +177,9 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
         optimizer = given([{"params": params, "weight_decay": wd, "name": name} for name, params, wd in groups])
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ValueError(f"optimizer={name_of(given)} made {type(optimizer).__name__}, not a torch.optim.Optimizer")
+    if isinstance(optimizer, torch.optim.LBFGS | torch.optim.SparseAdam):
+        needs = "a closure" if isinstance(optimizer, torch.optim.LBFGS) else "sparse gradients"
+        raise ValueError(f"optimizer={name_of(optimizer)} needs {needs}, which a run does not have: choose another one")
     ours = set(model.parameters())
     if not all(parameter in ours for group in optimizer.param_groups for parameter in group["params"]):
         raise ValueError(
@@ -152,8 +192,8 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
 
 
 def own_lr(optimizer: torch.optim.Optimizer) -> float:
-    """The learning rate of an optimiser that was given: of its first group."""
-    return float(optimizer.param_groups[0]["initial_lr"])
+    """The learning rate of an optimiser that was given: of its first group that has one."""
+    return next((float(lr) for group in optimizer.param_groups if (lr := group["initial_lr"])), 0.0)
 
 
 def apply_to_given(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
@@ -174,9 +214,21 @@ class FactorSchedule(Schedule):
 
     factor_of: Callable[[int], float] = float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for epoch in range(self.epochs):
+            self.factor(epoch)
+
     def factor(self, epoch: float) -> float:
         """Learning rate at an epoch as a fraction of lr0."""
-        return float(self.factor_of(int(epoch)))
+        found = self.factor_of(int(epoch))
+        try:
+            factor = float(found)
+        except (TypeError, ValueError):
+            factor = math.nan
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"schedule: {found!r} in epoch {int(epoch)}: a fraction of lr0 is a number from 0 on")
+        return factor
 
 
 def create_schedule(given: Any, hyp: Hyperparameters, options: TrainOptions, batches: int, images: int) -> Schedule:
@@ -201,12 +253,15 @@ def create_schedule(given: Any, hyp: Hyperparameters, options: TrainOptions, bat
     if first == "optimizer":
         factors = torch_factors(given, options.epochs, hyp.lr0)
         return FactorSchedule(hyp, *settings, factor_of=factors.__getitem__)
+    kinds = (
+        f"schedule={name_of(given)}: a function (epoch) of the fraction of lr0, a function (optimizer) that makes a "
+        "torch scheduler, each with a parameter of that name, or a subclass of yolo_lite.train.Schedule"
+    )
+    if callable(given):
+        _require_takes(given, (hyp, *settings), kinds)
     made = given(hyp, *settings) if callable(given) else given
     if not isinstance(made, Schedule):
-        raise ValueError(
-            f"schedule={name_of(given)}: give a function (epoch) of the fraction of lr0, a function (optimizer) that "
-            "makes a torch scheduler, or a subclass of yolo_lite.train.Schedule"
-        )
+        raise ValueError(f"{kinds} is expected")
     return made
 
 
@@ -220,7 +275,12 @@ def torch_factors(make: Callable[[torch.optim.Optimizer], Any], epochs: int, lr:
     [1.0, 1.0, 0.5, 0.5]
     """
     alone = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
-    scheduler = make(alone)
+    try:
+        scheduler = make(alone)
+    except (TypeError, ValueError) as error:  # PyTorch's
+        raise ValueError(f"schedule={name_of(make)}, for one group of parameters: {error}") from error
+    if not hasattr(scheduler, "step"):
+        raise ValueError(f"schedule={name_of(make)} made {type(scheduler).__name__}, not a torch scheduler")
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
         raise ValueError(
             "schedule: ReduceLROnPlateau needs the result of each epoch: call trainer.change(lr0=...) in a callback's "
@@ -230,5 +290,8 @@ def torch_factors(make: Callable[[torch.optim.Optimizer], Any], epochs: int, lr:
     for _ in range(epochs):
         factors.append(alone.param_groups[0]["lr"] / lr if lr else 0.0)
         alone.step()  # which PyTorch wants before the scheduler's
-        scheduler.step()
+        try:
+            scheduler.step()
+        except ValueError as error:  # OneCycleLR has a length
+            raise ValueError(f"schedule={name_of(make)} in a run of {epochs} epochs: {error}") from error
     return factors

@@ -41,7 +41,7 @@ class EpochResult(NamedTuple):
     val_losses: Mapping[str, float] | None = None  # the same of the EMA weights over the validation batches
 
     def row(self) -> dict[str, float]:
-        """The epoch as a row of results.csv."""
+        """The epoch as a row of results.csv, where epochs count from 0, as in YOLOv5; the screen counts from 1."""
         row = {"epoch": self.epoch, **{f"train/{name}": value for name, value in self.losses.items()}}
         row |= {f"val/{name}": value for name, value in (self.val_losses or {}).items()}
         row |= {"dropped": self.dropped} if self.dropped else {}

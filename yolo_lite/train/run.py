@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,6 @@ from yolo_lite.train.given import (
     create_schedule,
     name_of,
     own_lr,
-    require_same,
 )
 from yolo_lite.train.messages import Note, log
 from yolo_lite.train.optim import apply_rates, create_optimizer, freeze_layers, set_decay
@@ -39,6 +39,16 @@ from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
 from yolo_lite.train.schedule import Rates, Schedule
 from yolo_lite.train.state import Learner, OfState, RunState
 from yolo_lite.train.validation import ValidationLoss
+
+OF_A_PROCESS = ("device", "workers", "multiprocessing_context")  # options that processes may have each their own of
+
+
+def _require_kinds(**given: tuple[Any, Any]) -> None:
+    """Raises ValueError for what is of another kind; None is of any."""
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            kinds = "a path" if name == "out_dir" else "a list" if name == "callbacks" else "a dict"
+            raise ValueError(f"{name} must be {kinds}, not {value!r}")
 
 
 class Run:
@@ -84,6 +94,7 @@ class Run:
         saved: SavedRun | None = None,
         **options: Any,
     ) -> None:
+        _require_kinds(out_dir=(out_dir, str | PathLike), callbacks=(callbacks, Iterable), metadata=(metadata, Mapping))
         train, val = sources.as_source(train), None if val is None else sources.as_source(val)
         self.out_dir = None if out_dir is None else Path(out_dir)
         if saved is None:
@@ -112,6 +123,9 @@ class Run:
         self.train_set, self.val_set = sources.open_datasets(train, val, self.detector, self.hyp, self.options)
         sources.settle_transforms(self.train_set, self.val_set, self.metadata, resumed=saved is not None)
         self._given_set = self.train_set  # without the changes of its augmentation
+        self._digest = sources.data_digest(self.train_set)
+        alike = {name: value for name, value in asdict(self.options).items() if name not in OF_A_PROCESS}
+        checks.require_alike(self.world, alike | asdict(self.hyp) | {"the training data": self._digest})
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
         self.messages += network_messages
         if self.options.auto_anchors is not False and saved is None:
@@ -129,6 +143,9 @@ class Run:
         self.least_size = checks.least_size(self.model, self.loader, self.options)  # that multi_scale draws
         # What moves the weights
         self._set_loss()
+        self.messages += checks.check_loss(self.loss, self.model)
+        if saved is not None:
+            saved.require_same(self.settings)
         self.optimizer = self._create_optimizer(lr0_is_given)
         self.schedule = self._create_schedule()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "float16")
@@ -170,6 +187,11 @@ class Run:
                 FileNotFoundError, TrainingError: no run, or one that cannot go on with what there is.
         """
         saved = SavedRun(out_dir)
+        trained_with = saved.settings.options.optimizer
+        if isinstance(optimizer, str) and optimizer != trained_with:
+            raise ValueError(
+                f"optimizer={optimizer!r}: the run began with {trained_with}: leave it out, or start a new run"
+            )
         train, val = saved.sources(as_dataset(train), as_dataset(val))
         model = saved.create_model() if model is None else model
         changed = {"epochs": epochs, "workers": workers, "device": device}
@@ -183,7 +205,7 @@ class Run:
         """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
 
         The run is validated and saved, so that ``resume``, or ``fit`` once more, goes on from there.
-        With several processes the run ends after the epoch. ``ended`` has the reason.
+        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason.
         """
         self.stopped_by = why
 
@@ -230,7 +252,7 @@ class Run:
         own = self.given.names(self.model) | {"loss": name_of(self.loss)}
         if self.loss is not self._made_loss:
             own["trainer.loss"] = name_of(self.loss)
-        return RunSettings(*given, *counts, own)
+        return RunSettings(*given, *counts, own, self._digest)
 
     @property
     def learner(self) -> Learner:
@@ -289,9 +311,7 @@ class Run:
 
     def _go_on(self, saved: SavedRun) -> None:
         """From where a run was saved."""
-        if saved.settings.own is not None:  # early ones do not say it
-            require_same(saved.settings.own, self.settings.own or {})
-        saved.load_into(self.learner, self.world, len(self.train_set))
+        saved.load_into(self.learner, self.world)
         self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
         self.messages += [Note(message) for message in saved.notes]
         if saved.notes and self.out_dir is not None and self.world.is_main:

@@ -15,7 +15,9 @@ from yolo_lite.model.yolo import create_model
 from yolo_lite.running import folder
 from yolo_lite.running.diagnose import TrainingError, require_finite
 from yolo_lite.running.distributed import World
+from yolo_lite.support.class_names import listed
 from yolo_lite.support.metadata import of_parent
+from yolo_lite.train.given import ARGUMENTS, require_same
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, RunState
@@ -34,6 +36,7 @@ class RunSettings:
     images: int  # to train on
     validates: bool
     own: dict[str, str] | None  # the loss, and what was given as objects; None: the run is older than this entry
+    data: str | None  # digest of the training images' names and labels; None: the run is older than this entry
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSettings":
@@ -96,7 +99,9 @@ class SavedRun:
         self.header = folder.read_header(self.folder)
         self.notes: list[str] = []  # what has changed since
         try:
-            self.settings = RunSettings.from_json({"metadata": {}, "own": None} | self.header)  # later than 0.1.0
+            self.settings = RunSettings.from_json(
+                {"metadata": {}, "own": None, "data": None} | self.header
+            )  # later than 0.1.0
             later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too
             self.state = RunState.from_json(later | self.header)
             missing = [name for name in NEEDED if name not in self.header]
@@ -141,19 +146,40 @@ class SavedRun:
             )
         return create_model(self.header["spec"], names=self.settings.names)
 
-    def load_into(self, learner: Learner, world: World, images: int) -> None:
-        """Puts the tensors of the run where they belong, if the batches to come are those that would have come."""
-        settings = self.settings
-        if settings.world_size != world.size:
+    def require_same(self, now: RunSettings) -> None:
+        """Raises an error unless the batches to come, and what is made of them, are those that would have come.
+
+        A torch scheduler may have other arguments where the run is to have another number of epochs.
+        """
+        before, way = self.settings, f"put the dataset back, or start a new run from {self.folder / folder.LAST}"
+        if before.world_size != now.world_size:
             raise TrainingError(
-                f"{self.folder}: the run used {settings.world_size} processes, this one has {world.size}: start as "
+                f"{self.folder}: the run used {before.world_size} processes, this one has {now.world_size}: start as "
                 "many, or the batches would be others"
             )
-        if settings.images != images:
+        if before.images != now.images:
             raise TrainingError(
-                f"{self.folder}: the run has {settings.images} training images, now there are {images}: put the "
-                f"dataset back, or start a new run from {self.folder / folder.LAST}"
+                f"{self.folder}: the run has {before.images} training images, now there are {now.images}: {way}"
             )
+        if before.data not in (None, now.data):
+            raise TrainingError(
+                f"{self.folder}: the run began with training images of other names or labels than these {now.images}: "
+                f"{way}"
+            )
+        if before.names != now.names:
+            raise ValueError(
+                f"the run has the classes {listed(before.names)}, model= has {listed(now.names)}: give a model with "
+                "the names of the run"
+            )
+        if before.own is None or now.own is None:
+            return
+        own, arguments = dict(now.own), "schedule" + ARGUMENTS
+        if before.options.epochs != now.options.epochs and {arguments} <= before.own.keys() & own.keys():
+            own[arguments] = before.own[arguments]
+        require_same(before.own, own)
+
+    def load_into(self, learner: Learner, world: World) -> None:
+        """Puts the tensors of the run where they belong."""
         with folder.read_tensors(self.folder) as tensors:
             learner.load(tensors, self.header)
         if world.is_main:

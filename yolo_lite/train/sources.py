@@ -1,6 +1,7 @@
 """What a run learns from and is validated on: sources become datasets, and datasets become loaders."""
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -90,6 +91,17 @@ def settle_hyp(
     return settled.replace(**{name: getattr(train.hyp, name) for name in AUGMENTATION_KEYS})
 
 
+def data_digest(dataset: YoloDataset) -> str:
+    """Tells images and labels from others, wherever their folder lies: of file names, classes, boxes and outlines."""
+    digest = hashlib.sha256()
+    for path in dataset.paths:
+        digest.update(str(path).replace("\\", "/").rpartition("/")[2].encode("utf-8", "surrogateescape") + b"\n")
+    labels = dataset.labels
+    for values in (labels.image_start, labels.cls, labels.boxes, labels.polygon_start, labels.polygon_points):
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def as_source(given: Given) -> Source:
     """The YoloDataset of a Subset; anything else as it is."""
     source: Source = as_dataset(given)
@@ -106,9 +118,9 @@ def settle_transforms(train: YoloDataset, val: YoloDataset | None, metadata: dic
         name = transform_name(dataset.transform) if dataset is not None else None
         if resumed and metadata.get(key) != name:
             now = f"its dataset now has the transform {name}" if name else "its dataset now has none"
-            before = metadata.get(key) or "without a transform"
+            before = f"after {metadata[key]}" if metadata.get(key) else "without a transform"
             what = "is validated" if dataset is val else "learns"
-            raise ValueError(f"the run {what} on images after {before}, but {now}: give the dataset as it was")
+            raise ValueError(f"the run {what} on images {before}, but {now}: give the dataset as it was")
         if name is not None:
             metadata[key] = name
 

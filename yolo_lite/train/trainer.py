@@ -245,7 +245,7 @@ class Trainer(Run):
         self.save(best)
         self._write_results()
         self.notify("on_epoch_end", result)
-        self.stopped_by = self.world.broadcast(self.stopped_by)
+        self.stopped_by = next((why for why in self.world.gathered(self.stopped_by) if why is not None), None)
 
     def _end_early(self) -> None:
         """Saves a run that was asked to stop; inside an epoch, its weights are validated first."""

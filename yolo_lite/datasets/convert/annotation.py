@@ -24,13 +24,20 @@ from yolo_lite.datasets.yolo_folder import label_row
 class Written(NamedTuple):
     """What becomes of an annotation."""
 
-    row: str  # of the label file; "" for a crowd region, which it has no place for
+    row: str  # of the label file; "" for what it has no place for: a crowd region, a box without area
     truth: tuple[float, ...]  # of the annotation file, see ImageTruth.objects
     note: str  # what was done to it; "" = nothing worth a word
+    key: str = ""  # its id, see id_key
 
 
-def written_annotation(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool) -> Written:
-    """One annotation as a label row, and as COCO's rule needs it."""
+def written_annotation(
+    annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], polygons: bool, crowd: bool = False
+) -> Written:
+    """One annotation as a label row, and as COCO's rule needs it.
+
+    Args:
+        crowd: a region of many objects, which is one all the same.
+    """
     size = frame.size
     cls = _class_of(annotation, classes)
     given = box = box_of(annotation)
@@ -49,19 +56,19 @@ def written_annotation(annotation: dict[str, Any], frame: Frame, classes: Mappin
         spans = f"from {left:g}, {top:g} to {right:g}, {bottom:g}"
         stated = f"from {inside[0]:g}, {inside[1]:g} to {inside[2]:g}, {inside[3]:g}"
         outline, note = None, f"its outline spans {spans}, its box {stated}; the box is written"
-    truth = _truth_row(annotation, cls, box, frame, exact=given is not None and not rotation_of(annotation))
+    truth = _truth_row(annotation, cls, box, frame, given is not None and not rotation_of(annotation), crowd)
     if outline is None or not polygons:
         return Written(box_row(cls, inside, frame), truth, note if polygons else "")
     return Written(label_row(cls, frame.fractions(outline).ravel()), truth, note)
 
 
-def crowd_region(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int]) -> Written:
-    """A crowd region, for COCO's rule alone."""
+def without_label(annotation: dict[str, Any], frame: Frame, classes: Mapping[str, int], crowd: bool) -> Written:
+    """A crowd region, or a box that no label can be made of, for COCO's rule alone."""
     box = box_of(annotation)
     if box is None:
         raise ValueError("it has no bbox")
     exact = not rotation_of(annotation)
-    return Written("", _truth_row(annotation, _class_of(annotation, classes), box, frame, exact, crowd=True), "")
+    return Written("", _truth_row(annotation, _class_of(annotation, classes), box, frame, exact, crowd), "")
 
 
 def _class_of(annotation: dict[str, Any], classes: Mapping[str, int]) -> int:

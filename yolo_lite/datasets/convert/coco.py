@@ -17,12 +17,12 @@ from yolo_lite.datasets.convert.annotation import (
     Written,
     box_of,
     category_ids,
-    crowd_region,
     rotation_of,
     whole_numbers,
+    without_label,
     written_annotation,
 )
-from yolo_lite.datasets.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key
+from yolo_lite.datasets.convert.coco_file import CocoFile, classes_of, find_coco_files, id_key, is_set
 from yolo_lite.datasets.convert.converted import (
     ROTATED,
     SPLITS,
@@ -62,8 +62,8 @@ def convert_coco(
     out and reported with its id. Where no image has the name that the file gives it, its last part is looked for. All
     of it is counted.
 
-    ``annotations/instances_<split>.json`` keeps what label files cannot hold and COCO's rule needs: areas, crowd
-    regions, the ids of images and categories (see ``yolo_lite.support.coco_truth``).
+    ``annotations/instances_<split>.json`` keeps the truth as it was, for COCO's rule: areas, crowd regions, boxes of
+    which no label can be made (without area, outside the image), and all ids (see ``yolo_lite.support.coco_truth``).
 
     Args:
         json_path: one file, which becomes the split "train"; a folder with a file for each split; or a mapping of
@@ -73,8 +73,8 @@ def convert_coco(
         placing: "link" (hard links, or copies where the disk cannot link), "copy", or "none" (labels only).
         polygons: write outlines where there are any; otherwise boxes only.
         crowd: regions marked ``iscrowd`` stand for many objects, and no label file can hold them. None leaves them out
-            of the labels as a problem, "drop" as a note; "keep" writes them as the boxes of objects, for tools that
-            mark every mask in this way.
+            of the labels as a problem, "drop" as a note; "keep" trains on them as the boxes of objects. Evaluation
+            counts them as crowds in any case, but for a file in which every annotation is marked, as some tools do.
         merge_names: several categories of one name become one class, instead of an error.
         progress: a bar on stderr, where that is a terminal.
     Returns:
@@ -97,12 +97,10 @@ def convert_coco(
     files = {split: CocoFile.read(path) for split, path in _paths(json_path).items()}
     problems: list[Problem] = []
     names, index = classes_of(list(files.values()), merge_names, problems)
-    conversions = {
-        split: _Conversion(
-            file, _image_ids(file), index, polygons, crowd, placing, ImageFinder(file.path, split, images), problems
-        )
-        for split, file in files.items()
-    }
+    conversions = {}
+    for split, file in files.items():
+        finder, kept_ids = ImageFinder(file.path, split, images), (_image_ids(file), _annotation_ids(file))
+        conversions[split] = _Conversion(file, *kept_ids, index, polygons, crowd, placing, finder, problems)
     found = {split: conversion.found() for split, conversion in conversions.items()}
     splits = {split: conversion.images(found[split]) for split, conversion in conversions.items()}
     problems += _repeated(found)
@@ -140,6 +138,7 @@ class _Conversion(NamedTuple):
 
     file: CocoFile
     image_ids: Mapping[str, int]  # of each image, by its id as text
+    annotation_ids: Mapping[str, int]  # likewise; empty where they do not tell annotations apart
     classes: Mapping[str, int]
     polygons: bool
     crowd: Crowd | None
@@ -183,7 +182,8 @@ class _Conversion(NamedTuple):
         converted = list(self._rows(image.annotations, frame))
         rows = tuple(each.row for each in converted if each.row)
         objects = np.array([each.truth for each in converted]).reshape(-1, 7)
-        truth = ImageTruth(self.image_ids[image.key], str(name), frame.picture, objects)
+        ids = tuple(self.annotation_ids[each.key] for each in converted) if self.annotation_ids else ()
+        truth = ImageTruth(self.image_ids[image.key], str(name), frame.picture, objects, ids)
         yield ConvertedImage(path, name, rows, truth)
 
     def _found(self, image: _Image) -> Match | None:
@@ -253,25 +253,40 @@ class _Conversion(NamedTuple):
         """The annotations of one image."""
         for annotation in annotations:
             label = f"annotation {annotation.get('id')!r}"
-            is_crowd = _is_set(annotation.get("iscrowd"))
+            is_crowd = is_set(annotation.get("iscrowd"))
             if is_crowd and self.crowd != "keep":
                 keep = "" if self.crowd else ", which crowd='keep' (in a shell: --crowd keep) writes as a box"
                 message = f"{label}: a crowd{keep}; left out of the labels"
                 self.problems.append(Problem(str(self.file.path), None, message, CROWDS, note=self.crowd == "drop"))
-                with contextlib.suppress(ValueError):  # a region that nobody can use
-                    yield crowd_region(annotation, frame, self.classes)
+                yield from self._without_label(annotation, frame, is_crowd)
                 continue
             try:
-                written = written_annotation(annotation, frame, self.classes, self.polygons and not is_crowd)
+                outline, counts_as_crowd = self.polygons and not is_crowd, is_crowd and not self.file.is_crowds_alone
+                written = written_annotation(annotation, frame, self.classes, outline, counts_as_crowd)
             except ValueError as reason:
-                self._problem(f"{label}: {reason}; left out", LEFT_OUT)
+                kept = list(self._without_label(annotation, frame, is_crowd))
+                self._problem(f"{label}: {reason}; left out{' of the labels' if kept else ''}", LEFT_OUT)
+                yield from kept
                 continue
             if angle := rotation_of(annotation):
                 self._note(f"{label}: turned by {angle:g} degrees; the extent of the turned box is written", ROTATED)
             if is_crowd or written.note:
-                message = f"{label}: {'a crowd; its box is written' if is_crowd else written.note}"
+                crowd = "a crowd; its box is written" + ("" if counts_as_crowd else ", and counts as an object")
+                message = f"{label}: {crowd if is_crowd else written.note}"
                 self._note(message, "annotations changed")
-            yield written
+            yield written._replace(key=id_key(annotation.get("id")) or "")
+
+    def _without_label(self, annotation: dict[str, Any], frame: Frame, is_crowd: bool) -> Iterator[Written]:
+        """What the annotation file keeps of an annotation that has no label; nothing where nobody can use it."""
+        with contextlib.suppress(ValueError):
+            written = without_label(annotation, frame, self.classes, is_crowd)
+            yield written._replace(key=id_key(annotation.get("id")) or "")
+
+
+def _annotation_ids(file: CocoFile) -> dict[str, int]:
+    """The number of each annotation, by its id: the same; none where one of them is text or stands twice."""
+    keys = {key for entry in file.annotations if (key := id_key(entry.get("id"))) is not None}
+    return (whole_numbers(keys) or {}) if len(keys) == len(file.annotations) else {}
 
 
 def _image_ids(file: CocoFile) -> dict[str, int]:
@@ -321,11 +336,6 @@ def _has_keypoints(annotation: Mapping[str, Any]) -> bool:
     """Whether there are any; COCO writes zeros where none is visible."""
     keypoints = annotation.get("keypoints")
     return isinstance(keypoints, list) and any(keypoints)
-
-
-def _is_set(flag: Any) -> bool:
-    """Whether a flag is raised: 1, true, or either of them as text."""
-    return str(flag).strip().lower() in ("1", "1.0", "true")
 
 
 def _extent(annotations: list[dict[str, Any]]) -> tuple[float, float]:

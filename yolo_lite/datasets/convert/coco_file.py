@@ -43,6 +43,11 @@ class CocoFile(NamedTuple):
     categories: list[Category]
     malformed: list[tuple[str, str]]  # of "images" or "annotations", and what is there in place of an object
 
+    @property
+    def is_crowds_alone(self) -> bool:
+        """Whether every annotation is marked as a crowd, which then says nothing."""
+        return all(is_set(annotation.get("iscrowd")) for annotation in self.annotations)
+
     @classmethod
     def read(cls, path: Path) -> "CocoFile":
         """Reads the file, in UTF-8, UTF-16 or UTF-32, and checks that it has the three lists."""
@@ -105,6 +110,11 @@ def id_key(number: Any) -> str | None:
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     return None if number is None or isinstance(number, list | dict) else str(number).strip() or None
+
+
+def is_set(flag: Any) -> bool:
+    """Whether a flag is raised: 1, true, or either of them as text."""
+    return str(flag).strip().lower() in ("1", "1.0", "true")
 
 
 # ---- classes --------------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def write_dataset(
             report = Report.of(counts, problems)
             message = f"not one of {annotated} annotations could be converted, so nothing is written"
             raise DatasetError(f"{message}\n{report}", report)
-        write_data_yaml(content, names, {split: f"images/{split}" for split in splits}, final=out_dir)
+        write_data_yaml(content, names, {split: f"images/{split}" for split in splits})
         if out_dir.exists():
             out_dir.rmdir()
         os.replace(content, out_dir)

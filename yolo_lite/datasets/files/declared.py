@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from yolo_lite._moved import moved_name
-from yolo_lite.data.report import DatasetError, Problem
+from yolo_lite.data.report import READ_ELSEWHERE, DatasetError, Problem
 from yolo_lite.datasets.files.class_lists import ClassList, read_class_list
 from yolo_lite.datasets.files.elsewhere import SPLIT_NAMES, Finder, is_there, may_drop, not_found, path_parts, spellings
 from yolo_lite.datasets.files.text import UNREADABLE, decode_text, not_utf8, split_lines
@@ -272,7 +272,7 @@ def _find(declared: Declared, split: str, text: str) -> tuple[list[Path], list[P
     here = [place for place in _written(declared, base, text) if is_there(place)]
     if here:
         moved = root is None and not Path(text).is_absolute()
-        notes = [_note(declared, f"path: {declared.root}", folder)] if moved else []
+        notes = [_note(declared, f"path: {declared.root}", folder)] if moved else _copied(declared, here[0], text)
         return here[:1], notes + _two_places(declared, f"{split}: {text}", here)
     matches = _matches(base, text)
     if matches:
@@ -311,6 +311,15 @@ def _two_places(declared: Declared, written: str, found: Sequence[Path]) -> list
     taken, other = (os.path.normpath(place) for place in (found[0], others[0]))
     message = f"`{written}` may mean {taken} or {other}, and both are there; {taken} is used"
     return [Problem(str(declared.path), None, message, TWO_PLACES, note=True)]
+
+
+def _copied(declared: Declared, found: Path, text: str) -> list[Problem]:
+    """A note where a full path leads away from images beside this file: those of a copy, whose original is read."""
+    beside = declared.path.parent / text
+    if not Path(declared.root).is_absolute() or not is_there(beside) or _same(beside, found):
+        return []
+    message = f"`path: {declared.root}` leads to {found}, which is used, and not to {os.path.normpath(beside)}: for "
+    return [Problem(str(declared.path), None, f"{message}that, write `path: .`", READ_ELSEWHERE, note=True)]
 
 
 def _same(first: Path, second: Path) -> bool:
