@@ -42,8 +42,7 @@ def read_image(path: str | Path) -> Image:
     try:
         data = Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
     except FileNotFoundError:
-        hint = ", and addresses are not fetched: download it first" if str(path).startswith(("http:", "https:")) else ""
-        raise FileNotFoundError(f"{path}: no such image file{hint}") from None
+        raise FileNotFoundError(f"{path}: no such image file") from None
     return decode_image(data, str(path))
 
 

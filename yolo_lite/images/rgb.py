@@ -98,7 +98,8 @@ def _from_path(path: Path) -> Image:
             "predict(..., stream=True) takes folders"
         )
     if ADDRESS.match(str(path)) and not path.exists():
-        shown = str(path)[:60] + ("..." if len(str(path)) > 60 else "")
+        address = path.as_posix().replace(":/", "://", 1)  # pathlib has made one stroke of two
+        shown = address[:60] + ("..." if len(address) > 60 else "")
         raise ValueError(f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path")
     return read_image(path)
 
