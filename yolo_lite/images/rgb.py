@@ -113,6 +113,10 @@ def _checked_path(path: Path) -> Path:
             f"{path}: a folder; pass the images in it, for example Path({str(path)!r}).glob('*.jpg'); "
             "predict(..., stream=True) takes folders"
         )
+    if ADDRESS.match(str(path)) and not path.exists():
+        address = path.as_posix().replace(":/", "://", 1)  # pathlib has made one stroke of two
+        shown = address[:60] + ("..." if len(address) > 60 else "")
+        raise ValueError(f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path")
     return path
 
 
