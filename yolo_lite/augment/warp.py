@@ -139,7 +139,7 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
     if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
         return image
     border = (PADDING_VALUE,) * 4
-    rgba = _four_channels(image, source_window(matrix, image.shape[:2], size))
+    rgba = _four_channels(image, matrix, size)
     if np.array_equal(matrix[2], (0, 0, 1)):  # no perspective: the cheaper call
         warped = cv2.warpAffine(rgba, matrix[:2], (width, height), borderValue=border)
     else:
@@ -147,12 +147,13 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
     return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
 
 
-def _four_channels(image: Image, window: Rectangle) -> np.ndarray:
-    """(H, W, 3) -> (H, W, 4), inside the window: OpenCV 5 warps four channels in less than half the time of three."""
+def _four_channels(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) -> (H, W, 4), where it is read: OpenCV 5 warps four channels in less than half the time of three."""
     rgba = image.base
     if rgba is not None and rgba.shape == (*image.shape[:2], 4) and rgba.ctypes.data == image.ctypes.data:
         return rgba  # of which the image is a view
-    rgba, (left, top, right, bottom) = np.empty((*image.shape[:2], 4), np.uint8), window
+    left, top, right, bottom = source_window(matrix, image.shape[:2], size)
+    rgba = np.empty((*image.shape[:2], 4), np.uint8)
     cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA, rgba[top:bottom, left:right])
     return rgba
 

@@ -26,10 +26,10 @@ from yolo_lite.augment.mixing import (
     MosaicDraw,
     apply_copy_paste,
     apply_mixup,
-    apply_mosaic,
     draw_copy_paste,
     draw_mixup,
     draw_mosaic,
+    join_images,
 )
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, source_window, warp_matrices
@@ -182,11 +182,11 @@ def _single_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Itera
 
 
 def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int], whole: bool) -> Iterator[Stage]:
-    images, objects, _ = zip(*map(load, (draws.index, *draws.mosaic.partners)), strict=True)
     canvas = 2 * size[0], 2 * size[1]
     matrix = warp_matrices(draws.warp, canvas, size).combined
     window = None if whole or draws.copy_paste.fraction else source_window(matrix, canvas, size)
-    mosaic = apply_mosaic(images, objects, draws.mosaic, size, window)
+    loaded = map(load, (draws.index, *draws.mosaic.partners))  # one by one, into the same memory
+    mosaic = join_images(((image, objects) for image, objects, _ in loaded), draws.mosaic, size, window)
     yield Stage("mosaic", mosaic.image, mosaic.objects, mosaic)
     copy_paste = _for_all(draws.copy_paste, mosaic.objects.num_objects)
     image, objects = apply_copy_paste(mosaic.image, mosaic.objects, copy_paste)
