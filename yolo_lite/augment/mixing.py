@@ -128,6 +128,12 @@ def join_images(
     return Mosaic(canvas[..., :3], together.select(together.has_area), in_order)
 
 
+def is_seen(drawn: MosaicDraw, which: int, window: Rectangle) -> bool:
+    """Whether a window of the canvas reaches into the quarter in which an image (0..3) lies."""
+    corner, (x, y), (left, top, right, bottom) = drawn.order.index(which), drawn.centre, window
+    return (right > x if corner % 2 else left < x) and (bottom > y if corner >= 2 else top < y)
+
+
 def _place(
     which: int, corner: int, image_size: tuple[int, int], centre: tuple[int, int], canvas_size: tuple[int, int]
 ) -> Placement:

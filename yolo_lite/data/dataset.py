@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from yolo_lite.augment.letterbox import Geometry, resize_longest
-from yolo_lite.augment.objects import Image, Objects, channels_first
+from yolo_lite.augment.letterbox import Geometry, longest_size, resize_longest
+from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, channels_first
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
 from yolo_lite.data.memory import keep_freed_memory
 from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
 from yolo_lite.data.rectangles import by_shape, rectangle_shapes
 from yolo_lite.data.report import Problem, Report
-from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages
+from yolo_lite.data.samples import Load, Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages
 from yolo_lite.data.sampling import EpochClock, EpochSampler, Key, KeySampler
 from yolo_lite.data.source import ImageSource, PathStore
 from yolo_lite.data.transform import Transform, transform_generator, transform_name, with_transform
@@ -283,10 +283,10 @@ class YoloDataset(Dataset[Sample]):
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
-        return self._stages(draw, self._reader(), whole_mosaic=True)
+        return self._stages(draw, self._reader())
 
-    def _stages(self, draw: SampleDraw, reader: Reader, whole_mosaic: bool) -> Iterator[Stage]:
-        stages = sample_stages(draw, reader, self.shape(draw.index), whole_mosaic)
+    def _stages(self, draw: SampleDraw, reader: Reader, placeholder: Load | None = None) -> Iterator[Stage]:
+        stages = sample_stages(draw, reader, self.shape(draw.index), placeholder)
         if self.transform is None:
             return stages
         generator = transform_generator(self.seed, draw.epoch, draw.index)
@@ -300,7 +300,7 @@ class YoloDataset(Dataset[Sample]):
         """
         keep_freed_memory()
         reader = self._reader()
-        for last in self._stages(draw, reader, whole_mosaic=False):  # noqa: B007
+        for last in self._stages(draw, reader, self._placeholder):  # noqa: B007
             pass
         image = channels_first(last.image)
         labels = normalised(last.objects, last.image.shape[:2])
@@ -315,6 +315,13 @@ class YoloDataset(Dataset[Sample]):
         """An image, resized, and its objects in the pixels of that."""
         image = self._resized(index) if self.cache is None else self.cache.load(index)
         return Loaded(image, self._objects(index, image.shape[:2]), tuple(self.sizes[index].tolist()))
+
+    def _placeholder(self, index: int) -> Loaded:
+        """What ``_load`` gives, with an image of gray pixels that takes no memory."""
+        original = tuple(self.sizes[index].tolist())
+        size = longest_size(original, self.img_size)
+        image = np.broadcast_to(np.uint8(PADDING_VALUE), (*size, 3))
+        return Loaded(image, self._objects(index, size), original)
 
     def _resized(self, index: int) -> Image:
         return resize_longest(self.image(index), self.img_size, self.augment).image
