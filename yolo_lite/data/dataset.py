@@ -7,6 +7,7 @@ rest is computed from that, stage by stage. So a sample is the same in every pro
 import copy
 import operator
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -18,7 +19,7 @@ from torch.utils.data import Dataset, get_worker_info
 from yolo_lite.augment.letterbox import Geometry, longest_size, resize_longest
 from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, channels_first
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
+from yolo_lite.data.cache import THREADS, DiskCache, ImageCache, PartOfCache, RamCache
 from yolo_lite.data.memory import keep_freed_memory
 from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
 from yolo_lite.data.rectangles import by_shape, rectangle_shapes
@@ -77,6 +78,9 @@ class YoloDataset(Dataset[Sample]):
         strict: raise where anything had to be left out, instead of warning.
         replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
             it ``dataset[i]`` raises, and loaders leave the image out. Left out: as ``augment``.
+        threads: how many samples of a batch are made at a time where no worker processes are used; the samples stay
+            the same. Left out: one per processor, 8 at most; 1 with a transform or an ImageSource of your own, which
+            threads would call at the same time.
         progress: draws a bar while files are checked and cached.
     Raises:
         FileNotFoundError, DatasetError: see open_source. ValueError: an option that cannot be.
@@ -107,12 +111,15 @@ class YoloDataset(Dataset[Sample]):
         single_cls: bool = False,
         strict: bool = False,
         replace_unreadable: bool | None = None,
+        threads: int | None = None,
         progress: bool = False,
     ) -> None:
         require_options(img_size, stride, seed, batch_size, cache)
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp, self.transform = hyp or Hyperparameters(), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
+        own = transform is not None or isinstance(source, ImageSource)
+        self.threads = threads or (1 if own else THREADS)
         self.source = opened(source, split, None if single_cls else names, progress, img_size)
         self.report: Report = self.source.report
         if self.report.is_doubtful:
@@ -159,7 +166,11 @@ class YoloDataset(Dataset[Sample]):
     def __getitems__(self, keys: Sequence[int | Key]) -> list[Sample | Problem]:
         """The samples of a batch, as PyTorch's DataLoader asks for them; a Problem for what cannot be read."""
         self._count(keys)
-        return [self._sample_or_problem(key) for key in keys]
+        threads = 1 if get_worker_info() is not None else min(self.threads, len(keys))
+        if threads < 2:
+            return [self._sample_or_problem(key) for key in keys]
+        with ThreadPoolExecutor(threads) as pool:  # OpenCV works without holding Python's lock
+            return list(pool.map(self._sample_or_problem, keys))
 
     def _count(self, keys: Sequence[int | Key]) -> None:
         """Counts what a DataLoader, and not a reader, asks for without saying of which epoch."""

@@ -183,9 +183,7 @@ def _single_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Itera
         yield Stage("warp", warped.image, warped.objects, warped)
 
 
-def _mosaic_stages(
-    draws: MosaicDraws, load: Load, size: tuple[int, int], placeholder: Load | None
-) -> Iterator[Stage]:
+def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int], placeholder: Load | None) -> Iterator[Stage]:
     indices, window = (draws.index, *draws.mosaic.partners), None
     loaders = [load] * 4
     if placeholder is not None and not draws.copy_paste.fraction:  # copies may come from anywhere
