@@ -26,6 +26,16 @@ NAMES = [effect.name for effect in PHOTOMETRIC]
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(st.floats(0, 2), st.floats(0, 2), st.floats(0, 2)))
+def test_hsv_is_what_the_tables_say(gains):
+    drawn = HsvDraw(gains)
+    channels = cv2.split(cv2.cvtColor(NOISE, cv2.COLOR_RGB2HSV))
+    looked_up = [table[channel] for channel, table in zip(channels, hsv_tables(drawn), strict=True)]
+    expected = NOISE if gains == (1, 1, 1) else cv2.cvtColor(cv2.merge(looked_up), cv2.COLOR_HSV2RGB)
+    assert (apply_hsv(NOISE, drawn) == expected).all()
+
+
 def test_hsv_tables_follow_the_formula():
     hue, saturation, value = hsv_tables(HsvDraw((1.5, 0.5, 1.4)))
     assert hue[[0, 100, 120, 179]].tolist() == [0, 150, 0, 88]  # 180 and 268.5 wrap

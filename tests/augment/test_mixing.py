@@ -16,6 +16,8 @@ from yolo_lite.augment.mixing import (
     draw_copy_paste,
     draw_mixup,
     draw_mosaic,
+    is_seen,
+    join_images,
 )
 from yolo_lite.augment.objects import PADDING_VALUE, Objects
 from yolo_lite.hyperparameters import Hyperparameters
@@ -71,6 +73,23 @@ def test_placements_say_where_each_image_lies(four, seed):
         assert touches == drawn.centre
         rest[canvas[1] : canvas[3], canvas[0] : canvas[2]] = False
     assert (mosaic.image[rest] == PADDING_VALUE).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(four_pictures(), st.integers(0, 2**32), st.tuples(*[st.integers(0, 127)] * 4))
+def test_a_window_of_a_mosaic_is_that_part_of_the_whole(four, seed, sides):
+    images, objects = four
+    (left, right), (top, bottom) = sorted(sides[:2]), sorted(sides[2:])
+    window = left, top, right + 1, bottom + 1
+    drawn = draw_mosaic(HYP, 64, np.random.default_rng(seed), index=0, num_images=9)
+    seen = [is_seen(drawn, which, window) for which in range(4)]
+    images = [image if s else np.full_like(image, 7) for image, s in zip(images, seen, strict=True)]
+    whole = apply_mosaic(four[0], objects, drawn, 64)
+    part = join_images(zip(images, objects, strict=True), drawn, (64, 64), window)
+    assert part.image.shape == (128, 128, 3)
+    assert (part.image[top : bottom + 1, left : right + 1] == whole.image[top : bottom + 1, left : right + 1]).all()
+    assert part.placements == whole.placements
+    assert (part.objects.boxes == whole.objects.boxes).all()
 
 
 def test_mosaic_draws_cover_their_ranges():

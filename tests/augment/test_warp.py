@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from tests.augment.markers import COLOURS, find, labelled, picture, rectangle
 from yolo_lite.augment.box_filter import box_candidates
 from yolo_lite.augment.objects import PADDING_VALUE, Objects
-from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, map_points, warp_matrices
+from yolo_lite.augment.warp import (
+    WarpDraw,
+    apply_warp,
+    draw_warp,
+    map_points,
+    source_window,
+    warp_image,
+    warp_matrices,
+)
 from yolo_lite.hyperparameters import Hyperparameters
 
 BOXES = [(40, 50, 90, 80), (110, 30, 150, 110), (20, 120, 60, 150)]
@@ -22,6 +30,34 @@ warps = st.builds(
     translate=st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)),
     perspective=st.tuples(st.floats(-1e-3, 1e-3), st.floats(-1e-3, 1e-3)),
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(warps, st.booleans(), st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**16))
+def test_the_warp_is_opencvs_and_reads_its_window_alone(drawn, flat, height, width, seed):
+    drawn = drawn._replace(perspective=(0.0, 0.0)) if flat else drawn
+    image = np.random.default_rng(seed).integers(0, 256, (70, 80, 3)).astype(np.uint8)
+    matrix = warp_matrices(drawn, (70, 80), (height, width)).combined
+    gray, size = (PADDING_VALUE,) * 3, (width, height)
+    if flat:
+        three = cv2.warpAffine(image, matrix[:2], size, borderValue=gray)
+    else:
+        three = cv2.warpPerspective(image, matrix, size, borderValue=gray)
+    assert (warp_image(image, matrix, (height, width)) == three).all()
+
+    left, top, right, bottom = source_window(matrix, (70, 80), (height, width))
+    assert 0 <= left < right <= 80
+    assert 0 <= top < bottom <= 70
+    rgba = np.full((70, 80, 4), 255, np.uint8)
+    rgba[top:bottom, left:right, :3] = image[top:bottom, left:right]
+    assert (warp_image(rgba[..., :3], matrix, (height, width)) == three).all()  # the view of four channels
+
+
+def test_a_warp_that_zooms_out_reads_all_and_one_that_zooms_in_little():
+    zooms = [warp_matrices(WarpDraw(scale=zoom), (100, 100), (50, 50)).combined for zoom in (0.4, 2.0, 0.0)]
+    assert source_window(zooms[0], (100, 100), (50, 50)) == (0, 0, 100, 100)
+    assert source_window(zooms[1], (100, 100), (50, 50)) == (35, 35, 64, 64)
+    assert source_window(zooms[2], (100, 100), (50, 50)) == (0, 0, 100, 100)  # no inverse
 
 
 def test_recorded_candidates(golden):

@@ -297,6 +297,23 @@ def test_stages_lead_to_the_sample_and_show_what_was_dropped(folder):
     assert alone.image.shape == (3, 64, 64)  # any draw can be changed by hand
 
 
+def test_partners_that_a_warp_does_not_show_are_not_read(folder, monkeypatch):
+    dataset = YoloDataset(folder, 64, Hyperparameters(mosaic=1, scale=0.9), augment=True)
+    read, load = [], dataset._load
+    monkeypatch.setattr(dataset, "_load", lambda index: read.append(index) or load(index))
+    counts = set()
+    for epoch in range(12):
+        draw = dataset.draw(1, epoch)
+        read.clear()
+        sample = dataset.apply(draw)
+        counts.add(len(read))
+        assert read[0] == 1
+        *_, whole = dataset.stages(draw)
+        assert (sample.image.numpy() == whole.image.transpose(2, 0, 1)).all()
+        assert len(sample.labels) == whole.objects.num_objects
+    assert min(counts) < 4 == max(counts)
+
+
 def test_the_stages_of_a_single_image(folder):
     plain = YoloDataset(folder, 64)
     warped = YoloDataset(folder, 64, Hyperparameters(mosaic=0), augment=True)

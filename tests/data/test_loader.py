@@ -37,6 +37,15 @@ def contents(batch: Batch) -> tuple:
 # ---------------------------------------------------------------------------------------------------------- batches
 
 
+def test_batches_do_not_depend_on_the_threads(tmp_path):
+    folder = write_folder(tmp_path, {f"{index}.png": "0 0.5 0.5 0.5 0.5" for index in range(6)})
+    found = [create_dataloader(folder, 3, img_size=64, augment=True, threads=threads) for threads in (1, 3)]
+    assert [contents(batch) for batch in found[0]] == [contents(batch) for batch in found[1]]
+    assert YoloDataset(folder, 64).threads > 0
+    assert YoloDataset(folder, 64, transform=lambda image, objects, rng: (image, objects)).threads == 1
+    assert YoloDataset(found[0].dataset.source, 64).threads == 1  # a source of one's own may not be safe in threads
+
+
 def test_a_batch(dataset):
     batches = list(create_dataloader(dataset, batch_size=4))
     batch = batches[1]

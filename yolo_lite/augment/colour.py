@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from yolo_lite.augment.objects import Image, require_image, require_rgb
+from yolo_lite.augment.objects import Image, channels_first, require_image, require_rgb
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.support.band_groups import in_groups
 
 HUES = 180  # OpenCV counts the hue circle in steps of two degrees
+LEVELS = np.arange(256, dtype=np.uint8)[None]
 CLAHE_GRID = 8  # tiles per side
 
 # ---------------------------------------------------------------------------------------------------------------- HSV
@@ -60,10 +61,23 @@ def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
     if drawn.gains == (1, 1, 1):
         return image
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    channels = cv2.split(hsv)
-    for channel, table in zip(channels, hsv_tables(drawn), strict=True):
-        cv2.LUT(channel, table, channel)  # in place, as the rest
-    return cv2.cvtColor(cv2.merge(channels, hsv), cv2.COLOR_HSV2RGB, hsv)
+    channels = channels_first(hsv)
+    for channel, table, gain in zip(channels, hsv_tables(drawn), drawn.gains, strict=True):
+        _look_up(channel, table, gain)
+    return cv2.cvtColor(cv2.merge(list(channels), hsv), cv2.COLOR_HSV2RGB, hsv)
+
+
+def _look_up(channel: np.ndarray, table: np.ndarray, gain: float) -> None:
+    """Writes the values of a table (256,) into a channel.
+
+    Mostly a table is floor(gain * level), which OpenCV computes in a third of the time; all levels are tried first,
+    because its floats may round otherwise, and a hue may wrap.
+    """
+    to_floor = 2e-4 - 0.5  # what is added before the rounding to the nearest whole number
+    if np.array_equal(cv2.convertScaleAbs(LEVELS, alpha=gain, beta=to_floor)[0], table):
+        cv2.convertScaleAbs(channel, channel, gain, to_floor)
+    else:
+        cv2.LUT(channel, table, channel)
 
 
 # ---------------------------------------------------------------------------------------------------- photometric set
@@ -116,7 +130,7 @@ def _by_table(image: Image, table: np.ndarray) -> Image:
 
 
 def _kernel(generator: np.random.Generator) -> int:
-    return int(generator.choice((3, 5, 7)))
+    return (3, 5, 7)[generator.integers(3)]
 
 
 class Effect(NamedTuple):

@@ -67,7 +67,7 @@ def draw_crop(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.r
     height, width = height_width(size)
     wanted = generator.random() < hyp.random_resized_crop
     areas = generator.uniform(*CROP_AREA, CROP_ATTEMPTS) * height * width
-    low, high = np.log(CROP_RATIO).tolist()
+    low, high = map(math.log, CROP_RATIO)
     ratios = np.exp(generator.uniform(low, high, CROP_ATTEMPTS))  # 1 / 1.1 is as likely as 1.1
     left, top = generator.random(2).tolist()  # fraction of the free room
     if not wanted:

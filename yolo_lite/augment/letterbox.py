@@ -102,11 +102,21 @@ def resize_longest(image: Image, size: int, augment: bool) -> Resized:
     longest = max(height, width)
     if longest == size:
         return Resized(image, 1.0)
-    # ceil(side * size / longest) in whole numbers: in floats 147 at 640 would become 641
-    new_h, new_w = -(-height * size // longest), -(-width * size // longest)
+    new_h, new_w = longest_size((height, width), size)
     interpolation = cv2.INTER_LINEAR if augment or size > longest else cv2.INTER_AREA
     resized = in_groups(image, lambda group: cv2.resize(group, (new_w, new_h), interpolation=interpolation))
     return Resized(resized, size / longest)
+
+
+def longest_size(original: tuple[int, int], size: int) -> tuple[int, int]:
+    """The (height, width) that ``resize_longest`` gives an image of (height, width).
+
+    >>> longest_size((147, 100), 640)
+    (640, 436)
+    """
+    height, width = original
+    longest = max(original)  # ceil(side * size / longest) in whole numbers: in floats 147 at 640 would become 641
+    return -(-height * size // longest), -(-width * size // longest)
 
 
 def to_original(boxes: Array, geometry: Geometry) -> Array:

@@ -5,7 +5,7 @@ Whether a sample gets a mosaic or a mixup at all (hyp.mosaic, hyp.mixup) is for 
 images are read. Shape letters: n objects, H W height and width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -79,11 +79,7 @@ def draw_mosaic(
 
 
 def apply_mosaic(
-    images: Sequence[Image],
-    objects: Sequence[Objects],
-    drawn: MosaicDraw,
-    size: int | tuple[int, int],
-    window: Rectangle | None = None,
+    images: Sequence[Image], objects: Sequence[Objects], drawn: MosaicDraw, size: int | tuple[int, int]
 ) -> Mosaic:
     """Joins four images and their labels around a centre: each has a corner there, and ends where the canvas ends.
 
@@ -94,29 +90,50 @@ def apply_mosaic(
     Args:
         images: four of (h, w, C), resized so that their longest side is that of ``size``: the image itself, then its
             partners. objects: theirs. size: of the network input.
-        window: the rectangle of the canvas that is needed: pixels beside it are undefined, and the image is a view
-            of four channels, which are warped faster. Left out: all of it.
     Returns:
         Mosaic; objects of which the canvas shows nothing are left out.
     """
     if not len(images) == len(objects) == 4:
         raise ValueError(f"a mosaic needs four images and their objects, not {len(images)} and {len(objects)}")
-    height, width = (2 * side for side in height_width(size))
-    channels = images[0].shape[-1]
-    canvas = np.empty((height, width, 4 if window and channels == 3 else channels), np.uint8)
+    return join_images(zip(images, objects, strict=True), drawn, height_width(size))
+
+
+def join_images(
+    four: Iterable[tuple[Image, Objects]],
+    drawn: MosaicDraw,
+    size: tuple[int, int],
+    window: Rectangle | None = None,
+) -> Mosaic:
+    """``apply_mosaic`` of images that may be read one by one, and of that part of the canvas alone which is needed.
+
+    Args:
+        four: images with their objects. size: (height, width) of the network input.
+        window: the part that is needed: pixels beside it are undefined, and an image of three channels is a view of
+            four, which are warped faster. Left out: all of it.
+    """
+    height, width = 2 * size[0], 2 * size[1]
     needed = window or (0, 0, width, height)
-    canvas[needed[1] : needed[3], needed[0] : needed[2]] = PADDING_VALUE
-    placements, parts = [], []
-    for corner, which in enumerate(drawn.order):
-        require_image(images[which])
-        placement = _place(which, corner, images[which].shape[:2], drawn.centre, (height, width))
-        left, top, right, bottom = _overlap(placement.canvas, needed)
-        x, y = placement.offset
-        _copy(images[which][top - y : bottom - y, left - x : right - x], canvas[top:bottom, left:right])
-        placements.append(placement)
-        parts.append(objects[which].moved(*placement.offset))
-    together = concatenate(parts).clipped(width, height)
-    return Mosaic(canvas[..., :channels], together.select(together.has_area), tuple(placements))
+    placements, parts, canvas, channels = {}, {}, np.empty(0, np.uint8), 3
+    for which, (image, objects) in enumerate(four):
+        require_image(image)
+        if not canvas.size:
+            channels = image.shape[-1]
+            canvas = np.empty((height, width, 4 if window and channels == 3 else channels), np.uint8)
+            canvas[needed[1] : needed[3], needed[0] : needed[2]] = PADDING_VALUE
+        corner = drawn.order.index(which)
+        placement = _place(which, corner, image.shape[:2], drawn.centre, (height, width))
+        (left, top, right, bottom), (x, y) = _overlap(placement.canvas, needed), placement.offset
+        _copy(image[top - y : bottom - y, left - x : right - x], canvas[top:bottom, left:right])
+        placements[corner], parts[corner] = placement, objects.moved(x, y)
+    together = concatenate([parts[corner] for corner in range(4)]).clipped(width, height)
+    in_order = tuple(placements[corner] for corner in range(4))
+    return Mosaic(canvas[..., :channels], together.select(together.has_area), in_order)
+
+
+def is_seen(drawn: MosaicDraw, which: int, window: Rectangle) -> bool:
+    """Whether a window of the canvas reaches into the quarter in which an image (0..3) lies."""
+    corner, (x, y), (left, top, right, bottom) = drawn.order.index(which), drawn.centre, window
+    return (right > x if corner % 2 else left < x) and (bottom > y if corner >= 2 else top < y)
 
 
 def _place(

@@ -51,7 +51,7 @@ class PartOfCache:
 
 
 class RamCache:
-    """All images in one flat tensor in shared memory, which workers fraction instead of copying (see LabelStore)."""
+    """All images in one flat tensor in shared memory, which workers share instead of copying (see LabelStore)."""
 
     def __init__(
         self, load: LoadImage, sizes: np.ndarray, img_size: int, progress: bool = False, channels: int = 3

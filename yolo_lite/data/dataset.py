@@ -8,6 +8,7 @@ import copy
 import logging
 import operator
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -17,15 +18,24 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from yolo_lite.augment.colour import COLOUR_KEYS
-from yolo_lite.augment.letterbox import Geometry, resize_longest
-from yolo_lite.augment.objects import Image, Objects, channels_first
+from yolo_lite.augment.letterbox import Geometry, longest_size, resize_longest
+from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, channels_first
 from yolo_lite.boxes import xywh_to_xyxy
-from yolo_lite.data.cache import DiskCache, ImageCache, PartOfCache, RamCache
+from yolo_lite.data.cache import THREADS, DiskCache, ImageCache, PartOfCache, RamCache
 from yolo_lite.data.memory import keep_freed_memory
 from yolo_lite.data.opening import class_numbers, complain, named_classes, opened, require_options
 from yolo_lite.data.rectangles import by_shape, rectangle_shapes
 from yolo_lite.data.report import Problem, Report
-from yolo_lite.data.samples import Loaded, SampleDraw, Stage, draw_sample, normalised, sample_stages, without_colour
+from yolo_lite.data.samples import (
+    Load,
+    Loaded,
+    SampleDraw,
+    Stage,
+    draw_sample,
+    normalised,
+    sample_stages,
+    without_colour,
+)
 from yolo_lite.data.sampling import EpochClock, EpochSampler, Key, KeySampler
 from yolo_lite.data.source import ImageSource, PathStore
 from yolo_lite.data.transform import Transform, transform_generator, transform_name, with_transform
@@ -85,6 +95,9 @@ class YoloDataset(Dataset[Sample]):
         strict: raise where anything had to be left out, instead of warning.
         replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
             it ``dataset[i]`` raises, and loaders leave the image out. Left out: as ``augment``.
+        threads: how many samples of a batch are made at a time where no worker processes are used; the samples stay
+            the same. Left out: one per processor, 8 at most; 1 with a transform or an ImageSource of your own, which
+            threads would call at the same time.
         progress: draws a bar while files are checked and cached.
     Raises:
         FileNotFoundError, DatasetError: see open_source. ValueError: an option that cannot be.
@@ -116,12 +129,15 @@ class YoloDataset(Dataset[Sample]):
         single_cls: bool = False,
         strict: bool = False,
         replace_unreadable: bool | None = None,
+        threads: int | None = None,
         progress: bool = False,
     ) -> None:
         require_options(img_size, stride, seed, batch_size, cache, channels)
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp, self.transform = hyp or Hyperparameters(), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
+        own = transform is not None or isinstance(source, ImageSource)
+        self.threads = threads or (1 if own else THREADS)
         self.source = opened(source, split, None if single_cls else names, progress, img_size, channels)
         self.channels = channels or int(getattr(self.source, "channels", 3))
         self.report: Report = self.source.report
@@ -180,7 +196,11 @@ class YoloDataset(Dataset[Sample]):
     def __getitems__(self, keys: Sequence[int | Key]) -> list[Sample | Problem]:
         """The samples of a batch, as PyTorch's DataLoader asks for them; a Problem for what cannot be read."""
         self._count(keys)
-        return [self._sample_or_problem(key) for key in keys]
+        threads = 1 if get_worker_info() is not None else min(self.threads, len(keys))
+        if threads < 2:
+            return [self._sample_or_problem(key) for key in keys]
+        with ThreadPoolExecutor(threads) as pool:  # OpenCV works without holding Python's lock
+            return list(pool.map(self._sample_or_problem, keys))
 
     def _count(self, keys: Sequence[int | Key]) -> None:
         """Counts what a DataLoader, and not a reader, asks for without saying of which epoch."""
@@ -314,10 +334,10 @@ class YoloDataset(Dataset[Sample]):
 
     def stages(self, draw: SampleDraw) -> Iterator[Stage]:
         """The sample after each of its steps, the last being what ``apply`` returns."""
-        return self._stages(draw, self._reader(), whole_mosaic=True)
+        return self._stages(draw, self._reader())
 
-    def _stages(self, draw: SampleDraw, reader: Reader, whole_mosaic: bool) -> Iterator[Stage]:
-        stages = sample_stages(draw, reader, self.shape(draw.index), whole_mosaic)
+    def _stages(self, draw: SampleDraw, reader: Reader, placeholder: Load | None = None) -> Iterator[Stage]:
+        stages = sample_stages(draw, reader, self.shape(draw.index), placeholder)
         if self.transform is None:
             return stages
         generator = transform_generator(self.seed, draw.epoch, draw.index)
@@ -331,7 +351,7 @@ class YoloDataset(Dataset[Sample]):
         """
         keep_freed_memory()
         reader = self._reader()
-        for last in self._stages(draw, reader, whole_mosaic=False):  # noqa: B007
+        for last in self._stages(draw, reader, self._placeholder):  # noqa: B007
             pass
         image = channels_first(last.image)
         labels = normalised(last.objects, last.image.shape[:2])
@@ -346,6 +366,13 @@ class YoloDataset(Dataset[Sample]):
         """An image, resized, and its objects in the pixels of that."""
         image = self._resized(index) if self.cache is None else self.cache.load(index)
         return Loaded(image, self._objects(index, image.shape[:2]), tuple(self.sizes[index].tolist()))
+
+    def _placeholder(self, index: int) -> Loaded:
+        """What ``_load`` gives, with an image of gray pixels that takes no memory."""
+        original = tuple(self.sizes[index].tolist())
+        size = longest_size(original, self.img_size)
+        image = np.broadcast_to(np.uint8(PADDING_VALUE), (*size, self.channels))
+        return Loaded(image, self._objects(index, size), original)
 
     def _resized(self, index: int) -> Image:
         return resize_longest(self.image(index), self.img_size, self.augment).image

@@ -27,10 +27,11 @@ from yolo_lite.augment.mixing import (
     MosaicDraw,
     apply_copy_paste,
     apply_mixup,
-    apply_mosaic,
     draw_copy_paste,
     draw_mixup,
     draw_mosaic,
+    is_seen,
+    join_images,
 )
 from yolo_lite.augment.objects import Image, Objects
 from yolo_lite.augment.warp import WarpDraw, apply_warp, draw_warp, source_window, warp_matrices
@@ -142,20 +143,23 @@ class Stage(NamedTuple):
 Load = Callable[[int], Loaded]  # dataset index -> image
 
 
-def sample_stages(draw: SampleDraw, load: Load, size: tuple[int, int], whole_mosaic: bool = True) -> Iterator[Stage]:
+def sample_stages(
+    draw: SampleDraw, load: Load, size: tuple[int, int], placeholder: Load | None = None
+) -> Iterator[Stage]:
     """The sample after each of its steps; the last is the finished one.
 
     Args:
         load: reads an image of the dataset. size: (height, width) of the network input.
-        whole_mosaic: fill the whole canvas of a mosaic; without it, only what the warp shows: the sample is the same.
+        placeholder: an image without its own pixels. Where it is given, mosaics have only those that the warp shows,
+            and partners in them of which it shows nothing are not read. The finished sample is the same.
     """
     mosaic = draw.mosaic
-    start = _single_stages(draw, load, size) if mosaic is None else _mosaic_stages(mosaic, load, size, whole_mosaic)
+    start = _single_stages(draw, load, size) if mosaic is None else _mosaic_stages(mosaic, load, size, placeholder)
     for stage in start:
         yield stage
     image, objects = stage.image, stage.objects
     if draw.second_mosaic is not None and draw.mixup is not None:
-        *_, second = _mosaic_stages(draw.second_mosaic, load, size, whole_mosaic)
+        *_, second = _mosaic_stages(draw.second_mosaic, load, size, placeholder)
         image, objects = apply_mixup(image, objects, second.image, second.objects, draw.mixup)
         yield Stage("mixup", image, objects, second)
     if draw.crop is not None:
@@ -186,12 +190,15 @@ def _single_stages(draw: SampleDraw, load: Load, size: tuple[int, int]) -> Itera
         yield Stage("warp", warped.image, warped.objects, warped)
 
 
-def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int], whole: bool) -> Iterator[Stage]:
-    images, objects, _ = zip(*map(load, (draws.index, *draws.mosaic.partners)), strict=True)
-    canvas = 2 * size[0], 2 * size[1]
-    matrix = warp_matrices(draws.warp, canvas, size).combined
-    window = None if whole or draws.copy_paste.fraction else source_window(matrix, canvas, size)
-    mosaic = apply_mosaic(images, objects, draws.mosaic, size, window)
+def _mosaic_stages(draws: MosaicDraws, load: Load, size: tuple[int, int], placeholder: Load | None) -> Iterator[Stage]:
+    indices, window = (draws.index, *draws.mosaic.partners), None
+    loaders = [load] * 4
+    if placeholder is not None and not draws.copy_paste.fraction:  # copies may come from anywhere
+        canvas = 2 * size[0], 2 * size[1]
+        window = source_window(warp_matrices(draws.warp, canvas, size).combined, canvas, size)
+        loaders[1:] = [load if is_seen(draws.mosaic, which, window) else placeholder for which in (1, 2, 3)]
+    loaded = (load_one(index) for load_one, index in zip(loaders, indices, strict=True))  # into the same memory
+    mosaic = join_images(((image, objects) for image, objects, _ in loaded), draws.mosaic, size, window)
     yield Stage("mosaic", mosaic.image, mosaic.objects, mosaic)
     copy_paste = _for_all(draws.copy_paste, mosaic.objects.num_objects)
     image, objects = apply_copy_paste(mosaic.image, mosaic.objects, copy_paste)

@@ -28,13 +28,14 @@ class PathStore(Sequence[str]):
 
     def __init__(self, paths: Iterable[str]) -> None:
         encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        self._count = len(encoded)
         starts = np.concatenate([[0], np.cumsum([len(path) for path in encoded])]).astype(np.int64)
         self.start = shared(torch.from_numpy(starts))  # (n + 1,) int64
         text = bytearray(b"".join(encoded) or b"\0")
         self.text = shared(torch.frombuffer(text, dtype=torch.uint8))  # (bytes,)
 
     def __len__(self) -> int:
-        return len(self.start.numpy()) - 1
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> str: ...

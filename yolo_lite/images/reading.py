@@ -64,7 +64,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
         raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
     # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
     is_jpeg, words = data.startswith(JPEG_START), ""
-    image = None if is_jpeg and not _has_end_marker(data) else _decode(data)
+    image = None if is_jpeg and not (data.endswith(JPEG_END) or _has_end_marker(data)) else _decode(data)
     if is_jpeg and image is None:
         with caught_words() as caught:
             image = _decode_without_end(data)

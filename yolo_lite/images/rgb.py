@@ -16,7 +16,7 @@ from torch import Tensor
 from yolo_lite.augment.objects import Image
 from yolo_lite.images.arrays import as_uint8
 from yolo_lite.images.bands import as_channels, decode_channels, read_channels, wrong_channels
-from yolo_lite.images.kinds import require_file
+from yolo_lite.images.kinds import ADDRESS, require_file
 from yolo_lite.images.reading import ImageError, exif_orientation, upright
 
 EXIF_ORIENTATION = 0x0112
