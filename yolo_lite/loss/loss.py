@@ -19,7 +19,9 @@ from yolo_lite.coding import decode_matches, prediction_cells
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 from yolo_lite.loss.focal import FocalKind, bce_with_focal, smooth_targets
-from yolo_lite.loss.targets import Assignment, build_targets, check_anchors, sent
+from yolo_lite.loss.matching import match_levels
+from yolo_lite.loss.reading import read_predictions
+from yolo_lite.loss.targets import Assignment, check_anchors, sent
 
 Collisions = Literal["last", "best"]
 
@@ -77,26 +79,40 @@ def cell_index(matches: Assignment, shape: Sequence[int]) -> Tensor:
     return ((matches.image * num_anchors + matches.anchor) * rows + matches.row) * cols + matches.col
 
 
-def deciding_matches(
-    shape: Sequence[int], matches: Assignment, overlap: Tensor, collisions: Collisions = "last"
-) -> Tensor:
-    """Which match sets the objectness target of each prediction, as several objects may be matched to one.
+def deciding_match(cell: Tensor, overlap: Tensor, collisions: Collisions = "last") -> Tensor:
+    """Which match sets the objectness target of each match's prediction, as several may be matched to one prediction.
 
     "last": the last one in the reference's order; "best": the one with the largest overlap. Both are the same on every
-    run and device: they are maxima, not races between writes.
+    run and device: sorted, not a race between writes.
 
     Args:
-        shape: (N, A, H, W). overlap: (m,).
+        cell: (m,) the place of each match's prediction. overlap: (m,).
     Returns:
-        (N, A, H, W) int64, an index into the matches; -1 where nothing is matched.
+        (m,) int64, an index into the matches; a match's own where it has its prediction to itself.
+
+    >>> cell, overlap = torch.tensor([7, 3, 7]), torch.tensor([0.9, 0.5, 0.2])
+    >>> deciding_match(cell, overlap).tolist(), deciding_match(cell, overlap, "best").tolist()
+    ([2, 1, 2], [0, 1, 0])
     """
     if collisions not in get_args(Collisions):
         raise ValueError(f"unknown collisions {collisions!r}: choose 'last' or 'best'")
-    rank = torch.arange(len(overlap), device=overlap.device)  # (m,) of several on one prediction, the highest decides
-    order = overlap.argsort(stable=True) if collisions == "best" else rank
-    none = rank.new_full((math.prod(shape),), -1)
-    highest = none.scatter_reduce(0, cell_index(matches, shape)[order], rank, "amax")  # (N * A * H * W,)
-    return torch.cat((order, order.new_tensor([-1])))[highest].view(*shape)  # index -1 finds the -1 at the end
+    rising = overlap if collisions == "best" else torch.zeros_like(overlap)  # "last": all are equally good
+    order = rising.argsort(stable=True)  # (m,)
+    by_cell, in_order = cell[order].sort(stable=True)  # those of one prediction stand together, the deciding one last
+    return order[in_order[torch.searchsorted(by_cell, cell, right=True) - 1]]
+
+
+def deciding_matches(
+    shape: Sequence[int], matches: Assignment, overlap: Tensor, collisions: Collisions = "last"
+) -> Tensor:
+    """``deciding_match`` of every prediction: (N, A, H, W) int64; -1 where nothing is matched.
+
+    Args:
+        shape: (N, A, H, W). overlap: (m,).
+    """
+    cell = cell_index(matches, shape)  # (m,)
+    none = cell.new_full((math.prod(shape),), -1)
+    return none.scatter(0, cell, deciding_match(cell, overlap, collisions)).view(*shape)
 
 
 def objectness_targets(
@@ -104,7 +120,7 @@ def objectness_targets(
 ) -> Tensor:
     """What the objectness of each prediction is trained towards: how well its box fits; 0 without a match.
 
-    YOLOv5: ``tobj``. Where several objects are matched to one prediction, see ``deciding_matches``.
+    YOLOv5: ``tobj``. Where several objects are matched to one prediction, see ``deciding_match``.
 
     Args:
         shape: (N, A, H, W). overlap: (m,), taken as 0 where negative.
@@ -112,8 +128,9 @@ def objectness_targets(
         (N, A, H, W), no gradient.
     """
     overlap = overlap.detach().clamp(min=0)
-    padded = torch.cat((overlap, overlap.new_zeros(1)))  # index -1, no match, finds the zero at the end
-    return padded[deciding_matches(shape, matches, overlap, collisions)]
+    cell = cell_index(matches, shape)  # (m,)
+    none = overlap.new_zeros(math.prod(shape))
+    return none.scatter(0, cell, overlap[deciding_match(cell, overlap, collisions)]).view(*shape)
 
 
 class ComputeLoss(nn.Module):
@@ -197,8 +214,8 @@ class ComputeLoss(nn.Module):
 
         Args:
             maps: raw maps of the model, per level (N, A, H, W, 5 + C).
-            targets: (n, 6) image, class, xc, yc, w, h; normalised. n may be 0. Best left on the CPU: matching there
-                and moving the matches spares a GPU the waiting for shapes that depend on values.
+            targets: (n, 6) image, class, xc, yc, w, h; normalised. n may be 0. Best left on the CPU, where they are
+                matched: then nothing here waits for a GPU. Targets that are on one are copied, which waits once.
         """
         return add_levels(self.levels(maps, targets), maps[0].shape[0])
 
@@ -210,20 +227,21 @@ class ComputeLoss(nn.Module):
         return levels
 
     def _levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
+        targets = targets.cpu()
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
             self.to(maps[0].device)
         assignments = self.matches(maps, targets)
         counts = self._counts(assignments, maps[0])
         return [
-            self.level(raw if raw.dtype == torch.float64 else raw.float(), matches.to(raw.device), balance, count)
+            self.level(raw, matches.to(raw.device), balance, count)
             for raw, matches, balance, count in zip(maps, assignments, self.balance, counts, strict=True)
         ]
 
     def matches(self, maps: Sequence[Tensor], targets: Tensor) -> list[Assignment]:
         """Which predictions are matched to which objects, level by level; here geometry alone decides."""
         grids = [(raw.shape[2], raw.shape[3]) for raw in maps]
-        return build_targets(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
+        return match_levels(targets, grids, self.anchors, self.strides, self.hyp.anchor_t)
 
     def level(
         self,
@@ -240,11 +258,11 @@ class ComputeLoss(nn.Module):
             quality: (m,) what objectness is trained towards at the matches; by default the overlap there.
         """
         hyp = self.hyp
-        matched = raw[matches.image, matches.anchor, matches.row, matches.col]  # (m, 5 + C)
+        matched, logits = read_predictions(raw, matches)  # (m, 5 + C), (N, A, H, W)
         overlap = bbox_iou(decode_matches(matched, matches.anchor_wh), matches.box, self.box_loss)  # (m,)
         quality = overlap if quality is None else quality
         objectness = self.objectness_target(raw.shape[:4], matches, quality)  # (N, A, H, W)
-        obj_bce = bce_with_focal(raw[..., 4], objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
+        obj_bce = bce_with_focal(logits, objectness, hyp.obj_pw, hyp.fl_gamma, kind=self.focal)  # (N, A, H, W)
         cls_bce = self._class_bce(matched[:, 5:], matches.cls)  # (m, C)
 
         box = (1 - overlap).sum() / count

@@ -203,15 +203,21 @@ def check_targets(
         )
     if len(grids) != len(strides):
         raise ValueError(f"{len(grids)} grids for {len(strides)} strides: give one (rows, cols) per level")
-    centres_outside = (targets[:, 2:4] < 0) | (targets[:, 2:4] > 1)
-    bad = (~targets.isfinite()).any(1) | centres_outside.any(1) | (targets[:, 4:6] <= 0).any(1)
-    if bad.any():
+    if len(targets) and not _fit(*torch.stack(targets.aminmax(dim=0)).tolist()):  # the extremes speak for all
+        centres_outside = (targets[:, 2:4] < 0) | (targets[:, 2:4] > 1)
+        bad = (~targets.isfinite()).any(1) | centres_outside.any(1) | (targets[:, 4:6] <= 0).any(1)
         row = int(bad.nonzero()[0])
         raise ValueError(
             f"targets row {row} is {[round(value, 6) for value in targets[row].tolist()]}: the centre must lie in "
             "[0, 1] and the size above 0 (are these pixels? divide by the image's width and height)"
         )
     return targets, anchors, strides
+
+
+def _fit(low: list[float], high: list[float]) -> bool:
+    """Whether targets with these extremes of their six columns are right: finite, centres in [0, 1], sizes above 0."""
+    finite = all(abs(value) < float("inf") for value in low + high)  # False of nan, as every comparison with one
+    return finite and min(low[2:4]) >= 0 and max(high[2:4]) <= 1 and min(low[4:]) > 0
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
