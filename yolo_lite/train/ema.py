@@ -32,8 +32,12 @@ class ModelEma:
         self.updates += 1
         decay = self.decay_at(self.updates)
         now = model.state_dict()
+        averages, values = [], []
         for name, average in self.model.state_dict().items():
             if average.is_floating_point():
-                average.mul_(decay).add_(now[name].detach(), alpha=1 - decay)
+                averages.append(average)
+                values.append(now[name].detach())
             else:
                 average.copy_(now[name])
+        torch._foreach_mul_(averages, decay)  # all tensors in one call
+        torch._foreach_add_(averages, values, alpha=1 - decay)
