@@ -111,8 +111,16 @@ def decode(
     if not len(maps) == len(anchors) == len(strides):
         raise ValueError(f"{len(maps)} maps, {len(anchors)} levels of anchors, {len(strides)} strides: must agree")
     each = [codings] * len(maps) if isinstance(codings, AnchorCoding) else codings
-    levels = [decode_level(*level, softmax=softmax) for level in zip(maps, anchors, strides, each, strict=True)]
-    return torch.cat(levels, 1)
+    levels = zip(maps, anchors, strides, each, strict=True)
+    if not torch.is_inference_mode_enabled() or torch.jit.is_tracing():
+        return torch.cat([decode_level(*level, softmax=softmax) for level in levels], 1)
+    # The same without temporaries: at 80 classes a third of the time of a small network on a CPU
+    counts = [raw.shape[1:4].numel() for raw in maps]
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)
+    boxes = maps[0].new_empty(len(maps[0]), sum(counts), maps[0].shape[-1], dtype=dtype)
+    for level, part in zip(levels, boxes.split(counts, 1), strict=True):
+        decode_level(*level, softmax=softmax, out=part)
+    return boxes
 
 
 def decode_level(
@@ -121,17 +129,26 @@ def decode_level(
     stride: float | Tensor,
     coding: AnchorCoding = YOLOV5,
     softmax: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """``decode`` on one grid: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C)."""
+    """``decode`` on one grid: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C), maybe written to ``out``.
+
+    What is written there carries no gradient.
+    """
     if raw.dim() != 5 or raw.shape[1] != len(anchors) or raw.shape[-1] < 5:
         raise ValueError(f"a raw map is (N, {len(anchors)} anchors, H, W, 5 + C), not {tuple(raw.shape)}")
     # half precision resolves only half a pixel at x = 600
-    raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-    s = raw.sigmoid()
+    dtype = torch.promote_types(raw.dtype, torch.float32)
+    s = raw.to(dtype).sigmoid() if out is None else out.unflatten(1, raw.shape[1:4]).copy_(raw).sigmoid_()
+    anchor_wh = anchors.to(s)[:, None, None]  # (A, 1, 1, 2)
     centre = (coding.centre(s[..., :2]) + cell_corners(raw)) * stride  # (N, A, H, W, 2)
-    size = coding.size_ratio(raw[..., 2:4], s[..., 2:4]) * anchors.to(raw)[:, None, None]  # (N, A, H, W, 2)
-    scores = torch.cat((s[..., 4:5], raw[..., 5:].softmax(-1)), -1) if softmax else s[..., 4:]
-    return torch.cat((centre, size, scores), -1).flatten(1, 3)  # (N, A * H * W, 5 + C)
+    size = coding.size_ratio(raw[..., 2:4].to(dtype), s[..., 2:4]) * anchor_wh  # (N, A, H, W, 2)
+    if softmax:
+        s = torch.cat((s[..., :5], raw[..., 5:].to(dtype).softmax(-1)), -1)
+    if out is None:
+        return torch.cat((centre, size, s[..., 4:]), -1).flatten(1, 3)  # (N, A * H * W, 5 + C)
+    s[..., :2], s[..., 2:4] = centre, size
+    return out if not softmax else out.copy_(s.flatten(1, 3))
 
 
 def cell_corners(raw: Tensor) -> Tensor:

@@ -87,4 +87,3 @@ def test_raw_maps_are_the_convolution_rearranged() -> None:
     raw = head([feature])[0]
     assert raw.shape == (2, 3, 5, 6, 7)
     assert raw[1, 2, 3, 4, 6] == out[1, 2 * 7 + 6, 3, 4]
-    assert raw.is_contiguous()

@@ -252,7 +252,7 @@ class _Looking:
         """Runs inputs of one shape together -> detections by place."""
         images = torch.from_numpy(np.stack([each.image for each in inputs])).permute(0, 3, 1, 2)  # (N, C, H, W)
         with inference(self.model):
-            boxes = self.model.decode(self.model(network_input(images.contiguous(), self.model)))
+            boxes = self.model.decode(self.model(network_input(images, self.model)))
             rows = [row.cpu() for row in non_max_suppression(boxes, **self.nms)]
         # outside, so that gradients can flow through what is made of them
         return {each.place: self._detections(row.clone(), each) for each, row in zip(inputs, rows, strict=True)}

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from yolo_lite.model.packed import PackedConvolution
+
 BN_EPS = 1e-3  # PyTorch's defaults are 1e-5 and 0.1; these come from the reference
 BN_MOMENTUM = 0.03
 Padding = int | tuple[int, int] | None
@@ -52,6 +54,8 @@ class Conv(Fusible):
     torch.Size([1, 16, 32, 32])
     """
 
+    packed: PackedConvolution | None = None  # after ``fuse``: convolution and activation in one, where that is possible
+
     def __init__(
         self,
         in_channels: int,
@@ -73,13 +77,15 @@ class Conv(Fusible):
         self.act = activation_module(activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.packed is not None and self.packed.is_for(self.conv, self.act, x):
+            return self.packed(self.conv, self.act, x)
         return self.act(self.bn(self.conv(x)))
 
     def fuse(self) -> None:
         """Folds the BatchNorm into the convolution. Other norms depend on the image, and stay."""
         if isinstance(self.bn, nn.BatchNorm2d | nn.SyncBatchNorm):
             self.conv = fuse_conv_bn_eval(self.conv, self.bn)
-            self.bn = nn.Identity()
+            self.bn, self.packed = nn.Identity(), PackedConvolution()
 
 
 def activation_module(activation: bool | nn.Module) -> nn.Module:

@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from yolo_lite._moved import moved_name
+from yolo_lite.model.blocks import Fusible
+from yolo_lite.model.packed import PackedConvolution
 
 # The prior, what the head predicts before training: about 8 objects in an image of 640 pixels, each class with a
 # probability of 0.6 / C. RetinaNet's idea (arXiv 1708.02002, section 3.3), with these numbers.
 PRIOR_OBJECTS = 8
 PRIOR_IMAGE_SIZE = 640
 PRIOR_CLASS_PROBABILITY = 0.6
+NO_ACTIVATION = nn.Identity()
 
 
-class Detect(nn.Module):
+class Detect(Fusible):
     """One 1x1 convolution per level: for each cell and anchor, four numbers for the box, one objectness, C classes.
 
     Args:
@@ -28,7 +31,8 @@ class Detect(nn.Module):
         in_channels: L, the channels of the feature maps.
 
     Shape: a list of L feature maps (N, channels, H, W) -> a list of L raw maps (N, A, H, W, 5 + C), the same in
-    training and in evaluation mode; ``decode`` makes boxes of them.
+    training and in evaluation mode; ``decode`` makes boxes of them. They are views of what the convolutions give, in
+    its memory layout, and not contiguous.
 
     >>> head = Detect(2, torch.ones(1, 3, 2), strides=[8], in_channels=[16])
     >>> head([torch.zeros(1, 16, 10, 12)])[0].shape
@@ -36,6 +40,7 @@ class Detect(nn.Module):
     """
 
     anchors: Tensor
+    packed: tuple[PackedConvolution, ...] = ()  # after ``fuse``: one per level
 
     def __init__(self, num_classes: int, anchors: Tensor, strides: Sequence[int], in_channels: Sequence[int]) -> None:
         super().__init__()
@@ -58,11 +63,20 @@ class Detect(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         maps = []
-        for conv, feature in zip(self.m, features, strict=True):
-            out = conv(feature)  # (N, channels, H, W) -> (N, A * (5 + C), H, W)
+        for level, (conv, feature) in enumerate(zip(self.m, features, strict=True)):
+            out = self._convolved(level, conv, feature)  # (N, channels, H, W) -> (N, A * (5 + C), H, W)
             out = out.unflatten(1, (-1, 5 + self.num_classes))  # (N, A, 5 + C, H, W)
-            maps.append(out.permute(0, 1, 3, 4, 2).contiguous())  # (N, A, H, W, 5 + C)
+            maps.append(out.permute(0, 1, 3, 4, 2))  # (N, A, H, W, 5 + C)
         return maps
+
+    def _convolved(self, level: int, conv: nn.Module, feature: Tensor) -> Tensor:
+        if self.packed and self.packed[level].is_for(conv, NO_ACTIVATION, feature):
+            return self.packed[level](conv, NO_ACTIVATION, feature)
+        return cast(Tensor, conv(feature))
+
+    def fuse(self) -> None:
+        """Computes the same; inference on a CPU is faster, see ``PackedConvolution``."""
+        self.packed = tuple(PackedConvolution() for _ in self.m)
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error

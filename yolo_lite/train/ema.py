@@ -33,8 +33,12 @@ class ModelEma:
         self.updates += 1
         decay = self.decay_at(self.updates)
         now = model.state_dict()
+        averages, values = [], []
         for name, average in self.model.state_dict().items():
             if average.is_floating_point():
-                average.lerp_(now[name].detach(), 1 - decay)  # average + (1 - d) (value - average)
+                averages.append(average)
+                values.append(now[name].detach())
             else:
                 average.copy_(now[name])
+        # average + (1 - d) (value - average), of all tensors in one call; what never changes stays exactly the same
+        torch._foreach_lerp_(averages, values, 1 - decay)

@@ -46,6 +46,8 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimiser with its groups in the order biases, weights, norms. YOLOv5: `smart_optimizer`.
 
+    With ``foreach`` it goes through all tensors of a group in one call, not in a Python loop; the numbers are the same.
+
     Args:
         weight_decay: of the weights; None = hyp.weight_decay. Training passes ``scaled_weight_decay``.
     """
@@ -57,12 +59,12 @@ def create_optimizer(
         {"params": norms, "weight_decay": 0.0, "name": "norms"},
     ]
     if name == "SGD":
-        return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0)
+        return torch.optim.SGD(groups, lr=hyp.lr0, momentum=hyp.momentum, nesterov=hyp.momentum > 0, foreach=True)
     if name in ("Adam", "AdamW"):  # beta1 does what momentum does
         kind = torch.optim.Adam if name == "Adam" else torch.optim.AdamW
-        return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999))
+        return kind(groups, lr=hyp.lr0, betas=(hyp.momentum, 0.999), foreach=True)
     if name == "RMSprop":
-        return torch.optim.RMSprop(groups, lr=hyp.lr0, momentum=hyp.momentum)
+        return torch.optim.RMSprop(groups, lr=hyp.lr0, momentum=hyp.momentum, foreach=True)
     raise ValueError(f"unknown optimizer {name!r}: choose SGD, Adam, AdamW or RMSprop")
 
 

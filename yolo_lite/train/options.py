@@ -53,7 +53,11 @@ class TrainOptions:
     )
     # Numbers and machine
     precision: Precision = described("float32", "data type of the forward pass; the weights stay float32")
-    channels_last: bool = described(False, "memory layout that makes convolutions on GPUs faster")
+    channels_last: bool | None = described(
+        None,
+        "memory layout in which convolutions are faster on CPUs, and in half precision on GPUs; left out: there; "
+        "BatchNorm rounds more in it",
+    )
     device: str | None = described(None, "cpu, cuda, mps ...; left out: CUDA, else MPS, else CPU")
     workers: int = described(0, "processes that load images; 0: the process that trains loads them")
     multiprocessing_context: StartOfWorkers | None = described(

@@ -22,7 +22,7 @@ from yolo_lite.running.distributed import World, mean_over_processes, require_jo
 from yolo_lite.support.class_names import class_order
 from yolo_lite.train import checks, sources
 from yolo_lite.train.auto_anchors import fit_anchors
-from yolo_lite.train.devices import best_device, weights_dtype
+from yolo_lite.train.devices import best_device, memory_layout, weights_dtype
 from yolo_lite.train.ema import ModelEma
 from yolo_lite.train.given import (
     Given,
@@ -133,7 +133,7 @@ class Run:
         self.loader = self._create_loader(self.train_set)
         self.val_loader = sources.val_loader(self.val_set, self.options) if self.world.is_main else None
         # Model
-        self.layout = torch.channels_last if self.options.channels_last else torch.contiguous_format
+        self.layout = memory_layout(self.device, self.options.precision, self.options.channels_last)
         self.model = model.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]  # not in PyTorch's
         if hasattr(self.model, "metadata"):
             self.model.metadata = dict(self.metadata)
