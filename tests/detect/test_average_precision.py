@@ -92,6 +92,15 @@ def test_values_lie_between_zero_and_one_and_curves_run_the_right_way(seed: int,
     assert found.best_confidence in curves.confidence
 
 
+@pytest.mark.parametrize("kind", [int, np.float32])
+def test_classes_may_have_any_numbers(kind) -> None:
+    correct, conf, pred_cls, target_cls = random_detections(0)
+    one = average_precision(correct, conf, pred_cls, target_cls)
+    other = average_precision(correct, conf, (pred_cls + 70_000).astype(kind), target_cls + 70_000)
+    np.testing.assert_array_equal(one.ap, other.ap)
+    assert other.classes.tolist() == [70_000, 70_001, 70_002, 70_003]
+
+
 def test_tensors_are_welcome() -> None:
     arrays = random_detections(0)
     np.testing.assert_array_equal(

@@ -1,5 +1,7 @@
 """NMS against the rule written out box by box, and against recorded numbers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,11 @@ from yolo_lite.detect.nms import (
     find_candidates,
     nms,
     non_max_suppression,
+    separate_classes,
     suppress,
     suppressed_by,
 )
+from yolo_lite.detect.sweep import BLOCK as SWEPT
 
 SETTINGS = {
     "predict": {"conf_thres": 0.25, "iou_thres": 0.45},
@@ -81,6 +85,62 @@ def test_a_limit_keeps_the_first_ones_and_leaves_the_rest_undecided(seed: int, l
         assert suppressor in (by[index], UNDECIDED)
         assert (suppressor == KEPT) == (index in kept[:limit])
         assert suppressor < 0 or suppressor in kept[:limit]
+
+
+def awkward_boxes(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crowds, copies, boxes of no size, inside out, wider than the class offset, not finite, of many classes."""
+    generator = torch.Generator().manual_seed(seed)
+    boxes, scores = random_boxes(count, seed, extent=60, side=40)
+    kind = torch.randint(0, 12, (count,), generator=generator)
+    boxes[kind == 0] = boxes[0].clone()
+    boxes[kind == 1, 2:] = boxes[kind == 1, :2]
+    boxes[kind == 2] = boxes[kind == 2][:, [2, 1, 0, 3]]
+    boxes[kind == 3, 2:] += 20_000.0
+    boxes[kind == 4] = boxes[kind == 4].round()
+    boxes = separate_classes(boxes, torch.randint(0, 1 + seed % 90, (count,), generator=generator))
+    rare = torch.rand(count, generator=generator)
+    boxes[rare < 0.01] *= 1e36
+    boxes[rare > 0.99, 3] = torch.inf
+    scores[(rare > 0.5) & (rare < 0.51)] = torch.nan
+    return boxes, scores
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.sampled_from([3, 100, 2 * SWEPT + 100]),
+    seed=st.integers(0, 2**31),
+    iou_thres=st.sampled_from([0.0, 1e-6, 0.3, 0.6, 0.999, 1.0]),
+    limit=st.sampled_from([None, 0, 1, 300]),
+)
+def test_the_quick_form_keeps_what_the_readable_one_keeps(
+    count: int, seed: int, iou_thres: float, limit: int | None
+) -> None:
+    boxes, scores = awkward_boxes(seed, count)
+    assert torch.equal(nms(boxes, scores, iou_thres, limit), suppress(boxes, scores, iou_thres, limit).kept)
+
+
+def test_overlaps_that_are_above_the_threshold_by_rounding_alone_count() -> None:
+    """Boxes and the right third of each, far from 0; thresholds that one of these overlaps is just above."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.rand(200, generator=generator) * 600_000
+    right = left + torch.rand(200, generator=generator) * 40 + 10
+    top, bottom = torch.zeros(200), torch.full((200,), 9.7)
+    whole = torch.stack((left, top, right, bottom), 1)
+    third = torch.stack((right - (right - left) / 3, top, right, bottom), 1)
+    boxes, scores = torch.cat((whole, third)), torch.rand(400, generator=generator)
+    for iou in box_iou(whole, third).diagonal()[:40]:
+        iou_thres = float(iou.nextafter(torch.zeros(())))
+        assert torch.equal(nms(boxes, scores, iou_thres), suppress(boxes, scores, iou_thres).kept)
+
+
+def test_memory_does_not_grow_with_the_pairs() -> None:
+    boxes, scores = torch.tensor([[0.0, 0, 10, 10]]).repeat(8000, 1), torch.rand(8000)
+    tracemalloc.start()
+    try:
+        assert len(nms(boxes, scores, 0.5)) == 1
+        assert tracemalloc.get_traced_memory()[1] < 40e6  # a table of all pairs has 256 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_overlap_equal_to_the_threshold_does_not_suppress() -> None:

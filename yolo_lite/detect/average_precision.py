@@ -83,50 +83,54 @@ def average_precision(
     if correct.ndim != 2 or not len(correct) == len(conf) == len(pred_cls):
         shapes = correct.shape, conf.shape, pred_cls.shape
         raise ValueError(f"correct must be (n, T), conf (n,) and pred_cls (n,), not {', '.join(map(str, shapes))}")
-    order = np.argsort(-conf, kind="stable")
-    correct, conf, pred_cls = correct[order], conf[order], pred_cls[order]
-
     classes, num_labels = np.unique(np.asarray(target_cls).astype(np.int64), return_counts=True)
-    ap = np.zeros((len(classes), correct.shape[1]))
     precision, recall = np.zeros((2, len(classes), len(CONFIDENCES)))
-    envelope = np.zeros((len(classes), len(RECALLS)))
-    for row, (cls, labels) in enumerate(zip(classes, num_labels, strict=True)):
-        of_class = pred_cls == cls
-        if not of_class.any():
+    envelope = np.zeros((len(classes), correct.shape[1], len(RECALLS)))
+    for row, (of_class, labels) in enumerate(zip(_by_class(pred_cls, classes), num_labels, strict=True)):
+        if not len(of_class):
             continue
-        found = correct[of_class].cumsum(0)  # (n', T)
-        seen = np.arange(1, len(found) + 1)[:, None]
-        ap[row], envelope[row] = _areas(found / seen, found / labels, rule)
-        precision[row] = _against_confidence(conf[of_class], found[:, 0] / seen[:, 0], left=1)
-        recall[row] = _against_confidence(conf[of_class], found[:, 0] / labels, left=0)
-    return _at_best_confidence(ap, precision, recall, envelope, classes, num_labels)
+        best_first = of_class[np.argsort(-conf[of_class], kind="stable")]  # (n',)
+        found = np.ascontiguousarray(correct.take(best_first, 0).T).cumsum(1)  # (T, n')
+        right, reached = found / np.arange(1, len(best_first) + 1), found / labels  # precision and recall so far
+        envelope[row] = _envelope(right, reached, rule)
+        precision[row] = _against_confidence(conf[best_first], right[0], left=1)
+        recall[row] = _against_confidence(conf[best_first], reached[0], left=0)
+    ap = envelope.mean(2) if rule == "coco" else _trapezoids(envelope)
+    return _at_best_confidence(ap, precision, recall, envelope[:, 0], classes, num_labels)
 
 
-def _areas(precision: np.ndarray, recall: np.ndarray, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    """Curves of one class, (n, T) -> average precision (T,), and the envelope (101,) of the first threshold.
+def _by_class(pred_cls: np.ndarray, classes: np.ndarray) -> list[np.ndarray]:
+    """For each of the classes, rising, the indices of its detections, rising."""
+    counted = np.isin(pred_cls, classes).nonzero()[0]
+    numbers = pred_cls[counted].astype(np.int64)
+    small = numbers.astype(np.int16)  # which NumPy sorts by counting, many times as fast
+    order = (small if np.array_equal(small, numbers) else numbers).argsort(kind="stable")
+    return np.split(counted[order], numbers[order].searchsorted(classes[1:])) if len(classes) else []
 
-    YOLOv5: ``compute_ap``.
-    """
+
+def _envelope(precision: np.ndarray, recall: np.ndarray, rule: Rule) -> np.ndarray:
+    """Curves of one class, (T, n), n at least 1 -> the envelope at RECALLS, (T, 101). YOLOv5: ``compute_ap``."""
+    ends = np.ones((len(precision), 1))
     if rule == "yolov5":  # the curve starts at precision 1 and ends at 0
-        ends = np.ones((1, precision.shape[1]))
-        precision = np.concatenate((ends, precision, 0 * ends))
-        recall = np.concatenate((0 * ends, recall, ends))
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        precision = np.concatenate((ends, precision, 0 * ends), 1)
+        recall = np.concatenate((0 * ends, recall, ends), 1)
+    else:  # beyond the last recall lies precision 0
+        precision = np.concatenate((precision, 0 * ends), 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
     read = _read_steps if rule == "coco" else np.interp
-    curves = np.stack([read(RECALLS, recall[:, t], envelope[:, t]) for t in range(precision.shape[1])])  # (T, 101)
-    return (curves.mean(1) if rule == "coco" else _trapezoids(curves)), curves[0]
+    return np.stack([read(RECALLS, *curve) for curve in zip(recall, envelope, strict=True)])
 
 
 def _trapezoids(curves: np.ndarray) -> np.ndarray:
-    """Areas under curves (T, 101) over RECALLS -> (T,)."""
-    areas: np.ndarray = (curves[:, 1:] + curves[:, :-1]) / 2 @ np.diff(RECALLS)
+    """Areas under curves (C, T, 101) over RECALLS -> (C, T). YOLOv5: ``compute_ap``."""
+    areas: np.ndarray = (curves[..., 1:] + curves[..., :-1]) / 2 @ np.diff(RECALLS)
     return areas
 
 
 def _read_steps(at: np.ndarray, recall: np.ndarray, envelope: np.ndarray) -> np.ndarray:
-    """The envelope at the first recall that is not below the one asked for; 0 where none is."""
-    with_zero: np.ndarray = np.append(envelope, 0.0)
-    return with_zero[np.searchsorted(recall, at, side="left")]
+    """The envelope, one longer than the recalls, at the first recall that is not below the one asked for."""
+    steps: np.ndarray = envelope[recall.searchsorted(at)]
+    return steps
 
 
 def _against_confidence(conf: np.ndarray, values: np.ndarray, left: float) -> np.ndarray:

@@ -26,7 +26,7 @@ from yolo_lite.detect.evaluation_data import (
     dataset_of,
     matched_classes,
 )
-from yolo_lite.detect.inference import Stopwatch, inference, network_input
+from yolo_lite.detect.inference import Stopwatch, in_parts, inference, network_input
 from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
@@ -179,13 +179,15 @@ def _detect(
             geometries = check_batch(model, batch, order)
             doubts.look_at_input(batch, geometries)
             left_out |= {problem.path: problem for problem in batch.unreadable}
-            with stopwatch.measure("preprocess"):
-                inputs = network_input(batch.images, model)
-            with stopwatch.measure("inference"):
-                boxes = model.decode(model(inputs))
-            doubts.look_at_output(boxes)
-            with stopwatch.measure("nms"):
-                found = non_max_suppression(boxes, multi_label=True, **nms_options)
+            found: list[Tensor] = []
+            for part in in_parts(batch.images, model):
+                with stopwatch.measure("preprocess"):
+                    inputs = network_input(part, model)
+                with stopwatch.measure("inference"):
+                    boxes = model.decode(model(inputs))
+                doubts.look_at_output(boxes)
+                with stopwatch.measure("nms"):
+                    found += non_max_suppression(boxes, multi_label=True, **nms_options)
             images += _in_original_pixels(_renumbered(batch, order), geometries, found)
     left_out |= getattr(loader, "unreadable", {})  # a batch of such images alone is not given out
     return _Found(images, left_out, stopwatch.seconds)

@@ -16,6 +16,7 @@ from yolo_lite.model.protocol import Detector
 
 DEFAULT_SIZE = 640  # pixels, the reference's
 CPU_BATCH, GPU_BATCH = 1, 16
+CPU_PIXELS = 2 * 640 * 640  # of the images that run together on a CPU; with more, maps leave its caches
 
 
 @contextmanager
@@ -158,6 +159,18 @@ def default_batch(model: Any) -> int:
     1
     """
     return CPU_BATCH if _weights(model).device.type == "cpu" else GPU_BATCH
+
+
+def in_parts(images: Tensor, model: Detector) -> tuple[Tensor, ...]:
+    """A batch (N, 3, H, W) in the parts that run fastest: whole on a GPU; of large images, two at a time on a CPU.
+
+    >>> from yolo_lite.model.yolo import create_model
+    >>> [len(part) for part in in_parts(torch.zeros(5, 3, 640, 640), create_model("yolov5n"))]
+    [2, 2, 1]
+    """
+    if _weights(model).device.type != "cpu":
+        return (images,)
+    return images.split(max(CPU_PIXELS // max(images.shape[2] * images.shape[3], 1), 1))
 
 
 def require_size(model: Any, img_size: int | None) -> None:

@@ -1,8 +1,9 @@
 """Non-maximum suppression (NMS): of many boxes around one object, keep the best.
 
 The greedy rule: the box of the highest score stays and removes every box that overlaps it by more than the threshold;
-then the best of what is left does the same, until none is left. This is that rule exactly, block by block, so that it
-is quick on a GPU too and needs little memory; it never stops by the clock, so nothing depends on the machine's speed.
+then the best of what is left does the same, until none is left. ``suppress`` is that rule exactly, block by block, so
+that it is quick on a GPU too and needs little memory; ``sweep.py`` has a form for the CPU that keeps the same boxes and
+compares fewer. Neither stops by the clock, so nothing depends on the machine's speed.
 
 Shape letters: N images, n boxes of one image, C classes, c candidates, k kept boxes.
 """
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from yolo_lite.boxes import box_iou, xywh_to_xyxy
+from yolo_lite.detect.sweep import kept_ranks
 
 KEPT = -1  # in Suppression.by: nothing suppressed this box
 UNDECIDED = -2  # in Suppression.by: never reached, since enough were kept before; or not a number
@@ -55,7 +57,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None = Non
     >>> nms(boxes, torch.tensor([0.7, 0.9, 0.8]), iou_thres=0.5)
     tensor([1, 2])
     """
-    return suppress(boxes, scores, iou_thres, limit).kept
+    if boxes.device.type != "cpu":
+        return suppress(boxes, scores, iou_thres, limit).kept
+    boxes, order = _ranking(boxes, scores, iou_thres)
+    return order[torch.from_numpy(kept_ranks(boxes[order].numpy(), float(iou_thres), limit))]
 
 
 def suppressed_by(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None = None) -> Tensor:
@@ -73,13 +78,7 @@ def suppressed_by(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | 
 @torch.no_grad()
 def suppress(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None = None) -> Suppression:
     """Greedy non-maximum suppression with its reasons: what ``nms`` and ``suppressed_by`` return parts of."""
-    _check_threshold("iou_thres", iou_thres)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
-        raise ValueError(f"boxes must be (n, 4) and scores (n,), not {tuple(boxes.shape)} and {tuple(scores.shape)}")
-    boxes, scores = boxes.float(), scores.float()
-    usable = boxes.isfinite().all(1) & ~scores.isnan()
-    order = torch.sort(torch.where(usable, scores, -torch.inf), descending=True, stable=True).indices
-    order = order[usable[order]]  # (m,) best first
+    boxes, order = _ranking(boxes, scores, iou_thres)
     limit = len(order) if limit is None else limit
 
     ranked = boxes[order]
@@ -101,6 +100,17 @@ def suppress(boxes: Tensor, scores: Tensor, iou_thres: float, limit: int | None 
         by[beyond:] = torch.where((by[beyond:] == KEPT) | (by[beyond:] >= beyond), UNDECIDED, by[beyond:])
         kept = kept[:limit]
     return _by_input_index(kept, by, order, len(boxes))
+
+
+def _ranking(boxes: Tensor, scores: Tensor, iou_thres: float) -> tuple[Tensor, Tensor]:
+    """The boxes in float32, and the indices of those that are numbers, best first; a ValueError where nms has one."""
+    _check_threshold("iou_thres", iou_thres)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
+        raise ValueError(f"boxes must be (n, 4) and scores (n,), not {tuple(boxes.shape)} and {tuple(scores.shape)}")
+    boxes, scores = boxes.detach().float(), scores.detach().float()
+    usable = boxes.isfinite().all(1) & ~scores.isnan()
+    order = torch.sort(torch.where(usable, scores, -torch.inf), descending=True, stable=True).indices
+    return boxes, order[usable[order]]
 
 
 def _decide_block(rivals: Tensor) -> Tensor:

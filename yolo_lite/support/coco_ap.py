@@ -110,7 +110,7 @@ def coco_scores(
     for entries, row in zip(truth, never_found or (), strict=False):
         if row is not None:
             entries[row]["id"] = 0
-    found = [[_detection_entry(row) for row in rows.astype(float).tolist()] for rows in detections]
+    found = [_detection_entries(_looked_at(rows.astype(float))) for rows in detections]
     evaluation = COCOeval_faster(_coco(ids, truth, num_classes), _coco(ids, found, num_classes), "bbox")
     evaluation.params.maxDets = MAX_DETECTIONS
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [*AREAS.values()], [*AREAS]
@@ -152,9 +152,22 @@ def _object_entry(row: list[float]) -> dict[str, Any]:
     return {"category_id": int(row[CLASS]), "bbox": row[BOX], "area": row[AREA], "iscrowd": int(row[CROWD])}
 
 
-def _detection_entry(row: list[float]) -> dict[str, Any]:
-    entry = result_entry(row)
-    return {**entry, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+def _looked_at(rows: np.ndarray) -> np.ndarray:
+    """Of the detections of an image, (n, 6), those that COCO looks at: the best of each class."""
+    order = np.lexsort((-rows[:, 4], rows[:, 5]))  # class by class, best first
+    cls = rows[order, 5]
+    place = np.arange(len(rows)) - cls.searchsorted(cls)  # 0 = best of its class
+    return rows[np.sort(order[place < MAX_DETECTIONS[-1]])]
+
+
+def _detection_entries(rows: np.ndarray) -> list[dict[str, Any]]:
+    """Detections (n, 6) xyxy, confidence, class."""
+    sides = rows[:, 2:4] - rows[:, :2]
+    columns = np.hstack((rows[:, :2], sides)), rows[:, 4], rows[:, 5].astype(int), sides.prod(1)
+    return [
+        {"category_id": cls, "bbox": box, "score": conf, "area": area, "iscrowd": 0}
+        for box, conf, cls, area in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def result_entry(row: Sequence[float]) -> dict[str, Any]:
@@ -171,13 +184,14 @@ def _coco(ids: Sequence[int], entries: Sequence[list[dict[str, Any]]], num_class
     """The entries of each image -> COCO's tables."""
     from faster_coco_eval import COCO
 
-    listed = [{**entry, "image_id": number} for number, image in zip(ids, entries, strict=True) for entry in image]
+    listed = [(number, entry) for number, image in zip(ids, entries, strict=True) for entry in image]
+    tables = {
+        "images": [{"id": number} for number in ids],
+        "categories": [{"id": cls} for cls in range(num_classes)],
+        "annotations": [
+            {"id": place, "image_id": number, **entry} for place, (number, entry) in enumerate(listed, start=1)
+        ],
+    }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Found annotation id 0")  # meant, and said by ground_truth
-        return COCO(
-            {
-                "images": [{"id": number} for number in ids],
-                "categories": [{"id": cls} for cls in range(num_classes)],
-                "annotations": [{"id": place, **entry} for place, entry in enumerate(listed, start=1)],
-            }
-        )
+        return COCO(tables)
