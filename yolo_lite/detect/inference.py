@@ -170,7 +170,8 @@ def in_parts(images: Tensor, model: Detector) -> tuple[Tensor, ...]:
     """
     if _weights(model).device.type != "cpu":
         return (images,)
-    return images.split(max(CPU_PIXELS // max(images.shape[2] * images.shape[3], 1), 1))
+    parts: tuple[Tensor, ...] = images.split(max(CPU_PIXELS // max(images.shape[2] * images.shape[3], 1), 1))
+    return parts
 
 
 def require_size(model: Any, img_size: int | None) -> None:

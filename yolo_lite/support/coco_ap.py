@@ -157,7 +157,8 @@ def _looked_at(rows: np.ndarray) -> np.ndarray:
     order = np.lexsort((-rows[:, 4], rows[:, 5]))  # class by class, best first
     cls = rows[order, 5]
     place = np.arange(len(rows)) - cls.searchsorted(cls)  # 0 = best of its class
-    return rows[np.sort(order[place < MAX_DETECTIONS[-1]])]
+    best: np.ndarray = rows[np.sort(order[place < MAX_DETECTIONS[-1]])]
+    return best
 
 
 def _detection_entries(rows: np.ndarray) -> list[dict[str, Any]]:
