@@ -112,7 +112,8 @@ def decode(
         raise ValueError(f"{len(maps)} maps, {len(anchors)} levels of anchors, {len(strides)} strides: must agree")
     each = [codings] * len(maps) if isinstance(codings, AnchorCoding) else codings
     levels = zip(maps, anchors, strides, each, strict=True)
-    if not torch.is_inference_mode_enabled() or torch.jit.is_tracing():
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if tracing or not torch.is_inference_mode_enabled():
         return torch.cat([decode_level(*level, softmax=softmax) for level in levels], 1)
     # The same without temporaries: at 80 classes a third of the time of a small network on a CPU
     counts = [raw.shape[1:4].numel() for raw in maps]
@@ -131,9 +132,9 @@ def decode_level(
     softmax: bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``decode`` on one grid: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C), maybe written to ``out``.
+    """``decode`` on one grid: raw (N, A, H, W, 5 + C), anchors (A, 2) -> (N, A * H * W, 5 + C).
 
-    What is written there carries no gradient.
+    out: where to write it; then it carries no gradient.
     """
     if raw.dim() != 5 or raw.shape[1] != len(anchors) or raw.shape[-1] < 5:
         raise ValueError(f"a raw map is (N, {len(anchors)} anchors, H, W, 5 + C), not {tuple(raw.shape)}")

@@ -70,7 +70,8 @@ def test_changed_weights_are_seen() -> None:
         before, wanted = model(IMAGES)[0], other(IMAGES)[0]
     model.load_state_dict(other.state_dict())
     with torch.inference_mode():
-        assert torch.equal(model(IMAGES)[0], wanted) and not torch.equal(before, wanted)
+        assert torch.equal(model(IMAGES)[0], wanted)
+        assert not torch.equal(before, wanted)
     wide = model.double()
     with torch.inference_mode():
         torch.testing.assert_close(wide(IMAGES.double())[0].float(), wanted, atol=1e-4, rtol=1e-4)
@@ -84,7 +85,9 @@ def test_who_watches_a_convolution_sees_it(monkeypatch: pytest.MonkeyPatch) -> N
     handle = watched.register_forward_hook(lambda module, given, output: seen.append(output))
     with torch.inference_mode():
         model(IMAGES)
-    assert len(seen) == 1 and watched not in ran and ran
+    assert len(seen) == 1
+    assert watched not in ran
+    assert ran
     handle.remove()
     ran.clear()
     with torch.inference_mode():
@@ -98,7 +101,8 @@ def test_gradients_copies_and_files_are_as_without_it(tmp_path) -> None:
         expected = model(IMAGES)[0]
     images = IMAGES.clone().requires_grad_()
     model(images)[0].sum().backward()
-    assert images.grad is not None and images.grad.abs().sum() > 0
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
     save(model, tmp_path / "fused.safetensors")
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), load(tmp_path / "fused.safetensors")):
         with torch.inference_mode():
@@ -116,5 +120,6 @@ def test_decoding_without_temporaries_gives_the_same(coding: AnchorCoding, softm
     expected = decode(maps, anchors, [8, 16], coding, softmax)
     with torch.inference_mode():
         found = decode(maps, anchors, [8, 16], coding, softmax)
-    assert found.is_contiguous() and found.dtype == expected.dtype
+    assert found.is_contiguous()
+    assert found.dtype == expected.dtype
     torch.testing.assert_close(found, expected)

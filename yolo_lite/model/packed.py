@@ -41,7 +41,8 @@ class PackedConvolution:
             x.device.type == "cpu"
             and type(x) is Tensor
             and torch.is_inference_mode_enabled()
-            and not (torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+            and not _traced()
+            and not torch.is_autocast_enabled("cpu")
             and type(act) in ACTIVATIONS
             and type(conv) is nn.Conv2d
             and not (_watched(conv) or _watched(act))
@@ -64,6 +65,12 @@ class PackedConvolution:
         name = ACTIVATIONS[type(act)]
         result: Tensor = onednn._convolution_pointwise(x, self._weight, conv.bias, *settings, name, [], "")
         return result
+
+
+def _traced() -> bool:
+    """Whether what runs is written down, to run elsewhere."""
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return bool(tracing or torch.compiler.is_compiling())
 
 
 def _watched(module: nn.Module) -> bool:
