@@ -1,6 +1,5 @@
 """What is given in place of something else gets a sentence of ours, wherever it is given."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "model is Linear, not a detector": lambda: yl.predict(nn.Linear(2, 2), IMAGE),
     "model is None, not a detector": lambda: yl.evaluate(None, DATASET),
     "model must be a torch.nn.Module, not 'x'": lambda: load_weights("x", MODEL),
-    r"img_size must be a whole number, at least 1, not \(64, 96\)": lambda: dataset(img_size=(64, 96)),
-    "img_size must be a whole number, at least 1, not 'x'": lambda: dataset(img_size="x"),
+    r"img_size must be a whole number, not \(64, 96\)": lambda: dataset(img_size=(64, 96)),
+    "img_size must be a whole number, not 'x'": lambda: dataset(img_size="x"),
     "stride must be a whole number, at least 1, not 0": lambda: dataset(stride=0),
     "seed must be a whole number, at least 0, not 1.5": lambda: dataset(seed=1.5),
     "classes must be a list of names or numbers, not 0": lambda: dataset(classes=0),
@@ -72,10 +71,10 @@ CASES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # names that differ, and the like
 @pytest.mark.parametrize("words", list(CASES))
 def test_what_cannot_be_gets_a_sentence(words: str) -> None:
-    with warnings.catch_warnings(), pytest.raises((ValueError, TypeError, FileNotFoundError), match=words):
-        warnings.simplefilter("ignore")  # names that differ, and the like
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=words):
         CASES[words]()
 
 

@@ -156,9 +156,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 def _find(path: str | Path) -> Path:
     if not isinstance(path, str | os.PathLike):
-        raise CheckpointError(
-            f"a checkpoint is given by its path, or the name of bundled weights, not by {shown(path)}"
-        )
+        raise CheckpointError(f"path must be that of a file, or the name of bundled weights, not {shown(path)}")
     file = Path(path)
     shipped = WEIGHTS / f"{path}.safetensors"
     if not file.exists() and file.name == str(path) and shipped.exists():

@@ -76,11 +76,12 @@ def require_options(
     img_size: int, stride: int, seed: int, batch_size: int, cache: str | None, channels: int | None = None
 ) -> None:
     """Raises ValueError with what would be right."""
-    require_whole(1, img_size=img_size, stride=stride, batch_size=batch_size)
+    require_whole(img_size=img_size)
+    require_whole(1, stride=stride, batch_size=batch_size)
     require_whole(0, seed=seed)
     if channels is not None:
         require_whole(1, channels=channels)
-    if img_size % stride:
+    if img_size < 1 or img_size % stride:
         above = max(-(-img_size // stride), 1) * stride
         raise ValueError(f"img_size {img_size} must be a multiple of the stride {stride}: the next one is {above}")
     if cache not in (None, "ram", "disk"):
