@@ -342,7 +342,7 @@ def test_going_on_by_a_checkpoint_and_with_a_finished_run(run: Any, arguments: l
     assert run(*arguments, "--epochs", 2, "--stop-after", "1e-6", "--out", out)[0] == 0
     code, said, told = run("--resume", out / "last.safetensors")
     assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)
-    assert "epoch 1, after 1 batches" in told
+    assert "epoch 1, after 1 of 4 batches" in told
     before = (out / "state.safetensors").read_bytes()
     code, said, told = run("--resume", out)
     assert (code, f"best weights: {out}/best.safetensors" in said) == (0, True)

@@ -60,6 +60,16 @@ def test_a_module_of_ones_own_and_a_plain_file(tmp_path):
     assert other[1].num_batches_tracked == 0
 
 
+def test_tensors_of_nan_and_of_complex_numbers_are_left():
+    model = nn.Conv2d(3, 4, 3)
+    before = model.weight.clone()
+    for value in (model.weight + torch.nan, model.weight * 1j):
+        found = load_weights(model, {"weight": value.detach(), "bias": torch.ones(4)})
+        assert found.taken == ("bias",)
+        assert found.left["weight"] in ("NaN there", "complex numbers there")
+        assert torch.equal(model.weight, before)
+
+
 def test_what_cannot_be_taken_is_said_and_changes_nothing(tmp_path):
     model = tiny()
     before = {name: value.clone() for name, value in model.state_dict().items()}

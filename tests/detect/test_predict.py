@@ -216,7 +216,7 @@ def test_no_images_no_detections() -> None:
         (torch.full((3, 8, 8), 400.0), r"image 0: .*\[0, 255\], found 400 to 400"),
         (np.full((8, 8, 3), np.nan), "image 0: .*NaN"),
         (np.zeros((8, 8, 3), complex), "complex128"),
-        ("https://example.org/bus.jpg", "example.org/bus.jpg: an address"),
+        ("https://example.org/bus.jpg", "^https://example.org/bus.jpg: an address"),
         ({"a": picture()}, "not dict"),
         (np.zeros((0, 8, 3), np.uint8), "image 0"),
     ],

@@ -130,3 +130,5 @@ def test_autobalance_takes_no_step():
 def test_wrong_input_is_named_as_in_the_loss():
     with pytest.raises(ValueError, match=r"row 0.*class 2"):
         ComputeLoss(ANCHORS, STRIDES, 2).assign(zeros(), torch.tensor([[0, 2, 0.5, 0.5, 0.1, 0.1]]))
+    with pytest.raises(TypeError, match=r"not NoneType; without objects torch\.zeros\(0, 6\)"):
+        ComputeLoss(ANCHORS, STRIDES, 2)(zeros(), None)

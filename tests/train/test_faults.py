@@ -136,6 +136,7 @@ def test_ctrl_c(tmp_path):
     last = errors.strip().splitlines()[-1]
     assert re.match(r"KeyboardInterrupt: .*epoch \d+.*\d of 4 batches", last)
     assert f"Trainer.resume('{tmp_path / 'run'}').fit() or `yolo-lite train --resume {tmp_path / 'run'}`" in last
+    assert "batches since the last checkpoint (save_every) will be done again" in last
     assert resumed_run(tmp_path / "run").iteration >= 6
     assert not list((tmp_path / "run").glob(".*"))
 

@@ -134,6 +134,14 @@ class Weighted(nn.Module):
         return parts._replace(total=parts.total * self.gain)
 
 
+def test_a_torch_scheduler_may_be_as_long_as_a_longer_run(tmp_path):
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+    run(tmp_path, schedule=partial(cosine, T_max=2)).save()
+    with pytest.raises(ValueError, match=r"CosineAnnealingLR\(T_max=2\), and now it is .*T_max=4"):
+        Trainer.resume(tmp_path, train=scenes(), schedule=partial(cosine, T_max=4))
+    assert Trainer.resume(tmp_path, train=scenes(), schedule=partial(cosine, T_max=4), epochs=4).options.epochs == 4
+
+
 def test_weights_of_the_loss_that_nothing_moves_are_said():
     assert any("criterion: gain of Weighted stay" in message for message in run(criterion=Weighted.make).messages)
     fixed = Weighted()

@@ -15,6 +15,7 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.model.yolo import create_model
 from yolo_lite.running.diagnose import TrainingError
+from yolo_lite.train.callbacks import LineLog
 from yolo_lite.train.trainer import Trainer
 
 
@@ -198,6 +199,11 @@ def test_a_folder_with_a_run_is_not_overwritten(cut):
     with pytest.raises(FileExistsError, match=r"run.*Trainer\.resume\(.*yolo-lite train --resume"):
         new_run(cut)
     assert digest(cut) == before
+
+
+def test_where_a_run_goes_on_is_said_within_its_epoch(cut, capsys):
+    LineLog().on_start(resumed_run(cut))
+    assert "resuming in epoch 2, after 0 of 4 batches" in capsys.readouterr().err
 
 
 def test_what_must_be_given_again(cut):

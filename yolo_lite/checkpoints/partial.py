@@ -123,4 +123,8 @@ def _difference(name: str, tensors: Mapping[str, Tensor], others: Mapping[str, T
         statistics = name.removesuffix(COUNTER) + STATISTICS
         return _difference(statistics, tensors, others) if statistics in tensors else "a counter without statistics"
     here, there = tuple(tensors[name].shape), tuple(others[name].shape)
-    return "" if here == there else f"{here} here, {there} there"
+    if here != there:
+        return f"{here} here, {there} there"
+    if others[name].is_complex() and not tensors[name].is_complex():
+        return "complex numbers there"
+    return "NaN there" if others[name].isnan().any() else ""

@@ -51,8 +51,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()  # OpenCV's own reading fails on Windows for names beyond ASCII
     except FileNotFoundError:
-        hint = ", and addresses are not fetched: download it first" if str(path).startswith(("http:", "https:")) else ""
-        raise FileNotFoundError(f"{path}: no such image file{hint}") from None
+        raise FileNotFoundError(f"{path}: no such image file") from None
 
 
 def decode_image(data: bytes, name: str = "image") -> Image:
