@@ -85,6 +85,7 @@ def save(
     if isinstance(model, Yolo):
         spec, dtype = spec | {"anchors": model.anchors.flatten(1).tolist()}, model.anchors.dtype
         version = FORMAT_OF_YOLO if architecture(spec) == YOLO else FORMAT_VERSION
+    described = dict(own_metadata(model) if metadata is None else _with_img_size(metadata, model))
     header = {
         "format_version": version,
         "architecture": architecture(model.spec),
@@ -92,13 +93,13 @@ def save(
         "names": list(model.names),
         "fused": is_fused(model),
         "dtype": "float16" if half else str(dtype).removeprefix("torch."),
-        "metadata": dict(own_metadata(model) if metadata is None else _with_img_size(metadata, model)),
+        "metadata": described,
     }
     try:
         text = json.dumps(header)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: spec and metadata must be what JSON can say: {error}") from None
-    if not (header["metadata"].keys() & {"img_size"} or model.fixed_size or model.img_size or is_as_loaded(model)):
+    if not ("img_size" in described or model.fixed_size or model.img_size or is_as_loaded(model)):
         message = '%s: saved without an img_size, so prediction takes 640 px: metadata={"img_size": ...} says another'
         logger.warning(message, path)
     tensors = {name: _stored(tensor, half) for name, tensor in state.items()}
