@@ -14,7 +14,7 @@ from tests.house.imports import PROJECT
 
 BOOK = ("boxes", "coding", "hyperparameters", "augment", "data", "loss", "model", "detect", "train")
 AROUND = ("images", "running", "support")  # chapters outside the book that chapters of the book import
-LARGEST_BOOK = 6910  # lines of code; 5440 before other programs: sources, detections, COCO, streams, hooks
+LARGEST_BOOK = 7190  # lines of code; 5440 before other programs: sources, detections, COCO, streams, hooks
 NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
