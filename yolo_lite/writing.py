@@ -12,8 +12,12 @@ def atomic_write(path: str | Path, data: bytes, flush: bool = True) -> None:
 
     Args:
         flush: wait for the disk, so that the file outlives a loss of power; what can be made again need not.
+    Raises:
+        FileNotFoundError: there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}: make it first")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -109,7 +109,10 @@ def loss(objects: int, batch: int, size: int, classes: int) -> Work:
 
 
 def train(size: int, batch: int, precision: str = "float32", classes: int = 80) -> Work:
-    """A step of the Trainer on one batch: uint8 to floats, forward, loss, backward, clipping, SGD, EMA."""
+    """A step of the Trainer on one batch: uint8 to floats, forward, loss, backward, clipping, SGD, EMA.
+
+    With the channels last, which float32 has only where it is asked for.
+    """
     model = yl.create_model("yolov5n", classes)
     dataset = yl.YoloDataset("shapes", 64).subset(range(batch))
     dataset.names = tuple(model.names)  # its six classes are the first of the model's
@@ -120,7 +123,7 @@ def train(size: int, batch: int, precision: str = "float32", classes: int = 80) 
         batch_size=batch,
         nominal_batch=batch,
         precision=precision,
-        channels_last=precision != "float32",
+        channels_last=True,
         auto_anchors=False,
         device="cpu",
         ema_decay=0.9999,
@@ -134,10 +137,9 @@ def train(size: int, batch: int, precision: str = "float32", classes: int = 80) 
 def infer(size: int, batch: int, precision: str = "float32", classes: int = 80) -> Work:
     """Fused, decoding of the boxes included."""
     model = yl.create_model("yolov5n", classes).fuse().eval()
-    pixels = inputs.images(batch, size)
+    pixels = inputs.images(batch, size).to(DTYPES[precision], memory_format=torch.channels_last)  # as predict does
     if precision != "float32":
         model = model.to(DTYPES[precision], memory_format=torch.channels_last)
-        pixels = pixels.to(DTYPES[precision], memory_format=torch.channels_last)
 
     def call() -> None:
         with inference(model):

@@ -470,8 +470,8 @@ def test_problems_warn_or_raise(folder):
         ({"img_size": 100}, "128"),
         ({"img_size": 0}, "32"),
         ({"img_size": -5, "stride": 64}, "64"),
-        ({"seed": -1}, "seed -1"),
-        ({"batch_size": 0}, "batch_size 0"),
+        ({"seed": -1}, "seed must be a whole number, at least 0, not -1"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
         ({"cache": "tape"}, "cache 'tape'"),
     ],
 )

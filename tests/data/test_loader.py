@@ -298,8 +298,8 @@ def test_rectangular_batches_have_their_shapes(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"workers": -1}, "workers -1"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
+        ({"workers": -1}, "workers must be a whole number, at least 0, not -1"),
         ({"rank": 2, "world_size": 2}, "rank 2"),
         ({"img_size": 320}, "img_size"),
     ],

@@ -7,6 +7,7 @@ Our own format is a safetensors file whose header carries a JSON text; it holds 
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from yolo_lite.model.families import NAMED
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.spec import MODELS
 from yolo_lite.model.yolo import Yolo
+from yolo_lite.support.arguments import require_listed, shown
 from yolo_lite.writing import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -127,6 +129,7 @@ def load(
         CheckpointError (a ValueError): no such file, or one that is damaged or something else, with the reason.
         Weights that are NaN or infinite are a warning, which names the first.
     """
+    require_listed("class names", names=names)
     file = _find(path)
     is_darknet = cfg is not None or file.suffix.lower() == ".weights"
     model: LayeredDetector = read_darknet(file, cfg, seed=seed) if is_darknet else assembled(_read(file), file)
@@ -153,6 +156,8 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def _find(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(f"path must be that of a file, or the name of bundled weights, not {shown(path)}")
     file = Path(path)
     shipped = WEIGHTS / f"{path}.safetensors"
     if not file.exists() and file.name == str(path) and shipped.exists():

@@ -15,6 +15,7 @@ from yolo_lite.checkpoints.own import HEADER_KEY, load
 from yolo_lite.checkpoints.unpickle import CheckpointError
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import Yolo
+from yolo_lite.support.arguments import shown
 
 COUNTER, STATISTICS = "num_batches_tracked", "running_mean"  # of a BatchNorm
 
@@ -57,6 +58,8 @@ def load_weights(model: nn.Module, source: str | Path | Mapping[str, Tensor] | n
     >>> print(load_weights(model, create_model("yolov5n", num_classes=2)))
     taken: 342 of 349 tensors; left as they were: layers.24.m.0.weight ((24, 64, 1, 1) here, (21, 64, 1, 1) there), ...
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {shown(model)}: the model comes first, then the source")
     what, given = _tensors_of(source, model)
     mine = model.state_dict()
     left = {name: reason for name in mine if (reason := _difference(name, mine, given))}

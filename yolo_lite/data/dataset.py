@@ -42,6 +42,7 @@ from yolo_lite.data.transform import Transform, transform_generator, transform_n
 from yolo_lite.data.unreadable import READ_ERRORS, Reader, describe, is_of_the_machine
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.images.bands import as_channels
+from yolo_lite.support.arguments import require_listed, require_whole, shown
 
 logger = logging.getLogger("yolo_lite.data")
 FOLDS = 3  # sets the draws of the folds apart from others of the same seed
@@ -133,6 +134,9 @@ class YoloDataset(Dataset[Sample]):
         progress: bool = False,
     ) -> None:
         require_options(img_size, stride, seed, batch_size, cache, channels)
+        require_listed("class names", names=names)
+        if transform is not None and not callable(transform):
+            raise ValueError(f"transform must be a function (image, objects, rng), not {shown(transform)}")
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
         self.hyp, self.transform = hyp or Hyperparameters(), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
@@ -252,18 +256,20 @@ class YoloDataset(Dataset[Sample]):
             raise ValueError("rect keeps the images in the order of their shapes: use sampler(shuffle=False)")
         return KeySampler(EpochSampler(len(self), 1, shuffle, self.seed, rank=rank, world_size=world_size))
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
+    def subset(self, indices: Sequence[int] | np.ndarray | slice) -> Self:
         """A dataset of these images alone, mosaics included; ``subset[i]`` has place i in ``indices``.
 
         Args:
-            indices: (m,) whole numbers, in the order wanted (by shape where ``rect``); or a mask (n,) bool.
+            indices: (m,) whole numbers, in the order wanted (by shape where ``rect``); a slice; or a mask (n,) bool.
         Raises:
             ValueError: none. IndexError: a number beyond the images.
 
         >>> YoloDataset("shapes", img_size=64).subset(range(10, 13)).paths[0]
         'shapes/train/000010'
         """
-        given = np.asarray(indices)
+        given = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
+        if given.ndim != 1:
+            raise ValueError(f"a subset has a list of image numbers, a slice or a mask, not {shown(indices)}")
         if given.dtype == bool and given.shape != (len(self),):
             raise ValueError(f"a mask of shape {given.shape} for {len(self)} images: one value per image is needed")
         which = np.flatnonzero(given) if given.dtype == bool else np.array([self._checked(index) for index in given])
@@ -288,6 +294,8 @@ class YoloDataset(Dataset[Sample]):
         >>> [(len(train), len(val)) for train, val in YoloDataset("shapes", img_size=64).subset(range(7)).folds(3)]
         [(4, 3), (5, 2), (5, 2)]
         """
+        require_whole(k=k)
+        require_whole(0, seed=seed)
         _, first, places = np.unique(self._order, return_index=True, return_inverse=True)
         images = first.argsort().argsort()[places]  # of each place, numbered as they first come
         count = len(first)
@@ -383,7 +391,11 @@ class YoloDataset(Dataset[Sample]):
         return Objects(labels.cls, xywh_to_xyxy(labels.boxes), labels.polygons).scaled(width, height)
 
     def _checked(self, index: int) -> int:
-        place = operator.index(index)
+        try:
+            place = operator.index(index)
+        except TypeError:
+            ways = "dataset.subset(...) takes several numbers or a slice; dataset.paths.index(path) is that of a path"
+            raise TypeError(f"an image of a dataset is chosen by its number, not by {shown(index)}: {ways}") from None
         if not -len(self) <= place < len(self):
             raise IndexError(f"image {place} of a dataset of {len(self)}")
         return place % len(self)

@@ -21,6 +21,7 @@ from yolo_lite.data.report import SHOWN_PER_KIND, DatasetError, Problem, Report
 from yolo_lite.data.sampling import EpochSampler
 from yolo_lite.data.source import ImageSource
 from yolo_lite.data.transform import require_picklable
+from yolo_lite.support.arguments import require_whole
 
 WORKER_DIED = (
     "a worker process of the data loader died. Usual reasons: a script that starts workers without "
@@ -120,6 +121,8 @@ def create_dataloader(
     >>> batch.images.shape, batch.targets.shape[1]
     (torch.Size([2, 3, 64, 64]), 6)
     """
+    require_whole(1, batch_size=batch_size)
+    require_whole(0, workers=workers)
     if isinstance(given := as_dataset(source), YoloDataset):
         if dataset_options:
             raise ValueError(f"the dataset exists already: set its {', '.join(dataset_options)} where it is made")
@@ -131,8 +134,6 @@ def create_dataloader(
             f"rect gives each {dataset.batch_size} consecutive images one shape: "
             f"use shuffle=False and a batch_size that divides {dataset.batch_size}"
         )
-    if workers < 0:
-        raise ValueError(f"workers {workers} must be 0 or more")
     context = (multiprocessing_context or safe_context()) if workers else None
     if context not in (None, "fork"):
         require_picklable(dataset.transform)

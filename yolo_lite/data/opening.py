@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yolo_lite.data.report import DatasetError, DatasetWarning, Report
 from yolo_lite.data.source import ImageSource, open_source
+from yolo_lite.support.arguments import require_listed, require_whole
 
 SOURCE_MEMBERS = ("names", "paths", "sizes", "labels", "report", "read", "__len__")  # of the protocol ImageSource
 
@@ -41,8 +42,7 @@ def class_numbers(names: Sequence[str], classes: Sequence[str | int]) -> list[in
     >>> class_numbers(["cat", "dog", "owl"], ["owl", 0])
     [2, 0]
     """
-    if isinstance(classes, str):
-        raise ValueError(f"classes must be a list of names or numbers, not the text {classes!r}")
+    require_listed("names or numbers", classes=classes)
     numbers = []
     for given in classes:
         known = list(names).count(given) if isinstance(given, str) else 0 <= operator.index(given) < len(names)
@@ -59,8 +59,6 @@ def class_numbers(names: Sequence[str], classes: Sequence[str | int]) -> list[in
 
 def named_classes(found: Sequence[str], given: Sequence[str] | None, single_cls: bool) -> tuple[str, ...]:
     """The names given for the classes that were found, in their place."""
-    if isinstance(given, str):
-        raise ValueError(f"names must be a list of class names, not the text {given!r}")
     expected = 1 if single_cls else len(found)
     if given is not None and len(given) != expected:
         raise ValueError(f"{len(given)} names given for {expected} classes ({', '.join(found[:20])})")
@@ -78,14 +76,13 @@ def require_options(
     img_size: int, stride: int, seed: int, batch_size: int, cache: str | None, channels: int | None = None
 ) -> None:
     """Raises ValueError with what would be right."""
+    require_whole(img_size=img_size)
+    require_whole(1, stride=stride, batch_size=batch_size)
+    require_whole(0, seed=seed)
+    if channels is not None:
+        require_whole(1, channels=channels)
     if img_size < 1 or img_size % stride:
         above = max(-(-img_size // stride), 1) * stride
         raise ValueError(f"img_size {img_size} must be a multiple of the stride {stride}: the next one is {above}")
-    if seed < 0:
-        raise ValueError(f"seed {seed} must not be negative")
-    if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} must be 1 or more")
-    if channels is not None and channels < 1:
-        raise ValueError(f"channels {channels} must be 1 or more")
     if cache not in (None, "ram", "disk"):
         raise ValueError(f"cache {cache!r} must be 'ram', 'disk' or None")

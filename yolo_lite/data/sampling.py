@@ -3,7 +3,6 @@
 YOLOv5: `SmartDistributedSampler`.
 """
 
-import operator
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +11,7 @@ import torch
 from torch.utils.data import Sampler
 
 from yolo_lite.data.labels import shared
+from yolo_lite.support.arguments import require_whole
 
 Key = tuple[int, int]  # epoch, index
 ORDER = 1  # sets the draws of the order apart from those of the samples, which share seed and epoch
@@ -43,9 +43,9 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} must be 1 or more")
-        if not 0 <= rank < world_size:
+        require_whole(1, batch_size=batch_size, world_size=world_size)
+        require_whole(0, rank=rank)
+        if rank >= world_size:
             raise ValueError(f"rank {rank} must lie between 0 and {world_size - 1}, one less than world_size")
         self.num_images, self.batch_size, self.shuffle, self.seed = num_images, batch_size, shuffle, seed
         self.drop_last, self.rank, self.world_size = drop_last, rank, world_size
@@ -57,7 +57,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The next pass is this epoch, from this batch on; the passes after it follow."""
-        self.epoch, self.start_batch = operator.index(epoch), operator.index(start_batch)
+        require_whole(0, epoch=epoch, start_batch=start_batch)
+        self.epoch, self.start_batch = int(epoch), int(start_batch)
 
     def order(self, epoch: int) -> np.ndarray:
         """Indices in the order of an epoch, for all processes together; a function of (seed, epoch) and the weights."""
@@ -149,7 +150,8 @@ class EpochClock:
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        self._state[0], self._state[1] = operator.index(epoch), 0
+        require_whole(0, epoch=epoch)
+        self._state[0], self._state[1] = int(epoch), 0
         self._asked.zero_()
 
     def count(self, indices: Sequence[int]) -> None:

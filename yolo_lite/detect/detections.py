@@ -140,7 +140,10 @@ def _numbers(which: Any, count: int) -> int | Tensor:
         return _place(int(which), count)
     if isinstance(which, str | bytes | bool) or not hasattr(which, "__len__"):
         raise TypeError(f"detections are chosen by a number, a slice, several numbers or a mask, not by {which!r}")
-    chosen = which.detach().cpu() if isinstance(which, Tensor) else torch.as_tensor(np.asarray(which))
+    try:
+        chosen = which.detach().cpu() if isinstance(which, Tensor) else torch.as_tensor(np.asarray(which))
+    except (TypeError, ValueError):
+        raise TypeError(f"detections are chosen by whole numbers (m,) or a mask of bools (n,), not {which!r}") from None
     if chosen.ndim == 0:
         return _place(int(chosen), count)
     if chosen.dtype == torch.bool:

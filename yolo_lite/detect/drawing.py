@@ -16,6 +16,7 @@ BLUE, VERMILION, PURPLE = (0, 114, 178), (213, 94, 0), (204, 121, 167)
 PALETTE = (ORANGE, SKY_BLUE, GREEN, YELLOW, BLUE, VERMILION, PURPLE)  # RGB
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
+FAR = 2**15  # pixels; OpenCV takes no more than 32 bits
 BRIGHT = 110  # from this luminance on, black is easier to read than white
 
 
@@ -45,12 +46,17 @@ def draw_detections(image: Image, found: NamedBoxes) -> Image:
         image: (H, W, 3) uint8 RGB, left as it is. found: the ``Detections`` in it.
     Returns:
         (H, W, 3) uint8 RGB.
+    Raises:
+        ValueError: a box that is not finite.
     """
     drawn = np.ascontiguousarray(image).copy()
+    boxes = [detection.xyxy for detection in found.named()]
+    if wrong := [box for box in boxes if not np.isfinite(box).all()]:
+        raise ValueError(f"a box of {wrong[0]} cannot be drawn: its sides must be finite")
     line = max(round(sum(image.shape[:2]) / 600), 2)  # pixels: as thick in proportion on every image
     for cls, detection in reversed(list(zip(found.cls.tolist(), found.named(), strict=True))):
         colour = PALETTE[cls % len(PALETTE)]
-        left, top, right, bottom = (round(side) for side in detection.xyxy)
+        left, top, right, bottom = (round(min(max(side, -FAR), FAR)) for side in detection.xyxy)
         cv2.rectangle(drawn, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
         _label(drawn, f"{detection.name} {detection.conf:.2f}", (left, top), colour, line)
     return drawn

@@ -1,6 +1,5 @@
 """evaluate: how well a detector finds the objects of a labelled dataset."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from yolo_lite.detect.evaluation_data import (
     as_loader,
     check_batch,
     check_dataset,
+    checked_order,
     dataset_of,
     matched_classes,
 )
@@ -31,6 +31,7 @@ from yolo_lite.detect.matching import confusion_matrix, match_detections
 from yolo_lite.detect.metrics import ClassMetrics, ImageDetections, Metrics, Seconds
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.arguments import require_model
 from yolo_lite.support.coco_ap import CocoScores, coco_scores, require_coco
 from yolo_lite.support.coco_truth import CROWD, ImageTruth, boxes_as_objects
 from yolo_lite.support.ground_truth import (
@@ -112,8 +113,7 @@ def evaluate(
     >>> metrics.map50 < 0.05, len(metrics.detections) == metrics.num_images  # it has learnt nothing yet
     (True, True)
     """
-    if isinstance(model, str | os.PathLike):
-        raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")
+    require_model(model)
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
     if rule == "coco":
@@ -121,8 +121,7 @@ def evaluate(
     batches = as_loader(model, loader, img_size=img_size, batch_size=batch_size, split=split, rect=rect)
     dataset = dataset_of(batches)
     check_dataset(model, dataset)
-    if class_order is None:
-        class_order = matched_classes(model, dataset)
+    class_order = matched_classes(model, dataset) if class_order is None else checked_order(class_order, model)
     wanted = annotations if rule == "coco" or keep_detections else False
     truth = truth_of_dataset(dataset, wanted, class_order)
 

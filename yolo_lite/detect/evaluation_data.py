@@ -22,6 +22,7 @@ from yolo_lite.detect.inference import (
     trained_size,
 )
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.arguments import require_listed
 from yolo_lite.support.class_names import class_order
 
 SIZE_RATIO = 1.5  # between the sizes of training and evaluation; beyond it figures fall by half and more
@@ -152,6 +153,15 @@ def matched_classes(model: Detector, dataset: Any) -> tuple[int, ...] | None:
     if message:
         warnings.warn(message, stacklevel=3)
     return order
+
+
+def checked_order(order: Any, model: Detector) -> list[int]:
+    """A ``class_order`` that was given, as whole numbers; a ValueError where it is none."""
+    require_listed("the model's classes, one for each class of the labels", class_order=order)
+    for number in order:
+        if not 0 <= int(number) < model.num_classes or int(number) != number:
+            raise ValueError(f"class_order: {number} is no class of the model, which are 0 to {model.num_classes - 1}")
+    return [int(number) for number in order]
 
 
 def check_batch(model: Detector, batch: Batch, order: Sequence[int] | None = None) -> list[Geometry]:

@@ -32,6 +32,7 @@ from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.streams import Source, each_source, is_live, open_stream
 from yolo_lite.images.rgb import to_channels
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.arguments import require_model
 from yolo_lite.support.class_names import class_numbers
 
 __all__ = ["Detection", "Detections", "ImageLike", "predict"]
@@ -129,8 +130,7 @@ def predict(
     >>> [int(found.image.max()) for found in predict(model, frames, img_size=64, stream=True)]
     [0, 1, 2]
     """
-    if isinstance(model, str | os.PathLike):
-        raise TypeError(f"model is {os.fspath(model)!r}, a name or path: pass yl.load({os.fspath(model)!r})")
+    require_model(model)
     if batch_size is not None and (not isinstance(batch_size, Integral) or batch_size < 1):
         raise ValueError(f"batch_size must be a whole number, at least 1, or None, not {batch_size!r}")
     numbers = None if classes is None else class_numbers(classes, model.names)

@@ -62,6 +62,8 @@ def require_file(path: str | os.PathLike[str]) -> None:
     """
     text = os.fsdecode(path)
     if ADDRESS.match(text) and not os.path.exists(text):
+        if isinstance(path, os.PathLike) and "://" not in text:
+            text = text.replace(":/", "://", 1)  # pathlib has made one stroke of two
         shown = text[:60] + ("..." if len(text) > 60 else "")
         raise ValueError(
             f"{shown}: an address, not a file. Nothing is fetched here: download it, then pass the path; of a network "

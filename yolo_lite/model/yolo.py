@@ -29,6 +29,7 @@ from yolo_lite.model.spec import (
     whole_number,
     with_family,
 )
+from yolo_lite.support.arguments import require_listed, require_whole
 
 
 class Yolo(LayeredDetector):
@@ -142,6 +143,8 @@ def create_model(
     >>> [tuple(raw.shape) for raw in model(torch.zeros(1, 3, 64, 96))]
     [(1, 3, 8, 12, 7), (1, 3, 4, 6, 7), (1, 3, 2, 3, 7)]
     """
+    require_listed("class names", names=names)
+    require_whole(seed=seed)
     spec, where = read_spec(source)
     spec = with_family(spec)
     says_none = isinstance(spec.get("backbone"), list) and not {"nc", "names"} & {*spec}

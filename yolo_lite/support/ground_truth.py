@@ -3,6 +3,7 @@
 Shape letters: m labels and k annotations of one image.
 """
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from yolo_lite.support.arguments import shown
 from yolo_lite.support.class_names import match_names
 from yolo_lite.support.coco_truth import (
     BOX,
@@ -56,10 +58,12 @@ def annotation_file(paths: Sequence[str], given: str | Path | bool | None) -> Pa
     """
     if given is None:
         return find_truth(paths)
-    if isinstance(given, bool):
-        if given:
-            raise ValueError("annotations is the path of a COCO annotation file, None to look for one, or False")
+    if given is False:
         return None
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(
+            f"annotations is the path of a COCO annotation file, None to look for one, or False, not {shown(given)}"
+        )
     if not Path(given).is_file():
         raise FileNotFoundError(f"{given}: no such annotation file")
     return Path(given)

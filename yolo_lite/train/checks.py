@@ -17,6 +17,7 @@ from yolo_lite.loss.anchors import object_sizes
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
+from yolo_lite.support.arguments import DETECTOR, require_model
 from yolo_lite.support.class_names import class_order, listed, match_names
 from yolo_lite.train.given import name_of
 from yolo_lite.train.messages import Note
@@ -33,8 +34,9 @@ def require_detector(model: nn.Module) -> Detector:
     Raises:
         TypeError: with what it lacks.
     """
-    protocol = ("names", "num_classes", "strides", "decode", "criterion")
-    lacking = [name for name in protocol if not hasattr(model, name)]
+    if not isinstance(model, nn.Module):
+        require_model(model)
+    lacking = [name for name in (*DETECTOR, "criterion") if not hasattr(model, name)]
     if lacking:
         raise TypeError(f"{type(model).__name__} cannot be trained as a detector: it lacks {', '.join(lacking)}")
     return cast(Detector, model)

@@ -54,13 +54,13 @@ def weights_dtype(model: nn.Module) -> torch.dtype:
 
 
 def memory_layout(device: torch.device, precision: str, channels_last: bool | None) -> torch.memory_format:
-    """The layout of images, weights and feature maps: as asked for, else the faster one.
+    """The layout of images, weights and feature maps: as asked for, else the faster one in half precision.
 
-    With the channels last a training step on a CPU takes a seventh less time, and BatchNorm sums in another order,
-    which rounds its statistics at 1e-4 instead of 1e-6.
+    With the channels last a training step in float32 on a CPU takes a tenth less time. But BatchNorm sums in another
+    order there, which rounds its statistics at 1e-4 instead of 1e-6: it has to be asked for.
 
-    >>> memory_layout(torch.device("cpu"), "float32", None), memory_layout(torch.device("cuda"), "float32", None)
-    (torch.channels_last, torch.contiguous_format)
+    >>> memory_layout(torch.device("cpu"), "float32", None), memory_layout(torch.device("cpu"), "bfloat16", None)
+    (torch.contiguous_format, torch.channels_last)
     """
-    faster = device.type == "cpu" or (device.type == "cuda" and precision != "float32")
+    faster = device.type in ("cpu", "cuda") and precision != "float32"
     return torch.channels_last if (faster if channels_last is None else channels_last) else torch.contiguous_format

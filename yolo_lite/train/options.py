@@ -55,8 +55,8 @@ class TrainOptions:
     precision: Precision = described("float32", "data type of the forward pass; the weights stay float32")
     channels_last: bool | None = described(
         None,
-        "memory layout in which convolutions are faster on CPUs, and in half precision on GPUs; left out: there; "
-        "BatchNorm rounds more in it",
+        "memory layout in which convolutions are faster on CPUs, and in half precision on GPUs; left out: in half "
+        "precision; in float32 on a CPU BatchNorm rounds more in it",
     )
     device: str | None = described(None, "cpu, cuda, mps ...; left out: CUDA, else MPS, else CPU")
     workers: int = described(0, "processes that load images; 0: the process that trains loads them")

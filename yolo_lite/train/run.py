@@ -19,6 +19,7 @@ from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.running import folder
 from yolo_lite.running.distributed import World, mean_over_processes, require_joined, wrapped
+from yolo_lite.support.arguments import shown
 from yolo_lite.support.class_names import class_order
 from yolo_lite.train import checks, sources
 from yolo_lite.train.auto_anchors import fit_anchors
@@ -94,6 +95,7 @@ class Run:
         saved: SavedRun | None = None,
         **options: Any,
     ) -> None:
+        self.detector = checks.require_detector(model)  # the same object as self.model
         _require_kinds(out_dir=(out_dir, str | PathLike), callbacks=(callbacks, Iterable), metadata=(metadata, Mapping))
         train, val = sources.as_source(train), None if val is None else sources.as_source(val)
         self.out_dir = None if out_dir is None else Path(out_dir)
@@ -116,7 +118,6 @@ class Run:
         self.state = RunState() if saved is None else saved.state
         self.val_losses: dict[str, float] = {}
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
-        self.detector = checks.require_detector(model)  # the same object as self.model
         network_messages = checks.check_network(self.detector, self.hyp, self.options)
         # Data
         self.sources = [sources.source_name(source) for source in (train, val)]
@@ -205,8 +206,14 @@ class Run:
         """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
 
         The run is validated and saved, so that ``resume``, or ``fit`` once more, goes on from there.
-        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason.
+        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason. Before
+        ``fit`` has begun, or after it has ended, there is nothing to end, and it begins all the same.
+
+        Raises:
+            TypeError: a reason that is not a text.
         """
+        if not isinstance(why, str):
+            raise TypeError(f"why must be a text, which the run keeps, not {shown(why)}")
         self.stopped_by = why
 
     def validate(self) -> Metrics:
