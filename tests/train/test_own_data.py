@@ -37,8 +37,8 @@ def test_a_run_resumes_with_the_same_transform_only(tmp_path):
         with pytest.raises(ValueError, match=rf"on images after negative, .*{says}"):
             Trainer.resume(tmp_path / "run", train=data(transform), val=val)
 
+    changed = YoloDataset(SCENES, 64, transform=gray)
     with pytest.raises(ValueError, match="is validated on images without a transform, but"):
-        changed = YoloDataset(SCENES, 64, transform=gray)
         Trainer.resume(tmp_path / "run", train=data(negative), val=changed)
     resumed = Trainer.resume(tmp_path / "run", train=data(negative), val=val)
     first, second = next(steps), next(resumed.steps())
