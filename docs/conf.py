@@ -46,6 +46,7 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False  # there are none, and looking for them takes a tenth of the time
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 suppress_warnings = ["ref.python"]  # fields of the same name, such as size, in several results

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.exporting.small import SMALL
 from tests.family.tiny import TINY, tiny_model
@@ -20,6 +21,7 @@ from yolo_lite.exporting.network import Thresholds, for_export
 from yolo_lite.exporting.onnx_file import to_onnx
 from yolo_lite.exporting.torchscript_file import DESCRIPTION
 from yolo_lite.family.backbones import Backbone
+from yolo_lite.family.resnet import Residual
 from yolo_lite.model.layered import LayeredDetector
 from yolo_lite.model.yolo import create_model
 
@@ -29,14 +31,26 @@ pytest.importorskip("onnxscript", reason="ONNX files need the extra: pip install
 
 FIXED = ("v1", "ssd")
 OLD = ("v1", "v2", "v3", "v4-ciou", "csp", "ssd", "retinanet", "fcos")  # in the form that learns by heart
+PYRAMIDS = ("retinanet", "fcos")  # whose towers and stages say the same thing several times
 # The others in that form have many layers, and take long; v4-mse differs from v4-ciou in its loss alone
-DEEP = tuple(name for name in TINY if name not in OLD and name != "v4-mse")
+DEEP = (*PYRAMIDS, *(name for name in TINY if name not in OLD and name != "v4-mse"))
 NAMES = (*OLD, *SMALL)
 
 
 def model_of(name: str) -> LayeredDetector:
     model = create_model(SMALL[name], names=["ring", "cross", "star"]) if name in SMALL else tiny_model(name)
+    if name in PYRAMIDS:
+        shorten(model)
     return uneven(model)
+
+
+def shorten(model: LayeredDetector) -> None:
+    """Each tower one convolution with its norm and ReLU, each stage of ResNet one block: all kinds, all five levels."""
+    for name, part in list(model.named_modules()):
+        if isinstance(part, nn.Sequential) and name.endswith("_tower"):
+            del part[len(part) // 4 :]
+        elif isinstance(part, nn.Sequential) and isinstance(part[0], Residual):
+            del part[1:]
 
 
 def uneven(model: LayeredDetector) -> LayeredDetector:

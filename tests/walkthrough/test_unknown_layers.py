@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from walkthrough.layers import CellGradients, LayerRecord, effective_field, record_layers, show_layers
+from walkthrough.layers.calls import Seen
+from walkthrough.layers.fields import Node
+from walkthrough.layers.measure import measured, target_of
+from walkthrough.layers.operations import followed
+from yolo_lite.family.blocks import C2PSA
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -181,6 +186,40 @@ def test_what_modules_never_seen_before_read_is_measured(name: str) -> None:
     assert (record.receptive_field.because, record.receptive_field.size) == ("", size)
     if name != "NumPy":
         assert_holds_every_gradient(model, images, record)
+
+
+@pytest.mark.parametrize("swapped", [(False, False), (True, True), (False, True)])
+def test_the_rule_of_attention_gives_what_is_measured(swapped: tuple[bool, bool]) -> None:
+    """Products of two maps of 3 x 4 tokens, which stand in the second dimension (False) or in the third."""
+    dims = [(2, 2) if last else (1, 1) for last in swapped]
+    shapes = [(2, 12, 12)] * 2 if swapped[0] == swapped[1] else [(2, 12, 5), (2, 5, 12)]
+    tensors = [noise(*shape, seed=seed).double() for seed, shape in enumerate(shapes)]
+    known = [Seen(Node((3, 4)), each) for each in dims]
+    made = torch.bmm(*tensors)
+    pairs = [(seen, tuple(tensor.shape)) for seen, tensor in zip(known, tensors, strict=True)]
+    by_rule = followed(torch.ops.aten.bmm.default, tuple(tensors), {}, made, pairs, True)
+    assert by_rule is not None
+    target = target_of(0, made, by_rule.dims, known[0])
+    assert target is not None
+    (node,) = measured(lambda given: [torch.bmm(*given)], list(zip(tensors, known, strict=True)), [target]) or ()
+    assert node.size == by_rule.node.size == (3, 4)
+    assert len(node.sources) == 2
+    for (source, *rules), (measured_source, *measured_rules) in zip(by_rule.node.sources, node.sources, strict=True):
+        assert source is measured_source
+        for rule, other, cells in zip(rules, measured_rules, source.size, strict=True):
+            found, expected = (
+                [x.clip(0, cells - 1).tolist() for x in r(*[np.arange(cells)] * 2)] for r in (rule, other)
+            )
+            assert found == expected
+
+
+def test_attention_over_many_places_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial would take the square of the places."""
+    monkeypatch.setattr(
+        "walkthrough.layers.follow.measured", lambda again, read, asked: pytest.fail("measured") if asked else None
+    )
+    record = record_layers(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), C2PSA(8, 8)), noise(1, 3, 6, 6))[1]
+    assert (record.receptive_field.because, record.receptive_field.size) == ("", (None, None))
 
 
 def test_a_unit_that_is_shut_is_measured_all_the_same() -> None:

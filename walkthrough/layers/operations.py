@@ -12,7 +12,7 @@ from torch import Tensor
 
 from walkthrough.layers.calls import Call, Seen, broadcast, each, size_in
 from walkthrough.layers.dimensions import DIMENSIONS
-from walkthrough.layers.fields import SAME, Node, Rule, order_after, whole_of
+from walkthrough.layers.fields import SAME, Node, Rule, order_after, whole, whole_of
 from walkthrough.layers.maps import MAPS, TOKENS
 
 aten = torch.ops.aten
@@ -31,6 +31,8 @@ def followed(
         return _pointwise(out, known)
     if packet in (aten.cat, aten.stack):
         return _joined(func, args, kwargs, out, known)
+    if packet is aten.bmm and len(known) == 2:
+        return _attended(known[0][0], known[1][0])
     seen = known[0][0]
     if len(known) != 1 or seen.dims is None or not first:
         return _seen_before(known)
@@ -99,6 +101,23 @@ def _joined(func: Any, args: tuple, kwargs: Mapping, out: Tensor, known: list[tu
         dims = each(dims, lambda d: d + (d >= dim))
     size = size_in(tuple(out.shape), known[0][0], dims)
     return Seen(_merged([(seen, (SAME, SAME)) for seen, _ in known], size), dims)
+
+
+def _attended(left: Seen, right: Seen) -> Seen | None:
+    """bmm of two maps of tokens, (B, M, K) and (B, K, P): scores of attention, or means of values by weights.
+
+    Rows of the left one stay apart, or else columns of the right one, and each reads all of the other map.
+    """
+    if not {left.dims, right.dims} <= {(1, 1), (2, 2)}:
+        return None
+    if left.dims == (1, 1):
+        kept, dims, rules = left, (1, 1), ((SAME, SAME), (whole, whole))
+    elif right.dims == (2, 2):
+        kept, dims, rules = right, (2, 2), ((whole, whole), (SAME, SAME))
+    else:  # linear attention: sums over all places
+        return None
+    sources = tuple((seen.node, *axes) for seen, axes in zip((left, right), rules, strict=True))
+    return Seen(Node(kept.node.size, sources, "", order_after([left.node, right.node])), dims)
 
 
 # Those that PyTorch does not mark as pointwise; copy_ is in place, so that the rules for sums hold.
