@@ -5,6 +5,7 @@ The sampler (sampling.py) asks for keys (epoch, index), and a sample is a functi
 state, may stay alive from epoch to epoch, and a run can be resumed in the middle of one.
 """
 
+import math
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,8 @@ from typing import Any
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset, get_worker_info
 
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.report import SHOWN_PER_KIND, DatasetError, Problem, Report
@@ -208,9 +210,18 @@ def collate(found: Sequence[Sample | Problem]) -> Batch:
     targets = torch.cat([sample.labels for sample in samples])  # (n, 6)
     targets[:, 0] = torch.arange(len(samples)).repeat_interleave(counts)
     return Batch(
-        torch.stack([sample.image for sample in samples]),  # (N, 3, H, W)
+        _stacked([sample.image for sample in samples]),
         targets,
         tuple(sample.path for sample in samples),
         tuple(sample.geometry for sample in samples),
         tuple(unreadable),
     )
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """Images (C, H, W) -> (N, C, H, W); in a worker in shared memory, so that no copy is made to hand them over."""
+    if get_worker_info() is None:
+        return torch.stack(images)
+    shape = (len(images), *images[0].shape)
+    memory = torch.UntypedStorage._new_shared(math.prod(shape))  # bytes; as PyTorch's own collate does it
+    return torch.stack(images, out=torch.empty(0, dtype=torch.uint8).set_(memory).view(shape))
