@@ -110,10 +110,12 @@ def _attended(left: Seen, right: Seen) -> Seen | None:
     """
     if not {left.dims, right.dims} <= {(1, 1), (2, 2)}:
         return None
+    same: tuple[Rule, Rule] = (SAME, SAME)
+    every: tuple[Rule, Rule] = (whole, whole)
     if left.dims == (1, 1):
-        kept, dims, rules = left, (1, 1), ((SAME, SAME), (whole, whole))
+        kept, dims, rules = left, (1, 1), (same, every)
     elif right.dims == (2, 2):
-        kept, dims, rules = right, (2, 2), ((whole, whole), (SAME, SAME))
+        kept, dims, rules = right, (2, 2), (every, same)
     else:  # linear attention: sums over all places
         return None
     sources = tuple((seen.node, *axes) for seen, axes in zip((left, right), rules, strict=True))
