@@ -59,11 +59,11 @@ class Before:
         self._num_classes = settings[0] or MAX_CLASSES
         self._labels_file = label_cache.cache_file(places, settings)
         self._file: Path | None = None
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            if settings[0] and all(map(os.path.isdir, places)):
+        with contextlib.suppress(OSError, RuntimeError, ValueError, OverflowError):
+            if settings[0] and self._labels_file and all(map(os.path.isdir, places)):
                 self._digest = hashlib.sha256(json.dumps([settings, *map(str, places)]).encode())
                 self._look(places, label_folders, LabelFolders(roots))
-                self._file = _kept_file([*places, *roots], settings)
+                self._file = self._labels_file.with_name(f"{_key([*places, *roots], settings)}.opened")
 
     def opened(self) -> Opened | None:
         """None where it was not opened before, or anything is different now."""
@@ -159,13 +159,13 @@ def depends_on_its_folders(images: Sequence[str], labels: Matched) -> bool:
     )
 
 
-def _kept_file(places: Sequence[Path], settings: Sequence[Any]) -> Path:
-    """For these folders as they are written, opened by these rules."""
+def _key(places: Sequence[Path], settings: Sequence[Any]) -> str:
+    """Of these folders as they are written, opened by these rules."""
     digest = hashlib.sha256(json.dumps([settings, os.getcwd(), *map(str, places)]).encode())
     rules = [Path(str(module.__file__)) for module in (*label_cache.RULES, folders, kinds)]
     for path in (*rules, *sorted(Path(__file__).parent.glob("*.py"))):
         digest.update(path.read_bytes())
-    return label_cache.user_cache_dir() / "labels" / f"{digest.hexdigest()[:32]}.opened"
+    return digest.hexdigest()[:32]
 
 
 def _packed(opened: Opened) -> bytes:
