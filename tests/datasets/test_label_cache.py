@@ -44,7 +44,7 @@ def aged(root: Path) -> Path:
 def reads(monkeypatch) -> list[str]:
     """The names of the files that were read."""
     found: list[str] = []
-    for name in ("image_size", "parse_label_file"):
+    for name in ("channels_size", "parse_label_file"):
         function = getattr(label_cache, name)
 
         def noted(path, *rest, function=function):
@@ -195,8 +195,8 @@ def test_small_datasets_are_not_kept(folder, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks: each process reads for itself")
 def test_of_several_that_open_it_at_once_one_reads(folder, reads, monkeypatch):
     """As the processes that torchrun starts on one machine; the lock is held for each opening, not each process."""
-    read = label_cache.image_size
-    monkeypatch.setattr(label_cache, "image_size", lambda path: time.sleep(0.02) or read(path))
+    read = label_cache.channels_size
+    monkeypatch.setattr(label_cache, "channels_size", lambda *image: time.sleep(0.02) or read(*image))
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(contents, pool.map(FileSource.open, [folder] * 3)))
 

@@ -74,7 +74,7 @@ class LabelCache:
     ) -> None:
         self.num_classes, self.keypoints, self.channels = num_classes, keypoints, channels
         settings = [num_classes, keypoints, channels]
-        self._file = _cache_file(places, settings) if num_images >= LEAST else None
+        self._file = cache_file(places, settings) if num_images >= LEAST else None
         self._folder = os.getcwd()
         self._sizes: dict[str, tuple[Stamp, Size]] = {}
         self._labels: dict[str, tuple[Stamp, Labels]] = {}
@@ -89,6 +89,8 @@ class LabelCache:
         if self._file is None:
             yield
             return
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
         self._load()
         sample = images[:: len(images) // 500 + 1]
         known = sum(self._known(self._sizes, path, self._stamp(path)) is not None for path in sample)
@@ -151,7 +153,7 @@ class LabelCache:
                 self._sizes, self._labels = _unpacked(self._file.read_bytes(), self.num_classes or MAX_CLASSES)
 
 
-def _cache_file(places: Iterable[Path], settings: Sequence[Any]) -> Path | None:
+def cache_file(places: Iterable[Path], settings: Sequence[Any]) -> Path | None:
     """The file for these folders and lists, read so; None where the user has no cache folder."""
     digest = hashlib.sha256(json.dumps(settings).encode())
     for place in places:
@@ -160,7 +162,6 @@ def _cache_file(places: Iterable[Path], settings: Sequence[Any]) -> Path | None:
         for rules in RULES:
             digest.update(Path(str(rules.__file__)).read_bytes())
         folder = user_cache_dir() / "labels"
-        folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
     return folder / f"{digest.hexdigest()[:32]}.labels"
@@ -204,14 +205,7 @@ def _unpacked(data: bytes, num_classes: int) -> tuple[dict[str, tuple[Stamp, Siz
     """
     if hashlib.sha256(data[32:]).digest() != data[:32]:
         raise ValueError("not a file of labels, or damaged")
-    try:
-        tensors = safetensors.numpy.load(data[32:])
-    except safetensors.SafetensorError as error:
-        raise ValueError(str(error)) from None
-    for name, (kind, width) in FIELDS.items():
-        if tensors[name].dtype != kind or tensors[name].shape[1:] != ((width,) if width else ()):
-            raise ValueError(f"{name} is {tensors[name].shape} {tensors[name].dtype}")
-    _require_plausible(tensors, num_classes)
+    tensors = checked_tensors(data[32:], tuple(FIELDS), num_classes)
     images, labels = _paths(tensors["images"]), _paths(tensors["labels"])
     sizes = map(Size._make, tensors["sizes"].tolist())
     problems: dict[int, list[Problem]] = {}
@@ -223,6 +217,24 @@ def _unpacked(data: bytes, num_classes: int) -> tuple[dict[str, tuple[Stamp, Siz
         dict(zip(images, zip(map(_stamp, tensors["image_stamps"].tolist()), sizes, strict=True), strict=True)),
         dict(zip(labels, zip(map(_stamp, tensors["label_stamps"].tolist()), read, strict=True), strict=True)),
     )
+
+
+def checked_tensors(body: bytes, names: Sequence[str], num_classes: int) -> dict[str, np.ndarray]:
+    """The tensors of a file, each as FIELDS says.
+
+    Raises:
+        ValueError, KeyError: they are not, or implausible.
+    """
+    try:
+        tensors = safetensors.numpy.load(body)
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from None
+    for name in names:
+        kind, width = FIELDS[name]
+        if tensors[name].dtype != kind or tensors[name].shape[1:] != ((width,) if width else ()):
+            raise ValueError(f"{name} is {tensors[name].shape} {tensors[name].dtype}")
+    _require_plausible(tensors, num_classes)
+    return tensors
 
 
 def _require_plausible(tensors: dict[str, np.ndarray], num_classes: int) -> None:

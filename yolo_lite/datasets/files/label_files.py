@@ -39,7 +39,7 @@ def match_label_files(
         roots: the dataset's own folders: label files outside them come last, and are not missed where they belong to
             none.
     """
-    places = _LabelFolders(roots)
+    places = LabelFolders(roots)
     exact = [places.exact(image) for image in images]
     taken = {path for path in exact if path}
     paths = [path or places.alike(image, taken) for path, image in zip(exact, images, strict=True)]
@@ -51,7 +51,7 @@ def match_label_files(
     return Matched(paths, sorted(there - taken))
 
 
-class _LabelFolders:
+class LabelFolders:
     """Folders of label files, each listed once."""
 
     def __init__(self, roots: Iterable[str | Path] = ()) -> None:

@@ -36,6 +36,7 @@ from yolo_lite.datasets.files.label_files import (
     shared_label_files,
 )
 from yolo_lite.datasets.files.label_rows import image_to_label_path, parse_label_file
+from yolo_lite.datasets.files.opened import Before, Opened, depends_on_its_folders
 from yolo_lite.images.bands import read_channels
 from yolo_lite.images.folders import contents, pictures_below
 from yolo_lite.images.headers import Size
@@ -95,12 +96,16 @@ class FileSource:
         """
         dataset = find_dataset(source, split, names)
         channels = _agreed_channels(source, dataset.channels, channels)
+        num_classes = len(dataset.names) if dataset.names else None
+        roots, label_folders = _roots(source, dataset.places), _label_folders(dataset.places)
+        before = Before(dataset.places, label_folders, roots, (num_classes, dataset.keypoints, channels))
+        if opened := before.opened():
+            report = Report.of(opened.labels.objects_per_image, [*dataset.notes, *opened.problems])
+            return cls(opened.paths, opened.sizes, opened.labels, dataset.names or (), report, channels)
         listed = [list_images(place) for place in dataset.places]
         images = [image for part in listed for image in part.images]
         paths = [image.path for image in images]
-        roots = _roots(source, dataset.places)
-        labels = match_label_files(paths, _label_folders(dataset.places), roots)
-        num_classes = len(dataset.names) if dataset.names else None
+        labels = match_label_files(paths, label_folders, roots)
         cache = LabelCache(dataset.places, num_classes, dataset.keypoints, len(images), channels)
         with cache.open(paths):
             checked = check_images(images, labels.paths, cache, progress)
@@ -125,6 +130,8 @@ class FileSource:
             dataset = dataset._replace(names=tuple(str(index) for index in range(highest + 1)))
             report = replace(report, problems=(*report.problems, *rare_highest_class(classes)))
         sizes = np.array([image.size for image in used], np.int64)
+        if len(used) == len(images) and depends_on_its_folders(paths, labels):
+            before.keep(Opened(paths, sizes, store, problems))
         return cls([image.path for image in used], sizes, store, dataset.names or (), report, channels)
 
     def __len__(self) -> int:
