@@ -141,11 +141,9 @@ def test_a_setting_out_of_range_is_named_as_the_file_names_it(text: str, wrong: 
 
 def test_pictures_of_three_channels_in_a_network_of_one() -> None:
     model = Darknet(V3.replace("channels=3", "channels=1"))
-    with pytest.raises(ValueError, match=r"1, H, W.*colour.*channels=3"):
-        model(torch.zeros(1, 3, 64, 64))
-    with pytest.raises(ValueError, match="1, H, W") as caught:
-        model(torch.zeros(1, 2, 64, 64))
-    assert "colour" not in str(caught.value)
+    for channels in (3, 2):
+        with pytest.raises(ValueError, match=rf"1, H, W.*\(1, {channels}, 64, 64\).*YoloDataset.*channels=1"):
+            model(torch.zeros(1, channels, 64, 64))
 
 
 @pytest.mark.parametrize("name", ["darknet-yolov3", "ssd300", "retinanet", "fcos"])
