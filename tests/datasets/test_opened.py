@@ -20,9 +20,10 @@ def folder(tmp_path, monkeypatch) -> Path:
     write_text(root / "classes.txt", "x\ny\nz\n")
     for name in ("one", "two"):
         write_image(tmp_path / name / "e.png", 10, 20)
-        write_text(tmp_path / f"{name}.txt", f"{len(name) - 3 + (name == 'two')} 0.5 0.5 0.1 0.1\n")
+        write_text(tmp_path / f"{name}.txt", "0 0.5 0.5 0.1 0.1\n" * (1 if name == "one" else 2))
     os.symlink(tmp_path / "one", root / "images" / "train" / "more")
     (root / "labels" / "train" / "more").mkdir()
+    (root / "images" / "labels" / "train").mkdir(parents=True)
     os.symlink(tmp_path / "one.txt", root / "labels" / "train" / "more" / "e.txt")
     aged(tmp_path)
     return root
@@ -85,6 +86,9 @@ CHANGES = {
     "a label file in another place": lambda train, labels: write_text(
         train / "labels" / "c.txt", "0 0.5 0.5 0.1 0.1\n"
     ),
+    "a label file nearby": lambda train, labels: write_text(
+        train.parent / "labels" / "train" / "c.txt", "0 0.5 0.5 0.1 0.1\n"
+    ),
     "a label file removed": lambda train, labels: (labels / "a.txt").unlink(),
     "a label file without an image": lambda train, labels: write_text(labels / "z.txt", "0 0.5 0.5 0.1 0.1\n"),
     "a link to another label file": lambda train, labels: relink(
@@ -109,7 +113,9 @@ def test_any_change_is_seen(folder, monkeypatch, change):
     assert kept(folder)
     change(folder / "images" / "train", folder / "labels" / "train")
     for place in (folder, folder.parent / "one", folder.parent / "two"):
-        aged(place)  # the time of change tells nothing
+        for path in place.rglob("*.*"):
+            if path.stat().st_mtime != 10**9:  # what stayed as it was keeps the time of its status, too
+                os.utime(path, (10**9, 10**9))
     found = [contents(FileSource.open(folder)) for _ in range(2)]
     monkeypatch.setattr(label_cache, "user_cache_dir", lambda: folder.parent / "another cache")
 
