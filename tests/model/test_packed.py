@@ -78,6 +78,18 @@ def test_changed_weights_are_seen() -> None:
 
 
 @needs_onednn
+def test_weights_in_the_memory_of_former_ones_are_seen() -> None:
+    layer = create_model("yolov5n").fuse().layers[0]
+    for seed in range(6):  # every other time, the new weights lie where some were that are gone
+        weight = torch.randn(layer.conv.weight.shape, generator=torch.Generator().manual_seed(seed))
+        layer.conv.weight = nn.Parameter(weight, requires_grad=False)
+        del weight
+        if seed % 2:
+            with torch.inference_mode():
+                torch.testing.assert_close(layer(IMAGES), layer.act(layer.conv(IMAGES)), atol=1e-3, rtol=1e-4)
+
+
+@needs_onednn
 def test_who_watches_a_convolution_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ran, model = counted(monkeypatch), create_model("yolov5n").fuse()
     seen: list[Tensor] = []

@@ -26,8 +26,9 @@ class PackedConvolution:
     """
 
     def __init__(self) -> None:
-        self._of: Any = None  # what the packed weights were made of
-        self._weight: Tensor | None = None
+        # What weights were packed, for what input, and the packed ones: one tuple, as several threads may predict. The
+        # weights themselves are in it, so that no others can take their place in memory and look like them.
+        self._packed: tuple[Tensor, tuple[Any, ...], Tensor] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return type(self)()
@@ -57,13 +58,14 @@ class PackedConvolution:
         """act(conv(x)): (N, C, H, W) -> (N, out, H / stride, W / stride)."""
         conv = cast(nn.Conv2d, conv)
         weight, settings = conv.weight, (conv.padding, conv.stride, conv.dilation, conv.groups)
-        of = weight.data_ptr(), weight._version, x.shape, x.dtype
+        state = weight.data_ptr(), weight._version, x.shape, x.dtype
         onednn: Any = torch.ops.mkldnn
-        if of != self._of:
-            self._weight = onednn._reorder_convolution_weight(weight.detach(), *settings, list(x.shape))
-            self._of = of
+        packed = self._packed
+        if packed is None or packed[0] is not weight or packed[1] != state:
+            ordered: Tensor = onednn._reorder_convolution_weight(weight.detach(), *settings, list(x.shape))
+            self._packed = packed = weight, state, ordered
         name = ACTIVATIONS[type(act)]
-        result: Tensor = onednn._convolution_pointwise(x, self._weight, conv.bias, *settings, name, [], "")
+        result: Tensor = onednn._convolution_pointwise(x, packed[2], conv.bias, *settings, name, [], "")
         return result
 
 
