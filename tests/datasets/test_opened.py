@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     write_text(root / "classes.txt", "x\ny\nz\n")
     for name in ("one", "two"):
         write_image(tmp_path / name / "e.png", 10, 20)
-        write_text(tmp_path / f"{name}.txt", "0 0.5 0.5 0.1 0.1\n" * (1 if name == "one" else 2))
+        write_text(tmp_path / f"{name}.txt", f"{0 if name == 'one' else 2} 0.5 0.5 0.1 0.1\n")  # of one size
     os.symlink(tmp_path / "one", root / "images" / "train" / "more")
     (root / "labels" / "train" / "more").mkdir()
     (root / "images" / "labels" / "train").mkdir(parents=True)
@@ -93,7 +93,7 @@ CHANGES = {
     "a label file without an image": lambda train, labels: write_text(labels / "z.txt", "0 0.5 0.5 0.1 0.1\n"),
     "a link to another label file": lambda train, labels: relink(
         labels / "more" / "e.txt", train.parents[2] / "two.txt"
-    ),
+    ),  # mostly of the same tick of the clock: the number of the file alone tells them apart
     "what a link leads to": lambda train, labels: replace(train.parents[2] / "one.txt", "2 0.5 0.5 0.1 0.1\n"),
     "an image added": lambda train, labels: write_image(train / "more" / "f.png", 10, 20),
     "an image replaced": lambda train, labels: write_image(train / "d.png", 20, 30),

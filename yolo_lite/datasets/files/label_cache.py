@@ -34,10 +34,10 @@ YOUNG = 2 * 10**9  # ns: coarse clocks of file systems give later changes the sa
 RULES = (label_rows, text, headers, reading, bands, arrays)  # what was read by other rules is read again
 FIELDS = {  # name -> type of the values, and how many to a row
     "images": (np.uint8, 0),  # paths, with zeros between
-    "image_stamps": (np.int64, 3),  # size in bytes, time of change, time of change of the status
+    "image_stamps": (np.int64, 4),  # size in bytes, time of change, time of change of the status, number of the file
     "sizes": (np.int64, 2),  # height, width
     "labels": (np.uint8, 0),
-    "label_stamps": (np.int64, 3),
+    "label_stamps": (np.int64, 4),
     "objects": (np.int64, 0),  # how many each label file has
     "cls": (np.int64, 0),
     "boxes": (np.float32, 4),
@@ -45,7 +45,8 @@ FIELDS = {  # name -> type of the values, and how many to a row
     "polygons": (np.float32, 2),
     "problems": (np.uint8, 0),  # JSON: [place of the label file, line, message, kind, note] of each
 }
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
+LARGEST = 2**63 - 1  # that an int64 holds
 Value = TypeVar("Value")
 
 
@@ -145,7 +146,7 @@ class LabelCache:
             stat = os.stat(path)
         except (OSError, ValueError):  # reading it says what is wrong
             return None
-        return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        return stamp_of(stat)
 
     def _load(self) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -266,9 +267,14 @@ def _image_labels(tensors: dict[str, np.ndarray]) -> Iterator[ImageLabels]:
         first = last
 
 
+def stamp_of(stat: os.stat_result) -> Stamp:
+    """What tells a file from what it was before, or from the one that a link led to."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & LARGEST
+
+
 def _stamp(values: list[int]) -> Stamp:
-    size, changed, status = values
-    return size, changed, status
+    size, changed, status, number = values
+    return size, changed, status, number
 
 
 def _encoded(path: str) -> bytes:

@@ -121,7 +121,7 @@ class Before:
         if real in self._scanned:
             return self._scanned[real]
         inside: list[str] = []
-        files: list[tuple[str, int, int, int]] = []
+        files: list[tuple[str, *label_cache.Stamp]] = []
         with os.scandir(real) as entries:
             for entry in entries:
                 try:
@@ -129,9 +129,9 @@ class Before:
                         inside.append(entry.name)
                         continue
                     stat = os.stat(entry.path) if os.name == "nt" else entry.stat()  # Windows' may be of before
-                    files.append((entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+                    files.append((entry.name, *label_cache.stamp_of(stat)))
                 except OSError:  # a link to nothing
-                    files.append((entry.name, -1, 0, 0))
+                    files.append((entry.name, -1, 0, 0, 0))
         inside.sort()
         files.sort()
         names, *stamps = zip(*files, strict=True) if files else ((), (), (), ())
