@@ -130,7 +130,7 @@ def test_a_wrong_spec_is_one_clear_sentence(spec: dict[str, Any], words: str) ->
         ({"num_classes": 0}, "1 or more, not 0"),
         ({"num_classes": 2.5}, "whole number.*2.5"),
         ({"num_classes": 2, "names": ["a"]}, "1 names for 2 classes"),
-        ({"names": "cat"}, "list of names"),
+        ({"names": "cat"}, "list of class names"),
         ({"names": {1: "cat"}}, "numbered from 0"),
         ({"anchors": torch.ones(2, 3, 2)}, "2 levels of anchors, but Detect has 3"),
         ({"anchors": torch.ones(3, 3)}, r"\(levels, anchors, 2\)"),

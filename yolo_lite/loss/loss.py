@@ -227,6 +227,10 @@ class ComputeLoss(nn.Module):
         return levels
 
     def _levels(self, maps: Sequence[Tensor], targets: Tensor) -> list[LevelLoss]:
+        if not isinstance(targets, Tensor):
+            raise TypeError(
+                f"targets must be a tensor (n, 6), not {type(targets).__name__}; without objects torch.zeros(0, 6)"
+            )
         targets = targets.cpu()
         self._check(maps, targets)
         if self.balance.device != maps[0].device:
@@ -377,10 +381,6 @@ class ComputeLoss(nn.Module):
 
     def _check(self, maps: Sequence[Tensor], targets: Tensor) -> None:
         levels, num_anchors = self.anchors.shape[:2]
-        if not isinstance(targets, Tensor):
-            raise TypeError(
-                f"targets must be a tensor (n, 6), not {type(targets).__name__}; without objects torch.zeros(0, 6)"
-            )
         if len(maps) != levels:
             raise ValueError(f"{len(maps)} maps for {levels} levels of anchors")
         for level, raw in enumerate(maps):
