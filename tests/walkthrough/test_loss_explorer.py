@@ -280,10 +280,12 @@ def test_names_as_a_data_yaml_holds_them(own) -> None:
     assert "not 5" in LossExplorer(images=images, targets=targets, names=5).message
 
 
-@pytest.mark.parametrize("name", ["targets", "img_size"])
-def test_what_is_of_no_known_kind_is_told_in_its_place(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"), [("targets", "TypeError: "), ("img_size", "img_size must be a whole number, not <object")]
+)
+def test_what_is_of_no_known_kind_is_told_in_its_place(name: str, said: str) -> None:
     w = LossExplorer(**{name: object()})
-    assert w.message.startswith("TypeError: ")
+    assert w.message.startswith(said)
     assert w.result is None
     assert w.message in w.as_scene().words
 
