@@ -126,6 +126,7 @@ def test_alpha_is_turned_with_the_colours(tmp_path: Path, orientation: int, turn
         path = tmp_path / f"a.{suffix}"
         PillowImage.fromarray(NOISE[..., :4]).save(path, exif=exif)
         assert np.array_equal(read_channels(path, 4), np.rot90(NOISE[..., :4], turned))
+    assert np.array_equal(to_channels(PillowImage.open(tmp_path / "a.png"), 4), np.rot90(NOISE[..., :4], turned))
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,14 @@ def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
         create_model("yolov5n", **arguments)
 
 
+@pytest.mark.parametrize("key", ["channels", "Channels", "chanels"])
+def test_a_key_that_is_called_otherwise_elsewhere(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(SPEC | {key: 1}))
+    with pytest.raises(SpecError, match=f"mine.yaml: unknown key '{key}': is ch meant"):
+        create_model(str(path))
+
+
 def test_a_key_that_is_nearly_a_known_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(SPEC | {"width_multipel": 0.125}))

@@ -172,8 +172,8 @@ def _channels_of_pil(image: Any, channels: int, name: str) -> Image:
         return as_channels(_from_pil(image, name), 1, name)
     if channels == 4 and image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
         colours = _from_pil(image, name)
-        alpha = upright(np.asarray(image.getchannel("A" if "A" in image.getbands() else "a")), _orientation(image))
-        return np.dstack((colours, alpha))
+        alpha = np.asarray(image.getchannel("A" if "A" in image.getbands() else "a"))[..., None]
+        return np.dstack((colours, upright(alpha, _orientation(image))))
     raise wrong_channels(getattr(image, "filename", None) or name, len(image.getbands()), channels)
 
 
