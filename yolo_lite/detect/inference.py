@@ -75,12 +75,19 @@ _MODES = _Modes()  # one for all: modules may belong to several models
 def network_input(images: Tensor, model: Detector) -> Tensor:
     """(N, C, H, W) uint8 -> the same in [0, 1], where the model's weights are and in their number format.
 
-    On a CPU its channels come last in memory, and so do those of all that a network makes of it: that is faster. The
-    model itself, and images that you hand it yourself, keep their layout.
+    For fused networks on a CPU its channels come last in memory, and so do those of all that the network makes of it:
+    that is faster. The model itself, and images that you hand it yourself, keep their layout.
     """
     weights = _weights(model)
-    layout = torch.channels_last if weights.device.type == "cpu" else torch.preserve_format
+    is_faster = weights.device.type == "cpu" and _takes_any_layout(model)
+    layout = torch.channels_last if is_faster else torch.preserve_format
     return images.to(weights.device).to(weights.dtype, memory_format=layout) / 255
+
+
+def _takes_any_layout(model: Any) -> bool:
+    """A fused network of the library's layers alone: those of others may call view, which needs one layout."""
+    layers = getattr(model, "layers", ()) if getattr(model, "is_fused", False) else ()
+    return bool(layers) and all(type(layer).__module__.startswith(("yolo_lite.", "torch.nn.")) for layer in layers)
 
 
 def trained_size(model: Any) -> int | None:
