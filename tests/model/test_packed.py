@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from yolo_lite.checkpoints.own import load, save
 from yolo_lite.coding import YOLOV3, YOLOV5, AnchorCoding, decode
+from yolo_lite.detect.inference import network_input
 from yolo_lite.model.blocks import Conv
 from yolo_lite.model.packed import PackedConvolution
 from yolo_lite.model.yolo import create_model
@@ -135,3 +136,19 @@ def test_decoding_without_temporaries_gives_the_same(coding: AnchorCoding, softm
     assert found.is_contiguous()
     assert found.dtype == expected.dtype
     torch.testing.assert_close(found, expected)
+
+
+class Own(nn.Module):
+    """A layer that needs one layout of memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(len(x), -1).view(x.shape)
+
+
+def test_only_fused_networks_of_the_librarys_layers_get_another_layout() -> None:
+    images, model = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), create_model("yolov5n")
+    assert network_input(images, model).is_contiguous()
+    fused = model.fuse()
+    assert network_input(images, fused).is_contiguous(memory_format=torch.channels_last)
+    fused.layers[9] = nn.Sequential(fused.layers[9], Own())
+    assert network_input(images, fused).is_contiguous()

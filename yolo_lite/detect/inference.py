@@ -86,8 +86,9 @@ def network_input(images: Tensor, model: Detector) -> Tensor:
 
 def _takes_any_layout(model: Any) -> bool:
     """A fused network of the library's layers alone: those of others may call view, which needs one layout."""
-    layers = getattr(model, "layers", ()) if getattr(model, "is_fused", False) else ()
-    return bool(layers) and all(type(layer).__module__.startswith(("yolo_lite.", "torch.nn.")) for layer in layers)
+    own = ("yolo_lite.", "torch.nn.")
+    is_fused = isinstance(model, nn.Module) and getattr(model, "is_fused", False) is True
+    return is_fused and all(type(module).__module__.startswith(own) for module in model.modules())
 
 
 def trained_size(model: Any) -> int | None:
