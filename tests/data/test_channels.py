@@ -354,6 +354,11 @@ def test_npy_files_beside_pictures_are_copies_of_them(tmp_path: Path) -> None:
     data = folder(tmp_path, 3, ".png", 2)
     np.save(tmp_path / "images" / "train" / "0.npy", NOISE)  # as other programs cache them
     assert len(yl.YoloDataset(data, 32)) == 2
+    np.save(tmp_path / "images" / "train" / "other.npy", NOISE)  # of no picture here
+    with pytest.warns(DatasetWarning, match="pictures passed over: 1"):
+        dataset = yl.YoloDataset(data, 32)
+    assert len(dataset) == 2
+    assert "keep arrays in a folder of their own" in str(dataset.report)
 
 
 def test_scenes_of_the_library_in_gray() -> None:

@@ -91,7 +91,8 @@ def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
 def pictures_below(folder: str | Path) -> Pictures:
     """All pictures in a folder and those below it; hidden files and folders are left out, linked folders followed.
 
-    ``.npy`` files are pictures where there are no others: beside photographs they are copies that programs keep there.
+    ``.npy`` files are pictures where there are no others. Beside others, those of a picture's name are copies that
+    programs keep there; the rest is passed over.
     """
     images: list[str] = []
     arrays: list[str] = []
@@ -104,6 +105,9 @@ def pictures_below(folder: str | Path) -> Pictures:
             arrays.append(path)
         elif is_passed_over(path):
             passed_over.append(path)
+    if images:
+        stems = {os.path.splitext(path)[0] for path in images}
+        passed_over += [path for path in arrays if os.path.splitext(path)[0] not in stems]
     return Pictures(_sorted(images or arrays), _sorted(passed_over))
 
 

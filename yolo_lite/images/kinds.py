@@ -34,6 +34,8 @@ def advice(path: str | Path) -> str:
     suffix = Path(path).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "a video: save its frames as pictures"
+    if suffix == ARRAY_SUFFIX:
+        return "an array beside pictures: keep arrays in a folder of their own, or name all in a list of images"
     if suffix in UNFINISHED_SUFFIXES:
         return "a download that was not finished: fetch it again"
     return "convert it to JPEG" if suffix else "a picture without a suffix: give it one"
