@@ -350,6 +350,14 @@ def test_an_image_of_other_channels_is_left_out_and_counted(tmp_path: Path) -> N
     assert not found[1].unreadable
 
 
+@pytest.mark.parametrize("pages", [2, 3, 4, 5])
+def test_gray_pages_are_no_colours(tmp_path: Path, pages: int) -> None:
+    path = tmp_path / "pages.tif"
+    assert cv2.imwritemulti(str(path), [NOISE[..., page] for page in range(pages)])
+    with pytest.raises(ImageError, match=f"pages.tif: has {pages} channels, and 1 are needed"):
+        read_channels(path, 1)
+
+
 def test_npy_files_beside_pictures_are_copies_of_them(tmp_path: Path) -> None:
     data = folder(tmp_path, 3, ".png", 2)
     np.save(tmp_path / "images" / "train" / "0.npy", NOISE)  # as other programs cache them

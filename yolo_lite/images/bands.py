@@ -86,7 +86,11 @@ def decode_channels(data: bytes, channels: int = RGB, name: str = "image") -> Im
             raise ImageError(str(error)) from None
     if channels == RGB or (channels == 1 and count_pages(data) < 2):
         return as_channels(decode_image(data, name), channels, name)  # of equal channels, the luma is any of them
-    return as_channels(_decode_bands(data, name), channels, name)
+    pages = _decode_bands(data, name)
+    bands = np.ascontiguousarray(np.concatenate(pages, axis=2))
+    if len(pages) > 1 and bands.shape[2] != channels:  # pages are no colours, of which a luma could be computed
+        raise wrong_channels(name, bands.shape[2], channels)
+    return as_channels(bands, channels, name)
 
 
 def channels_size(path: str | Path, channels: int = RGB) -> Size:
@@ -115,8 +119,8 @@ def _npy_size(path: str | Path, channels: int) -> Size:
     return Size(*shape[:2])
 
 
-def _decode_bands(data: bytes, name: str) -> Image:
-    """All that a picture file holds, alpha too: (H, W, K) uint8. Pages of another size, such as previews, are not."""
+def _decode_bands(data: bytes, name: str) -> list[Image]:
+    """All that a picture file holds, alpha too: of each page (H, W, K) uint8. Not pages of another size: previews."""
     if not data.strip(b"\0"):
         raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
     if is_lab(data):
@@ -131,7 +135,7 @@ def _decode_bands(data: bytes, name: str) -> Image:
         bands = [_in_order(page, name) for page in pages if page.shape[:2] == pages[0].shape[:2]]
     except ValueError as error:
         raise ImageError(str(error)) from None
-    return np.ascontiguousarray(upright(np.concatenate(bands, axis=2), _orientation(data) or 1))
+    return [upright(page, _orientation(data) or 1) for page in bands]
 
 
 def _decode_pages(data: bytes) -> list[np.ndarray]:
