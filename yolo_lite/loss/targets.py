@@ -203,7 +203,7 @@ def check_targets(
         )
     if len(grids) != len(strides):
         raise ValueError(f"{len(grids)} grids for {len(strides)} strides: give one (rows, cols) per level")
-    if len(targets) and not _fit(*torch.stack(targets.aminmax(dim=0)).tolist()):  # the extremes speak for all
+    if len(targets) and not _fit(torch.stack(targets.aminmax(dim=0))):  # the extremes speak for all
         centres_outside = (targets[:, 2:4] < 0) | (targets[:, 2:4] > 1)
         bad = (~targets.isfinite()).any(1) | centres_outside.any(1) | (targets[:, 4:6] <= 0).any(1)
         row = int(bad.nonzero()[0])
@@ -214,10 +214,10 @@ def check_targets(
     return targets, anchors, strides
 
 
-def _fit(low: list[float], high: list[float]) -> bool:
-    """Whether targets with these extremes of their six columns are right: finite, centres in [0, 1], sizes above 0."""
-    finite = all(abs(value) < float("inf") for value in low + high)  # False of nan, as every comparison with one
-    return finite and min(low[2:4]) >= 0 and max(high[2:4]) <= 1 and min(low[4:]) > 0
+def _fit(extremes: Tensor) -> bool:
+    """Whether targets are right whose columns have these extremes, (2, 6): finite, centres in [0, 1], sizes above 0."""
+    low, high = extremes.tolist()
+    return bool(extremes.isfinite().all()) and min(low[2:4]) >= 0 and max(high[2:4]) <= 1 and min(low[4:]) > 0
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
