@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import data, growth, inputs, ours, plots, report, stand_in, turns, worker
+from benchmarks.speed import data, growth, inputs, ours, passes, plots, report, stand_in, turns, worker
 from benchmarks.speed.figures import BY_NAME, FIGURES, OURS, PEER, TORCHVISION, Figure
 from yolo_lite.detect.nms import nms
 
@@ -164,5 +164,5 @@ def test_the_loader_is_timed_without_what_was_ready() -> None:
         def __iter__(self) -> Any:
             return iter(range(8))
 
-    seconds = ours.steady_seconds(Loader(), 16)
+    seconds = passes.steady_seconds(Loader(), 16)
     assert 0 < seconds < math.inf

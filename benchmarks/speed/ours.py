@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 import yolo_lite as yl
 from benchmarks.speed import inputs
+from benchmarks.speed.passes import steady_seconds
 from benchmarks.speed.worker import Make, Skipped, Work, serve
 from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.datasets.shapes import Shapes
@@ -27,7 +27,6 @@ DATA = Path(os.environ.get("BENCH_DATA", "build/bench/data"))  # data.py wrote i
 SCRATCH = Path(os.environ.get("BENCH_SCRATCH", "build/bench"))
 SAMPLES, LOADER_BATCH, VAL_BATCH = 24, 16, 16
 CANDIDATES = 1000  # of an image, before NMS
-AHEAD = 2 * 2  # batches that two workers load ahead, while the other side has its turn
 # The peer runs these only where the package albumentations is installed.
 SAME_AUGMENTATION = {"blur": 0.0, "median_blur": 0.0, "to_gray": 0.0, "clahe": 0.0}
 
@@ -53,20 +52,6 @@ def _decoding_threads() -> dict[str, dict[str, int]]:
             if "threads" in name:
                 return {place: {name: torch.get_num_threads()}}
     raise Skipped("this version of yolo_lite decodes in one thread")
-
-
-def steady_seconds(loader: Any, batch: int) -> float:
-    """Seconds of a sample in one pass, without the batches that were loaded ahead, and without a smaller last one."""
-    start, seen = 0.0, 0
-    batches = len(loader)
-    for number, _ in enumerate(loader):
-        now = time.perf_counter()
-        if number == AHEAD - 1:
-            start = now
-        if AHEAD <= number < batches - 1:
-            seen, end = seen + batch, now
-    time.sleep(0.3)  # workers that load ahead are not to do so in the other's turn
-    return (end - start) / seen
 
 
 def _stop(loader: Any) -> None:

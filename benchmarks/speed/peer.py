@@ -6,7 +6,6 @@ Only its public names are used; its code was not read for this.
 # ruff: noqa: E402  (the stand-ins have to be there before the peer is imported)
 import copy
 import os
-import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.speed import inputs, stand_in
+from benchmarks.speed.passes import steady_seconds
 from benchmarks.speed.worker import Make, Skipped, Work, serve
 
 if not hasattr(np, "trapz"):  # a name that the peer still uses
@@ -38,7 +38,6 @@ DATA = Path(os.environ.get("BENCH_DATA", "build/bench/data"))
 SCRATCH = Path(os.environ.get("BENCH_SCRATCH", "build/bench"))
 HYP = yaml.safe_load((ROOT / "data/hyps/hyp.scratch-low.yaml").read_text()) | {"label_smoothing": 0.0}
 SAMPLES, LOADER_BATCH, VAL_BATCH = 24, 16, 16
-AHEAD = 2 * 2  # batches that two workers load ahead
 
 
 def _model(classes: int) -> Any:
@@ -61,7 +60,7 @@ def samples(size: int = 640, cache: str | None = None, workers: int = 0) -> Work
         shuffle=True,
     )
     if workers:
-        return Work(lambda: _steady_seconds(loader))
+        return Work(lambda: steady_seconds(loader, LOADER_BATCH))
     indices = cycle(range(len(dataset)))
 
     def call() -> None:
@@ -69,19 +68,6 @@ def samples(size: int = 640, cache: str | None = None, workers: int = 0) -> Work
             dataset[index]
 
     return Work(call, SAMPLES)
-
-
-def _steady_seconds(loader: Any) -> float:
-    """As ours.steady_seconds: of a sample, without what was loaded ahead and without a smaller last batch."""
-    start, seen, batches = 0.0, 0, len(loader)
-    for number, _ in enumerate(loader):
-        now = time.perf_counter()
-        if number == AHEAD - 1:
-            start = now
-        if AHEAD <= number < batches - 1:
-            seen, end = seen + LOADER_BATCH, now
-    time.sleep(0.5)  # its workers load the next batches ahead: not in the other's turn
-    return (end - start) / seen
 
 
 def targets(objects: int, batch: int, size: int, classes: int) -> Work:

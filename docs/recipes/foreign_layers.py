@@ -6,12 +6,16 @@ from torch import nn
 from walkthrough import effective_field, record_layers, show_layers
 
 
-class Shifted(nn.Module):  # yours: PyTorch says nothing of what it reads
+class Shifted(nn.Module):
+    """Yours: PyTorch says nothing of what it reads."""
+
     def forward(self, x):
         return torch.roll(x, shifts=2, dims=3)
 
 
-class PerToken(nn.Module):  # rows and columns are flattened on the way, and come back
+class PerToken(nn.Module):
+    """Rows and columns are flattened on the way, and come back."""
+
     def __init__(self, channels):
         super().__init__()
         self.linear = nn.Linear(channels, channels)
@@ -21,6 +25,8 @@ class PerToken(nn.Module):  # rows and columns are flattened on the way, and com
 
 
 class Attention(nn.Module):
+    """Every cell reads all others."""
+
     def __init__(self, channels):
         super().__init__()
         self.inner = nn.MultiheadAttention(channels, 2, batch_first=True)

@@ -28,7 +28,9 @@ def boxes_of(raw: Tensor) -> Tensor:
     return torch.cat(((flat[..., :2].sigmoid() + cells[:, [3, 2]]) * STRIDE, flat[..., 2:4].exp() * STRIDE), -1)
 
 
-class Parts(NamedTuple):  # begins with the total; the other names are yours
+class Parts(NamedTuple):
+    """Begins with the total; the other names are yours."""
+
     total: Tensor
     box: Tensor  # 1 - GIoU
     cls: Tensor  # binary cross-entropy

@@ -147,7 +147,8 @@ class Own(nn.Module):
 
 def test_only_fused_networks_of_the_librarys_layers_get_another_layout() -> None:
     images, model = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), create_model("yolov5n")
-    assert network_input(images, model).is_contiguous()
+    for given in (images, images.contiguous(memory_format=torch.channels_last)):  # as predict stacks them
+        assert network_input(given, model).is_contiguous()
     fused = model.fuse()
     assert network_input(images, fused).is_contiguous(memory_format=torch.channels_last)
     fused.layers[9] = nn.Sequential(fused.layers[9], Own())

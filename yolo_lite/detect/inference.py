@@ -80,7 +80,7 @@ def network_input(images: Tensor, model: Detector) -> Tensor:
     """
     weights = _weights(model)
     is_faster = weights.device.type == "cpu" and _takes_any_layout(model)
-    layout = torch.channels_last if is_faster else torch.preserve_format
+    layout = torch.channels_last if is_faster else torch.contiguous_format
     return images.to(weights.device).to(weights.dtype, memory_format=layout) / 255
 
 
@@ -170,7 +170,7 @@ def default_batch(model: Any) -> int:
 
 
 def in_parts(images: Tensor, model: Detector) -> tuple[Tensor, ...]:
-    """A batch (N, 3, H, W) in the parts that run fastest: whole on a GPU; of large images, two at a time on a CPU.
+    """A batch (N, C, H, W) in the parts that run fastest: whole on a GPU; of large images, two at a time on a CPU.
 
     >>> from yolo_lite.model.yolo import create_model
     >>> [len(part) for part in in_parts(torch.zeros(5, 3, 640, 640), create_model("yolov5n"))]
