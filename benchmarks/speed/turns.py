@@ -13,7 +13,12 @@ from benchmarks.speed.figures import OURS, PEER, TORCHVISION, Figure
 from benchmarks.speed.worker import ANSWER
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {OURS: "benchmarks.speed.ours", PEER: "benchmarks.speed.peer", TORCHVISION: "benchmarks.speed.real_nms"}
+MODULES = {
+    OURS: "benchmarks.speed.ours",
+    PEER: "benchmarks.speed.peer",
+    TORCHVISION: "benchmarks.speed.real_nms",
+    "YOLOv5 on the device": "benchmarks.gpu_peer",
+}
 
 
 class Side:
@@ -61,6 +66,12 @@ class Side:
         if self._process is not None:
             self._process.communicate()  # closes its input, which ends its loop
             self._process = None
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self.end()
 
 
 def last_line(log: Path) -> str:

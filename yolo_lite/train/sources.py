@@ -174,8 +174,8 @@ def _with_hsv_later(dataset: YoloDataset) -> YoloDataset:
     """The same samples, whose colours the trainer changes."""
     if dataset.transform is not None:
         raise ValueError(
-            f"hsv_on_device changes colours last, but the dataset has the transform {transform_name(dataset.transform)},"
-            " which has to see them changed: leave one of the two out"
+            "hsv_on_device changes colours last, but the dataset has a transform, which has to see them changed "
+            f"({transform_name(dataset.transform)}): leave one of the two out"
         )
     return _copied(dataset, hsv_later=True)
 
