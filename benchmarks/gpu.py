@@ -103,9 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(describe(device), flush=True)
     kept, findings = Kept(options.json, describe(device)), {}
     with ending_by(options.seconds + GRACE):
-        for name in options.only or CHECKS:
-            started = time.monotonic()
-            findings[name] = found = run_part(name, CHECKS[name], machine, BUDGETS[name])
+        spare, names = 0.0, options.only or list(CHECKS)
+        more = options.seconds / sum(BUDGETS[name] for name in names)
+        for name in names:
+            started, budget = time.monotonic(), spare + more * BUDGETS[name]
+            findings[name] = found = run_part(name, CHECKS[name], machine, budget)
+            spare = max(budget - (time.monotonic() - started), 0.0)  # what one part leaves, the next may take
             took = time.monotonic() - started
             print(f"\n== {name}: {_verdict(name, found)} ({took:.1f} s). {found.words}", flush=True)
             if found.rows:
@@ -162,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
     parser.add_argument("--only", nargs="+", choices=CHECKS, metavar="PART", help=f"of {', '.join(CHECKS)}")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no further part begins")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="for all parts, which share it as in gpu_budget.py"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, as JSON, written after every part")
     parser.add_argument(
         "--append", type=Path, metavar="FILE", nargs="?", const=RESULTS, help="tables, added to RESULTS.md or a file"

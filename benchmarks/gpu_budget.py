@@ -16,7 +16,7 @@ from gpu_checks import Finding, Machine
 
 SECONDS = 450.0  # of all parts together; starting Python and CUDA takes some more of the eight minutes
 GRACE = 15.0  # after which a part that does not listen ends the whole command
-# What a part may take at most. Together they are no more than SECONDS, so none of them can push out another.
+# What a part may take, besides what those before it have left. Together SECONDS: none can push out another.
 BUDGETS = {
     "loss": 25.0,  # the first one loads CUDA, too
     "iou": 5.0,
@@ -72,7 +72,7 @@ def run_part(name: str, check: Callable[[Machine], Finding], machine: Machine, b
         with limited(seconds):
             return check(given)
     except OutOfTime:
-        return Finding(None, f"the {seconds:.0f} seconds of {name} were over", cut="in the middle")
+        return Finding(None, f"the {seconds:.0f} s of {name} were over", cut="in the middle")
     except Exception as error:
         return Finding(False, f"{type(error).__name__}: {error}")
 

@@ -141,7 +141,8 @@ def _graph(load: Load, machine: Machine) -> Callable[[], object]:
             decoded = decode(place)
         graph.replay()
         expected = decode(images)
-    if not torch.allclose(decoded, expected, rtol=1e-3, atol=1e-2):
+    off = 1e-2 if load.precision == "float32" else 2.0  # px; float16 counts in halves from 512 on
+    if not torch.allclose(decoded, expected, rtol=1e-2, atol=off):
         raise RuntimeError(f"the graph's boxes are {(decoded - expected).abs().max():.1e} from the network's")
 
     @torch.inference_mode()
