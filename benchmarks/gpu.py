@@ -24,8 +24,8 @@ What is compared with what, and how far apart it may be:
   iou      recorded overlaps and their gradients 1e-5, focal losses 1e-5 of their size
   train    50 steps on shapes in float32, float16, bfloat16: all losses are finite, the last ten lie a tenth below
            the first ten; the first loss in float32 (no TF32) is the CPU's within 1e-4, in half precision within 5 %
-  waits    how often a training step waits for the GPU: once for the loss, once for the norm of the gradient, and in
-           float16 once for the scale
+  waits    how often a training step waits for the GPU: once, for the loss and the norm of the gradient together,
+           and in float16 once more for the scale
   limits   bytes and operations a second that the machine reaches; nothing to differ from
   peer     training images per second of n, s and m at 640, batch 64, mixed precision, in turns with YOLOv5 7.0.14
   speed    images per second, and which share of the machine's operations that is; CUDA graphs for one image

@@ -40,7 +40,7 @@ STEPS = 50
 PRECISIONS = tuple(DTYPES)
 RESUME_FLOOR, RESUME_CAP = 1e-5, 0.1  # as fractions; without the state of the optimiser they are 0.6 and more apart
 Item = TypeVar("Item")
-WAITS = {"float32": 2, "bfloat16": 2, "float16": 3}  # of a training step, see gpu.py
+WAITS = {"float32": 1, "bfloat16": 1, "float16": 2}  # of a training step, see gpu.py
 
 
 class Machine(NamedTuple):

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+import traceback
 import warnings
 from collections import namedtuple
 from collections.abc import Iterator
@@ -227,6 +228,26 @@ def test_too_many_waits_are_found(monkeypatch: pytest.MonkeyPatch, waiting: int,
     monkeypatch.setattr(gpu_checks, "_waits", lambda trainer, batch: gpu_checks.Counter({"trainer.py:1": waiting}))
     monkeypatch.setattr(gpu_checks, "PRECISIONS", ("float32",))
     assert gpu_checks.count_waits(HERE).same is same
+
+
+@pytest.mark.parametrize(("precision", "places"), [("float32", ["trainer"]), ("float16", ["trainer", "grad_scaler"])])
+def test_a_step_reads_numbers_once(monkeypatch: pytest.MonkeyPatch, precision: str, places: list[str]) -> None:
+    """Whatever reads a number in Python waits for a GPU; the loss reads targets, which stay on the CPU."""
+    trainer = gpu_checks.new_trainer(HERE, CPU, precision=precision, augment=True, hsv_on_device=True)
+    batch, found = gpu_checks.first_batch(trainer), []
+    for name in ("tolist", "item", "numpy", "__bool__", "__float__", "__int__", "__index__"):
+        read = getattr(torch.Tensor, name)
+
+        def noted(values: torch.Tensor, *given: Any, read: Any = read) -> Any:
+            frames = [Path(frame.filename) for frame in traceback.extract_stack(limit=12)]
+            found.append(frames[-2])
+            return read(values, *given)
+
+        monkeypatch.setattr(torch.Tensor, name, noted)
+    assert trainer.train_batch(batch).stepped
+    monkeypatch.undo()
+    counts = "optimizer"  # of the steps of each weight, which PyTorch keeps on the CPU
+    assert [file.stem for file in found if file.parent.name != "loss" and file.stem != counts] == places
 
 
 # ---- augmentation ---------------------------------------------------------------------------------------------------

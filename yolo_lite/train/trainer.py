@@ -137,14 +137,17 @@ class Trainer(Run):
         self._apply(rates)
         images = self._network_input(batch)  # (N, 3, H, W) in [0, 1]
         parts = diagnose.within_memory(self._forward_backward, images, batch.targets)
-        on_device = [part.detach().reshape(()).to(self.device) for part in parts]
-        numbers = torch.stack(on_device).tolist()  # waits for a GPU, once for all parts
+        stepped = state.iteration - state.last_step >= rates.accumulate
+        norm = self._gradient_norm() if stepped else torch.zeros((), device=self.device)
+        on_device = [part.detach().reshape(()).to(self.device) for part in (*parts, norm)]
+        *numbers, norm_read = torch.stack(on_device).tolist()  # waits for a GPU, once for all of them
         if not all(map(isfinite, numbers)):
             raise diagnose.explain_non_finite(self.model, images, parts, batch)
         self._count_dropped()
-        stepped = state.iteration - state.last_step >= rates.accumulate
         if stepped:
-            self._optimizer_step(batch)
+            if not isfinite(norm_read) and not self.scaler.is_enabled():
+                raise diagnose.explain_gradient(self.model, batch)
+            self._optimizer_step(norm)
         for name, number in zip(parts._fields, numbers, strict=True):
             if name != "total":
                 state.sums[name] = state.sums.get(name, 0.0) + number
@@ -184,18 +187,17 @@ class Trainer(Run):
         self.scaler.scale(parts.total * self.world.size).backward()
         return parts
 
-    def _optimizer_step(self, batch: Batch) -> None:
+    def _gradient_norm(self) -> Tensor:
+        """Of all weights together, () on the device; with the scale of float16 taken out of the gradients."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        return nn.utils.get_total_norm(gradients)
+
+    def _optimizer_step(self, norm: Tensor) -> None:
         """Clips the gradients, moves the weights, and takes them into the EMA."""
         self.state.last_step = self.iteration
-        self.scaler.unscale_(self.optimizer)
-        scaled = self.scaler.is_enabled()  # then steps of infinite gradients are left out, and the scale is lowered
-        try:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm, error_if_nonfinite=not scaled)
-        except RuntimeError as error:
-            if "non-finite" not in str(error):
-                raise
-            raise diagnose.explain_gradient(self.model, batch) from error
-        self.scaler.step(self.optimizer)
+        nn.utils.clip_grads_with_norm_(self.model.parameters(), self.options.clip_norm, norm)
+        self.scaler.step(self.optimizer)  # in float16, steps of infinite gradients are left out: the scale is lowered
         self.scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
