@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.pages import with_part
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import data, growth, inputs, ours, passes, plots, report, stand_in, turns, worker
 from benchmarks.speed.figures import BY_NAME, FIGURES, OURS, PEER, TORCHVISION, WHOLE_PEER, Figure
@@ -119,9 +120,9 @@ def test_a_goal_without_another_side_is_for_the_value() -> None:
 def test_parts_of_the_page_are_replaced_and_others_stay() -> None:
     page = command.PAGE.read_text(encoding="utf-8")
     for name in ("table", "notes", "machine", "growth"):
-        assert "\n\nNEW \\1\n\n" in report.with_part(page, name, "NEW \\1")
+        assert "\n\nNEW \\1\n\n" in with_part(page, name, "NEW \\1")
     with pytest.raises(ValueError, match="nothing"):
-        report.with_part(page, "nothing", "")
+        with_part(page, "nothing", "")
 
 
 def test_every_missed_goal_has_its_entry() -> None:

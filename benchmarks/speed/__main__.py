@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import with_part
 from benchmarks.speed import growth
 from benchmarks.speed.data import prepare
 from benchmarks.speed.figures import BY_NAME, FIGURES, OURS, TORCHVISION, WHOLE_PEER, Figure
-from benchmarks.speed.report import Row, knows_bfloat16, machine, machine_words, notes, table, with_part
+from benchmarks.speed.report import Row, knows_bfloat16, machine, machine_words, notes, table
 from benchmarks.speed.turns import ROOT, Measured, Side, make_sides, measure
 
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
