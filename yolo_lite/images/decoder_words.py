@@ -8,7 +8,8 @@ with any other C library nothing is caught.
 
 OpenCV's own log (of TIFF and others) goes another way: its level is at "silent" meanwhile, for all threads, and then
 what it was. So this is for pictures alone that are known to be damaged (``whole.is_whole``). What is found damaged only
-while it is decoded is not caught: of a JPEG in its middle, or of a WebP or a JPEG 2000 of the right length.
+while it is decoded is not caught: wrong bytes in the middle of a JPEG, of a compressed TIFF, a GIF, JPEG 2000 or AVIF;
+nor are libtiff's warnings of files that it reads all the same.
 """
 
 import ctypes

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -56,8 +56,8 @@ def find_files(pattern: str) -> FoundFiles:
             f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
         )
     matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
-    arrays = (ARRAY_SUFFIX,) if pattern.lower().endswith(ARRAY_SUFFIX) else ()  # of a pattern, where it says so
     found: list[FoundFile] = []
+    arrays: list[str] = []
     unread: list[str] = []
     for match in matches:
         if os.path.isdir(match):
@@ -65,10 +65,16 @@ def find_files(pattern: str) -> FoundFiles:
             videos = [path for path in below.passed_over if path.lower().endswith(VIDEO_SUFFIXES)]
             found += [FoundFile(path, match) for path in _sorted(below.images + videos)]
             unread += [path for path in below.passed_over if path not in videos]
-        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *arrays)):
+        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
             found.append(FoundFile(match))
+        elif match.lower().endswith(ARRAY_SUFFIX):
+            arrays.append(match)
         elif is_passed_over(match):
             unread.append(match)
+    if not found or pattern.lower().endswith(ARRAY_SUFFIX):  # as in a folder: see pictures_below
+        found += map(FoundFile, arrays)
+    else:
+        unread += _no_copies(arrays, [file.path for file in found])
     if not found:
         reason = "no images in it" if matches else "no such file or folder, and no file matches it"
         raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else ""))
@@ -106,9 +112,14 @@ def pictures_below(folder: str | Path) -> Pictures:
         elif is_passed_over(path):
             passed_over.append(path)
     if images:
-        stems = {os.path.splitext(path)[0] for path in images}
-        passed_over += [path for path in arrays if os.path.splitext(path)[0] not in stems]
+        passed_over += _no_copies(arrays, images)
     return Pictures(_sorted(images or arrays), _sorted(passed_over))
+
+
+def _no_copies(arrays: Iterable[str], images: Iterable[str]) -> list[str]:
+    """The ``.npy`` files that do not have the name of a picture beside them."""
+    stems = {os.path.splitext(path)[0] for path in images}
+    return [path for path in arrays if os.path.splitext(path)[0] not in stems]
 
 
 def is_passed_over(path: str | Path) -> bool:

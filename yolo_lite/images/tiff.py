@@ -38,7 +38,7 @@ class Tiff(NamedTuple):
 
 class _Field(NamedTuple):
     kind: int
-    count: int
+    length: int  # how many values
     place: int  # of the first value
 
 
@@ -126,7 +126,7 @@ def _page(data: bytes, fields: dict[int, _Field]) -> Page:
         return next(iter(_values(data, fields.get(tag), most=1)), default)
 
     photometric, extra = first(PHOTOMETRIC, -1), fields.get(EXTRA_SAMPLES)
-    has_alpha = photometric == RGB and extra is not None and extra.count == 1
+    has_alpha = photometric == RGB and extra is not None and extra.length == 1
     return Page(
         size=(first(HEIGHT, 0), first(WIDTH, 0)),
         is_gray=first(SAMPLES, 1) == 1 and photometric != PALETTE,
@@ -143,7 +143,7 @@ def _is_inside(data: bytes, fields: dict[int, _Field]) -> bool:
         if starts in fields and lengths in fields:
             places = zip(_values(data, fields[starts]), _values(data, fields[lengths]), strict=False)
             ends = [place + length for place, length in places]
-            return len(ends) == fields[starts].count and max(ends, default=0) <= len(data)
+            return len(ends) == fields[starts].length and max(ends, default=0) <= len(data)
     return False
 
 
@@ -151,7 +151,7 @@ def _values(data: bytes, field: _Field | None, most: int | None = None) -> tuple
     """Whole numbers; none where they are of another type, or lie outside of the file."""
     if field is None or field.kind not in LETTERS:
         return ()
-    count = field.count if most is None else min(field.count, most)
+    count = field.length if most is None else min(field.length, most)
     layout = f"{_order(data)}{count}{LETTERS[field.kind]}"
     is_inside = count <= len(data) and field.place + struct.calcsize(layout) <= len(data)
     return struct.unpack_from(layout, data, field.place) if is_inside else ()

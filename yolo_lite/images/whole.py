@@ -18,6 +18,7 @@ JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0
 JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
 PNG_START = b"\x89PNG\r\n\x1a\n"
 GIF_STARTS, GIF_END = (b"GIF87a", b"GIF89a"), b";"
+PNM = re.compile(rb"P([56])\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s")  # gray or RGB, width, height, maximum
 BOXES = (b"ftyp", b"jP  ")  # the first box of AVIF and HEIC, and of JPEG 2000
 
 
@@ -41,6 +42,9 @@ def is_whole(data: bytes) -> bool:
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     if data[:2] == b"BM" and data[6:10] == bytes(4):  # four bytes that are reserved
         return len(data) >= max(int.from_bytes(data[2:6], "little"), 54)
+    if head := PNM.match(data):
+        kind, width, height, most = map(int, head.groups())
+        return len(data) - head.end() >= width * height * (3 if kind == 6 else 1) * (2 if most > 255 else 1)
     return _has_all_boxes(data) if data[4:8] in BOXES else True
 
 
