@@ -56,29 +56,30 @@ def find_files(pattern: str) -> FoundFiles:
             f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
         )
     matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
-    found: list[FoundFile] = []
+    found: dict[str, FoundFile] = {}  # by path: a folder may match, and what is in it
     arrays: list[str] = []
     unread: list[str] = []
     for match in matches:
         if os.path.isdir(match):
             below = pictures_below(match)
             videos = [path for path in below.passed_over if path.lower().endswith(VIDEO_SUFFIXES)]
-            found += [FoundFile(path, match) for path in _sorted(below.images + videos)]
+            found |= {path: FoundFile(path, match) for path in below.images + videos if path not in found}
             unread += [path for path in below.passed_over if path not in videos]
         elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
-            found.append(FoundFile(match))
+            found.setdefault(match, FoundFile(match))
         elif match.lower().endswith(ARRAY_SUFFIX):
             arrays.append(match)
         elif is_passed_over(match):
             unread.append(match)
-    if not found or pattern.lower().endswith(ARRAY_SUFFIX):  # as in a folder: see pictures_below
-        found += map(FoundFile, arrays)
-    else:
-        unread += _no_copies(arrays, [file.path for file in found])
+    pictures = [path for path in found if not path.lower().endswith((*VIDEO_SUFFIXES, ARRAY_SUFFIX))]
+    if pictures and not pattern.lower().endswith(ARRAY_SUFFIX):
+        unread += _no_copies(arrays, pictures)
+    else:  # as in a folder: see pictures_below
+        found |= {path: FoundFile(path) for path in arrays if path not in found}
     if not found:
         reason = "no images in it" if matches else "no such file or folder, and no file matches it"
         raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else ""))
-    return FoundFiles(found, unread)
+    return FoundFiles([found[path] for path in _sorted(found)], list(dict.fromkeys(unread)))
 
 
 def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
@@ -138,7 +139,7 @@ def files_below(folder: str | Path, suffixes: Sequence[str]) -> list[str]:
     return _sorted(path for path in _walk(folder) if path.lower().endswith(tuple(suffixes)))
 
 
-def _sorted(paths: Iterator[str] | list[str]) -> list[str]:
+def _sorted(paths: Iterable[str]) -> list[str]:
     return sorted(paths, key=lambda path: path.split(os.sep))  # folder by folder
 
 
