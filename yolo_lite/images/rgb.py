@@ -1,7 +1,8 @@
 """Any kind of picture as an RGB array, or one of C channels: that which reading its path gives. The place that decides.
 
 A path, the bytes of a file, an open file, a PIL image, an array or a tensor: EXIF rotation is applied, alpha dropped,
-gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does.
+gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does. A TIFF of several
+gray pages gives them as channels where they are as many as are asked for, as ``read_channels`` does.
 """
 
 import contextlib
@@ -64,7 +65,8 @@ def to_rgb(image: Any, name: str = "image") -> Image:
         image: a path; ``bytes`` or an open binary file in a format that OpenCV decodes; a PIL image; an array
             (H, W), (H, W, C) or (C, H, W); a tensor (H, W), (C, H, W) or (H, W, C); C is 1 (gray), 3 (RGB) or
             4 (RGBA), in arrays (H, W, 2) also gray with alpha. uint8; floats in [0, 1], or in [0, 255] where
-            something is above 1; bool; whole numbers up to 255, or of 16 bits, whose upper 8 are taken.
+            something is above 1; bool; whole numbers up to 255, or of 16 bits, whose upper 8 are taken. What a file
+            holds, also that of a PIL image, becomes uint8 by its type alone: see ``yolo_lite.images.bands``.
         name: what errors call a picture that has no path.
     Returns:
         (H, W, 3) uint8; an array that already is that, itself.

@@ -18,9 +18,7 @@ JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0
 JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
 PNG_START = b"\x89PNG\r\n\x1a\n"
 GIF_STARTS, GIF_END = (b"GIF87a", b"GIF89a"), b";"
-PNM = re.compile(
-    rb"P([56])\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s"
-)  # kind, width, height, maximum
+PNM = re.compile(rb"P([56])\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s")  # kind, width, height, maximum
 BOXES = (b"ftyp", b"jP  ")  # the first box of AVIF and HEIC, and of JPEG 2000
 
 
