@@ -89,9 +89,10 @@ class YoloDataset(Dataset[Sample]):
         rect_pad: added to both sides of a rectangle, in strides, before rounding up. Left out: .5, 0 when augmenting.
         cache: keep resized images in "ram" or on "disk" (in ``cache_dir``, or the user's cache folder).
         channels: C of the images, as the network takes them: 1 gray (colours become their luma), 3 RGB, 4 RGBA, N the
-            pages of a TIFF or the last axis of an ``.npy`` (H, W, N). 16 bits give their upper 8. A file of another
-            number is left out like one that cannot be read. Left out: what data.yaml says, else 3. Augmentations that
-            need colours stay out where it is not 3, which is logged (logger "yolo_lite.data").
+            pages of a TIFF or the last axis of an ``.npy`` (H, W, N). 16 bits give their upper 8, floats are in [0, 1]:
+            see ``yolo_lite.images.bands``. A file of another number of channels is left out like one that cannot be
+            read. Left out: what data.yaml says, else 3. Augmentations that need colours stay out where it is not 3,
+            which is logged (logger "yolo_lite.data").
         single_cls: all objects are of one class.
         strict: raise where anything had to be left out, instead of warning.
         replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
