@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ CPU = torch.device("cpu")
 STEPS = 50
 PRECISIONS = tuple(DTYPES)
 RESUME_FLOOR, RESUME_CAP = 1e-5, 0.1  # as fractions; without the state of the optimiser they are 0.6 and more apart
+Item = TypeVar("Item")
 WAITS = {"float32": 2, "bfloat16": 2, "float16": 3}  # of a training step, see gpu.py
 
 
@@ -47,6 +48,7 @@ class Machine(NamedTuple):
 
     device: torch.device
     deadline: float  # of time.monotonic
+    peer: str | None = None  # a Python that has yolov5 7.0.14; None: this one may
 
     @property
     def small(self) -> bool:
@@ -68,6 +70,20 @@ class Finding(NamedTuple):
     same: bool | None  # None: it could not run
     words: str
     rows: Sequence[tuple[str, ...]] = ()  # of a table, the head first
+    cut: str = ""  # what time ran out for
+
+
+def in_time(items: Sequence[Item], machine: Machine, each: float = 0.0) -> Iterator[Item]:
+    """The items one after the other, as long as so many seconds are left for each of them."""
+    for item in items:
+        if machine.seconds_left() < each:
+            return
+        yield item
+
+
+def cut_after(done: int, items: Sequence[object]) -> str:
+    """What is said where only so many items had their turn."""
+    return f"after {done} of {len(items)}" if done < len(items) else ""
 
 
 @contextmanager
@@ -173,7 +189,7 @@ def new_trainer(
     if model is None:
         model = small_model() if machine.small else create_model("yolov5n", names=Shapes.names, seed=0)
     scenes = Shapes("train", chosen.img_size, count or images)
-    train = YoloDataset(scenes, chosen.img_size, hyp, augment=False, cache="ram")
+    train = YoloDataset(scenes, chosen.img_size, hyp, augment=chosen.augment, cache="ram")
     return Trainer(model, train, None, hyp, out_dir=out_dir, **dataclasses.asdict(chosen))
 
 
@@ -204,7 +220,7 @@ def check_training(machine: Machine) -> Finding:
         on_cpu = _losses(new_trainer(machine, CPU))
     rows.append(_loss_row("cpu", "float32", on_cpu, on_cpu, 0))
     same = _falls(on_cpu)
-    for precision in PRECISIONS:
+    for precision in in_time(PRECISIONS, machine):
         trainer = new_trainer(machine, machine.device, precision=precision)
         with exact_float32():
             losses = _losses(trainer)
@@ -212,9 +228,10 @@ def check_training(machine: Machine) -> Finding:
         same &= _falls(losses) and left_out < STEPS // 5
         same &= abs(losses[0] / on_cpu[0] - 1) <= (1e-4 if precision == "float32" else 0.05)
         rows.append(_loss_row(str(machine.device), precision, losses, on_cpu, left_out))
-    if machine.device.type == "cuda":  # PyTorch's default for convolutions; for the record
+    cut = cut_after(len(rows) - 2, PRECISIONS)
+    if machine.device.type == "cuda" and machine.seconds_left() > 0:  # PyTorch's default; for the record
         rows.append(_loss_row("cuda", "TF32", _losses(new_trainer(machine, machine.device)), on_cpu, 0))
-    return Finding(bool(same), f"{STEPS} steps; 'off by' is relative to the CPU in float32", rows)
+    return Finding(bool(same), f"{STEPS} steps; 'off by' is relative to the CPU in float32", rows, cut)
 
 
 def _losses(trainer: Trainer) -> list[float]:
@@ -240,7 +257,8 @@ def _loss_row(device: str, precision: str, losses: list[float], on_cpu: list[flo
 def check_resume(machine: Machine) -> Finding:
     """A run of two parts against the same run in one; two equal runs say how close that can be."""
     rows, same = [("precision", "two equal runs differ by", "the resumed run differs by")], True
-    for precision in ("float32", "float16") if not machine.small else ("float32",):
+    precisions = ("float32",) if machine.small else ("float32", "float16")
+    for precision in in_time(precisions, machine):
         with tempfile.TemporaryDirectory() as folder, exact_float32():
             whole, again = (_weights(_trained(machine, Path(folder, name), precision)) for name in "ab")
             cut = Path(folder, "cut")
@@ -253,7 +271,7 @@ def check_resume(machine: Machine) -> Finding:
         same &= off <= _allowed(spread) and resumed.iteration == 20 and resumed.device.type == machine.device.type
         rows.append((precision, f"{spread:.1e}", f"{off:.1e}"))
     words = "20 steps, stopped after 7; largest difference of a weight or of its average, as a fraction of the largest"
-    return Finding(same, words, rows)
+    return Finding(same, words, rows, cut_after(len(rows) - 1, precisions))
 
 
 def _allowed(spread: float) -> float:
@@ -342,9 +360,14 @@ def check_waits(machine: Machine) -> Finding:
     """Counts the operations of one training step that wait for the GPU, and where they are called."""
     if machine.device.type != "cuda":
         return Finding(None, "only CUDA tells which operations wait")
+    return count_waits(machine)
+
+
+def count_waits(machine: Machine) -> Finding:
+    """What ``check_waits`` finds on a GPU; colours are changed there, too, since that must not wait either."""
     rows, same = [("precision", "waits", "allowed", "where")], True
-    for precision in PRECISIONS:
-        trainer = new_trainer(machine, machine.device, precision=precision)
+    for precision in in_time(PRECISIONS, machine):
+        trainer = new_trainer(machine, machine.device, precision=precision, augment=True, hsv_on_device=True)
         batch = first_batch(trainer)
         for _ in range(3):  # kernels are loaded, memory is taken
             trainer.train_batch(batch)
@@ -353,7 +376,8 @@ def check_waits(machine: Machine) -> Finding:
         same &= 1 <= sum(places.values()) <= WAITS[precision]  # the loss is read: none at all would be a mistake here
         where = ", ".join(f"{place} x {count}" if count > 1 else place for place, count in places.items())
         rows.append((precision, str(sum(places.values())), str(WAITS[precision]), where))
-    return Finding(same, "of one training step, loading of the batch aside", rows)
+    words = "of one training step, loading of the batch aside"
+    return Finding(same, words, rows, cut_after(len(rows) - 1, PRECISIONS))
 
 
 def first_batch(trainer: Trainer) -> Batch:

@@ -1,10 +1,11 @@
 """Images per second, in training and in inference: the last part of benchmarks/gpu.py."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
-from gpu_checks import PRECISIONS, Finding, Machine, first_batch, new_trainer, small_model
+from gpu_checks import PRECISIONS, Finding, Machine, cut_after, first_batch, in_time, new_trainer, small_model
 from gpu_limits import arithmetic, seconds
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from yolo_lite.train.options import DTYPES
 from yolo_lite.train.trainer import Trainer
 
 PASSES = {"train": 3, "infer": 1, "graph": 1}  # backward costs twice as much as forward
-SECONDS_EACH = 12.0  # what one line may take at most; with less time left it is not begun
+SECONDS_EACH = 6.0  # what one line may take at most; with less time left it is not begun
 
 
 class Load(NamedTuple):
@@ -55,25 +56,35 @@ SMALL = (Load("train", "small", 64, 2, "float32"), Load("infer", "small", 64, 2,
 def measure_speed(machine: Machine) -> Finding:
     """A line for each load, as long as there is time."""
     rows = [("work", "model", "size", "batch", "precision", "images/s", "ms per batch", "of the peak", "GiB")]
-    loads, left_out = SMALL if machine.small else LOADS, 0
+    loads, same = SMALL if machine.small else LOADS, True
     peaks = {precision: arithmetic(machine, precision) for precision in PRECISIONS}
-    for load in loads:
-        if machine.seconds_left() < SECONDS_EACH:
-            left_out += 1
-            continue
-        if machine.device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(machine.device)
-        once = seconds(WORKS[load.work](load, machine), machine)
-        rate = load.batch_size / once
-        share = rate * PASSES[load.work] * summarise(_model(load), load.img_size).flops / peaks[load.precision]
-        rows.append((*load.cells, f"{rate:.0f}", f"{1000 * once:.2f}", f"{share:.1%}", _memory(machine)))
-    missing = f"; {left_out} lines were left out for want of time" if left_out else ""
+    for load in in_time(loads, machine, SECONDS_EACH):
+        try:
+            rows.append(_line(load, machine, peaks))
+        except Exception as error:  # a graph that cannot be recorded, a batch too large: the other lines are not its
+            same = False
+            rows.append((*load.cells, f"{type(error).__name__}: {error}"[:120], "", "", ""))
     words = (
         "the median of three rounds of five, waited for; one batch again and again, loading aside; infer: with NMS; "
     )
     words += "of the peak: of the operations a second that 'limits' names"
-    return Finding(True if len(rows) > 1 else None, f"{words}{missing}", rows)
+    return Finding(same if len(rows) > 1 else None, words, rows, cut_after(len(rows) - 1, loads))
+
+
+def _line(load: Load, machine: Machine, peaks: Mapping[str, float]) -> tuple[str, ...]:
+    empty_memory(machine)
+    once = seconds(WORKS[load.work](load, machine), machine)
+    rate = load.batch_size / once
+    share = rate * PASSES[load.work] * summarise(_model(load), load.img_size).flops / peaks[load.precision]
+    return (*load.cells, f"{rate:.0f}", f"{1000 * once:.2f}", f"{share:.1%}", _memory(machine))
+
+
+def empty_memory(machine: Machine) -> None:
+    """Lets go of what the line before took, and counts from here."""
+    gc.collect()
+    if machine.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(machine.device)
 
 
 def _memory(machine: Machine) -> str:
@@ -88,18 +99,17 @@ def _model(load: Load) -> Yolo:
 
 def _training(load: Load, machine: Machine) -> Callable[[], object]:
     """One batch through forward, loss, backward, the optimiser's step and the average of the weights."""
-    options = {"img_size": load.img_size, "batch_size": load.batch_size, "nominal_batch": load.batch_size}
-    trainer: Trainer = new_trainer(
-        machine,
-        machine.device,
-        model=_model(load),
-        count=load.batch_size,
-        precision=load.precision,
-        channels_last=load.precision != "float32",
-        **options,
-    )
+    trainer = trainer_of(load, machine)
     batch: Batch = first_batch(trainer)
     return lambda: trainer.train_batch(batch)
+
+
+def trainer_of(load: Load, machine: Machine) -> Trainer:
+    """A run whose batches are as the line says; the layout in memory is the one that the library chooses."""
+    options = {"img_size": load.img_size, "batch_size": load.batch_size, "nominal_batch": load.batch_size}
+    return new_trainer(
+        machine, machine.device, model=_model(load), count=load.batch_size, precision=load.precision, **options
+    )
 
 
 def _inference(load: Load, machine: Machine) -> Callable[[], object]:
@@ -131,7 +141,8 @@ def _graph(load: Load, machine: Machine) -> Callable[[], object]:
             decoded = decode(place)
         graph.replay()
         expected = decode(images)
-    if not torch.allclose(decoded, expected, rtol=1e-3, atol=1e-2):
+    off = 1e-2 if load.precision == "float32" else 2.0  # px; float16 counts in halves from 512 on
+    if not torch.allclose(decoded, expected, rtol=1e-2, atol=off):
         raise RuntimeError(f"the graph's boxes are {(decoded - expected).abs().max():.1e} from the network's")
 
     @torch.inference_mode()

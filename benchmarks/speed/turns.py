@@ -18,6 +18,7 @@ MODULES = {
     PEER: "benchmarks.speed.peer",
     TORCHVISION: "benchmarks.speed.real_nms",
     WHOLE_PEER: "benchmarks.speed.peer",
+    "YOLOv5 on the device": "benchmarks.gpu_peer",
 }
 
 
@@ -66,6 +67,12 @@ class Side:
         if self._process is not None:
             self._process.communicate()  # closes its input, which ends its loop
             self._process = None
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self.end()
 
 
 def last_line(log: Path) -> str:

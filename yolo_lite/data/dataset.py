@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from yolo_lite.augment.colour import COLOUR_KEYS
+from yolo_lite.augment.colour import COLOUR_KEYS, HsvDraw, hsv_tables
 from yolo_lite.augment.letterbox import Geometry, longest_size, resize_longest
 from yolo_lite.augment.objects import PADDING_VALUE, Image, Objects, channels_first
 from yolo_lite.boxes import xywh_to_xyxy
@@ -56,6 +56,7 @@ class Sample(NamedTuple):
     path: str
     geometry: Geometry | None  # None where the image was warped or mixed
     unreadable: tuple[Problem, ...] = ()  # images whose place others took, this one's or a partner's
+    hsv: Tensor | None = None  # (3, 256) uint8 hsv_tables that the image is still to be changed by
 
 
 class Batch(NamedTuple):
@@ -66,6 +67,7 @@ class Batch(NamedTuple):
     paths: tuple[str, ...]
     geometry: tuple[Geometry | None, ...]
     unreadable: tuple[Problem, ...] = ()  # images that were replaced or left out
+    hsv: Tensor | None = None  # (N, 3, 256) uint8, of a dataset with hsv_later: see support.device_colour
 
 
 class YoloDataset(Dataset[Sample]):
@@ -158,6 +160,7 @@ class YoloDataset(Dataset[Sample]):
         self.sizes, self.paths = np.asarray(self.source.sizes), self.source.paths  # (n, 2) height, width
         self._order = np.arange(len(self.sizes))  # place in this dataset -> index in the source
         self._rectangles = stride, rect_pad
+        self.hsv_later = False  # True: samples have their colours unchanged, and ``hsv`` for whoever changes them
         self._clock = EpochClock(len(self))
         self.cache: ImageCache | None = None
         self._arrange(by_shape(self.sizes) if rect else None)
@@ -359,14 +362,16 @@ class YoloDataset(Dataset[Sample]):
             ImageError, OSError: an image cannot be read, and is not to be replaced.
         """
         keep_freed_memory()
-        reader = self._reader()
+        reader, tables = self._reader(), None
+        if self.hsv_later and draw.hsv not in (None, HsvDraw()):
+            tables, draw = torch.from_numpy(np.stack(hsv_tables(draw.hsv))), draw._replace(hsv=None)
         for last in self._stages(draw, reader, self._placeholder):  # noqa: B007
             pass
         image = channels_first(last.image)
         labels = normalised(last.objects, last.image.shape[:2])
         geometry = last.result if isinstance(last.result, Geometry) else None
         path = self.paths[reader.indices[0]]
-        return Sample(torch.from_numpy(image), torch.from_numpy(labels), path, geometry, tuple(reader.problems))
+        return Sample(torch.from_numpy(image), torch.from_numpy(labels), path, geometry, tuple(reader.problems), tables)
 
     def _reader(self) -> Reader:
         return Reader(self._load, self.paths, self.replace_unreadable, self.strict)

@@ -209,12 +209,14 @@ def collate(found: Sequence[Sample | Problem]) -> Batch:
     counts = torch.tensor([len(sample.labels) for sample in samples])
     targets = torch.cat([sample.labels for sample in samples])  # (n, 6)
     targets[:, 0] = torch.arange(len(samples)).repeat_interleave(counts)
+    tables = [sample.hsv for sample in samples if sample.hsv is not None]
     return Batch(
         _stacked([sample.image for sample in samples]),
         targets,
         tuple(sample.path for sample in samples),
         tuple(sample.geometry for sample in samples),
         tuple(unreadable),
+        torch.stack(tables) if tables else None,
     )
 
 

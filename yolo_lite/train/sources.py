@@ -164,8 +164,20 @@ def open_datasets(
             raise DatasetError(f"{error}. Give images to validate on as val=, in the shell as --val") from None
     if options.strict:
         train, val = _strict(train), None if val is None else _strict(val)
+    if options.hsv_on_device:
+        train = _with_hsv_later(train)
     # a batch must not get smaller: other processes wait for as many images
     return train if train.replace_unreadable else _copied(train, replace_unreadable=True), val
+
+
+def _with_hsv_later(dataset: YoloDataset) -> YoloDataset:
+    """The same samples, whose colours the trainer changes."""
+    if dataset.transform is not None:
+        raise ValueError(
+            "hsv_on_device changes colours last, but the dataset has a transform, which has to see them changed "
+            f"({transform_name(dataset.transform)}): leave one of the two out"
+        )
+    return _copied(dataset, hsv_later=True)
 
 
 def _strict(dataset: YoloDataset) -> YoloDataset:

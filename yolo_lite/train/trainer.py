@@ -25,6 +25,7 @@ from yolo_lite.detect.inference import size_multiple
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.loss.targets import sent
 from yolo_lite.running import diagnose, folder
+from yolo_lite.support.device_colour import apply_hsv_tables
 from yolo_lite.train import checks, multi_scale
 from yolo_lite.train.dropout import repeatable_dropout
 from yolo_lite.train.image_weights import class_maps, image_weights
@@ -134,7 +135,7 @@ class Trainer(Run):
             self._use_hyp(self.hyp.replace(**state.changes[state.iteration]))
         rates = self.schedule.at(state.iteration)  # learning rates, momentum; warm-up is part of the schedule
         self._apply(rates)
-        images = self._network_input(batch.images)  # (N, 3, H, W) in [0, 1]
+        images = self._network_input(batch)  # (N, 3, H, W) in [0, 1]
         parts = diagnose.within_memory(self._forward_backward, images, batch.targets)
         on_device = [part.detach().reshape(()).to(self.device) for part in parts]
         numbers = torch.stack(on_device).tolist()  # waits for a GPU, once for all parts
@@ -156,9 +157,12 @@ class Trainer(Run):
         state.iteration += 1
         return step
 
-    def _network_input(self, images: Tensor) -> Tensor:
+    def _network_input(self, batch: Batch) -> Tensor:
         """uint8 on the CPU -> floats in [0, 1] on the device; at a random size where asked."""
-        images = sent(images, self.device).to(self.dtype) / 255
+        pixels = sent(batch.images, self.device)  # bytes: a quarter of what floats would take
+        if batch.hsv is not None:
+            pixels = apply_hsv_tables(pixels, sent(batch.hsv, self.device))
+        images = pixels.to(self.dtype) / 255
         if self.options.multi_scale:
             stride = size_multiple(self.detector)
             draw = self.options.seed, self.epoch, self.batch
