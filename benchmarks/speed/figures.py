@@ -21,7 +21,7 @@ class Figure:
     options: Mapping[str, Any] = field(default_factory=dict)
     their_options: Mapping[str, Any] | None = None  # where they differ
     threads: int | None = None  # None: as many as THREADS says
-    wall_only: bool = False  # other processes do the work: the CPU time of this one says nothing
+    wall_only: bool = False  # several processes or threads do the work: the CPU time of this process says nothing
     bfloat16: bool = False  # only on processors that have instructions for it
 
     @property
@@ -71,7 +71,7 @@ def _samples(name: str, part: str, goal: float | None, threads: int | None = Non
         options=options,
         their_options=theirs,
         threads=threads,
-        wall_only=bool(options.get("workers")),
+        wall_only=bool(options.get("workers") or options.get("decoding_threads")),
     )
 
 

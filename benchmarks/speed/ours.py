@@ -39,7 +39,7 @@ def samples(
     options: dict[str, Any] = _decoding_threads() if decoding_threads else {}
     hyp = yl.Hyperparameters(**SAME_AUGMENTATION)
     dataset = yl.YoloDataset(DATA / "data.yaml", size, hyp, augment=True, cache=cache, **options.get("dataset", {}))
-    if workers or options.get("loader"):
+    if workers or decoding_threads:  # dataset[key] makes one sample at a time
         loader = yl.create_dataloader(dataset, LOADER_BATCH, shuffle=True, workers=workers, **options.get("loader", {}))
         return Work(lambda: steady_seconds(loader, LOADER_BATCH), 1, lambda: _stop(loader))
     keys = cycle((epoch, index) for epoch in range(50) for index in range(len(dataset)))
