@@ -7,7 +7,8 @@ Each is an object, or a function that makes one. What it makes it from says its 
 - ``optimizer``: a ``torch.optim.Optimizer`` of the model's parameters; or ``make(groups)``, called with the three
   parameter groups (``torch.optim.NAdam``, ``partial(torch.optim.SGD, lr=0.1, momentum=0.9)``). Its own learning rates
   stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is. The group of weights
-  has the run's weight decay, or that of a partial; the other two have none.
+  has the weight decay that the function gives the optimiser or the group, where that is not the default of the
+  optimiser's class; else the run's. The other two groups have none.
 - ``schedule``: ``factor(epoch)``, the learning rate as a fraction of lr0; or ``make(optimizer)``, a torch scheduler
   that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. The warm-up comes before.
 """
@@ -25,6 +26,7 @@ from torch import nn
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.protocol import Detector
+from yolo_lite.train.messages import Note
 from yolo_lite.train.optim import parameter_groups
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Rates, Schedule
@@ -168,13 +170,12 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
         given: an optimiser, or a function of the parameter groups. decay: weight decay of the weights, in their group.
     """
     optimizer = given
-    if isinstance(given, partial):
-        decay = given.keywords.get("weight_decay", decay)
     if not isinstance(given, torch.optim.Optimizer):
         if not callable(given):
             raise ValueError(f"optimizer={given!r}: give a torch.optim.Optimizer, or a function of parameter groups")
         groups = zip(("biases", "weights", "norms"), parameter_groups(model), (0.0, decay, 0.0), strict=True)
         optimizer = given([{"params": params, "weight_decay": wd, "name": name} for name, params, wd in groups])
+        _respect_decay(optimizer, given, decay)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ValueError(f"optimizer={name_of(given)} made {type(optimizer).__name__}, not a torch.optim.Optimizer")
     if isinstance(optimizer, torch.optim.LBFGS | torch.optim.SparseAdam):
@@ -189,6 +190,40 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", float(group["lr"]))  # torch's name for it
     return optimizer
+
+
+def _respect_decay(optimizer: Any, made_by: Callable[..., Any], decay: float) -> None:
+    """The weight decay that a function gave to an optimiser goes before that of the run, which the groups had."""
+    own = getattr(optimizer, "defaults", {}).get("weight_decay")
+    asked = isinstance(made_by, partial) and "weight_decay" in made_by.keywords
+    if own is not None and (asked or own != class_default(optimizer, "weight_decay")):
+        for group in optimizer.param_groups:
+            if group.get("name") == "weights" and group["weight_decay"] == decay:
+                group["weight_decay"] = own
+
+
+def class_default(made: object, name: str) -> Any:
+    """The default of an argument of the class of an object; None where it has none.
+
+    >>> class_default(torch.optim.AdamW([torch.zeros(1)], weight_decay=0.5), "weight_decay")
+    0.01
+    """
+    parameter = inspect.signature(type(made)).parameters.get(name)
+    return None if parameter is None else parameter.default
+
+
+def check_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> list[str]:
+    """A message where the weights have the run's weight decay, and a function may have meant its class's default."""
+    usual = class_default(optimizer, "weight_decay")
+    decay = next((group["weight_decay"] for group in optimizer.param_groups if group.get("name") == "weights"), usual)
+    if not inspect.isroutine(made_by) or usual in (None, decay) or optimizer.defaults.get("weight_decay") != usual:
+        return []
+    return [
+        Note(
+            f"optimizer: the weights have the run's weight decay of {decay:g}, as {name_of(made_by)} made "
+            f"{name_of(optimizer)} with its default of {usual:g}; to have that one, set it in the groups"
+        )
+    ]
 
 
 def own_lr(optimizer: torch.optim.Optimizer) -> float:
