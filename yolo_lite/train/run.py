@@ -28,6 +28,7 @@ from yolo_lite.train.ema import ModelEma
 from yolo_lite.train.given import (
     Given,
     apply_to_given,
+    check_decay,
     create_given_optimizer,
     create_loss,
     create_schedule,
@@ -117,6 +118,7 @@ class Run:
         self.world, self.callbacks = World.current(), list(callbacks)
         self.state = RunState() if saved is None else saved.state
         self.val_losses: dict[str, float] = {}
+        self._stop_asked: str | None = None  # why the run that goes on, or else the next one, is to end
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
         network_messages = checks.check_network(self.detector, self.hyp, self.options)
         # Data
@@ -125,6 +127,7 @@ class Run:
         sources.settle_transforms(self.train_set, self.val_set, self.metadata, resumed=saved is not None)
         self._given_set = self.train_set  # without the changes of its augmentation
         self._digest = sources.data_digest(self.train_set)
+        self._val_digest = None if self.val_set is None else sources.data_digest(self.val_set)
         alike = {name: value for name, value in asdict(self.options).items() if name not in OF_A_PROCESS}
         checks.require_alike(self.world, alike | asdict(self.hyp) | {"the training data": self._digest})
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
@@ -206,15 +209,16 @@ class Run:
         """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
 
         The run is validated and saved, so that ``resume``, or ``fit`` once more, goes on from there.
-        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason. Before
-        ``fit`` has begun, or after it has ended, there is nothing to end, and it begins all the same.
+        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason. Where
+        nothing runs, before ``fit`` for example, the next ``fit`` ends before its first batch; the one after it goes
+        on.
 
         Raises:
             TypeError: a reason that is not a text.
         """
         if not isinstance(why, str):
             raise TypeError(f"why must be a text, which the run keeps, not {shown(why)}")
-        self.stopped_by = why
+        self.stopped_by = self._stop_asked = why
 
     def validate(self) -> Metrics:
         """Figures of the EMA weights on the validation images; for the main process. Fills ``val_losses``."""
@@ -259,7 +263,8 @@ class Run:
         own = self.given.names(self.model) | {"loss": name_of(self.loss)}
         if self.loss is not self._made_loss:
             own["trainer.loss"] = name_of(self.loss)
-        return RunSettings(*given, *counts, own, self._digest)
+        data = self._digest, list(self.train_set.names), self._val_digest
+        return RunSettings(*given, *counts, own, *data)
 
     @property
     def learner(self) -> Learner:
@@ -320,8 +325,8 @@ class Run:
         """From where a run was saved."""
         saved.load_into(self.learner, self.world)
         self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
-        self.messages += [Note(message) for message in saved.notes]
-        if saved.notes and self.out_dir is not None and self.world.is_main:
+        self.messages += [*(Note(message) for message in saved.notes), *saved.warnings]
+        if (saved.notes or saved.warnings) and self.out_dir is not None and self.world.is_main:
             folder.write_settings(self.out_dir, asdict(self.settings))
 
     def _use_hyp(self, hyp: Hyperparameters) -> None:
@@ -364,6 +369,7 @@ class Run:
                 "out, or make them the same"
             )
         self.hyp = self.first_hyp = self.hyp.replace(lr0=lr)
+        self.messages += check_decay(optimizer, self.given.optimizer)
         return optimizer
 
     def _set_loss(self) -> None:
