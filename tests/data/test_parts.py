@@ -115,7 +115,7 @@ def test_the_sampler_of_the_whole_over_a_part_is_said(folder):
     part = dataset.subset([1, 2, 3])
     keys = list(part.sampler())
     assert [type(pickle.loads(pickle.dumps(key))) for key in keys] == [type(key) for key in keys]
-    assert len(list(DataLoader(part, 3, sampler=part.sampler(), collate_fn=collate))[0].paths) == 3
+    assert len(next(iter(DataLoader(part, 3, sampler=part.sampler(), collate_fn=collate))).paths) == 3
 
 
 def test_the_sampler_of_several_processes(folder):

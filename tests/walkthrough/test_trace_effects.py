@@ -418,7 +418,7 @@ def test_objects_of_a_recorded_call_end_with_it():
         gc.enable()
 
 
-# -------------------------------------------------------------------------------------- generators of the function's own
+# ------------------------------------------------------------------------------------- generators of the function's own
 
 notebook_generator = np.random.default_rng(0)
 
@@ -457,7 +457,7 @@ def look_only(rng, other):
     [
         (draw_from, (random.Random(0),), "rng was"),
         (draw_from, (np.random.default_rng(0),), "rng was"),
-        (draw_from, (np.random.RandomState(0),), "rng was"),  # noqa: NPY002
+        (draw_from, (np.random.RandomState(0),), "rng was"),
         (draw_from, (torch.Generator().manual_seed(0),), "rng was"),
         (draw_within, ({"chance": [random.Random(0)]},), "settings.chance.0 was"),
         (draw_outside, (), "notebook_generator was"),

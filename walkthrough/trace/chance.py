@@ -67,8 +67,8 @@ class Chance:
         notes = []
         if given:
             notes.append(
-                f"random numbers: {', '.join(given)} {_was(given)} drawn from, and {_goes(given)} on from there: another "
-                "call, and its recording, have others unless they begin in the same state"
+                f"random numbers: {', '.join(given)} {_was(given)} drawn from, and {_goes(given)} on from there: "
+                "another call, and its recording, have others unless they begin in the same state"
             )
         if made:
             notes.append(

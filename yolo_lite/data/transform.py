@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from yolo_lite.augment.letterbox import Geometry
 from yolo_lite.augment.objects import Image, Objects, real_boxes
 from yolo_lite.data.samples import Stage
 from yolo_lite.data.unreadable import READ_ERRORS
+from yolo_lite.support.arguments import name_of
 
 # image (H, W, C) uint8, its objects, random numbers -> the same kinds, the image of the same size
 Transform = Callable[[Image, Objects, np.random.Generator], tuple[Image, Objects]]
@@ -23,10 +23,7 @@ def transform_name(transform: Transform | None) -> str | None:
     >>> transform_name(sorted), transform_name(None)
     ('sorted', None)
     """
-    if transform is None:
-        return None
-    function = transform.func if isinstance(transform, partial) else transform
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
+    return None if transform is None else name_of(transform)
 
 
 def transform_generator(seed: int, epoch: int, index: int) -> np.random.Generator:

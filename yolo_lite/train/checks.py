@@ -17,10 +17,9 @@ from yolo_lite.loss.anchors import object_sizes
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
-from yolo_lite.support.arguments import DETECTOR, require_model
+from yolo_lite.support.arguments import DETECTOR, name_of, require_model
 from yolo_lite.support.class_names import class_order, listed, match_names
 from yolo_lite.support.weights import weights_of
-from yolo_lite.train.given import name_of
 from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions, preset
 from yolo_lite.train.schedule import Schedule

@@ -26,6 +26,7 @@ from torch import nn
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.arguments import name_of
 from yolo_lite.train.messages import Note
 from yolo_lite.train.optim import parameter_groups
 from yolo_lite.train.options import TrainOptions
@@ -54,19 +55,6 @@ class Given(NamedTuple):
                 found |= {name: name_of(value), name + ARGUMENTS: arguments_of(value)}
         own = vars(model).get("criterion")
         return found if own is None else found | {"model.criterion": name_of(own)}
-
-
-def name_of(value: Any) -> str:
-    """The name of a class or function, or of the class of an object.
-
-    >>> name_of(partial(torch.optim.SGD, lr=0.1)), name_of(nn.ReLU())
-    ('SGD', 'ReLU')
-    """
-    if isinstance(value, partial):
-        return name_of(value.func)
-    if isinstance(owner := getattr(value, "__self__", None), type):  # a classmethod
-        return f"{owner.__qualname__}.{value.__name__}"
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def arguments_of(value: Any) -> str:
@@ -175,7 +163,6 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
             raise ValueError(f"optimizer={given!r}: give a torch.optim.Optimizer, or a function of parameter groups")
         groups = zip(("biases", "weights", "norms"), parameter_groups(model), (0.0, decay, 0.0), strict=True)
         optimizer = given([{"params": params, "weight_decay": wd, "name": name} for name, params, wd in groups])
-        _respect_decay(optimizer, given, decay)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ValueError(f"optimizer={name_of(given)} made {type(optimizer).__name__}, not a torch.optim.Optimizer")
     if isinstance(optimizer, torch.optim.LBFGS | torch.optim.SparseAdam):
@@ -187,42 +174,38 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
             "optimizer: it holds parameters that are not the model's: make it of the model that is trained (of a "
             "resumed run: give that one as model=), or give a function of the parameter groups"
         )
+    own = None if optimizer is given else own_decay(optimizer, given)
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", float(group["lr"]))  # torch's name for it
+        if own is not None and group.get("name") == "weights" and group["weight_decay"] == decay:
+            group["weight_decay"] = own
     return optimizer
 
 
-def _respect_decay(optimizer: Any, made_by: Callable[..., Any], decay: float) -> None:
-    """The weight decay that a function gave to an optimiser goes before that of the run, which the groups had."""
-    own = getattr(optimizer, "defaults", {}).get("weight_decay")
-    asked = isinstance(made_by, partial) and "weight_decay" in made_by.keywords
-    if own is not None and (asked or own != class_default(optimizer, "weight_decay")):
-        for group in optimizer.param_groups:
-            if group.get("name") == "weights" and group["weight_decay"] == decay:
-                group["weight_decay"] = own
+def own_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> float | None:
+    """The weight decay that a function gave to the optimiser it made; None where that is the default of its class.
 
-
-def class_default(made: object, name: str) -> Any:
-    """The default of an argument of the class of an object; None where it has none.
-
-    >>> class_default(torch.optim.AdamW([torch.zeros(1)], weight_decay=0.5), "weight_decay")
-    0.01
+    >>> own_decay(torch.optim.AdamW([torch.zeros(1)], weight_decay=0.5), lambda groups: ...)
+    0.5
     """
-    parameter = inspect.signature(type(made)).parameters.get(name)
-    return None if parameter is None else parameter.default
+    decay: float | None = optimizer.defaults.get("weight_decay")
+    usual = inspect.signature(type(optimizer)).parameters.get("weight_decay")
+    asked = isinstance(made_by, partial) and "weight_decay" in made_by.keywords
+    return None if usual is None or (decay == usual.default and not asked) else decay
 
 
 def check_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> list[str]:
     """A message where the weights have the run's weight decay, and a function may have meant its class's default."""
-    usual = class_default(optimizer, "weight_decay")
-    decay = next((group["weight_decay"] for group in optimizer.param_groups if group.get("name") == "weights"), usual)
-    if not inspect.isroutine(made_by) or usual in (None, decay) or optimizer.defaults.get("weight_decay") != usual:
+    usual = optimizer.defaults.get("weight_decay")
+    decays = {group["weight_decay"] for group in optimizer.param_groups if group.get("name") == "weights"} - {usual}
+    if not inspect.isroutine(made_by) or usual is None or own_decay(optimizer, made_by) is not None:
         return []
     return [
         Note(
             f"optimizer: the weights have the run's weight decay of {decay:g}, as {name_of(made_by)} made "
             f"{name_of(optimizer)} with its default of {usual:g}; to have that one, set it in the groups"
         )
+        for decay in decays
     ]
 
 
