@@ -7,10 +7,10 @@ rest is computed from that, stage by stage. So a sample is the same in every pro
 import copy
 import logging
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -77,6 +77,7 @@ class YoloDataset(Dataset[Sample]):
         source: data.yaml, folder, .txt list, "shapes" or "photos" (see open_source), or an ImageSource of your own.
             Scenes of "shapes" are drawn at ``img_size``.
         img_size: longest side of the network input, a multiple of ``stride``.
+        hyp: hyperparameters, a dict of some, or the path of a YAML file.
         augment: mosaic, warp, colours and flips by the probabilities of ``hyp``; without it, letterbox only.
         seed: with the epoch and the index, all that chance depends on.
         split: "train", "val" or "test".
@@ -115,7 +116,7 @@ class YoloDataset(Dataset[Sample]):
         self,
         source: str | Path | Sequence[str | Path] | ImageSource,
         img_size: int = 640,
-        hyp: Hyperparameters | None = None,
+        hyp: Hyperparameters | Mapping[str, Any] | str | Path | None = None,
         augment: bool = False,
         seed: int = 0,
         *,
@@ -141,7 +142,7 @@ class YoloDataset(Dataset[Sample]):
         if transform is not None and not callable(transform):
             raise ValueError(f"transform must be a function (image, objects, rng), not {shown(transform)}")
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
-        self.hyp, self.transform = hyp or Hyperparameters(), transform
+        self.hyp, self.transform = Hyperparameters.of(hyp), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
         own = transform is not None or isinstance(source, ImageSource)
         self.threads = threads or (1 if own else THREADS)

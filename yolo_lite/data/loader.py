@@ -165,11 +165,12 @@ def as_dataset(source: Any) -> Any:
     """
     if not isinstance(source, Subset):
         return source
-    if type(source).__getitem__ is not Subset.__getitem__:
-        raise TypeError(
-            f"{type(source).__name__} is a Subset with a __getitem__ of its own, which would not be asked here: give "
-            "YoloDataset what it does as transform=, and pass a plain Subset or dataset.subset(indices)"
-        )
+    for name in ("__getitem__", "__getitems__"):
+        if getattr(type(source), name) is not getattr(Subset, name):
+            raise TypeError(
+                f"{type(source).__name__} is a Subset with a {name} of its own, which would not be called here: give "
+                "YoloDataset what it does as transform=, and pass a plain Subset or dataset.subset(indices)"
+            )
     whole = as_dataset(source.dataset)
     if not isinstance(whole, YoloDataset):
         raise TypeError(
