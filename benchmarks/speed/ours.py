@@ -21,6 +21,7 @@ from benchmarks.speed.worker import Make, Skipped, Work, serve
 from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import inference, network_input
+from yolo_lite.loss.matching import match_levels
 from yolo_lite.train.options import DTYPES
 
 DATA = Path(os.environ.get("BENCH_DATA", "build/bench/data"))  # data.py wrote it
@@ -38,7 +39,7 @@ def samples(
     options: dict[str, Any] = _decoding_threads() if decoding_threads else {}
     hyp = yl.Hyperparameters(**SAME_AUGMENTATION)
     dataset = yl.YoloDataset(DATA / "data.yaml", size, hyp, augment=True, cache=cache, **options.get("dataset", {}))
-    if workers or options.get("loader"):
+    if workers or decoding_threads:  # dataset[key] makes one sample at a time
         loader = yl.create_dataloader(dataset, LOADER_BATCH, shuffle=True, workers=workers, **options.get("loader", {}))
         return Work(lambda: steady_seconds(loader, LOADER_BATCH), 1, lambda: _stop(loader))
     keys = cycle((epoch, index) for epoch in range(50) for index in range(len(dataset)))
@@ -73,10 +74,11 @@ def decoding() -> Work:
 
 
 def targets(objects: int, batch: int, size: int, classes: int) -> Work:
+    """The form that the loss calls on the CPU; build_targets, which reads better, gives the same."""
     model = yl.create_model("yolov5n", classes)
     grids = [(size // stride, size // stride) for stride in inputs.STRIDES]
     rows = inputs.targets(objects, batch, classes)
-    return Work(lambda: _nothing(yl.build_targets(rows, grids, model.anchors, model.strides)))
+    return Work(lambda: _nothing(match_levels(rows, grids, model.anchors, model.strides)))
 
 
 def loss(objects: int, batch: int, size: int, classes: int) -> Work:

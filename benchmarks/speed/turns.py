@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.figures import OURS, PEER, TORCHVISION, Figure
+from benchmarks.speed.figures import OURS, PEER, TORCHVISION, WHOLE_PEER, Figure
 from benchmarks.speed.worker import ANSWER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +17,7 @@ MODULES = {
     OURS: "benchmarks.speed.ours",
     PEER: "benchmarks.speed.peer",
     TORCHVISION: "benchmarks.speed.real_nms",
+    WHOLE_PEER: "benchmarks.speed.peer",
     "YOLOv5 on the device": "benchmarks.gpu_peer",
 }
 
@@ -149,5 +150,6 @@ def make_sides(peer: Path, torchvision: Path | None, threads: int, scratch: Path
         (OURS, Path(sys.executable)),
         (PEER, peer if peer.is_file() else no_peer),
         (TORCHVISION, torchvision if torchvision is not None and torchvision.is_file() else no_torchvision),
+        (WHOLE_PEER, torchvision if torchvision is not None and torchvision.is_file() else no_torchvision),
     )
-    return {name: Side(name, python, given, scratch / f"{name}.log") for name, python in pythons}
+    return {name: Side(name, python, given, scratch / f"{name.replace(' ', '-')}.log") for name, python in pythons}

@@ -45,5 +45,5 @@ sees = [record.receptive_field.size for record in records]
 assert sees == [(3, 3), (3, 3), (3, 3), (3, 3), (None, None)]  # None: the whole image
 assert all(record.receptive_field.because == "" for record in records)  # otherwise: what is unknown
 assert records[2].receptive_field.of(row=10, col=10) == (15, 19, 18, 22)  # x1, y1, x2, y2 in pixels
-gradient = effective_field(model, images, records[2], row=10, col=10)  # which of them it really listens to
+gradient = effective_field(model, images, records[2], row=10, col=10)  # which of them change it much
 assert gradient.box == (15, 19, 18, 22)

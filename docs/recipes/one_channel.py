@@ -1,6 +1,9 @@
 """A network for gray pictures: `ch: 1` in its YAML, and everything else follows.
 
-Other counts are as easy: 4 reads RGBA, N reads TIFFs of N pages and .npy files (H, W, N). 16 bits give their upper 8.
+Other counts are as easy: 4 reads RGBA, N reads TIFFs of N pages and .npy files (H, W, N). No page and no band of an
+.npy is dropped or mixed: another number of them is an error. Numbers become bytes by their type alone, so that a number
+is the same byte in every page and file: uint8 as they are, uint16 their upper 8 bits, floats in [0, 1] times 255, other
+whole numbers from 0 to 255 as they are; anything else is an error.
 """
 
 from pathlib import Path

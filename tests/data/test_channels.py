@@ -48,6 +48,7 @@ def scene(index: int, channels: int) -> tuple[np.ndarray, str]:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """As .npy, as pages of a TIFF, or as one gray, RGB or RGBA picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npy":
         np.save(path, pixels)
     elif path.suffix == ".tif" and pixels.shape[2] > 4:
@@ -367,6 +368,46 @@ def test_npy_files_beside_pictures_are_copies_of_them(tmp_path: Path) -> None:
         dataset = yl.YoloDataset(data, 32)
     assert len(dataset) == 2
     assert "keep arrays in a folder of their own" in str(dataset.report)
+
+
+def test_labels_of_arrays_that_are_passed_over_have_a_picture(tmp_path: Path) -> None:
+    for split, names in (("train", ("a.png", "b.npy")), ("val", ("c.png", "d.npy"))):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "labels").mkdir(exist_ok=True)  # one folder for both splits
+        for name in names:
+            save(scene(0, 3)[0], tmp_path / "images" / split / name)
+            (tmp_path / "labels" / f"{name[0]}.txt").write_text(scene(0, 3)[1])
+    for split, array in (("train", "b.npy"), ("val", "d.npy")):
+        with pytest.warns(DatasetWarning, match="pictures passed over: 1"):
+            (problem,) = yl.YoloDataset(tmp_path, 32, split=split).report.problems
+        assert problem.path.endswith(array)
+        assert "not read" not in problem.message  # they are, where they lie by themselves
+    some = tmp_path / "some.txt"  # a list that names one of two arrays
+    for letter in "ef":
+        save(scene(0, 3)[0], tmp_path / "arrays" / "images" / f"{letter}.npy")
+        (tmp_path / "arrays" / "labels").mkdir(exist_ok=True)
+        (tmp_path / "arrays" / "labels" / f"{letter}.txt").write_text(scene(0, 3)[1])
+    some.write_text("arrays/images/e.npy\n")
+    assert not yl.YoloDataset(some, 32).report.problems
+
+
+def test_arrays_that_are_no_pictures_are_counted_when_the_dataset_is_opened(tmp_path: Path) -> None:
+    data = folder(tmp_path, 3, ".npy", 6)
+    wrong = [tmp_path / "images" / "train" / f"{index}.npy" for index in range(5)]
+    whole = wrong[4].read_bytes()
+    np.save(wrong[0], NOISE[None, ..., :3])
+    np.save(wrong[1], NOISE[..., :3].astype(complex))
+    np.save(wrong[2], NOISE[..., :4])
+    wrong[3].write_bytes(whole.replace(b"descr", b"d'scr"))
+    wrong[4].write_bytes(whole[:-1])
+    with pytest.warns(DatasetWarning, match="images left out: 5"):
+        dataset = yl.YoloDataset(data, 32)
+    assert [problem.path for problem in dataset.report.problems] == list(map(str, wrong))
+    for problem, fact in zip(
+        dataset.report.problems, (r"(1, ", "complex128", "4 channels", "read", "read"), strict=True
+    ):
+        assert fact in problem.message
+    assert len(dataset) == 1
 
 
 def test_scenes_of_the_library_in_gray() -> None:

@@ -106,6 +106,18 @@ def test_batches_do_not_depend_on_the_workers(dataset, expected, workers, contex
     assert [contents(batch) for _ in range(2) for batch in loader] == expected
 
 
+def test_what_is_kept_of_a_batch_stays_while_workers_go_on(dataset):
+    def first(loader) -> list:
+        """Of each batch of two epochs the first image: a view, and every second time an array."""
+        batches = (batch for _ in range(2) for batch in loader)
+        return [batch.images[0].numpy() if number % 2 else batch.images[0] for number, batch in enumerate(batches)]
+
+    found = first(create_dataloader(dataset, 2, shuffle=True, workers=1))
+    plain = first(create_dataloader(dataset, 2, shuffle=True))
+
+    assert [np.asarray(image).tobytes() for image in found] == [np.asarray(image).tobytes() for image in plain]
+
+
 def test_workers_share_the_labels_and_a_cache_in_memory(dataset, tmp_path):
     root = Path(dataset.paths[0]).parents[2]
     options = {"img_size": 64, "augment": True, "seed": 3, "hyp": dataset.hyp}

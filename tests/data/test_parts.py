@@ -1,6 +1,7 @@
 """Parts of a dataset, a step of one's own, and PyTorch's own DataLoader."""
 
 import os
+import pickle
 import warnings
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_the_sampler_makes_each_pass_another_epoch(folder, workers):
     assert (first, second) == (pictures(ours), pictures(ours))
 
 
+def test_the_sampler_of_the_whole_over_a_part_is_said(folder):
+    dataset = dataset_of(folder)
+    for indices in ([1, 2, 3], range(8)):
+        loader = DataLoader(Subset(dataset, indices), 2, sampler=dataset.sampler(), collate_fn=collate)
+        with pytest.raises(TypeError, match=r"dataset\.subset\(indices\)"):
+            list(loader)
+    part = dataset.subset([1, 2, 3])
+    keys = list(part.sampler())
+    assert [type(pickle.loads(pickle.dumps(key))) for key in keys] == [type(key) for key in keys]
+    assert len(next(iter(DataLoader(part, 3, sampler=part.sampler(), collate_fn=collate))).paths) == 3
+
+
 def test_the_sampler_of_several_processes(folder):
     dataset = dataset_of(folder)
     samplers = [dataset.sampler(rank=rank, world_size=2) for rank in (0, 1)]
@@ -195,10 +208,18 @@ BOX = [[1.0, 1, 9, 9]]
         (lambda image, objects, rng: (image, Objects.build([0], [[9, 1, 1, 9]])), "box 0 as [9.0, 1.0, 1.0, 9.0]"),
         (lambda image, objects, rng: (image, Objects.build([0, 0], [*BOX, [1, 9, 9, 1]])), "box 1"),
         (lambda image, objects, rng: image, "1.png)"),
+        (lambda image, objects, rng: (image, Objects.build([1.5], BOX)), "class 1.5"),
+        (lambda image, objects, rng: (image, Objects.build([np.nan], BOX)), "class nan"),
+        (lambda image, objects, rng: (image, Objects(np.array([1.5]), np.array(BOX), (None,))), "class 1.5"),
+        (lambda image, objects, rng: (image, Objects.build([0], np.array(BOX) + 1j)), "[(1+1j), (1+1j), (9+1j)"),
+        (lambda image, objects, rng: (image, Objects(np.zeros(1), np.array(BOX) + 1j, (None,))), "(9+1j)"),
+        (lambda image, objects, rng: (image, Objects.build([0], [[0.25, 0.25, 0.5, 0.5]])), "[0.25, 0.25, 0.5, 0.5]"),
+        (lambda image, objects, rng: (image, Objects.build([1.5], BOX)), "1.png)"),
         (lambda image, objects, rng: (image, Objects(np.zeros(2), np.array(BOX), (None,))), "(1, 4)"),
         (lambda image, objects, rng: Path("/not/there").read_bytes(), "not"),
     ],
 )
+@pytest.mark.filterwarnings("error::numpy.exceptions.ComplexWarning")
 def test_what_it_returns_is_checked(folder, function, says):
     dataset = dataset_of(folder, transform=function)
     for ask in (lambda: dataset[1], lambda: dataset.__getitems__([1])):
@@ -242,8 +263,9 @@ def test_subsets_that_cannot_be(folder):
         dataset.subset([8])
     with pytest.raises(TypeError, match="TensorDataset"):
         create_dataloader(Subset(TensorDataset(torch.zeros(3)), [0]))
-    with pytest.raises(TypeError, match=r"Black .*transform="):
-        create_dataloader(Black(dataset, [0]))
+    for part in (Black(dataset, [0]), Dark(dataset, [0])):
+        with pytest.raises(TypeError, match=rf"{type(part).__name__} .*transform="):
+            create_dataloader(part)
 
 
 class Black(Subset):
@@ -255,6 +277,13 @@ class Black(Subset):
 
     def __getitems__(self, indices):
         return [self[index] for index in indices]
+
+
+class Dark(Subset):
+    """The same, by the batch."""
+
+    def __getitems__(self, indices):
+        return [sample._replace(image=sample.image // 2) for sample in super().__getitems__(indices)]
 
 
 @pytest.mark.parametrize("cache", [None, "ram", "disk"])
@@ -351,6 +380,16 @@ def test_selecting_labels_is_what_a_loop_would_do():
         found, expected = store.select(which), LabelStore.build([images[k] for k in which])
         for name in vars(expected):
             assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_hyperparameters_as_a_dict_or_a_file(folder, tmp_path):
+    Hyperparameters(mixup=0.3).to_yaml(tmp_path / "hyp.yaml")
+    for hyp in ({"mixup": 0.3}, tmp_path / "hyp.yaml", str(tmp_path / "hyp.yaml")):
+        assert dataset_of(folder, hyp=hyp).hyp == Hyperparameters(mixup=0.3)
+    assert dataset_of(folder, hyp=None).hyp == dataset_of(folder, hyp={}).hyp == Hyperparameters()
+    for hyp, says in (({"mixupp": 0.3}, "mixup"), (3, "hyp must be")):
+        with pytest.raises(ValueError, match=says):
+            dataset_of(folder, hyp=hyp)
 
 
 def test_a_list_of_paths_is_a_dataset(folder):

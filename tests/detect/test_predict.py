@@ -59,7 +59,7 @@ def test_every_kind_of_input_finds_the_same(tmp_path: Path) -> None:
         tensor / 255,
         tensor.half() / 255,
         rgb.astype(np.float32),  # in [0, 255]
-        tensor.double(),
+        tensor.double() / 255,
         path,
         str(path),
         path.read_bytes(),
@@ -213,7 +213,9 @@ def test_no_images_no_detections() -> None:
     [
         (7, "a path.* not int"),
         ([picture(), 7], "image 1: .* not int"),
-        (torch.full((3, 8, 8), 400.0), r"image 0: .*\[0, 255\], found 400 to 400"),
+        (np.full((8, 8, 3), 400.0), r"image 0: .*\[0, 255\], found 400 to 400"),
+        (torch.full((2, 3, 8, 8), 255.0), r"image 0: .*float32.* 255: .*\[0, 1\]"),
+        ([picture(), torch.full((3, 8, 8), 1.5, dtype=torch.float16)], r"image 1: .*float16.* 1\.5: .*\[0, 1\]"),
         (np.full((8, 8, 3), np.nan), "image 0: .*NaN"),
         (np.zeros((8, 8, 3), complex), "complex128"),
         ("https://example.org/bus.jpg", "^https://example.org/bus.jpg: an address"),

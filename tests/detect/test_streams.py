@@ -135,6 +135,28 @@ def test_folders_patterns_videos_and_pictures(model: BrightSpot, clip: Path, tmp
         predict(model, tmp_path)
 
 
+def test_patterns_over_arrays(model: BrightSpot, tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        np.save(tmp_path / f"{name}.npy", picture(WIDE))
+    (tmp_path / "a.txt").write_text("0 .5 .5 .1 .1")
+
+    def names(pattern: str) -> list[str]:
+        found = predict(model, str(tmp_path / pattern), img_size=96, stream=True)
+        return [Path(each.path).name for each in found if str(each) == "1 wide bus"]
+
+    for pattern in ("*", "[ab].*", "*.npy", "."):
+        assert names(pattern) == ["a.npy", "b.npy"]
+    (tmp_path / "deep").mkdir()
+    np.save(tmp_path / "deep" / "c.npy", picture(WIDE))
+    assert names("*") == names(".") == names("**") == ["a.npy", "b.npy", "c.npy"]
+    (tmp_path / "deep" / "c.npy").unlink()
+    write_picture(tmp_path / "a.png", picture(WIDE))  # of which a.npy is a copy; b.npy is of none
+    for pattern in ("*", "."):
+        with pytest.warns(UserWarning, match=r"1 \.npy.*b\.npy; an array beside pictures"):
+            assert names(pattern) == ["a.png"]
+    assert names("*.npy") == ["a.npy", "b.npy"]
+
+
 def test_the_frames_of_a_video(model: BrightSpot, clip: Path) -> None:
     for place, found in enumerate(predict(model, clip, img_size=96, stream=True, batch_size=5)):
         assert found.frame == place

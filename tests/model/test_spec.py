@@ -148,6 +148,8 @@ def test_a_key_that_is_called_otherwise_elsewhere(tmp_path: Path, key: str) -> N
     path.write_text(yaml.safe_dump(SPEC | {key: 1}))
     with pytest.raises(SpecError, match=f"mine.yaml: unknown key '{key}': is ch meant"):
         create_model(str(path))
+    with pytest.raises(SpecError, match=f"spec: unknown key '{key}': is ch meant"):
+        create_model(SPEC | {key: 1})
 
 
 def test_a_key_that_is_nearly_a_known_one(tmp_path: Path) -> None:

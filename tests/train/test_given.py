@@ -149,6 +149,45 @@ def test_weights_of_the_loss_that_nothing_moves_are_said():
     assert not any("criterion" in message for message in run(criterion=fixed).messages)
 
 
+gain = nn.Parameter(torch.ones(1))  # as in a notebook
+model_of_a_notebook = tiny()
+
+
+def with_global(maps, targets):
+    return Parts(gain * sum(raw.square().mean() for raw in maps), model_of_a_notebook.anchors.mean())
+
+
+class Plain:
+    def __init__(self):
+        self.log_vars, self.teacher = [torch.zeros(1, requires_grad=True)], nn.Linear(1, 1)
+
+    def __call__(self, maps, targets):
+        return size_loss(maps, targets)
+
+    def method(self, maps, targets):
+        return size_loss(maps, targets)
+
+
+def test_weights_of_a_loss_that_is_no_module_are_said():
+    def enclosing(weight):
+        return lambda maps, targets: Parts(weight * 2, weight)
+
+    for criterion, names in (
+        (with_global, "gain of"),
+        (enclosing(gain), "weight of"),
+        (partial(lambda maps, targets, other: other, other=gain), "other of"),
+        (Plain(), "log_vars[0], teacher.weight, teacher.bias of Plain"),
+        (Plain().method, "log_vars[0], teacher.weight"),
+    ):
+        (said,) = [
+            message
+            for message in run(model=model_of_a_notebook, criterion=criterion).messages
+            if "criterion" in message
+        ]
+        assert names in said
+    assert not any("criterion" in message for message in run(criterion=size_loss).messages)
+
+
 def test_a_partial_goes_on_with_the_same_arguments_only(tmp_path):
     run(tmp_path, criterion=partial(Weighted.make, gain=0.2)).save()
     with pytest.raises(
@@ -229,14 +268,35 @@ def test_an_optimiser_made_before_keeps_the_ratios_of_its_groups():
 
 
 def test_an_own_optimiser_keeps_its_weight_decay_and_a_group_that_stands_still():
-    decayed = run(optimizer=partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5)).optimizer
-    assert [group["weight_decay"] for group in decayed.param_groups] == [0.0, 0.5, 0.0]
+    def in_the_groups(groups):
+        groups[1]["weight_decay"] = 0.5
+        return torch.optim.AdamW(groups, lr=0.01, weight_decay=0.3)
+
+    for make in (
+        partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5),
+        lambda groups: torch.optim.AdamW(groups, lr=0.01, weight_decay=0.5),
+        in_the_groups,
+    ):
+        trainer = run(optimizer=make)
+        assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.0, 0.5, 0.0]
+        assert not any(message.startswith("optimizer") for message in trainer.messages)
+    default = run(optimizer=partial(torch.optim.AdamW, lr=0.01, weight_decay=0.01)).optimizer
+    assert default.param_groups[1]["weight_decay"] == 0.01
     model = tiny()
     still, moving = list(model.layers[:-1].parameters()), list(model.layers[-1].parameters())
     groups = [{"params": still, "lr": 0.0}, {"params": moving, "lr": 0.01}]
     trainer = run(model=model, optimizer=torch.optim.SGD(groups, lr=1.0), hyp={"warmup_epochs": 0.0})
     next(trainer.steps())
     assert [group["lr"] for group in trainer.optimizer.param_groups] == [0.0, 0.01]
+
+
+def test_a_weight_decay_that_may_have_been_meant_is_said():
+    trainer = run(optimizer=lambda groups: torch.optim.SGD(groups, lr=0.01, weight_decay=0))
+    decay = trainer.optimizer.param_groups[1]["weight_decay"]
+    (said,) = [message for message in trainer.messages if message.startswith("optimizer")]
+    assert decay > 0
+    assert all(word in said for word in (f"{decay:g}", "lambda", "SGD", "default of 0"))
+    assert not any(message.startswith("optimizer") for message in run(optimizer=OWN["optimizer"]).messages)
 
 
 def test_schedules_of_all_kinds():

@@ -229,6 +229,25 @@ def test_what_must_be_the_same(cut):
         Trainer.resume(cut, train=scenes(), val=val, model=other)
 
 
+def test_other_classes_or_other_images_to_validate_on(tmp_path, caplog):
+    stop_after(new_run(tmp_path / "run", epochs=2), 1).save()
+    for names in (list("abcdef"), ["Ring", *Shapes.names[1:]]):
+        train = YoloDataset(Shapes("train", SIZE, 16), SIZE, HYP, augment=True, names=names)
+        if names[0] == "a":
+            with pytest.raises(ValueError, match=r"learnt the classes ring, .* now have a, b, .*names="):
+                Trainer.resume(tmp_path / "run", train=train, val=scenes("val", 4))
+        else:  # the same but for a capital letter
+            Trainer.resume(tmp_path / "run", train=train, val=scenes("val", 4))
+    assert not any("validated on" in record.message for record in caplog.records)
+    trainer = Trainer.resume(tmp_path / "run", train=scenes(), val=scenes("val", 8).subset(range(4, 8)))
+    (said,) = [record for record in caplog.records if "validated on other images" in record.message]
+    assert (said.name, said.levelname) == ("yolo_lite.train", "WARNING")
+    assert said.message in trainer.messages
+    new_run(tmp_path / "alone", epochs=2, val=0).save()
+    messages = Trainer.resume(tmp_path / "alone", train=scenes(), val=scenes("val", 4)).messages
+    assert any("validated on no images" in message for message in messages)
+
+
 @pytest.mark.parametrize("keep", [0, 7, 200, 0.5, 0.999])
 def test_a_torn_state_is_explained(cut, tmp_path, keep):
     """Nothing here writes such a file; a broken disk might."""

@@ -56,6 +56,25 @@ def test_stopping_within_the_loop():
     assert (trainer.iteration, trainer.stopped_by) == (3, "asked to stop")
 
 
+def test_stopping_before_it_begins(tmp_path, capsys):
+    trainer = new_run(tmp_path, epochs=1)
+    trainer.stop("the budget is spent already")
+    assert trainer.fit(progress=True).iteration == 0
+    assert trainer.ended == "the run was stopped after 0 of 1 epochs: the budget is spent already"
+    assert any("budget is spent already" in message for message in resumed_run(tmp_path).messages)
+    assert trainer.fit().ended == "the run is finished, after 1 of 1 epochs"
+    trainer.stop("too late")
+    assert trainer.fit().ended == "the run is finished, after 1 of 1 epochs"
+
+
+def test_a_stop_within_the_loop_does_not_end_the_next():
+    trainer = new_run(epochs=1, val=0)
+    for _ in trainer.steps():
+        trainer.stop()
+        break
+    assert trainer.fit().finished
+
+
 def test_patience_counts_validations(monkeypatch):
     figures = iter([0.5, *[0.1] * 9])
     trainer = new_run(epochs=9, patience=2, validate_every=2)

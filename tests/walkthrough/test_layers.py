@@ -155,7 +155,10 @@ def test_a_module_without_modules_is_its_own_only_layer() -> None:
     (record,) = record_layers(nn.Conv2d(1, 2, 3, padding=1), noise(1, 1, 8, 8))
     assert (record.kind, record.inputs, record.flops) == ("Conv2d", (-1,), 2 * 9 * 2 * 64)
     assert repr(record.receptive_field) == "3 x 3 pixels, every 1 pixels"
-    assert effective_field(nn.Conv2d(1, 2, 3, padding=1), noise(1, 1, 8, 8), record, 4, 4).box == (3, 3, 6, 6)
+    field = effective_field(nn.Conv2d(1, 2, 3, padding=1), noise(1, 1, 8, 8), record, 4, 4)
+    assert field.box == (3, 3, 6, 6)
+    with pytest.warns(DeprecationWarning, match="mask"):
+        assert torch.equal(field.heard, field.mask)
 
 
 def test_a_module_with_several_outputs_has_a_record_of_each() -> None:
@@ -568,7 +571,7 @@ class Position(nn.Module):
         return self.values.expand(len(x), -1, -1, -1)
 
 
-def test_a_layer_that_does_not_read_the_image_listens_to_nothing() -> None:
+def test_a_layer_that_does_not_read_the_image_has_an_empty_effective_field() -> None:
     model, images = nn.Sequential(Position()), noise(1, 3, 8, 8)
     (record,) = record_layers(model, images)
     assert record.receptive_field.of(0, 0) == (0, 0, 0, 0)
@@ -591,7 +594,7 @@ def test_outputs_without_cells_or_numbers_are_recorded_all_the_same() -> None:
     [
         (lambda x: None, r"0 \(Calls\) gave no tensor"),
         (lambda x: object(), r"0 \(Calls\) gave no tensor"),
-        (lambda x: x.sum(), "no cells to listen to"),
+        (lambda x: x.sum(), "no cells to take gradients of"),
         (lambda x: torch.fft.fft2(x), "complex64 tensor"),
         (lambda x: x.to_sparse(), "sparse tensor"),
         (lambda x: x[:0], "no image 0 in 1 images and 0 outputs"),

@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -415,3 +416,72 @@ def test_objects_of_a_recorded_call_end_with_it():
         assert alive == []
     finally:
         gc.enable()
+
+
+# ------------------------------------------------------------------------------------- generators of the function's own
+
+notebook_generator = np.random.default_rng(0)
+
+
+class Noisy:
+    def __init__(self, seed=0):
+        self._rng = random.Random(seed)
+
+    def draw(self):
+        return self._rng.random()
+
+
+def draw_from(rng):
+    return rng.random() if hasattr(rng, "random") else float(torch.rand(1, generator=rng))
+
+
+def draw_within(settings):
+    return settings["chance"][0].random()
+
+
+def draw_outside():
+    return notebook_generator.normal()
+
+
+def draw_made(seed=None, kind=np.random.default_rng):
+    made = kind(seed)
+    return made.random()
+
+
+def look_only(rng, other):
+    return other.random()
+
+
+@pytest.mark.parametrize(
+    ("fn", "arguments", "name"),
+    [
+        (draw_from, (random.Random(0),), "rng was"),
+        (draw_from, (np.random.default_rng(0),), "rng was"),
+        (draw_from, (np.random.RandomState(0),), "rng was"),
+        (draw_from, (torch.Generator().manual_seed(0),), "rng was"),
+        (draw_within, ({"chance": [random.Random(0)]},), "settings.chance.0 was"),
+        (draw_outside, (), "notebook_generator was"),
+        (Noisy().draw, (), "self._rng was"),
+        (look_only, (random.Random(0), random.Random(1)), "other was"),
+        (draw_made, (), "made was made"),
+        (draw_made, (None, random.Random), "made was made"),
+    ],
+)
+def test_generators_of_its_own_are_named_and_draw_what_they_draw_unrecorded(fn, arguments, name):
+    first, second = trace(fn)(*arguments), trace(fn)(*arguments)
+    assert first.result != second.result
+    for recording in (first, second):
+        (note,) = recording.notes
+        assert note.startswith(f"random numbers: {name}")
+    assert note in repr(second)
+
+
+def test_generators_that_make_no_difference_are_not_named():
+    rng = random.Random(0)
+    for fn, arguments in (
+        (draw_made, (5,)),
+        (look_only, (rng, SimpleNamespace(random=lambda: 4))),
+        (lambda: torch.rand(1, generator=torch.Generator()), ()),
+    ):
+        assert trace(fn)(*arguments).notes == ()
+    assert rng.random() == random.Random(0).random()

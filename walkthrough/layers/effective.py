@@ -1,4 +1,4 @@
-"""Effective receptive fields: which of the pixels that a cell can see it really listens to, by its gradient."""
+"""Effective receptive fields: which pixels of its receptive field change a cell much, by the gradient."""
 
 from typing import Any, NamedTuple
 
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from walkthrough.layers.follow import tensors_in
 from walkthrough.layers.hooks import listening, untouched
 from walkthrough.layers.record import LayerRecord
+from yolo_lite._moved import renamed_field
 
-HEARD = 1 - 0.9545  # of the largest gradient: the threshold of Luo et al., section 3.2
+THRESHOLD = 1 - 0.9545  # of the largest gradient; Luo et al., section 3.2
 
 
 class EffectiveField(NamedTuple):
@@ -18,14 +19,20 @@ class EffectiveField(NamedTuple):
     gradient: Tensor  # (H, W), >= 0: |d cell / d pixel|, summed over the image's channels
 
     @property
-    def heard(self) -> Tensor:
+    def mask(self) -> Tensor:
         """(H, W) bool: pixels with more than 4.55 % of the largest gradient."""
-        return self.gradient > HEARD * self.gradient.max()
+        return self.gradient > THRESHOLD * self.gradient.max()
+
+    @property
+    def heard(self) -> Tensor:
+        """``mask``, by its old name."""
+        found: Tensor = renamed_field(self, "heard", "mask")
+        return found
 
     @property
     def size(self) -> float:
-        """Side in pixels of a square of as many pixels as are heard."""
-        return float(self.heard.sum()) ** 0.5
+        """Side in pixels of a square of as many pixels as the mask has."""
+        return float(self.mask.sum()) ** 0.5
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -35,13 +42,13 @@ class EffectiveField(NamedTuple):
 
 
 class CellGradients:
-    """A pass up to one layer, kept with all that the gradients need: asking for one cell after another is quick.
+    """A forward pass up to one layer, kept with its graph of gradients: one cell after another is quick.
 
     Args:
         record: of the layer, from record_layers(model, images).
         images: (N, C, H, W), as they were recorded. output: which, of a layer with several.
     Raises:
-        ValueError: the pass does not reach the layer, or no gradient leads from it to the image.
+        ValueError: the forward pass does not reach the layer, or no gradient leads from it to the image.
 
     The field of a layer of parameters alone, which does not read the image, is empty.
     """
@@ -122,7 +129,9 @@ def _checked_output(made: list[Tensor], number: int, name: str) -> Tensor:
     output = made[number]
     if output.ndim == 0 or output.layout is not torch.strided or output.is_complex():
         kind = "sparse" if output.layout is not torch.strided else output.dtype
-        raise ValueError(f"{name} gave a {kind} tensor of shape {tuple(output.shape)}: it has no cells to listen to")
+        raise ValueError(
+            f"{name} gave a {kind} tensor of shape {tuple(output.shape)}: it has no cells to take gradients of"
+        )
     if not output.requires_grad:
         raise ValueError(f"no gradient leads from the output of {name} back to the image")
     return output

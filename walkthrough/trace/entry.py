@@ -10,7 +10,7 @@ import numpy as np
 from walkthrough.trace.frames import error_text
 from walkthrough.trace.functions import code_to_trace, codes_of, qualified
 from walkthrough.trace.observer import words_of
-from walkthrough.trace.recorder import Recorder
+from walkthrough.trace.recorder import Recorder, hidden
 from walkthrough.trace.replay import Trace
 
 MEMORY, MOST_STEPS = 64, 20_000
@@ -33,6 +33,8 @@ def trace(
         Before Python 3.13, where Python itself copies the variables of traced functions to and fro, a dict that
         locals() gave goes on being filled, and assignments of other threads to a nonlocal variable may be lost (a note
         says so where threads were started).
+        Another call draws other random numbers, unless all generators begin in the same state: a note names those of
+        the function's own (random.Random, np.random.Generator, torch.Generator), and not the global ones.
         What runs in other threads is not recorded. Changes of large values past PyTorch's counter (.data, NumPy on
         the same memory) are seen when a line names the value (up to 16 MB), and when it gets another name or is
         returned; those in lists beyond the first 32 members, or more than three levels deep, are not looked for.
@@ -125,6 +127,8 @@ def _notes(recorder: Recorder, most_steps: int, name: str, result: Any, error: B
             "threads were started that share nonlocal variables with what was recorded: before Python 3.13 some of "
             "their assignments may be lost while it is recorded"
         )
+    with hidden():
+        notes += recorder.chance.notes()
     if recorder.copies.gave_way:
         notes.append("copies that were dropped for later ones: memory= sets how many MB they may take")
     return tuple(notes)

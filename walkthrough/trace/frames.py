@@ -2,7 +2,7 @@
 
 import dis
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 from types import CodeType
@@ -106,6 +106,13 @@ class Frame:
         return (
             changes + self._attribute_changes("self" in self.kind.named_in(line)) if self.owner is not None else changes
         )
+
+    def bound(self, changes: list[Change]) -> Iterator[tuple[str, Any]]:
+        """The names that got another object, and these."""
+        for change in changes:
+            watched = self.watched.get(change.name) or self.attributes.get(change.name.removeprefix("self."))
+            if watched is not None and change.kind != "in place":
+                yield change.name, watched.obj
 
     def arguments(self, found: dict[str, Any]) -> list[Change]:
         """What the call begins with."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from walkthrough.trace.chance import Chance
 from walkthrough.trace.frames import SIMPLE, Draft, Frame, Kind, error_text
 from walkthrough.trace.functions import Code, Codes, assigns_nonlocals, qualified, source_of
 from walkthrough.trace.observer import Observer, nothing_known
@@ -39,6 +40,7 @@ class Recorder:
         self.full = self.broken = False  # no room for more steps; Python switched recording off
         self.threads_share = False  # variables that are recorded
         self.lost = 0  # events that could not be recorded
+        self.chance = Chance()
         self._closed, self._threads = False, 0  # over; how many threads there were
         self._kinds: dict[int, Kind] = {}
         self._source_index: dict[int, int] = {}
@@ -153,7 +155,8 @@ class Recorder:
         if record is None:
             record = self._new_frame(frame)
             step = self._begin(record, "call", frame.f_lineno)
-            step.changes += record.arguments(frame.f_locals)
+            step.changes += record.arguments(found := frame.f_locals)
+            self.chance.look_at_call(found, frame)
         else:
             self._open[frame] = record
             self._begin(record, "resume", frame.f_lineno)
@@ -232,6 +235,8 @@ class Recorder:
         if step is None:
             return
         changes = record.changes(frame.f_locals, step.line)
+        for name, obj in record.bound(changes):
+            self.chance.look(name, obj, is_input=False, depth=0)
         if not leaving:
             self._returned = None  # the line that called has ended: whoever needs it has it
         else:

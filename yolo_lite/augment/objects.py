@@ -49,10 +49,16 @@ class Objects(NamedTuple):
         Args:
             classes: (n,). boxes: (n, 4) xyxy pixels. polygons: n of (k, 2) or None; left out = only boxes are known.
         Raises:
-            ValueError: the three do not count the same objects, or a shape is wrong.
+            ValueError: the three do not count the same objects, a shape is wrong, a class is not a whole number, or a
+                box is complex.
         """
-        ids = np.asarray(classes, np.int64).reshape(-1)
-        corners = np.asarray(boxes, np.float32)
+        numbers, corners = np.asarray(classes).reshape(-1), real_boxes(boxes)
+        fractional = (
+            ~np.isfinite(numbers) | (numbers != np.floor(numbers)) if numbers.dtype.kind == "f" else numbers != numbers
+        )
+        if fractional.any():
+            raise ValueError(f"class {numbers[fractional][0]}: classes are whole numbers")
+        ids = numbers.astype(np.int64)
         if corners.size == 0:
             corners = corners.reshape(0, 4)
         if polygons is None:
@@ -126,6 +132,14 @@ class Objects(NamedTuple):
         scale, shift = np.array(factor, np.float32), np.array(offset, np.float32)  # (2,) each
         boxes = (self.boxes.reshape(-1, 2, 2) * scale + shift).reshape(-1, 4)  # (n, corner, xy) -> (n, 4)
         return Objects(self.cls, boxes, _each(self.polygons, lambda polygon: polygon * scale + shift))
+
+
+def real_boxes(boxes: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    """As float32. Raises ValueError for complex numbers, of which a part would be lost."""
+    given = np.asarray(boxes)
+    if np.iscomplexobj(given):
+        raise ValueError(f"box 0 as {given.reshape(-1)[:4].tolist()}: boxes are real numbers, x1 y1 x2 y2 in pixels")
+    return np.asarray(given, np.float32)
 
 
 def _each(polygons: Sequence[Polygon], change: Callable[[np.ndarray], np.ndarray]) -> tuple[Polygon, ...]:

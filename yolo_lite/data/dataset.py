@@ -7,10 +7,10 @@ rest is computed from that, stage by stage. So a sample is the same in every pro
 import copy
 import logging
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -77,6 +77,7 @@ class YoloDataset(Dataset[Sample]):
         source: data.yaml, folder, .txt list, "shapes" or "photos" (see open_source), or an ImageSource of your own.
             Scenes of "shapes" are drawn at ``img_size``.
         img_size: longest side of the network input, a multiple of ``stride``.
+        hyp: hyperparameters, a dict of some, or the path of a YAML file.
         augment: mosaic, warp, colours and flips by the probabilities of ``hyp``; without it, letterbox only.
         seed: with the epoch and the index, all that chance depends on.
         split: "train", "val" or "test".
@@ -91,9 +92,10 @@ class YoloDataset(Dataset[Sample]):
         rect_pad: added to both sides of a rectangle, in strides, before rounding up. Left out: .5, 0 when augmenting.
         cache: keep resized images in "ram" or on "disk" (in ``cache_dir``, or the user's cache folder).
         channels: C of the images, as the network takes them: 1 gray (colours become their luma), 3 RGB, 4 RGBA, N the
-            pages of a TIFF or the last axis of an ``.npy`` (H, W, N). 16 bits give their upper 8. A file of another
-            number is left out like one that cannot be read. Left out: what data.yaml says, else 3. Augmentations that
-            need colours stay out where it is not 3, which is logged (logger "yolo_lite.data").
+            pages of a TIFF or the last axis of an ``.npy`` (H, W, N). 16 bits give their upper 8, floats are in [0, 1]:
+            see ``yolo_lite.images.bands``. A file of another number of channels is left out like one that cannot be
+            read. Left out: what data.yaml says, else 3. Augmentations that need colours stay out where it is not 3,
+            which is logged (logger "yolo_lite.data").
         single_cls: all objects are of one class.
         strict: raise where anything had to be left out, instead of warning.
         replace_unreadable: the next image takes the place of one that turns out to be damaged when it is read; without
@@ -114,7 +116,7 @@ class YoloDataset(Dataset[Sample]):
         self,
         source: str | Path | Sequence[str | Path] | ImageSource,
         img_size: int = 640,
-        hyp: Hyperparameters | None = None,
+        hyp: Hyperparameters | Mapping[str, Any] | str | Path | None = None,
         augment: bool = False,
         seed: int = 0,
         *,
@@ -140,7 +142,7 @@ class YoloDataset(Dataset[Sample]):
         if transform is not None and not callable(transform):
             raise ValueError(f"transform must be a function (image, objects, rng), not {shown(transform)}")
         self.img_size, self.augment, self.seed, self.rect, self.batch_size = img_size, augment, seed, rect, batch_size
-        self.hyp, self.transform = hyp or Hyperparameters(), transform
+        self.hyp, self.transform = Hyperparameters.of(hyp), transform
         self.strict, self.replace_unreadable = strict, augment if replace_unreadable is None else replace_unreadable
         own = transform is not None or isinstance(source, ImageSource)
         self.threads = threads or (1 if own else THREADS)

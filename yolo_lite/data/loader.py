@@ -5,7 +5,6 @@ The sampler (sampling.py) asks for keys (epoch, index), and a sample is a functi
 state, may stay alive from epoch to epoch, and a run can be resumed in the middle of one.
 """
 
-import math
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset, get_worker_info
 
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
+from yolo_lite.data.memory import SharedBlocks, take_over, whole_block
 from yolo_lite.data.report import SHOWN_PER_KIND, DatasetError, Problem, Report
 from yolo_lite.data.sampling import EpochSampler
 from yolo_lite.data.source import ImageSource
@@ -142,7 +142,7 @@ def create_dataloader(
     return YoloLoader(
         dataset,
         batch_sampler=EpochSampler(len(dataset), batch_size, shuffle, dataset.seed, drop_last, rank, world_size),
-        collate_fn=collate,
+        collate_fn=_WorkerCollate() if workers else collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
@@ -165,11 +165,12 @@ def as_dataset(source: Any) -> Any:
     """
     if not isinstance(source, Subset):
         return source
-    if type(source).__getitem__ is not Subset.__getitem__:
-        raise TypeError(
-            f"{type(source).__name__} is a Subset with a __getitem__ of its own, which would not be asked here: give "
-            "YoloDataset what it does as transform=, and pass a plain Subset or dataset.subset(indices)"
-        )
+    for name in ("__getitem__", "__getitems__"):
+        if getattr(type(source), name) is not getattr(Subset, name):
+            raise TypeError(
+                f"{type(source).__name__} is a Subset with a {name} of its own, which would not be called here: give "
+                "YoloDataset what it does as transform=, and pass a plain Subset or dataset.subset(indices)"
+            )
     whole = as_dataset(source.dataset)
     if not isinstance(whole, YoloDataset):
         raise TypeError(
@@ -189,12 +190,13 @@ def _set_up_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # 0 = no thread of its own
 
 
-def collate(found: Sequence[Sample | Problem]) -> Batch:
+def collate(found: Sequence[Sample | Problem], blocks: SharedBlocks | None = None) -> Batch:
     """Samples -> a batch; column 0 of the targets becomes the place of the image in the batch. YOLOv5: `collate_fn`.
 
     Args:
         found: a Problem is an image that could not be read: it is left out. Without any sample the images are
             (0, 3, 0, 0).
+        blocks: the memory in which a worker process stacks the images; left out: new memory.
     Raises:
         ValueError: images of different sizes, with the sizes.
     """
@@ -210,8 +212,11 @@ def collate(found: Sequence[Sample | Problem]) -> Batch:
     targets = torch.cat([sample.labels for sample in samples])  # (n, 6)
     targets[:, 0] = torch.arange(len(samples)).repeat_interleave(counts)
     tables = [sample.hsv for sample in samples if sample.hsv is not None]
+    images = [sample.image for sample in samples]
+    in_worker = get_worker_info() is not None  # which stacks in shared memory: no copy is made to hand it over
+    room = (blocks or SharedBlocks()).lend((len(images), *images[0].shape)) if in_worker else None
     return Batch(
-        _stacked([sample.image for sample in samples]),
+        torch.stack(images, out=room),
         targets,
         tuple(sample.path for sample in samples),
         tuple(sample.geometry for sample in samples),
@@ -220,10 +225,23 @@ def collate(found: Sequence[Sample | Problem]) -> Batch:
     )
 
 
-def _stacked(images: list[Tensor]) -> Tensor:
-    """Images (C, H, W) -> (N, C, H, W); in a worker in shared memory, so that no copy is made to hand them over."""
-    if get_worker_info() is None:
-        return torch.stack(images)
-    shape = (len(images), *images[0].shape)
-    memory = torch.UntypedStorage._new_shared(math.prod(shape))  # bytes; as PyTorch's own collate does it
-    return torch.stack(images, out=torch.empty(0, dtype=torch.uint8).set_(memory).view(shape))
+class _WorkerCollate:
+    """``collate`` of a worker process, in memory that the main process gives back."""
+
+    def __init__(self) -> None:
+        self._blocks = SharedBlocks()
+
+    def __call__(self, found: Sequence[Sample | Problem]) -> Batch:
+        batch = collate(found, self._blocks)
+        return _Lent(*batch) if batch.paths and get_worker_info() is not None else batch
+
+
+class _Lent(Batch):
+    """A batch whose images lie in a block of a worker process; the process that gets it gets a Batch."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (whole_block(self.images), tuple(self.images.shape), *self[1:])
+
+
+def _received(block: Tensor, shape: tuple[int, ...], *others: Any) -> Batch:
+    return Batch(take_over(block, shape), *others)

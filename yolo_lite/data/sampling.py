@@ -17,7 +17,19 @@ Key = tuple[int, int]  # epoch, index
 ORDER = 1  # sets the draws of the order apart from those of the samples, which share seed and epoch
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
+class _Key(Key):
+    """Says what to use instead where PyTorch's Subset takes it for a place in its list of images."""
+
+    __slots__ = ()
+
+    def __index__(self) -> int:
+        raise TypeError(
+            f"the sampler gives keys (epoch, index), such as {tuple(self)}, which PyTorch's Subset does not pass on: "
+            "make part = dataset.subset(indices), and use it and part.sampler() in the DataLoader"
+        )
+
+
+class EpochSampler(Sampler[list[Key]]):
     """Batches of keys (epoch, index) for one of ``world_size`` processes; each pass is the next epoch.
 
     Shuffled (for training), every process gets the same number of batches, and each image falls to exactly one of
@@ -84,11 +96,11 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         """Batches in a whole epoch of this process."""
         return len(self._of_process(np.arange(self.num_images)))
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         epoch, start_batch = self.epoch, self.start_batch
         self.set_epoch(epoch + 1)
         for batch in self.batches(epoch)[start_batch:]:
-            yield [(epoch, index) for index in batch.tolist()]
+            yield [_Key((epoch, index)) for index in batch.tolist()]
 
     def _of_process(self, order: np.ndarray, rank: int | None = None) -> list[np.ndarray]:
         """The batches of a process, this one if none is given."""

@@ -89,8 +89,8 @@ def open_source(
             obj.names ... that all its splits agree on.
         progress: draws a bar while the files are checked.
         draw_size: side of drawn scenes in pixels; drawn at the size of the network input they need no resizing.
-        channels: of images in files: 1 gray, 3 RGB, 4 RGBA, N those of a TIFF's pages or an ``.npy`` (H, W, N). Left
-            out: what a data.yaml says under ``channels:``, else 3.
+        channels: of images in files: 1 gray, 3 RGB, 4 RGBA, N those of a TIFF's pages or an ``.npy`` (H, W, N); see
+            ``yolo_lite.images.bands``. Left out: what a data.yaml says under ``channels:``, else 3.
     Raises:
         FileNotFoundError: a path that does not exist, with all the places that were tried.
         DatasetError: no images, or a data.yaml or lists of classes that contradict each other.

@@ -2,15 +2,15 @@
 
 import pickle
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from yolo_lite.augment.letterbox import Geometry
-from yolo_lite.augment.objects import Image, Objects
+from yolo_lite.augment.objects import Image, Objects, real_boxes
 from yolo_lite.data.samples import Stage
 from yolo_lite.data.unreadable import READ_ERRORS
+from yolo_lite.support.arguments import name_of
 
 # image (H, W, C) uint8, its objects, random numbers -> the same kinds, the image of the same size
 Transform = Callable[[Image, Objects, np.random.Generator], tuple[Image, Objects]]
@@ -23,10 +23,7 @@ def transform_name(transform: Transform | None) -> str | None:
     >>> transform_name(sorted), transform_name(None)
     ('sorted', None)
     """
-    if transform is None:
-        return None
-    function = transform.func if isinstance(transform, partial) else transform
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
+    return None if transform is None else name_of(transform)
 
 
 def transform_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -69,15 +66,17 @@ def apply_transform(
     255
     """
     copied = Objects(objects.cls.copy(), objects.boxes.copy(), objects.polygons)
+    name, where = f"transform {transform_name(transform)}", f" ({path})" if path else ""
     try:
         result = transform(image.copy(), copied, generator)
     except READ_ERRORS as error:
-        raise RuntimeError(f"transform {transform_name(transform)}: {error}") from error
+        raise RuntimeError(f"{name}: {error}") from error
+    except ValueError as error:  # of Objects.build, for example
+        raise ValueError(f"{name}: {error}{where}") from error
     try:
         return _checked(result, image, num_classes)
     except (TypeError, ValueError) as error:
-        where = f" ({path})" if path else ""
-        raise type(error)(f"transform {transform_name(transform)} {error}{where}") from None
+        raise type(error)(f"{name} {error}{where}") from None
 
 
 def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objects]:
@@ -89,7 +88,7 @@ def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objec
         raise ValueError(f"returned an image that is {found}: it must stay {before.shape} uint8, the network's input")
     if not isinstance(objects, Objects):
         raise TypeError(f"returned objects that are {type(objects).__name__}: Objects.build(classes, boxes) makes them")
-    cls, boxes = np.asarray(objects.cls), np.asarray(objects.boxes, np.float32)
+    cls, boxes = np.asarray(objects.cls), real_boxes(objects.boxes)
     if boxes.shape != (len(cls), 4) or cls.shape != (len(cls),) or len(objects.polygons) != len(cls):
         shapes = f"cls {cls.shape}, boxes {boxes.shape} and {len(objects.polygons)} polygons"
         raise ValueError(f"returned {shapes}: they must be (n,), (n, 4) and n")
@@ -99,6 +98,11 @@ def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objec
         raise ValueError(
             f"returned box {row} as {boxes[row].tolist()}: boxes are finite x1 y1 x2 y2 in pixels, x1 <= x2 and "
             "y1 <= y2 (a flip exchanges the two)"
+        )
+    if len(boxes) and ((boxes > 0) & (boxes <= 1)).all() and (boxes[:, 2:] > boxes[:, :2]).all():
+        raise ValueError(
+            f"returned box 0 as {boxes[0].tolist()}, and all others within 0 and 1 too: boxes are in pixels of the "
+            f"image, {image.shape[1]} x {image.shape[0]} (W x H), not fractions of it: multiply them by its sides"
         )
     wrong = (cls != np.floor(cls)) | (cls < 0) | (cls >= num_classes)
     if wrong.any():

@@ -30,6 +30,7 @@ from yolo_lite.detect.inference import (
 )
 from yolo_lite.detect.nms import non_max_suppression
 from yolo_lite.detect.streams import Source, each_source, is_live, open_stream
+from yolo_lite.images.arrays import OVERSHOOT
 from yolo_lite.images.rgb import to_channels
 from yolo_lite.model.protocol import Detector
 from yolo_lite.support.arguments import require_model
@@ -98,10 +99,11 @@ def predict(
     Args:
         images: one image or several, mixed as they come: a path; the bytes of a file or an open file; a PIL image; an
             array (H, W, 3) RGB, gray (H, W) or RGBA; a tensor (3, H, W); several of one size as (N, ...). Numbers are
-            uint8, floats in [0, 1] or [0, 255], or of 16 bits: see ``to_rgb``. EXIF rotation is applied.
+            uint8, floats in [0, 1], or of 16 bits: see ``to_rgb``. Floats of an array may lie in [0, 255]; those of a
+            tensor may not, as ``model(images)`` would take them for [0, 1]. EXIF rotation is applied.
             OpenCV reads BGR: reverse the channels first, ``image[..., ::-1]``, or pass the path.
             A model of other channels than three gets gray (1), RGBA (4), the pages of a TIFF, or the last axis of an
-            ``.npy`` or array (H, W, C): see ``to_channels``.
+            ``.npy`` or array (H, W, C): see ``to_channels``; how numbers of files become bytes: ``images.bands``.
         img_size: longest side of the network input, rounded up to a multiple of the largest stride; or (height, width),
             into which every image is made to fit; None: as in training, where the model's metadata have it, else 640
             (``input_size(model)``).
@@ -154,6 +156,18 @@ class _Input(NamedTuple):
     geometry: Geometry
     source: Source
     original: Image | None  # where it is kept
+
+
+def _require_fractions(image: Tensor, name: str) -> None:
+    """Raises ValueError for floats that are plainly not in [0, 1]: a dark one among them could not be told from white.
+
+    In PyTorch, images of floats are in [0, 1], and the network itself takes no others.
+    """
+    if image.numel() and (high := float(image.max())) > 1 + OVERSHOOT:
+        raise ValueError(
+            f"{name}: a tensor of {image.dtype} with values up to {high:g}: floats of a tensor are in [0, 1], as the "
+            "model takes them. Pass image / 255 or image.byte() where they are in [0, 255]"
+        )
 
 
 def _held_back(sources: Iterable[Source], errors: list[Exception]) -> Generator[Source, None, None]:
@@ -235,6 +249,8 @@ class _Looking:
     def _input(self, place: int, source: Source) -> _Input:
         if isinstance(source.image, Exception):
             raise source.image
+        if isinstance(source.image, Tensor) and source.image.is_floating_point():
+            _require_fractions(source.image, source.name)
         image = to_channels(source.image, image_channels(self.model) or 3, source.name)
         boxed = letterbox(image, self.size, auto=self.auto, stride=size_multiple(self.model))
         geometry = Geometry(image.shape[:2], boxed.ratio, boxed.pad)

@@ -2,30 +2,43 @@
 
 A file is one channel after the other: gray, RGB, RGBA, the pages of a TIFF, the last axis of an ``.npy`` file. Gray
 becomes three equal channels where three are asked for, alpha is dropped, colour becomes its luma where one is asked
-for (BT.601, as OpenCV computes it). No other number of channels becomes another. Shape letters: H W height and width
-of the image, K its channels in the file, C those asked for.
+for (BT.601, as OpenCV computes it). No other number of channels becomes another. Pages and the last axis of an ``.npy``
+file are bands, not colours: none is dropped, and no luma is computed of them; a single one becomes three. Where three
+channels are asked for, three gray pages of one size are these; of other TIFFs of several pages it is the first page.
+
+Numbers become bytes by their type alone, so that a number is the same byte in every page and file: uint8 as they are;
+uint16 their upper 8 bits (12 bits are to be multiplied by 16 before they are saved); bool 0 or 255; floats in [0, 1]
+times 255; other whole numbers, which lie in [0, 255], as they are. Anything else is an error with what was found.
+
+Shape letters: H W height and width of the image, K its channels in the file, C those asked for.
 """
 
+import contextlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.images.arrays import NPY_START, as_uint8, decode_npy, require_shape
+from yolo_lite.images.arrays import NPY_START, decode_npy, npy_header
+from yolo_lite.images.decoder_words import caught_words
 from yolo_lite.images.headers import Size, header_of, image_size
 from yolo_lite.images.reading import (
     ImageError,
     decode_image,
     read_bytes,
+    require_content,
+    stored_bands,
     upright,
     webp_orientation,
     why_unreadable,
 )
-from yolo_lite.images.tiff import count_pages, is_lab, is_premultiplied, is_tiff, undo_premultiplied, without_alpha
+from yolo_lite.images.tiff import Page, is_tiff, read_tiff, without_alpha
+from yolo_lite.images.whole import is_whole
 
-RGB, BGRA = 3, (2, 1, 0, 3)  # channels of a colour picture; where OpenCV has red, green, blue and alpha
+RGB = 3  # channels of a colour picture
 
 
 def as_channels(pixels: np.ndarray, channels: int, name: str = "image") -> Image:
@@ -81,14 +94,28 @@ def decode_channels(data: bytes, channels: int = RGB, name: str = "image") -> Im
     """Decodes the bytes of an image file; ``name`` is what errors call it. See read_channels."""
     if data.startswith(NPY_START):
         try:
-            return as_channels(decode_npy(data, name), channels, name)
+            return _unmixed(decode_npy(data, name), channels, name)
+        except ImageError:
+            raise
         except ValueError as error:
             raise ImageError(str(error)) from None
-    if channels == RGB or (channels == 1 and count_pages(data) < 2):
+    pages = read_tiff(data).pages
+    if (channels == 1 and len(pages) < 2) or (channels == RGB and not _are_three_bands(pages)):
         return as_channels(decode_image(data, name), channels, name)  # of equal channels, the luma is any of them
-    pages = _decode_bands(data, name)
-    bands = np.ascontiguousarray(np.concatenate(pages, axis=2))
-    if len(pages) > 1 and bands.shape[2] != channels:  # pages are no colours, of which a luma could be computed
+    bands = _decode_bands(data, pages, name)
+    joined = np.ascontiguousarray(np.concatenate(bands, axis=2))
+    return (_unmixed if len(bands) > 1 else as_channels)(joined, channels, name)
+
+
+def _are_three_bands(pages: Sequence[Page]) -> bool:
+    """Whether a TIFF has three gray pages of one size, besides pages of other sizes: previews."""
+    same = [page for page in pages if page.size == pages[0].size]
+    return len(same) == RGB and all(page.is_gray for page in same)
+
+
+def _unmixed(bands: Image, channels: int, name: str) -> Image:
+    """Bands, which are no colours: as many as are asked for, or one that becomes three."""
+    if bands.shape[2] not in (1, channels):
         raise wrong_channels(name, bands.shape[2], channels)
     return as_channels(bands, channels, name)
 
@@ -96,45 +123,43 @@ def decode_channels(data: bytes, channels: int = RGB, name: str = "image") -> Im
 def channels_size(path: str | Path, channels: int = RGB) -> Size:
     """Height and width as ``read_channels`` would give them, and a check that the file is whole; see image_size.
 
+    JPEG, PNG and ``.npy`` are answered from their headers, which have the channels and the type of an ``.npy``, too.
+
     Raises:
         OSError: the file cannot be opened. ImageError: see read_channels.
     """
     with open(path, "rb") as file:
         start = file.read(len(NPY_START))
     if start == NPY_START:
-        return _npy_size(path, channels)
-    is_plain = channels == RGB or (channels == 1 and not is_tiff(start))
-    return image_size(path) if is_plain else Size(*read_channels(path, channels).shape[:2])
+        try:
+            header = npy_header(path)
+        except ValueError as error:
+            raise ImageError(str(error)) from None
+        _unmixed(np.zeros((1, 1, header.channels), np.uint8), channels, str(path))
+        return Size(*header.shape[:2])
+    if channels in (1, RGB) and not is_tiff(start):
+        return image_size(path)
+    return Size(*read_channels(path, channels).shape[:2])
 
 
-def _npy_size(path: str | Path, channels: int) -> Size:
-    """From the header; the file has as many numbers as it says."""
-    try:
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        require_shape(shape, str(path))
-    except (ValueError, EOFError) as error:
-        text = str(error)
-        raise ImageError(text if text.startswith(str(path)) else f"{path}: an .npy file: {error}") from None
-    as_channels(np.zeros((1, 1, *shape[2:]), np.uint8), channels, str(path))
-    return Size(*shape[:2])
+def _decode_bands(data: bytes, pages: Sequence[Page], name: str) -> list[Image]:
+    """All that a picture file holds, alpha too: of each page (H, W, K) uint8. Not pages of another size: previews.
 
-
-def _decode_bands(data: bytes, name: str) -> list[Image]:
-    """All that a picture file holds, alpha too: of each page (H, W, K) uint8. Not pages of another size: previews."""
-    if not data.strip(b"\0"):
-        raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
-    if is_lab(data):
-        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
-    pages = _decode_pages(data)
-    if not pages:
-        raise ImageError(f"{name}: {why_unreadable(data)}")
-    if is_premultiplied(data) and len(pages) == 1 and pages[0].ndim == 3 and pages[0].shape[2] == 4:
-        alpha = as_uint8(pages[0][..., 3:], name)
-        pages = [np.concatenate((undo_premultiplied(pages[0]), alpha), axis=2)]
-    try:
-        bands = [_in_order(page, name) for page in pages if page.shape[:2] == pages[0].shape[:2]]
-    except ValueError as error:
-        raise ImageError(str(error)) from None
+    Args:
+        pages: of a TIFF, as its directories say; none of other files.
+    """
+    require_content(data, pages, name)
+    words: list[str] = []
+    with contextlib.nullcontext(words) if is_whole(data) else caught_words() as words:
+        decoded = _decode_pages(data)
+    if not decoded or (pages and len(pages) != len(decoded)):
+        raise ImageError(f"{name}: {why_unreadable(data)}" + (f" (the decoder: {words[0]})" if words else ""))
+    alphas = [page.alpha for page in pages] or [None]
+    bands = [
+        stored_bands(page, alpha, name)
+        for page, alpha in zip(decoded, alphas, strict=True)
+        if page.shape[:2] == decoded[0].shape[:2]
+    ]
     return [upright(page, _orientation(data) or 1) for page in bands]
 
 
@@ -148,13 +173,6 @@ def _decode_pages(data: bytes) -> list[np.ndarray]:
     except cv2.error:
         return []
     return [] if page is None else [page]
-
-
-def _in_order(page: np.ndarray, name: str) -> Image:
-    """OpenCV's gray, BGR or BGRA of any depth -> (H, W, K) uint8: gray, RGB or RGBA."""
-    page = page[..., None] if page.ndim == 2 else page
-    page = page[..., BGRA[: page.shape[2]]] if page.shape[2] >= RGB else page
-    return (page >> 8).astype(np.uint8) if page.dtype == np.uint16 else as_uint8(page, name)
 
 
 def _orientation(data: bytes) -> int | None:

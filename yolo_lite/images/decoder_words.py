@@ -1,9 +1,15 @@
-"""What libjpeg prints while it decodes, caught: it names no file, and belongs into the sentence that does.
+"""What decoders print while they decode a damaged picture, caught: it names no file, and belongs into the sentence that
+does.
 
-libjpeg writes to C's ``stderr``. Turning the file descriptor 2 elsewhere would take along what other threads print and
-what programs started meanwhile inherit. The C library's variable ``stderr`` is less: only C code that prints in these
-milliseconds reads it, and what is not libjpeg's is printed afterwards. glibc documents that it may be set; with any
-other C library nothing is caught.
+libjpeg and libpng write to C's ``stderr``. Turning the file descriptor 2 elsewhere would take along what other threads
+print and what programs started meanwhile inherit. The C library's variable ``stderr`` is less: only C code that prints
+in these milliseconds reads it, and what is not of the two is printed afterwards. glibc documents that it may be set;
+with any other C library nothing is caught.
+
+OpenCV's own log (of TIFF and others) goes another way: its level is at "silent" meanwhile, for all threads, and then
+what it was. So this is for pictures alone that are known to be damaged (``whole.is_whole``). What is found damaged only
+while it is decoded is not caught: wrong bytes in the middle of a JPEG, of a compressed TIFF, a GIF, JPEG 2000 or AVIF;
+nor are libtiff's warnings of files that it reads all the same.
 """
 
 import ctypes
@@ -16,7 +22,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-OF_LIBJPEG = ("Corrupt JPEG data", "Premature end of JPEG", "Invalid SOS", "Inconsistent progression")
+import cv2
+
+OF_DECODERS = (
+    *("Corrupt JPEG data", "Premature end of JPEG", "Invalid SOS", "Inconsistent progression"),
+    *("libpng error: ", "libpng warning: "),
+)
 
 
 class _Catcher(NamedTuple):
@@ -27,7 +38,7 @@ class _Catcher(NamedTuple):
 
 @contextmanager
 def caught_words() -> Iterator[list[str]]:
-    """Catches what libjpeg prints inside; afterwards the list holds it, line by line, each once.
+    """Catches what decoders print inside; afterwards the list holds the words of libjpeg and libpng, each line once.
 
     >>> with caught_words() as words:
     ...     pass
@@ -35,7 +46,7 @@ def caught_words() -> Iterator[list[str]]:
     []
     """
     words: list[str] = []
-    with _lock(os.getpid()):
+    with _lock(os.getpid()), _silent_opencv():
         catcher = _catcher(os.getpid())
         if catcher is None:
             yield words
@@ -49,9 +60,19 @@ def caught_words() -> Iterator[list[str]]:
             catcher.file.seek(0)
             lines = catcher.file.read().decode(errors="replace").splitlines()
             catcher.file.truncate(0)
-            words += dict.fromkeys(line.strip() for line in lines if line.startswith(OF_LIBJPEG))
-            if others := [line for line in lines if line and not line.startswith(OF_LIBJPEG)]:
+            words += dict.fromkeys(line.strip() for line in lines if line.startswith(OF_DECODERS))
+            if others := [line for line in lines if line and not line.startswith(OF_DECODERS)]:
                 os.write(2, "".join(f"{line}\n" for line in others).encode())
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """OpenCV's log level is that of the process: to be entered by one thread at a time."""
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 @functools.cache

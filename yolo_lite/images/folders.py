@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -56,23 +56,30 @@ def find_files(pattern: str) -> FoundFiles:
             f"{pattern!r} is not the name of a file: give a file, a folder (. for this one) or a pattern"
         )
     matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
-    arrays = (ARRAY_SUFFIX,) if pattern.lower().endswith(ARRAY_SUFFIX) else ()  # of a pattern, where it says so
-    found: list[FoundFile] = []
+    found: dict[str, FoundFile] = {}  # by path: a folder may match, and what is in it
+    arrays: list[str] = []
     unread: list[str] = []
     for match in matches:
         if os.path.isdir(match):
             below = pictures_below(match)
             videos = [path for path in below.passed_over if path.lower().endswith(VIDEO_SUFFIXES)]
-            found += [FoundFile(path, match) for path in _sorted(below.images + videos)]
+            found |= {path: FoundFile(path, match) for path in below.images + videos if path not in found}
             unread += [path for path in below.passed_over if path not in videos]
-        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *arrays)):
-            found.append(FoundFile(match))
+        elif match == pattern or match.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
+            found.setdefault(match, FoundFile(match))
+        elif match.lower().endswith(ARRAY_SUFFIX):
+            arrays.append(match)
         elif is_passed_over(match):
             unread.append(match)
+    pictures = [path for path in found if not path.lower().endswith((*VIDEO_SUFFIXES, ARRAY_SUFFIX))]
+    if pictures and not pattern.lower().endswith(ARRAY_SUFFIX):
+        unread += _no_copies(arrays, pictures)
+    else:  # as in a folder: see pictures_below
+        found |= {path: FoundFile(path) for path in arrays if path not in found}
     if not found:
         reason = "no images in it" if matches else "no such file or folder, and no file matches it"
         raise FileNotFoundError(f"{pattern}: {reason}" + (f", but {describe_passed_over(unread)}" if unread else ""))
-    return FoundFiles(found, unread)
+    return FoundFiles([found[path] for path in _sorted(found)], list(dict.fromkeys(unread)))
 
 
 def describe_passed_over(paths: Sequence[str], shown: int = 5) -> str:
@@ -106,9 +113,14 @@ def pictures_below(folder: str | Path) -> Pictures:
         elif is_passed_over(path):
             passed_over.append(path)
     if images:
-        stems = {os.path.splitext(path)[0] for path in images}
-        passed_over += [path for path in arrays if os.path.splitext(path)[0] not in stems]
+        passed_over += _no_copies(arrays, images)
     return Pictures(_sorted(images or arrays), _sorted(passed_over))
+
+
+def _no_copies(arrays: Iterable[str], images: Iterable[str]) -> list[str]:
+    """The ``.npy`` files that do not have the name of a picture beside them."""
+    stems = {os.path.splitext(path)[0] for path in images}
+    return [path for path in arrays if os.path.splitext(path)[0] not in stems]
 
 
 def is_passed_over(path: str | Path) -> bool:
@@ -127,7 +139,7 @@ def files_below(folder: str | Path, suffixes: Sequence[str]) -> list[str]:
     return _sorted(path for path in _walk(folder) if path.lower().endswith(tuple(suffixes)))
 
 
-def _sorted(paths: Iterator[str] | list[str]) -> list[str]:
+def _sorted(paths: Iterable[str]) -> list[str]:
     return sorted(paths, key=lambda path: path.split(os.sep))  # folder by folder
 
 

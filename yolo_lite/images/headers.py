@@ -6,11 +6,11 @@ EXIF data without the file's name.
 """
 
 import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from yolo_lite.images.reading import JPEG_END, JPEG_START, PNG_START, exif_orientation, read_image
+from yolo_lite.images.reading import exif_orientation, read_image
+from yolo_lite.images.whole import JPEG_END, JPEG_START, PNG_START, png_chunks
 
 EXIF_START = b"Exif\0\0"
 APP1, START_OF_SCAN = 0xE1, 0xDA  # JPEG markers
@@ -90,14 +90,8 @@ def _png_header(file: BinaryIO) -> Header:
     """All chunks, with the checksums of those that matter. Source: W3C PNG, third edition, 5.3."""
     size: Size | None = None
     orientation: int | None = 1
-    file.seek(len(PNG_START))
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        body, checksum = file.read(length), file.read(4)
-        is_critical = kind[:1].isupper()
-        if len(checksum) < 4 or (is_critical and zlib.crc32(kind + body) != int.from_bytes(checksum, "big")):
-            break
-        if kind == b"IHDR" and length == 13:
+    for kind, body in png_chunks(file):
+        if kind == b"IHDR" and len(body) == 13:
             width, height = struct.unpack_from(">II", body)
             size = Size(height, width) if height and width else None
         elif kind == b"eXIf":

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from yolo_lite.images.reading import JPEG_START, PNG_START
+from yolo_lite.images.whole import JPEG_START, PNG_START
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:image")  # "C:/" is a drive
 IMAGE_SUFFIXES = (

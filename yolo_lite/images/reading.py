@@ -1,12 +1,12 @@
 """Image files as RGB arrays. YOLOv5: `load_image`, `imread`.
 
 Every format OpenCV decodes is accepted, whatever the file's name ends in. Gray becomes three equal channels, alpha is
-dropped, 16 bits are scaled to 8, CMYK is converted, the EXIF rotation is applied (once). The first picture of several
-in a file is taken.
+dropped, 16 bits give their upper 8, floats are in [0, 1] (``stored_as_uint8``), CMYK is converted, the EXIF rotation is
+applied (once). The first picture of several in a file is taken.
 """
 
-import re
 import struct
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +16,14 @@ import numpy as np
 
 from yolo_lite._moved import moved_name
 from yolo_lite.augment.objects import Image
+from yolo_lite.images.arrays import stored_as_uint8
 from yolo_lite.images.decoder_words import caught_words
-from yolo_lite.images.tiff import is_lab, is_premultiplied, undo_premultiplied, without_alpha
+from yolo_lite.images.tiff import PREMULTIPLIED, Page, read_tiff, undo_premultiplied, without_alpha
+from yolo_lite.images.whole import GIF_STARTS, JPEG_END, JPEG_START, PNG_START, is_whole
 
 READ_RGB: int = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # OpenCV knows it since 4.11
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # inside coded data, 0xff is followed by one of these instead
-JPEG_NO_LENGTH = (0x01, 0xD8)  # markers without a segment: TEM, SOI
-PNG_START = b"\x89PNG\r\n\x1a\n"
+BGRA = (2, 1, 0, 3)  # where OpenCV has red, green, blue and alpha
 LFS_START = b"version https://git-lfs.github.com/spec/"
-GIF_STARTS = (b"GIF87a", b"GIF89a")
 
 
 class ImageError(ValueError):
@@ -58,26 +56,31 @@ def read_bytes(path: str | Path) -> bytes:
 
 def decode_image(data: bytes, name: str = "image") -> Image:
     """Decodes the bytes of an image file; ``name`` is what errors call it. See read_image."""
-    if not data.strip(b"\0"):
-        raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
-    if is_lab(data):
-        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
-    # OpenCV 5 refuses a JPEG without its end; OpenCV 4 paints what is missing gray.
-    is_jpeg, words = data.startswith(JPEG_START), ""
-    image = None if is_jpeg and not (data.endswith(JPEG_END) or _has_end_marker(data)) else _decode(data)
-    if is_jpeg and image is None:
+    require_content(data, read_tiff(data).pages[:1], name)
+    if is_whole(data):
+        image, words = _decode(data, name), ""
+    else:
         with caught_words() as caught:
-            image = _decode_without_end(data)
+            image = (_decode_without_end if data.startswith(JPEG_START) else _decode)(data, name)
         words = f" (the decoder: {caught[0]})" if caught else ""
     if image is None:
         raise ImageError(f"{name}: {why_unreadable(data)}{words}")
     return image
 
 
-def _decode(data: bytes) -> Image | None:
-    is_multiplied = is_premultiplied(data)
+def require_content(data: bytes, pages: Sequence[Page], name: str) -> None:
+    """Raises ImageError for an empty file, and for pages of a TIFF whose colours would be wrong."""
+    if not data.strip(b"\0"):
+        raise ImageError(f"{name}: the file is empty ({len(data)} bytes)")
+    if any(page.is_lab for page in pages):
+        raise ImageError(f"{name}: a TIFF in L*a*b*, whose colours cannot be read correctly: convert it to RGB")
+
+
+def _decode(data: bytes, name: str) -> Image | None:
+    page = next(iter(read_tiff(data).pages), None)
+    as_stored = page is not None and (page.alpha == PREMULTIPLIED or not page.is_usual)
     is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"  # whose rotation OpenCV 4 passes over
-    how = cv2.IMREAD_UNCHANGED if is_multiplied else READ_RGB or cv2.IMREAD_COLOR
+    how = cv2.IMREAD_UNCHANGED if as_stored else READ_RGB or cv2.IMREAD_COLOR
     how = how | cv2.IMREAD_IGNORE_ORIENTATION if is_webp else how
     try:
         bgr = cv2.imdecode(np.frombuffer(without_alpha(data), np.uint8), how)
@@ -85,10 +88,29 @@ def _decode(data: bytes) -> Image | None:
         return None
     if bgr is None:
         return None
-    if is_multiplied and bgr.ndim == 3 and bgr.shape[2] == 4:
-        bgr = undo_premultiplied(bgr)
-    image = bgr if READ_RGB and not is_multiplied else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    if as_stored:
+        bands = stored_bands(bgr, page.alpha if page else None, name)
+        return np.ascontiguousarray(bands[..., :3] if bands.shape[2] > 2 else np.repeat(bands[..., :1], 3, axis=2))
+    image = bgr if READ_RGB else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(upright(image, webp_orientation(data) or 1)) if is_webp else image
+
+
+def stored_bands(page: np.ndarray, alpha: int | None, name: str) -> Image:
+    """What OpenCV decodes as it is stored, gray, BGR or BGRA of any type -> (H, W, K) uint8: gray, RGB or RGBA.
+
+    Args:
+        alpha: its kind where the file says one, see tiff.Page.
+    Raises:
+        ImageError: numbers that are no pixels, see stored_as_uint8.
+    """
+    try:
+        pixels = stored_as_uint8(page, name)
+    except ValueError as error:
+        raise ImageError(str(error)) from None
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if alpha == PREMULTIPLIED and pixels.shape[2] == 4:
+        pixels = np.concatenate((undo_premultiplied(pixels), pixels[..., 3:]), axis=2)
+    return pixels[..., BGRA[: pixels.shape[2]]] if pixels.shape[2] > 2 else pixels
 
 
 def webp_orientation(data: bytes) -> int | None:
@@ -102,31 +124,16 @@ def webp_orientation(data: bytes) -> int | None:
     return 1
 
 
-def _has_end_marker(data: bytes) -> bool:
-    """Whether a JPEG goes on to its end marker, those of previews inside its headers aside.
-
-    Source: ITU-T T.81, B.1.1.
-    """
-    place = len(JPEG_END)
-    while found := JPEG_MARKER.search(data, place):
-        kind, place = found[1][0], found.end()
-        if kind == JPEG_END[1]:
-            return True
-        if kind not in JPEG_NO_LENGTH:
-            place += int.from_bytes(data[place : place + 2], "big")
-    return False
-
-
-def _decode_without_end(data: bytes) -> Image | None:
+def _decode_without_end(data: bytes, name: str) -> Image | None:
     """A JPEG without its end marker: some cameras forget to write it, but mostly a download broke off.
 
     To tell one from the other, it is decoded with two different continuations. All pixels are there if neither of
     them changes anything.
     """
     stem = data[:-1] if data.endswith(b"\xff") else data  # half of the end marker
-    image = _decode(stem + JPEG_END)
+    image = _decode(stem + JPEG_END, name)
     for continuation in (b"\x55" * 64, b"\xaa\x31\x13\xe6" * 16):
-        other = _decode(stem + continuation + JPEG_END)
+        other = _decode(stem + continuation + JPEG_END, name)
         if image is None or other is None or not np.array_equal(image, other):
             return None
     return image

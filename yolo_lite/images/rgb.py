@@ -1,7 +1,8 @@
 """Any kind of picture as an RGB array, or one of C channels: that which reading its path gives. The place that decides.
 
 A path, the bytes of a file, an open file, a PIL image, an array or a tensor: EXIF rotation is applied, alpha dropped,
-gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does.
+gray becomes three equal channels, a palette, CMYK and 16 bits are converted as ``read_image`` does. A TIFF of several
+gray pages gives them as channels where they are as many as are asked for, as ``read_channels`` does.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from yolo_lite.augment.objects import Image
-from yolo_lite.images.arrays import as_uint8
+from yolo_lite.images.arrays import as_uint8, stored_as_uint8
 from yolo_lite.images.bands import as_channels, decode_channels, read_channels, wrong_channels
 from yolo_lite.images.kinds import ADDRESS, require_file
 from yolo_lite.images.reading import ImageError, exif_orientation, upright
@@ -41,6 +42,9 @@ def to_channels(image: Any, channels: int, name: str = "image") -> Image:
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_channels(bytes(image), channels, name)
     if _is_pil(image):
+        file = _tiff_file(image)
+        if file is not None:
+            return decode_channels(file, channels, getattr(image, "filename", None) or name)
         return _from_pil(image, name) if channels == 3 else _channels_of_pil(image, channels, name)
     if callable(getattr(image, "read", None)):
         return decode_channels(*_read_file(image, channels, name))
@@ -61,7 +65,8 @@ def to_rgb(image: Any, name: str = "image") -> Image:
         image: a path; ``bytes`` or an open binary file in a format that OpenCV decodes; a PIL image; an array
             (H, W), (H, W, C) or (C, H, W); a tensor (H, W), (C, H, W) or (H, W, C); C is 1 (gray), 3 (RGB) or
             4 (RGBA), in arrays (H, W, 2) also gray with alpha. uint8; floats in [0, 1], or in [0, 255] where
-            something is above 1; bool; whole numbers up to 255, or of 16 bits, whose upper 8 are taken.
+            something is above 1; bool; whole numbers up to 255, or of 16 bits, whose upper 8 are taken. What a file
+            holds, also that of a PIL image, becomes uint8 by its type alone: see ``yolo_lite.images.bands``.
         name: what errors call a picture that has no path.
     Returns:
         (H, W, 3) uint8; an array that already is that, itself.
@@ -141,6 +146,25 @@ def _is_pil(image: Any) -> bool:
     return callable(getattr(image, "convert", None)) and isinstance(getattr(image, "mode", None), str)
 
 
+def _tiff_file(image: Any) -> bytes | None:
+    """The file of a TIFF of several pages, opened and not moved on, as its pages may be channels; else None.
+
+    The image itself is left alone: going to its other pages would undo what was changed in this one. So is one that is
+    turned and not decoded yet: Pillow 13 mixes up the sides of some.
+    """
+    if image.format != "TIFF" or image.tell() != 0 or getattr(image, "fp", None) is None or image.fp.closed:
+        return None
+    is_turned = bool(image.tile) and image.getexif().get(EXIF_ORIENTATION, 1) != 1
+    if getattr(image, "n_frames", 1) < 2 and not is_turned:
+        return None
+    place = image.fp.tell()
+    try:
+        image.fp.seek(0)
+        return bytes(image.fp.read())
+    finally:
+        image.fp.seek(place)
+
+
 def _from_pil(image: Any, name: str) -> Image:
     name = getattr(image, "filename", None) or name
     if image.mode == "LAB":
@@ -148,9 +172,7 @@ def _from_pil(image: Any, name: str) -> Image:
     try:
         image.load()
         if image.mode.startswith(("I", "F")):
-            values = np.asarray(image)
-            pixels = values >> 8 if values.dtype.itemsize == 2 else as_uint8(values, name)  # I;16: as OpenCV does
-            pixels = np.repeat(pixels.astype(np.uint8)[..., None], 3, axis=2)
+            pixels = np.repeat(_numbers_of_pil(image, name)[..., None], 3, axis=2)
         else:
             premultiplied = {"RGBa": "RGBA", "La": "LA"}.get(image.mode)
             straight = image.convert(premultiplied) if premultiplied else image
@@ -166,13 +188,27 @@ def _from_pil(image: Any, name: str) -> Image:
     return np.ascontiguousarray(upright(pixels, _orientation(image)))
 
 
+def _numbers_of_pil(image: Any, name: str) -> np.ndarray:
+    """(H, W) uint8 of a gray image of more than 8 bits."""
+    values = np.asarray(image)
+    if values.dtype.itemsize == 2 or (image.format == "PNG" and image.mode == "I"):  # I: of older Pillows
+        return (values >> 8).astype(np.uint8)  # as OpenCV does
+    rule = stored_as_uint8 if image.format else as_uint8  # of a file; made in a program
+    try:
+        return rule(values, name)
+    except ValueError as error:
+        raise ImageError(str(error)) from None
+
+
 def _channels_of_pil(image: Any, channels: int, name: str) -> Image:
     """One channel, or RGB with alpha; Pillow has no others."""
     if channels == 1:
         return as_channels(_from_pil(image, name), 1, name)
-    if channels == 4 and image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
+    is_keyed = image.mode in ("P", "RGB") and "transparency" in image.info  # by colours; of gray, OpenCV passes it over
+    if channels == 4 and (is_keyed or image.mode in ("RGBA", "RGBa", "LA", "La", "PA")):
         colours = _from_pil(image, name)
-        alpha = np.asarray(image.getchannel("A" if "A" in image.getbands() else "a"))[..., None]
+        layer = image.convert("RGBA") if is_keyed else image
+        alpha = np.asarray(layer.getchannel("A" if "A" in layer.getbands() else "a"))[..., None]
         return np.dstack((colours, upright(alpha, _orientation(image))))
     raise wrong_channels(getattr(image, "filename", None) or name, len(image.getbands()), channels)
 

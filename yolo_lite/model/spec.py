@@ -21,7 +21,7 @@ from yolo_lite._moved import moved_name
 from yolo_lite.model.families import NAMED
 
 MAX_ANCHORS = 1000  # of a level; far above any network
-KEYS = (  # of a YAML file
+KEYS = (  # of a YAML file or a dict
     *("nc", "ch", "names", "anchors", "depth_multiple", "width_multiple", "max_channels", "scales", "scale"),
     *("activation", "backbone", "head", "auxiliary", "family", "name", "settings", "reg_max", "words"),
 )
@@ -71,6 +71,7 @@ def read_spec(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], s
             mapping.
     """
     if isinstance(source, Mapping):
+        _require_known_keys(source, "spec")
         return dict(source), "spec"
     if not isinstance(source, str | os.PathLike):
         hint = "; a Backbone gives one: backbone.spec(num_classes)" if hasattr(source, "spec") else ""

@@ -3,6 +3,7 @@
 import operator
 import os
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 DETECTOR = ("names", "num_classes", "strides", "decode")  # what running one needs
@@ -56,6 +57,19 @@ def require_model(model: object) -> None:
             f"model is {'None' if model is None else type(model).__name__}, not a detector: it lacks "
             f"{', '.join(lacking)}. Give what create_model or load returns, or a class of your own with these"
         )
+
+
+def name_of(value: Any) -> str:
+    """The name of a class or function, or of the class of an object.
+
+    >>> name_of(partial(sorted, reverse=True)), name_of(dict.fromkeys), name_of(3.5)
+    ('sorted', 'dict.fromkeys', 'float')
+    """
+    if isinstance(value, partial):
+        return name_of(value.func)
+    if isinstance(owner := getattr(value, "__self__", None), type):  # a classmethod
+        return f"{owner.__qualname__}.{value.__name__}"
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def shown(value: Any) -> str:

@@ -17,9 +17,9 @@ from yolo_lite.loss.anchors import object_sizes
 from yolo_lite.loss.criterion import LossTerms
 from yolo_lite.model.protocol import Detector
 from yolo_lite.running.distributed import World
-from yolo_lite.support.arguments import DETECTOR, require_model
+from yolo_lite.support.arguments import DETECTOR, name_of, require_model
 from yolo_lite.support.class_names import class_order, listed, match_names
-from yolo_lite.train.given import name_of
+from yolo_lite.support.weights import weights_of
 from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions, preset
 from yolo_lite.train.schedule import Schedule
@@ -97,10 +97,8 @@ def check_loss(loss: object, model: nn.Module) -> list[str]:
     >>> print(check_loss(nn.Linear(1, 1), nn.ReLU())[0])
     criterion: weight, bias of Linear stay as they are, as only the model's parameters are trained: make them ...
     """
-    if not isinstance(loss, nn.Module):
-        return []
     ours = set(model.parameters())
-    own = [name for name, weight in loss.named_parameters() if weight.requires_grad and weight not in ours]
+    own = [name for name, weight in weights_of(loss) if weight.requires_grad and weight.is_leaf and weight not in ours]
     if not own:
         return []
     return [

@@ -7,7 +7,8 @@ Each is an object, or a function that makes one. What it makes it from says its 
 - ``optimizer``: a ``torch.optim.Optimizer`` of the model's parameters; or ``make(groups)``, called with the three
   parameter groups (``torch.optim.NAdam``, ``partial(torch.optim.SGD, lr=0.1, momentum=0.9)``). Its own learning rates
   stand in the place of lr0, and the schedule raises and lowers them; momentum stays as it is. The group of weights
-  has the run's weight decay, or that of a partial; the other two have none.
+  has the weight decay that the function gives the optimiser or the group, where that is not the default of the
+  optimiser's class; else the run's. The other two groups have none.
 - ``schedule``: ``factor(epoch)``, the learning rate as a fraction of lr0; or ``make(optimizer)``, a torch scheduler
   that takes a step after each epoch; or a subclass of ``Schedule``, or an object of one. The warm-up comes before.
 """
@@ -25,6 +26,8 @@ from torch import nn
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.criterion import Criterion
 from yolo_lite.model.protocol import Detector
+from yolo_lite.support.arguments import name_of
+from yolo_lite.train.messages import Note
 from yolo_lite.train.optim import parameter_groups
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.schedule import Rates, Schedule
@@ -52,19 +55,6 @@ class Given(NamedTuple):
                 found |= {name: name_of(value), name + ARGUMENTS: arguments_of(value)}
         own = vars(model).get("criterion")
         return found if own is None else found | {"model.criterion": name_of(own)}
-
-
-def name_of(value: Any) -> str:
-    """The name of a class or function, or of the class of an object.
-
-    >>> name_of(partial(torch.optim.SGD, lr=0.1)), name_of(nn.ReLU())
-    ('SGD', 'ReLU')
-    """
-    if isinstance(value, partial):
-        return name_of(value.func)
-    if isinstance(owner := getattr(value, "__self__", None), type):  # a classmethod
-        return f"{owner.__qualname__}.{value.__name__}"
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def arguments_of(value: Any) -> str:
@@ -168,8 +158,6 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
         given: an optimiser, or a function of the parameter groups. decay: weight decay of the weights, in their group.
     """
     optimizer = given
-    if isinstance(given, partial):
-        decay = given.keywords.get("weight_decay", decay)
     if not isinstance(given, torch.optim.Optimizer):
         if not callable(given):
             raise ValueError(f"optimizer={given!r}: give a torch.optim.Optimizer, or a function of parameter groups")
@@ -186,9 +174,39 @@ def create_given_optimizer(given: Any, model: nn.Module, decay: float) -> torch.
             "optimizer: it holds parameters that are not the model's: make it of the model that is trained (of a "
             "resumed run: give that one as model=), or give a function of the parameter groups"
         )
+    own = None if optimizer is given else own_decay(optimizer, given)
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", float(group["lr"]))  # torch's name for it
+        if own is not None and group.get("name") == "weights" and group["weight_decay"] == decay:
+            group["weight_decay"] = own
     return optimizer
+
+
+def own_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> float | None:
+    """The weight decay that a function gave to the optimiser it made; None where that is the default of its class.
+
+    >>> own_decay(torch.optim.AdamW([torch.zeros(1)], weight_decay=0.5), lambda groups: ...)
+    0.5
+    """
+    decay: float | None = optimizer.defaults.get("weight_decay")
+    usual = inspect.signature(type(optimizer)).parameters.get("weight_decay")
+    asked = isinstance(made_by, partial) and "weight_decay" in made_by.keywords
+    return None if usual is None or (decay == usual.default and not asked) else decay
+
+
+def check_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> list[str]:
+    """A message where the weights have the run's weight decay, and a function may have meant its class's default."""
+    usual = optimizer.defaults.get("weight_decay")
+    decays = {group["weight_decay"] for group in optimizer.param_groups if group.get("name") == "weights"} - {usual}
+    if not inspect.isroutine(made_by) or usual is None or own_decay(optimizer, made_by) is not None:
+        return []
+    return [
+        Note(
+            f"optimizer: the weights have the run's weight decay of {decay:g}, as {name_of(made_by)} made "
+            f"{name_of(optimizer)} with its default of {usual:g}; to have that one, set it in the groups"
+        )
+        for decay in decays
+    ]
 
 
 def own_lr(optimizer: torch.optim.Optimizer) -> float:

@@ -19,21 +19,12 @@ from yolo_lite.detect.metrics import Metrics
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.running import folder
 from yolo_lite.running.distributed import World, mean_over_processes, require_joined, wrapped
-from yolo_lite.support.arguments import shown
+from yolo_lite.support.arguments import name_of, shown
 from yolo_lite.support.class_names import class_order
-from yolo_lite.train import checks, sources
+from yolo_lite.train import checks, given, sources
 from yolo_lite.train.auto_anchors import fit_anchors
 from yolo_lite.train.devices import best_device, memory_layout, weights_dtype
 from yolo_lite.train.ema import ModelEma
-from yolo_lite.train.given import (
-    Given,
-    apply_to_given,
-    create_given_optimizer,
-    create_loss,
-    create_schedule,
-    name_of,
-    own_lr,
-)
 from yolo_lite.train.messages import Note, log
 from yolo_lite.train.optim import apply_rates, create_optimizer, freeze_layers, set_decay
 from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
@@ -103,7 +94,7 @@ class Run:
             folder.require_free(self.out_dir)
         if isinstance(optimizer, str):
             options["optimizer"], optimizer = optimizer, None
-        self.given = Given(criterion, optimizer, schedule)
+        self.given = given.Given(criterion, optimizer, schedule)
         asked = sources.options_asked(options, preset)
         self.options = sources.settle_options(asked, train, resumed=saved is not None)
         parent = getattr(model, "metadata", None)
@@ -117,6 +108,7 @@ class Run:
         self.world, self.callbacks = World.current(), list(callbacks)
         self.state = RunState() if saved is None else saved.state
         self.val_losses: dict[str, float] = {}
+        self._stop_asked: str | None = None  # why the run that goes on, or else the next one, is to end
         self.device, self.dtype = best_device(self.options.device, self.world), weights_dtype(model)
         network_messages = checks.check_network(self.detector, self.hyp, self.options)
         # Data
@@ -125,6 +117,7 @@ class Run:
         sources.settle_transforms(self.train_set, self.val_set, self.metadata, resumed=saved is not None)
         self._given_set = self.train_set  # without the changes of its augmentation
         self._digest = sources.data_digest(self.train_set)
+        self._val_digest = None if self.val_set is None else sources.data_digest(self.val_set)
         alike = {name: value for name, value in asdict(self.options).items() if name not in OF_A_PROCESS}
         checks.require_alike(self.world, alike | asdict(self.hyp) | {"the training data": self._digest})
         self.messages = checks.check_datasets(self.detector, self.train_set, self.val_set, self.options, self.world)
@@ -197,24 +190,26 @@ class Run:
         model = saved.create_model() if model is None else model
         changed = {"epochs": epochs, "workers": workers, "device": device}
         options = saved.options(**{name: value for name, value in changed.items() if value is not None})
-        given = {"criterion": criterion, "optimizer": optimizer, "schedule": schedule}
-        given = {name: value for name, value in given.items() if value is not None}
-        hyp, fields = saved.settings.hyp, asdict(options) | given
-        return cls(model, train, val, hyp, out_dir=saved.folder, callbacks=callbacks, saved=saved, **fields)
+        own = {"criterion": criterion, "optimizer": optimizer, "schedule": schedule}
+        fields = asdict(options) | {name: value for name, value in own.items() if value is not None}
+        return cls(
+            model, train, val, saved.settings.hyp, out_dir=saved.folder, callbacks=callbacks, saved=saved, **fields
+        )
 
     def stop(self, why: str = "asked to stop") -> None:
         """Ends the run after this batch, from a callback or from within the loop over ``steps()``; says why.
 
         The run is validated and saved, so that ``resume``, or ``fit`` once more, goes on from there.
-        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason. Before
-        ``fit`` has begun, or after it has ended, there is nothing to end, and it begins all the same.
+        With several processes the run ends after the epoch, whichever of them asks. ``ended`` has the reason. Where
+        nothing runs, before ``fit`` for example, the next ``fit`` ends before its first batch; the one after it goes
+        on.
 
         Raises:
             TypeError: a reason that is not a text.
         """
         if not isinstance(why, str):
             raise TypeError(f"why must be a text, which the run keeps, not {shown(why)}")
-        self.stopped_by = why
+        self.stopped_by = self._stop_asked = why
 
     def validate(self) -> Metrics:
         """Figures of the EMA weights on the validation images; for the main process. Fills ``val_losses``."""
@@ -254,12 +249,13 @@ class Run:
     @property
     def settings(self) -> RunSettings:
         """What was decided when the run began; saved with it."""
-        given = self.metadata, self.options, self.first_hyp, self.sources, list(self.detector.names)
+        begun = self.metadata, self.options, self.first_hyp, self.sources, list(self.detector.names)
         counts = self.world.size, len(self.train_set), self.val_set is not None
         own = self.given.names(self.model) | {"loss": name_of(self.loss)}
         if self.loss is not self._made_loss:
             own["trainer.loss"] = name_of(self.loss)
-        return RunSettings(*given, *counts, own, self._digest)
+        data = self._digest, list(self.train_set.names), self._val_digest
+        return RunSettings(*begun, *counts, own, *data)
 
     @property
     def learner(self) -> Learner:
@@ -320,8 +316,8 @@ class Run:
         """From where a run was saved."""
         saved.load_into(self.learner, self.world)
         self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
-        self.messages += [Note(message) for message in saved.notes]
-        if saved.notes and self.out_dir is not None and self.world.is_main:
+        self.messages += [*(Note(message) for message in saved.notes), *saved.warnings]
+        if (saved.notes or saved.warnings) and self.out_dir is not None and self.world.is_main:
             folder.write_settings(self.out_dir, asdict(self.settings))
 
     def _use_hyp(self, hyp: Hyperparameters) -> None:
@@ -339,7 +335,7 @@ class Run:
 
     def _apply(self, rates: Rates) -> None:
         """Writes learning rates and momentum into the optimiser."""
-        (apply_rates if self.given.optimizer is None else apply_to_given)(self.optimizer, rates)
+        (apply_rates if self.given.optimizer is None else given.apply_to_given)(self.optimizer, rates)
 
     def _create_loader(self, dataset: YoloDataset) -> YoloLoader:
         loader = sources.train_loader(dataset, self.options, self.world, self.device)
@@ -349,26 +345,27 @@ class Run:
 
     def _create_schedule(self) -> Schedule:
         images = self.options.batch_size * self.world.size
-        return create_schedule(self.given.schedule, self.hyp, self.options, len(self.loader), images)
+        return given.create_schedule(self.given.schedule, self.hyp, self.options, len(self.loader), images)
 
     def _create_optimizer(self, lr0_is_given: bool) -> torch.optim.Optimizer:
         """The optimiser; one that was given has its own learning rate, which becomes lr0."""
         decay = self._create_schedule().scaled_weight_decay
         if self.given.optimizer is None:
             return create_optimizer(self.model, self.hyp, self.options.optimizer, decay)
-        optimizer = create_given_optimizer(self.given.optimizer, self.model, decay)
-        lr = own_lr(optimizer)
+        optimizer = given.create_given_optimizer(self.given.optimizer, self.model, decay)
+        lr = given.own_lr(optimizer)
         if lr0_is_given and lr != self.hyp.lr0:
             raise ValueError(
                 f"the optimiser has the learning rate {lr:g}, but lr0={self.hyp.lr0:g} was given too: leave one "
                 "out, or make them the same"
             )
         self.hyp = self.first_hyp = self.hyp.replace(lr0=lr)
+        self.messages += given.check_decay(optimizer, self.given.optimizer)
         return optimizer
 
     def _set_loss(self) -> None:
         """The loss of the hyperparameters as they are now."""
-        loss = create_loss(self.detector, self.hyp, self.options, self.given.criterion)
+        loss = given.create_loss(self.detector, self.hyp, self.options, self.given.criterion)
         if hasattr(loss, "over_processes"):
             loss.over_processes = mean_over_processes
         self.loss = self._made_loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss

@@ -15,7 +15,7 @@ from yolo_lite.model.yolo import create_model
 from yolo_lite.running import folder
 from yolo_lite.running.diagnose import TrainingError, require_finite
 from yolo_lite.running.distributed import World
-from yolo_lite.support.class_names import listed
+from yolo_lite.support.class_names import listed, match_names
 from yolo_lite.support.metadata import of_parent
 from yolo_lite.train.given import ARGUMENTS, require_same
 from yolo_lite.train.options import TrainOptions
@@ -37,6 +37,8 @@ class RunSettings:
     validates: bool
     own: dict[str, str] | None  # the loss, and what was given as objects; None: the run is older than this entry
     data: str | None  # digest of the training images' names and labels; None: the run is older than this entry
+    classes: list[str] | None  # of the training images; None: the run is older than this entry
+    val_data: str | None  # digest like data, of the images to validate on; None: there are none, or the run is older
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSettings":
@@ -84,6 +86,7 @@ def save_run(out_dir: Path, settings: RunSettings, state: RunState, learner: Lea
     folder.write(out_dir, header, learner.tensors(), average, metadata, names if state.iteration else ())
 
 
+LATER = ("own", "data", "classes", "val_data")  # fields of RunSettings that runs of 0.1.0 do not have
 NEEDED = ("spec", "ema_updates", "scaler", "optimizer_numbers")  # of a header, besides the fields of settings and state
 
 
@@ -98,10 +101,9 @@ class SavedRun:
         self.folder = folder.run_folder(out_dir)
         self.header = folder.read_header(self.folder)
         self.notes: list[str] = []  # what has changed since
+        self.warnings: list[str] = []  # of that, what may be a mistake
         try:
-            self.settings = RunSettings.from_json(
-                {"metadata": {}, "own": None, "data": None} | self.header
-            )  # later than 0.1.0
+            self.settings = RunSettings.from_json(dict.fromkeys(LATER) | {"metadata": {}} | self.header)
             later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too
             self.state = RunState.from_json(later | self.header)
             missing = [name for name in NEEDED if name not in self.header]
@@ -170,6 +172,18 @@ class SavedRun:
             raise ValueError(
                 f"the run has the classes {listed(before.names)}, model= has {listed(now.names)}: give a model with "
                 "the names of the run"
+            )
+        if not match_names(before.classes or now.classes or (), now.classes or ()).same:
+            raise ValueError(
+                f"the run learnt the classes {listed(before.classes or ())}, and the training data now have "
+                f"{listed(now.classes or ())}: give them as they were, with YoloDataset(..., names=...) for example, "
+                "or start a new run"
+            )
+        if before.validates != now.validates or before.val_data not in (None, now.val_data):
+            self.warnings.append(
+                f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
+                "its best result and its history are not to be compared with what follows: start a new run where "
+                "they are to be"
             )
         if before.own is None or now.own is None:
             return

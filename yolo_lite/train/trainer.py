@@ -101,9 +101,11 @@ class Trainer(Run):
         """
         self.stopped_by = None
         if self.finished:
+            self._stop_asked = None
             self.say(f"nothing is left to train: {self.ended}{folder.how_to_train_on(self.out_dir)}")
         with self._breaks_explained():
             self.notify("on_start")
+            self._stop_together(self._stop_asked)
             saved_at = time.monotonic()
             if self.iteration == 0 and not folder.exists(self.out_dir):
                 self.save()  # a run killed in its first epoch can be resumed too
@@ -251,7 +253,11 @@ class Trainer(Run):
         self.save(best)
         self._write_results()
         self.notify("on_epoch_end", result)
-        self.stopped_by = next((why for why in self.world.gathered(self.stopped_by) if why is not None), None)
+        self._stop_together(self.stopped_by)
+
+    def _stop_together(self, why: str | None) -> None:
+        """Ends the run in all processes where one of them was asked to."""
+        self.stopped_by = next((why for why in self.world.gathered(why) if why is not None), None)
 
     def _end_early(self) -> None:
         """Saves a run that was asked to stop; inside an epoch, its weights are validated first."""
@@ -277,6 +283,8 @@ class Trainer(Run):
             place = f"epoch {self.epoch + 1}, after {self.batch} of {len(self.loader)} batches"
             folder.explain_break(error, place, self.out_dir)
             raise
+        finally:
+            self._stop_asked = None
 
     def _warn_of_nothing(self) -> None:
         """Where no validation found anything, and the run was short."""

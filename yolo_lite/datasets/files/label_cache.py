@@ -24,14 +24,14 @@ from yolo_lite.data.report import Problem
 from yolo_lite.datasets.files import label_rows, text
 from yolo_lite.datasets.files.file_lock import file_lock
 from yolo_lite.datasets.files.label_rows import MAX_CLASSES, parse_label_file
-from yolo_lite.images import arrays, bands, headers, reading
+from yolo_lite.images import arrays, bands, headers, reading, tiff, whole
 from yolo_lite.images.bands import channels_size
 from yolo_lite.images.headers import Size
 from yolo_lite.writing import atomic_write
 
 LEAST = 1000  # images; fewer are read in no time
 YOUNG = 2 * 10**9  # ns: coarse clocks of file systems give later changes the same time
-RULES = (label_rows, text, headers, reading, bands, arrays)  # what was read by other rules is read again
+RULES = (label_rows, text, headers, reading, bands, arrays, tiff, whole)  # what was read by other rules is read again
 FIELDS = {  # name -> type of the values, and how many to a row
     "images": (np.uint8, 0),  # paths, with zeros between
     "image_stamps": (np.int64, 4),  # size in bytes, time of change, time of change of the status, number of the file

@@ -12,7 +12,7 @@ from yolo_lite.datasets.files.elsewhere import Finder, same_letters
 from yolo_lite.datasets.files.label_rows import image_to_label_path
 from yolo_lite.datasets.files.text import read_lines
 from yolo_lite.images.folders import files_below
-from yolo_lite.images.kinds import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from yolo_lite.images.kinds import ARRAY_SUFFIX, IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 SHARED = "images that share a label file"
@@ -197,7 +197,7 @@ def _pictures_of(path: str, folders: dict[str, dict[str, list[str]]]) -> list[st
             folders[folder] = {}
             for name in _names(folder):
                 stem, suffix = os.path.splitext(name)
-                if suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+                if suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES, ARRAY_SUFFIX):
                     folders[folder].setdefault(same_letters(stem), []).append(os.path.join(folder, name))
         found += folders[folder].get(same_letters(Path(path).stem), [])
     return found

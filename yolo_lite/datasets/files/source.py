@@ -40,7 +40,7 @@ from yolo_lite.datasets.files.opened import Before, Opened, depends_on_its_folde
 from yolo_lite.images.bands import read_channels
 from yolo_lite.images.folders import contents, pictures_below
 from yolo_lite.images.headers import Size
-from yolo_lite.images.kinds import advice
+from yolo_lite.images.kinds import ARRAY_SUFFIX, advice
 from yolo_lite.images.reading import ImageError
 
 THREADS = min(8, os.cpu_count() or 1)  # reading headers waits for the disk more than it computes
@@ -259,7 +259,7 @@ def _left_aside(
     problems = [note for part in listed for note in part.notes]
     problems += [Problem(path, None, f"{_kind(path)}; not used", PASSED_OVER) for path in passed_over]
     folders = [place for place in dataset.others if place.is_dir()]
-    others = [path for place in folders for path in pictures_below(place).images] if labels.unused else []
+    others = [path for place in folders for part in pictures_below(place) for path in part] if labels.unused else []
     matched = dict(zip((image.path for image in images), labels.paths, strict=True))
     problems += label_files_without_an_image(labels.unused, matched, [*passed_over, *others])
     seen: set[str] = set()
@@ -275,7 +275,8 @@ def _left_aside(
 
 def _kind(path: str) -> str:
     suffix = os.path.splitext(path)[1]
-    return f"{suffix} files are not read ({advice(path)})" if suffix else advice(path)
+    is_read = suffix.lower() in ("", ARRAY_SUFFIX)  # in another place, or under another name
+    return advice(path) if is_read else f"{suffix} files are not read ({advice(path)})"
 
 
 def _is_unlabelled(image: CheckedImage) -> bool:
