@@ -35,9 +35,10 @@ def layout(scene: Scene, width: int) -> tuple[list[Placed], Size]:
     """Where each panel goes, and the width and height of the whole."""
     placed: list[Placed] = []
     room = width - 2 * MARGIN
-    own = [[_own_width(panel, room) for panel in row] for row in scene.rows]
+    rows = scene.all_rows
+    own = [[_own_width(panel, room) for panel in row] for row in rows]
     y, widest = float(MARGIN), 60.0
-    for row, widths, height in zip(scene.rows, own, row_heights(scene.rows, own, room), strict=True):
+    for row, widths, height in zip(rows, own, row_heights(rows, own, room), strict=True):
         is_titled, is_captioned = any(panel.title for panel in row), any(panel.caption for panel in row)
         x, deepest = float(MARGIN), 0.0
         for panel, size in zip(row, row_sizes(row, widths, height, room), strict=True):
