@@ -5,8 +5,8 @@ primary control; and, folded, all settings and what a scene holds as more (walkt
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from walkthrough.explorers.controls import Control
@@ -24,12 +24,17 @@ class Story:
     """
 
     label: str
-    settings: Mapping[str, Any] = field(hash=False)
+    settings: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] = field(hash=False)  # or made for a state
     look_for: str
 
-    def holds_in(self, state: Any) -> bool:
-        """Whether a state has the settings of this story."""
-        return all(getattr(state, name) == value for name, value in self.settings.items())
+    def settings_in(self, state: Any) -> Mapping[str, Any]:
+        """The settings of the story, for the pictures or the model of a state."""
+        return self.settings(state) if callable(self.settings) else self.settings
+
+    def held_by(self, state: Any) -> int:
+        """How many settings the story sets, if a state has them all; otherwise 0."""
+        settings = self.settings_in(state)
+        return len(settings) if all(getattr(state, name) == value for name, value in settings.items()) else 0
 
 
 def story_of(stories: tuple[Story, ...], label: str, who: str) -> Story:
@@ -43,15 +48,15 @@ def story_of(stories: tuple[Story, ...], label: str, who: str) -> Story:
 
 def story_shown(stories: tuple[Story, ...], state: Any) -> str:
     """The label of the story that a state shows, the one with the most settings; "" where it shows none."""
-    held = [story for story in stories if story.holds_in(state)]
-    return max(held, key=lambda story: len(story.settings)).label if held else ""
+    best = max(stories, key=lambda story: story.held_by(state), default=None)
+    return best.label if best is not None and best.held_by(state) else ""
 
 
 def settings_of(story: Story, controls: Mapping[str, Control], start: Any, now: Any) -> dict[str, Any]:
     """What a story sets: its own settings, and those of the beginning where others are now."""
     own = [name for name, c in controls.items() if c.linked and c.kind in ("slider", "number", "choice", "toggle")]
     first = {name: getattr(start, name) for name in own if controls[name].of_use(now)}
-    return {name: value for name, value in first.items() if value != getattr(now, name)} | dict(story.settings)
+    return {n: v for n, v in first.items() if v != getattr(now, n)} | dict(story.settings_in(replace(now, **first)))
 
 
 def primary_of(declared: str | tuple[str, ...], controls: Mapping[str, Control]) -> list[str]:
@@ -67,7 +72,8 @@ def check_stage(explorer: Any, controls: Mapping[str, Control]) -> None:
     if explorer.part_of not in ("", *PARTS):
         raise TypeError(f"{who}.part_of is {explorer.part_of!r}; it is one of {', '.join(PARTS)}")
     named = [("primary", name) for name in ((primary,) if isinstance(primary, str) else primary)]
-    named += [(f"the story {story.label!r}", name) for story in explorer.stories for name in story.settings]
+    fixed = [story for story in explorer.stories if not callable(story.settings)]
+    named += [(f"the story {story.label!r}", name) for story in fixed for name in story.settings_in(None)]
     for where, name in named:
         if name and name not in controls:
             raise TypeError(f"{who}: {where} names {name!r}, which is not a setting; it has {', '.join(controls)}")

@@ -15,7 +15,7 @@ from walkthrough.scene import AnyPanel, Bars, Chart, Code, Key, Panel, Scene, Ta
 
 GAP, ROW_GAP, LEGEND, MARGIN = 16, 14, 26, 4
 TITLE, TITLE_LINE, CAPTION, CAPTION_LINE, APART = 13, 18, 12, 17, 5  # sizes of words, lines, and the drawing's distance
-TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 440, 300, 300
+TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 380, 300, 300
 CHART_ASPECT, ASPECT_WITH_LEGEND, WIDE_CHART_ASPECT, MANY_BARS = 1.6, 2.1, 2.9, 10
 LEAST_CODE, LEAST_CHART = 300, 320  # widths, of source beside something else and of a chart beside tables
 STRETCH = 2.1  # how much wider than usual a chart gets, to fill a row

@@ -51,77 +51,98 @@ export function isLit(page, ref) {
   return Boolean(ref) && (ref === page.lit || ref === page.kept);
 }
 
-/** @type {Record<string, (view: View, layer: any) => [string, any][]>} each mark's ref, and where it is on the canvas */
+/**
+ * Each mark as {ref, path, inside}: a path in CSS pixels of the canvas, and whether the pointer inside of it means it.
+ * An outline that nothing can be done to is meant on its line alone: what lies within is free for others.
+ */
 const MARKS = {
-  Boxes: (view, layer) => boxesNow(view, layer).map((box, k) => [refOf(layer, k), rectOf(view, box)]),
+  Boxes: (view, layer) =>
+    boxesNow(view, layer).map((box, k) => {
+      const inside = Boolean(layer.fill || layer.pick || layer.drag);
+      return { ref: refOf(layer, k), path: corners(rectOf(view, box)), inside };
+    }),
   Cells: (view, { cells, stride, refs = [] }) =>
     cells.map(([row, col], k) => {
       const side = stride * view.scale;
-      return [refs[k] ?? "", [...placeOf(view, col * stride, row * stride), side, side]];
+      const path = corners([...placeOf(view, col * stride, row * stride), side, side]);
+      return { ref: refs[k], path, inside: true };
     }),
   Points: (view, { xy, refs = [] }) =>
     xy.map(([x, y], k) => {
       const [px, py] = placeOf(view, x, y);
-      return [refs[k] ?? "", [px - NEAR, py - NEAR, 2 * NEAR, 2 * NEAR]];
+      return { ref: refs[k], path: corners([px - NEAR, py - NEAR, 2 * NEAR, 2 * NEAR]), inside: true };
     }),
   Arrows: (view, { ends, refs = [] }) =>
-    ends.map(([x1, y1, x2, y2], k) => [
-      refs[k] ?? "",
-      around(view, [
-        [x1, y1],
-        [x2, y2],
-      ]),
-    ]),
-  Line: (view, { points, ref = "" }) => [[ref, around(view, points)]],
+    ends.map(([x1, y1, x2, y2], k) => ({ ref: refs[k], path: [placeOf(view, x1, y1), placeOf(view, x2, y2)] })),
+  Line: (view, { points, ref }) => [{ ref, path: points.map(([x, y]) => placeOf(view, number(x), number(y))) }],
 };
 
-/** The rectangle around points, with room for the pointer. */
-function around(view, points) {
-  const places = points.map(([x, y]) => placeOf(view, number(x), number(y)));
-  const [xs, ys] = [places.map(([x]) => x), places.map(([, y]) => y)];
-  const [left, top] = [Math.min(...xs) - NEAR / 2, Math.min(...ys) - NEAR / 2];
-  return [left, top, Math.max(...xs) - left + NEAR / 2, Math.max(...ys) - top + NEAR / 2];
+function corners([x, y, width, height]) {
+  return [
+    [x, y],
+    [x + width, y],
+    [x + width, y + height],
+    [x, y + height],
+    [x, y],
+  ];
 }
 
 /**
  * All marks of a panel that stand for something.
  * @param {View} view
- * @returns {[string, Rect][]}
+ * @returns {any[]}
  */
-export function marksOf(view) {
+function marksOf(view) {
   const marks = view.panel.layers.flatMap((layer) => MARKS[layer.kind]?.(view, layer) ?? []);
-  return marks.filter(([ref]) => ref);
+  return marks.filter(({ ref }) => ref);
 }
 
 /**
- * What the smallest mark under a point of the canvas stands for; "" where there is none.
+ * What the mark under a point of the canvas stands for; a line before an area, a small one before a large one.
  * @param {View} view
  * @param {Point} at
  */
-export function refAt(view, [x, y]) {
-  const under = marksOf(view).filter(
-    ([, [left, top, width, height]]) => x >= left - 3 && x <= left + width + 3 && y >= top - 3 && y <= top + height + 3,
-  );
-  const size = ([, [, , width, height]]) => width * height;
-  return under.reduce((best, mark) => (!best || size(mark) < size(best) ? mark : best), null)?.[0] ?? "";
+export function refAt(view, at) {
+  const sizes = marksOf(view).map((mark) => ({ ref: mark.ref, size: sizeUnder(mark, at) }));
+  const under = sizes.filter(({ size }) => size !== null);
+  return under.reduce((best, mark) => (mark.size < best.size ? mark : best), { ref: "", size: Infinity }).ref;
+}
+
+/** The area of a mark that a point means, or how far its line is; null where it is not meant. */
+function sizeUnder({ path, inside }, [x, y]) {
+  if (!inside) {
+    const far = Math.min(...path.slice(1).map((end, k) => distance(path[k], end, [x, y])));
+    return far < NEAR ? far : null;
+  }
+  const [[left, top], , [right, bottom]] = path;
+  const isMeant = x >= left - 3 && x <= right + 3 && y >= top - 3 && y <= bottom + 3;
+  return isMeant ? NEAR + (right - left) * (bottom - top) : null;
+}
+
+/** From a point to the line between two others. */
+function distance([x1, y1], [x2, y2], [x, y]) {
+  const [dx, dy] = [x2 - x1, y2 - y1];
+  const share = Math.min(Math.max(((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy || 1), 0), 1);
+  return Math.hypot(x1 + share * dx - x, y1 + share * dy - y);
 }
 
 /**
- * A light frame around each lit mark, dark at its edges: on any ground.
+ * A light line along each lit mark, dark at its edges: on any ground.
  * @param {View} view
  */
 export function drawLit(view) {
   const { ctx, page } = view;
   if (!page.lit && !page.kept) return;
-  for (const [ref, [x, y, width, height]] of marksOf(view)) {
+  const strokes = [
+    ["#000000C0", 7],
+    ["#FFFFFF", 4],
+    [page.theme().series[0], 2],
+  ];
+  for (const { ref, path } of marksOf(view)) {
     if (!isLit(page, ref)) continue;
-    for (const [paint, wide] of [
-      ["#000000C0", 7],
-      ["#FFFFFF", 4],
-      [page.theme().series[0], 2],
-    ]) {
-      ctx.beginPath();
-      ctx.rect(x - 1.5, y - 1.5, width + 3, height + 3);
+    ctx.beginPath();
+    for (const [x, y] of path) ctx.lineTo(x, y);
+    for (const [paint, wide] of strokes) {
       [ctx.strokeStyle, ctx.lineWidth] = [paint, wide];
       ctx.stroke();
     }
