@@ -44,6 +44,7 @@ function paintSection(page, { name, node, rows: given }, width) {
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
   const heights = rowHeights(rows, own, width);
+  if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
   return rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
 }
 
@@ -72,7 +73,7 @@ function rowFor(page, node, row, before = [], index) {
     [title.hidden, caption.hidden] = [!isTitled, !isCaptioned];
     const isAwaited = panel.late && !panel.marks.length; // all stays as it was, only dimmed
     if (!isAwaited && title.textContent !== panel.title) title.textContent = title.title = panel.title;
-    if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = panel.caption;
+    if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = caption.title = panel.caption;
     frames[place].node.classList.toggle("wt-late", Boolean(panel.late));
     frames[place].node.ariaBusy = panel.late ? "true" : null;
   });
@@ -90,6 +91,11 @@ function frameFor(page, kind) {
 function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
   return isWords(panel) ? Math.min(frame.view.width(), width) : null;
+}
+
+/** On the stage words beside a picture are as high as it: longer tables are scrolled, and move nothing below. */
+function holdWords(panel, { view }, height) {
+  if (isWords(panel)) view.node.style.maxHeight = height ? `${Math.round(height)}px` : "";
 }
 
 function placeRow(row, frames, own, height, width) {
@@ -152,7 +158,8 @@ function showHint(page) {
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
 function keepHeight(page, { name, node, rows }, width) {
   const parts = [...(name ? [] : [page.parts.scene]), ...node.children];
-  const shape = `${width} ${rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
+  const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
+  const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
   if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";
   page.shapes.set(name, shape);
   const heights = parts.map((part) => part.offsetHeight); // all are read before one is written: one layout is enough
