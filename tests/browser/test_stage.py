@@ -22,12 +22,15 @@ TALL: dict[str, int] = {}  # pixels
 MOVING: dict[str, int] = {}  # controls that move under the pointer
 UNLINKED: dict[str, int] = {}  # tables of which no row lights a mark
 KINDS = sorted(
-    name for name in walkthrough.__all__ if isinstance(kind := getattr(walkthrough, name), type)
-    and issubclass(kind, walkthrough.Explorer) and kind is not walkthrough.Explorer
+    name
+    for name in walkthrough.__all__
+    if isinstance(kind := getattr(walkthrough, name), type)
+    and issubclass(kind, walkthrough.Explorer)
+    and kind is not walkthrough.Explorer
 )
 SIZE = """root => {
     const top = root.getBoundingClientRect().top
-    const picture = root.querySelector(".wt-scene .wt-canvas, .wt-scene .wt-chart, .wt-scene .wt-source, .wt-scene table")
+    const picture = root.querySelector(".wt-scene :is(.wt-canvas, .wt-chart, .wt-source, table)")
     return [root.getBoundingClientRect().height, picture.getBoundingClientRect().top - top]
 }"""
 PLACE = """(root, name) => {
@@ -89,7 +92,9 @@ def test_nothing_moves_under_the_pointer(shown: OnPage) -> None:
             shown.set(**{name: value})
             if shown.root.locator(f"[data-name='{name}']").count():
                 after = shown.root.evaluate(PLACE, name)
-                moved |= {name: (before, after)} if max(abs(a - b) for a, b in zip(before, after, strict=True)) > 1 else {}
+                moved |= (
+                    {name: (before, after)} if max(abs(a - b) for a, b in zip(before, after, strict=True)) > 1 else {}
+                )
     assert len(moved) <= MOVING.get(name_of(shown), 0), moved
     assert len(moved) == MOVING.get(name_of(shown), 0), "it obeys now: take it off the list"
     explorer.reset()

@@ -4,7 +4,7 @@ import { panelView } from "./canvas.js";
 import { chartView } from "./charts.js";
 import { element } from "./dom.js";
 import { hatchOf, stroke } from "./pen.js";
-import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, WIDEST } from "./places.js";
+import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
 import { codeView, heatView, tableView } from "./tables.js";
 
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
@@ -43,7 +43,8 @@ function paintSection(page, { name, node, rows: given }, width) {
   rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && panels[r][c].view.show(panel)));
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
-  const heights = rowHeights(rows, own, width);
+  const isStage = !name && page.scene.more?.length && width >= NARROW; // where there is more, the rest is all seen
+  const heights = isStage ? sharedHeights(rowHeights(rows, own, width)) : rowHeights(rows, own, width);
   if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
   return rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
 }

@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
 from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
@@ -48,6 +46,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
 
+    >>> import torch
     >>> one = [[0, 7, 0.781094, 0.986248, 0.0703293, 0.0275012]]
     >>> w = AnchorExplorer(images=torch.zeros(1, 3, 640, 640), targets=one)
     >>> [len(match.row) for match in w.result.matches]

@@ -59,6 +59,8 @@ STORIES = (
         _rejected,
         "one side decides: it differs from the anchor's by more than anchor_t, however well the other fits.",
     ),
-    Story("anchor_t 2", _threshold(2.0), "outlines that turn dotted: anchors that are no longer matched to the object."),
+    Story(
+        "anchor_t 2", _threshold(2.0), "outlines that turn dotted: anchors that are no longer matched to the object."
+    ),
     Story("anchor_t 1.2", _threshold(1.2), "purple dots: objects without any anchor. The loss never sees them."),
 )
