@@ -10,7 +10,21 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.images import faded, to_numpy
-from walkthrough.scene import Arrows, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted, table_of
+from walkthrough.scene import (
+    Arrows,
+    Boxes,
+    Chart,
+    Key,
+    Layer,
+    More,
+    Panel,
+    Picture,
+    Scene,
+    Series,
+    Table,
+    counted,
+    table_of,
+)
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 
@@ -28,11 +42,11 @@ def scene_of(result: Result) -> Scene:
     largest = max(float(strength.max()) for strength in strengths.values())
     ground = faded(result.state.shown.pixels)
     panels = tuple(_level_panel(result, level, strengths[level], largest, ground) for level in levels)
-    return Scene(
-        (panels, (_layers_chart(result),), (_cells_table(result),)),
-        _legend(result),
-        words_of(result),
+    more = (
+        More("layer by layer", lambda: ((_layers_chart(result),),)),
+        More("cells with the largest gradient", lambda: ((_cells_table(result),),)),
     )
+    return Scene((panels,), _legend(result), words_of(result), more)
 
 
 def cell_strengths(result: Result, level: int) -> np.ndarray:
@@ -67,6 +81,7 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
+    layers += _strongest(result, level)
     layers += _moves(result, level)
     stride, rows = result.strides[level], f"{strength.shape[0]} x {strength.shape[1]} cells"
     caption = f"{rows}, largest {strength.max():.2g}"
@@ -74,6 +89,15 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     return Panel(
         tuple(layers), width, height, f"{state.term}, {level_name(stride)}", caption, draw="objects", drawn=drawn
     )
+
+
+def _strongest(result: Result, level: int) -> list[Layer]:
+    """The cells of the table, thinly framed, to be clicked as its rows are; none where the level has none."""
+    stride = float(result.strides[level])
+    mine = [(index, cell) for index, cell in enumerate(result.strongest) if cell.level == level]
+    frames = tuple((c.col * stride, c.row * stride, (c.col + 1) * stride, (c.row + 1) * stride) for _, c in mine)
+    refs = tuple(f"chosen {index}" for index, _ in mine)
+    return [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
 
 
 def _moves(result: Result, level: int) -> list[Layer]:
