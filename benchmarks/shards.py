@@ -1,6 +1,6 @@
 """Reading a very large set: one file per picture against shards, by some processes; and sharing it among many machines.
 
-usage: python benchmarks/shards.py [--samples 4000] [--processes 1 2 4] [--json shards.json]
+usage: python benchmarks/shards.py [--samples 4000] [--processes 1 2 4] [--json shards.json] [--page docs/scaling.md]
 
 A shard is a tar file of pictures and label files that follow each other, as webdataset writes them. It is read from its
 beginning to its end, so a disk or an object store is asked for one thing instead of thousands; in exchange the order is
@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from pages import with_part
 
 from yolo_lite.cli.options import table
 from yolo_lite.data.sampling import EpochSampler
@@ -219,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--machines", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="a Markdown file that gets the tables, as docs/scaling.md has them")
     options = parser.parse_args(arguments)
     tables = {
         "reading": reading(options.samples, options.processes),
@@ -229,6 +231,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{name}\n{table(rows)}")
     if options.json:
         options.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    if options.page:
+        page = options.page.read_text(encoding="utf-8")
+        for name, (head, *rows) in tables.items():
+            lines = (head, ("---",) * len(head), *rows)
+            page = with_part(page, name, "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        options.page.write_text(page, encoding="utf-8")
 
 
 def reading(samples: int, processes: Sequence[int]) -> list[tuple[str, ...]]:

@@ -67,7 +67,11 @@ def test_the_tables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         ),
     )
     out = tmp_path / "shards.json"
-    shards.main(["--samples", "20", "--processes", "1", "--machines", "1", "2", "--json", str(out)])
+    page = tmp_path / "scaling.md"
+    page.write_text((Path(shards.__file__).parents[1] / "docs/scaling.md").read_text(encoding="utf-8"), "utf-8")
+    given = ["--samples", "20", "--processes", "1", "--machines", "1", "2", "--json", str(out), "--page", str(page)]
+    shards.main(given)
+    assert "\n| shards | 1 | 10 |" in page.read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert out.exists()
     assert [line.split()[:3] for line in printed.splitlines() if line.startswith(("files", "shards"))] == [

@@ -16,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import with_part
 from benchmarks.speed import growth
 from benchmarks.speed.data import prepare
-from benchmarks.speed.figures import BY_NAME, FIGURES, OURS, TORCHVISION, Figure
-from benchmarks.speed.report import Row, knows_bfloat16, machine, machine_words, notes, table, with_part
+from benchmarks.speed.figures import BY_NAME, FIGURES, OURS, TORCHVISION, WHOLE_PEER, Figure
+from benchmarks.speed.report import Row, knows_bfloat16, machine, machine_words, notes, table
 from benchmarks.speed.turns import ROOT, Measured, Side, make_sides, measure
 
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "performance.md"
@@ -64,6 +65,11 @@ def _table(options: argparse.Namespace, sides: dict[str, Side]) -> int:
     facts = {name: side.ask(do="facts") for name, side in sides.items()}
     if "error" in facts[TORCHVISION] or "skipped" in facts[TORCHVISION]:
         sides[TORCHVISION].python = "no Python with a torchvision that loads was named: TORCHVISION=..."
+    if not facts[WHOLE_PEER].get("torchvision"):
+        sides[WHOLE_PEER].end()
+        sides[
+            WHOLE_PEER
+        ].python = "no Python with both the peer and a torchvision that loads was named: TORCHVISION=..."
     known = {name: found for name, found in facts.items() if not {"error", "skipped"} & found.keys()}
     about = machine(known, options.threads, turns, options.clock)
     print(machine_words(about), end="\n\n", flush=True)

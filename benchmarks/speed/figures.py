@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PEER, TORCHVISION, OURS = "peer", "torchvision", "ours"
+WHOLE_PEER = "peer with torchvision"  # suppresses with the compiled NMS, as its users have it
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ FIGURES: tuple[Figure, ...] = (
         (PEER, "average_precision"),
         {"count": 50_000, "classes": 80},
     ),
-    Figure("val", "validation end to end: loading, network, NMS, mAP", "images/s", 1.3, "val", (PEER, "val")),
+    Figure("val", "validation end to end: loading, network, NMS, mAP", "images/s", 1.3, "val", (WHOLE_PEER, "val")),
     Figure(
         "val-network", "validation: loading and network alone", "images/s", 1.3, "val_network", (PEER, "val_network")
     ),

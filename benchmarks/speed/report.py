@@ -202,18 +202,3 @@ def unexplained(page: str, figures: Sequence[Mapping[str, Any]]) -> list[str]:
     sections = dict(re.findall(r"^### ([\w-]+)\n(.*?)(?=^#|\Z)", page, re.DOTALL | re.MULTILINE))
     missed = [figure["name"] for figure in figures if figure["met"] is False]
     return [name for name in missed if len(re.findall(r"^- ", sections.get(name, ""), re.MULTILINE)) < WAYS]
-
-
-def with_part(text: str, name: str, content: str) -> str:
-    """A document with what stands between the comments of that name replaced.
-
-    >>> with_part("<!-- begin a -->\\nold\\n<!-- end a -->", "a", "new")
-    '<!-- begin a -->\\n\\nnew\\n\\n<!-- end a -->'
-
-    Raises:
-        ValueError: the document has no such part.
-    """
-    pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"the document has no part {name!r}")
-    return pattern.sub(lambda found: f"{found[1]}\n{content.strip()}\n\n{found[2]}", text)

@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.figures import OURS, PEER, TORCHVISION, Figure
+from benchmarks.speed.figures import OURS, PEER, TORCHVISION, WHOLE_PEER, Figure
 from benchmarks.speed.worker import ANSWER
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {OURS: "benchmarks.speed.ours", PEER: "benchmarks.speed.peer", TORCHVISION: "benchmarks.speed.real_nms"}
+MODULES = {
+    OURS: "benchmarks.speed.ours",
+    PEER: "benchmarks.speed.peer",
+    TORCHVISION: "benchmarks.speed.real_nms",
+    WHOLE_PEER: "benchmarks.speed.peer",
+}
 
 
 class Side:
@@ -138,5 +143,6 @@ def make_sides(peer: Path, torchvision: Path | None, threads: int, scratch: Path
         (OURS, Path(sys.executable)),
         (PEER, peer if peer.is_file() else no_peer),
         (TORCHVISION, torchvision if torchvision is not None and torchvision.is_file() else no_torchvision),
+        (WHOLE_PEER, torchvision if torchvision is not None and torchvision.is_file() else no_torchvision),
     )
-    return {name: Side(name, python, given, scratch / f"{name}.log") for name, python in pythons}
+    return {name: Side(name, python, given, scratch / f"{name.replace(' ', '-')}.log") for name, python in pythons}
