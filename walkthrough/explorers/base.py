@@ -382,7 +382,7 @@ class Explorer(Generic[StateT, ResultT]):
         from IPython.display import publish_display_data
 
         publish_display_data(*self._repr_mimebundle_())
-        _, tables = picture_and_tables(self.as_scene())
+        _, tables = picture_and_tables(self.page_scene())  # a sentence in place of a picture is in the words
         publish_display_data({"text/html": words_html(repr(self), tables)})
 
 
