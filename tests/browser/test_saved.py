@@ -62,9 +62,11 @@ def assert_live(notebook: OpenNotebook, count: int) -> None:
 
 
 def assert_still(notebook: OpenNotebook, epochs: Sequence[int], count: int) -> None:
-    """In place of each explorer its picture and its words, in this order, and nothing else."""
+    """In place of each explorer its picture, its words and its table, in this order, and nothing else."""
     notebook.page.wait_for_timeout(700)  # for what could still come in their place
     assert epochs_told(notebook.page) == list(epochs)
+    assert words(notebook.page).locator("tbody tr td:first-child").count() > 0
+    assert words(notebook.page).locator("table").count() == len(epochs)
     assert pictures(notebook.page).count() == count
     assert all(picture.bounding_box()["height"] > 100 for picture in pictures(notebook.page).all())
     assert notebook.page.locator(f"{NOTEBOOK} .wt").count() == 0

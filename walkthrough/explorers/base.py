@@ -17,6 +17,7 @@ from walkthrough.explorers.controls import Control, Setting, checked, controls_o
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
 from walkthrough.explorers.stage import Story, check_stage, first_sentence, settings_of, story_of
 from walkthrough.render.page import ActionOnPage, PageState
+from walkthrough.render.still import picture_and_tables, words_html
 from walkthrough.scene import Scene, Table
 
 LINE = 110  # characters of a sentence that stands in place of a picture
@@ -371,18 +372,18 @@ class Explorer(Generic[StateT, ResultT]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live view, its picture for where it cannot be, its words. The metadata name the view: see still.js."""
-        data, metadata = self.as_scene()._repr_mimebundle_()
+        picture, _ = picture_and_tables(self.as_scene())
+        data, metadata = picture._repr_mimebundle_()
         view = self.widget.view()
         return view | data | {"text/plain": repr(self)}, metadata | view
 
     def _ipython_display_(self) -> None:
-        """In a notebook: the live view or its picture, and the words in an output of their own: see still.py."""
+        """In a notebook: the live view or its picture, and words and tables in an output of their own: see still.py."""
         from IPython.display import publish_display_data
 
-        from walkthrough.render.still import words_html
-
         publish_display_data(*self._repr_mimebundle_())
-        publish_display_data({"text/html": words_html(repr(self))})
+        _, tables = picture_and_tables(self.page_scene())  # a sentence in place of a picture is in the words
+        publish_display_data({"text/html": words_html(repr(self), tables)})
 
 
 def link(*explorers: Explorer[Any, Any], names: tuple[str, ...] = ()) -> Callable[[], None]:
