@@ -2,10 +2,13 @@
 
 import { buttonsView, codeLine, controlsView } from "./controls.js";
 import { element } from "./dom.js";
+import { historyKey, historyView } from "./history.js";
 import { ARROWS } from "./keys.js";
 import { paint, roomOf } from "./layout.js";
-import { createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { countView, createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { showRefusals } from "./refusals.js";
 import { initialize } from "./still.js";
+import { statusView } from "./uploads.js";
 
 function build(page, host) {
   const title = element("h3", { class: "wt-title" });
@@ -16,26 +19,40 @@ function build(page, host) {
   const legend = element("ul", { class: "wt-legend" });
   const hint = element("p", { class: "wt-hint" });
   const [controls, buttons, code] = [controlsView(page), buttonsView(page), codeLine(page)];
-  const scene = element("div", { class: "wt-scene" }, rows, legend, message);
-  const header = element("header", { class: "wt-header" }, title, buttons.node);
-  const parts = { title, message, words, rows, legend, hint, controls, buttons, code, scene };
+  const [history, status] = [historyView(page), statusView()];
+  const scene = element("div", { class: "wt-scene" }, rows, legend, message, status.node);
+  const header = element("header", { class: "wt-header" }, title, buttons.node, history.node);
+  const parts = { title, message, words, rows, legend, hint, controls, buttons, history, code, scene };
   const nodes = [header, controls.node, scene, hint, code.node, words, said];
   const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
-  Object.assign(page, { host, root, parts, panels: [], sentence: "" });
+  Object.assign(page, { host, root, parts, status, panels: [], sentence: "" });
   page.say = (text) => (said.textContent = text);
   page.tell = (sentence) => {
     page.sentence = sentence;
     showMessage(page);
   };
+  page.refuse = (name, sentence) => {
+    page.refusals.set(name, sentence);
+    showMessage(page);
+  };
+  const begins = (event) => !event.repeat && page.gesture++; // what follows is undone together
+  for (const kind of ["pointerdown", "keydown"]) root.addEventListener(kind, begins, true);
   root.addEventListener("keydown", (event) => pressed(page, event));
   setTheme(page);
   host.append(root);
 }
 
 const TYPED_INTO = "input[type=number], input[type=text], select";
+const UNDONE_BY_THE_BROWSER = "[data-typing], textarea";
 
 /** Keys of the explorer's buttons, and none of the notebook's: D, D would delete the cell. */
 function pressed(page, event) {
+  const step = historyKey(event);
+  if (step && !event.target.matches(UNDONE_BY_THE_BROWSER)) {
+    event.preventDefault();
+    event.stopPropagation();
+    page.act(step);
+  }
   if (event.ctrlKey || event.metaKey || (event.shiftKey && event.key === "Enter")) return;
   event.stopPropagation();
   const { key, target } = event;
@@ -49,7 +66,10 @@ function pressed(page, event) {
 
 // -- what is shown ---------------------------------------------------------------------------------------------------
 
-const FROM_KERNEL = ["scene", "values", "controls", "message", "words", "code", "title", "actions", "uploads", "seen"];
+const FROM_KERNEL = [
+  ...["scene", "values", "controls", "message", "refusals", "words", "code", "title", "actions", "uploads"],
+  ...["history", "seen"],
+];
 
 /** Whether the kernel said something since the last time: what the page itself sets is no news. */
 function hasNews(page) {
@@ -68,6 +88,7 @@ async function update(page) {
   page.root.setAttribute("aria-label", model.get("title"));
   parts.controls.show(model.get("controls"));
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
+  parts.history.show(model.get("history"));
   parts.code.show(model.get("code"));
   tellLater(page, model.get("words"));
   await gathered(page, scene);
@@ -98,7 +119,8 @@ function tellLater(page, words) {
 /** A sentence over the picture, which is dimmed where it is not what the settings ask for. */
 function showMessage(page) {
   const { model, parts } = page;
-  const text = page.sentence || model.get("message");
+  const rest = showRefusals(page);
+  const text = page.sentence || [...rest, model.get("message")].filter(Boolean).join(" ");
   if (parts.message.textContent !== text) parts.message.textContent = text;
   const isWithout = Boolean(text) && !model.get("scene").rows.length;
   page.root.classList.toggle("wt-nothing", Boolean(page.sentence) || isWithout);
@@ -131,7 +153,9 @@ function setTheme(page) {
 
 function render({ model, el }) {
   const page = createPage(model);
+  el.classList.add("wt-host");
   build(page, el);
+  const uncount = countView(page);
   const receive = (message, buffers) => {
     if (message.kind === "pictures") message.keys.forEach((key, index) => receivePicture(key, buffers[index]));
   };
@@ -151,6 +175,7 @@ function render({ model, el }) {
   changed();
   return () => {
     page.removed = true;
+    uncount();
     sizes.disconnect();
     themes.disconnect();
     model.off("msg:custom", receive);

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer.detail import joined
@@ -122,6 +123,10 @@ class LayerExplorer(PictureExplorer[State, Result]):
             f"x {x1} to {x2}, y {y1} to {y2}",
         ]
         return "\n".join(lines)
+
+    def cell_names(self) -> dict[str, str]:
+        """The model, and a batch of the pictures."""
+        return super().cell_names() | {"model": model_lines(self._given.get("model"), type(self).__name__, "shapes-n")}
 
     def as_code(self) -> str:
         """The same numbers without an explorer."""
