@@ -373,3 +373,15 @@ def test_a_value_of_another_kind_is_told_and_the_old_one_stays(name: str, value:
 def test_what_is_no_setting_is_not_offered_as_one() -> None:
     with pytest.raises(AttributeError, match="has no setting 'images'; it has gain, steps"):
         Toy().images = 3
+
+
+def test_boxes_of_widgets_take_explorers_themselves():
+    from ipywidgets import HBox, VBox
+
+    one, other = Toy(), Toy()
+    box = HBox([one, VBox([other])])
+    assert box.get_state("children")["children"][0] == f"IPY_MODEL_{one.widget.model_id}"
+    assert {"gain", "undo", "result"} <= set(dir(one))  # what a notebook completes
+    assert type(one) is Toy
+    one.layout.width = "40%"
+    assert one.widget.layout.width == "40%"

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.copying import cell_of
 from walkthrough.explorers.history import History
+from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
 from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
@@ -39,7 +40,7 @@ class Action:
         return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
 
 
-class Explorer(Generic[StateT, ResultT]):
+class Explorer(Nestable, Generic[StateT, ResultT]):
     """Base class: a subclass is an Explorer[State, Result] with compute and scene; see IouPlayground for a short one.
 
     Every field of State is an attribute of the explorer, to be read and set: ``w.anchor_t = 2`` does what dragging its
@@ -344,7 +345,7 @@ class Explorer(Generic[StateT, ResultT]):
 
     @property
     def widget(self) -> Any:
-        """The live page as an ipywidgets widget, to be put into boxes and layouts of one's own."""
+        """The live page as an ipywidgets widget; boxes and layouts take the explorer itself, too."""
         if self._live is None:
             from walkthrough.render.live import Live
 

@@ -100,7 +100,14 @@ function sliderView(page, control) {
 
 /** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
 function typedField(page, control, name, id) {
-  const node = element("input", { type: "number", id, "aria-label": name, step: "any", autocomplete: "off", lang: "en" });
+  const node = element("input", {
+    type: "number",
+    id,
+    "aria-label": name,
+    step: "any",
+    autocomplete: "off",
+    lang: "en",
+  });
   let typing = false;
   const put = (value) => {
     if (typing) return;
