@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import yolo_lite as yl
 from tests.browser.explorer import OpenExplorer
 from tests.browser.lab import NOTEBOOK
 
@@ -174,6 +175,24 @@ def test_a_large_photograph_is_scaled_on_the_page_and_turned_as_its_camera_says(
     cv2.imwrite(str(tmp_path / "small.png"), np.full((30, 40, 3), 7, np.uint8))
     mine.upload(tmp_path / "small.png")
     assert mine.ask("sizes[1]") == "(30, 40, 3)"
+
+
+def test_a_photograph_is_met_with_advice_and_with_weights_that_were_fetched(
+    open_cell: Callable[[str], OpenExplorer], lab_folder: Path, tmp_path: Path
+) -> None:
+    (lab_folder / "downloads").mkdir(exist_ok=True)
+    untrained = yl.create_model("yolov5n", names=["cat", "dog"])
+    yl.save(untrained, lab_folder / "downloads" / "yolov5n.safetensors")
+    (lab_folder / "downloads" / "yolov5n.safetensors").rename(lab_folder / "downloads" / "yolov5n.pt")
+    explorer = open_cell("from walkthrough import NmsExplorer\nw = NmsExplorer()\nw")
+    assert not explorer.root.locator(".wt-advice").is_visible()
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((90, 120, 3), 60, np.uint8))
+    explorer.upload(tmp_path / "photo.png")
+    assert "This network knows six shapes" in explorer.root.locator(".wt-advice").text_content()
+    explorer.press("use yolov5n")
+    assert explorer.ask("w.names") == "('cat', 'dog')"
+    assert not explorer.root.locator(".wt-advice").is_visible()
+    assert explorer.errors == []
 
 
 def test_copied_code_runs_in_a_fresh_cell(open_cell: Callable[[str], OpenExplorer]) -> None:

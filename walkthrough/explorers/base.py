@@ -368,10 +368,15 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
                 "redo": self._history.has_future,
                 "clear": self._has_brought() if self.brought and not is_refused else None,
             },
+            "advice": self.page_advice(),
             "words": self.words() if self._computed is not None else "",
             "code": self.as_code(),
             "cell": self.as_cell(),
         }
+
+    def page_advice(self) -> dict[str, Any]:
+        """What would help the reader here, and names of what the page offers: {"text", "offers"}, or {}."""
+        return {}
 
     def page_scene(self) -> Scene:
         """The picture; without panels where there is no result."""
@@ -407,6 +412,12 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
         """The reader pressed a button: only what the explorer offers is called."""
         if method in {"reset", "clear", "undo", "redo", *(action.method for action in self.actions)}:
             getattr(self, method)()
+        elif method.removeprefix("use ") in self.page_advice().get("offers", ()):
+            self.use(method.removeprefix("use "))
+
+    def use(self, name: str) -> None:
+        """Take what page_advice offers by this name."""
+        raise TypeError(f"{type(self).__name__} offers nothing to use")
 
     def page_unseen(self) -> None:
         """The last view of it is gone from the page, as where its cell was run again: here, nothing follows."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.explorers.advice import advice_on, are_drawn, fetched_weights, knows_shapes_alone
 from walkthrough.explorers.base import Explorer, ResultT
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
 from walkthrough.explorers.copying import target_lines
@@ -263,6 +264,26 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         except (ValueError, OSError) as problem:
             return self.notify(problem)
         return self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
+
+    def network(self) -> Any:
+        """The network that looks at the pictures; None where there is none."""
+        return getattr(self.state, "model", None)
+
+    def page_advice(self) -> dict[str, Any]:
+        """That a network of drawn shapes finds nothing in the reader's photograph."""
+        is_own = bool(self.state.pictures) and self.state.shown in self.own_pictures()
+        return advice_on(type(self).__name__) if is_own and knows_shapes_alone(self.network()) else {}
+
+    def use(self, name: str) -> None:
+        """Look at the reader's own pictures with official weights that were fetched; drawn scenes have other classes."""
+        own = self.own_pictures()
+        self.set(pictures=own, picture=own.index(self.state.shown), model=str(fetched_weights()[name]))
+
+    def own_pictures(self) -> Annotations:
+        """Those that are not of the drawn scenes of the beginning."""
+        start = self._start.pictures if are_drawn(self._given.get("images")) else ()
+        drawn = {id(picture.pixels) for picture in start}
+        return tuple(picture for picture in self.state.pictures if id(picture.pixels) not in drawn)
 
     def cell_names(self) -> dict[str, str]:
         """The batch that the code is about: the explorer's pictures and their objects."""

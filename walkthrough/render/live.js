@@ -1,5 +1,6 @@
 // An explorer on the page: its controls, its picture, its words; the only module that the widget's host sees.
 
+import { adviceView } from "./advice.js";
 import { buttonsView, codeLine, controlsView } from "./controls.js";
 import { element } from "./dom.js";
 import { historyKey, historyView } from "./history.js";
@@ -19,10 +20,10 @@ function build(page, host) {
   const legend = element("ul", { class: "wt-legend" });
   const hint = element("p", { class: "wt-hint" });
   const [controls, buttons, code] = [controlsView(page), buttonsView(page), codeLine(page)];
-  const [history, status] = [historyView(page), statusView()];
-  const scene = element("div", { class: "wt-scene" }, rows, legend, message, status.node);
+  const [history, status, advice] = [historyView(page), statusView(), adviceView(page)];
+  const scene = element("div", { class: "wt-scene" }, advice.node, rows, legend, message, status.node);
   const header = element("header", { class: "wt-header" }, title, buttons.node, history.node);
-  const parts = { title, message, words, rows, legend, hint, controls, buttons, history, code, scene };
+  const parts = { title, message, words, rows, legend, hint, controls, buttons, history, advice, code, scene };
   const nodes = [header, controls.node, scene, hint, code.node, words, said];
   const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
   Object.assign(page, { host, root, parts, status, panels: [], sentence: "" });
@@ -68,7 +69,7 @@ function pressed(page, event) {
 
 const FROM_KERNEL = [
   ...["scene", "values", "controls", "message", "refusals", "words", "code", "title", "actions", "uploads"],
-  ...["history", "seen"],
+  ...["history", "advice", "seen"],
 ];
 
 /** Whether the kernel said something since the last time: what the page itself sets is no news. */
@@ -89,6 +90,7 @@ async function update(page) {
   parts.controls.show(model.get("controls"));
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
   parts.history.show(model.get("history"));
+  parts.advice.show(model.get("advice"));
   parts.code.show(model.get("code"));
   tellLater(page, model.get("words"));
   await gathered(page, scene);

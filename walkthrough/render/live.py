@@ -30,8 +30,8 @@ from walkthrough.serialise import to_json
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
     *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "classes", "edit"),
-    *("keys", "page", "canvas", "charts", "tables", "uploads", "refusals", "history", "controls", "layout", "still"),
-    "live",
+    *("keys", "page", "canvas", "charts", "tables", "uploads", "refusals", "history", "advice", "controls", "layout"),
+    *("still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
@@ -55,6 +55,7 @@ class Live(anywidget.AnyWidget):
     message = traitlets.Unicode().tag(sync=True)
     refusals = traitlets.Dict().tag(sync=True)
     history = traitlets.Dict().tag(sync=True)
+    advice = traitlets.Dict().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
     cell = traitlets.Unicode().tag(sync=True)

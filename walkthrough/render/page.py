@@ -53,6 +53,7 @@ class PageState(TypedDict):
     message: str
     refusals: dict[str, str]  # control -> why the value that was last given is refused
     history: HistoryOnPage
+    advice: dict[str, Any]  # what would help here: {"text", "offers": what buttons of it use}, or {}
     words: str
     code: str  # what is shown of the code, and
     cell: str  # what is copied: the same with imports
