@@ -275,7 +275,7 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         return advice_on(type(self).__name__) if is_own and knows_shapes_alone(self.network()) else {}
 
     def use(self, name: str) -> None:
-        """Look at the reader's own pictures with official weights that were fetched; drawn scenes have other classes."""
+        """Look at the reader's own pictures with official weights that were fetched; drawn scenes go."""
         own = self.own_pictures()
         self.set(pictures=own, picture=own.index(self.state.shown), model=str(fetched_weights()[name]))
 
