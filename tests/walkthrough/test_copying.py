@@ -24,7 +24,7 @@ def test_a_cell_runs_in_a_fresh_notebook(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["GradientExplorer", "LiveTraining"])
 def test_a_cell_leaves_no_name_open(name: str) -> None:
-    assert free_names(getattr(walkthrough, name)().as_cell()) == []
+    assert free_names(getattr(walkthrough, name)().as_cell()) == ()
 
 
 def test_moved_boxes_and_anchors_are_in_the_cell() -> None:
@@ -48,7 +48,7 @@ def test_what_the_reader_gave_stays_a_name_that_a_comment_explains() -> None:
     model = walkthrough.NmsExplorer().state.model
     w = walkthrough.NmsExplorer(images=np.zeros((64, 64, 3), np.uint8), model=model)
     cell = w.as_cell()
-    assert free_names(cell) == ["explorer", "model"]
+    assert free_names(cell) == ("explorer", "model")
     assert "# explorer: this NmsExplorer" in cell
     assert f"# model: the {type(model).__name__} that was given to NmsExplorer as model=" in cell
     assert len(run(cell, explorer=w, model=model)["found"]) == 1

@@ -3,6 +3,7 @@
 import ast
 import builtins
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,31 @@ def cell_of(code: str, names: Mapping[str, str], explorer: type) -> str:
                 lines[names[name]] = None
 
     explain(code)
+    read = [name for piece in (*lines, code) for name in free_names(piece)]
     body = "\n".join([*lines, code]).split("\n")
     own = [line for line in body if line.startswith(("import ", "from "))]
-    imports = dict.fromkeys([*_imports(free_names("\n".join(body)), explorer), *own])
+    imports = dict.fromkeys([*_imports(read, explorer), *own])
     return "\n".join([*imports, *([""] if imports else []), *(line for line in body if line not in own)])
 
 
-def free_names(code: str) -> list[str]:
+@lru_cache(maxsize=256)  # targets are long, and stay while a slider moves
+def free_names(code: str) -> tuple[str, ...]:
     """The names that code reads and does not make, in order.
 
     >>> free_names("import torch; a = torch.tensor([b for b in c]); d")
-    ['c', 'd']
+    ('c', 'd')
     """
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except SyntaxError:
-        return []
+        return ()
     names = [node for node in nodes if isinstance(node, ast.Name)]
     made = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(dir(builtins))
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             made |= {alias.asname or alias.name for alias in node.names}
     read = sorted((node for node in names if node.id not in made), key=lambda node: (node.lineno, node.col_offset))
-    return list(dict.fromkeys(node.id for node in read))
+    return tuple(dict.fromkeys(node.id for node in read))
 
 
 def _imports(names: Iterable[str], explorer: type) -> list[str]:

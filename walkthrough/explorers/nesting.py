@@ -17,8 +17,8 @@ class Nestable:
         """The live page as a widget."""
         raise TypeError("an explorer has a widget")
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]  # as unittest.mock and weakref.proxy have it
+    @property  # type: ignore[misc]  # as unittest.mock and weakref.proxy have it
+    def __class__(self) -> type:
         if "ipywidgets" not in sys.modules:
             return type(self)
         from walkthrough.render.live import Live
