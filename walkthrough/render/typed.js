@@ -7,7 +7,7 @@
  */
 export function withPoint(text) {
   if (!text.includes(",")) return text;
-  const isUnclear = text.split(",").length > 2 || text.includes(".") || /\d,\d{3}\b/.test(text);
+  const isUnclear = text.split(",").length > 2 || text.includes(".") || /(^|\D)[1-9]\d{0,2},\d{3}\b/.test(text);
   return isUnclear ? null : text.replace(",", ".");
 }
 
