@@ -7,6 +7,7 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, is_dataclass, replace
 from inspect import Parameter, Signature, getattr_static, signature
 from pathlib import Path
@@ -14,7 +15,9 @@ from textwrap import wrap
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
+from walkthrough.explorers.freezing import controls_to_freeze, start_of
 from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
+from walkthrough.frozen import Frozen, FrozenStory
 from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
 
@@ -258,6 +261,38 @@ class Explorer(Generic[StateT, ResultT]):
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the picture as a file in the format of its ending; see Scene.save."""
         self.as_scene().save(path, theme, width)
+
+    def freeze(self, *names: str, stories: bool = False, **values: Any) -> Frozen:
+        """One control or two, alive without a kernel: every scene of theirs is computed now.
+
+        The result shows itself in a notebook, which can then be exported; ``save("x.html")`` makes a page of it that
+        works from a file and offline, ``fragment()`` a part for a page of your own. The explorer stays as it is.
+
+        Args:
+            names: controls whose values are spread over their range, 13 of one, 7 of each of two; of choices all.
+            stories: freeze the explorer's stories too, as chips.
+            values: controls with how many values there are to be, or the list of them.
+        Raises:
+            ValueError: there is no such control or value, or there would be more than 144 scenes.
+
+        >>> from walkthrough import ScheduleExplorer
+        >>> frozen = ScheduleExplorer().freeze("lr0", cosine=[False, True])
+        >>> frozen.scenes
+        14
+        """
+        controls = controls_to_freeze(names, values, self._state)
+        told = [FrozenStory(s.label, s.look_for, tuple(dict(s.settings).items())) for s in self._told(stories)]
+        return Frozen(self._at, controls, start_of(controls, self._state), told)
+
+    def _told(self, stories: bool) -> Sequence[Any]:
+        return tuple(getattr(self, "stories", ())) if stories else ()
+
+    def _at(self, settings: Mapping[str, Any]) -> tuple[PageState, Scene]:
+        """What the page would show under these settings; the explorer itself, and who watches it, see nothing of it."""
+        other = copy(self)
+        other._live, other._watchers = None, []
+        other.set(**settings)
+        return other.page_state(), other.page_scene()
 
     def __repr__(self) -> str:
         lines = [f"{self.title or type(self).__name__}: {self._settings_in_words()}"]

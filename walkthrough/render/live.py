@@ -30,7 +30,7 @@ from walkthrough.serialise import to_json
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
     *("words", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "edit", "keys"),
-    *("page", "canvas", "charts", "tables", "controls", "layout", "still", "live"),
+    *("page", "canvas", "charts", "tables", "stops", "controls", "layout", "still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
@@ -184,8 +184,12 @@ def script(kind: str) -> str:
     folder = files("walkthrough.render")
     if kind == "css":
         return (folder / "live.css").read_text(encoding="utf-8")
-    modules = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
-    return "\n".join(EXPORT.sub("", IMPORT.sub("", module)) for module in modules)
+    return "\n".join(without_imports((folder / f"{name}.js").read_text(encoding="utf-8")) for name in MODULES)
+
+
+def without_imports(module: str) -> str:
+    """A module's source as a part of one script, in which all names are known."""
+    return EXPORT.sub("", IMPORT.sub("", module))
 
 
 @cache

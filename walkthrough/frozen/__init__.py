@@ -1,0 +1,151 @@
+"""Frozen explorers: one control or two stay alive without a kernel, because every scene was computed beforehand.
+
+``explorer.freeze(anchor_t=[2, 4, 8])`` makes one (walkthrough.explorers.freezing says of which values); what it holds
+is drawn by the page's own scripts, walkthrough/render/*.js, in an exported notebook, on a site, from a file, offline.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from walkthrough.frozen.page import fragment_html, page_html, script_html, script_text
+from walkthrough.frozen.parts import Parts, compact, squeezed
+from walkthrough.frozen.pictures import Pictures
+from walkthrough.render.page import PageState
+from walkthrough.scene import Scene, counted
+from walkthrough.serialise import to_json
+
+TOUCHED = ("pick", "drag", "draw")  # what a reader may do to a picture: kept where it sets a frozen control
+Settings = dict[str, Any]
+At = Callable[[Settings], tuple[PageState, Scene]]
+
+
+@dataclass(frozen=True)
+class FrozenControl:
+    """A control that stays alive, and the n values that it has."""
+
+    name: str
+    kind: str  # "stops": a slider over the values; "choice" or "toggle", as on the live page
+    label: str
+    help: str
+    unit: str
+    settings: tuple[Any, ...]  # n, as Python has them
+    values: tuple[Any, ...]  # n, as the page has them
+    words: tuple[str, ...]  # n, as they are read
+
+    def on_page(self) -> dict[str, Any]:
+        """The control in JSON."""
+        shown = {"name": self.name, "kind": self.kind, "label": self.label, "help": self.help, "unit": self.unit}
+        indices = [value if isinstance(value, int) else None for value in self.settings]  # a click gives (index,)
+        return {**shown, "group": "", "values": self.values, "options": self.words, "indices": indices}
+
+
+@dataclass(frozen=True)
+class FrozenStory:
+    """A chip that shows one scene: its words, what to look for there, and the settings that make it."""
+
+    label: str
+    look_for: str
+    settings: tuple[tuple[str, Any], ...]
+
+
+class Frozen:
+    """Scenes of an explorer, with the controls that lead from one to the next; made by Explorer.freeze.
+
+    Shows itself in a notebook, and in what is exported from one. ``fragment()`` is for pages with several: they have
+    the script once, ``frozen_script()``.
+
+    Attributes:
+        title: of the explorer. controls: those that are alive. stories: the chips. scenes: how many there are.
+
+    >>> from walkthrough import IouPlayground
+    >>> IouPlayground().freeze(steps=[1, 20, 100])
+    IoU playground, frozen: 3 scenes; steps 1, 20, 100
+    """
+
+    def __init__(
+        self, at: At, controls: Sequence[FrozenControl], start: Sequence[int], stories: Sequence[FrozenStory] = ()
+    ) -> None:
+        self.controls, self.stories = tuple(controls), tuple(stories)
+        places = product(*(range(len(control.settings)) for control in controls)) if controls else iter(())
+        wanted = [{c.name: c.settings[k] for c, k in zip(controls, place, strict=True)} for place in places]
+        self.scenes = len(wanted) + len(stories)
+        parts, pictures = Parts(), Pictures()
+        names = tuple(control.name for control in controls)
+        shown = [_shown(*at(settings), pictures, names) for settings in [*wanted, *(dict(s.settings) for s in stories)]]
+        first = shown[_flat(start, controls)]
+        self.title, self._words = first["title"], f"{first['title']}\n{first['words'] or first['message']}"
+        told = [{"label": story.label, "look_for": story.look_for} for story in stories]
+        self._data = {
+            "controls": [control.on_page() for control in controls],
+            "start": list(start),
+            "stories": told,
+            "scenes": squeezed(parts.written([parts.add(each) for each in shown])),
+            "pictures": pictures.encoded(),
+        }
+
+    def fragment(self) -> str:
+        """The explorer as HTML, for a page that has frozen_script() once, before or after it."""
+        return fragment_html(self._data, self._words)
+
+    def save(self, path: str | Path) -> None:
+        """Write a page of its own, that works from a file and without a network.
+
+        Raises:
+            ValueError: the ending is not .html. FileNotFoundError: there is no such folder.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".html":
+            raise ValueError(f"{path.name}: a frozen explorer is a page; give a name that ends in .html")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path}: there is no folder {path.parent}: make it first")
+        path.write_text(page_html(self.title, self.fragment()), encoding="utf-8")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the fragment; the script comes on top of it, once a page."""
+        return len(self.fragment().encode())
+
+    def __repr__(self) -> str:
+        said = [f"{self.title}, frozen: {counted(self.scenes, 'scene')}"]
+        said += [f"{control.label} {', '.join(control.words)}" for control in self.controls]
+        said += [f"stories {', '.join(story.label for story in self.stories)}"] if self.stories else []
+        return "; ".join(said)
+
+    def _repr_html_(self) -> str:
+        return self.fragment() + script_html()
+
+
+def frozen_script() -> str:
+    """The script that all frozen explorers of a page share, as HTML: about 0.1 MB, once."""
+    return script_html()
+
+
+def frozen_script_text() -> str:
+    """The same as JavaScript, for a file beside the pages of a site."""
+    return script_text()
+
+
+def _flat(start: Sequence[int], controls: Sequence[FrozenControl]) -> int:
+    """The number of the scene at a place."""
+    number = 0
+    for place, control in zip(start, controls, strict=True):
+        number = number * len(control.settings) + place
+    return number
+
+
+def _shown(state: PageState, scene: Scene, pictures: Pictures, names: tuple[str, ...]) -> dict[str, Any]:
+    """What the page needs of one scene."""
+    told = {name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")}
+    values = {name: state["values"][name] for name in names}
+    return {**told, "values": values, "scene": _touchable(to_json(scene, pictures.key), names)}
+
+
+def _touchable(value: Any, names: tuple[str, ...]) -> Any:
+    """A scene's JSON in which a reader can touch what sets a frozen control, and nothing else."""
+    if isinstance(value, dict):
+        kept = {key: _touchable(part, names) for key, part in value.items()}
+        return kept | {key: "" for key in TOUCHED if key in kept and (key != "pick" or kept[key] not in names)}
+    return [_touchable(part, names) for part in value] if isinstance(value, list) else value
