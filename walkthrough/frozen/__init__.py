@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from walkthrough.frozen.page import fragment_html, page_html, script_html, script_text
-from walkthrough.frozen.parts import Parts, compact, squeezed
+from walkthrough.frozen.page import data_script, fragment_html, host_html, page_html, script_html, script_text
+from walkthrough.frozen.parts import Parts, squeezed
 from walkthrough.frozen.pictures import Pictures
 from walkthrough.render.page import PageState
 from walkthrough.scene import Scene, counted
@@ -89,6 +89,14 @@ class Frozen:
     def fragment(self) -> str:
         """The explorer as HTML, for a page that has frozen_script() once, before or after it."""
         return fragment_html(self._data, self._words)
+
+    def script_text(self) -> str:
+        """What the explorer is made of as JavaScript, for a file beside a page that has host(address) in its place."""
+        return data_script(self._data)
+
+    def host(self, address: str) -> str:
+        """The place of the explorer as HTML: the file at that address is fetched when the place comes near."""
+        return host_html(address, self._words)
 
     def save(self, path: str | Path) -> None:
         """Write a page of its own, that works from a file and without a network.

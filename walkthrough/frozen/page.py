@@ -53,9 +53,26 @@ def script_html() -> str:
 
 def fragment_html(data: dict[str, object], words: str) -> str:
     """A frozen explorer as HTML, for a page with the script: until it is awake, and without scripts, its words."""
-    held = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # it ends no script element
-    lines = f'<div class="wt-frozen-words">{"<br>".join(escape(words, quote=False).splitlines())}</div>'
-    return f'<div class="wt-frozen">{lines}<script type="application/json">{held}</script></div>'
+    return f'<div class="wt-frozen">{_words_html(words)}<script type="application/json">{_json(data)}</script></div>'
+
+
+def host_html(address: str, words: str) -> str:
+    """The same with what it is made of in a file, that of data_script."""
+    return f'<div class="wt-frozen" data-src="{escape(address)}">{_words_html(words)}</div>'
+
+
+def data_script(data: dict[str, object]) -> str:
+    """What a frozen explorer is made of as a script: a page from a file may fetch scripts, and no other files."""
+    return f"document.currentScript.frozen = {_json(data)};\n"
+
+
+def _words_html(words: str) -> str:
+    return f'<div class="wt-frozen-words">{"<br>".join(escape(words, quote=False).splitlines())}</div>'
+
+
+def _json(data: dict[str, object]) -> str:
+    """JSON that ends no script element."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def page_html(title: str, fragment: str) -> str:
