@@ -7,18 +7,24 @@ live": one script, frozen.js, and for each explorer a file of its own, which the
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import walkthrough as wt
 from walkthrough.frozen import Frozen, FrozenControl, frozen_script_text
 
 MOST_BYTES = 3_000_000  # of one explorer; 1,000,000 where its pictures stay the same
 TRUTH = (120.0, 60.0, 200.0, 140.0)
-TRAINED = range(0, 97, 8)  # iterations
+TRAINED = range(0, 41, 4)  # iterations
+
+
+def frozen(explorer: wt.Explorer, *names: str, **values: Any) -> Frozen:
+    """An explorer frozen with its stories, where it has some."""
+    return explorer.freeze(*names, stories=bool(explorer.stories), **values)
 
 
 def training() -> Frozen:
     """LiveTraining at several iterations of one run."""
-    explorer = wt.LiveTraining(epochs=50)
+    explorer = wt.LiveTraining(epochs=10, batch_size=4)
     shown = {}
     for iteration in TRAINED:
         if iteration:
@@ -38,18 +44,18 @@ def moved(shift: float) -> tuple[tuple[float, ...], ...]:
 
 
 GALLERY: dict[str, Callable[[], Frozen]] = {
-    "Stepper": lambda: wt.Stepper().freeze("step"),
-    "AugmentationLab": lambda: wt.AugmentationLab(size=320).freeze(degrees=[0, 10, 30, 60, 90], scale=[0, 0.5, 0.9]),
-    "LayerExplorer": lambda: wt.LayerExplorer().freeze("layer"),
-    "AnchorExplorer": lambda: wt.AnchorExplorer().freeze("object", anchor_t=[1.1, 1.5, 2, 3, 4, 5, 6, 8, 10]),
-    "IouPlayground": lambda: wt.IouPlayground().freeze("box_loss", boxes=[moved(s) for s in range(100, -25, -10)]),
-    "DistributionExplorer": lambda: wt.DistributionExplorer().freeze("target"),
-    "LossExplorer": lambda: wt.LossExplorer().freeze(obj=7, fl_gamma=[0, 0.5, 1, 1.5, 2, 3]),
-    "GradientExplorer": lambda: wt.GradientExplorer().freeze("term", "level"),
-    "BackboneExplorer": lambda: wt.BackboneExplorer().freeze("blocks"),
-    "FamilyExplorer": lambda: wt.FamilyExplorer().freeze("left"),
-    "NmsExplorer": lambda: wt.NmsExplorer().freeze(conf_thres=[0.01, 0.05, 0.1, 0.25, 0.5, 0.75], iou_thres=9),
-    "ScheduleExplorer": lambda: wt.ScheduleExplorer().freeze("cosine", warmup_epochs=[0, 1, 3, 5, 10]),
+    "Stepper": lambda: frozen(wt.Stepper(), "step"),
+    "AugmentationLab": lambda: frozen(wt.AugmentationLab(size=320), degrees=[0, 10, 30, 60, 90], scale=[0, 0.5, 0.9]),
+    "LayerExplorer": lambda: frozen(wt.LayerExplorer(), "layer"),
+    "AnchorExplorer": lambda: frozen(wt.AnchorExplorer(), "object", anchor_t=[1.1, 1.5, 2, 3, 4, 5, 6, 8, 10]),
+    "IouPlayground": lambda: frozen(wt.IouPlayground(), "box_loss", boxes=[moved(shift) for shift in range(100, -25, -10)]),
+    "DistributionExplorer": lambda: frozen(wt.DistributionExplorer(), "target"),
+    "LossExplorer": lambda: frozen(wt.LossExplorer(), obj=7, fl_gamma=[0, 0.5, 1, 1.5, 2, 3]),
+    "GradientExplorer": lambda: frozen(wt.GradientExplorer(), "term", "level"),
+    "BackboneExplorer": lambda: frozen(wt.BackboneExplorer(), "blocks"),
+    "FamilyExplorer": lambda: frozen(wt.FamilyExplorer(), "left"),
+    "NmsExplorer": lambda: frozen(wt.NmsExplorer(), conf_thres=[0.01, 0.05, 0.1, 0.25, 0.5, 0.75], iou_thres=9),
+    "ScheduleExplorer": lambda: frozen(wt.ScheduleExplorer(), "cosine", warmup_epochs=[0, 1, 3, 5, 10]),
     "LiveTraining": training,
 }
 

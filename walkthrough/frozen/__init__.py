@@ -4,7 +4,7 @@
 is drawn by the page's own scripts, walkthrough/render/*.js, in an exported notebook, on a site, from a file, offline.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 from walkthrough.frozen.page import data_script, fragment_html, host_html, page_html, script_html, script_text
 from walkthrough.frozen.parts import Parts, squeezed
 from walkthrough.frozen.pictures import Pictures
-from walkthrough.render.page import PageState
+from walkthrough.render.page import PageState, StoryOnPage
 from walkthrough.scene import Scene, counted
 from walkthrough.serialise import to_json
 
 TOUCHED = ("pick", "drag", "draw")  # what a reader may do to a picture: kept where it sets a frozen control
-Settings = dict[str, Any]
+Settings = Mapping[str, Any]
 At = Callable[[Settings], tuple[PageState, Scene]]
 
 
@@ -48,7 +48,11 @@ class FrozenStory:
 
     label: str
     look_for: str
-    settings: tuple[tuple[str, Any], ...]
+    settings: Settings
+
+    def on_page(self) -> StoryOnPage:
+        """The chip in JSON."""
+        return {"label": self.label, "look_for": self.look_for}
 
 
 class Frozen:
@@ -73,18 +77,26 @@ class Frozen:
         wanted = [{c.name: c.settings[k] for c, k in zip(controls, place, strict=True)} for place in places]
         self.scenes = len(wanted) + len(stories)
         parts, pictures = Parts(), Pictures()
-        names = tuple(control.name for control in controls)
-        shown = [_shown(*at(settings), pictures, names) for settings in [*wanted, *(dict(s.settings) for s in stories)]]
+        settings = [*wanted, *(story.settings for story in stories)]
+        shown = [self._shown(*at(each), pictures) for each in settings]
         first = shown[_flat(start, controls)]
         self.title, self._words = first["title"], f"{first['title']}\n{first['words'] or first['message']}"
-        told = [{"label": story.label, "look_for": story.look_for} for story in stories]
         self._data = {
             "controls": [control.on_page() for control in controls],
             "start": list(start),
-            "stories": told,
+            "stories": [story.on_page() for story in stories],
             "scenes": squeezed(parts.written([parts.add(each) for each in shown])),
             "pictures": pictures.encoded(),
         }
+
+    def _shown(self, state: PageState, scene: Scene, pictures: Pictures) -> dict[str, Any]:
+        """What the page needs of one scene."""
+        names = tuple(control.name for control in self.controls)
+        told = {name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")}
+        chips = [story.on_page() for story in self.stories]
+        stage = {**state["stage"], "primary": names, "stories": chips, "start": {}}
+        values = {name: state["values"][name] for name in names}
+        return {**told, "values": values, "stage": stage, "scene": _touchable(to_json(scene, pictures.key), names)}
 
     def fragment(self) -> str:
         """The explorer as HTML, for a page that has frozen_script() once, before or after it."""
@@ -142,13 +154,6 @@ def _flat(start: Sequence[int], controls: Sequence[FrozenControl]) -> int:
     for place, control in zip(start, controls, strict=True):
         number = number * len(control.settings) + place
     return number
-
-
-def _shown(state: PageState, scene: Scene, pictures: Pictures, names: tuple[str, ...]) -> dict[str, Any]:
-    """What the page needs of one scene."""
-    told = {name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")}
-    values = {name: state["values"][name] for name in names}
-    return {**told, "values": values, "scene": _touchable(to_json(scene, pictures.key), names)}
 
 
 def _touchable(value: Any, names: tuple[str, ...]) -> Any:

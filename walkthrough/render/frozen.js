@@ -8,7 +8,7 @@ import { stopOf } from "./stops.js";
 
 const OLD = "This browser is too old to unpack the pictures of this explorer: any of 2023 or later shows them.";
 const BROKEN = "This explorer cannot be shown: what it is made of is not whole.";
-const NEAR = "800px"; // of a page: explorers further away than this are not fetched yet
+const FETCHED = "800px"; // of a page: explorers further away than this are not fetched yet
 
 /** The scenes in JSON: each part is put where {"$": its number} stands for it, and is the same object everywhere. */
 export function putTogether({ parts, scenes }) {
@@ -107,7 +107,7 @@ function dataOf(host) {
         eye.disconnect();
         document.head.append(fetched);
       },
-      { rootMargin: NEAR },
+      { rootMargin: FETCHED },
     );
     eye.observe(host);
   });
