@@ -48,7 +48,9 @@ GALLERY: dict[str, Callable[[], Frozen]] = {
     "AugmentationLab": lambda: frozen(wt.AugmentationLab(size=320), degrees=[0, 10, 30, 60, 90], scale=[0, 0.5, 0.9]),
     "LayerExplorer": lambda: frozen(wt.LayerExplorer(), "layer"),
     "AnchorExplorer": lambda: frozen(wt.AnchorExplorer(), "object", anchor_t=[1.1, 1.5, 2, 3, 4, 5, 6, 8, 10]),
-    "IouPlayground": lambda: frozen(wt.IouPlayground(), "box_loss", boxes=[moved(shift) for shift in range(100, -25, -10)]),
+    "IouPlayground": lambda: frozen(
+        wt.IouPlayground(), "box_loss", boxes=[moved(shift) for shift in range(100, -25, -10)]
+    ),
     "DistributionExplorer": lambda: frozen(wt.DistributionExplorer(), "target"),
     "LossExplorer": lambda: frozen(wt.LossExplorer(), obj=7, fl_gamma=[0, 0.5, 1, 1.5, 2, 3]),
     "GradientExplorer": lambda: frozen(wt.GradientExplorer(), "term", "level"),
@@ -73,7 +75,7 @@ def main() -> None:
         if frozen.size > MOST_BYTES:
             raise SystemExit(f"{name} is {frozen.size:,} bytes frozen, more than {MOST_BYTES:,}: freeze fewer values")
         (asked.folder / f"{name}.js").write_text(frozen.script_text(), encoding="utf-8")
-        (asked.folder / f"{name}.html").write_text(frozen.host(f"_static/frozen/{name}.js"), encoding="utf-8")
+        (asked.folder / f"{name}.html").write_text(frozen.host(f"../_static/frozen/{name}.js"), encoding="utf-8")
         print(f"{name:22} {frozen.size:>9,} bytes, {frozen.scenes:3} scenes")
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.freezing import controls_to_freeze, start_of
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
-from walkthrough.explorers.stage import Story, check_stage, first_sentence, settings_of, story_of
+from walkthrough.explorers.stage import Story, check_stage, first_sentence, primary_of, settings_of, story_of
 from walkthrough.frozen import Frozen, FrozenStory
 from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
@@ -311,7 +311,8 @@ class Explorer(Generic[StateT, ResultT]):
         if stories and not self.stories:
             raise ValueError(f"{type(self).__name__} has no stories to freeze")
         if not controls and not stories:
-            raise ValueError(f"name a control that stays alive, as in freeze({next(iter(used_controls(self._state)))!r})")
+            first = primary_of(self.primary, used_controls(self._state))[:1]
+            raise ValueError(f"name a control that stays alive, as in freeze({', '.join(map(repr, first))})")
         known = controls_of(self.State)
         told = [
             FrozenStory(story.label, story.look_for, settings_of(story, known, self._start, self._state))

@@ -81,9 +81,11 @@ def _frozen(name: str, control: Control, given: Any, state: Any, count: int) -> 
             raise ValueError(f"{name} is a place or boxes: give a list of them, freeze({name}=[...])")
         if given is not None and control.kind in ("choice", "toggle"):
             raise ValueError(f"{name} has no range: give a list of its values, or its name alone for all of them")
-        if given is not None and given < 2:
-            raise ValueError(f"{name}={given}: a frozen control has at least 2 values")
-        chosen = spread(control, state, now, min(given or count, MOST_SCENES + 1))
+        if given is not None and not 2 <= given <= MOST_SCENES:
+            raise ValueError(f"{name}={given}: a frozen control has 2 to {MOST_SCENES} values")
+        chosen = spread(control, state, now, given or count)
+        if given is not None and len(chosen) < given:
+            raise ValueError(f"{name}={given}: its range has {len(chosen)} values that differ: give so many, or a list")
     elif isinstance(given, str | bool | float) or not hasattr(given, "__iter__"):
         raise ValueError(f"{name}={given!r}: give a list of values, or how many there are to be")
     else:

@@ -1,7 +1,7 @@
 """Frozen explorers: one control or two stay alive without a kernel, because every scene was computed beforehand.
 
 ``explorer.freeze(anchor_t=[2, 4, 8])`` makes one (walkthrough.explorers.freezing says of which values); what it holds
-is drawn by the page's own scripts, walkthrough/render/*.js, in an exported notebook, on a site, from a file, offline.
+is drawn by the page's own scripts, those of walkthrough/render, in an exported notebook, on a site, from a file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +13,13 @@ from typing import Any
 from walkthrough.frozen.page import data_script, fragment_html, host_html, page_html, script_html, script_text
 from walkthrough.frozen.parts import Parts, squeezed
 from walkthrough.frozen.pictures import Pictures
+from walkthrough.frozen.private import without_folders
 from walkthrough.render.page import PageState, StoryOnPage
 from walkthrough.scene import Scene, counted
 from walkthrough.serialise import to_json
 
 TOUCHED = ("pick", "drag", "draw")  # what a reader may do to a picture: kept where it sets a frozen control
+OF_KERNELS = ("controls", "values", "actions", "uploads")  # of what is on a page: only a kernel can do something for it
 Settings = Mapping[str, Any]
 At = Callable[[Settings], tuple[PageState, Scene]]
 
@@ -77,7 +79,7 @@ class Frozen:
         wanted = [{c.name: c.settings[k] for c, k in zip(controls, place, strict=True)} for place in places]
         self.scenes = len(wanted) + len(stories)
         parts, pictures = Parts(), Pictures()
-        settings = [*wanted, *(story.settings for story in stories)]
+        settings: list[Settings] = [*wanted, *(story.settings for story in stories)]
         shown = [self._shown(*at(each), pictures) for each in settings]
         first = shown[_flat(start, controls)]
         self.title, self._words = first["title"], f"{first['title']}\n{first['words'] or first['message']}"
@@ -92,11 +94,14 @@ class Frozen:
     def _shown(self, state: PageState, scene: Scene, pictures: Pictures) -> dict[str, Any]:
         """What the page needs of one scene."""
         names = tuple(control.name for control in self.controls)
-        told = {name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")}
+        told = {
+            name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")
+        }
         chips = [story.on_page() for story in self.stories]
         stage = {**state["stage"], "primary": names, "stories": chips, "start": {}}
         values = {name: state["values"][name] for name in names}
-        return {**told, "values": values, "stage": stage, "scene": _touchable(to_json(scene, pictures.key), names)}
+        shown = {**told, "values": values, "stage": stage, "scene": to_json(scene, pictures.key)}
+        return {name: _passed_on(part, names) for name, part in shown.items()}
 
     def fragment(self) -> str:
         """The explorer as HTML, for a page that has frozen_script() once, before or after it."""
@@ -156,9 +161,11 @@ def _flat(start: Sequence[int], controls: Sequence[FrozenControl]) -> int:
     return number
 
 
-def _touchable(value: Any, names: tuple[str, ...]) -> Any:
-    """A scene's JSON in which a reader can touch what sets a frozen control, and nothing else."""
+def _passed_on(value: Any, names: tuple[str, ...]) -> Any:
+    """A scene's JSON without folders of this machine, in which a reader can touch what sets a frozen control alone."""
     if isinstance(value, dict):
-        kept = {key: _touchable(part, names) for key, part in value.items()}
+        kept = {key: _passed_on(part, names) for key, part in value.items()}
         return kept | {key: "" for key in TOUCHED if key in kept and (key != "pick" or kept[key] not in names)}
-    return [_touchable(part, names) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_passed_on(part, names) for part in value]
+    return without_folders(value) if isinstance(value, str) else value

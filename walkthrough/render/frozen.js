@@ -7,6 +7,7 @@ import { plotView } from "./plots.js";
 import { stopOf } from "./stops.js";
 
 const OLD = "This browser is too old to unpack the pictures of this explorer: any of 2023 or later shows them.";
+const FROZEN = "Computed beforehand, for these values. In a notebook all settings move: the code above is where to start.";
 const BROKEN = "This explorer cannot be shown: what it is made of is not whole.";
 const FETCHED = "800px"; // of a page: explorers further away than this are not fetched yet
 
@@ -122,6 +123,7 @@ async function wake(host, look) {
     const scenes = await unpacked(data.scenes);
     host.replaceChildren();
     render({ model: frozenModel(look, data, scenes), el: host });
+    host.querySelector(".wt").append(element("p", { class: "wt-hint" }, FROZEN));
   } catch (problem) {
     tellWhy(problem instanceof Error ? problem.message : BROKEN);
   }
