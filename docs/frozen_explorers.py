@@ -1,7 +1,7 @@
 """Every explorer of the tour, frozen for the site: python docs/frozen_explorers.py build/frozen.
 
-make site calls it before the pages are built, and docs/conf.py puts what it finds in that folder on the page "Explorers,
-live": one script, frozen.js, and for each explorer a file of its own, which the page fetches when it comes near.
+make site calls it before the pages are built, and docs/conf.py puts what it finds in that folder on docs/live.md: one
+script, frozen.js, and for each explorer a file of its own, which the page fetches when it comes near.
 """
 
 import argparse

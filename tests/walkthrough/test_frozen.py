@@ -174,6 +174,7 @@ def test_nothing_of_the_makers_machine_is_in_the_file(tmp_path: Path) -> None:
     for name in ("holiday", "harbour"):
         pixels = np.random.default_rng(2).integers(0, 256, (64, 96, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{name}.png"), pixels)
+        (folder / f"{name}.txt").write_text("0 0.5 0.5 0.25 0.25\n", encoding="utf-8")
     explorer = wt.AugmentationLab(dataset=str(folder), size=64)
     assert "private-folder" in explorer.as_code()
     frozen = explorer.freeze("index", seed=2)
