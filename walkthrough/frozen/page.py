@@ -9,7 +9,7 @@ from importlib.resources import files
 DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 COMMENT = re.compile(r"^\s*(//.*|/\*\*?(.|\n)*?\*/)\n", re.MULTILINE)
 INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
-MORE = ("ticks", "plots", "frozen")  # the modules that only frozen explorers need, after those of the live page
+MORE = ("scales", "plots", "frozen")  # the modules that only frozen explorers need, after those of the live page
 
 PAGE = """<!doctype html>
 <html lang="en">

@@ -7,7 +7,8 @@ import { plotView } from "./plots.js";
 import { stopOf } from "./stops.js";
 
 const OLD = "This browser is too old to unpack the pictures of this explorer: any of 2023 or later shows them.";
-const FROZEN = "Computed beforehand, for these values. In a notebook all settings move: the code above is where to start.";
+const FROZEN =
+  "Computed beforehand, for these values. In a notebook all settings move: the code above is where to start.";
 const BROKEN = "This explorer cannot be shown: what it is made of is not whole.";
 const FETCHED = "800px"; // of a page: explorers further away than this are not fetched yet
 

@@ -1,8 +1,8 @@
 // A Chart as SVG of our own, in the look that plotly.js gives it in charts.js: for pages that do not carry its 5 MB.
 
-import { chartInWords, freeCorner, LETTER, MARKED_POINTS, most } from "./charts.js";
+import { chartInWords, freeCorner, LETTER } from "./charts.js";
 import { element } from "./dom.js";
-import { linearTicks, logTicks, tickWord } from "./ticks.js";
+import { isSparse, scaleX, scaleY, share, ticksOf, tickWord } from "./scales.js";
 import { finite, number, significant } from "./words.js";
 
 const EDGE = { top: 14, right: 20, bottom: 26, label: 20, tick: 8 }; // CSS pixels around the axes
@@ -75,53 +75,6 @@ function plotOf(chart, page, width, height) {
 
 function frameOf({ left, right, top, bottom }) {
   return { x: left, y: top, width: Math.max(right - left, 0), height: Math.max(bottom - top, 0) };
-}
-
-// -- scales ----------------------------------------------------------------------------------------------------------
-
-function scaleX(chart) {
-  const bars = chart.marks.find((mark) => mark.kind === "Bars");
-  if (bars) return { ...widened({ low: -0.5, high: bars.names.length - 0.5 }), names: bars.names };
-  const xs = chart.marks.flatMap((mark) => (mark.x ?? mark.edges).map(finite)).filter((value) => value !== null);
-  const [low, high] = chart.x_range ?? (xs.length ? [most(xs, 0), most(xs, 1)] : [0, 1]);
-  const pad = chart.x_range || !isSparse(chart) ? 0 : 0.03 * (high - low);
-  return widened({ low: low - pad, high: high + pad });
-}
-
-function scaleY(chart) {
-  const heights = chart.marks.flatMap((mark) => (mark.y ?? mark.values ?? mark.counts).map(finite));
-  const known = heights.filter((value) => value !== null);
-  const isLog = chart.y_scale === "log" && known.some((value) => value > 0);
-  const values = isLog ? known.filter((value) => value > 0) : known;
-  const stands = chart.marks.some((mark) => mark.kind !== "Series") && !isLog; // on the axis
-  if (stands) values.push(0);
-  let [low, high] = chart.y_range ?? (values.length ? [most(values, 0), most(values, 1)] : [0, 1]);
-  if (isLog) {
-    low = low > 0 ? low : most(values, 0);
-    const pad = chart.y_range ? 1 : (high / low) ** 0.05;
-    return low < high ? { low: low / pad, high: high * pad, isLog } : { low: low / 2, high: high * 2, isLog };
-  }
-  if (!chart.y_range) {
-    const pad = (stands ? 0.09 : 0.05) * (high - low);
-    [low, high] = [stands && low === 0 ? 0 : low - pad, high + pad];
-  }
-  return widened({ low, high });
-}
-
-function widened({ low, high }) {
-  return low < high ? { low, high, isLog: false } : { low: low - 0.5, high: high + 0.5, isLog: false };
-}
-
-function share({ low, high, isLog }, value) {
-  return isLog ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
-}
-
-function ticksOf({ low, high, isLog }, count) {
-  return isLog ? logTicks(low, high, count) : linearTicks(low, high, count);
-}
-
-function isSparse(chart) {
-  return chart.marks.every((mark) => (mark.x?.length ?? 0) <= MARKED_POINTS);
 }
 
 // -- axes ------------------------------------------------------------------------------------------------------------
