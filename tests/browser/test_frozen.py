@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
+from tests.browser.explorer import write_notebook
+from tests.browser.lab import OpenNotebook
 from walkthrough import AnchorExplorer, IouPlayground, ScheduleExplorer, frozen_script
 
 PIXELS = "canvases => canvases.map(canvas => canvas.toDataURL()).join()"
@@ -164,3 +166,18 @@ def test_what_is_chosen_is_seen_in_forced_colours(anchors: Path, open_file: Open
     page.wait_for_selector(DRAWN)
     assert slider(page, "anchor_t").evaluate("node => getComputedStyle(node).appearance") == "auto"
     assert problems == []
+
+
+def test_a_notebook_shows_it_and_goes_on_without_the_kernel(
+    lab_folder: Path, open_notebook: Callable[..., OpenNotebook]
+) -> None:
+    code = "from walkthrough import DistributionExplorer\nDistributionExplorer().freeze(target=[1, 2, 3])"
+    write_notebook(lab_folder / "frozen.ipynb", code)
+    notebook = open_notebook("frozen.ipynb")
+    notebook.run_all()
+    assert notebook.failures() == []
+    notebook.page.wait_for_selector(f".jp-OutputArea .wt-frozen {DRAWN}")
+    notebook.end_kernel()
+    with painted(notebook.page):
+        slider(notebook.page, "target").press("Home")
+    assert slider(notebook.page, "target").get_attribute("aria-valuetext") == "1 cells"

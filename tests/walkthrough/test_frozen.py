@@ -124,6 +124,8 @@ def test_stories_are_scenes_of_their_own() -> None:
     assert held(explorer.freeze(stories=True))["controls"] == []
     with pytest.raises(ValueError, match="no stories"):
         Plain().freeze(stories=True)
+    with pytest.raises(ValueError, match="no-such-file"):
+        AnchorExplorer(model="no-such-file.pt").freeze("anchor_t")
 
 
 class Plain(DistributionExplorer):

@@ -307,6 +307,8 @@ class Explorer(Generic[StateT, ResultT]):
         >>> frozen.scenes
         14
         """
+        if self._refused:
+            raise ValueError(self._refused)
         controls = controls_to_freeze(names, values, self._state)
         if stories and not self.stories:
             raise ValueError(f"{type(self).__name__} has no stories to freeze")
@@ -325,7 +327,8 @@ class Explorer(Generic[StateT, ResultT]):
         other = copy(self)
         other._live, other._watchers = None, []
         other.set(**settings)
-        return other.page_state(), other.page_scene()
+        scene = other.page_scene()  # first: it finishes what takes long
+        return other.page_state(), scene
 
     def __repr__(self) -> str:
         lines = [f"{self.title or type(self).__name__}: {self._settings_in_words()}"]
