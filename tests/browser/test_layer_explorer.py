@@ -6,8 +6,8 @@ from tests.browser.explorer import OpenExplorer
 
 CELL = "from walkthrough import LayerExplorer\nw = LayerExplorer()\nw"
 NODE = (
-    "[(b.xyxy[4][0] + b.xyxy[4][2]) / 2 for b in w.as_scene().all_rows[0][0].layers if getattr(b, 'pick', '')][0],"
-    "[(b.xyxy[4][1] + b.xyxy[4][3]) / 2 for b in w.as_scene().all_rows[0][0].layers if getattr(b, 'pick', '')][0]"
+    "[(b.xyxy[4][0] + b.xyxy[4][2]) / 2 for b in w.as_scene().all_rows[1][0].layers if getattr(b, 'pick', '')][0],"
+    "[(b.xyxy[4][1] + b.xyxy[4][3]) / 2 for b in w.as_scene().all_rows[1][0].layers if getattr(b, 'pick', '')][0]"
 )
 
 
@@ -25,20 +25,20 @@ def test_a_layer_a_cell_and_a_map_are_chosen_by_clicks(open_cell: Callable[[str]
     explorer = open_cell(CELL)
     before = explorer.picture()
     x, y = map(float, explorer.ask(NODE).strip("()").split(","))
-    explorer.click((x, y), panel=0)
+    explorer.click((x, y), panel=2)
     assert asked(explorer, "w.layer, w.result.record.kind", "(4, 'C3')")
     assert explorer.picture() != before
 
     seen = explorer.picture()
-    explorer.click((100, 60), panel=1)
+    explorer.click((100, 60), panel=0)
     assert asked(explorer, "w.result.cell", "(7, 12)")
     assert explorer.picture() != seen
-    explorer.key("ArrowRight", panel=1)  # the place moves with the arrow keys too
+    explorer.key("ArrowRight", panel=0)  # the place moves with the arrow keys too
     assert asked(explorer, "w.place[0] > 100.5", "True")
 
-    explorer.click((1.06 * 160 + 5.5 * 5, 20.5 * 5), panel=2)  # in the second map
+    explorer.click((1.06 * 160 + 5.5 * 5, 20.5 * 5), panel=1)  # in the second map
     assert asked(explorer, "w.channel, w.result.cell", "(1, (20, 5))")
-    explorer.drag((20, 120), (60, 170), panel=1)  # a box drawn on free ground
+    explorer.drag((20, 120), (60, 170), panel=0)  # a box drawn on free ground
     assert asked(explorer, "len(w.result.reach), w.objects[3][:4]", "(4, (20.0, 120.0, 60.0, 170.0))")
     assert asked(explorer, "w.result.cell", "(20, 5)")  # and the cell stays
     explorer.choose("layer", "24 Detect")

@@ -19,8 +19,16 @@ from walkthrough.scene import AnyPanel, Boxes, Panel, Scene, Table
 
 HIGHEST, FIRST = 750, 200  # pixels at a width of 1,000
 TALL: dict[str, int] = {}  # pixels
-MOVING: dict[str, int] = {}  # controls that move under the pointer
-UNLINKED: dict[str, int] = {}  # tables of which no row lights a mark
+MOVING = {"AugmentationLab": 1, "GradientExplorer": 1, "LayerExplorer": 1}  # controls that move under the pointer
+UNLINKED = {  # tables of which no row lights a mark
+    "AugmentationLab": 3,  # dropped boxes; draws and the matrix stand for no mark
+    "BackboneExplorer": 2,
+    "DistributionExplorer": 1,
+    "LayerExplorer": 3,
+    "LossExplorer": 1,  # a term of the loss is no mark
+    "ScheduleExplorer": 1,  # a parameter group is a line of the chart
+    "Stepper": 2,  # a variable is seen in the source
+}
 KINDS = sorted(
     name
     for name in walkthrough.__all__
@@ -69,12 +77,12 @@ def test_an_explorer_fits_on_a_screen_and_its_picture_comes_first(shown: OnPage)
 
 
 def others(name: str, explorer: Any) -> list[Any]:
-    """Values of a setting other than the present one: both ends, or the next option."""
+    """A value of a setting other than the present one, if it has one: an end, or the next option."""
     control, now = controls_of(explorer.State)[name], getattr(explorer, name)
     match control.kind:
         case "slider":
             low, high = bounds_of(control, explorer.state)
-            return [value for value in (high, low) if value != now]
+            return [value for value in (high, low) if value != now][:1]
         case "toggle":
             return [not now]
         case "choice":

@@ -230,7 +230,8 @@ def test_objects_that_no_anchor_takes_are_named_and_drawn_in_another_dash():
     panel = of_kind(explorer, Panel)[0]
     labels = [label for layer in panel.layers if isinstance(layer, Boxes) for label in layer.labels]
     assert "pole: no anchor" in labels
-    assert [len(layer.xyxy) for layer in panel.layers if isinstance(layer, Boxes) and layer.dash == "dotted"] == [1]
+    dotted = [layer for layer in panel.layers if isinstance(layer, Boxes) and layer.dash == "dotted"]
+    assert [len(layer.xyxy) for layer in dotted if layer.colours == ("accent",)] == [1]
     missed = of_kind(explorer, Table)[-1]
     assert missed.title == "No anchor matches 1 of 2 objects of these pictures"
     assert missed.rows[0][-1] == "anchor 30 / w 6.4 px = 4.69 > 4"

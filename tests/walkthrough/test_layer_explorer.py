@@ -86,7 +86,7 @@ def test_a_channel_that_the_next_layer_lacks_becomes_all_of_them(shapes: LayerEx
 
 
 def test_a_click_on_a_layer_of_the_graph_sets_it(shapes: LayerExplorer) -> None:
-    (nodes,) = [layer for layer in shapes.as_scene().all_rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
+    (nodes,) = [layer for layer in shapes.as_scene().all_rows[1][0].layers if isinstance(layer, Boxes) and layer.pick]
     assert nodes.pick == "layer"
     assert len(nodes.xyxy) == 25
     shapes.set(layer=(9,))  # what the page sends for a click on box 9
@@ -188,7 +188,7 @@ def test_a_module_that_is_no_yolo_has_its_graph_and_its_joined_maps() -> None:
     w.layer = 5
     assert w.result.field.size == (None, None)
     assert w.result.cell == (0, 0)
-    assert [type(panel).__name__ for panel in w.as_scene().all_rows[1]] == ["Panel", "Chart"]
+    assert [type(panel).__name__ for panel in w.as_scene().all_rows[0]] == ["Panel", "Chart"]
 
 
 def test_an_added_picture_is_recorded_and_shown(shapes: LayerExplorer) -> None:
@@ -263,7 +263,8 @@ def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: Laye
     gradient = shapes.result.effective.gradient
     heard = [1, float(gradient[y1:y2, x1 + 2 : x2].sum() / gradient.sum()), 0]
     assert [reach.heard for reach in shapes.result.reach] == pytest.approx(heard, abs=1e-6)
-    (table,) = [panel for row in shapes.as_scene().all_rows for panel in row if getattr(panel, "title", "")[:3] == "the"]
+    panels = [panel for row in shapes.as_scene().all_rows for panel in row]
+    (table,) = [panel for panel in panels if getattr(panel, "title", "")[:3] == "the"]
     assert [row[0] for row in table.rows] == [f"{k} {shapes.state.names[cls]}" for k, cls in enumerate((1, 2, 0))]
     shapes.effective = False
     assert [reach.heard for reach in shapes.result.reach] == [None, None, None]

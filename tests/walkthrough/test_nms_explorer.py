@@ -188,11 +188,11 @@ def test_a_draft_leaves_out_the_figures_until_they_are_known(scenes):
     scenes.reset()
     scenes.iou_thres = 0.7
     draft = scenes.draft(scenes.computed)
-    assert draft.all_rows[1][1] == Chart((), late=True)
+    assert draft.all_rows[2][0] == Chart((), late=True)
     assert scenes.computed.figures is None
     whole = scenes.as_scene()
     assert to_json(draft.all_rows[0]) == to_json(whole.rows[0])
-    assert draft.all_rows[1][0] == whole.rows[1][0]
+    assert draft.all_rows[1][0] == whole.all_rows[1][0]
     assert scenes.draft(scenes.computed) is None  # they are known
 
 
@@ -204,7 +204,7 @@ def test_moving_an_object_changes_what_counts_as_found():
     assert w.result.correct.tolist() == [False, False, True]
     w.objects = ()
     assert w.result.after.objects == 0
-    assert "no objects" in w.as_scene().all_rows[1][1].caption
+    assert "no objects" in w.as_scene().all_rows[2][0].caption
 
 
 def test_the_model_runs_once_for_each_picture_and_stays_as_it_was():
@@ -245,7 +245,7 @@ def test_without_candidates_the_picture_names_the_best_score():
     before, after = w.as_scene().all_rows[0]
     assert before.caption == "none of 4 predictions is above 1: the best has 0.9"
     assert after.caption == "0 kept: 0 of 2 objects found, 0 wrong"
-    assert isinstance(w.as_scene().all_rows[1][1], Chart)
+    assert isinstance(w.as_scene().all_rows[2][0], Chart)
     empty = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=torch.zeros(1, 0, 7))
     assert "none of 0 predictions" in empty.as_scene().all_rows[0][0].caption
 

@@ -71,7 +71,7 @@ def test_a_warm_up_too_long_to_count_is_said():
 
 def test_charts_follow_the_schedule_and_the_zoom():
     w = ScheduleExplorer(model=small_model(), num_images=400, epochs=10, iteration=60)
-    (lr, momentum), (accumulation, table) = w.as_scene().all_rows
+    (lr, momentum), (table,), (accumulation,) = w.as_scene().all_rows
     assert isinstance(table, Table)
     for chart, field in ((momentum, "momentum"), (accumulation, "accumulate")):
         mark = chart.marks[0]

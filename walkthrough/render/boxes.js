@@ -3,6 +3,16 @@
 import { each, sorted } from "./geometry.js";
 
 /**
+ * What a click on a mark or row sets its field to: the number in its ref, if that is about the field, or its own.
+ * @param {any} part
+ * @param {number} index
+ */
+export function chosenBy(part, index) {
+  const [field, at] = (part.refs?.[index] ?? "").split(" ");
+  return field === part.pick && at ? Number(at) : index;
+}
+
+/**
  * Which row of the field each box of a layer is: usually the same number, or else the row with the same place.
  * @param {Page} page
  * @param {BoxesLayer} layer
@@ -57,7 +67,12 @@ export function editableBoxes(view) {
  */
 export function pickableBoxes(view) {
   const layers = view.panel.layers.filter((layer) => layer.kind === "Boxes" && layer.pick);
-  const told = (layer) => (xyxy, row) => ({ pick: layer.pick, row, xyxy, label: each(layer.labels, row, "") });
+  const told = (layer) => (xyxy, k) => ({
+    pick: layer.pick,
+    row: chosenBy(layer, k),
+    xyxy,
+    label: each(layer.labels, k, ""),
+  });
   return layers.flatMap((layer) => boxesNow(view, layer).map(told(layer)));
 }
 

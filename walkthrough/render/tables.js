@@ -1,8 +1,9 @@
 // Tables, heat maps and source lines as HTML.
 
+import { chosenBy } from "./boxes.js";
 import { readableOn } from "./colours.js";
 import { element } from "./dom.js";
-import { chosenBy, isLit, keepLit, light, refOf } from "./links.js";
+import { isLit, keepLit, light, refOf } from "./links.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */

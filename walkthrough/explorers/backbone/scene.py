@@ -13,12 +13,9 @@ FIELD, CELL = "anchor", "own"
 
 def scene_of(result: Result) -> Scene:
     """All of it as data."""
-    graph = graph_panel(result.records, result.record.index, result.picture.size)
-    rows = (
-        (graph,),
-        (_photograph(result), _cost_table(result)),
-    )
+    rows = ((_photograph(result), _cost_table(result)),)
     more = (
+        More("the network", lambda: ((graph_panel(result.records, result.record.index, result.picture.size),),)),
         More("stage by stage", lambda: ((_stage_table(result),),)),
         More("cost of each stage", lambda: (_costs(result),)),
     )

@@ -81,6 +81,7 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)))]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
+    layers += _strongest(result, level)
     layers += _moves(result, level)
     stride, rows = result.strides[level], f"{strength.shape[0]} x {strength.shape[1]} cells"
     caption = f"{rows}, largest {strength.max():.2g}"
@@ -88,6 +89,15 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
     return Panel(
         tuple(layers), width, height, f"{state.term}, {level_name(stride)}", caption, draw="objects", drawn=drawn
     )
+
+
+def _strongest(result: Result, level: int) -> list[Layer]:
+    """The cells of the table, thinly framed, to be clicked as its rows are; none where the level has none."""
+    stride = float(result.strides[level])
+    mine = [(index, cell) for index, cell in enumerate(result.strongest) if cell.level == level]
+    frames = tuple((c.col * stride, c.row * stride, (c.col + 1) * stride, (c.row + 1) * stride) for _, c in mine)
+    refs = tuple(f"chosen {index}" for index, _ in mine)
+    return [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
 
 
 def _moves(result: Result, level: int) -> list[Layer]:

@@ -14,7 +14,7 @@ from walkthrough.graphs import LEGEND
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
-from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series, Table, Text
+from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series, Table, Text
 from walkthrough.show import class_name, show_feature_maps
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
@@ -25,10 +25,11 @@ FIELD, CELL = "anchor", "own"
 
 def scene_of(result: Result) -> Scene:
     """All of it as data."""
-    rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
     maps = _maps(result)
-    rows.append((_photograph(result), maps) if maps is not None else (_photograph(result), _values(result)))
-    more = [More("objects", lambda: ((_objects(result),),))] if result.reach else []
+    stage = (_photograph(result), maps if maps is not None else _values(result))
+    more = [More("the network", lambda: ((graph_panel(result.records, result.record.index, result.picture.size),),))]
+    if result.reach:
+        more.append(More("objects", lambda: ((_objects(result),),)))
     if (joined := result.joined) is not None:
         more.append(More("what is joined", lambda: (_joined(result, joined),)))
     more.append(More("numbers, modules", lambda: ((_numbers(result), _modules(result)),)))
@@ -38,7 +39,7 @@ def scene_of(result: Result) -> Scene:
         Key("what it can see", FIELD, dash="dashed"),
         *((Key("object", "object", dash="solid"),) if result.reach else ()),
     )
-    return Scene(tuple(rows), legend, more=tuple(more))
+    return Scene((stage,), legend, more=tuple(more))
 
 
 def _photograph(result: Result) -> Panel:
