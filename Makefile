@@ -67,6 +67,7 @@ notebooks: $(STAMP)
 	$(BIN)/python notebooks/refresh.py
 
 site: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/frozen_explorers.py build/frozen
 	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs -b html . build/site
 	@echo "Open build/site/index.html in a browser."
 

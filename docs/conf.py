@@ -1,12 +1,13 @@
 """Sphinx settings of the site: the executed notebooks, and an API reference made from the docstrings.
 
 make site builds it into build/site. Nothing is executed and nothing is fetched: notebooks appear with the outputs they
-were saved with, and the formulas' script lies beside the pages.
+were saved with, the explorers as docs/frozen_explorers.py froze them before, and all scripts lie beside the pages.
 """
 
 import ast
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,41 @@ def show_recipes(app: Any, docname: str, source: list[str]) -> None:
         source[0] += f"\n({Path(file).stem})=\n\n## {title}\n\n{said}\n\n{code}\n"
 
 
+def show_frozen(app: Any, docname: str, source: list[str]) -> None:
+    """Puts the explorers that docs/frozen_explorers.py froze in their places, and their script below."""
+    if docname != "docs/live":
+        return
+    folder = folder_of_frozen(app)
+
+    def put(found: re.Match[str]) -> str:
+        page = folder / f"{found[1]}.html"
+        if not page.is_file():
+            return "*(This site was built without its frozen explorers; `make site` freezes them.)*"
+        return f"```{{raw}} html\n{page.read_text(encoding='utf-8')}\n```"
+
+    source[0] = re.sub(r"^<!-- frozen: (\w+) -->$", put, source[0], flags=re.MULTILINE)
+    if (folder / "frozen.js").is_file():
+        source[0] += '\n```{raw} html\n<script src="../_static/frozen/frozen.js" defer></script>\n```\n'
+
+
+def copy_frozen(app: Any, problem: Exception | None) -> None:
+    """Puts what the frozen explorers are made of beside the pages."""
+    if problem is None and app.builder.format == "html":
+        place = Path(app.outdir) / "_static" / "frozen"
+        place.mkdir(parents=True, exist_ok=True)
+        for file in sorted(folder_of_frozen(app).glob("*.js")):
+            shutil.copyfile(file, place / file.name)
+
+
+def folder_of_frozen(app: Any) -> Path:
+    """Where docs/frozen_explorers.py wrote: the setting frozen_folder, from the project's folder on."""
+    return Path(app.srcdir) / app.config.frozen_folder
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls first."""
+    app.add_config_value("frozen_folder", "build/frozen", "env")
+    app.connect("source-read", show_frozen)
+    app.connect("build-finished", copy_frozen)
     app.connect("source-read", show_recipes)
     app.connect("autodoc-process-docstring", list_settings)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import walkthrough
+from walkthrough.explorers.base import Explorer
+
 HOUSE = Path(__file__).parent.parent
+FROZEN = "DistributionExplorer"  # the quickest one; make site freezes all
 
 
 class Resources(HTMLParser):
@@ -30,9 +34,14 @@ class Resources(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
+    freeze = [sys.executable, "docs/frozen_explorers.py", folder / "frozen", "--only", FROZEN]
+    subprocess.run(freeze, cwd=HOUSE, check=True, capture_output=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", folder / "cache"]
     done = subprocess.run(
-        [*command, "-c", "docs", "-b", "html", ".", folder / "html"], cwd=HOUSE, capture_output=True, text=True
+        [*command, "-c", "docs", "-D", f"frozen_folder={folder / 'frozen'}", "-b", "html", ".", folder / "html"],
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "html"
@@ -52,6 +61,27 @@ def test_nothing_is_fetched_and_nothing_is_missing(site: Path) -> None:
                 continue
             assert not re.match(r"(https?:)?//", address), f"{page.relative_to(site)} loads {address}"
             assert (page.parent / address.partition("?")[0]).is_file(), f"{page.relative_to(site)} misses {address}"
+
+
+def test_the_page_of_frozen_explorers_has_what_was_frozen_and_their_script_once(site: Path) -> None:
+    page = (site / "docs" / "live.html").read_text(encoding="utf-8")
+    data = re.findall(r'<div class="wt-frozen" data-src="([^"]+)">', page)
+    scripts = [name for name in Resources(site / "docs" / "live.html").found if "frozen" in name]
+    assert data == [f"../_static/frozen/{FROZEN}.js"]
+    assert scripts == ["../_static/frozen/frozen.js"]
+    assert all((site / "docs" / name).resolve().is_file() for name in (*data, *scripts))
+    assert "_static/frozen" not in (site / "docs" / "map.html").read_text(encoding="utf-8")
+
+
+def test_every_explorer_has_its_place_among_the_frozen_ones() -> None:
+    text = (HOUSE / "docs" / "live.md").read_text(encoding="utf-8")
+    places = re.findall(r"^<!-- frozen: (\w+) -->$", text, re.MULTILINE)
+    frozen = re.findall(
+        r'^    "(\w+)": ', (HOUSE / "docs" / "frozen_explorers.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    kinds = {name: getattr(walkthrough, name) for name in walkthrough.__all__}
+    explorers = {name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Explorer)}
+    assert sorted(places) == sorted(frozen) == sorted(explorers - {"Explorer"})
 
 
 def test_every_module_with_something_public_is_in_the_reference() -> None:

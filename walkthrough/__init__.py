@@ -24,6 +24,7 @@ from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.training import LiveTraining
+from walkthrough.frozen import Frozen, frozen_script
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.numbers import approx
 from walkthrough.run import (
@@ -45,6 +46,7 @@ __all__ = [
     "DistributionExplorer",
     "Explorer",
     "FamilyExplorer",
+    "Frozen",
     "GradientExplorer",
     "IouPlayground",
     "LayerExplorer",
@@ -59,6 +61,7 @@ __all__ = [
     "column",
     "effective_field",
     "feature_statistics",
+    "frozen_script",
     "link",
     "load_trace",
     "record_layers",

@@ -21,7 +21,8 @@ ORDER = {
     ),
     "walkthrough": (
         *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
-        *("charts", "compose", "show", "layers", "gradients", "trace", "run", "blocks", "render", "explorers"),
+        *("charts", "compose", "show", "layers", "gradients", "trace", "run", "blocks"),
+        *("render", "frozen", "explorers"),
         *("", "lab", "__main__"),
     ),
 }

@@ -7,6 +7,7 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, is_dataclass, replace
 from inspect import Parameter, Signature, getattr_static, signature
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
 from walkthrough.explorers.copying import cell_of
+from walkthrough.explorers.freezing import controls_to_freeze, start_of
 from walkthrough.explorers.history import History
 from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
-from walkthrough.explorers.stage import Story, check_stage, first_sentence, settings_of, story_of
+from walkthrough.explorers.stage import Story, check_stage, first_sentence, primary_of, settings_of, story_of
+from walkthrough.frozen import Frozen, FrozenStory
 from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.render.still import picture_and_tables, words_html
 from walkthrough.scene import Scene, Table
@@ -352,6 +355,47 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the picture as a file in the format of its ending; see Scene.save."""
         self.as_scene().save(path, theme, width)
+
+    def freeze(self, *names: str, stories: bool = False, **values: Any) -> Frozen:
+        """One control or two, alive without a kernel: every scene of theirs is computed now.
+
+        The result shows itself in a notebook, which can then be exported; ``save("x.html")`` makes a page of it that
+        works from a file and offline, ``fragment()`` a part for a page of your own. The explorer stays as it is.
+
+        Args:
+            names: controls whose values are spread over their range, 13 of one, 7 of each of two; of choices all.
+            stories: freeze the explorer's stories too, as chips.
+            values: controls with how many values there are to be, or the list of them.
+        Raises:
+            ValueError: there is no such control or value, or there would be more than 144 scenes.
+
+        >>> from walkthrough import ScheduleExplorer
+        >>> frozen = ScheduleExplorer().freeze("lr0", cosine=[False, True])
+        >>> frozen.scenes
+        14
+        """
+        if self._refused:
+            raise ValueError(self._refused)
+        controls = controls_to_freeze(names, values, self._state)
+        if stories and not self.stories:
+            raise ValueError(f"{type(self).__name__} has no stories to freeze")
+        if not controls and not stories:
+            first = primary_of(self.primary, used_controls(self._state))[:1]
+            raise ValueError(f"name a control that stays alive, as in freeze({', '.join(map(repr, first))})")
+        known = controls_of(self.State)
+        told = [
+            FrozenStory(story.label, story.look_for, settings_of(story, known, self._start, self._state))
+            for story in (self.stories if stories else ())
+        ]
+        return Frozen(self._at, controls, start_of(controls, self._state), told)
+
+    def _at(self, settings: Mapping[str, Any]) -> tuple[PageState, Scene]:
+        """What the page would show under these settings; the explorer itself, and who watches it, see nothing of it."""
+        other = copy(self)
+        other._live, other._watchers = None, []
+        other.set(**settings)
+        scene = other.page_scene()  # first: it finishes what takes long
+        return other.page_state(), scene
 
     def __repr__(self) -> str:
         lines = [f"{self.title or type(self).__name__}: {self._settings_in_words()}"]

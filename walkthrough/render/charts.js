@@ -7,9 +7,9 @@ import { finite, plain, significant, written } from "./words.js";
 const PLOTLY_DASH = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
 const PLOTLY_MARKER = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x" };
 const PLOTLY_OPTIONS = { displayModeBar: false, responsive: false, doubleClick: "reset" };
-const MARKED_POINTS = 20; // where no line has more points, each point has a mark
-const MARGINS = 90; // pixels, left and right together
-const LETTER = 6.7; // pixels
+export const MARKED_POINTS = 20; // where no line has more points, each point has a mark
+export const MARGINS = 90; // pixels, left and right together
+export const LETTER = 6.7; // pixels
 
 /** plotly.js, one promise for the whole page: the first chart asks, and where its explorer goes away, the next one. */
 async function plotlyFor(page) {
@@ -94,7 +94,7 @@ function uprights(chart, theme) {
   return chart.upright.map((x) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line }));
 }
 
-function chartInWords(chart) {
+export function chartInWords(chart) {
   const inWords = (mark) => (mark.kind === "Bars" ? `bars ${mark.names.join(", ")}` : mark.kind.toLowerCase());
   const names = chart.marks.map((mark) => mark.name || inWords(mark));
   const lines = chart.upright.map((x) => `a line at ${chart.x_label} ${written(x)}`);
@@ -224,7 +224,7 @@ function axesOf(chart, theme, width) {
 }
 
 /** The least (end 0) or the largest (end 1); of many numbers, too. */
-function most(values, end) {
+export function most(values, end) {
   return values.reduce((best, value) => (end ? Math.max : Math.min)(best, value), end ? -Infinity : Infinity);
 }
 
@@ -253,7 +253,7 @@ function between(mark) {
 }
 
 /** Where the fewest points are, for the legend: a corner, or the middle above or below. */
-function freeCorner(chart) {
+export function freeCorner(chart) {
   const points = chart.marks.flatMap((mark) => {
     const xs = mark.x ?? (mark.edges ? mark.edges.slice(0, -1) : mark.names.map((_, place) => place));
     return xs.map((x, index) => [finite(x), finite((mark.y ?? mark.values ?? mark.counts)[index])]);

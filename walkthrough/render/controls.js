@@ -2,6 +2,7 @@
 // reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
 import { element } from "./dom.js";
+import { stopsView } from "./stops.js";
 import { decimalComma } from "./typed.js";
 import { uploadButton } from "./uploads.js";
 import { written } from "./words.js";
@@ -54,7 +55,7 @@ function controlNode(tag, look, control, ...parts) {
   return element(tag, { class: `wt-control wt-${look}`, "data-name": control.name }, ...parts);
 }
 
-const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, toggle: toggleView };
+const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, toggle: toggleView, stops: stopsView };
 
 function sliderView(page, control) {
   const id = `${page.id}-${control.name}`;

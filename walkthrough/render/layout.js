@@ -83,7 +83,8 @@ function rowFor(page, node, row, before = [], index) {
 
 /** A view with room for a title above it and a caption below. */
 function frameFor(page, kind) {
-  const [view, title, caption] = [VIEWS[kind](page), element("h4", {}), element("figcaption", {})];
+  const viewOf = page.model.painters?.[kind] ?? VIEWS[kind]; // a frozen explorer has charts of its own
+  const [view, title, caption] = [viewOf(page), element("h4", {}), element("figcaption", {})];
   const node = element("figure", { class: `wt-panel wt-is-${kind}` }, title, view.node, caption);
   return { kind, view, title, caption, node };
 }

@@ -180,7 +180,7 @@ function setTheme(page) {
   return true;
 }
 
-function render({ model, el }) {
+export function render({ model, el }) {
   const page = createPage(model);
   el.classList.add("wt-host");
   build(page, el);
@@ -198,15 +198,20 @@ function render({ model, el }) {
     const isOther = setTheme(page); // what is around it may not have been there before
     if (page.scene && (isOther || Math.abs(roomOf(page) - (page.width ?? 0)) > 1)) page.update();
   });
-  const themes = new MutationObserver(() => setTheme(page) && page.update());
+  const themed = () => setTheme(page) && page.update();
+  const themes = new MutationObserver(themed);
+  const system = matchMedia("(prefers-color-scheme: dark)");
   sizes.observe(page.root);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme", "class"] });
+  system.addEventListener("change", themed);
   changed();
   return () => {
     page.removed = true;
     uncount();
     sizes.disconnect();
     themes.disconnect();
+    system.removeEventListener("change", themed);
     model.off("msg:custom", receive);
     model.off("change", changed);
     model.off("comm_live_update", cut);

@@ -31,8 +31,8 @@ from walkthrough.serialise import to_json
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
     *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "classes", "edit"),
-    *("keys", "page", "links", "canvas", "charts", "tables", "uploads", "refusals", "history", "advice", "controls"),
-    *("stage", "layout", "still", "live"),
+    *("keys", "page", "links", "canvas", "charts", "tables", "uploads", "refusals", "history", "advice", "stops"),
+    *("controls", "stage", "layout", "still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
@@ -204,8 +204,12 @@ def script(kind: str) -> str:
     folder = files("walkthrough.render")
     if kind == "css":
         return (folder / "live.css").read_text(encoding="utf-8")
-    modules = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
-    return "\n".join(EXPORT.sub("", IMPORT.sub("", module)) for module in modules)
+    return "\n".join(without_imports((folder / f"{name}.js").read_text(encoding="utf-8")) for name in MODULES)
+
+
+def without_imports(module: str) -> str:
+    """A module's source as a part of one script, in which all names are known."""
+    return EXPORT.sub("", IMPORT.sub("", module))
 
 
 @cache

@@ -12,7 +12,6 @@ from walkthrough.explorers.anchors.other_scene import other_scene, other_words
 from walkthrough.explorers.anchors.scene import scene_of, takeaway_of, verdict
 from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
 from walkthrough.explorers.anchors.stories import STORIES, best_pair
-from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import is_dataset, opened_model
