@@ -12,22 +12,24 @@ def row(*scenes: Scene, titles: Sequence[str] | None = None) -> Scene:
         if len(titles) != len(scenes):
             raise ValueError(f"{len(scenes)} scenes, but {len(titles)} titles")
         scenes = tuple(_titled(scene, title) for scene, title in zip(scenes, titles, strict=True))
-    depth = max((len(scene.rows) for scene in scenes), default=0)
-    rows = tuple(sum((scene.rows[k] for scene in scenes if k < len(scene.rows)), ()) for k in range(depth))
+    every = [scene.all_rows for scene in scenes]
+    depth = max(map(len, every), default=0)
+    rows = tuple(sum((own[k] for own in every if k < len(own)), ()) for k in range(depth))
     return Scene(rows, _merged_legend(scenes), _joined_words(scenes))
 
 
 def column(*scenes: Scene) -> Scene:
     """Scenes one under the other."""
-    return Scene(sum((scene.rows for scene in scenes), ()), _merged_legend(scenes), _joined_words(scenes))
+    return Scene(sum((scene.all_rows for scene in scenes), ()), _merged_legend(scenes), _joined_words(scenes))
 
 
 def _titled(scene: Scene, title: str) -> Scene:
-    if not scene.rows:
+    rows = scene.all_rows
+    if not rows:
         return scene
-    first, *others = scene.rows[0]
+    first, *others = rows[0]
     words = f"{title}: {scene.words}" if scene.words else ""
-    return replace(scene, rows=((replace(first, title=title), *others), *scene.rows[1:]), words=words)
+    return replace(scene, rows=((replace(first, title=title), *others), *rows[1:]), words=words, more=())
 
 
 def _merged_legend(scenes: Sequence[Scene]) -> tuple[Key, ...]:

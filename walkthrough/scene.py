@@ -6,6 +6,7 @@ downwards), a Chart or a Table. Everything is frozen and plain: numbers, words, 
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -65,6 +66,7 @@ class Boxes:
     drag: str = ""  # on a live page: the field of the explorer's state that holds these boxes, which may be moved
     pick: str = ""  # on a live page: the field that a click on a box sets to (index,)
     fill: float = 0.0  # opacity of the inside
+    refs: tuple[str, ...] = ()  # what each stands for: rows and marks of one ref light together; "" of none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "xyxy", table_of(self.xyxy, 4, "boxes"))
@@ -72,6 +74,7 @@ class Boxes:
             given = getattr(self, name)
             if len(given) not in (0, 1, len(self.xyxy)):
                 raise ValueError(f"{len(self.xyxy)} boxes, but {len(given)} {name}")
+        _check_refs(self.refs, len(self.xyxy), "boxes")
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,11 @@ class Cells:
     colour: Colour = "own"
     hatch: str = ""
     opacity: float = 0.45
+    refs: tuple[str, ...] = ()  # see Boxes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", table_of(self.cells, 2, "cells"))
+        _check_refs(self.refs, len(self.cells), "cells")
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Line:
     dash: str = "solid"
     width: float = 1.5
     closed: bool = False
+    ref: str = ""  # see Boxes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", table_of(self.points, 2, "points"))
@@ -121,9 +127,11 @@ class Points:
     colour: Colour = "accent"
     marker: str = "o"
     size: float = 6.0
+    refs: tuple[str, ...] = ()  # see Boxes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "xy", table_of(self.xy, 2, "points"))
+        _check_refs(self.refs, len(self.xy), "points")
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,11 @@ class Arrows:
     ends: Rows
     colour: Colour = "accent"
     width: float = 1.5
+    refs: tuple[str, ...] = ()  # see Boxes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ends", table_of(self.ends, 4, "arrows"))
+        _check_refs(self.refs, len(self.ends), "arrows")
 
 
 @dataclass(frozen=True)
@@ -253,6 +263,10 @@ class Table:
     caption: str = ""
     marked: tuple[int, ...] = ()  # rows that stand out: what just changed
     pick: str = ""  # on a live page: the field of the explorer's state that a click on a row sets to (row,)
+    refs: tuple[str, ...] = ()  # what each row stands for in a picture: see Boxes
+
+    def __post_init__(self) -> None:
+        _check_refs(self.refs, len(self.rows), "rows")
 
     def describe(self) -> str:
         """The table in words."""
@@ -278,6 +292,7 @@ class Code:
 
 
 AnyPanel = Panel | Chart | Table | HeatMap | Code
+PanelRows = tuple[tuple[AnyPanel, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -290,31 +305,59 @@ class Key:
     dash: str = ""  # with a dash the swatch is a line, without one it is filled
 
 
+@dataclass(frozen=True, eq=False)
+class More:
+    """Rows of panels under a title that a reader unfolds: statistics, curves.
+
+    rows may be a function without arguments: on a live page it is called when the title is first opened.
+    """
+
+    title: str
+    rows: PanelRows | Callable[[], PanelRows]
+
+    def unfolded(self) -> PanelRows:
+        """The rows, computed where they were left to be."""
+        return self.rows() if callable(self.rows) else self.rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, More) and (self.title, self.unfolded()) == (other.title, other.unfolded())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True)
 class Scene:
-    """Rows of panels, a legend, and the whole of it in words.
+    """Rows of panels, a legend, the whole of it in words, and more rows, which a live page shows when asked to.
 
     Shows itself in a notebook: tables without a picture among them as HTML and aligned text, all else as a PNG.
     """
 
-    rows: tuple[tuple[AnyPanel, ...], ...]
+    rows: PanelRows
     legend: tuple[Key, ...] = ()
     words: str = ""  # "" = put together from the panels
+    more: tuple[More, ...] = ()
+
+    @property
+    def all_rows(self) -> PanelRows:
+        """All rows, unfolded: what a still picture shows."""
+        return (*self.rows, *(row for more in self.more for row in more.unfolded()))
 
     def __repr__(self) -> str:
         if self.words:
             return self.words
         if self.tables:
             return "\n\n".join(table_text(table) for row in self.tables for table in row)
-        panels = [panel for panels in self.rows for panel in panels]
+        panels = [panel for panels in self.all_rows for panel in panels]
         lines = [f"{panel.title}: {panel.describe()}" if panel.title else panel.describe() for panel in panels]
         return "\n".join(lines) or "an empty scene"
 
     @property
     def tables(self) -> list[list[Words]]:
         """The tables of a scene that holds nothing else, by rows; of others none."""
-        rows = [[panel for panel in row if isinstance(panel, Table) and panel.columns] for row in self.rows]
-        if self.legend or not any(rows) or any(len(own) < len(row) for own, row in zip(rows, self.rows, strict=True)):
+        if self.legend or not all(isinstance(panel, Table) for row in self.rows for panel in row):
+            return []  # before rows are unfolded
+        rows = [[panel for panel in row if isinstance(panel, Table) and panel.columns] for row in self.all_rows]
+        if not any(rows) or any(len(own) < len(row) for own, row in zip(rows, self.all_rows, strict=True)):
             return []
         return [[Words(p.columns, p.rows, p.title, p.caption, p.marked) for p in row] for row in rows]
 
@@ -343,6 +386,11 @@ class Scene:
         drawn = resolve_name(PAINTER)(self)
         data = {"text/plain": repr(self), "image/png": base64.b64encode(drawn.data).decode()}
         return data, {"image/png": {"width": drawn.width, "height": drawn.height}}
+
+
+def _check_refs(refs: tuple[str, ...], count: int, what: str) -> None:
+    if len(refs) not in (0, count):
+        raise ValueError(f"{count} {what}, but {len(refs)} refs")
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -15,7 +15,7 @@ from walkthrough.heatmap import HeatMap
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
 PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap, data.Series, data.Bars, data.Histogram)
-KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.Scene)}
+KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.More, data.Scene)}
 
 
 def png_uri(pixels: np.ndarray) -> str:
@@ -30,6 +30,8 @@ def to_json(value: Any, pixels: Callable[[np.ndarray], str] = png_uri) -> Any:
     >>> to_json(data.Text(1, 2, "here"))["kind"]
     'Text'
     """
+    if isinstance(value, data.More):
+        return {"kind": "More", "title": value.title, "rows": to_json(value.unfolded(), pixels)}
     if is_dataclass(value):
         parts = {f.name: to_json(getattr(value, f.name), pixels) for f in fields(value)}
         return {"kind": type(value).__name__} | parts

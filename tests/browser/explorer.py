@@ -65,6 +65,7 @@ class OpenExplorer:
             shown = self.page.locator(f"{NOTEBOOK} .jp-OutputArea").all_inner_texts()
             raise AssertionError(f"no explorer was painted; console {self.errors}, outputs {shown}") from None
         self.settle()
+        self.unfold()
 
     # -- what is to be seen -----------------------------------------------------------------------------------------
 
@@ -98,6 +99,12 @@ class OpenExplorer:
         before = self.drawn
         yield
         self.settle(before)
+
+    def unfold(self) -> None:
+        """Open whatever is folded: the other settings, statistics, curves."""
+        for button in self.root.locator(".wt-fold[aria-expanded='false']:visible").all():
+            button.click()
+        self.settle()
 
     def panel(self, which: int | str = 0) -> Locator:
         """The canvas of a panel, by place or title."""

@@ -109,7 +109,7 @@ test("charts are wide where bars are many, pictures as they are", () => {
 test("a row fills the width but for limits", () => {
   const square = { kind: "Panel", width: 10, height: 10 };
   assert.deepEqual(rowHeights([[square, square]], [[null, null]], 416), [200]);
-  assert.deepEqual(rowHeights([[square]], [[null]], 872), [440]);
+  assert.deepEqual(rowHeights([[square]], [[null]], 872), [380]);
   assert.deepEqual(rowHeights([[square], [square]], [[null], [null]], 872), [300, 300]); // one scale for both
   assert.deepEqual(rowHeights([[chart, table]], [[null, 600]], 872), [300]); // the table goes below
 });

@@ -93,6 +93,7 @@ interface View extends Scaled {
   over: any;
   held?: any;
   draw(): void;
+  light(): void;
   show(panel: any, width: number, height: number): void;
 }
 

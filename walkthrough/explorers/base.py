@@ -14,7 +14,8 @@ from textwrap import wrap
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
-from walkthrough.explorers.page import control_on_page, moved_settings, used_controls, value_on_page
+from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
+from walkthrough.explorers.stage import Story, check_stage, first_sentence, settings_of, story_of
 from walkthrough.render.page import ActionOnPage, PageState
 from walkthrough.scene import Scene, Table
 
@@ -49,6 +50,9 @@ class Explorer(Generic[StateT, ResultT]):
 
     State: ClassVar[type[Any]]  # of the settings: a frozen dataclass with declared controls
     title: ClassVar[str] = ""
+    part_of: ClassVar[str] = ""  # which of walkthrough.explorers.stage.PARTS it is about; "": none in particular
+    primary: ClassVar[str | tuple[str, ...]] = ()  # the controls right below the picture; the others are folded
+    stories: ClassVar[tuple[Story, ...]] = ()  # settings worth looking at
     actions: ClassVar[tuple[Action, ...]] = ()
     uploads: bool = False  # the reader may bring a picture: add_picture is called with it
     message: str = ""
@@ -64,6 +68,7 @@ class Explorer(Generic[StateT, ResultT]):
                     raise TypeError(f"a field of State called {name} would hide {cls.__name__}.{name}: rename it")
                 setattr(cls, name, Setting(name, control))
         if hasattr(cls, "State"):
+            check_stage(cls, controls_of(cls.State))
             cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]  # inspect looks for it
 
     def __init__(self, **settings: Any) -> None:
@@ -107,6 +112,11 @@ class Explorer(Generic[StateT, ResultT]):
         raise TypeError("an explorer defines scene(result)")
 
     @staticmethod
+    def takeaway(result: Any) -> str:
+        """What the result shows, in one sentence that changes with the settings; "": the first sentence of words()."""
+        return ""
+
+    @staticmethod
     def finish(state: Any, result: Any) -> Any:
         """The result with what takes long, where compute leaves that out: called when it is first looked at."""
         return result
@@ -126,6 +136,11 @@ class Explorer(Generic[StateT, ResultT]):
     def state(self) -> StateT:
         """The settings now, frozen."""
         return self._state
+
+    @property
+    def beginning(self) -> StateT:
+        """The settings of the beginning, to which reset goes back."""
+        return self._start
 
     @property
     def computed(self) -> ResultT | None:
@@ -205,6 +220,11 @@ class Explorer(Generic[StateT, ResultT]):
         if not self._refused:
             self._adopt(self._start)
 
+    def show_story(self, label: str) -> None:
+        """Set what a story sets; the others go back to the beginning. Raises ValueError that lists the stories."""
+        story = story_of(self.stories, label, type(self).__name__)
+        self.set(**settings_of(story, controls_of(self.State), self._start, self._state))
+
     def watch(self, watcher: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call watcher({name: value}) after each change, with what changed; returns what ends it."""
         self._watchers.append(watcher)
@@ -240,6 +260,13 @@ class Explorer(Generic[StateT, ResultT]):
     def words(self) -> str:
         """The result in words, without digits that differ from machine to machine: for screen readers and nbval."""
         return repr(self.scene(self.result))
+
+    @property
+    def headline(self) -> str:
+        """The takeaway as the page shows it in large type; "" where there is no result."""
+        if self._computed is None:
+            return ""
+        return self.takeaway(self._computed) or first_sentence(self.words())
 
     def as_scene(self) -> Scene:
         """The result as a Scene; a sentence where there is none."""
@@ -296,6 +323,8 @@ class Explorer(Generic[StateT, ResultT]):
             "actions": [] if is_refused else [action.on_page() for action in self.actions],
             "uploads": self.uploads and not is_refused,
             "message": self.message,
+            "headline": self.headline,
+            "stage": stage_on_page(self, controls),
             "words": self.words() if self._computed is not None else "",
             "code": self.as_code(),
         }
@@ -317,6 +346,10 @@ class Explorer(Generic[StateT, ResultT]):
         """The reader pressed a button: only what the explorer offers is called."""
         if method in {"reset", *(action.method for action in self.actions)}:
             getattr(self, method)()
+
+    def page_story(self, label: str) -> None:
+        """The reader pressed the button of a story."""
+        self.show_story(label)
 
     def report(self, problem: Exception) -> None:
         """Set message to what is wrong, in words."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from walkthrough.explorers.controls import Control, bounds_of, controls_of, options_of
 from walkthrough.explorers.hyp import hyp_help
-from walkthrough.render.page import ControlOnPage
+from walkthrough.explorers.stage import PARTS, primary_of, story_shown
+from walkthrough.render.page import ControlOnPage, StageOnPage
 
 
 def used_controls(state: Any) -> dict[str, Control]:
@@ -43,6 +44,19 @@ def value_on_page(name: str, control: Control, state: Any) -> Any:
         case "point":
             return None if value is None else list(value)
     return value
+
+
+def stage_on_page(explorer: Any, controls: Mapping[str, Control]) -> StageOnPage:
+    """Place, stories and primary controls of an explorer, and the values of the beginning, as the page needs them."""
+    start = explorer.beginning
+    return {
+        "parts": list(PARTS) if explorer.part_of else [],
+        "part": explorer.part_of,
+        "primary": primary_of(explorer.primary, controls),
+        "stories": [{"label": story.label, "look_for": story.look_for} for story in explorer.stories],
+        "story": story_shown(explorer.stories, explorer.state),
+        "start": {n: value_on_page(n, c, start) for n, c in controls.items() if c.kind not in ("boxes", "point")},
+    }
 
 
 def moved_settings(values: Mapping[str, Any], state: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import { describe, editing } from "./edit.js";
 import { each, placeOf, rectOf } from "./geometry.js";
 import { keyed } from "./keys.js";
 import { drawLabels } from "./labels.js";
+import { drawLit, keepLit, light, refAt } from "./links.js";
 import { pictureOf } from "./page.js";
 import { drawArrow, hatchOf, MARKER, stroke } from "./pen.js";
 import { number } from "./words.js";
@@ -40,9 +41,14 @@ export function panelView(page) {
     chosen: null,
     over: null,
     draw: () => drawPanel(view),
+    light: () => view.panel && view.draw(),
     show,
   };
   editing(view);
+  const under = (event) => (view.panel && !view.held ? refAt(view, [event.offsetX, event.offsetY]) : "");
+  canvas.addEventListener("pointermove", (event) => light(page, under(event)));
+  canvas.addEventListener("pointerleave", () => light(page, ""));
+  canvas.addEventListener("click", (event) => keepLit(page, under(event)));
   canvas.addEventListener("keydown", (event) => keyed(view, event));
   return view;
 }
@@ -55,6 +61,7 @@ function drawPanel(view) {
   ctx.clearRect(0, 0, node.width, node.height);
   for (const layer of panel.layers) DRAW[layer.kind](view, layer);
   drawLabels(view);
+  drawLit(view);
   drawHandles(view);
 }
 

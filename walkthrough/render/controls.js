@@ -8,8 +8,8 @@ const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
 const FEW_LETTERS = 23;
 
-/** All controls, in groups; built again only where other fields are declared. */
-export function controlsView(page) {
+/** All controls that are wanted, in groups; built again only where other fields are declared. */
+export function controlsView(page, isWanted = (_control) => true) {
   const node = element("div", { class: "wt-controls" });
   let signature = "";
   let views = new Map();
@@ -30,7 +30,7 @@ export function controlsView(page) {
   const show = (controls) => {
     const isChoice = (control) => control.kind === "choice";
     const shown = controls.filter(
-      (control) => control.kind in CONTROLS && !(isChoice(control) && control.options.length < 2),
+      (control) => control.kind in CONTROLS && !(isChoice(control) && control.options.length < 2) && isWanted(control),
     );
     const look = (control) => [
       control.name,

@@ -14,23 +14,37 @@ export async function paint(page) {
   const width = roomOf(page);
   if (!(width > 0)) return false;
   [page.width, page.tries] = [width, 0];
-  const rows = width < NARROW ? page.scene.rows.flat().map((panel) => [panel]) : page.scene.rows;
-  page.panels
-    .slice(rows.length)
-    .flat()
-    .forEach((frame) => frame.view.remove?.());
-  page.panels = rows.map((row, index) => rowFor(page, row, page.panels[index], index));
-  while (page.parts.rows.children.length > rows.length) page.parts.rows.lastChild.remove();
-  rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && page.panels[r][c].view.show(panel)));
-  // all words are written before the first is measured: the browser lays them out once
-  const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, page.panels[r][c], width)));
-  const heights = rowHeights(rows, own, width);
-  const drawn = rows.flatMap((row, r) => placeRow(row, page.panels[r], own[r], heights[r], width));
+  const { more, rows } = page.parts;
+  more.show(page.scene);
+  const sections = [{ name: "", node: rows, rows: page.scene.rows }, ...more.sections(page.scene)];
+  const isOpen = (name) => sections.some((section) => section.name === name);
+  for (const [name, panels] of page.panels) if (!isOpen(name)) removed(page, name, panels);
+  const drawn = sections.flatMap((section) => paintSection(page, section, width));
   showLegend(page);
   showHint(page);
-  keepHeight(page, width);
+  for (const section of sections) keepHeight(page, section, width);
   await Promise.all(drawn);
   return true;
+}
+
+function removed(page, name, panels) {
+  for (const frame of panels.flat()) frame.view.remove?.();
+  page.panels.delete(name);
+}
+
+/** The rows of the stage, or of what is unfolded below it. */
+function paintSection(page, { name, node, rows: given }, width) {
+  const rows = width < NARROW ? given.flat().map((panel) => [panel]) : given;
+  const before = page.panels.get(name) ?? [];
+  for (const frame of before.slice(rows.length).flat()) frame.view.remove?.();
+  const panels = rows.map((row, index) => rowFor(page, node, row, before[index], index));
+  page.panels.set(name, panels);
+  while (node.children.length > rows.length) node.lastChild.remove();
+  rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && panels[r][c].view.show(panel)));
+  // all words are written before the first is measured: the browser lays them out once
+  const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
+  const heights = rowHeights(rows, own, width);
+  return rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
 }
 
 export function roomOf(page) {
@@ -40,8 +54,8 @@ export function roomOf(page) {
 }
 
 /** The views of a row; those whose kind stayed are used again. */
-function rowFor(page, row, before = [], index) {
-  const line = page.parts.rows.children[index] ?? page.parts.rows.appendChild(element("div", { class: "wt-row" }));
+function rowFor(page, node, row, before = [], index) {
+  const line = node.children[index] ?? node.appendChild(element("div", { class: "wt-row" }));
   const frames = row.map((panel, place) => {
     const old = before[place];
     if (old?.kind === panel.kind) return old;
@@ -136,11 +150,11 @@ function showHint(page) {
 }
 
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
-function keepHeight(page, width) {
-  const parts = [page.parts.scene, ...page.parts.rows.children];
-  const shape = `${width} ${page.scene.rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
-  if (page.shape !== shape) for (const part of parts) part.style.minHeight = "";
-  page.shape = shape;
+function keepHeight(page, { name, node, rows }, width) {
+  const parts = [...(name ? [] : [page.parts.scene]), ...node.children];
+  const shape = `${width} ${rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
+  if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";
+  page.shapes.set(name, shape);
   const heights = parts.map((part) => part.offsetHeight); // all are read before one is written: one layout is enough
   parts.forEach((part, index) => (part.style.minHeight = `${heights[index]}px`));
 }

@@ -15,7 +15,7 @@ from walkthrough.scene import AnyPanel, Bars, Chart, Code, Key, Panel, Scene, Ta
 
 GAP, ROW_GAP, LEGEND, MARGIN = 16, 14, 26, 4
 TITLE, TITLE_LINE, CAPTION, CAPTION_LINE, APART = 13, 18, 12, 17, 5  # sizes of words, lines, and the drawing's distance
-TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 440, 300, 300
+TALLEST_PICTURE, TALLEST_OF_SEVERAL, TALLEST_CHART = 380, 300, 300
 CHART_ASPECT, ASPECT_WITH_LEGEND, WIDE_CHART_ASPECT, MANY_BARS = 1.6, 2.1, 2.9, 10
 LEAST_CODE, LEAST_CHART = 300, 320  # widths, of source beside something else and of a chart beside tables
 STRETCH = 2.1  # how much wider than usual a chart gets, to fill a row
@@ -35,9 +35,10 @@ def layout(scene: Scene, width: int) -> tuple[list[Placed], Size]:
     """Where each panel goes, and the width and height of the whole."""
     placed: list[Placed] = []
     room = width - 2 * MARGIN
-    own = [[_own_width(panel, room) for panel in row] for row in scene.rows]
+    rows = scene.all_rows
+    own = [[_own_width(panel, room) for panel in row] for row in rows]
     y, widest = float(MARGIN), 60.0
-    for row, widths, height in zip(scene.rows, own, row_heights(scene.rows, own, room), strict=True):
+    for row, widths, height in zip(rows, own, row_heights(rows, own, room), strict=True):
         is_titled, is_captioned = any(panel.title for panel in row), any(panel.caption for panel in row)
         x, deepest = float(MARGIN), 0.0
         for panel, size in zip(row, row_sizes(row, widths, height, room), strict=True):

@@ -5,23 +5,45 @@ import { element } from "./dom.js";
 import { ARROWS } from "./keys.js";
 import { paint, roomOf } from "./layout.js";
 import { createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { headView, isPrimary, moreView, settingsFold } from "./stage.js";
 import { initialize } from "./still.js";
 
 function build(page, host) {
-  const title = element("h3", { class: "wt-title" });
+  const head = headView(page);
   const message = element("p", { class: "wt-message", role: "alert" });
-  const words = element("div", { class: "wt-hidden", "aria-live": "polite" });
+  const takeaway = element("div", { class: "wt-hidden", "aria-live": "polite" });
+  const words = element("div", { class: "wt-hidden" });
   const said = element("div", { class: "wt-hidden", "aria-live": "assertive" });
   const rows = element("div", { class: "wt-rows" });
   const legend = element("ul", { class: "wt-legend" });
   const hint = element("p", { class: "wt-hint" });
-  const [controls, buttons, code] = [controlsView(page), buttonsView(page), codeLine(page)];
+  const isMain = (control) => isPrimary(page.model.get("stage"), control);
+  const [primary, controls] = [controlsView(page, isMain), controlsView(page, (control) => !isMain(control))];
+  const [buttons, code] = [buttonsView(page), codeLine(page)];
+  const [fold, more] = [settingsFold(page, controls), moreView(page)];
   const scene = element("div", { class: "wt-scene" }, rows, legend, message);
-  const header = element("header", { class: "wt-header" }, title, buttons.node);
-  const parts = { title, message, words, rows, legend, hint, controls, buttons, code, scene };
-  const nodes = [header, controls.node, scene, hint, code.node, words, said];
+  const main = element("div", { class: "wt-main" }, primary.node, buttons.node);
+  const bar = element("div", { class: "wt-bar" }, ...fold.nodes, more.buttons, code.node);
+  const parts = {
+    head,
+    message,
+    takeaway,
+    words,
+    rows,
+    legend,
+    hint,
+    primary,
+    controls,
+    buttons,
+    code,
+    fold,
+    more,
+    scene,
+  };
+  const nodes = [head.node, scene, hint, main, bar, controls.node, more.node, takeaway, words, said];
   const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
-  Object.assign(page, { host, root, parts, panels: [], sentence: "" });
+  Object.assign(page, { host, root, parts, panels: new Map(), shapes: new Map(), sentence: "", lit: "", kept: "" });
+  page.frames = () => [...page.panels.values()].flat(2);
   page.say = (text) => (said.textContent = text);
   page.tell = (sentence) => {
     page.sentence = sentence;
@@ -49,7 +71,10 @@ function pressed(page, event) {
 
 // -- what is shown ---------------------------------------------------------------------------------------------------
 
-const FROM_KERNEL = ["scene", "values", "controls", "message", "words", "code", "title", "actions", "uploads", "seen"];
+const FROM_KERNEL = [
+  ...["scene", "values", "controls", "message", "headline", "stage", "opened", "words"],
+  ...["code", "title", "actions", "uploads", "seen"],
+];
 
 /** Whether the kernel said something since the last time: what the page itself sets is no news. */
 function hasNews(page) {
@@ -64,12 +89,15 @@ async function update(page) {
   page.settle();
   const scene = model.get("scene");
   const ticket = (page.ticket = (page.ticket ?? 0) + 1);
-  parts.title.textContent = model.get("title");
-  page.root.setAttribute("aria-label", model.get("title"));
-  parts.controls.show(model.get("controls"));
+  const [title, stage, headline] = [model.get("title"), model.get("stage") ?? {}, model.get("headline") ?? ""];
+  parts.head.show(title, stage, headline);
+  page.root.setAttribute("aria-label", title);
+  for (const view of [parts.primary, parts.controls]) view.show(model.get("controls"));
+  parts.fold.show(model.get("controls"), stage);
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
   parts.code.show(model.get("code"));
-  tellLater(page, model.get("words"));
+  parts.words.textContent = model.get("words");
+  tellLater(page, headline || model.get("words"));
   await gathered(page, scene);
   if (page.removed || ticket < (page.painted ?? 0)) return; // a later one was faster
   page.painted = ticket;
@@ -92,7 +120,7 @@ function tellLater(page, words) {
   if (page.told === words) return;
   clearTimeout(page.telling);
   page.told = words;
-  page.telling = setTimeout(() => (page.parts.words.textContent = words), 700);
+  page.telling = setTimeout(() => (page.parts.takeaway.textContent = words), 700);
 }
 
 /** A sentence over the picture, which is dimmed where it is not what the settings ask for. */
@@ -157,7 +185,7 @@ function render({ model, el }) {
     model.off("change", changed);
     model.off("comm_live_update", cut);
     page.whenRemoved.forEach((tell) => tell());
-    page.panels.flat().forEach((frame) => frame.view.remove?.());
+    for (const frame of page.frames()) frame.view.remove?.();
     page.root.remove();
   };
 }

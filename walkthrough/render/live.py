@@ -11,6 +11,7 @@ import gzip
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -30,7 +31,7 @@ from walkthrough.serialise import to_json
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
     *("words", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "edit", "keys"),
-    *("page", "canvas", "charts", "tables", "controls", "layout", "still", "live"),
+    *("page", "links", "canvas", "charts", "tables", "controls", "stage", "layout", "still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
@@ -52,6 +53,9 @@ class Live(anywidget.AnyWidget):
     uploads = traitlets.Bool().tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
+    headline = traitlets.Unicode().tag(sync=True)
+    stage = traitlets.Dict().tag(sync=True)
+    opened: traitlets.List[str] = traitlets.List().tag(sync=True)  # from the page: titles of what is unfolded
     words = traitlets.Unicode().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
     moved = traitlets.Dict().tag(sync=True, echo_update=False)  # from the page: {page, number, values}
@@ -66,6 +70,7 @@ class Live(anywidget.AnyWidget):
         super().__init__(_esm=script("js"), _css=script("css"), look=look(), **traits)
         self.on_msg(self._on_message)
         self.observe(self._on_moved, "moved")
+        self.observe(lambda _: self._guarded(self.show_scene), "opened")
 
     def view(self) -> dict[str, Any]:
         """What a notebook needs to show the live page: a mime type and the key of this widget."""
@@ -102,7 +107,12 @@ class Live(anywidget.AnyWidget):
             keys[key] = None
             return key
 
-        return {"scene": to_json(scene, key_of), **self._explorer.page_state()}, list(keys)
+        json = to_json(replace(scene, more=()), key_of)
+        json["more"] = [
+            {"title": more.title, "rows": to_json(more.unfolded(), key_of) if more.title in self.opened else None}
+            for more in scene.more
+        ]
+        return {"scene": json, **self._explorer.page_state()}, list(keys)
 
     def _key(self, pixels: np.ndarray) -> str:
         """A name for an image's content, under which its bytes are kept and sent."""
@@ -137,6 +147,8 @@ class Live(anywidget.AnyWidget):
                     self._send_pictures(message["keys"])
                 case "action":
                     self._guarded(lambda: self._explorer.page_pressed(message["method"]))
+                case "story":
+                    self._guarded(lambda: self._explorer.page_story(message["label"]))
                 case "picture":
                     name = message["name"]
                     self._guarded(lambda: self._explorer.add_picture(decoded(name, buffers), name))

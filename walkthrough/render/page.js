@@ -40,6 +40,7 @@ export function createPage(model) {
     page.send({ ...message, page: id, number: page.number }, buffers);
   };
   page.act = (method) => ask({ kind: "action", method });
+  page.story = (label) => ask({ kind: "story", label });
   page.upload = (name, bytes) => ask({ kind: "picture", name }, [bytes]);
 
   const expect = () => {
@@ -99,7 +100,8 @@ export async function receivePicture(key, buffer) {
 }
 
 function picturesIn(scene) {
-  const layers = scene.rows.flat().flatMap((panel) => panel.layers ?? []);
+  const rows = [...scene.rows, ...(scene.more ?? []).flatMap((more) => more.rows ?? [])];
+  const layers = rows.flat().flatMap((panel) => panel.layers ?? []);
   return layers.filter((layer) => layer.kind === "Picture").map((layer) => layer.pixels);
 }
 

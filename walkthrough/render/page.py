@@ -34,6 +34,24 @@ class ActionOnPage(TypedDict):
     help: str
 
 
+class StoryOnPage(TypedDict):
+    """A story in JSON: its button, and what is said once it is pressed."""
+
+    label: str
+    look_for: str
+
+
+class StageOnPage(TypedDict):
+    """What stands around the picture, in JSON."""
+
+    parts: list[str]  # of training, in order; none where the explorer is about none
+    part: str  # the one that is lit
+    primary: list[str]  # names of the controls right below the picture
+    stories: list[StoryOnPage]
+    story: str  # the label of the one that is shown now, or ""
+    start: dict[str, Any]  # values of the beginning: what differs is shown beside the folded settings
+
+
 class PageState(TypedDict):
     """All that the page shows of an explorer but its scene; each entry is a trait of the widget."""
 
@@ -43,6 +61,8 @@ class PageState(TypedDict):
     actions: list[ActionOnPage]
     uploads: bool
     message: str
+    headline: str  # the takeaway
+    stage: StageOnPage
     words: str
     code: str
 
@@ -66,6 +86,9 @@ class Shown(Protocol):
 
     def page_pressed(self, method: str) -> None:
         """The reader pressed a button."""
+
+    def page_story(self, label: str) -> None:
+        """The reader pressed the button of a story."""
 
     def add_picture(self, pixels: np.ndarray, name: str) -> None:
         """The reader brought a picture, RGB (H, W, 3) uint8."""

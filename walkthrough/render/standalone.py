@@ -24,7 +24,7 @@ PAGE = """<!doctype html>
 body {{ background: {ground}; margin: 1rem auto; max-width: {width}px; padding: 0 .5rem; font-family: sans-serif }}
 {css}
 .wt {{ border: 0 }}
-.wt-header, .wt-code-line, .wt-hint {{ display: none }}
+.wt-head, .wt-main, .wt-code-line, .wt-hint {{ display: none }}
 </style>
 </head>
 <body>
@@ -41,7 +41,7 @@ const heard = {{}};
 const tell = (message, keys) => heard["msg:custom"]?.forEach((hear) => hear(message, keys.map((k) => bytes(files[k]))));
 const model = {{
   get: (name) => traits[name],
-  set: () => {{}},
+  set: (name, value) => {{ traits[name] = value; }},
   save_changes: () => {{}},
   on: (event, hear) => (heard[event] ??= []).push(hear),
   off: () => {{}},
@@ -68,7 +68,7 @@ def page_of(scene: Scene, theme: str, width: int) -> str:
         return key
 
     shown = _still(to_json(scene, key_of))
-    if any(isinstance(panel, Chart) for row in scene.rows for panel in row):
+    if any(isinstance(panel, Chart) for row in scene.all_rows for panel in row):
         files["plotly"] = base64.b64encode(plotly()).decode()
     words, colours = repr(scene), style.theme(theme)
     traits = {"look": look(), "title": "", "controls": [], "values": {}, "actions": [], "uploads": False}

@@ -2,6 +2,7 @@
 
 import { readableOn } from "./colours.js";
 import { element } from "./dom.js";
+import { isLit, keepLit, light, refOf } from "./links.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
@@ -43,7 +44,8 @@ export function tableView(page) {
   let widest = 0;
   let wanted = null; // a row that is to be in view
   const show = (panel) => {
-    const signature = JSON.stringify([panel.columns, panel.rows, panel.marked, panel.pick, page.value(panel.pick)]);
+    const { columns, rows, marked, pick, refs } = panel;
+    const signature = JSON.stringify([columns, rows, marked, pick, refs, page.value(pick)]);
     if (signature === shown) return;
     shown = signature;
     const isRight = (_, column) => panel.rows.length > 0 && panel.rows.every((row) => isNumber(row[column]));
@@ -56,6 +58,10 @@ export function tableView(page) {
     const first = body.children[panel.marked[0]];
     onlyStop(body.children, first);
     wanted = focused < 0 ? first : null;
+    lightRows();
+  };
+  const lightRows = () => {
+    for (const row of body.children) row.classList.toggle("wt-linked", isLit(page, row.dataset.ref));
   };
   const width = () => {
     if (wanted) keepInView(node, wanted);
@@ -65,7 +71,7 @@ export function tableView(page) {
     return widest;
   };
   const hold = () => (table.style.minWidth = `${widest}px`);
-  return { node, show, width, hold };
+  return { node, show, width, hold, light: lightRows };
 }
 
 function tableRow(page, panel, index, cells) {
@@ -74,6 +80,13 @@ function tableRow(page, panel, index, cells) {
   const looks = [marked && "wt-marked", chosen && "wt-chosen"].filter(Boolean);
   const row = element("tr", { class: looks.join(" ") }, ...cells);
   if (marked) row.setAttribute("aria-current", "true");
+  const ref = refOf(panel, index);
+  if (ref) {
+    row.dataset.ref = ref;
+    row.addEventListener("pointerenter", () => light(page, ref));
+    row.addEventListener("pointerleave", () => light(page, ""));
+    row.addEventListener("click", () => keepLit(page, ref));
+  }
   const words = `row ${index + 1}: ${panel.rows[index].join(", ")}`;
   if (panel.pick) pickable(row, words, () => page.change(panel.pick, [index]));
   return row;

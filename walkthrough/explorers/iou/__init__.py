@@ -7,11 +7,36 @@ import torch
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Explorer
-from walkthrough.explorers.iou.scene import scene_of
+from walkthrough.explorers.iou.scene import scene_of, takeaway_of
 from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result, State, compute
+from walkthrough.explorers.stage import Story
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+STORIES = (
+    Story(
+        "apart",
+        {"boxes": ((25.0, 85.0, 95.0, 145.0), (140.0, 25.0, 215.0, 105.0)), "box_loss": "iou"},
+        "no arrows: where boxes share nothing, plain IoU has no gradient. Now choose giou.",
+    ),
+    Story(
+        "touching",
+        {"boxes": ((50.0, 50.0, 120.0, 120.0), (120.0, 50.0, 190.0, 120.0)), "box_loss": "giou"},
+        "IoU and GIoU are 0 both: the enclosing box has nothing in it but the two boxes.",
+    ),
+    Story(
+        "inside",
+        {"boxes": ((70.0, 60.0, 110.0, 100.0), (50.0, 30.0, 190.0, 140.0)), "box_loss": "giou"},
+        "GIoU equals IoU, wherever the inner box lies; DIoU and CIoU pull its centre to the middle.",
+    ),
+    Story(
+        "thin",
+        {"boxes": ((40.0, 75.0, 200.0, 95.0), (80.0, 25.0, 160.0, 145.0)), "box_loss": "ciou"},
+        "the centres agree, so DIoU adds nothing; CIoU's term α v is about the aspect ratio.",
+    ),
+)
 
 
 class IouPlayground(Explorer[State, Result]):
@@ -29,7 +54,11 @@ class IouPlayground(Explorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "IoU playground"
+    part_of = "loss"
+    primary = "box_loss"
+    stories = STORIES
 
     def settle(self, before: State, after: State) -> State:
         """There are always two boxes, within the plane."""

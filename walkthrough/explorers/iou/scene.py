@@ -7,7 +7,7 @@ from torch import Tensor
 
 from walkthrough import scene as draw
 from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result
-from walkthrough.scene import Chart, Key, Line, Panel, Picture, Scene, Series, Table
+from walkthrough.scene import Chart, Key, Line, More, Panel, Picture, Scene, Series, Table
 from walkthrough.style import DASHES, THEMES
 from yolo_lite.boxes import IOU_KINDS
 
@@ -15,29 +15,46 @@ GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, 
 ENCLOSING = "#9AA4AE"
 LONGEST_ARROW, SHORTEST_ARROW = 30.0, 3.0  # pixels
 PARAMETERS = ("x", "y", "w", "h")
+MOVES = (("right", "left"), ("down", "up"), ("wider", "narrower"), ("taller", "lower"))  # of x, y, w, h; up, down
+NAMES = {"iou": "IoU", "giou": "GIoU", "diou": "DIoU", "ciou": "CIoU"}
 LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), strict=True))  # middle tones: any ground
 
 
 def scene_of(result: Result) -> Scene:
-    """Plane and terms; overlaps and gradients; losses and IoU along the way down."""
+    """Plane and terms; to be unfolded: overlaps and gradients, losses and IoU along the way down."""
     down, rate = result.descent, f"lines as on the left; learning rate {result.state.rate:g} px², to 0"
     reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
+    losses = _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above")
     legend = (
+        Key("intersection", "accent"),
         Key("enclosing box, its diagonal", ENCLOSING, dash="dashed"),
         Key("centre distance", "own", dash="solid"),
         Key("down the gradient", "anchor", dash="solid"),
     )
-    return Scene(
-        (
-            (_plane(result), _terms(result)),
-            (_overlaps(result), _gradients(result)),
-            (
-                _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above"),
-                replace(reached, legend="none"),
-            ),
-        ),
-        legend,
+    more = (
+        More("formulas and gradients", ((_overlaps(result), _gradients(result)),)),
+        More("the way down", ((losses, replace(reached, legend="none")),)),
     )
+    return Scene(((_plane(result), _terms(result)),), legend, more=more)
+
+
+def takeaway_of(result: Result) -> str:
+    """How the boxes lie, and what gradient descent on the chosen loss does to the prediction."""
+    (x1, y1, x2, y2), (tx1, ty1, tx2, ty2) = (box[:4] for box in result.state.boxes)
+    area, union, iou = result.terms.intersection.item(), result.terms.union.item(), result.overlap["iou"]
+    where = f"The boxes share {area:,.0f} of {union:,.0f} px²: IoU {iou:.2f}"
+    if not area:
+        where = "The boxes do not overlap: IoU 0"
+    elif x1 >= tx1 and y1 >= ty1 and x2 <= tx2 and y2 <= ty2:
+        where = f"The prediction lies inside the truth: IoU {iou:.2f} is the fraction that it covers"
+    kind = result.state.box_loss
+    loss, gradient = f"the {NAMES[kind]} loss is {1 - result.overlap[kind]:.2f}", result.by_autograd
+    if not gradient.abs().max() > 0:
+        return f"{where}; {loss} and has no gradient, so nothing moves."
+    largest = int(gradient.abs().argmax())
+    way = MOVES[largest][int(gradient[largest] > 0)]
+    does = f"moves the prediction {way}" if largest < 2 else f"makes the prediction {way}"
+    return f"{where}; {loss}, and going down it mostly {does}."
 
 
 def _plane(result: Result) -> Panel:
@@ -51,18 +68,31 @@ def _plane(result: Result) -> Panel:
     slope = f"arrows: where {loss} falls in x, y, w, h; the longest by {longest:.2g} a pixel"
     layers: tuple[draw.Layer, ...] = (
         Picture(GROUND, (0, 0, WIDTH, HEIGHT)),
-        draw.Boxes((enclosing,), colours=(ENCLOSING,), dash="dashed", width=1.2),
-        Line((enclosing[:2], enclosing[2:]), ENCLOSING, "dotted", 1.2),
-        draw.Boxes(both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes"),
-        Line(centres, "own", width=1.2),
-        *(Line(way, colour, dash, 2) for way, (colour, dash) in ways),
+        draw.Boxes((enclosing,), colours=(ENCLOSING,), dash="dashed", width=1.2, refs=("enclosing",)),
+        Line((enclosing[:2], enclosing[2:]), ENCLOSING, "dotted", 1.2, ref="diagonal"),
+        *_intersection(result, pred, truth),
+        draw.Boxes(
+            both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes", refs=("union", "union")
+        ),
+        Line(centres, "own", width=1.2, ref="distance"),
+        *(Line(way, colour, dash, 2, ref=kind) for kind, (way, (colour, dash)) in zip(IOU_KINDS, ways, strict=True)),
         *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
         draw.Points(centres, "own"),
-        draw.Arrows(tuple(arrows), "anchor"),
+        draw.Arrows(tuple(arrows), "anchor", refs=tuple(f"d {name.text}" for name in names)),
         *names,
     )
     caption = slope if longest > 0 else f"{loss} has no gradient here: no arrows"
     return Panel(layers, WIDTH, HEIGHT, "Drag the boxes", caption)
+
+
+def _intersection(result: Result, pred: np.ndarray, truth: np.ndarray) -> tuple[draw.Boxes, ...]:
+    """What the boxes share, filled, with its area; nothing where they share nothing."""
+    area = result.terms.intersection.item()
+    if not area:
+        return ()
+    shared = (*np.maximum(pred, truth)[:2], *np.minimum(pred, truth)[2:])
+    label = f"intersection {area:,.0f} px²"
+    return (draw.Boxes((shared,), (label,), (), ("accent",), width=1, fill=0.5, refs=("intersection",)),)
 
 
 def _arrows(gradient: Tensor, pred: np.ndarray) -> tuple[list[tuple[float, ...]], list[draw.Text], float]:
@@ -97,7 +127,8 @@ def _terms(result: Result) -> Table:
         ("v, difference of aspect", f"{terms['v']:.5f}"),
         ("α = v / (1 - IoU + v)", f"{terms['alpha']:.5f}"),
     )
-    return Table(("term", "value"), rows, "What they are made of")
+    refs = ("intersection", "union", "enclosing", "distance", "diagonal", "", "")
+    return Table(("term", "value"), rows, "What they are made of", "point at a row or at its mark", refs=refs)
 
 
 def _overlaps(result: Result) -> Table:
@@ -114,7 +145,7 @@ def _overlaps(result: Result) -> Table:
     }
     rows = tuple((kind, *made[kind], f"{overlap[kind]:.4f}", f"{1 - overlap[kind]:.4f}") for kind in IOU_KINDS)
     chosen = (IOU_KINDS.index(result.state.box_loss),)
-    return Table(("kind", "formula", "here", "overlap", "loss"), rows, "Four overlaps", marked=chosen)
+    return Table(("kind", "formula", "here", "overlap", "loss"), rows, "Four overlaps", marked=chosen, refs=IOU_KINDS)
 
 
 def _gradients(result: Result) -> Table:
@@ -122,7 +153,8 @@ def _gradients(result: Result) -> Table:
     rows = tuple((name, f"{formula:+.6f}", f"{autograd:+.6f}") for name, formula, autograd in pairs)
     most = (result.by_formula - result.by_autograd).abs().max().item()
     title = f"d {result.state.box_loss} loss / d x, y, w, h"
-    return Table(("of", "by formula", "by autograd"), rows, title, f"largest difference {most:.1g}")
+    refs = tuple(f"d {name}" for name in PARAMETERS)
+    return Table(("of", "by formula", "by autograd"), rows, title, f"largest difference {most:.1g}", refs=refs)
 
 
 def _chart(values: Tensor, title: str, y_label: str, caption: str) -> Chart:
