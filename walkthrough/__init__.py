@@ -23,6 +23,7 @@ from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.training import LiveTraining
+from walkthrough.explorers.why import WhyExplorer
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.numbers import approx
 from walkthrough.run import (
@@ -54,6 +55,7 @@ __all__ = [
     "ScheduleExplorer",
     "Stepper",
     "Trace",
+    "WhyExplorer",
     "approx",
     "column",
     "effective_field",

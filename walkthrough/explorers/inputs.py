@@ -48,15 +48,15 @@ def opened_dataset(source: Any) -> YoloDataset:
             raise ValueError(f"images: {problem}") from None
 
 
-def first_pictures(dataset: YoloDataset) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """The first pictures of a dataset (at most FIRST) as they are in their files, targets (n, 6), and their names."""
+def first_pictures(dataset: YoloDataset, start: int = 0) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """Pictures of a dataset as they are in their files, at most FIRST from start on; targets (n, 6); their names."""
     images, rows, names = [], [np.zeros((0, 6))], []
-    for index in range(min(len(dataset), FIRST)):
+    for place, index in enumerate(range(start, min(len(dataset), start + FIRST))):
         image, objects = as_picture(dataset.image(index)), dataset.objects(index)
         height, width = image.shape[:2]
         boxes = objects.boxes.clip(0, (width, height, width, height))  # (m, 4) xyxy
         xywh = xyxy_to_xywh(boxes) / (width, height, width, height)
-        rows.append(np.column_stack((np.full(len(boxes), index), objects.cls, xywh)))
+        rows.append(np.column_stack((np.full(len(boxes), place), objects.cls, xywh)))
         images.append(image)
         names.append(Path(dataset.paths[index]).stem)
     return images, np.concatenate(rows), names

@@ -71,9 +71,7 @@ def _plane(result: Result) -> Panel:
         draw.Boxes((enclosing,), colours=(ENCLOSING,), dash="dashed", width=1.2, refs=("enclosing",)),
         Line((enclosing[:2], enclosing[2:]), ENCLOSING, "dotted", 1.2, ref="diagonal"),
         *_intersection(result, pred, truth),
-        draw.Boxes(
-            both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes", refs=("union", "union")
-        ),
+        draw.Boxes(both, ("prediction", "truth"), (), ("prediction", "object"), drag="boxes", refs=("union", "union")),
         Line(centres, "own", width=1.2, ref="distance"),
         *(Line(way, colour, dash, 2, ref=kind) for kind, (way, (colour, dash)) in zip(IOU_KINDS, ways, strict=True)),
         *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
