@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from walkthrough.explorers.layer.recordings import Recordings
 from walkthrough.explorers.nms.state import labels_of
 from walkthrough.explorers.nms.suppression import Decided, Rule, decide
-from walkthrough.explorers.pictures import Annotated, images_of, taking, targets_of
-from walkthrough.layers.fields import ReceptiveField
-from walkthrough.layers.record import record_layers
+from walkthrough.explorers.pictures import Annotated, taking, targets_of
 from yolo_lite.analysis.errors import ImageErrors, find_errors
 from yolo_lite.detect.inference import image_channels, inference, network_input
 from yolo_lite.detect.metrics import ImageDetections
@@ -24,6 +23,7 @@ from yolo_lite.images.bands import as_channels
 
 KEPT, KEPT_MAPS = 64, 2  # pictures whose predictions, and whose raw maps, stay in memory
 ValueT = TypeVar("ValueT")
+Box = tuple[float, float, float, float]
 
 
 class Judged(NamedTuple):
@@ -61,7 +61,7 @@ class Passes:
         self._maps: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self._assigned: OrderedDict[int, tuple[Any, Assigned | str]] = OrderedDict()
         self._judged: OrderedDict[tuple, tuple[Any, Judged]] = OrderedDict()
-        self._fields: OrderedDict[tuple, tuple[Any, list[ReceptiveField]]] = OrderedDict()
+        self._recordings = Recordings(model)
 
     def decoded(self, picture: Annotated) -> Tensor:
         """(n, 5 + C) what ``model.decode`` gives for a picture. Raises ValueError where the model does not take it."""
@@ -76,10 +76,19 @@ class Passes:
         """What the loss asks; a sentence where it does not tell."""
         return _kept(self._assigned, id(picture), picture, lambda: self._assign(picture), KEPT_MAPS)
 
-    def field(self, picture: Annotated, grid: tuple[int, int]) -> ReceptiveField | None:
-        """What the cells of a level's map can see; None where the model is not one whose layers can be followed."""
-        fields = _kept(self._fields, picture.size, picture, lambda: self._record(picture), 1)
-        return next((field for field in reversed(fields) if field.dims is not None and field.grid == grid), None)
+    def seen(self, picture: Annotated, grid: tuple[int, int], row: int, col: int) -> tuple[Box, np.ndarray] | None:
+        """What a cell of a level's map can see, and (H, W) bool what it listens to; None where that is not known."""
+        if not isinstance(self.model, nn.Module):
+            return None
+        try:
+            for record in reversed(self._recordings.records(picture)):
+                for output, field in enumerate(record.receptive_fields):
+                    if field.dims is not None and field.grid == grid and not field.because:
+                        effective = self._recordings.gradients(picture, record, output).of(row, col)
+                        return as_box(field.of(row, col)), effective.heard.cpu().numpy()
+        except Exception:  # a network that cannot be followed still has errors to show
+            return None
+        return None
 
     def _pass(self, picture: Annotated) -> tuple[Any, Tensor]:
         pixels = as_channels(picture.pixels, image_channels(self.model) or 3, picture.name)  # (H, W, C)
@@ -111,15 +120,6 @@ class Passes:
         fields = (found.cells, found.role[0], found.target[0], pairs)
         return Assigned(*(field.cpu().clone() for field in fields))
 
-    def _record(self, picture: Annotated) -> list[ReceptiveField]:
-        if not isinstance(self.model, nn.Module):
-            return []
-        try:
-            records = record_layers(self.model, images_of((picture,), self.model), kept_depth=0)
-        except Exception:  # a network that cannot be followed still has errors to show
-            return []
-        return [field for record in records for field in record.receptive_fields]
-
 
 def _kept(store: OrderedDict, key: Any, picture: Annotated, make: Callable[[], ValueT], limit: int) -> ValueT:
     """The value of a key, made where it is not there; the picture is kept along, so that its id stays its own."""
@@ -141,7 +141,7 @@ def says_objectness(decoded: Tensor) -> bool:
     return bool((decoded[:, 4] != 1).any())
 
 
-def as_box(values: Any) -> tuple[float, float, float, float]:
+def as_box(values: Any) -> Box:
     """Four numbers as a plain tuple."""
     x1, y1, x2, y2 = (float(value) for value in np.asarray(values)[:4])
     return x1, y1, x2, y2

@@ -12,7 +12,7 @@ from torch import Tensor
 from walkthrough.explorers.nms.suppression import iou_word
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.explorers.pictures import Annotated
-from walkthrough.explorers.why.reading import Assigned, Judged, as_box, class_scores, says_objectness
+from walkthrough.explorers.why.reading import Assigned, Box, Judged, as_box, class_scores, says_objectness
 from walkthrough.show import class_name
 from yolo_lite.analysis.errors import CORRECT, KINDS, Kind
 from yolo_lite.boxes import box_iou, xywh_to_xyxy
@@ -27,7 +27,6 @@ WORDS: dict[str, str] = {  # what the page calls TIDE's kinds
     "background": "background",
     "missed": "missed",
 }
-Box = tuple[float, float, float, float]
 
 
 class Error(NamedTuple):
@@ -273,7 +272,8 @@ def _sentence(case: Case, error: Error, best: Told | None, well: int) -> str:
         return f"Badly placed {name}: IoU {iou:.2f} with its label, {case.foreground:g} needed."
     if error.kind == "both":
         return f"Class and place wrong: it says {name}, and overlaps a {_near(case, error)} by {iou:.2f}."
-    return f"Background: it says {name}, and overlaps no label by more than {iou:.2f}."
+    overlap = f"no label by more than {iou:.2f}" if iou >= 0.005 else "no label"
+    return f"Background: it says {name}, and overlaps {overlap}."
 
 
 def _near(case: Case, error: Error) -> str:
@@ -290,8 +290,7 @@ def _number(value: float, limit: float) -> str:
     >>> _number(0.2496, 0.25), _number(0.0004, 0.25)
     ('0.2496', '0.0004')
     """
-    word = f"{value:.2g}" if value < 0.1 else iou_word(value, limit)
-    return word
+    return f"{value:.2g}" if value < 0.1 else iou_word(value, limit)
 
 
 def anchors_of(model: Any) -> tuple[tuple[tuple[float, float], ...], ...]:

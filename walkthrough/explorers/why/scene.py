@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import cv2
+import numpy as np
+
 from walkthrough.explorers.why.reading import Assigned
 from walkthrough.explorers.why.reasons import WORDS, Error, Reason, Told, place_words
 from walkthrough.explorers.why.state import Result
@@ -26,6 +29,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 )
 MOST_LABELS, MOST_ROWS, MOST_DRAWN, MOST_CELLS = 15, 12, 300, 9
 OTHER, FIELD = "accent", "anchor"
+NEAR = 9  # pixels around one that is listened to, lit with it
 
 
 def scene_of(result: Result) -> Scene:
@@ -90,10 +94,9 @@ def _close_up(result: Result) -> Panel:
     pixels = faded(result.picture.pixels)
     if error is None or reason is None:
         return Panel((Picture(pixels),), width, height, "why", "no error is chosen")
-    if seen is not None and seen.box is not None:
-        x1, y1, x2, y2 = map(int, seen.box)
-        pixels = pixels.round().astype("uint8")
-        pixels[y1:y2, x1:x2] = result.picture.pixels[y1:y2, x1:x2]
+    if seen is not None and seen.heard is not None:
+        lit = cv2.dilate(seen.heard.astype("uint8"), np.ones((NEAR, NEAR), np.uint8))[..., None] > 0  # (H, W, 1)
+        pixels = np.where(lit, result.picture.pixels, pixels.round().astype("uint8"))
     layers: list[Layer] = [Picture(pixels), *_responsible_cells(result)]
     if seen is not None and seen.box not in (None, (0, 0, width, height)):
         layers.append(Boxes((seen.box,), ("can see",), (), (FIELD,), "dashed", 1.5))

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from walkthrough.explorers.controls import given, point, slider, toggle
 from walkthrough.explorers.detector import DetectorState
 from walkthrough.explorers.nms.suppression import Rule
 from walkthrough.explorers.pictures import Annotated
-from walkthrough.explorers.why.reading import Assigned, Judged, Passes
+from walkthrough.explorers.why.reading import Assigned, Box, Judged, Passes
 from walkthrough.explorers.why.reasons import Case, Error, Reason, anchors_of, listed_errors, reason_of
 from yolo_lite.analysis.costs import ErrorCosts, error_costs
 from yolo_lite.analysis.errors import BACKGROUND, FOREGROUND
@@ -65,8 +67,9 @@ class State(DetectorState):
 class Seen(NamedTuple):
     """The cell that a prediction comes from, and what it can see."""
 
-    cell: tuple[float, float, float, float]  # in pixels
-    box: tuple[float, float, float, float] | None  # None: not known
+    cell: Box  # in pixels
+    box: Box | None  # its receptive field; None: not known
+    heard: np.ndarray | None  # (H, W) bool, its effective receptive field
     words: str
 
 
@@ -134,13 +137,14 @@ def _seen(state: State, result: Result) -> Seen | None:
     rows, cols = assigned.grid(level)
     height, width = result.picture.size
     cell = (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)
-    field = state.passes.field(result.picture, (rows, cols))
-    if field is None or field.because:
-        return Seen(cell, None, "not known: the layers of this model could not be followed")
-    x1, y1, x2, y2 = field.of(row, col)
-    part = (x2 - x1) * (y2 - y1) / (width * height)
-    every = "the whole picture" if part == 1 else f"x {x1} to {x2}, y {y1} to {y2}: {part:.0%} of the picture"
-    return Seen(cell, (x1, y1, x2, y2), every)
+    seen = state.passes.seen(result.picture, (rows, cols), row, col)
+    if seen is None:
+        return Seen(cell, None, None, "not known: the layers of this model could not be followed")
+    box, heard = seen
+    x1, y1, x2, y2 = box
+    words = "the whole picture" if box == (0, 0, width, height) else f"x {x1:g} to {x2:g}, y {y1:g} to {y2:g}"
+    side = float(heard.sum()) ** 0.5
+    return Seen(cell, box, heard, f"{words}; it listens to about {side:.0f} x {side:.0f} pixels (lit)")
 
 
 def shown_error(state: State, kind: str) -> dict[str, Any]:
