@@ -109,7 +109,7 @@ def _matched(
         return rows, class_order(names, own_names).order
     except ValueError as problem:
         if left_out is None:
-            raise
+            raise ValueError(f"{problem}. Labels are needed here: pass a model of these classes as model=") from None
         left_out.append(f"left out: {counted(len(rows), 'label')} of these pictures; {problem}")
         return rows[:0], None
 

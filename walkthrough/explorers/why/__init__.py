@@ -145,8 +145,11 @@ class WhyExplorer(DetectorExplorer[State, Result]):
         changed = state.foreground != State.foreground or state.background != State.background
         thresholds = f", foreground={state.foreground:.10g}, background={state.background:.10g}" if changed else ""
         return (
-            f"(found,) = yl.non_max_suppression(model.decode(model(image)), {options})\n"
-            f"errors = yl.find_errors(found, labels{thresholds})  # labels (m, 5): class, xyxy in pixels of the image\n"
+            f"found = yl.non_max_suppression(model.decode(model(images)), {options})[{state.picture}]\n"
+            f"own = targets[targets[:, 0] == {state.picture}]\n"
+            "width, height = images.shape[3], images.shape[2]\n"
+            "xyxy = yl.xywh_to_xyxy(own[:, 2:]) * torch.tensor([width, height, width, height])\n"
+            f"errors = yl.find_errors(found, torch.cat((own[:, 1:2], xyxy), 1){thresholds})\n"
             "errors.counts, errors.kinds"
         )
 

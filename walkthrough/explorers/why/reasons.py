@@ -13,6 +13,7 @@ from walkthrough.explorers.nms.suppression import iou_word
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.explorers.why.reading import Assigned, Box, Judged, as_box, class_scores, says_objectness
+from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.analysis.errors import CORRECT, KINDS, Kind
 from yolo_lite.boxes import box_iou, xywh_to_xyxy
@@ -252,7 +253,8 @@ def _sentence(case: Case, error: Error, best: Told | None, well: int) -> str:
             return f"Missed {name}: there is no prediction at all."
         if not well:
             return f"Missed {name}: no prediction overlaps it by {case.foreground:g}, the best by {best.iou:.2f}."
-        return f"Missed {name}: of {well} well-placed predictions the surest was lost: {_lost(case, error, best)}."
+        placed, lost = counted(well, "well-placed prediction"), _lost(case, error, best)
+        return f"Missed {name}: of {placed} the surest was lost: {lost}."
     if error.kind == "duplicate":
         first = int(case.judged.errors.found_by[error.label])
         both = torch.from_numpy(case.judged.detections.xyxy[[first, error.detection]])
