@@ -102,8 +102,8 @@ class OpenExplorer:
 
     def unfold(self) -> None:
         """Open whatever is folded: the other settings, statistics, curves."""
-        for button in self.root.locator(".wt-fold[aria-expanded='false']:visible").all():
-            button.click()
+        while (folded := self.root.locator(".wt-fold[aria-expanded='false']:visible")).count():
+            folded.first.click()
         self.settle()
 
     def panel(self, which: int | str = 0) -> Locator:

@@ -118,9 +118,12 @@ class OnPage:
 
     def set(self, **settings: Any) -> None:
         """Set the explorer's settings here, and show what comes of it there."""
-        before = self.drawn
         self.explorer.set(**settings)
-        answer = self._answer()
+        self.show()
+
+    def show(self) -> None:
+        """Show what became of the explorer in this process."""
+        before, answer = self.drawn, self._answer()
         self.page.evaluate("(answer) => window.show(answer)", answer)
         if answer["state"]:
             self.wait(before)

@@ -6,8 +6,8 @@ from tests.browser.explorer import OpenExplorer
 
 CELL = "from walkthrough import LayerExplorer\nw = LayerExplorer()\nw"
 NODE = (
-    "[(b.xyxy[4][0] + b.xyxy[4][2]) / 2 for b in w.as_scene().rows[0][0].layers if getattr(b, 'pick', '')][0],"
-    "[(b.xyxy[4][1] + b.xyxy[4][3]) / 2 for b in w.as_scene().rows[0][0].layers if getattr(b, 'pick', '')][0]"
+    "[(b.xyxy[4][0] + b.xyxy[4][2]) / 2 for b in w.as_scene().all_rows[0][0].layers if getattr(b, 'pick', '')][0],"
+    "[(b.xyxy[4][1] + b.xyxy[4][3]) / 2 for b in w.as_scene().all_rows[0][0].layers if getattr(b, 'pick', '')][0]"
 )
 
 

@@ -47,7 +47,7 @@ def random_targets(count, images=1, seed=0):
 
 
 def of_kind(explorer, kind):
-    return [panel for row in explorer.as_scene().rows for panel in row if isinstance(panel, kind)]
+    return [panel for row in explorer.as_scene().all_rows for panel in row if isinstance(panel, kind)]
 
 
 def assert_shows_build_targets(explorer):

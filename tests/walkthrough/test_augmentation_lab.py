@@ -67,7 +67,7 @@ def test_a_grid_is_the_samples_of_consecutive_seeds():
     for place in (0, 3, 7):
         dataset = yl.YoloDataset("photos", 64, yl.Hyperparameters(degrees=10), augment=True, seed=5 + place)
         same_sample(lab, dataset.sample(0), place)
-    assert sum(isinstance(panel, Panel) for row in lab.as_scene().rows for panel in row) == 8
+    assert sum(isinstance(panel, Panel) for row in lab.as_scene().all_rows for panel in row) == 8
 
 
 def test_a_dataset_brings_its_hyperparameters_size_and_seed():
@@ -103,7 +103,7 @@ def test_dropped_boxes_come_with_the_reason_of_the_warp_and_stay_in_sight():
     assert [drop.reason for drop in made.drops] == reasons
     assert len(reasons) == 2
     assert made.stages[-1].objects.num_objects == len(warp.result.box_filter.kept) - len(reasons)
-    panels = {panel.title: panel for row in lab.as_scene().rows for panel in row}
+    panels = {panel.title: panel for row in lab.as_scene().all_rows for panel in row}
     (dashed,) = [x for x in panels["mosaic"].layers if isinstance(x, Boxes) and x.dash == "dashed"]
     assert len(dashed.xyxy) == 2
     (left,) = [x for x in panels["warp"].layers if isinstance(x, Boxes) and x.dash == "dashed"]
@@ -129,7 +129,7 @@ def test_a_flipped_sample_shows_dropped_boxes_on_the_side_they_are():
     turned = AugmentationLab(view="sample", fliplr=1)
 
     def dashed(lab: AugmentationLab) -> Boxes:
-        return next(x for x in lab.as_scene().rows[0][1].layers if isinstance(x, Boxes) and x.dash == "dashed")
+        return next(x for x in lab.as_scene().all_rows[0][1].layers if isinstance(x, Boxes) and x.dash == "dashed")
 
     ((x1, y1, x2, y2),) = dashed(plain).xyxy
     assert dashed(turned).xyxy == (pytest.approx((384 - x2, y1, 384 - x1, y2), abs=2e-3),)
@@ -140,7 +140,7 @@ def test_the_matrix_is_the_product_of_its_factors_and_maps_the_window():
     made = lab.result.samples[0]
     (warp,) = [stage for stage in made.stages if stage.name == "warp"]
     np.testing.assert_allclose(made.matrices.combined, warp.result.matrix)
-    panels = [panel for row in lab.as_scene().rows for panel in row]
+    panels = [panel for row in lab.as_scene().all_rows for panel in row]
     before = panels[[panel.title for panel in panels].index("warp") - 1]
     (window,) = [layer for layer in before.layers if isinstance(layer, Line)]
     corners = map_points(np.array(window.points), warp.result.matrix)
@@ -188,7 +188,7 @@ def test_an_uploaded_picture_is_one_more_image_and_takes_boxes():
     picture = np.random.default_rng(0).integers(0, 255, (40, 64, 3), np.uint8)
     lab.add_picture(picture, "mine.jpg")
     assert (lab.index, lab.result.original.name, lab.objects) == (6, "mine", ())
-    assert "draw a box" in lab.as_scene().rows[0][0].caption
+    assert "draw a box" in lab.as_scene().all_rows[0][0].caption
     assert np.array_equal(lab.result.image[12:52], picture)  # as large as the network's input: letterboxed only
     lab.objects = ((8, 4, 30, 24, 0),)
     np.testing.assert_allclose(lab.result.samples[0].stages[-1].objects.boxes, [[8, 16, 30, 36]], atol=0.01)
@@ -274,7 +274,7 @@ def test_an_own_datasets_steps_are_stages_of_the_lab():
 
     assert made.stages[-1].name == "transform"
     assert np.array_equal(lab.result.image.transpose(2, 0, 1), own.sample(0, 0).image.numpy())
-    assert "transform" in [panel.title for row in lab.as_scene().rows for panel in row if hasattr(panel, "layers")]
+    assert "transform" in [panel.title for row in lab.as_scene().all_rows for panel in row if hasattr(panel, "layers")]
     assert "transform=inverted" in lab.as_code()
     lab.set(view="grid", degrees=20)
     assert {sample.stages[-1].name for sample in lab.result.samples} == {"transform"}

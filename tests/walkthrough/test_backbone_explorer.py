@@ -101,7 +101,7 @@ def test_the_code_makes_the_same_network(shown: BackboneExplorer) -> None:
 
 def test_the_table_shows_start_and_now(shown: BackboneExplorer) -> None:
     shown.pooling = "none"
-    tables = [panel for row in shown.as_scene().rows for panel in row if isinstance(panel, Table)]
+    tables = [panel for row in shown.as_scene().all_rows for panel in row if isinstance(panel, Table)]
     cost = {line[0]: line[1:] for line in tables[0].rows}
     start, now, change = cost["all: parameters"]
     assert int(now.replace(",", "")) < int(start.replace(",", ""))

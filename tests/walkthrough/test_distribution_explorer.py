@@ -101,7 +101,7 @@ def test_bars_cannot_be_added_or_taken_away() -> None:
 
 def test_large_logits_have_room() -> None:
     w = DistributionExplorer(logits=[0.0, -11.5, 3.0])
-    panel = w.as_scene().rows[0][0]
+    panel = w.as_scene().all_rows[0][0]
     assert isinstance(panel, Panel)
     bars = next(layer for layer in panel.layers if isinstance(layer, Boxes) and layer.drag == "bars")
     tops = [box[1] for box in bars.xyxy]
@@ -169,7 +169,7 @@ def test_a_picture_without_objects_shows_the_best_score() -> None:
     assert (w.message, w.reading.positives, len(w.reading.points)) == ("", 0, 1)
     assert w.reading.points[0].object == -1
     assert w.target == pytest.approx(w.result.expectation, abs=0.006)
-    assert "no point is positive" in w.as_scene().rows[0][0].caption
+    assert "no point is positive" in w.as_scene().all_rows[0][0].caption
 
 
 def test_another_picture_is_read_when_it_is_chosen() -> None:

@@ -166,7 +166,7 @@ def test_where_there_is_no_answer_a_sentence_stands_in_the_picture_too():
     assert w.message == "seed 13 has no answer: choose another"
     assert w.message in repr(w)
     assert repr(w.as_scene()) == w.message
-    assert w.as_scene().rows[0][0].rows == ((w.message,),)
+    assert w.as_scene().all_rows[0][0].rows == ((w.message,),)
     w.seed = 14
     assert (w.result.tolist(), w.message) == ([1, 2], "")
 

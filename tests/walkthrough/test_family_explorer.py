@@ -92,7 +92,7 @@ def test_rows_grids_and_predictions_are_chosen(shown: FamilyExplorer) -> None:
     assert shown.left_row is None
     shown.left_level = 2
     assert shown.result.left.level == 2
-    panel = shown.as_scene().rows[0][0]
+    panel = shown.as_scene().all_rows[0][0]
     assert "28 x 28 cells" in panel.caption
     shown.left = "YOLOv2"
     assert (shown.left_level, shown.left_prediction) == (-1, -1)
@@ -108,7 +108,7 @@ def test_a_moved_object_is_followed_and_its_gradients_wait(shown: FamilyExplorer
     assert shown.computed.left.gradients is None
     assert not torch.equal(shown.computed.left.target, before)
     draft = shown.page_draft()
-    charts = [panel for row in draft.rows for panel in row if isinstance(panel, Chart)]
+    charts = [panel for row in draft.all_rows for panel in row if isinstance(panel, Chart)]
     assert sum(chart.late for chart in charts) == 2
     assert shown.result.left.gradients is not None
     assert shown.page_draft() is None
@@ -119,7 +119,7 @@ def test_two_objects_in_a_cell_of_yolov1(shown: FamilyExplorer) -> None:
     shown.objects = [(96, 96, 128, 128, 1), (100, 90, 124, 134, 2)]
     assert shown.result.left.dropped == [1]
     assert "no prediction for object 1" in repr(shown)
-    labels = [label for layer in shown.as_scene().rows[0][0].layers for label in getattr(layer, "labels", ())]
+    labels = [label for layer in shown.as_scene().all_rows[0][0].layers for label in getattr(layer, "labels", ())]
     assert [label.endswith("not matched") for label in labels] == [False, True]
 
 
@@ -129,7 +129,7 @@ def test_without_objects(shown: FamilyExplorer) -> None:
         shown.set(left=pair[0], right=pair[1], objects=[])
         assert shown.message == ""
         assert shown.result.left.counts["positive"] == 0
-        assert len(shown.as_scene().rows) == 6
+        assert len(shown.as_scene().all_rows) == 6
         assert "0 positive" in repr(shown)
     assert shown.as_scene().png("dark")[:4] == b"\x89PNG"
 
@@ -187,5 +187,5 @@ def test_the_picture_tells_roles_apart_without_colour(shown: FamilyExplorer) -> 
     scene = shown.as_scene()
     looks = {key.text: (key.hatch, key.dash) for key in scene.legend}
     assert len({looks[text] for text in looks if text.startswith(("positive", "ignored", "negative"))}) == 3
-    assert sum(isinstance(panel, Panel) for row in scene.rows for panel in row) == 4
-    assert sum(isinstance(panel, Table) for row in scene.rows for panel in row) == 4
+    assert sum(isinstance(panel, Panel) for row in scene.all_rows for panel in row) == 4
+    assert sum(isinstance(panel, Table) for row in scene.all_rows for panel in row) == 4

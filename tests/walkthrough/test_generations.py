@@ -68,7 +68,7 @@ def test_losses_with_what_applies(generation: str) -> None:
     assert set(OWN[generation]) <= shown
     assert shown.isdisjoint(NOT_SHOWN.get(generation, ()))
     assert shown.isdisjoint(HYP) == (generation != "YOLOv5")
-    assert len(w.as_scene().rows) == 3
+    assert len(w.as_scene().all_rows) == 3
 
 
 def test_own_settings_reach_the_loss(generation: str) -> None:
@@ -131,7 +131,7 @@ def test_gradients_by_cell_add_up_to_those_of_the_maps(generation: str) -> None:
         for level, raw in enumerate(gradients.of("total")):
             torch.testing.assert_close(gradients.cells("total", level).norm(), raw.norm())
     for cell in w.result.strongest[:3]:
-        assert f"{cell.row}" in repr(w.as_scene().rows[-1][0].rows)
+        assert f"{cell.row}" in repr(w.as_scene().all_rows[-1][0].rows)
     levels = control_on_page("level", used_controls(w.state)["level"], w.state)["options"]
     assert levels[1] == f"stride {model.strides[0]} / P{int(model.strides[0]).bit_length() - 1}"
 
@@ -261,7 +261,7 @@ def test_anchors_with_the_rule_of_the_loss(generation: str) -> None:
     assert w.message == ""
     w.objects = w.objects[:1]
     assert w.object == 0
-    assert [type(panel).__name__ for row in w.as_scene().rows for panel in row] == ["Panel", "Table", "Table"]
+    assert [type(panel).__name__ for row in w.as_scene().all_rows for panel in row] == ["Panel", "Table", "Table"]
 
 
 def test_map_gradients_tell_positives_of_every_generation(generation: str) -> None:

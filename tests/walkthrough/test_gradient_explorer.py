@@ -42,7 +42,7 @@ def assert_direct(w: GradientExplorer, hyp: yl.Hyperparameters | None = None) ->
 
 
 def panels(w: GradientExplorer, kind: type) -> list:
-    return [panel for row in w.as_scene().rows for panel in row if isinstance(panel, kind)]
+    return [panel for row in w.as_scene().all_rows for panel in row if isinstance(panel, kind)]
 
 
 def test_by_default_weights_that_know_the_scenes_are_shown() -> None:

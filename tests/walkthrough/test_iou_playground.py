@@ -31,11 +31,11 @@ def playground():
 
 
 def panel_of(explorer, kind):
-    return next(panel for row in explorer.as_scene().rows for panel in row if isinstance(panel, kind))
+    return next(panel for row in explorer.as_scene().all_rows for panel in row if isinstance(panel, kind))
 
 
 def tables_of(explorer):
-    return [panel for row in explorer.as_scene().rows for panel in row if isinstance(panel, Table)]
+    return [panel for row in explorer.as_scene().all_rows for panel in row if isinstance(panel, Table)]
 
 
 def test_the_numbers_of_the_worked_example(playground):

@@ -31,7 +31,7 @@ def shapes() -> LayerExplorer:
 
 
 def panels(scene: Scene, title: str) -> list[Panel]:
-    return [panel for row in scene.rows for panel in row if title in panel.title]
+    return [panel for row in scene.all_rows for panel in row if title in panel.title]
 
 
 def test_without_arguments_it_shows_the_weights_that_come_along_on_a_scene(shapes: LayerExplorer) -> None:
@@ -86,15 +86,15 @@ def test_a_channel_that_the_next_layer_lacks_becomes_all_of_them(shapes: LayerEx
 
 
 def test_a_click_on_a_layer_of_the_graph_sets_it(shapes: LayerExplorer) -> None:
-    (nodes,) = [layer for layer in shapes.as_scene().rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
+    (nodes,) = [layer for layer in shapes.as_scene().all_rows[0][0].layers if isinstance(layer, Boxes) and layer.pick]
     assert nodes.pick == "layer"
     assert len(nodes.xyxy) == 25
     shapes.set(layer=(9,))  # what the page sends for a click on box 9
     assert shapes.result.record.kind == "SPPF"
-    modules = next(panel for panel in shapes.as_scene().rows[-1] if panel.columns[0] == "modules in it")
+    modules = next(panel for panel in shapes.as_scene().all_rows[-1] if panel.columns[0] == "modules in it")
     assert [row[0] for row in modules.rows] == ["cv1 Conv", "m MaxPool2d", "m MaxPool2d", "m MaxPool2d", "cv2 Conv"]
     shapes.set(layer=2, every_module=True)
-    modules = next(panel for panel in shapes.as_scene().rows[-1] if panel.columns[0] == "modules in it")
+    modules = next(panel for panel in shapes.as_scene().all_rows[-1] if panel.columns[0] == "modules in it")
     assert "m.0.cv2.conv Conv2d" in [row[0] for row in modules.rows]
     shapes.every_module = False
 
@@ -188,7 +188,7 @@ def test_a_module_that_is_no_yolo_has_its_graph_and_its_joined_maps() -> None:
     w.layer = 5
     assert w.result.field.size == (None, None)
     assert w.result.cell == (0, 0)
-    assert [type(panel).__name__ for panel in w.as_scene().rows[1]] == ["Panel", "Chart"]
+    assert [type(panel).__name__ for panel in w.as_scene().all_rows[1]] == ["Panel", "Chart"]
 
 
 def test_an_added_picture_is_recorded_and_shown(shapes: LayerExplorer) -> None:
@@ -245,7 +245,7 @@ def test_words_and_table_of_the_scene_hold_the_layer(shapes: LayerExplorer) -> N
     shapes.set(layer=16, place=(128, 128), effective=False)
     assert shapes.result.effective is None
     assert "a cell sees 682 x 682 pixels, every 8 pixels" in shapes.words()
-    numbers = next(panel for panel in shapes.as_scene().rows[-1] if isinstance(panel, Table))
+    numbers = next(panel for panel in shapes.as_scene().all_rows[-1] if isinstance(panel, Table))
     assert ("from", "15, 4") in numbers.rows
     assert ("output", "128 x 32 x 32") in numbers.rows
     assert "record_layers(model, images)[16]" in shapes.as_code()
@@ -263,7 +263,7 @@ def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: Laye
     gradient = shapes.result.effective.gradient
     heard = [1, float(gradient[y1:y2, x1 + 2 : x2].sum() / gradient.sum()), 0]
     assert [reach.heard for reach in shapes.result.reach] == pytest.approx(heard, abs=1e-6)
-    (table,) = [panel for row in shapes.as_scene().rows for panel in row if getattr(panel, "title", "")[:3] == "the"]
+    (table,) = [panel for row in shapes.as_scene().all_rows for panel in row if getattr(panel, "title", "")[:3] == "the"]
     assert [row[0] for row in table.rows] == [f"{k} {shapes.state.names[cls]}" for k, cls in enumerate((1, 2, 0))]
     shapes.effective = False
     assert [reach.heard for reach in shapes.result.reach] == [None, None, None]
@@ -297,7 +297,7 @@ def test_targets_and_names_are_the_readers() -> None:
     assert w.message == ""
     assert w.objects == ((24, 24, 40, 40, 1),)
     assert w.place == (32, 32)
-    assert "0 dog" in str(w.as_scene().rows)
+    assert "0 dog" in str(w.as_scene().all_rows)
 
 
 @pytest.mark.parametrize("over", [1e-6, 0.2])
@@ -365,7 +365,7 @@ def test_a_layer_that_gives_nothing_is_told_and_the_others_are_shown() -> None:
     w = LayerExplorer(images=torch.rand(1, 3, 32, 32), model=Logging(), layer=1)
     assert w.message == ""
     assert w.result.record.kind == "Conv2d"
-    assert w.as_scene().rows
+    assert w.as_scene().all_rows
     w.layer = 0
     assert w.message == "layer 0 Silent gives out no tensor"
     w.layer = 1

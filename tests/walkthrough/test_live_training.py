@@ -77,7 +77,7 @@ def folder(tmp_path):
 
 
 def charts_of(w):
-    return [panel for row in w.as_scene().rows for panel in row if isinstance(panel, Chart)]
+    return [panel for row in w.as_scene().all_rows for panel in row if isinstance(panel, Chart)]
 
 
 # ---- the same as Trainer --------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_a_loss_that_is_no_number_is_told_in_place():
     assert re.search(r"loss .*box nan, obj nan, cls nan", w.message)
     assert "layers.1.conv" in w.message
     assert w.trainer.iteration == 0
-    assert "weights are not finite" in w.as_scene().rows[1][0].caption
+    assert "weights are not finite" in w.as_scene().all_rows[1][0].caption
     w.lr0 = 0.1
     w.step()
     assert re.search(r"loss .*box nan, obj nan, cls nan", w.message)
@@ -387,7 +387,7 @@ def test_words_hold_no_number_that_training_made(trained):
     trained.set(conf_thres=0.01)
     assert re.findall(r"\d+\.\d+", trained.words()) == []
     assert "6 of 8 iterations" in trained.words()
-    panels = [panel for panel in trained.as_scene().rows[1] if isinstance(panel, Panel)]
+    panels = [panel for panel in trained.as_scene().all_rows[1] if isinstance(panel, Panel)]
     assert all(isinstance(layer, Boxes) for panel in panels for layer in panel.layers[1:])
     assert [panel.caption.startswith("found") for panel in panels] == [True] * 3
 

@@ -103,7 +103,7 @@ def test_four_levels(tmp_path) -> None:
 
 def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     own.box = 0.15
-    charts = [panel for row in own.as_scene().rows for panel in row if isinstance(panel, Chart)]
+    charts = [panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Chart)]
     losses, pulls = charts
     parts = own.result.now.parts
     assert losses.marks[0].values == tuple(part.item() for part in parts[1:])
@@ -112,7 +112,7 @@ def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     assert sum(pulls.marks[0].values) == pytest.approx(100, abs=0.3)
     norms = own.result.now.norms
     assert pulls.marks[0].values == pytest.approx((100 * norms / norms.sum()).flatten().tolist(), abs=0.06)
-    (table,) = (panel for row in own.as_scene().rows for panel in row if isinstance(panel, Table))
+    (table,) = (panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Table))
     assert table.rows[0][:3] == ("box", "0.15", f"{0.15 * 3 / 2:.4g}")  # two levels: the gain is scaled by 3 / 2
     for column, parts in ((4, own.result.now.parts), (6, own.result.default.parts)):
         expected = (f"{part.item() / sum(parts[1:]).item():.1%}" for part in parts[1:])

@@ -188,11 +188,11 @@ def test_a_draft_leaves_out_the_figures_until_they_are_known(scenes):
     scenes.reset()
     scenes.iou_thres = 0.7
     draft = scenes.draft(scenes.computed)
-    assert draft.rows[1][1] == Chart((), late=True)
+    assert draft.all_rows[1][1] == Chart((), late=True)
     assert scenes.computed.figures is None
     whole = scenes.as_scene()
-    assert to_json(draft.rows[0]) == to_json(whole.rows[0])
-    assert draft.rows[1][0] == whole.rows[1][0]
+    assert to_json(draft.all_rows[0]) == to_json(whole.rows[0])
+    assert draft.all_rows[1][0] == whole.rows[1][0]
     assert scenes.draft(scenes.computed) is None  # they are known
 
 
@@ -204,7 +204,7 @@ def test_moving_an_object_changes_what_counts_as_found():
     assert w.result.correct.tolist() == [False, False, True]
     w.objects = ()
     assert w.result.after.objects == 0
-    assert "no objects" in w.as_scene().rows[1][1].caption
+    assert "no objects" in w.as_scene().all_rows[1][1].caption
 
 
 def test_the_model_runs_once_for_each_picture_and_stays_as_it_was():
@@ -230,24 +230,24 @@ def test_thousands_of_candidates_are_drawn_in_part_and_that_is_said():
     many = torch.rand(1, 5000, 8, generator=torch.Generator().manual_seed(0))
     w = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=many * torch.tensor([64, 64, 9, 9, 1, 1, 1, 1.0]))
     w.set(conf_thres=0.0, max_det=1000)
-    before, after = w.as_scene().rows[0]
+    before, after = w.as_scene().all_rows[0]
     assert sum(len(layer.xyxy) for layer in before.layers if isinstance(layer, Boxes) and layer.pick) == MOST_DRAWN
     assert f"the best {MOST_DRAWN} drawn" in before.caption
     assert f"{len(w.result.decided.kept)} kept, the best {MOST_DRAWN} drawn" in after.caption
     w.chosen = None
-    table = w.as_scene().rows[1][0]
+    table = w.as_scene().all_rows[1][0]
     assert isinstance(table, Table)
     assert sum(int(row[-1]) for row in table.rows) <= 5000
 
 
 def test_without_candidates_the_picture_names_the_best_score():
     w = small(conf_thres=1.0)
-    before, after = w.as_scene().rows[0]
+    before, after = w.as_scene().all_rows[0]
     assert before.caption == "none of 4 predictions is above 1: the best has 0.9"
     assert after.caption == "0 kept: 0 of 2 objects found, 0 wrong"
-    assert isinstance(w.as_scene().rows[1][1], Chart)
+    assert isinstance(w.as_scene().all_rows[1][1], Chart)
     empty = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=torch.zeros(1, 0, 7))
-    assert "none of 0 predictions" in empty.as_scene().rows[0][0].caption
+    assert "none of 0 predictions" in empty.as_scene().all_rows[0][0].caption
 
 
 @pytest.mark.parametrize(

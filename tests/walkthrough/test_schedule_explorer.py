@@ -71,7 +71,7 @@ def test_a_warm_up_too_long_to_count_is_said():
 
 def test_charts_follow_the_schedule_and_the_zoom():
     w = ScheduleExplorer(model=small_model(), num_images=400, epochs=10, iteration=60)
-    (lr, momentum), (accumulation, table) = w.as_scene().rows
+    (lr, momentum), (accumulation, table) = w.as_scene().all_rows
     assert isinstance(table, Table)
     for chart, field in ((momentum, "momentum"), (accumulation, "accumulate")):
         mark = chart.marks[0]
@@ -81,7 +81,7 @@ def test_charts_follow_the_schedule_and_the_zoom():
     assert lr.caption.endswith("dotted: iteration 60")
     assert "iteration 100 of 250" in lr.caption
     w.set(zoom=True, iteration=200)
-    zoomed = w.as_scene().rows[0][0]
+    zoomed = w.as_scene().all_rows[0][0]
     assert 100 < zoomed.marks[0].x[-1] < 130
     assert zoomed.upright == ()  # iteration 200 is out of sight
     assert "dotted" not in zoomed.caption
@@ -89,7 +89,7 @@ def test_charts_follow_the_schedule_and_the_zoom():
 
 def test_adam_has_a_beta_that_is_not_warmed_up():
     w = ScheduleExplorer(model=small_model(), optimizer="AdamW", iteration=5)
-    chart = w.as_scene().rows[0][1]
+    chart = w.as_scene().all_rows[0][1]
     assert isinstance(chart, Chart)
     assert chart.title == "beta1"
     assert set(chart.marks[0].y) == {0.937}

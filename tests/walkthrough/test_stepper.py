@@ -65,7 +65,7 @@ def stepper(tour) -> Stepper:
 
 
 def panels(w: Stepper) -> list:
-    return [panel for row in w.as_scene().rows for panel in row]
+    return [panel for row in w.as_scene().all_rows for panel in row]
 
 
 def layers(w: Stepper, kind: type) -> list:
@@ -434,7 +434,7 @@ def test_a_picture_without_objects_and_a_photograph_of_odd_size():
     for step in range(len(w.state.recording)):
         w.step = step
         assert w.message == ""
-        assert w.as_scene().rows
+        assert w.as_scene().all_rows
     w.add_picture(np.full((50, 90, 3), 200, np.uint8), "mine.png")
     w.objects = ((10, 10, 60, 90, 0),)
     assert sum(len(level.row) for level in w.state.recording.result) > 0
@@ -594,7 +594,7 @@ def test_tensors_with_nothing_in_them_are_shown_in_every_view(shape):
         w.next()
         w.back()
         assert w.plane == 0
-        assert w.as_scene().rows[1][0].title == ("x[0]" if shape == (3, 0, 4) and view == "table" else "x")
+        assert w.as_scene().all_rows[1][0].title == ("x[0]" if shape == (3, 0, 4) and view == "table" else "x")
 
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -616,11 +616,11 @@ LARGEST = float(np.finfo(np.float64).max)
 )
 def test_histograms_hold_every_finite_value_whatever_its_size(values, bars, tmp_path):
     w = opened(values, "histogram")
-    (mark,) = w.as_scene().rows[1][0].marks
+    (mark,) = w.as_scene().all_rows[1][0].marks
     assert sum(mark.counts) == np.isfinite(values).sum()
     assert bars is None or len(mark.counts) == bars
     assert all(low < high for low, high in zip(mark.edges, mark.edges[1:], strict=False))
-    assert w.as_scene().rows[1][0].x_label == ("x / 1e+300" if LARGEST in values.tolist() else "x")
+    assert w.as_scene().all_rows[1][0].x_label == ("x / 1e+300" if LARGEST in values.tolist() else "x")
     w.save(tmp_path / "histogram.png")
 
 
@@ -634,7 +634,7 @@ def test_histograms_hold_every_finite_value_whatever_its_size(values, bars, tmp_
 )
 def test_images_too_large_for_a_page_are_thinned_out_and_say_so(shape, words, tmp_path):
     w = opened(np.arange(np.prod(shape)).reshape(shape), "image")
-    panel = w.as_scene().rows[1][0]
+    panel = w.as_scene().all_rows[1][0]
     assert words in panel.caption
     assert f"to yellow {np.prod(shape) - 1:.4g}" in panel.caption
     assert max(panel.layers[0].pixels.shape) <= 4096
@@ -643,14 +643,14 @@ def test_images_too_large_for_a_page_are_thinned_out_and_say_so(shape, words, tm
 
 
 def test_a_large_photograph_is_thinned_out_too():
-    panel = opened(np.zeros((16, 9000, 3), np.uint8), "image").as_scene().rows[1][0]
+    panel = opened(np.zeros((16, 9000, 3), np.uint8), "image").as_scene().all_rows[1][0]
     assert panel.caption == "16 x 9000 pixels, shown: one of 3 columns"
     assert panel.layers[0].pixels.shape == (16, 3000, 3)
 
 
 def test_keys_that_no_picture_can_hold_are_drawn_without_what_cannot_be_drawn(tmp_path):
     w = opened({"a\x00b": torch.zeros(2, 2), "c\udc80": 1}, "table")
-    assert [row[0] for row in w.as_scene().rows[1][0].rows] == ["a\ufffdb", "c\ufffd"]
+    assert [row[0] for row in w.as_scene().all_rows[1][0].rows] == ["a\ufffdb", "c\ufffd"]
     w.name = "x.a\x00b"
     assert w.result.opened.shape == (2, 2)
     w.save(tmp_path / "keys.png")

@@ -48,13 +48,14 @@ def value_on_page(name: str, control: Control, state: Any) -> Any:
 
 def stage_on_page(explorer: Any, controls: Mapping[str, Control]) -> StageOnPage:
     """Place, stories and primary controls of an explorer, and the values of the beginning, as the page needs them."""
-    start = explorer.beginning
+    start, state = explorer.beginning, explorer.state
+    stories = [story for story in explorer.stories if story.settings_in(state)]  # those that this state has
     return {
         "parts": list(PARTS) if explorer.part_of else [],
         "part": explorer.part_of,
         "primary": primary_of(explorer.primary, controls),
-        "stories": [{"label": story.label, "look_for": story.look_for} for story in explorer.stories],
-        "story": story_shown(explorer.stories, explorer.state),
+        "stories": [{"label": story.label, "look_for": story.look_for} for story in stories],
+        "story": story_shown(stories, state),
         "start": {n: value_on_page(n, c, start) for n, c in controls.items() if c.kind not in ("boxes", "point")},
     }
 

@@ -5,7 +5,7 @@ primary control; and, folded, all settings and what a scene holds as more (walkt
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,8 @@ class Story:
     """
 
     label: str
-    settings: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] = field(hash=False)  # or made for a state
+    # by name; or made for a state, its pictures and model: {} where it has nothing to show there
+    settings: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] = field(hash=False)
     look_for: str
 
     def settings_in(self, state: Any) -> Mapping[str, Any]:
@@ -46,7 +47,7 @@ def story_of(stories: tuple[Story, ...], label: str, who: str) -> Story:
     return found
 
 
-def story_shown(stories: tuple[Story, ...], state: Any) -> str:
+def story_shown(stories: Sequence[Story], state: Any) -> str:
     """The label of the story that a state shows, the one with the most settings; "" where it shows none."""
     best = max(stories, key=lambda story: story.held_by(state), default=None)
     return best.label if best is not None and best.held_by(state) else ""

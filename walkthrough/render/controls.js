@@ -258,7 +258,7 @@ export function codeLine(page) {
     code.hidden = false;
   });
   const show = (text) => {
-    if (code.title !== text) [code.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
+    if (copy.title !== text) [copy.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
     field.value = text;
   };
   return { node: element("div", { class: "wt-code-line" }, code, field, copy), show };

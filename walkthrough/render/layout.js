@@ -4,7 +4,7 @@ import { panelView } from "./canvas.js";
 import { chartView } from "./charts.js";
 import { element } from "./dom.js";
 import { hatchOf, stroke } from "./pen.js";
-import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, WIDEST } from "./places.js";
+import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
 import { codeView, heatView, tableView } from "./tables.js";
 
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
@@ -43,7 +43,9 @@ function paintSection(page, { name, node, rows: given }, width) {
   rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && panels[r][c].view.show(panel)));
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
-  const heights = rowHeights(rows, own, width);
+  const isStage = !name && page.scene.more?.length && width >= NARROW; // where there is more, the rest is all seen
+  const heights = isStage ? sharedHeights(rowHeights(rows, own, width)) : rowHeights(rows, own, width);
+  if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
   return rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
 }
 
@@ -72,7 +74,7 @@ function rowFor(page, node, row, before = [], index) {
     [title.hidden, caption.hidden] = [!isTitled, !isCaptioned];
     const isAwaited = panel.late && !panel.marks.length; // all stays as it was, only dimmed
     if (!isAwaited && title.textContent !== panel.title) title.textContent = title.title = panel.title;
-    if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = panel.caption;
+    if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = caption.title = panel.caption;
     frames[place].node.classList.toggle("wt-late", Boolean(panel.late));
     frames[place].node.ariaBusy = panel.late ? "true" : null;
   });
@@ -90,6 +92,11 @@ function frameFor(page, kind) {
 function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
   return isWords(panel) ? Math.min(frame.view.width(), width) : null;
+}
+
+/** On the stage words beside a picture are as high as it: longer tables are scrolled, and move nothing below. */
+function holdWords(panel, { view }, height) {
+  if (isWords(panel)) view.node.style.maxHeight = height ? `${Math.round(height)}px` : "";
 }
 
 function placeRow(row, frames, own, height, width) {
@@ -152,7 +159,8 @@ function showHint(page) {
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
 function keepHeight(page, { name, node, rows }, width) {
   const parts = [...(name ? [] : [page.parts.scene]), ...node.children];
-  const shape = `${width} ${rows.map((row) => row.map((panel) => panel.kind)).join(";")}`;
+  const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
+  const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
   if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";
   page.shapes.set(name, shape);
   const heights = parts.map((part) => part.offsetHeight); // all are read before one is written: one layout is enough

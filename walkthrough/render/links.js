@@ -18,6 +18,16 @@ export function refOf(part, index) {
 }
 
 /**
+ * What a click on a mark or row sets its field to: the number in its ref, if that is about the field, or its own.
+ * @param {any} part
+ * @param {number} index
+ */
+export function chosenBy(part, index) {
+  const [field, at] = (part.refs?.[index] ?? "").split(" ");
+  return field === part.pick && at ? Number(at) : index;
+}
+
+/**
  * Light what stands for the same as the thing under the pointer; "": nothing.
  * @param {Page} page
  * @param {string} ref

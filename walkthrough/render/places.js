@@ -8,6 +8,8 @@ const LINE = 19; // pixels of a line of source
 export const LEAST_CODE = 300; // width of source beside something else
 const LEAST_CHART = 320; // width of a chart beside tables
 const TALLEST = { picture: 380, several: 300, chart: 300, code: 413 };
+const BETWEEN = 59; // of two rows: caption, gap and title
+const LEAST_PICTURE = 100; // height of pictures in rows that share a height
 const STRETCH = 2.1; // how much wider than it is wont to be a chart gets, to fill a row
 const CODE_EDGES = 14; // above and below the lines
 const MANY_BARS = 10;
@@ -53,6 +55,17 @@ export function rowHeights(rows, own, width) {
     const together = heights.filter((_, other) => sizes[other] === sizes[r]);
     return sizes[r] && together.length > 1 ? Math.min(...together, TALLEST.several) : height;
   });
+}
+
+/**
+ * Rows of the stage together are as high as one row may be, whatever the settings make of them.
+ * @param {number[]} heights
+ * @returns {number[]}
+ */
+export function sharedHeights(heights) {
+  const drawn = heights.filter((height) => height > 0).length;
+  const each = (TALLEST.picture - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
+  return heights.map((height) => Math.min(height, Math.max(each, LEAST_PICTURE)));
 }
 
 /**

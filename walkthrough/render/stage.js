@@ -73,7 +73,7 @@ export function settingsFold(page, controls) {
     fold.words = `${fold.count} more setting${fold.count === 1 ? "" : "s"}`;
     fold.node.hidden = !fold.count;
     const others = own.filter(({ name }) => name in (stage.start ?? {}) && isChanged(page, stage, name));
-    const text = others.map((control) => `${control.label} ${written(page.value(control.name))}`).join(", ");
+    const text = others.map((control) => inWords(control.label, written(page.value(control.name)))).join(", ");
     if (changed.textContent !== text) [changed.textContent, changed.title] = [text, text];
     apply();
   };
@@ -83,6 +83,11 @@ export function settingsFold(page, controls) {
 /** Whether a control stands right below the picture. Without a stage, all do. */
 export function isPrimary(stage, control) {
   return !stage?.primary || stage.primary.includes(control.name);
+}
+
+/** "anchor_t 2"; "anchor 1", and not "anchor anchor 1". */
+function inWords(label, value) {
+  return value.startsWith(label) ? value : `${label} ${value}`;
 }
 
 function isChanged(page, stage, name) {

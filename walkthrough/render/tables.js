@@ -2,7 +2,7 @@
 
 import { readableOn } from "./colours.js";
 import { element } from "./dom.js";
-import { isLit, keepLit, light, refOf } from "./links.js";
+import { chosenBy, isLit, keepLit, light, refOf } from "./links.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
@@ -76,7 +76,7 @@ export function tableView(page) {
 
 function tableRow(page, panel, index, cells) {
   const marked = panel.marked.includes(index);
-  const chosen = panel.pick && page.value(panel.pick)?.[0] === index;
+  const chosen = panel.pick && page.value(panel.pick)?.[0] === chosenBy(panel, index);
   const looks = [marked && "wt-marked", chosen && "wt-chosen"].filter(Boolean);
   const row = element("tr", { class: looks.join(" ") }, ...cells);
   if (marked) row.setAttribute("aria-current", "true");
@@ -88,7 +88,7 @@ function tableRow(page, panel, index, cells) {
     row.addEventListener("click", () => keepLit(page, ref));
   }
   const words = `row ${index + 1}: ${panel.rows[index].join(", ")}`;
-  if (panel.pick) pickable(row, words, () => page.change(panel.pick, [index]));
+  if (panel.pick) pickable(row, words, () => page.change(panel.pick, [chosenBy(panel, index)]));
   return row;
 }
 

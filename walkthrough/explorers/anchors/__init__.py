@@ -5,15 +5,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
 from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
 from walkthrough.explorers.anchors.other_scene import other_scene, other_words
-from walkthrough.explorers.anchors.scene import scene_of, verdict
+from walkthrough.explorers.anchors.scene import scene_of, takeaway_of, verdict
 from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
-from walkthrough.explorers.controls import Boxes
+from walkthrough.explorers.anchors.stories import STORIES, best_pair
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import is_dataset, opened_model
 from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer
@@ -21,7 +19,6 @@ from walkthrough.scene import Scene
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import ComputeLoss
-from yolo_lite.loss.targets import ratio_test
 from yolo_lite.model.spec import read_anchors, read_spec
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
@@ -32,6 +29,10 @@ STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 def _scene_of(result: Result | OtherMatches) -> Scene:
     return other_scene(result) if isinstance(result, OtherMatches) else scene_of(result)
+
+
+def _takeaway_of(result: Result | OtherMatches) -> str:
+    return "" if isinstance(result, OtherMatches) else takeaway_of(result)
 
 
 class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
@@ -45,6 +46,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
 
+    >>> import torch
     >>> one = [[0, 7, 0.781094, 0.986248, 0.0703293, 0.0275012]]
     >>> w = AnchorExplorer(images=torch.zeros(1, 3, 640, 640), targets=one)
     >>> [len(match.row) for match in w.result.matches]
@@ -56,7 +58,11 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
 
     compute = staticmethod(compute)
     scene = staticmethod(_scene_of)
+    takeaway = staticmethod(_takeaway_of)
     title = "Anchors and targets"
+    part_of = "targets"
+    primary = ("anchor_t", "object")
+    stories = STORIES
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own
@@ -81,7 +87,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
             return pictures | _other_rule(model, pictures, size, dataset)
         strides, anchors = _heads(model, anchors, strides)
         img_size = max(pictures["pictures"][0].size)
-        level, anchor, chosen = _best_pair(anchors, pictures["objects"])
+        level, anchor, chosen = best_pair(anchors, pictures["objects"])
         width, height = anchors[level][anchor]
         return pictures | {
             "anchors": anchors,
@@ -106,6 +112,9 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
             after = replace(after, anchors=_checked_anchors(after.anchors, after.strides))
         if after.dataset is not before.dataset and not isinstance(after.dataset, Sizes | None):
             after = replace(after, dataset=sizes_of(after.dataset, max(after.shown.size)))
+        if after.pair is not None:  # a click on a row: the level and the anchor of it
+            level, anchor = divmod(int(after.pair[0]), len(after.anchors[0]))
+            after = replace(after, level=level, anchor=anchor, pair=None)
         level, anchor = min(after.level, len(after.anchors) - 1), min(after.anchor, len(after.anchors[0]) - 1)
         width, height = after.anchors[level][anchor]
         if after.anchor_w != before.anchor_w:
@@ -200,16 +209,6 @@ def _heads(model: Any, anchors: Any, strides: Any) -> tuple[tuple[int, ...], Anc
     if not strides or min(strides) < 1:
         raise ValueError(f"strides are pixels per cell, one for each level, not {list(strides)}")
     return strides, _checked_anchors(anchors, strides)
-
-
-def _best_pair(anchors: Anchors, objects: Boxes) -> tuple[int, int, int]:
-    """Level, anchor and object of the pair that fits best: what the explorer opens with."""
-    wh = torch.tensor([(x2 - x1, y2 - y1) for x1, y1, x2, y2, *_ in objects])
-    if not len(wh) or not (wh > 0).all():
-        return 0, 0, 0
-    worst = ratio_test(wh, torch.tensor(anchors).flatten(0, 1)).worst  # (L A, n)
-    place, chosen = divmod(int(worst.argmin()), len(wh))
-    return *divmod(place, len(anchors[0])), chosen
 
 
 def _checked_anchors(anchors: Any, strides: Sequence[int]) -> Anchors:

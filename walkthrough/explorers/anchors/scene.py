@@ -15,6 +15,7 @@ from walkthrough.scene import (
     Grid,
     Key,
     Line,
+    More,
     Panel,
     Picture,
     Points,
@@ -78,8 +79,12 @@ def reason_of(side: str, of_object: float, of_anchor: float, worst: float, limit
     division = f"{ours} / {theirs}" if of_object >= of_anchor else f"{theirs} / {ours}"
     if worst == limit:
         return f"{division} = {limit:g}, not below {limit:g}"
-    digits = next((k for k in (3, 4, 6) if f"{worst:.{k}g}" != f"{limit:.{k}g}"), 9)  # 4.0003 is not 4
-    return f"{division} = {worst:.{digits}g} {'<' if worst < limit else '>'} {limit:g}"
+    return f"{division} = {worst:.{digits_beside(worst, limit)}g} {'<' if worst < limit else '>'} {limit:g}"
+
+
+def digits_beside(value: float, limit: float) -> int:
+    """Digits with which a value looks unlike a limit: 4.0003 is not 4."""
+    return next((k for k in (3, 4, 6) if f"{value:.{k}g}" != f"{limit:.{k}g}"), 9)
 
 
 def size_of(wh: tuple[float, float]) -> str:
@@ -96,23 +101,44 @@ def name_of(result: Result, index: int) -> str:
 
 
 def scene_of(result: Result) -> Scene:
-    """Picture and close-up; the chosen object's verdicts; all objects of the picture; the curves; who is left out."""
-    background = Picture(faded(result.state.shown.pixels))
-    rows: list[tuple[AnyPanel, ...]] = [(_picture(result, background),)]
+    """Picture and close-up; to be unfolded: the verdicts, all objects of the picture, the fit to a dataset."""
+    background, dataset = Picture(faded(result.state.shown.pixels)), result.dataset
+    stage: tuple[AnyPanel, ...] = (_picture(result, background),)
+    more: list[More] = []
     if result.candidates is not None:
-        rows[0] = (*rows[0], _close_up(result, result.candidates, background))
-        rows += [(_verdicts(result),), (_objects(result),)]
-    if result.dataset is not None:
-        rows += [_charts(result.dataset, result.state.anchor_t)]
-        rows += [(_missed(result.dataset, result.state),)] if len(result.dataset.missed) else []
+        stage = (*stage, _close_up(result, result.candidates, background))
+        more += [More("every anchor", lambda: ((_verdicts(result),),)), More("objects", lambda: ((_objects(result),),))]
+    if dataset is not None:
+        more += [More("fit to a dataset", lambda: _fit_rows(result, dataset))]
     legend = (
         Key("object", "object", dash="solid"),
         Key("own cell", "own"),
         Key("neighbour", "neighbour", hatch="/"),
         Key("anchor", "anchor", dash="dashed"),
+        Key("anchor that is not matched", "anchor", dash="dotted"),
         Key("no anchor matches it", "accent", dash="dotted"),
     )
-    return Scene(tuple(rows), legend)
+    return Scene((stage,), legend, more=tuple(more))
+
+
+def _fit_rows(result: Result, dataset: DatasetFit) -> tuple[tuple[AnyPanel, ...], ...]:
+    charts = _charts(dataset, result.state.anchor_t)
+    return (charts, (_missed(dataset, result.state),)) if len(dataset.missed) else (charts,)
+
+
+def takeaway_of(result: Result) -> str:
+    """Whether the chosen anchor is matched to the chosen object, why, and how many others are."""
+    state = result.state
+    if result.candidates is None:
+        return "There is no object here, so nothing is matched: draw one."
+    found = verdict(result, state.level, state.anchor, state.object)
+    size, name = size_of(state.anchors[state.level][state.anchor]), name_of(result, state.object)
+    passed = torch.stack([test.passed[:, state.object] for test in result.tests])  # (L, A)
+    worst = f"{found.worst:.{digits_beside(found.worst, state.anchor_t)}g}"
+    return (
+        f"Anchor {size} is {'' if found.passed else 'not '}matched to the {name}: largest side ratio {worst}, "
+        f"{state.anchor_t:g} allowed. {int(passed.sum())} of {passed.numel()} anchors are."
+    )
 
 
 def _picture(result: Result, background: Picture) -> Panel:
@@ -130,6 +156,7 @@ def _picture(result: Result, background: Picture) -> Panel:
         background,
         *cell_layers(match, stride, width, height),
         draw.Boxes(tuple(left_out), colours=("accent",), dash="dotted", width=4),
+        *_outlines(result),
         *_anchor_boxes(result, named=True),
         draw.Boxes(
             tuple(box[:4] for box in state.objects), tuple(labels), (), ("object",), drag="objects", pick="object"
@@ -168,6 +195,23 @@ def _anchor_boxes(result: Result, named: bool) -> tuple[draw.Boxes, ...]:
     labels = (f"anchor {state.anchor}: {size_of(state.anchors[state.level][state.anchor])}",) if named else ()
     boxes = draw.table_of(anchors_of(candidates, stride), 4, "anchors")
     return (draw.Boxes(boxes, labels, colours=("anchor",), dash="dashed"),)
+
+
+def _outlines(result: Result) -> list[draw.Boxes]:
+    """Every anchor around the centre of the chosen object: solid where it is matched, dotted where it is not."""
+    state = result.state
+    if result.candidates is None:
+        return []
+    x1, y1, x2, y2 = state.objects[state.object][:4]
+    x, y, outlines = (x1 + x2) / 2, (y1 + y2) / 2, []
+    sizes = [size for level in state.anchors for size in level]
+    passed = [bool(ok) for test in result.tests for ok in test.passed[:, state.object]]
+    for is_matched, dash in ((True, "solid"), (False, "dotted")):
+        chosen = [k for k, ok in enumerate(passed) if ok == is_matched]
+        boxes = tuple((x - w / 2, y - h / 2, x + w / 2, y + h / 2) for w, h in (sizes[k] for k in chosen))
+        refs = tuple(f"pair {k}" for k in chosen)
+        outlines.append(draw.Boxes(boxes, colours=("anchor",), dash=dash, width=1, refs=refs))
+    return outlines
 
 
 def _close_up(result: Result, candidates: Assignment, background: Picture) -> Panel:
@@ -241,7 +285,7 @@ def _verdicts(result: Result) -> Table:
     x1, y1, x2, y2 = state.objects[state.object][:4]
     title = f"Object {state.object}, {name_of(result, state.object)}, {x2 - x1:.0f} x {y2 - y1:.0f} px"
     columns = ("stride", "anchor (px)", "w ratio", "h ratio", "verdict", f"because (anchor_t {state.anchor_t:g})")
-    return Table(columns, tuple(rows), title, marked=marked)
+    return Table(columns, tuple(rows), title, "a click on a row chooses its anchor", marked, pick="pair")
 
 
 def _objects(result: Result) -> Table:

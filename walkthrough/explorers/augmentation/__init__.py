@@ -10,13 +10,14 @@ import numpy as np
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.augmentation.album import Album
-from walkthrough.explorers.augmentation.scene import scene_of
+from walkthrough.explorers.augmentation.scene import scene_of, takeaway_of
 from walkthrough.explorers.augmentation.state import Result, State, compute
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import is_dataset, refuse_address
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
+from walkthrough.explorers.stage import Story
 from walkthrough.scene import counted
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import resize_longest
@@ -51,7 +52,32 @@ class AugmentationLab(Explorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Augmentation lab"
+    part_of = "photograph"
+    primary = ("view", "seed")
+    stories = (
+        Story(
+            "as usual",
+            {"mosaic": 1.0, "translate": 0.1, "scale": 0.5},
+            "four photographs in one, then a window cut out.",
+        ),
+        Story(
+            "none",
+            {"mosaic": 0.0, "translate": 0.0, "scale": 0.0, "fliplr": 0.0},
+            "the image is only fitted and recoloured.",
+        ),
+        Story(
+            "strong",
+            {"degrees": 20.0, "shear": 8.0, "mixup": 1.0},
+            "boxes get larger than their objects as these turn.",
+        ),
+        Story(
+            "break it",
+            {"degrees": 90.0, "scale": 0.95, "shear": 40.0},
+            "what is dropped, and boxes around nearly nothing.",
+        ),
+    )
     uploads = True
 
     @classmethod

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from walkthrough.explorers.augmentation.state import Made, Result
-from walkthrough.scene import AnyPanel, Boxes, Key, Layer, Line, Panel, Picture, Scene, Table, counted, table_of
+from walkthrough.scene import AnyPanel, Boxes, Key, Layer, Line, More, Panel, Picture, Scene, Table, counted, table_of
 from walkthrough.show import class_name
 from yolo_lite.augment.box_filter import MIN_AREA_BOX, MIN_AREA_POLYGON, MIN_SIDE
 from yolo_lite.augment.colour import PhotometricDraw
@@ -14,7 +14,7 @@ from yolo_lite.augment.objects import Objects
 from yolo_lite.augment.warp import WarpDraw, Warped, WarpMatrices, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
 
-A_ROW, MOST_ROWS = 4, 8
+A_ROW, MOST_ROWS = 5, 8
 SHOWN = 480  # pixels of the longest side that go to the page; more would not be seen
 RULE = f"to stay: > {MIN_SIDE} px, > {MIN_AREA_BOX:.0%} of the area (outlined: {MIN_AREA_POLYGON:.0%})"
 Names = tuple[str, ...]
@@ -35,10 +35,27 @@ def scene_of(result: Result) -> Scene:
     else:
         panels = [_original(result), *_stages(made, result.names)]
     rows: list[tuple[AnyPanel, ...]] = [tuple(panels[start : start + A_ROW]) for start in range(0, len(panels), A_ROW)]
-    if result.view != "grid":
-        rows += [(_drops(made, result.names), _draws(made.draw))]
-        rows += [(_matrix(made.matrices, made.warp),)] if made.matrices is not None and made.warp is not None else []
-    return Scene(tuple(rows), LEGEND if result.view == "stages" else LEGEND[:2])
+    more = (More("boxes dropped, what chance decided", lambda: _numbers(made, result)),)
+    return Scene(tuple(rows), LEGEND, more=more if result.view != "grid" else ())
+
+
+def _numbers(made: Made, result: Result) -> tuple[tuple[AnyPanel, ...], ...]:
+    tables: tuple[AnyPanel, ...] = (_drops(made, result.names), _draws(made.draw))
+    if made.matrices is None or made.warp is None:
+        return (tables,)
+    return (tables, (_matrix(made.matrices, made.warp),))
+
+
+def takeaway_of(result: Result) -> str:
+    """What became of the image: the steps that changed it, and the boxes that are left."""
+    made = result.samples[0]
+    steps = [stage.name.replace("_", "-") for stage in made.stages[1:]]
+    kept, lost = made.stages[-1].objects.num_objects, len(made.drops)
+    why = f" ({_short(made.drops[0].reason, 1)})" if lost else ""
+    dropped = f"; {counted(lost, 'box', 'boxes')} dropped{why}" if lost else ""
+    return (
+        f"{result.original.name} after {', '.join(steps) or 'nothing'}: {counted(kept, 'box', 'boxes')} kept{dropped}."
+    )
 
 
 def _original(result: Result) -> Panel:

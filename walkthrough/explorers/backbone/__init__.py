@@ -37,6 +37,8 @@ class BackboneExplorer(PictureExplorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Backbone: the dials"
+    part_of = "layers"
+    primary = ("blocks", "width", "depth")
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

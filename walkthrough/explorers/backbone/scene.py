@@ -6,7 +6,7 @@ from walkthrough.explorers.layer.graph import graph_panel
 from walkthrough.graphs import LEGEND
 from walkthrough.images import faded
 from walkthrough.layers.table import shape_in_words
-from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Table
+from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Table
 
 FIELD, CELL = "anchor", "own"
 
@@ -17,15 +17,24 @@ def scene_of(result: Result) -> Scene:
     rows = (
         (graph,),
         (_photograph(result), _cost_table(result)),
-        (_stage_table(result),),
-        (_stage_bars(result, "parameters", "thousand parameters", 1e3), _stage_bars(result, "flops", "MFLOPs", 1e6)),
+    )
+    more = (
+        More("stage by stage", lambda: ((_stage_table(result),),)),
+        More("cost of each stage", lambda: (_costs(result),)),
     )
     legend = (
         *LEGEND,
         Key("a cell of the chosen layer", CELL, dash="solid"),
         Key("what it can see", FIELD, dash="dashed"),
     )
-    return Scene(rows, legend)
+    return Scene(rows, legend, more=more)
+
+
+def _costs(result: Result) -> tuple[Chart, Chart]:
+    return (
+        _stage_bars(result, "parameters", "thousand parameters", 1e3),
+        _stage_bars(result, "flops", "MFLOPs", 1e6),
+    )
 
 
 def _photograph(result: Result) -> Panel:

@@ -49,6 +49,8 @@ class DistributionExplorer(Explorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Distribution focal loss"
+    part_of = "loss"
+    primary = "target"
     actions = (Action("step", "gradient step", "g", "one step of gradient descent on the logits"),)
 
     @classmethod

@@ -18,7 +18,23 @@ from walkthrough.explorers.distribution.state import (
 )
 from walkthrough.heatmap import HeatMap
 from walkthrough.images import faded
-from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, Line, Panel, Picture, Points, Rows, Scene, Series, Table
+from walkthrough.scene import (
+    AnyPanel,
+    Bars,
+    Boxes,
+    Chart,
+    Key,
+    Layer,
+    Line,
+    More,
+    Panel,
+    Picture,
+    Points,
+    Rows,
+    Scene,
+    Series,
+    Table,
+)
 from walkthrough.scene import Text as Words
 from walkthrough.show import class_name
 from yolo_lite.coding import decode_distribution
@@ -37,10 +53,11 @@ NARROW, NAMED = 12, 80  # pixels: a bin from which each of them is numbered; the
 
 def scene_of(result: Result) -> Scene:
     """The point in its picture, where there is one; the side's numbers, as bars and as a table; gradient and loss."""
-    rows = ((_plane(result), _table(result)), (_gradient(result), _losses(result)))
+    stage: tuple[AnyPanel, ...] = (_plane(result), _table(result))
+    more = [More("gradient and loss", lambda: ((_gradient(result), _losses(result)),))]
     if result.shown is None or result.reading is None:
-        return Scene(rows, LEGEND)
-    return Scene(((_picture(result), _sides(result)), *rows), LEGEND)
+        return Scene((stage,), LEGEND, more=tuple(more))
+    return Scene(((_picture(result), _sides(result)), stage), LEGEND, more=tuple(more))
 
 
 def _plane(result: Result) -> Panel:

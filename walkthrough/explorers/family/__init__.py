@@ -39,6 +39,8 @@ class FamilyExplorer(PictureExplorer[State, Result]):
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
     title = "Generations side by side"
+    part_of = "targets"
+    primary = ("left", "right", "object")
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -16,6 +16,7 @@ from walkthrough.scene import (
     Grid,
     Key,
     Layer,
+    More,
     Panel,
     Picture,
     Points,
@@ -38,13 +39,21 @@ GREY = "#8A8A8A"
 def scene_of(result: Result) -> Scene:
     """Roles on the grid, gradients on the grid, the losses by term, the gradient by raw number, both tables."""
     sides, ground = result.sides, faded(result.state.shown.pixels)
-    rows = (
+    stage = (
         tuple(_roles_panel(result, side, name, ground) for side, name in zip(sides, ("left", "right"), strict=True)),
-        tuple(_losses_chart(side) for side in sides),
-        tuple(_gradients_panel(result, side, ground) for side in sides),
-        tuple(_numbers_chart(result, side) for side in sides),
-        tuple(_predictions_table(result, side, f"{n}_row") for side, n in zip(sides, ("left", "right"), strict=True)),
-        tuple(_terms_table(side) for side in sides),
+    )
+    named = (("left_row", sides[0]), ("right_row", sides[1]))
+    more = (
+        More("losses", lambda: (tuple(_losses_chart(side) for side in sides),)),
+        More(
+            "gradients",
+            lambda: (
+                tuple(_gradients_panel(result, side, ground) for side in sides),
+                tuple(_numbers_chart(result, side) for side in sides),
+            ),
+        ),
+        More("predictions", lambda: (tuple(_predictions_table(result, side, name) for name, side in named),)),
+        More("terms", lambda: (tuple(_terms_table(side) for side in sides),)),
     )
     middle = f"{10 ** (DECADES / 2):.0f} times smaller" if result.state.log else "half as large"
     legend = (
@@ -57,7 +66,7 @@ def scene_of(result: Result) -> Scene:
         Key("largest gradient", YELLOW),
         Key(middle, GREEN),
     )
-    return Scene(rows, legend, words_of(result))
+    return Scene(stage, legend, words_of(result), more)
 
 
 def _stride(result: Result, side: Side) -> float:

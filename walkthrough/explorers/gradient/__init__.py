@@ -48,6 +48,8 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
     title = "Gradients"
+    part_of = "step"
+    primary = ("term", "level")
 
     @classmethod
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,21 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.images import faded, to_numpy
-from walkthrough.scene import Arrows, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, counted, table_of
+from walkthrough.scene import (
+    Arrows,
+    Boxes,
+    Chart,
+    Key,
+    Layer,
+    More,
+    Panel,
+    Picture,
+    Scene,
+    Series,
+    Table,
+    counted,
+    table_of,
+)
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 
@@ -28,11 +42,11 @@ def scene_of(result: Result) -> Scene:
     largest = max(float(strength.max()) for strength in strengths.values())
     ground = faded(result.state.shown.pixels)
     panels = tuple(_level_panel(result, level, strengths[level], largest, ground) for level in levels)
-    return Scene(
-        (panels, (_layers_chart(result),), (_cells_table(result),)),
-        _legend(result),
-        words_of(result),
+    more = (
+        More("layer by layer", lambda: ((_layers_chart(result),),)),
+        More("cells with the largest gradient", lambda: ((_cells_table(result),),)),
     )
+    return Scene((panels,), _legend(result), words_of(result), more)
 
 
 def cell_strengths(result: Result, level: int) -> np.ndarray:

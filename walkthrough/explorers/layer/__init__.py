@@ -53,6 +53,8 @@ class LayerExplorer(PictureExplorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Layer by layer"
+    part_of = "layers"
+    primary = ("layer", "channel")
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -14,7 +14,7 @@ from walkthrough.graphs import LEGEND
 from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
-from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series, Table, Text
+from walkthrough.scene import AnyPanel, Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series, Table, Text
 from walkthrough.show import class_name, show_feature_maps
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
@@ -28,18 +28,17 @@ def scene_of(result: Result) -> Scene:
     rows: list[tuple[AnyPanel, ...]] = [(graph_panel(result.records, result.record.index, result.picture.size),)]
     maps = _maps(result)
     rows.append((_photograph(result), maps) if maps is not None else (_photograph(result), _values(result)))
-    if result.reach:
-        rows.append((_objects(result),))
-    if result.joined is not None:
-        rows.append(_joined(result, result.joined))
-    rows.append((_numbers(result), _modules(result)))
+    more = [More("objects", lambda: ((_objects(result),),))] if result.reach else []
+    if (joined := result.joined) is not None:
+        more.append(More("what is joined", lambda: (_joined(result, joined),)))
+    more.append(More("numbers, modules", lambda: ((_numbers(result), _modules(result)),)))
     legend = (
         *LEGEND,
         Key("the cell", CELL, dash="solid"),
         Key("what it can see", FIELD, dash="dashed"),
         *((Key("object", "object", dash="solid"),) if result.reach else ()),
     )
-    return Scene(tuple(rows), legend)
+    return Scene(tuple(rows), legend, more=tuple(more))
 
 
 def _photograph(result: Result) -> Panel:

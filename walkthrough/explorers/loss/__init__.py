@@ -1,5 +1,6 @@
 """LossExplorer: what each setting of the loss does to its three terms and to their gradients on the maps."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -7,18 +8,30 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.controls import controls_of
 from walkthrough.explorers.detector import DetectorExplorer, check_maps, same_pixels, training_size
 from walkthrough.explorers.hyp import hyp_code, hyp_of
-from walkthrough.explorers.loss.scene import scene_of, words_of
+from walkthrough.explorers.loss.scene import scene_of, takeaway_of, words_of
 from walkthrough.explorers.loss.state import Result, State, compute, default_gradients
 from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code, takes_option
 from walkthrough.explorers.pictures import Annotations, images_of, taking
+from walkthrough.explorers.stage import Story
 from walkthrough.gradients import maps_of
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.loss.loss import BALANCE
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+def _story(label: str, settings: Mapping[str, Any], look_for: str) -> Story:
+    """A story for detectors whose loss has these settings."""
+
+    def known(state: State) -> Mapping[str, Any]:
+        has_all = all(controls_of(State)[name].of_use(state) for name in settings)
+        return settings if has_all else {}
+
+    return Story(label, known, look_for)
 
 
 class LossExplorer(DetectorExplorer[State, Result]):
@@ -39,7 +52,16 @@ class LossExplorer(DetectorExplorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Loss"
+    part_of = "loss"
+    primary = ("box", "obj", "cls")
+    stories = (
+        _story("obj x 4", {"obj": 4.0}, "obj takes over the loss; in the gradient by level, see what becomes of box."),
+        _story("no balance", {f"balance_{k}": 1.0 for k in range(3)}, "stride 8, with the most cells, counts less."),
+        _story("focal loss", {"fl_gamma": 1.5}, "easy cells count less: obj gets smaller, and so does its gradient."),
+        _story("anchor_t 1.2", {"anchor_t": 1.2}, "few anchors are matched: box and cls are about those alone."),
+    )
 
     @classmethod
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The picture of LossExplorer: the losses, the gradient by term and level, the numbers in a table."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from walkthrough.charts import numbers
 from walkthrough.explorers.loss.state import Result
 from walkthrough.gradients import MapGradients
-from walkthrough.scene import Bars, Boxes, Chart, Panel, Picture, Scene, Table, counted
+from walkthrough.scene import Bars, Boxes, Chart, More, Panel, Picture, Scene, Table, counted
 from walkthrough.show import class_name
 
 CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
@@ -16,9 +17,24 @@ NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
 
 
 def scene_of(result: Result) -> Scene:
-    """The picture and the losses; the gradient by term and level; the numbers."""
-    rows = ((_panel(result), _losses_chart(result)), (_gradients_chart(result),), (_table(result),))
-    return Scene(rows, words=words_of(result))
+    """The picture and the losses; to be unfolded: the gradient by term and level, the numbers."""
+    more = (
+        More("gradient by level", lambda: ((_gradients_chart(result),),)),
+        More("all numbers", lambda: ((_table(result),),)),
+    )
+    return Scene(((_panel(result), _losses_chart(result)),), words=words_of(result), more=more)
+
+
+def takeaway_of(result: Result) -> str:
+    """The loss beside the default one, the term that is most of it, and where the gradient is."""
+    now, default = (gradients.parts[0].item() for gradients in (result.now, result.default))
+    if not math.isfinite(now):
+        return "The loss is not finite, so there is no gradient to follow."
+    fractions, norms, terms = fractions_of_terms(result.now), result.now.fractions, result.now.terms
+    term, level = divmod(int(norms.argmax()), norms.shape[1])
+    largest, beside = int(fractions.argmax()), f" (default {default:.3g})" if f"{now:.3g}" != f"{default:.3g}" else ""
+    where = f"{norms[term, level]:.0%} of the gradient is that of {terms[term]} at stride {result.strides[level]}"
+    return f"The loss is {now:.3g}{beside}: {fractions[largest]:.0%} of it is {terms[largest]}, and {where}."
 
 
 def fractions_of_terms(gradients: MapGradients) -> Tensor:

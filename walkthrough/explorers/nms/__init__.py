@@ -12,7 +12,7 @@ from torch import Tensor
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import fit_pictures
 from walkthrough.explorers.inputs import opened_model
-from walkthrough.explorers.nms.scene import scene_of
+from walkthrough.explorers.nms.scene import scene_of, takeaway_of
 from walkthrough.explorers.nms.state import Result, State, compute, finish
 from walkthrough.explorers.nms.suppression import Rule, decide
 from walkthrough.explorers.pictures import (
@@ -24,6 +24,7 @@ from walkthrough.explorers.pictures import (
     pictured,
     taking,
 )
+from walkthrough.explorers.stage import Story
 from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
 from yolo_lite.data.dataset import YoloDataset
@@ -57,8 +58,23 @@ class NmsExplorer(PictureExplorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     finish = staticmethod(finish)
     title = "Non-maximum suppression"
+    part_of = "grids"
+    primary = ("conf_thres", "iou_thres")
+    stories = (
+        Story(
+            "as usual", {"conf_thres": 0.25, "iou_thres": 0.45}, "many dashed boxes around an object, one that stays."
+        ),
+        Story(
+            "duplicates stay", {"iou_thres": 0.95}, "several boxes on one object: a better one must overlap by 95 %."
+        ),
+        Story(
+            "neighbours go", {"iou_thres": 0.05}, "objects side by side: the box of one is suppressed by the other's."
+        ),
+        Story("everything", {"conf_thres": 0.001}, "what validation starts from: boxes without a thing under them."),
+    )
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -6,7 +6,21 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.nms.state import Result
 from walkthrough.explorers.nms.suppression import Figures
 from walkthrough.images import faded
-from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Rows, Scene, Series, Table, counted, table_of
+from walkthrough.scene import (
+    Boxes,
+    Chart,
+    Key,
+    Layer,
+    More,
+    Panel,
+    Picture,
+    Rows,
+    Scene,
+    Series,
+    Table,
+    counted,
+    table_of,
+)
 from walkthrough.show import class_name
 from walkthrough.style import colour
 from yolo_lite.detect.average_precision import RECALLS
@@ -24,8 +38,25 @@ LEGEND = (
 def scene_of(result: Result) -> Scene:
     """All of it as data; without the figures over all pictures, as long as they are not computed."""
     words = f"before: {counted(len(result.decided.by), 'candidate')}; after: {len(result.decided.kept)} kept"
-    curves = Chart((), late=True) if result.figures is None else _curves(result)
-    return Scene(((_before(result), _after(result)), (_table(result), curves)), LEGEND, words)
+    more = (
+        More("box by box", lambda: ((_table(result),),)),
+        More("precision and recall", lambda: ((Chart((), late=True) if result.figures is None else _curves(result),),)),
+    )
+    return Scene(((_before(result), _after(result)),), LEGEND, words, more)
+
+
+def takeaway_of(result: Result) -> str:
+    """How many candidates stay, what they find, and what the chosen box has to do with it."""
+    count, hits = len(result.decided.kept), int(result.correct.sum())
+    found = f", which find {hits} of {counted(len(result.picture.boxes), 'object')}" if result.picture.boxes else ""
+    kept = f"{counted(len(result.decided.by), 'candidate')} become {counted(count, 'box', 'boxes')}{found}"
+    choice = result.choice
+    if choice is None:
+        return f"{kept}."
+    name = f"box {choice.index} ({class_name(int(result.decided.found.cls[choice.index]), result.names)})"
+    if choice.suppressor >= 0:
+        return f"{kept}. Chosen: {name}, {choice.verdict}."
+    return f"{kept}. Chosen: {name}, {choice.verdict}; it suppresses {counted(len(choice.suppressed), 'other')}."
 
 
 def _before(result: Result) -> Panel:
@@ -76,10 +107,11 @@ def _after(result: Result) -> Panel:
     labels = [
         f"{class_name(k, result.names)}{word} {conf:.2f}" for k, word, conf in zip(cls, wrong, scores, strict=True)
     ]
+    kept = result.decided.kept[:MOST_DRAWN].tolist()
     labels[MOST_NAMES:] = [""] * len(labels[MOST_NAMES:])  # more would cover the picture
     layers: list[Layer] = [
         Boxes(tuple(box[:4] for box in objects), dash="dotted", width=1.5, drag="objects"),
-        Boxes(_rows(detections[:, :4]), tuple(labels), (), tuple(cls), pick="detection"),
+        Boxes(_rows(detections[:, :4]), tuple(labels), (), tuple(cls), pick="detection", refs=_refs(kept)),
     ]
     return _panel(result, layers, "after", _found(result), draw=True)
 
@@ -100,6 +132,11 @@ def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: 
     return Panel(pictured, width, height, title, caption, draw=field, drawn=drawn)
 
 
+def _refs(candidates: list[int]) -> tuple[str, ...]:
+    """What stands for candidates: the boxes before, those after, and rows light each other."""
+    return tuple(f"chosen {k}" for k in candidates)
+
+
 def _rows(xyxy: Tensor) -> Rows:
     return table_of(xyxy, 4, "boxes")
 
@@ -111,7 +148,9 @@ def _table(result: Result) -> Table:
         kept = result.decided.kept[:MOST_ROWS].tolist()
         suppressed = tuple((*_box(result, k), str(int((by == k).sum()))) for k in kept)
         caption = "click a box in one of the pictures, or a row"
-        return Table(("box", "class", "score", "suppressed"), suppressed, "kept", caption, pick="detection")
+        return Table(
+            ("box", "class", "score", "suppressed"), suppressed, "kept", caption, pick="chosen", refs=_refs(kept)
+        )
     near = result.choice.near
     rows = tuple((*_box(result, pair.other), f"{pair.iou:.2f}", pair.verdict) for pair in near[:MOST_ROWS])
     name = class_name(int(found.cls[result.choice.index]), result.names)
@@ -119,7 +158,8 @@ def _table(result: Result) -> Table:
     caption = "those around it" + (
         f", close calls first: {MOST_ROWS} of {result.choice.around}" if len(near) > MOST_ROWS else ""
     )
-    return Table(("box", "class", "score", "IoU", "what becomes of it"), rows, title, caption)
+    refs = _refs([pair.other for pair in near[:MOST_ROWS]])
+    return Table(("box", "class", "score", "IoU", "what becomes of it"), rows, title, caption, pick="chosen", refs=refs)
 
 
 def _box(result: Result, index: int) -> tuple[str, str, str]:

@@ -10,8 +10,9 @@ from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import opened_model
-from walkthrough.explorers.schedule.scene import moment_in_words, scene_of, steps_in_words, warmup_in_words
+from walkthrough.explorers.schedule.scene import moment_in_words, scene_of, steps_in_words, takeaway_of, warmup_in_words
 from walkthrough.explorers.schedule.state import Result, State, compute
+from walkthrough.explorers.stage import Story
 from walkthrough.scene import counted
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.model.yolo import create_model
@@ -37,7 +38,27 @@ class ScheduleExplorer(Explorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Schedule"
+    part_of = "step"
+    primary = "iteration"
+    stories = (
+        Story(
+            "COCO from scratch",
+            {"num_images": 118_287, "epochs": 300, "batch_size": 64},
+            "warm-up is a thin edge at the left: three epochs of 300.",
+        ),
+        Story(
+            "fine-tuning",
+            {"num_images": 2000, "epochs": 30, "batch_size": 16, "lr0": 0.001, "cosine": True},
+            "a tenth of the learning rate: what was learnt before is to stay.",
+        ),
+        Story(
+            "tiny data",
+            {"num_images": 40, "epochs": 30, "batch_size": 16},
+            "least_warmup iterations, more than three epochs: the run may be over before warm-up is.",
+        ),
+    )
 
     @classmethod
     def prepare(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from walkthrough.explorers.schedule.state import Result
 from walkthrough.run import show_schedule
-from walkthrough.scene import Chart, Scene, Series, Table, counted
+from walkthrough.scene import Chart, More, Scene, Series, Table, counted
 from yolo_lite.train.schedule import Schedule
 
 BEYOND = 1.25  # the zoom shows the warm-up and a quarter of it more
@@ -21,7 +21,27 @@ def scene_of(result: Result) -> Scene:
     if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
         momentum = _beta(momentum, result.groups[0].momentum)
     charts = [_marked(chart, result.iteration) for chart in (lr, momentum, accumulation)]
-    return Scene((tuple(charts[:2]), (charts[2], _table(result))))
+    more = (More("this iteration", ((_table(result),),)), More("batches per step", ((charts[2],),)))
+    return Scene((tuple(charts[:2]),), more=more)
+
+
+def takeaway_of(result: Result) -> str:
+    """Where the chosen iteration is, and what the learning rates do there."""
+    schedule, iteration = result.schedule, result.iteration
+    warm, rates = schedule.warmup_iterations, result.rates
+    way = "cosine" if schedule.cosine else "straight"
+    if iteration < warm:
+        rates_now = f"{rates.other_lr:.3g} for weights, on the way up, {rates.bias_lr:.3g} for biases"
+        does = f"warm-up, which lasts {warm:,}; the learning rate is {rates_now}"
+    else:
+        ends = schedule.hyp.lr0 * schedule.hyp.lrf
+        does = f"after warm-up the learning rate is {rates.other_lr:.3g} and falls to {ends:.3g} in a {way} line"
+    return f"Iteration {iteration:,} of {schedule.iterations:,}: {does}; a step after {batches_of(result)}."
+
+
+def batches_of(result: Result) -> str:
+    """How many batches make one step at the chosen iteration."""
+    return counted(result.rates.accumulate, "batch", "batches")
 
 
 def warmup_in_words(schedule: Schedule) -> str:
@@ -75,6 +95,5 @@ def _table(result: Result) -> Table:
         (g.name, f"{g.parameters:,}", f"{g.lr:.4g}", f"{g.momentum:.4g}", f"{g.weight_decay:.3g}")
         for g in result.groups
     )
-    batches = counted(result.rates.accumulate, "batch", "batches")
     columns = ("group", "parameters", "learning rate", momentum, "weight decay")
-    return Table(columns, rows, moment_in_words(result), f"a step after {batches}")
+    return Table(columns, rows, moment_in_words(result), f"a step after {batches_of(result)}")

@@ -62,6 +62,7 @@ class Stepper(PictureExplorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     title = "Stepper"
+    primary = "step"
     actions = (
         Action("first", "|<", "f", "to the first step"),
         Action("back", "back", "p", "one step back"),

@@ -6,7 +6,7 @@ from walkthrough.explorers.stepper.reading import NOTHING
 from walkthrough.explorers.stepper.state import Result
 from walkthrough.explorers.stepper.value import open_value, printable, shortened
 from walkthrough.images import faded
-from walkthrough.scene import AnyPanel, Boxes, Code, Panel, Picture, Scene, Table
+from walkthrough.scene import AnyPanel, Boxes, Code, More, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
 from walkthrough.trace import Value
 from walkthrough.trace.replay import ordinal
@@ -24,8 +24,8 @@ def scene_of(result: Result) -> Scene:
         below.append(Table(("name", "value"), ((printable(result.name), "has no value yet"),)))
     if result.state.pictures:
         below.append(_picture(result))
-    rows = ((_source(result), _variables(result)), tuple(below))
-    return Scene(tuple(row for row in rows if row), words=step_in_words(result))
+    more = (More("the open value", (tuple(below),)),) if below else ()
+    return Scene(((_source(result), _variables(result)),), words=step_in_words(result), more=more)
 
 
 def _source(result: Result) -> Code:

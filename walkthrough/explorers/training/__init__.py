@@ -17,8 +17,9 @@ from walkthrough.explorers.controls import controls_of
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotations, annotate, fitted, with_objects
+from walkthrough.explorers.stage import Story
 from walkthrough.explorers.training.live_run import LiveRun, recipe_of
-from walkthrough.explorers.training.scene import scene_of
+from walkthrough.explorers.training.scene import scene_of, takeaway_of
 from walkthrough.explorers.training.state import Result, State, compute
 from walkthrough.scene import counted
 from yolo_lite.boxes import xyxy_to_xywh
@@ -34,6 +35,15 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
 BREATH = 0.01  # seconds between two iterations in which the kernel hears from the page, and runs other cells
 READABLE = 8.0  # seconds that a sentence about a refused setting stays while the run goes on
 MOST_PICTURES, DEFAULT_PICTURES = 4, 3
+
+
+def _of_start(state: State, *names: str) -> dict[str, Any]:
+    return {name: getattr(state.hyp, name) for name in names}
+
+
+def _fast(state: State) -> dict[str, Any]:
+    """A thousand times the learning rate of the start, as far as the slider goes."""
+    return {"lr0": min(1000 * state.hyp.lr0, 10.0)}
 
 
 class LiveTraining(Explorer[State, Result]):
@@ -65,7 +75,20 @@ class LiveTraining(Explorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Live training"
+    part_of = "step"
+    primary = "lr0"
+    stories = (
+        Story(
+            "as usual", lambda state: _of_start(state, "lr0", "warmup_epochs"), "start: the loss falls, boxes appear."
+        ),
+        Story("rate x 1000", _fast, "the loss: it rises, or is not a number any more, within a few iterations."),
+        Story("warm-up off", {"warmup_epochs": 0.0}, "the first iterations: full steps on weights that know nothing."),
+        Story(
+            "see every guess", {"conf_thres": 0.01}, "boxes with little confidence, which training removes one by one."
+        ),
+    )
     uploads = True
     actions = (
         Action("start", "start", "s", "train until paused"),

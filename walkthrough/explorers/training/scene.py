@@ -6,7 +6,7 @@ from walkthrough.charts import numbers
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.explorers.training.live_run import Progress
 from walkthrough.explorers.training.state import Result
-from walkthrough.scene import Boxes, Chart, Key, Layer, Panel, Picture, Scene, Series
+from walkthrough.scene import Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series
 from walkthrough.show import labelled_boxes
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.predict import Detections
@@ -24,10 +24,26 @@ LEGEND = (
 
 
 def scene_of(result: Result) -> Scene:
-    """Losses, learning rates and figures in one row, the fixed images in the next."""
-    charts = (_losses(result), _rates(result), _figures(result.progress))
+    """The fixed images, and the losses below them; to be unfolded: learning rates and figures."""
     panels = tuple(_panel(result, place) for place in range(len(result.pictures)))
-    return Scene((charts, panels) if panels else (charts,), LEGEND)
+    more = More("learning rate and mAP", lambda: ((_rates(result), _figures(result.progress)),))
+    return Scene((panels, (_losses(result),)) if panels else ((_losses(result),),), LEGEND, more=(more,))
+
+
+def takeaway_of(result: Result) -> str:
+    """How far the run is, what the losses did since the beginning, and what is found in the fixed images."""
+    progress, done = result.progress, len(result.progress.steps)
+    if not done:
+        return f"A run of {progress.schedule.iterations} iterations: press start, and watch the boxes find the shapes."
+    if not all(np.isfinite(values).all() for values in result.losses.values()):
+        return (
+            f"The loss is not finite after {done} iterations: this run is lost; reset, and use a lower learning rate."
+        )
+    first, last = (sum(values[place] for values in result.smoothed.values()) for place in (0, -1))
+    counts = [_hits_of(picture, found) for picture, found in zip(result.pictures, result.found, strict=False)]
+    hits, objects = sum(hit for hit, _ in counts), sum(count for _, count in counts)
+    found = f"; it finds {hits} of {objects} objects in these images" if objects else ""
+    return f"Iteration {done} of {progress.schedule.iterations}: the loss went from {first:.3g} to {last:.3g}{found}."
 
 
 def _losses(result: Result) -> Chart:
@@ -104,9 +120,14 @@ def _panel(result: Result, place: int) -> Panel:
 
 def _compared(picture: Annotated, found: Detections) -> str:
     """How many objects were found at IoU 0.5, and how many boxes are wrong."""
+    hits, objects = _hits_of(picture, found)
+    if not objects:
+        return f"{len(found.conf)} boxes, nothing is labelled"
+    return f"found {hits} of {objects}, {len(found.conf) - hits} wrong"
+
+
+def _hits_of(picture: Annotated, found: Detections) -> tuple[int, int]:
+    """How many objects were found at IoU 0.5, of how many."""
     rows = np.concatenate([found.xyxy.numpy(), found.conf.numpy()[:, None], found.cls.numpy()[:, None]], 1)  # (n, 6)
     objects = np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)
-    hits = int(match_detections(rows, objects, np.array([0.5])).sum())
-    if not picture.boxes:
-        return f"{len(rows)} boxes, nothing is labelled"
-    return f"found {hits} of {len(objects)}, {len(rows) - hits} wrong"
+    return int(match_detections(rows, objects, np.array([0.5])).sum()), len(objects)
