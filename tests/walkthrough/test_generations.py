@@ -207,7 +207,9 @@ def test_why(generation: str) -> None:
     if w.computed.error.label >= 0:
         expected = assigned.pairs[assigned.pairs[:, 1] == w.computed.error.label, 0].tolist()
         assert sorted(one.prediction for one in reason.responsible) == sorted(set(expected))
-    assert dict(reason.facts)["it said"].startswith("objectness") == bool((w.computed.case.decoded[:, 4] != 1).any())
+    assert dict(fact[:2] for fact in reason.facts)["it said"].startswith("objectness") == bool(
+        (w.computed.case.decoded[:, 4] != 1).any()
+    )
 
 
 def test_layers(generation: str) -> None:

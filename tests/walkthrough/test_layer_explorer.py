@@ -263,7 +263,9 @@ def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: Laye
     gradient = shapes.result.effective.gradient
     heard = [1, float(gradient[y1:y2, x1 + 2 : x2].sum() / gradient.sum()), 0]
     assert [reach.heard for reach in shapes.result.reach] == pytest.approx(heard, abs=1e-6)
-    (table,) = [panel for row in shapes.as_scene().all_rows for panel in row if getattr(panel, "title", "")[:3] == "the"]
+    (table,) = [
+        panel for row in shapes.as_scene().all_rows for panel in row if getattr(panel, "title", "")[:3] == "the"
+    ]
     assert [row[0] for row in table.rows] == [f"{k} {shapes.state.names[cls]}" for k, cls in enumerate((1, 2, 0))]
     shapes.effective = False
     assert [reach.heard for reach in shapes.result.reach] == [None, None, None]

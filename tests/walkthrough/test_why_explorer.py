@@ -54,6 +54,10 @@ def moved(box: tuple, right: float) -> tuple:
     return (box[0] + right, *box[1:])
 
 
+def facts_of(w: WhyExplorer) -> dict[str, str]:
+    return {fact.what: fact.value for fact in w.result.reason.facts}
+
+
 def target(box: tuple, cls: int) -> list[float]:
     return [0, cls, *(value / SIDE for value in box)]
 
@@ -117,7 +121,7 @@ def test_each_kind_says_why() -> None:
     said = {}
     for number, error in enumerate(w.result.errors):
         w.chosen = (number,)
-        said[error.kind] = (w.headline, dict(w.result.reason.facts))
+        said[error.kind] = (w.headline, facts_of(w))
     assert said.keys() == set(KINDS)
     for kind, facts in {
         "duplicate": ["cat", "0.54", "iou_thres 0.6"],
@@ -178,16 +182,20 @@ def test_responsible_cells_are_those_of_build_targets(scenes: WhyExplorer) -> No
     assert result.seen.box == (0, 0, *w.state.shown.size[::-1])
     assert result.seen.heard.shape == w.state.shown.size
     level, anchor, _, col = result.case.assigned.cells[result.reason.prediction].tolist()
-    place = dict(result.reason.facts)["best prediction from"]
+    place = facts_of(w)["best prediction from"]
     assert f"column {col}" in place
     assert "{:g} x {:g}".format(*model.anchors[level][anchor].tolist()) in place
+
+
+def tables(w: WhyExplorer) -> list[Table]:
+    return [panel for row in w.as_scene().all_rows for panel in row if isinstance(panel, Table)]
 
 
 def test_rows_boxes_and_colours_go_together(scenes: WhyExplorer) -> None:
     w = scenes
     scene = w.as_scene()
     (boxes,) = [layer for layer in scene.rows[0][0].layers if isinstance(layer, Boxes) and layer.pick == "chosen"]
-    (table,) = [panel for panel in scene.rows[1] if isinstance(panel, Table) and panel.pick == "chosen"]
+    (table,) = [panel for panel in tables(w) if panel.pick == "chosen"]
     assert boxes.refs == table.refs
     assert [label.split(" ", 1)[1] for label in boxes.labels] == [line[1] for line in table.rows]
     assert set(boxes.colours) <= set(CLASSES)
@@ -195,14 +203,17 @@ def test_rows_boxes_and_colours_go_together(scenes: WhyExplorer) -> None:
     assert truth.dash == "dashed"
     to_json(scene)  # drawn by the page
     w.chosen = (len(table.rows) - 1,)
-    assert w.as_scene().rows[1][0].marked == (len(table.rows) - 1,)
+    assert tables(w)[0].marked == (len(table.rows) - 1,)
+    marks = {ref for layer in w.as_scene().rows[0][1].layers for ref in getattr(layer, "refs", ())}
+    for table in tables(w)[1:]:  # the facts, and the cells that are responsible
+        assert marks & set(table.refs)
 
 
 def test_a_loss_that_does_not_tell_says_so_and_all_else_is_there() -> None:
     w = why([row(LEFT, cat=0.2)], [target(LEFT, 0)])
     assert "no assign" in w.result.reason.unknown
     assert w.result.reason.responsible == ()
-    assert "no assign" in str(w.as_scene().rows[1][1].caption)
+    assert all("no assign" in table.caption for table in tables(w)[1:])
     unlabelled = WhyExplorer(images=torch.zeros(1, 3, 64, 64), model=Centres(), conf_thres=0.0)
     assert unlabelled.result.costs is None
     assert "0 labels" in unlabelled.words()

@@ -60,7 +60,7 @@ class WhyExplorer(DetectorExplorer[State, Result]):
     finish = staticmethod(finish)
     takeaway = staticmethod(takeaway_of)
     title = "Why is it wrong?"
-    primary = "conf_thres"
+    primary = ("picture", "conf_thres")
     stories = tuple(_story(kind) for kind in LOOK_FOR)
     actions = (
         Action("evaluate_all", "whole dataset", help="evaluate every image of the dataset: what each kind costs there"),

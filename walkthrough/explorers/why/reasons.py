@@ -20,10 +20,11 @@ from yolo_lite.boxes import box_iou, xywh_to_xyxy
 from yolo_lite.detect.nms import KEPT
 from yolo_lite.loss.criterion import IGNORED, POSITIVE
 
+CELL, FIELD, LABEL, BEST, OTHER = "cell", "field", "label", "best", "other"  # marks that facts are about
 WORDS: dict[str, str] = {  # what the page calls TIDE's kinds
     "classification": "wrong class",
     "localization": "badly placed",
-    "both": "class and place wrong",
+    "both": "class and place",
     "duplicate": "duplicate",
     "background": "background",
     "missed": "missed",
@@ -53,12 +54,20 @@ class Told(NamedTuple):
     words: str
 
 
+class Fact(NamedTuple):
+    """A line of the reason; ref: of the mark in the picture that it is about."""
+
+    what: str
+    value: str
+    ref: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Reason:
     """Why one error happened."""
 
     sentence: str
-    facts: tuple[tuple[str, str], ...]  # what, and its value
+    facts: tuple[Fact, ...]
     best: Told | None  # the best prediction of the label's class for it
     responsible: tuple[Told, ...]  # the predictions that are matched to the label
     prediction: int  # the one that the error, or the best box of a miss, comes from; -1 of none
@@ -164,6 +173,21 @@ def reason_of(case: Case, error: Error) -> Reason:
     return Reason(_sentence(case, error, best, well), tuple(facts), best, responsible, prediction, other, unknown)
 
 
+def cell_ref(case: Case, prediction: int) -> str:
+    """What a prediction's cell is called in the picture and in tables."""
+    if isinstance(case.assigned, str):
+        return ""
+    level, _, row, col = case.assigned.cells[prediction].tolist()
+    return f"cell {level} {row} {col}"
+
+
+def level_words(case: Case, prediction: int) -> str:
+    """The level of a prediction; "" where it is not known."""
+    if isinstance(case.assigned, str) or prediction < 0:
+        return ""
+    return level_name(case.strides[int(case.assigned.cells[prediction, 0])])
+
+
 def place_words(case: Case, prediction: int) -> str:
     """Level, cell and anchor of a prediction; "" where they are not known."""
     if isinstance(case.assigned, str) or prediction < 0:
@@ -172,10 +196,10 @@ def place_words(case: Case, prediction: int) -> str:
     size = ""
     if level < len(case.anchors) and anchor < len(case.anchors[level]):
         size = ", anchor {:g} x {:g}".format(*case.anchors[level][anchor])
-    return f"{level_name(case.strides[level])}, row {row}, column {col}{size}"
+    return f"{level_words(case, prediction)}, row {row}, column {col}{size}"
 
 
-def _origin(case: Case, prediction: int, error: Error) -> list[tuple[str, str]]:
+def _origin(case: Case, prediction: int, error: Error) -> list[Fact]:
     """Who predicted it, what it said, and what training would ask of it."""
     if prediction < 0:
         return []
@@ -185,9 +209,9 @@ def _origin(case: Case, prediction: int, error: Error) -> list[tuple[str, str]]:
     if says_objectness(case.decoded):
         said = f"objectness {float(case.decoded[prediction, 4]):.2f}; {said}"
     whose = "predicted by" if error.detection >= 0 else "best prediction from"
-    facts = [(whose, place_words(case, prediction) or "not known"), ("it said", said)]
+    facts = [Fact(whose, place_words(case, prediction) or "not known", CELL), Fact("it said", said, CELL)]
     if isinstance(case.assigned, Assigned):
-        facts.append(("training asks of it", _asked(case, prediction)))
+        facts.append(Fact("training asks of it", _asked(case, prediction), LABEL))
     return facts
 
 
@@ -199,20 +223,20 @@ def _asked(case: Case, prediction: int) -> str:
     return "nothing: it is ignored" if role == IGNORED else "no object: it is matched to no label"
 
 
-def _verdict(case: Case, error: Error, best: Told | None, well: int) -> list[tuple[str, str]]:
+def _verdict(case: Case, error: Error, best: Told | None, well: int) -> list[Fact]:
     """How it compares with the labels, which threshold would have removed it, and the best box of its label."""
-    facts, errors = [], case.judged.errors
+    facts, errors = list[Fact](), case.judged.errors
     if error.detection >= 0:
         conf, iou = float(case.judged.detections.conf[error.detection]), float(errors.iou[error.detection])
         against = f"label {error.label}, {case.name(case.label_cls(error.label))}" if error.label >= 0 else "any label"
-        facts.append(("largest IoU" if error.label < 0 else "IoU", f"{iou:.2f} with {against}"))
-        facts.append(("removed by", f"conf_thres from {conf:.2f} on"))
+        facts.append(Fact("largest IoU" if error.label < 0 else "IoU", f"{iou:.2f} with {against}", LABEL))
+        facts.append(Fact("removed by", f"conf_thres from {conf:.2f} on"))
     if error.kind == "localization":
-        facts.append(("off by", _offset(error.box, case.label_box(error.label))))
+        facts.append(Fact("off by", _offset(error.box, case.label_box(error.label)), LABEL))
     if best is not None and error.kind != "duplicate":
         count = f"{well} placed well; the surest of its class" if well else "none placed well; the best placed"
-        facts.append((f"for label {error.label}", f"{count}: IoU {best.iou:.2f}, score {best.score:.2g}"))
-        facts.append(("where it was lost", _lost(case, error, best)))
+        facts.append(Fact(f"for label {error.label}", f"{count}: IoU {best.iou:.2f}, score {best.score:.2g}", BEST))
+        facts.append(Fact("where it was lost", _lost(case, error, best), OTHER if best.by >= 0 else BEST))
     return facts
 
 
@@ -273,7 +297,7 @@ def _sentence(case: Case, error: Error, best: Told | None, well: int) -> str:
     if error.kind == "localization":
         return f"Badly placed {name}: IoU {iou:.2f} with its label, {case.foreground:g} needed."
     if error.kind == "both":
-        return f"Class and place wrong: it says {name}, and overlaps a {_near(case, error)} by {iou:.2f}."
+        return f"Class and place are wrong: it says {name}, and overlaps a {_near(case, error)} by {iou:.2f}."
     overlap = f"no label by more than {iou:.2f}" if iou >= 0.005 else "no label"
     return f"Background: it says {name}, and overlaps {overlap}."
 

@@ -7,7 +7,21 @@ import cv2
 import numpy as np
 
 from walkthrough.explorers.why.reading import Assigned
-from walkthrough.explorers.why.reasons import WORDS, Error, Reason, Told, place_words
+from walkthrough.explorers.why.reasons import (
+    BEST,
+    CELL,
+    FIELD,
+    LABEL,
+    OTHER,
+    WORDS,
+    Error,
+    Fact,
+    Reason,
+    Told,
+    cell_ref,
+    level_words,
+    place_words,
+)
 from walkthrough.explorers.why.state import Result
 from walkthrough.images import faded
 from walkthrough.scene import Bars, Boxes, Cells, Chart, Key, Layer, More, Panel, Picture, Scene, Table, counted
@@ -28,25 +42,27 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     }
 )
 MOST_LABELS, MOST_ROWS, MOST_DRAWN, MOST_CELLS = 15, 12, 300, 9
-OTHER, FIELD = "accent", "anchor"
+LEGEND = (
+    Key("label", "object", dash="dashed"),
+    Key("correct", GREEN, dash="solid"),
+    *(Key(WORDS[kind], COLOURS[kind], dash="solid") for kind in KINDS),
+)
 NEAR = 9  # pixels around one that is listened to, lit with it
 
 
 def scene_of(result: Result) -> Scene:
     """All of it as data."""
-    rows = ((_errors(result), _close_up(result)), (_table(result), _facts(result)))
-    return Scene(rows, _legend(result), more=(*_responsible(result), _costs(result)))
+    more = (
+        More("all errors, and the facts of this one", lambda: ((_table(result), _facts(result)),)),
+        More("the cells that are responsible", lambda: ((_responsible(result),),)),
+        More("what each kind costs", lambda: ((_costs(result),),)),
+    )
+    return Scene(((_errors(result), _close_up(result)),), LEGEND, _found(result), more)
 
 
 def takeaway_of(result: Result) -> str:
     """Why the chosen error happened, in one sentence."""
     return result.reason.sentence if result.reason is not None else _found(result)
-
-
-def _legend(result: Result) -> tuple[Key, ...]:
-    shown = dict.fromkeys(error.kind for error in result.errors)
-    kinds = tuple(Key(WORDS[kind], COLOURS[kind], dash="solid") for kind in KINDS if kind in shown)
-    return (Key("label", "object", dash="dashed"), Key("correct", GREEN, dash="solid"), *kinds)
 
 
 def _errors(result: Result) -> Panel:
@@ -70,11 +86,19 @@ def _errors(result: Result) -> Panel:
     ]
     height, width = result.picture.size
     drawn = (float(result.new_class),)
-    return Panel(tuple(layers), width, height, "errors", _found(result), draw="objects", drawn=drawn)
+    return Panel(tuple(layers), width, height, "errors", _short(result), draw="objects", drawn=drawn)
 
 
 def _refs(errors: tuple[Error, ...]) -> tuple[str, ...]:
     return tuple(f"error {number}" for number in range(len(errors)))
+
+
+def _short(result: Result) -> str:
+    """The same, in one line under the picture."""
+    labels, found = len(result.picture.boxes), int((result.judged.errors.found_by >= 0).sum())
+    if not labels:
+        return "no labels: draw boxes around the objects"
+    return f"{found} of {counted(labels, 'label')} found, {counted(len(result.errors), 'error')}; click one: why?"
 
 
 def _found(result: Result) -> str:
@@ -99,18 +123,22 @@ def _close_up(result: Result) -> Panel:
         pixels = np.where(lit, result.picture.pixels, pixels.round().astype("uint8"))
     layers: list[Layer] = [Picture(pixels), *_responsible_cells(result)]
     if seen is not None and seen.box not in (None, (0, 0, width, height)):
-        layers.append(Boxes((seen.box,), ("can see",), (), (FIELD,), "dashed", 1.5))
+        layers.append(Boxes((seen.box,), ("can see",), (), ("anchor",), "dashed", 1.5, refs=(FIELD,)))
     if error.label >= 0:
-        layers.append(Boxes((result.case.label_box(error.label),), ("label",), (), ("object",), "dashed", 2.0))
+        layers.append(
+            Boxes((result.case.label_box(error.label),), ("label",), (), ("object",), "dashed", 2.0, refs=(LABEL,))
+        )
     if reason.best is not None and reason.best.stage != "kept":
-        layers.append(Boxes((reason.best.box,), ("best prediction",), (), (COLOURS[CORRECT],), "dotted", 2.0))
+        layers.append(Boxes((reason.best.box,), ("best prediction",), (), (GREEN,), "dotted", 2.0, refs=(BEST,)))
     if reason.other is not None:
-        layers.append(Boxes((reason.other,), (_role_of_other(error),), (), (OTHER,), "solid", 2.0))
+        layers.append(Boxes((reason.other,), (_role_of_other(error),), (), ("accent",), "solid", 2.0, refs=(OTHER,)))
     if error.detection >= 0:
         label = f"{result.chosen} {result.names[error.cls]}"
-        layers.append(Boxes((error.box,), (label,), (), (COLOURS[error.kind],), "solid", 3.0))
+        layers.append(
+            Boxes((error.box,), (label,), (), (COLOURS[error.kind],), "solid", 3.0, refs=(f"error {result.chosen}",))
+        )
     if seen is not None:
-        layers.append(Boxes((seen.cell,), (), (), ("own",), "solid", 2.0, fill=0.5))
+        layers.append(Boxes((seen.cell,), (), (), ("own",), "solid", 2.0, fill=0.5, refs=(CELL,)))
     title = f"why: {result.chosen} {WORDS[error.kind]}"
     return Panel(tuple(layers), width, height, title, _caption(result))
 
@@ -120,11 +148,10 @@ def _role_of_other(error: Error) -> str:
 
 
 def _caption(result: Result) -> str:
-    where = place_words(result.case, result.reason.prediction) if result.reason is not None else ""
-    responsible = len(result.reason.responsible) if result.reason is not None else 0
-    words = [f"filled: the cell ({where})"] if where else []
-    words += [f"hatched: {counted(responsible, 'prediction')} matched to the label"] if responsible else []
-    return "; ".join(words)
+    if result.reason is None or not (where := level_words(result.case, result.reason.prediction)):
+        return "which cell predicted it is not known"
+    hatched = "; hatched: those responsible for the label" if result.reason.responsible else ""
+    return f"filled: its cell ({where}){hatched}"
 
 
 def _responsible_cells(result: Result) -> list[Cells]:
@@ -137,7 +164,17 @@ def _responsible_cells(result: Result) -> list[Cells]:
         level, _, row, col = assigned.cells[one.prediction].tolist()
         by_level.setdefault(level, set()).add((float(row), float(col)))
     strides = result.case.strides
-    return [Cells(tuple(sorted(cells)), strides[level], "neighbour", "/", 0.3) for level, cells in by_level.items()]
+    return [
+        Cells(
+            tuple(sorted(cells)),
+            strides[level],
+            "neighbour",
+            "/",
+            0.3,
+            tuple(f"cell {level} {row:g} {col:g}" for row, col in sorted(cells)),
+        )
+        for level, cells in by_level.items()
+    ]
 
 
 def _table(result: Result) -> Table:
@@ -160,20 +197,17 @@ def _facts(result: Result) -> Table:
         return Table(("what", "value"), (), "why", "no error is chosen")
     facts = reason.facts
     if result.seen is not None:
-        facts = (*facts[:2], ("its cell can see", result.seen.words), *facts[2:])
-    return Table(("what", "value"), facts, f"why: {result.chosen} {WORDS[_known(result).kind]}", reason.unknown)
+        facts = (*facts[:2], Fact("its cell can see", result.seen.words, FIELD), *facts[2:])
+    title, rows = f"why: error {result.chosen}", tuple((fact.what, fact.value) for fact in facts)
+    return Table(("what", "value"), rows, title, reason.unknown, refs=tuple(fact.ref for fact in facts))
 
 
-def _known(result: Result) -> Error:
-    assert result.error is not None
-    return result.error
-
-
-def _responsible(result: Result) -> tuple[More, ...]:
+def _responsible(result: Result) -> Table:
     """What each prediction that training matches to the label said, and where it was lost."""
     reason = result.reason
     if reason is None or result.error is None or result.error.label < 0 or reason.unknown:
-        return ()
+        why = reason.unknown if reason is not None else ""
+        return Table((), (), "the cells that are responsible", why or "this error is about no label")
     listed = sorted(reason.responsible, key=lambda one: -one.score)
     rows = tuple(_told_row(result, one) for one in listed[:MOST_CELLS])
     count = counted(len(listed), "prediction")
@@ -182,7 +216,8 @@ def _responsible(result: Result) -> tuple[More, ...]:
     caption = f"the {MOST_CELLS} surest" if len(listed) > MOST_CELLS else ""
     caption = caption or ("" if listed else "no anchor fits this label: nothing is trained to find it")
     columns = ("where", "objectness", f"score of {name}", "IoU", "what became of it")
-    return (More("the cells that are responsible", ((Table(columns, rows, title, caption),),)),)
+    refs = tuple(cell_ref(result.case, one.prediction) for one in listed[:MOST_CELLS])
+    return Table(columns, rows, title, caption, refs=refs)
 
 
 def _told_row(result: Result, one: Told) -> tuple[str, ...]:
@@ -190,38 +225,29 @@ def _told_row(result: Result, one: Told) -> tuple[str, ...]:
     return where, f"{one.objectness:.2g}", f"{one.score:.2g}", f"{one.iou:.2f}", one.words
 
 
-def _costs(result: Result) -> More:
+def _costs(result: Result) -> Chart:
     """Errors of each kind and the average precision that they cost, over the pictures and over the dataset."""
     here = f"{counted(result.pictures, 'picture')}, thresholds as set"
-    title = "what each kind costs"
+    title = "average precision won if the errors of a kind were corrected (dAP)"
     if result.costs is None:
         words = "there are no labels to compare with" if result.is_finished else ""
-        return More(title, ((Chart((), here, words, late=not result.is_finished),),))
-    both = [(here, result.costs)]
+        return Chart((), title, words, late=not result.is_finished)
+    every = [(here, result.costs)]
     if result.whole is not None:
         images = counted(len(result.whole.images), "image")
-        both.append((f"whole dataset, {images}, from confidence 0.001 on", result.whole))
-    names = tuple(WORDS[kind] for kind in KINDS)
+        every.append((f"whole dataset, {images}, from confidence 0.001 on", result.whole))
+    names = (*(f"{WORDS[kind]}: {result.costs.counts[kind]}" for kind in KINDS), "all false boxes", "all not found")
     bars = tuple(
-        Bars(names, tuple(costs.costs[kind] for kind in KINDS), name=name, hatch=hatch)
-        for (name, costs), hatch in zip(both, ("", "/"), strict=False)
+        Bars(names, _heights(costs), name=name, hatch=hatch)
+        for (name, costs), hatch in zip(every, ("", "/"), strict=False)
     )
-    caption = "; ".join(f"AP {costs.ap:.3f} at IoU {costs.foreground:g} ({name})" for name, costs in both)
-    chart = Chart(bars, "average precision won if this kind were corrected (dAP)", caption, "", "dAP")
-    return More(title, ((chart,), (_cost_table(both),)))
+    caption = "; ".join(f"AP {costs.ap:.3f} at IoU {costs.foreground:g} ({name})" for name, costs in every)
+    return Chart(bars, title, f"{caption}; one error can hide another: they do not add up", "", "dAP")
 
 
-def _cost_table(both: list[tuple[str, ErrorCosts]]) -> Table:
-    lines = [(WORDS[kind], *(_cost(costs, kind) for _, costs in both)) for kind in KINDS]
-    lines.append(("all wrong boxes", *(f"{costs.false_positives:.3f}" for _, costs in both)))
-    lines.append(("all labels not found", *(f"{costs.false_negatives:.3f}" for _, costs in both)))
-    columns = ("kind", "these pictures", "whole dataset")[: 1 + len(both)]
-    return Table(columns, tuple(lines), "dAP, and how many", "one error can hide another: the costs do not add up")
-
-
-def _cost(costs: ErrorCosts, kind: str) -> str:
-    count = next(number for name, number in costs.counts.items() if name == kind)
-    return f"{next(cost for name, cost in costs.costs.items() if name == kind):.3f} ({count})"
+def _heights(costs: ErrorCosts) -> tuple[float, ...]:
+    kinds = tuple(round(costs.costs[kind], 4) for kind in KINDS)
+    return (*kinds, round(costs.false_positives, 4), round(costs.false_negatives, 4))
 
 
 def reason_words(reason: Reason) -> str:
