@@ -24,6 +24,7 @@ from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
 from walkthrough.explorers.training import LiveTraining
+from walkthrough.explorers.why import WhyExplorer
 from walkthrough.frozen import Frozen, frozen_script
 from walkthrough.layers import effective_field, feature_statistics, record_layers, show_layers
 from walkthrough.numbers import approx
@@ -57,6 +58,7 @@ __all__ = [
     "ScheduleExplorer",
     "Stepper",
     "Trace",
+    "WhyExplorer",
     "approx",
     "column",
     "effective_field",

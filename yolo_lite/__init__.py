@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from yolo_lite._moved import find_moved_modules, moved_name
+from yolo_lite.analysis.costs import ErrorCosts, corrected_ap, error_costs
+from yolo_lite.analysis.errors import ImageErrors, find_errors
 from yolo_lite.augment.letterbox import Geometry, Letterboxed, letterbox, to_original
 from yolo_lite.boxes import bbox_iou, box_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
 from yolo_lite.checkpoints.backbone import Taken, load_backbone
@@ -54,8 +56,10 @@ __all__ = [
     "DatasetError",
     "Detections",
     "Detector",
+    "ErrorCosts",
     "Geometry",
     "Hyperparameters",
+    "ImageErrors",
     "Letterboxed",
     "LossParts",
     "Sample",
@@ -70,11 +74,14 @@ __all__ = [
     "bbox_iou",
     "box_iou",
     "build_targets",
+    "corrected_ap",
     "create_dataloader",
     "create_model",
     "distributed",
+    "error_costs",
     "evaluate",
     "export",
+    "find_errors",
     "iou_gradient",
     "iou_terms",
     "letterbox",

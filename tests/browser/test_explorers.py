@@ -37,6 +37,7 @@ ROWS = (
     Row("LossExplorer", lambda e: e.drag_slider("box", 0.9), "w.as_code()"),
     Row("NmsExplorer", lambda e: e.drag_slider("conf_thres", 0.9), "w.words()"),
     Row("ScheduleExplorer", lambda e: e.choose("cosine", "cosine"), "w.as_code()"),
+    Row("WhyExplorer", lambda e: e.drag_slider("conf_thres", 0.9), "w.words()"),
     Row("Stepper", lambda e: e.drag_slider("step", 0.5), "w.words()"),
 )
 

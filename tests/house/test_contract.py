@@ -15,7 +15,19 @@ from tests.house.imports import PROJECT, chapter, circles, imports, modules
 ORDER = {
     "yolo_lite": (
         *("_moved", "writing", "boxes", "overlap_gradients", "coding", "hyperparameters"),
-        *("support", "augment", "images", "data", "loss", "model", "family", "checkpoints", "detect", "exporting"),
+        *(
+            "support",
+            "augment",
+            "images",
+            "data",
+            "loss",
+            "model",
+            "family",
+            "checkpoints",
+            "detect",
+            "analysis",
+            "exporting",
+        ),
         *("running", "train", "datasets"),
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),

@@ -145,7 +145,9 @@ def test_progress_shows_what_the_command_shows(capsys):
 # ----------------------------------------------------------------------------------------- what is kept, and goes on
 
 
-def test_the_loss_on_the_validation_images_is_in_history_and_results(tmp_path):
+@pytest.mark.parametrize("together", [100, 3])
+def test_the_loss_on_the_validation_images_is_in_history_and_results(tmp_path, monkeypatch, together):
+    monkeypatch.setattr("yolo_lite.detect.inference.CPU_PIXELS", together * 64 * 64)  # evaluate runs a batch in parts
     trainer = new_run(tmp_path, epochs=2, autobalance=False, validate_every=2).fit()
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [{name for name in row if name.startswith("val/")} for row in trainer.history] == [
@@ -159,7 +161,7 @@ def test_the_loss_on_the_validation_images_is_in_history_and_results(tmp_path):
 
 def test_the_validation_loss_changes_nothing(tmp_path, monkeypatch):
     new_run(tmp_path / "with").fit()
-    monkeypatch.setattr("yolo_lite.train.validation.ValidationLoss._add", lambda self, maps: None)
+    monkeypatch.setattr("yolo_lite.train.validation.ValidationLoss._add", lambda self, count, maps: None)
     new_run(tmp_path / "without").fit()
     assert digest(tmp_path / "with") == digest(tmp_path / "without")
 

@@ -30,6 +30,7 @@ MADE = {
     "LayerExplorer": lambda: wt.LayerExplorer(),
     "AugmentationLab": lambda: wt.AugmentationLab(size=64),
     "ScheduleExplorer": lambda: wt.ScheduleExplorer(),
+    "WhyExplorer": lambda: wt.WhyExplorer(),
     "LiveTraining": lambda: wt.LiveTraining(epochs=1),
 }
 MACHINES = (nn.Module, Trainer, torch.optim.Optimizer, asyncio.Task, Iterator)

@@ -194,6 +194,24 @@ def test_suppression(generation: str) -> None:
     assert torch.equal(w.result.decided.detections, yl.non_max_suppression(known, 0.01, 0.45)[0])
 
 
+def test_why(generation: str) -> None:
+    images, targets = given()
+    w = wt.WhyExplorer(images=images[:1], targets=targets[targets[:, 0] == 0], model=model_of(generation))
+    assert w.message == ""
+    w.conf_thres = 0.01
+    kinds = [error.kind for error in w.computed.errors]
+    assert kinds
+    w.chosen = (len(kinds) - 1,)
+    reason, assigned = w.computed.reason, w.computed.case.assigned
+    assert reason.unknown == ""
+    if w.computed.error.label >= 0:
+        expected = assigned.pairs[assigned.pairs[:, 1] == w.computed.error.label, 0].tolist()
+        assert sorted(one.prediction for one in reason.responsible) == sorted(set(expected))
+    assert dict(fact[:2] for fact in reason.facts)["it said"].startswith("objectness") == bool(
+        (w.computed.case.decoded[:, 4] != 1).any()
+    )
+
+
 def test_layers(generation: str) -> None:
     model = model_of(generation)
     w = wt.LayerExplorer(images=given()[0], model=model)
@@ -207,7 +225,7 @@ def test_layers(generation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "explorer", ["LossExplorer", "GradientExplorer", "NmsExplorer", "LayerExplorer", "AnchorExplorer"]
+    "explorer", ["LossExplorer", "GradientExplorer", "NmsExplorer", "LayerExplorer", "AnchorExplorer", "WhyExplorer"]
 )
 def test_by_default_pictures_have_the_size_that_a_network_fixes(explorer: str) -> None:
     for generation in ("YOLOv1", "SSD"):

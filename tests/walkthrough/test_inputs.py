@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import yolo_lite as yl
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
+from walkthrough.explorers.backbone import BackboneExplorer
 from walkthrough.explorers.inputs import FIRST
 from walkthrough.explorers.layer import LayerExplorer
 from walkthrough.explorers.loss import LossExplorer
@@ -16,6 +18,8 @@ from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.pictures import annotate, targets_of
 from walkthrough.explorers.schedule import ScheduleExplorer
 from walkthrough.explorers.stepper import Stepper
+from walkthrough.explorers.training import LiveTraining
+from walkthrough.explorers.why import WhyExplorer
 from yolo_lite.datasets.shapes import Shapes, export_shapes
 
 SIZE = 64
@@ -112,7 +116,11 @@ def test_a_model_set_later_may_be_a_path(weights: Path) -> None:
         ({"images": "best.pt"}, ["best.pt", "model="]),
         ({"images": torch.nn.Linear(1, 1)}, ["Linear", "model="]),
         ({"images": "pets/data.yaml"}, ["pets"]),
-        ({"images": "https://example.org/a.jpg"}, ["example.org", "address"]),
+        ({"images": "https://example.org/a.jpg"}, ["images", "https://example.org", "address"]),
+        ({"images": ["https://example.org/a.jpg"]}, ["images", "https://example.org", "address"]),
+        ({"images": "https://example.org/data.yaml"}, ["images", "https://example.org", "address"]),
+        ({"model": "https://example.org/best.pt"}, ["model", "https://example.org", "address"]),
+        ({"model": Path("https://example.org/data.yaml")}, ["model", "https://example.org", "address"]),
     ],
 )
 def test_what_stands_in_the_wrong_place_is_answered_by_a_sentence(explorer: type, given: dict, facts: list) -> None:
@@ -134,11 +142,43 @@ def test_a_dataset_of_other_classes_is_shown_without_its_labels(explorer: type, 
     assert "left out" in shown.message
 
 
-def test_a_loss_needs_labels_of_the_models_classes(folder: Path) -> None:
-    shown = LossExplorer(images=folder, model=yl.create_model("yolov5n", num_classes=2))
+@pytest.mark.parametrize(
+    ("explorer", "name"),
+    [(AnchorExplorer, "dataset"), (AugmentationLab, "dataset"), (LiveTraining, "train"), (LiveTraining, "val")],
+)
+def test_the_address_of_a_dataset_is_refused(explorer: type, name: str) -> None:
+    shown = explorer(**{name: "https://example.org/pets/data.yaml"})
+    assert all(fact in shown.message for fact in (name, "https://example.org", "address"))
+
+
+def test_a_pil_picture_is_taken_wherever_pictures_are(folder: Path) -> None:
+    path = next((folder / "images").rglob("*.jpg"))
+    with Image.open(path) as picture:
+        (expected,) = annotate(path, size=SIZE)
+        for given in (picture, [picture]):
+            assert (annotate(given, size=SIZE)[0].pixels == expected.pixels).all()
+        for explorer in (NmsExplorer, LossExplorer, AnchorExplorer):
+            shown = explorer(images=picture)
+            assert shown.message == ""
+            assert len(shown.state.pictures) == 1
+
+
+def test_a_backbone_shows_any_dataset(folder: Path) -> None:
+    for given in (folder, yl.YoloDataset(folder, SIZE, split="val")):
+        shown = BackboneExplorer(images=given, img_size=SIZE)
+        assert shown.message == ""
+        assert shown.state.names == Shapes.names
+    (folder.parent / "own.yaml").write_text((folder / "data.yaml").read_text().replace("path: .", f"path: {folder}"))
+    text = (folder.parent / "own.yaml").read_text().replace("0: ring", "0: cat")
+    (folder.parent / "own.yaml").write_text(text)
+    assert BackboneExplorer(images=folder.parent / "own.yaml", img_size=SIZE).state.names[0] == "cat"
+
+
+@pytest.mark.parametrize("kind", [LossExplorer, WhyExplorer])
+def test_labels_of_other_classes_are_refused_with_what_to_do(kind: type, folder: Path) -> None:
+    shown = kind(images=folder, model=yl.create_model("yolov5n", num_classes=2))
     assert shown.result is None
-    assert "2 classes" in shown.message
-    assert Shapes.names[0] in shown.message
+    assert all(fact in shown.message for fact in ("2 classes", Shapes.names[0], "model="))
 
 
 @pytest.mark.parametrize("explorer", [NmsExplorer, LossExplorer, LayerExplorer])

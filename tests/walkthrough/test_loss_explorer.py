@@ -10,7 +10,7 @@ from torch import nn
 
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
-from walkthrough import GradientExplorer, LossExplorer, NmsExplorer
+from walkthrough import GradientExplorer, LossExplorer, NmsExplorer, WhyExplorer
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import slider
 from walkthrough.explorers.linking import link
@@ -304,7 +304,7 @@ class Grey(nn.Module):
         return self.inner(self.stem(images))
 
 
-@pytest.mark.parametrize("kind", [LossExplorer, GradientExplorer, NmsExplorer])
+@pytest.mark.parametrize("kind", [LossExplorer, GradientExplorer, NmsExplorer, WhyExplorer])
 def test_what_a_model_raises_is_told_in_place(own, kind) -> None:
     images, targets = pictures()
     w = kind(images=images, targets=targets, model=Grey(own.state.model))

@@ -1,4 +1,7 @@
-"""What an explorer may be given besides pictures and models: datasets and their paths, names and paths of weights."""
+"""What an explorer may be given besides pictures and models: datasets and their paths, names and paths of weights.
+
+An address is refused wherever a path may stand: nothing is fetched here.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +15,29 @@ from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.report import DatasetError
 from yolo_lite.data.source import ImageSource
 from yolo_lite.images.bands import as_picture
+from yolo_lite.images.kinds import ADDRESS
 
 BUNDLED = ("shapes", "photos")
 DATA_SUFFIXES = (".yaml", ".yml", ".txt", ".data")
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 FIRST = 16  # pictures that are shown of a dataset
+
+
+def refuse_address(name: str, value: Any) -> None:
+    """Raises a ValueError for an address in the place of a path, alone or in a list; name: of the input.
+
+    >>> refuse_address("model", "https://example.org/best.pt")
+    Traceback (most recent call last):
+    ValueError: model: https://example.org/best.pt is an address. Nothing is fetched here: download it, then pass the \
+path
+    """
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, str | Path) and ADDRESS.match(str(each)) and not Path(each).exists():
+            text = (
+                str(each) if "://" in str(each) else str(each).replace(":/", "://", 1)
+            )  # pathlib made one stroke of two
+            shown = text[:60] + ("..." if len(text) > 60 else "")
+            raise ValueError(f"{name}: {shown} is an address. Nothing is fetched here: download it, then pass the path")
 
 
 def is_dataset(value: Any) -> bool:
@@ -39,6 +60,7 @@ def opened_dataset(source: Any) -> YoloDataset:
     """
     if isinstance(source, YoloDataset):
         return source
+    refuse_address("images", source)
     try:
         return YoloDataset(source, split="val")
     except (OSError, DatasetError):
@@ -48,15 +70,15 @@ def opened_dataset(source: Any) -> YoloDataset:
             raise ValueError(f"images: {problem}") from None
 
 
-def first_pictures(dataset: YoloDataset) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """The first pictures of a dataset (at most FIRST) as they are in their files, targets (n, 6), and their names."""
+def first_pictures(dataset: YoloDataset, start: int = 0) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """Pictures of a dataset as they are in their files, at most FIRST from start on; targets (n, 6); their names."""
     images, rows, names = [], [np.zeros((0, 6))], []
-    for index in range(min(len(dataset), FIRST)):
+    for place, index in enumerate(range(start, min(len(dataset), start + FIRST))):
         image, objects = as_picture(dataset.image(index)), dataset.objects(index)
         height, width = image.shape[:2]
         boxes = objects.boxes.clip(0, (width, height, width, height))  # (m, 4) xyxy
         xywh = xyxy_to_xywh(boxes) / (width, height, width, height)
-        rows.append(np.column_stack((np.full(len(boxes), index), objects.cls, xywh)))
+        rows.append(np.column_stack((np.full(len(boxes), place), objects.cls, xywh)))
         images.append(image)
         names.append(Path(dataset.paths[index]).stem)
     return images, np.concatenate(rows), names
@@ -71,6 +93,7 @@ def opened_model(model: Any) -> Any:
     >>> opened_model("shapes-n").num_classes
     6
     """
+    refuse_address("model", model)
     if is_dataset(model):
         raise ValueError(f"model: {_shown(model)} is a dataset: pass it as images=, and the weights as model=")
     if not isinstance(model, str | Path):
@@ -82,7 +105,8 @@ def opened_model(model: Any) -> Any:
 
 
 def require_pictures(images: Any) -> None:
-    """Raises a ValueError for weights or a model in the place of pictures."""
+    """Raises a ValueError for an address, weights or a model in the place of pictures."""
+    refuse_address("images", images)
     if isinstance(images, str | Path) and Path(images).suffix.lower() in WEIGHT_SUFFIXES:
         raise ValueError(
             f"images: {images} is a file of weights: pass it as model=, or as model=yl.load({str(images)!r})"

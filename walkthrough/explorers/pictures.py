@@ -58,6 +58,7 @@ def annotate(
     size: int | tuple[int, int] | None = IMAGE_SIZE,
     names: Sequence[str] = (),
     left_out: list[str] | None = None,
+    start: int = 0,
 ) -> Annotations:
     """Whatever the reader has, as pictures of one size.
 
@@ -69,6 +70,7 @@ def annotate(
         targets: (n, 6) rows image class xc yc w h, normalised to the images as they were given.
         left_out: where given, a dataset whose classes are not the model's comes without its labels, and a sentence
             that says so is added here.
+        start: of a dataset, which image is the first of the 16.
     Raises:
         ValueError: a dataset whose classes are not the model's, where there is no left_out; targets that are not of
             that form, or that name an image that is not there.
@@ -83,7 +85,7 @@ def annotate(
         images = batch if targets is None else batch.images
     if is_dataset(images):
         dataset = opened_dataset(images)
-        images, own, titles = first_pictures(dataset)
+        images, own, titles = first_pictures(dataset, start)
         if targets is None:
             targets, order = _matched(own, names, dataset.names, left_out)
     if hasattr(images, "images"):  # a Batch
@@ -96,7 +98,7 @@ def annotate(
     rows = checked_targets(targets, len(listed))
     fit = not (isinstance(images, Tensor | np.ndarray) and np.ndim(images) == 4)
     pictures = [
-        _annotated(to_rgb(image), rows[rows[:, 0] == index], size if fit else None, f"{index} {name}".strip())
+        _annotated(to_rgb(image), rows[rows[:, 0] == index], size if fit else None, f"{start + index} {name}".strip())
         for index, (image, name) in enumerate(zip(listed, titles, strict=True))
     ]
     return tuple(replace(picture, boxes=with_classes(picture.boxes, order)) for picture in pictures)
@@ -112,7 +114,7 @@ def _matched(
         return rows, class_order(names, own_names).order
     except ValueError as problem:
         if left_out is None:
-            raise
+            raise ValueError(f"{problem}. Labels are needed here: pass a model of these classes as model=") from None
         left_out.append(f"left out: {counted(len(rows), 'label')} of these pictures; {problem}")
         return rows[:0], None
 

@@ -47,12 +47,13 @@ class ValidationLoss:
         self.class_order = torch.tensor(class_order)
         self.sums: dict[str, float] = {}
         self.batches = 0
-        self._targets = torch.zeros(0, 6)
+        self._targets, self._images = torch.zeros(0, 6), 0
+        self._parts: list[Any] = []  # maps of the batch so far: ``evaluate`` may run it in parts
 
     @contextmanager
     def over(self, model: nn.Module, loader: Any) -> Iterator[Watched]:
         """The loader to evaluate with: what the model says of its batches inside is added up."""
-        hook = model.register_forward_hook(lambda module, inputs, maps: self._add(maps))
+        hook = model.register_forward_hook(lambda module, inputs, maps: self._add(len(inputs[0]), maps))
         try:
             yield Watched(loader, self._see)
         finally:
@@ -64,10 +65,16 @@ class ValidationLoss:
         return {name: total / self.batches for name, total in self.sums.items() if name != "total"}
 
     def _see(self, batch: Batch) -> None:
-        self._targets = batch.targets.clone()
+        self._targets, self._images, self._parts = batch.targets.clone(), len(batch.images), []
         self._targets[:, 1] = self.class_order.to(self._targets)[self._targets[:, 1].long()]
 
-    def _add(self, maps: Any) -> None:
+    def _add(self, count: int, maps: Any) -> None:
+        self._parts.append(maps)
+        self._images -= count
+        if self._images > 0:
+            return
+        if len(self._parts) > 1:
+            maps = [torch.cat(level) for level in zip(*self._parts, strict=True)]
         parts: dict[str, Tensor] = self.loss(maps, self._targets)._asdict()
         for name, value in parts.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.explorers.inputs import refuse_address
 from walkthrough.images import to_numpy
 from yolo_lite.data.source import open_source
 from yolo_lite.loss.anchors import AnchorFit, fit_of_ratios, object_sizes
@@ -103,6 +104,7 @@ def sizes_of(dataset: Any, img_size: int) -> Sizes:
     if isinstance(dataset, Sizes):
         return dataset
     name = Path(dataset).name if isinstance(dataset, str | Path) else "the dataset"
+    refuse_address("dataset", dataset)
     if isinstance(dataset, str | Path):
         dataset = open_source(dataset)
     if not hasattr(dataset, "labels"):

@@ -15,7 +15,7 @@ from walkthrough.explorers.augmentation.state import Result, State, compute
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_of, hyp_settings, with_hyp
-from walkthrough.explorers.inputs import is_dataset
+from walkthrough.explorers.inputs import is_dataset, refuse_address
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.explorers.stage import Story
 from walkthrough.scene import counted
@@ -166,6 +166,7 @@ class AugmentationLab(Explorer[State, Result]):
 
 def _opened(dataset: Any, names: Sequence[str] | Mapping[int, str] | None) -> Album:
     """An album of what the reader gave as dataset=."""
+    refuse_address("dataset", dataset)
     if isinstance(dataset, YoloDataset):
         if dataset.rect:
             raise ValueError("a dataset of rectangles makes no mosaics: give one with rect=False")

@@ -7,6 +7,7 @@ from typing import Any
 from walkthrough.explorers.backbone.networks import Networks, first_tap, like_layer
 from walkthrough.explorers.backbone.scene import level_of, scene_of
 from walkthrough.explorers.backbone.state import DIALS, START, Result, State, compute
+from walkthrough.explorers.inputs import is_dataset, opened_dataset
 from walkthrough.explorers.pictures import Annotations, PictureExplorer, annotate, listed_names, pictured
 from walkthrough.layers.table import shape_in_words
 from yolo_lite.data.dataset import YoloDataset
@@ -52,6 +53,7 @@ class BackboneExplorer(PictureExplorer[State, Result]):
         backbone = START if backbone is None else backbone
         if not isinstance(backbone, Backbone):
             raise ValueError(f"backbone: {type(backbone).__name__} is not a Backbone (yolo_lite.family.backbones)")
+        images = opened_dataset(images) if is_dataset(images) else images
         scenes = Shapes("val", img_size, SCENES)
         known = names if names is not None else getattr(images, "names", None) or scenes.names
         pictures = _pictures(images, targets, img_size, scenes, listed_names(known))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from torch import nn
 
+from walkthrough.explorers.inputs import refuse_address
 from walkthrough.explorers.pictures import Annotations
 from yolo_lite.checkpoints.own import load
 from yolo_lite.data.dataset import YoloDataset
@@ -148,6 +149,8 @@ def recipe_of(
     Raises:
         ValueError: what cannot be trained together, in a sentence.
     """
+    refuse_address("train", train)
+    refuse_address("val", val)
     if train is None:
         return shapes_recipe(model, val, hyp, **options)
     settled = TrainOptions(epochs=SHAPES_OPTIONS.epochs, batch_size=SHAPES_OPTIONS.batch_size).replace(**options)

@@ -1,0 +1,1 @@
+"""What is wrong with detections: each error by its kind, and what each kind costs."""
