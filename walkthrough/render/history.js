@@ -34,12 +34,14 @@ export function historyView(page) {
     const press = () => able[method] && page.act(method);
     return element("button", { type: "button", title, "aria-label": label, onclick: press }, word);
   });
+  const node = element("div", { class: "wt-history" }, ...buttons);
   const show = (history) => {
+    node.hidden = !history; // a frozen explorer has none
     for (const [index, { method }] of BUTTONS.entries()) {
       able[method] = Boolean(history?.[method]);
       buttons[index].setAttribute("aria-disabled", String(!able[method]));
       buttons[index].hidden = history?.[method] === null;
     }
   };
-  return { node: element("div", { class: "wt-history" }, ...buttons), show };
+  return { node, show };
 }

@@ -73,7 +73,7 @@ const UNDONE_BY_THE_BROWSER = "[data-typing], textarea";
 /** Keys of the explorer's buttons, and none of the notebook's: D, D would delete the cell. */
 function pressed(page, event) {
   const step = historyKey(event);
-  if (step && !event.target.matches(UNDONE_BY_THE_BROWSER)) {
+  if (step && page.model.get("history") && !event.target.matches(UNDONE_BY_THE_BROWSER)) {
     event.preventDefault();
     event.stopPropagation();
     page.act(step);
