@@ -22,6 +22,7 @@ TOUCHED = ("pick", "drag", "draw")  # what a reader may do to a picture: kept wh
 OF_KERNELS = ("controls", "values", "actions", "uploads")  # of what is on a page: only a kernel can do something for it
 Settings = Mapping[str, Any]
 At = Callable[[Settings], tuple[PageState, Scene]]
+OF_A_KERNEL = ("controls", "values", "actions", "uploads", "refusals", "history", "advice")
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,7 @@ class Frozen:
     def _shown(self, state: PageState, scene: Scene, pictures: Pictures) -> dict[str, Any]:
         """What the page needs of one scene."""
         names = tuple(control.name for control in self.controls)
-        told = {
-            name: value for name, value in state.items() if name not in ("controls", "values", "actions", "uploads")
-        }
+        told = {name: value for name, value in state.items() if name not in OF_A_KERNEL}
         chips = [story.on_page() for story in self.stories]
         stage = {**state["stage"], "primary": names, "stories": chips, "start": {}}
         values = {name: state["values"][name] for name in names}
