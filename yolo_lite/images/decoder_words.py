@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import cv2
 
+SILENT = 0  # of OpenCV's log levels
 OF_DECODERS = (
     *("Corrupt JPEG data", "Premature end of JPEG", "Invalid SOS", "Inconsistent progression"),
     *("libpng error: ", "libpng warning: "),
@@ -68,11 +69,12 @@ def caught_words() -> Iterator[list[str]]:
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
     """OpenCV's log level is that of the process: to be entered by one thread at a time."""
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has what OpenCV 4 has in cv2 itself
+    before = log.setLogLevel(SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 @functools.cache
