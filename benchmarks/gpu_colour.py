@@ -26,7 +26,7 @@ Pictures = tuple[np.ndarray, list[HsvDraw], list[np.ndarray]]
 
 def check_augmentation(machine: Machine) -> Finding:
     """Colours and warps of a batch on the device against OpenCV's, and what each of them takes."""
-    count, size = (4, 64) if machine.small else (64, 640)
+    count, size = (4, 64) if machine.small else (16, 640)
     canvases, colours, warps = pictures(count, size)
     rows: list[tuple[str, ...]] = [("what", "off by at most (of 255)", "ms an image, device", "ms an image, OpenCV")]
     off, part, row = compare_colours(canvases[:, :size, :size], colours, machine)
