@@ -153,37 +153,17 @@ class SavedRun:
 
         A torch scheduler may have other arguments where the run is to have another number of epochs.
         """
-        before, way = self.settings, f"put the dataset back, or start a new run from {self.folder / folder.LAST}"
+        before = self.settings
         if before.world_size != now.world_size:
             raise TrainingError(
                 f"{self.folder}: the run used {before.world_size} processes, this one has {now.world_size}: start as "
                 "many, or the batches would be others"
             )
-        if before.images != now.images:
-            raise TrainingError(
-                f"{self.folder}: the run has {before.images} training images, now there are {now.images}: {way}"
-            )
-        if before.data not in (None, now.data):
-            raise TrainingError(
-                f"{self.folder}: the run began with training images of other names or labels than these {now.images}: "
-                f"{way}"
-            )
+        self._require_same_data(now)
         if before.names != now.names:
             raise ValueError(
                 f"the run has the classes {listed(before.names)}, model= has {listed(now.names)}: give a model with "
                 "the names of the run"
-            )
-        if not match_names(before.classes or now.classes or (), now.classes or ()).same:
-            raise ValueError(
-                f"the run learnt the classes {listed(before.classes or ())}, and the training data now have "
-                f"{listed(now.classes or ())}: give them as they were, with YoloDataset(..., names=...) for example, "
-                "or start a new run"
-            )
-        if before.validates != now.validates or before.val_data not in (None, now.val_data):
-            self.warnings.append(
-                f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
-                "its best result and its history are not to be compared with what follows: start a new run where "
-                "they are to be"
             )
         if before.own is None or now.own is None:
             return
@@ -191,6 +171,29 @@ class SavedRun:
         if before.options.epochs != now.options.epochs and {arguments} <= before.own.keys() & own.keys():
             own[arguments] = before.own[arguments]
         require_same(before.own, own)
+
+    def _require_same_data(self, now: RunSettings) -> None:
+        """Raises an error for other training images or classes; notes a warning for other images to validate on."""
+        before, way = self.settings, f"put the dataset back, or start a new run from {self.folder / folder.LAST}"
+        if before.images != now.images:
+            raise TrainingError(
+                f"{self.folder}: the run has {before.images} training images, now there are {now.images}: {way}"
+            )
+        if before.classes and not match_names(before.classes, now.classes or ()).same:
+            raise ValueError(
+                f"the run learnt the classes {listed(before.classes)}, and the training data now have "
+                f"{listed(now.classes or ())}: give YoloDataset(..., names=...) those of the run, or start a new run"
+            )
+        if before.data not in (None, now.data):
+            raise TrainingError(
+                f"{self.folder}: the run began with training images of other names or labels than these {now.images}: "
+                f"{way}"
+            )
+        if before.validates != now.validates or before.val_data not in (None, now.val_data):
+            self.warnings.append(
+                f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
+                "its best result so far cannot be compared with what follows: give val= as it was"
+            )
 
     def load_into(self, learner: Learner, world: World) -> None:
         """Puts the tensors of the run where they belong."""
