@@ -18,6 +18,7 @@ from yolo_lite.running.distributed import World
 from yolo_lite.support.class_names import listed, match_names
 from yolo_lite.support.metadata import of_parent
 from yolo_lite.train.given import ARGUMENTS, require_same
+from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, RunState
@@ -100,8 +101,7 @@ class SavedRun:
     def __init__(self, out_dir: str | Path) -> None:
         self.folder = folder.run_folder(out_dir)
         self.header = folder.read_header(self.folder)
-        self.notes: list[str] = []  # what has changed since
-        self.warnings: list[str] = []  # of that, what may be a mistake
+        self.notes: list[str] = []  # what has changed since; what may be a mistake is no Note
         try:
             self.settings = RunSettings.from_json(dict.fromkeys(LATER) | {"metadata": {}} | self.header)
             later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too
@@ -124,10 +124,10 @@ class SavedRun:
         if options.epochs < self.state.epoch:
             raise ValueError(f"epochs={options.epochs}: the run has done {self.state.epoch} already")
         if self.state.stopped_by is not None:
-            self.notes.append(f"resumed: the run was stopped: {self.state.stopped_by}")
+            self.notes.append(Note(f"resumed: the run was stopped: {self.state.stopped_by}"))
         for name, value in changes.items():
             if value != getattr(before, name):
-                self.notes.append(f"resumed: {name} was {getattr(before, name)} and is {value} now")
+                self.notes.append(Note(f"resumed: {name} was {getattr(before, name)} and is {value} now"))
         return options
 
     def sources(self, train: Source | None, val: Source | None) -> tuple[Source, Source | None]:
@@ -190,7 +190,7 @@ class SavedRun:
                 f"{way}"
             )
         if before.validates != now.validates or before.val_data not in (None, now.val_data):
-            self.warnings.append(
+            self.notes.append(
                 f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
                 "its best result so far cannot be compared with what follows: give val= as it was"
             )
