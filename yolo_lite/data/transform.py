@@ -101,8 +101,8 @@ def _checked(result: Any, before: Image, num_classes: int) -> tuple[Image, Objec
         )
     if len(boxes) and ((boxes > 0) & (boxes <= 1)).all() and (boxes[:, 2:] > boxes[:, :2]).all():
         raise ValueError(
-            f"returned box 0 as {boxes[0].tolist()}, and all others within 0 and 1 too: boxes are in pixels of the "
-            f"image, {image.shape[1]} x {image.shape[0]} (W x H), not fractions of it: multiply them by its sides"
+            f"returned box 0 as {boxes[0].astype(float).round(4).tolist()}, and the others within 0 and 1 too: boxes "
+            f"are in pixels of the image, {image.shape[1]} x {image.shape[0]} (W x H), not in fractions of its sides"
         )
     wrong = (cls != np.floor(cls)) | (cls < 0) | (cls >= num_classes)
     if wrong.any():

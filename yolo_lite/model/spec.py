@@ -111,8 +111,9 @@ def _require_known_keys(spec: Mapping[str, Any], where: str) -> None:
 
     >>> _require_known_keys({"width_multiple": 0.5, "task": "detect"}, "mine.yaml")
     """
+    elsewhere = {} if "family" in spec else {"channels": "ch"}  # as a data.yaml and create_model call it
+    meant = {name: name for name in KEYS} | elsewhere
     for key in spec:
-        meant = {name: name for name in KEYS} | {"channels": "ch"}  # as a data.yaml and create_model call it
         near = [] if key in KEYS else difflib.get_close_matches(str(key).lower(), meant, n=1, cutoff=0.85)
         if near:
             raise SpecError(f"{where}: unknown key {key!r}: is {meant[near[0]]} meant? Rename it, or leave it out")

@@ -189,9 +189,10 @@ def own_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> float | None:
     0.5
     """
     decay: float | None = optimizer.defaults.get("weight_decay")
-    usual = inspect.signature(type(optimizer)).parameters.get("weight_decay")
+    classes = [inspect.signature(cls).parameters for cls in type(optimizer).__mro__[:-1]]
+    usual = next((found["weight_decay"].default for found in classes if "weight_decay" in found), decay)
     asked = isinstance(made_by, partial) and "weight_decay" in made_by.keywords
-    return None if usual is None or (decay == usual.default and not asked) else decay
+    return decay if asked or decay != usual else None
 
 
 def check_decay(optimizer: torch.optim.Optimizer, made_by: Any) -> list[str]:

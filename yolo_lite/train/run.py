@@ -25,7 +25,7 @@ from yolo_lite.train import checks, given, sources
 from yolo_lite.train.auto_anchors import fit_anchors
 from yolo_lite.train.devices import best_device, memory_layout, weights_dtype
 from yolo_lite.train.ema import ModelEma
-from yolo_lite.train.messages import Note, log
+from yolo_lite.train.messages import log
 from yolo_lite.train.optim import apply_rates, create_optimizer, freeze_layers, set_decay
 from yolo_lite.train.saved_run import RunSettings, SavedRun, describe, save_run
 from yolo_lite.train.schedule import Rates, Schedule
@@ -316,8 +316,8 @@ class Run:
         """From where a run was saved."""
         saved.load_into(self.learner, self.world)
         self._use_hyp(self.hyp.replace(**self.changed_by(self.iteration - 1)))
-        self.messages += [*(Note(message) for message in saved.notes), *saved.warnings]
-        if (saved.notes or saved.warnings) and self.out_dir is not None and self.world.is_main:
+        self.messages += saved.notes
+        if saved.notes and self.out_dir is not None and self.world.is_main:
             folder.write_settings(self.out_dir, asdict(self.settings))
 
     def _use_hyp(self, hyp: Hyperparameters) -> None:

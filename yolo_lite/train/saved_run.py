@@ -18,6 +18,7 @@ from yolo_lite.running.distributed import World
 from yolo_lite.support.class_names import listed, match_names
 from yolo_lite.support.metadata import of_parent
 from yolo_lite.train.given import ARGUMENTS, require_same
+from yolo_lite.train.messages import Note
 from yolo_lite.train.options import TrainOptions
 from yolo_lite.train.sources import Source
 from yolo_lite.train.state import Learner, RunState
@@ -100,8 +101,7 @@ class SavedRun:
     def __init__(self, out_dir: str | Path) -> None:
         self.folder = folder.run_folder(out_dir)
         self.header = folder.read_header(self.folder)
-        self.notes: list[str] = []  # what has changed since
-        self.warnings: list[str] = []  # of that, what may be a mistake
+        self.notes: list[str] = []  # what has changed since; what may be a mistake is no Note
         try:
             self.settings = RunSettings.from_json(dict.fromkeys(LATER) | {"metadata": {}} | self.header)
             later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too
@@ -124,10 +124,10 @@ class SavedRun:
         if options.epochs < self.state.epoch:
             raise ValueError(f"epochs={options.epochs}: the run has done {self.state.epoch} already")
         if self.state.stopped_by is not None:
-            self.notes.append(f"resumed: the run was stopped: {self.state.stopped_by}")
+            self.notes.append(Note(f"resumed: the run was stopped: {self.state.stopped_by}"))
         for name, value in changes.items():
             if value != getattr(before, name):
-                self.notes.append(f"resumed: {name} was {getattr(before, name)} and is {value} now")
+                self.notes.append(Note(f"resumed: {name} was {getattr(before, name)} and is {value} now"))
         return options
 
     def sources(self, train: Source | None, val: Source | None) -> tuple[Source, Source | None]:
@@ -153,37 +153,17 @@ class SavedRun:
 
         A torch scheduler may have other arguments where the run is to have another number of epochs.
         """
-        before, way = self.settings, f"put the dataset back, or start a new run from {self.folder / folder.LAST}"
+        before = self.settings
         if before.world_size != now.world_size:
             raise TrainingError(
                 f"{self.folder}: the run used {before.world_size} processes, this one has {now.world_size}: start as "
                 "many, or the batches would be others"
             )
-        if before.images != now.images:
-            raise TrainingError(
-                f"{self.folder}: the run has {before.images} training images, now there are {now.images}: {way}"
-            )
-        if before.data not in (None, now.data):
-            raise TrainingError(
-                f"{self.folder}: the run began with training images of other names or labels than these {now.images}: "
-                f"{way}"
-            )
+        self._require_same_data(now)
         if before.names != now.names:
             raise ValueError(
                 f"the run has the classes {listed(before.names)}, model= has {listed(now.names)}: give a model with "
                 "the names of the run"
-            )
-        if not match_names(before.classes or now.classes or (), now.classes or ()).same:
-            raise ValueError(
-                f"the run learnt the classes {listed(before.classes or ())}, and the training data now have "
-                f"{listed(now.classes or ())}: give them as they were, with YoloDataset(..., names=...) for example, "
-                "or start a new run"
-            )
-        if before.validates != now.validates or before.val_data not in (None, now.val_data):
-            self.warnings.append(
-                f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
-                "its best result and its history are not to be compared with what follows: start a new run where "
-                "they are to be"
             )
         if before.own is None or now.own is None:
             return
@@ -191,6 +171,29 @@ class SavedRun:
         if before.options.epochs != now.options.epochs and {arguments} <= before.own.keys() & own.keys():
             own[arguments] = before.own[arguments]
         require_same(before.own, own)
+
+    def _require_same_data(self, now: RunSettings) -> None:
+        """Raises an error for other training images or classes; notes a warning for other images to validate on."""
+        before, way = self.settings, f"put the dataset back, or start a new run from {self.folder / folder.LAST}"
+        if before.images != now.images:
+            raise TrainingError(
+                f"{self.folder}: the run has {before.images} training images, now there are {now.images}: {way}"
+            )
+        if before.classes and not match_names(before.classes, now.classes or ()).same:
+            raise ValueError(
+                f"the run learnt the classes {listed(before.classes)}, and the training data now have "
+                f"{listed(now.classes or ())}: give YoloDataset(..., names=...) those of the run, or start a new run"
+            )
+        if before.data not in (None, now.data):
+            raise TrainingError(
+                f"{self.folder}: the run began with training images of other names or labels than these {now.images}: "
+                f"{way}"
+            )
+        if before.validates != now.validates or before.val_data not in (None, now.val_data):
+            self.notes.append(
+                f"resumed: the run was validated on {'other images' if before.validates else 'no images'} before, so "
+                "its best result so far cannot be compared with what follows: give val= as it was"
+            )
 
     def load_into(self, learner: Learner, world: World) -> None:
         """Puts the tensors of the run where they belong."""
