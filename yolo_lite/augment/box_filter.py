@@ -46,7 +46,7 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
     dropped = np.flatnonzero(~kept)
     sides = np.stack((width, height, left, aspect), 1)[dropped].tolist()  # plain numbers, which compare sooner
     for i, numbers in zip(dropped.tolist(), sides, strict=True):
-        reasons[i] = _reason(*numbers, area_threshold)
+        reasons[i] = _reason(*numbers, threshold=area_threshold)
     return BoxFilter(kept, tuple(reasons))
 
 
