@@ -43,10 +43,8 @@ def box_candidates(before: np.ndarray, after: np.ndarray, area_threshold: float 
 
     kept = (width > MIN_SIDE) & (height > MIN_SIDE) & (left > area_threshold) & (aspect < MAX_ASPECT)
     reasons = [""] * len(kept)
-    dropped = np.flatnonzero(~kept)
-    sides = np.stack((width, height, left, aspect), 1)[dropped].tolist()  # plain numbers, which compare sooner
-    for i, numbers in zip(dropped.tolist(), sides, strict=True):
-        reasons[i] = _reason(*numbers, threshold=area_threshold)
+    for i in np.flatnonzero(~kept):
+        reasons[i] = _reason(width[i], height[i], left[i], aspect[i], area_threshold)
     return BoxFilter(kept, tuple(reasons))
 
 
