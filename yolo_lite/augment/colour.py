@@ -62,19 +62,20 @@ def apply_hsv(image: Image, drawn: HsvDraw) -> Image:
         return image
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     channels = channels_first(hsv)
-    for channel, table, gain in zip(channels, hsv_tables(drawn), drawn.gains, strict=True):
-        _look_up(channel, table, gain)
+    for channel, table, gain, levels in zip(channels, hsv_tables(drawn), drawn.gains, (HUES, 256, 256), strict=True):
+        _look_up(channel, table, gain, levels)
     return cv2.cvtColor(cv2.merge(list(channels), hsv), cv2.COLOR_HSV2RGB, hsv)
 
 
-def _look_up(channel: np.ndarray, table: np.ndarray, gain: float) -> None:
-    """Writes the values of a table (256,) into a channel.
+def _look_up(channel: np.ndarray, table: np.ndarray, gain: float, levels: int) -> None:
+    """Writes the values of a table (256,) into a channel that has no more than these levels.
 
     Mostly a table is floor(gain * level), which OpenCV computes in a third of the time; all levels are tried first,
     because its floats may round otherwise, and a hue may wrap.
     """
     to_floor = 2e-4 - 0.5  # what is added before the rounding to the nearest whole number
-    if np.array_equal(cv2.convertScaleAbs(LEVELS, alpha=gain, beta=to_floor)[0], table):
+    scaled = cv2.convertScaleAbs(LEVELS[:, :levels], alpha=gain, beta=to_floor)
+    if scaled.tobytes() == table[:levels].tobytes():
         cv2.convertScaleAbs(channel, channel, gain, to_floor)
     else:
         cv2.LUT(channel, table, channel)

@@ -68,11 +68,11 @@ def draw_crop(hyp: Hyperparameters, size: int | tuple[int, int], generator: np.r
     wanted = generator.random() < hyp.random_resized_crop
     areas = generator.uniform(*CROP_AREA, CROP_ATTEMPTS) * height * width
     low, high = map(math.log, CROP_RATIO)
-    ratios = np.exp(generator.uniform(low, high, CROP_ATTEMPTS))  # 1 / 1.1 is as likely as 1.1
+    log_ratios = generator.uniform(low, high, CROP_ATTEMPTS)  # 1 / 1.1 is as likely as 1.1
     left, top = generator.random(2).tolist()  # fraction of the free room
     if not wanted:
         return CropDraw()
-    for area, ratio in zip(areas.tolist(), ratios.tolist(), strict=True):
+    for area, ratio in zip(areas.tolist(), np.exp(log_ratios).tolist(), strict=True):
         window_w, window_h = math.sqrt(area * ratio) / width, math.sqrt(area / ratio) / height
         if window_w <= 1 and window_h <= 1:
             return CropDraw(left * (1 - window_w), top * (1 - window_h), window_w, window_h)

@@ -223,8 +223,10 @@ def apply_copy_paste(image: Image, objects: Objects, drawn: CopyPasteDraw) -> Au
         Augmented; the pasted objects come last.
     """
     require_image(image)
+    if not drawn.fraction:
+        return Augmented(image, objects)
     outlined = [i for i, polygon in enumerate(objects.polygons) if polygon is not None and len(polygon) > 2]
-    if outlined and drawn.fraction and len(drawn.order) < objects.num_objects:
+    if outlined and len(drawn.order) < objects.num_objects:
         raise ValueError(f"copy-paste drawn for {len(drawn.order)} objects meets {objects.num_objects}: draw for more")
     candidates = [i for i in drawn.order if i in set(outlined)][: round(drawn.fraction * len(outlined))]
     mirrored = objects.mirrored(width=image.shape[1])

@@ -119,8 +119,8 @@ class Objects(NamedTuple):
             mirrored = mirrored._linear((-1, 1), (width, 0))
         if height is not None:
             mirrored = mirrored._linear((1, -1), (0, height))
-        corners = mirrored.boxes.reshape(-1, 2, 2)  # (n, corner, xy)
-        boxes = np.concatenate((corners.min(1), corners.max(1)), 1)  # (n, 4)
+        one, other = mirrored.boxes[:, :2], mirrored.boxes[:, 2:]  # (n, 2) corners
+        boxes = np.concatenate((np.minimum(one, other), np.maximum(one, other)), 1)  # (n, 4)
         return mirrored._replace(boxes=boxes)
 
     def clipped(self, width: float, height: float) -> "Objects":

@@ -5,6 +5,7 @@ Shape letters: n objects, k points of a polygon, H W height and width.
 """
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import cv2
@@ -97,7 +98,7 @@ def warp_matrices(drawn: WarpDraw, canvas: int | tuple[int, int], size: int | tu
     """
     canvas_h, canvas_w = height_width(canvas)
     height, width = height_width(size)
-    translation, shear, rotation, perspective, centre = np.eye(3), np.eye(3), np.eye(3), np.eye(3), np.eye(3)
+    translation, shear, rotation, perspective, centre = np.eye(3)[None].repeat(5, 0)
     centre[:2, 2] = -canvas_w / 2, -canvas_h / 2
     perspective[2, :2] = drawn.perspective
     rotation[:2] = cv2.getRotationMatrix2D(center=(0, 0), angle=drawn.angle, scale=drawn.scale)
@@ -139,7 +140,7 @@ def warp_image(image: Image, matrix: np.ndarray, size: tuple[int, int]) -> Image
     height, width = size
     if image.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(3)):
         return image
-    is_affine = np.array_equal(matrix[2], (0, 0, 1))  # no perspective: the cheaper call
+    is_affine = matrix[2].tolist() == [0, 0, 1]  # no perspective: the cheaper call
 
     def warped(pixels: Image) -> Image:
         if is_affine:
@@ -208,9 +209,9 @@ def map_objects(objects: Objects, matrix: np.ndarray, size: tuple[int, int]) -> 
 def _map_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Extents of the mapped corners, (n, 4) -> (n, 4) float64; zeros for what is behind the viewer."""
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)  # (n, 4, 2), around the box
-    if np.array_equal(matrix[2], (0, 0, 1)):
-        mapped = map_points(corners, matrix)
-        return np.concatenate((mapped.min(1), mapped.max(1)), 1)
+    if matrix[2].tolist() == [0, 0, 1]:
+        mapped = map_points(corners.reshape(-1, 2), matrix).reshape(-1, 4, 2).swapaxes(0, 1)  # (4, n, 2)
+        return np.concatenate((reduce(np.minimum, mapped), reduce(np.maximum, mapped)), 1)  # sooner than .min(0)
     outlines = [_map_outline(corner, matrix) for corner in corners]
     extents = [np.concatenate((o.min(0), o.max(0))) if len(o) else np.zeros(4) for o in outlines]
     return np.array(extents, np.float64).reshape(-1, 4)

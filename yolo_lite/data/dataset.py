@@ -232,7 +232,8 @@ class YoloDataset(Dataset[Sample]):
     def image(self, index: int) -> Image:
         """The original image, (H, W, C) uint8, three channels RGB."""
         index = self._checked(index)
-        return as_channels(self.source.read(int(self._order[index])), self.channels, self.paths[index])
+        pixels = self.source.read(int(self._order[index]))
+        return pixels if pixels.shape[2:] == (self.channels,) else as_channels(pixels, self.channels, self.paths[index])
 
     def objects(self, index: int) -> Objects:
         """The objects of an image, in pixels of the original."""

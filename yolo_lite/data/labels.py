@@ -91,9 +91,9 @@ class LabelStore:
 
     def of(self, index: int) -> ImageLabels:
         """A copy of the labels of one image."""
-        first, last = (int(self.image_start.numpy()[place]) for place in (index, index + 1))
+        first, last = self.image_start.numpy()[index : index + 2].tolist()
         cls, boxes = self.cls.numpy()[first:last].copy(), self.boxes.numpy()[first:last].copy()
-        starts = self.polygon_start.numpy()[first : last + 1].tolist()
+        starts = self.polygon_start.numpy()[first : last + 1].tolist() if len(self.polygon_points) else [0]
         if starts[0] == starts[-1]:
             return ImageLabels(cls, boxes, (None,) * len(cls))
         points = self.polygon_points.numpy()[starts[0] : starts[-1]].copy()  # (k, 2) of this image
