@@ -19,11 +19,12 @@ from walkthrough.scene import AnyPanel, Boxes, Panel, Scene, Table
 
 HIGHEST, FIRST = 750, 200  # pixels at a width of 1,000
 TALL: dict[str, int] = {}  # pixels
-MOVING = {"AugmentationLab": 1, "GradientExplorer": 1, "LayerExplorer": 1}  # controls that move under the pointer
+MOVING = {"AugmentationLab": 1, "GradientExplorer": 1}  # controls that move under the pointer
 UNLINKED = {  # tables of which no row lights a mark
     "AugmentationLab": 3,  # dropped boxes; draws and the matrix stand for no mark
     "BackboneExplorer": 2,
     "DistributionExplorer": 1,
+    "FamilyExplorer": 4,
     "LayerExplorer": 3,
     "LossExplorer": 1,  # a term of the loss is no mark
     "ScheduleExplorer": 1,  # a parameter group is a line of the chart
