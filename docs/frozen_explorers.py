@@ -24,7 +24,7 @@ def frozen(explorer: wt.Explorer, *names: str, **values: Any) -> Frozen:
 
 def training() -> Frozen:
     """LiveTraining at several iterations of one run."""
-    explorer = wt.LiveTraining(epochs=10, batch_size=4)
+    explorer = wt.LiveTraining(epochs=20)
     shown = {}
     for iteration in TRAINED:
         if iteration:

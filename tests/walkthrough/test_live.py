@@ -15,6 +15,7 @@ import pytest
 
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider
+from walkthrough.frozen.page import FROZEN_MODULES
 from walkthrough.render.live import MODULES, REST, Live, decoded, encode, look, plotly, script
 from walkthrough.scene import Panel, Picture, Scene
 
@@ -286,10 +287,11 @@ def test_the_script_is_one_module_with_one_export() -> None:
 
 def test_every_module_of_the_page_is_in_the_script_after_those_it_imports() -> None:
     folder = files("walkthrough.render")
-    assert {f"{name}.js" for name in MODULES} == {file.name for file in folder.iterdir() if file.name.endswith(".js")}
-    for index, name in enumerate(MODULES):
+    modules = (*MODULES, *FROZEN_MODULES)
+    assert {f"{name}.js" for name in modules} == {file.name for file in folder.iterdir() if file.name.endswith(".js")}
+    for index, name in enumerate(modules):
         source = (folder / f"{name}.js").read_text(encoding="utf-8")
-        assert set(re.findall(r'from "\./(\w+)\.js"', source)) <= set(MODULES[:index]), name
+        assert set(re.findall(r'from "\./(\w+)\.js"', source)) <= set(modules[:index]), name
 
 
 def test_the_page_knows_the_colours_of_the_style() -> None:

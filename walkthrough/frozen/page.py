@@ -9,7 +9,7 @@ from importlib.resources import files
 DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 COMMENT = re.compile(r"^\s*(//.*|/\*\*?(.|\n)*?\*/)\n", re.MULTILINE)
 INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
-MORE = ("scales", "plots", "frozen")  # the modules that only frozen explorers need, after those of the live page
+FROZEN_MODULES = ("scales", "plots", "frozen")  # after those of the live page
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -39,7 +39,10 @@ def script_text() -> str:
     from walkthrough.render.live import look, script, without_imports  # and with it anywidget: when it is needed
 
     folder = files("walkthrough.render")
-    modules = [script("js"), *(without_imports((folder / f"{n}.js").read_text(encoding="utf-8")) for n in MORE)]
+    modules = [
+        script("js"),
+        *(without_imports((folder / f"{n}.js").read_text(encoding="utf-8")) for n in FROZEN_MODULES),
+    ]
     code = INDENT.sub("", COMMENT.sub("", DEFAULT.sub("", "\n".join(modules))))
     styles = script("css") + (folder / "frozen.css").read_text(encoding="utf-8")
     given = json.dumps({"look": look(), "styles": INDENT.sub("", COMMENT.sub("", styles))})
