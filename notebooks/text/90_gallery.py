@@ -141,3 +141,25 @@ wt.LiveTraining()
 
 # %%
 wt.NmsExplorer()
+
+# %% [markdown]
+# **WhyExplorer**: every error by its kind (missed, wrong class, badly placed, both, duplicate, background), and for the
+# one you click the reason: which cell and anchor, what it said, which threshold or which other box removed the right one
+# ([09](09_inference_and_map.ipynb)). `images=` takes your dataset or its `data.yaml`, `model=` your weights.
+
+# %%
+why = wt.WhyExplorer()
+why
+
+# %% [markdown]
+# The same sorting without an explorer, over a dataset, with the average precision that each kind costs
+# ([TIDE](https://arxiv.org/abs/2008.08115)).
+
+# %%
+from yolo_lite.datasets.shapes import Shapes
+
+scenes = yl.YoloDataset(Shapes("val", 256, 48), img_size=256)
+metrics = yl.evaluate(yl.load("shapes-n"), scenes, rule="yolov5", keep_detections=True)
+costs = yl.error_costs(metrics)
+print("average precision if every error were corrected:", round(yl.corrected_ap(metrics, costs.costs), 6))
+wt.show_bars(costs.costs, "average precision that each kind costs")

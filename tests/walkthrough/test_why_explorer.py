@@ -257,7 +257,7 @@ def test_pages_through_a_dataset_and_evaluates_all_of_it(tmp_path: Path) -> None
     w.evaluate_all()
     assert w.message == ""
     assert len(w.result.whole.images) == FIRST + 2
-    assert "whole dataset" in repr(w.as_scene().more)
+    assert "whole dataset" in w.as_scene().all_rows[-1][0].caption
     single = why([], [])
     single.evaluate_all()
     assert "dataset" in single.message

@@ -295,7 +295,10 @@ def _sentence(case: Case, error: Error, best: Told | None, well: int) -> str:
             f"over {case.name(right)} {float(said[right]):.2f}."
         )
     if error.kind == "localization":
-        return f"Badly placed {name}: IoU {iou:.2f} with its label, {case.foreground:g} needed."
+        placed = f"Badly placed {name}: IoU {iou:.2f} with its label, {case.foreground:g} needed"
+        if best is None or not well or best.stage == "kept":
+            return f"{placed}."
+        return f"{placed}; a box with IoU {best.iou:.2f} was lost: {best.words}."
     if error.kind == "both":
         return f"Class and place are wrong: it says {name}, and overlaps a {_near(case, error)} by {iou:.2f}."
     overlap = f"no label by more than {iou:.2f}" if iou >= 0.005 else "no label"

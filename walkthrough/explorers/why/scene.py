@@ -150,7 +150,7 @@ def _role_of_other(error: Error) -> str:
 def _caption(result: Result) -> str:
     if result.reason is None or not (where := level_words(result.case, result.reason.prediction)):
         return "which cell predicted it is not known"
-    hatched = "; hatched: those responsible for the label" if result.reason.responsible else ""
+    hatched = "; hatched: the label's cells" if result.reason.responsible else ""
     return f"filled: its cell ({where}){hatched}"
 
 
