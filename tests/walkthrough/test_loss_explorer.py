@@ -133,6 +133,7 @@ def test_an_uploaded_picture_joins_the_batch(own) -> None:
     assert [raw.shape[0] for raw in own.state.maps] == [3, 3]
     assert own.result.now.parts == direct(own, yl.Hyperparameters())
     own.reset()
+    own.clear()
     assert own.result.now.parts == direct(own, yl.Hyperparameters())
     assert len(own.state.pictures) == 2 == own.state.maps[0].shape[0]
 

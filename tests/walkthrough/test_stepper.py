@@ -424,6 +424,7 @@ def test_a_moved_object_and_another_anchor_t_are_recorded_again_at_the_same_plac
     w.objects = ((100, 100, 200, 160, 3),)
     assert targets_of(w.state.pictures)[0].tolist() == pytest.approx([0, 3, 150 / 640, 130 / 640, 100 / 640, 60 / 640])
     w.reset()
+    w.clear()
     assert torch.equal(targets_of(w.state.pictures), targets_of(Stepper().state.pictures))
 
 
@@ -710,12 +711,12 @@ def test_parts_of_an_objects_variables_are_opened_and_their_changes_found():
         ("breakpoints", ["x"], "not ['x']"),
         ("breakpoints", [float("nan")], "breakpoints are"),
         ("breakpoints", [(0, 1, 2)], "breakpoints are"),
-        ("view", torch.zeros(3), "view is one of table, histogram, image, not"),
-        ("name", torch.zeros(2, 2), "name is one of"),
-        ("name", np.zeros(2), "name is one of"),
-        ("frame", torch.zeros(3), "frame is one of the running call: mean, not tensor"),
-        ("frame", np.zeros(3), "frame is one of the running call: mean, not array"),
-        ("follow", torch.zeros(3), "follow is True or False, not tensor"),
+        ("view", torch.zeros(3), "(view) is one of table, histogram, image, not"),
+        ("name", torch.zeros(2, 2), "(name) is one of"),
+        ("name", np.zeros(2), "(name) is one of"),
+        ("frame", torch.zeros(3), "(frame) is one of the running call: mean, not tensor"),
+        ("frame", np.zeros(3), "(frame) is one of the running call: mean, not array"),
+        ("follow", torch.zeros(3), "(follow) is True or False, not tensor"),
         ("stride", torch.zeros(3), "has no meaning here and stays at 0"),
         ("step", torch.zeros(3), "step is a number between 0 and"),
         ("recording", 5, "recording is what trace(fn)(its arguments) gave, not 5"),
