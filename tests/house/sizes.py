@@ -14,7 +14,7 @@ from tests.house.imports import PROJECT
 
 BOOK = ("boxes", "coding", "hyperparameters", "augment", "data", "loss", "model", "detect", "train")
 AROUND = ("images", "running", "support")  # chapters outside the book that chapters of the book import
-LARGEST_BOOK = 7650  # lines of code; 5440 before other programs: sources, detections, COCO, streams, hooks
+LARGEST_BOOK = 7750  # lines of code; 5440 before other programs: sources, detections, COCO, streams, hooks, checks
 NO_CODE = {
     tokenize.COMMENT,
     tokenize.NL,

@@ -27,6 +27,7 @@ def shown() -> FamilyExplorer:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_every_number_is_of_the_loss_that_training_calls(shown: FamilyExplorer, pair: tuple[str, str]) -> None:
+    shown.clear()
     shown.reset()
     shown.set(left=pair[0], right=pair[1])
     assert shown.message == ""
@@ -57,6 +58,7 @@ def test_every_number_is_of_the_loss_that_training_calls(shown: FamilyExplorer, 
 
 
 def test_the_code_makes_the_same_numbers(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     shown.set(left="YOLOv4", right="YOLOv5", faithful="paper")
     names = {"yl": yl, "images": images_of((shown.state.shown,)), "targets": targets_of((shown.state.shown,))}
@@ -67,6 +69,7 @@ def test_the_code_makes_the_same_numbers(shown: FamilyExplorer) -> None:
 
 
 def test_the_form_of_the_loss_changes_gradients_and_is_there_for_darknet_only(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     shown.set(left="YOLOv4", right="FCOS")
     box = {name: value for name, value in zip(*shown.result.left.gradients[1:], strict=True) if name.startswith("t_")}
@@ -80,6 +83,7 @@ def test_the_form_of_the_loss_changes_gradients_and_is_there_for_darknet_only(sh
 
 
 def test_rows_grids_and_predictions_are_chosen(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     shown.set(left="YOLOv3", right="YOLOv5", object=1)
     left = shown.result.left
@@ -101,6 +105,7 @@ def test_rows_grids_and_predictions_are_chosen(shown: FamilyExplorer) -> None:
 
 
 def test_a_moved_object_is_followed_and_its_gradients_wait(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     before = shown.result.left.target.clone()
     x1, y1, x2, y2, cls = shown.objects[0]
@@ -115,6 +120,7 @@ def test_a_moved_object_is_followed_and_its_gradients_wait(shown: FamilyExplorer
 
 
 def test_two_objects_in_a_cell_of_yolov1(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     shown.objects = [(96, 96, 128, 128, 1), (100, 90, 124, 134, 2)]
     assert shown.result.left.dropped == [1]
@@ -125,6 +131,7 @@ def test_two_objects_in_a_cell_of_yolov1(shown: FamilyExplorer) -> None:
 
 def test_without_objects(shown: FamilyExplorer) -> None:
     for pair in PAIRS:
+        shown.clear()
         shown.reset()
         shown.set(left=pair[0], right=pair[1], objects=[])
         assert shown.message == ""
@@ -182,6 +189,7 @@ def test_what_cannot_be_used_is_answered_by_a_sentence(tmp_path: Path) -> None:
 
 
 def test_the_picture_tells_roles_apart_without_colour(shown: FamilyExplorer) -> None:
+    shown.clear()
     shown.reset()
     shown.set(left="YOLOv3", right="SSD")
     scene = shown.as_scene()

@@ -160,7 +160,7 @@ def test_a_third_box_or_one_outside_is_refused_with_a_sentence():
     w.box_loss = "siou"
     assert w.message == "box_loss is one of iou, giou, diou, ciou, not 'siou'"
     w.rate = 0
-    assert "rate lies between 1 and 2000" in w.message
+    assert "learning rate (rate) lies between 1 and 2000" in w.message
 
 
 def test_corners_may_come_in_any_order(playground):

@@ -106,6 +106,7 @@ def test_the_head_shows_one_of_its_outputs_at_a_time(shapes: LayerExplorer) -> N
     assert len(panels(shapes.as_scene(), "objectness, by anchor")) == 1
     shapes.map_place = (3.5 * 20, 2.5 * 20)
     assert (shapes.channel, shapes.result.cell) == (4, (2, 3))  # the objectness of anchor 0
+    shapes.clear()
     shapes.reset()
     assert shapes.message == ""
     assert (shapes.layer, shapes.output, shapes.channel) == (16, 0, -1)
@@ -198,6 +199,7 @@ def test_an_added_picture_is_recorded_and_shown(shapes: LayerExplorer) -> None:
     assert shapes.state.shown.name == "4 mine.jpg"
     assert shapes.result.record is not before
     assert torch.equal(shapes.result.record.output[0], record_of(shapes, 4))
+    shapes.clear()
     shapes.reset()
 
 
@@ -255,6 +257,7 @@ def test_words_and_table_of_the_scene_hold_the_layer(shapes: LayerExplorer) -> N
 
 
 def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: LayerExplorer) -> None:
+    shapes.clear()
     shapes.reset()
     shapes.set(layer=1, place=(30.0, 40.0), effective=True, channel=-1)
     x1, y1, x2, y2 = shapes.result.field.of(*shapes.result.cell)
@@ -271,6 +274,7 @@ def test_of_each_object_it_is_said_how_much_the_cell_sees_and_hears(shapes: Laye
 
 
 def test_boxes_drawn_on_a_picture_leave_its_record_and_the_cell_alone(shapes: LayerExplorer) -> None:
+    shapes.clear()
     shapes.reset()
     shapes.place = (100, 60)
     records = shapes.result.records
@@ -285,6 +289,7 @@ def test_boxes_drawn_on_a_picture_leave_its_record_and_the_cell_alone(shapes: La
     shapes.objects = [(0, 100, 50, 140)]
     assert shapes.message == ""
     assert len(shapes.result.reach) == 1
+    shapes.clear()
     shapes.reset()
 
 
@@ -321,11 +326,13 @@ def test_an_object_without_an_area_is_seen_where_it_lies(shapes: LayerExplorer) 
 
 
 def test_the_code_gives_the_same_gradient_for_any_picture_channel_and_output(shapes: LayerExplorer) -> None:
+    shapes.clear()
     shapes.reset()
     images = images_of(shapes.state.pictures)
     names = {"model": shapes.state.recordings.model, "images": images}
     names |= {"record_layers": record_layers, "effective_field": effective_field}
     for settings in ({"layer": 4, "channel": 5, "picture": 1}, {"layer": 24, "output": 2, "channel": 4}):
+        shapes.clear()
         shapes.reset()
         shapes.set(**settings)
         first, last = shapes.as_code().splitlines()
@@ -333,6 +340,7 @@ def test_the_code_gives_the_same_gradient_for_any_picture_channel_and_output(sha
         exec(lines, names)  # what a reader does with it
         assert names["field"] == shapes.result.field.of(*shapes.result.cell)
         torch.testing.assert_close(names["effective"].gradient, shapes.result.effective.gradient)
+    shapes.clear()
     shapes.reset()
 
 
