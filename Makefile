@@ -100,6 +100,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The kernels of .venv sleep where they wait for threads, whichever program starts them: two side by side hang otherwise.
 # The stamp is newer than both files once everything they ask for is installed: the second time costs nothing.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or name yours: make lab PYTHON=/path/to/python3.11"; exit 1; }
@@ -110,4 +111,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): a minute or two the first time."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' \
 		|| { echo "The installation did not finish: pip says why above. It needs a network and 2 GB; try again."; exit 1; }
+	@$(BIN)/python -m ipykernel install --sys-prefix --env OMP_WAIT_POLICY passive >/dev/null
 	@touch $@

@@ -12,12 +12,13 @@ from walkthrough.compose import column, row
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.backbone import BackboneExplorer
-from walkthrough.explorers.base import Explorer, link
+from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.distribution import DistributionExplorer
 from walkthrough.explorers.family import FamilyExplorer
 from walkthrough.explorers.gradient import GradientExplorer
 from walkthrough.explorers.iou import IouPlayground
 from walkthrough.explorers.layer import LayerExplorer
+from walkthrough.explorers.linking import link
 from walkthrough.explorers.loss import LossExplorer
 from walkthrough.explorers.nms import NmsExplorer
 from walkthrough.explorers.schedule import ScheduleExplorer

@@ -5,12 +5,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import walkthrough
 
 FIRST = "00_start_here"
+# Two kernels of which each keeps all cores busy while it waits slow each other down twenty times
+WAITING = "OMP_WAIT_POLICY"
 
 
 class NoNotebooks(FileNotFoundError):
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"Opening {notebook} in JupyterLab. Ctrl+C, twice, ends it.", flush=True)
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, check=False, env=lab_environment(os.environ)).returncode
     except KeyboardInterrupt:
         return 0
 
@@ -77,6 +79,15 @@ def find_notebook(name: str, folder: Path) -> Path:
     choice = ", ".join(path.stem for path in found or there) or "none"
     number = "Several notebooks in {} fit" if found else "No notebook in {} fits"
     raise NoNotebooks(f"{number.format(folder)} {name!r}: there are {choice}.")
+
+
+def lab_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of JupyterLab, which its kernels get from it: threads that wait sleep, unless it says otherwise.
+
+    >>> lab_environment({"HOME": "/root"}), lab_environment({"OMP_WAIT_POLICY": "active"})
+    ({'OMP_WAIT_POLICY': 'passive', 'HOME': '/root'}, {'OMP_WAIT_POLICY': 'active'})
+    """
+    return {WAITING: "passive", **environment}
 
 
 def lab_command(notebook: Path, options: Sequence[str] = ()) -> list[str]:

@@ -18,7 +18,8 @@
 # are still pictures of the same tools.
 #
 # All of them take your own things: `images=`, `targets=`, `model=`, `hyp=` where they make sense. Every setting can also
-# be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), and copied as code ("copy as code").
+# be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), taken back (Ctrl+Z, or `anchors.undo()`), and
+# copied as code that runs in a cell of its own ("copy as code").
 
 # %%
 import importlib.util
@@ -88,7 +89,8 @@ losses = wt.LossExplorer()
 losses
 
 # %% [markdown]
-# **link** makes explorers move together: anchor_t above now moves the loss below it.
+# **link** makes explorers move together: anchor_t above now moves the loss below it. On a wide page both stand side by
+# side with `ipywidgets.HBox([anchors, losses])`, each with its share of the width.
 
 # %%
 unlink = wt.link(anchors, losses)

@@ -81,8 +81,8 @@ class OpenExplorer:
 
     @property
     def message(self) -> str:
-        """The sentence over the picture; "" where all is well."""
-        return self.root.locator(".wt-message").text_content()
+        """The sentences over the picture and at the controls; "" where all is well."""
+        return " ".join(filter(None, self.root.locator(".wt-message, .wt-refusal").all_text_contents()))
 
     def settle(self, after: int | None = None) -> None:
         """Wait for a picture after the given one, if one is given, and then until no more come."""

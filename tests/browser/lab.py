@@ -16,6 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page
 
+from walkthrough.lab import lab_environment
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -70,7 +72,7 @@ def running_lab(folder: Path, home: Path, theme: str = "Light") -> Iterator[str]
     with log.open("w") as output:
         lab = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
-            env=os.environ | places | {"IPYTHONDIR": str(home / "ipython")},
+            env=lab_environment(os.environ) | places | {"IPYTHONDIR": str(home / "ipython")},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

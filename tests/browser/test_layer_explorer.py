@@ -47,7 +47,9 @@ def test_a_layer_a_cell_and_a_map_are_chosen_by_clicks(open_cell: Callable[[str]
     explorer.toggle("effective")
     assert asked(explorer, "w.result.effective is None", "True")
     explorer.press("reset")
-    assert asked(explorer, "w.layer", "16")
+    assert asked(explorer, "w.layer, len(w.objects)", "(16, 4)")  # what was drawn stays
+    explorer.press("clear pictures")
+    assert asked(explorer, "len(w.objects)", "3")
     assert explorer.picture() == before
     assert explorer.message == ""
     assert explorer.errors == []

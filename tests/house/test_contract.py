@@ -47,8 +47,9 @@ BY_NAME = {
     "walkthrough.trace.replay": {"walkthrough.explorers.stepper"},
 }
 
-# The first names them in order to refuse them in files, the other runs a file that its user asked for.
-LOOKING_AROUND = {"yolo_lite.checkpoints.unpickle", "yolo_lite.cli.imports"}
+# One names them in order to refuse them in files, one runs a file that its user asked for, one asks whether there are
+# boxes of widgets that an explorer could be put into.
+LOOKING_AROUND = {"yolo_lite.checkpoints.unpickle", "yolo_lite.cli.imports", "walkthrough.explorers.nesting"}
 
 
 @pytest.mark.parametrize("package", ORDER)

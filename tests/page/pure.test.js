@@ -14,6 +14,8 @@ import {
   within,
 } from "../../walkthrough/render/geometry.js";
 import { aspectOf, rowHeights, rowSizes } from "../../walkthrough/render/places.js";
+import { withPoint } from "../../walkthrough/render/typed.js";
+import { fittingSize } from "../../walkthrough/render/uploads.js";
 import { finite, isNumber, number, plain, significant, written } from "../../walkthrough/render/words.js";
 
 const panel = { kind: "Panel", left: 10, top: 20, width: 100, height: 50 };
@@ -123,4 +125,16 @@ test("charts alone in a row are stretched, source takes what is left", () => {
   assert.deepEqual(rowSizes([code, table], [300, 200], 0, 872)[0], { width: 656, height: 52, free: 656 });
   assert.equal(rowSizes([code, table], [300, 700], 0, 872)[0].width, 872); // below the table
   assert.equal(rowSizes([code, table], [300, 200], 0, 872, 500)[0].width, 500); // as wide as it was
+});
+
+test("a decimal comma is a point; a comma of thousands is not guessed at", () => {
+  assert.deepEqual(["1,5", ",", "-0,25", "0,125"].map(withPoint), ["1.5", ".", "-0.25", "0.125"]);
+  assert.deepEqual(["1,000", "1,000.5", "1,0,0", "12,345,678"].map(withPoint), [null, null, null, null]);
+});
+
+test("pictures are made smaller, never larger", () => {
+  assert.deepEqual(fittingSize(6000, 4000), [1600, 1067]);
+  assert.deepEqual(fittingSize(800, 20000), [64, 1600]);
+  assert.deepEqual(fittingSize(1600, 900), [1600, 900]);
+  assert.deepEqual(fittingSize(1, 100000), [1, 1600]);
 });

@@ -91,6 +91,7 @@ interface View extends Scaled {
   maps: (number[] | null)[];
   chosen: { field: string; row: number; [more: string]: any } | null;
   over: any;
+  classes: HTMLSelectElement | null; // the list of classes at the chosen box
   held?: any;
   draw(): void;
   light(): void;

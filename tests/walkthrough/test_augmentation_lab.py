@@ -10,7 +10,7 @@ import torch
 import yolo_lite as yl
 from walkthrough import AugmentationLab
 from walkthrough.explorers.augmentation.album import Album
-from walkthrough.explorers.base import link
+from walkthrough.explorers.linking import link
 from walkthrough.scene import Boxes, Line, Panel, Table
 from yolo_lite.augment.warp import map_points
 from yolo_lite.datasets.shapes import Shapes
@@ -178,7 +178,10 @@ def test_moved_and_drawn_boxes_follow_and_untouched_ones_keep_their_outlines(pho
     assert lab.objects[0] == pytest.approx((10, 20, 110, 220, 5), abs=1e-3)
     lab.objects = ((-50, -50, 30, 40, 1), (700, 10, 800, 20, 1))
     assert lab.objects == (pytest.approx((0, 0, 30, 40, 1), abs=1e-3),)  # clipped; off the image, nothing is left
+    lab.set(degrees=20)
     lab.reset()
+    assert (lab.degrees, lab.objects[0][:4]) == (0, pytest.approx((0, 0, 30, 40), abs=1e-3))
+    lab.clear()
     assert lab.state.album.labels.of(0).cls.tolist() == untouched.cls.tolist()
     assert first == lab.objects[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from walkthrough.explorers.base import Explorer, link
+from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import (
     Boxes,
     boxes,
@@ -22,6 +22,7 @@ from walkthrough.explorers.controls import (
     toggle,
 )
 from walkthrough.explorers.iou import IouPlayground
+from walkthrough.explorers.linking import link
 from walkthrough.render.still import words_html
 from walkthrough.scene import Scene, Table
 
@@ -94,10 +95,10 @@ def test_setting_from_python_computes_at_once():
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("gain", 11, "gain lies between 0 and 10, not at 11"),
-        ("gain", "much", "gain is a number between 0 and 10, not 'much'"),
-        ("gain", float("nan"), "gain lies between 0 and 10, not at nan"),
-        ("gain", None, "gain is a number between 0 and 10, not None"),
+        ("gain", 11, "gain of it (gain) lies between 0 and 10, not at 11"),
+        ("gain", "much", "gain of it (gain) is a number between 0 and 10, not 'much'"),
+        ("gain", float("nan"), "gain of it (gain) lies between 0 and 10, not at nan"),
+        ("gain", None, "gain of it (gain) is a number between 0 and 10, not None"),
         ("steps", 2.5, "steps is a whole number, not 2.5"),
         ("steps", 11, "steps lies between 1 and 10, not at 11"),
         ("seed", -1, "seed lies between 0 and"),
@@ -187,6 +188,48 @@ def test_reset_goes_back_to_what_it_was_made_with():
     w.set(gain=1, mode="minus", areas=())
     w.reset()
     assert (w.gain, w.mode, w.areas, w.result.tolist()) == (4, "sum", ((0, 0, 2, 2),), [12])
+
+
+def test_undo_and_redo_go_through_all_changes():
+    w = Toy(gain=4)
+    w.undo()
+    assert w.gain == 4  # what it was made with is no change
+    w.set(gain=1, mode="minus")
+    w.gain = 99  # refused
+    w.areas = ()
+    w.reset()
+    w.undo()
+    assert (w.gain, w.areas) == (1, ())
+    w.undo()
+    w.undo()
+    assert (w.gain, w.mode, w.areas, w.result.tolist()) == (4, "sum", ((0, 0, 2, 2),), [4, 8])
+    w.redo()
+    assert (w.gain, w.mode) == (1, "minus")
+    w.seed = 5
+    w.redo()  # after another change there is nothing to do again
+    assert (w.seed, w.areas) == (5, ((0, 0, 2, 2),))
+
+
+def test_what_one_gesture_on_the_page_changes_is_undone_together():
+    w = Toy()
+    for gain in (2, 3, 4):
+        w.page_moved({"gain": gain}, "drag 1")
+    w.page_moved({"gain": 5}, "drag 2")
+    w.undo()
+    assert w.gain == 4
+    w.undo()
+    assert w.gain == 1
+
+
+def test_a_valid_value_ends_a_refusal_even_where_it_is_the_present_one():
+    w = Toy()
+    w.page_moved({"gain": 99})
+    shown = w.page_state()
+    assert shown["refusals"] == {"gain": "gain of it (gain) lies between 0 and 10, not at 99"}
+    assert shown["message"] == ""
+    w.page_moved({"gain": 1.0})
+    assert w.page_state()["refusals"] == {}
+    assert w.message == ""
 
 
 def test_watchers_hear_what_changed_until_they_are_ended():
@@ -330,3 +373,15 @@ def test_a_value_of_another_kind_is_told_and_the_old_one_stays(name: str, value:
 def test_what_is_no_setting_is_not_offered_as_one() -> None:
     with pytest.raises(AttributeError, match="has no setting 'images'; it has gain, steps"):
         Toy().images = 3
+
+
+def test_boxes_of_widgets_take_explorers_themselves():
+    from ipywidgets import HBox, VBox
+
+    one, other = Toy(), Toy()
+    box = HBox([one, VBox([other])])
+    assert box.get_state("children")["children"][0] == f"IPY_MODEL_{one.widget.model_id}"
+    assert {"gain", "undo", "result"} <= set(dir(one))  # what a notebook completes
+    assert type(one) is Toy
+    one.layout.width = "40%"
+    assert one.widget.layout.width == "40%"

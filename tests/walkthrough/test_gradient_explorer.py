@@ -10,8 +10,8 @@ import torch
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
 from walkthrough import GradientExplorer, LossExplorer
-from walkthrough.explorers.base import link
 from walkthrough.explorers.gradient.scene import cell_strengths, shades
+from walkthrough.explorers.linking import link
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.gradients import layer_gradients, map_gradients
 from walkthrough.scene import Arrows, Boxes, Chart, Panel, Table

@@ -1,6 +1,8 @@
 """The walkthrough command: finds notebooks, says what is missing, hands options on."""
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def test_options_reach_jupyterlab(folder: Path, monkeypatch: pytest.MonkeyPatch)
     class Done:
         returncode = 7
 
-    monkeypatch.setattr(lab.subprocess, "run", lambda command, check: started.append(command) or Done)
+    monkeypatch.setattr(lab.subprocess, "run", lambda command, check, env: started.append(command) or Done)
     assert lab.main(["01", "--notebooks", str(folder), "--no-browser", "--port=9000"]) == 7
     (command,) = started
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
@@ -80,3 +82,28 @@ def test_without_jupyterlab_one_sentence_names_the_extra(
         capsys.readouterr().err
         == "JupyterLab is not installed. It comes with the extra: pip install 'yolo-lite[lab]'\n"
     )
+
+
+def test_kernels_sleep_where_they_wait_for_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    class Done:
+        returncode = 0
+
+    monkeypatch.delenv(lab.WAITING, raising=False)
+    monkeypatch.setattr(lab.subprocess, "run", lambda command, check, env: given.append(env) or Done)
+    assert lab.main(["01", "--notebooks", str(folder), "--no-browser"]) == 0
+    assert given[0][lab.WAITING] == "passive"
+    assert lab.WAITING not in os.environ  # the caller's own environment stays
+    clone = Path(__file__).parents[2]
+    assert "export OMP_WAIT_POLICY=passive" in (clone / "binder" / "start").read_text(encoding="utf-8")
+
+
+def test_the_kernel_that_make_installs_says_so_to_any_program(tmp_path: Path) -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    (line,) = [line for line in makefile.splitlines() if "ipykernel install" in line]
+    arguments = line.split("-m ", 1)[1].split(" >")[0].replace("--sys-prefix", f"--prefix {tmp_path}").split()
+    subprocess.run([sys.executable, "-m", *arguments], check=True, capture_output=True)
+    (spec,) = tmp_path.rglob("kernel.json")
+    assert spec.parent.name == "python3"
+    assert json.loads(spec.read_text())["env"] == {"OMP_WAIT_POLICY": "passive"}

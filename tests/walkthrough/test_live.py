@@ -181,7 +181,7 @@ def test_the_page_can_set_nothing_but_its_controls(shown: Shown, live: Live) -> 
 def test_what_is_not_allowed_is_answered_with_the_value_that_stays(shown: Shown, live: Live, sent: Sent) -> None:
     move(live, 1, grey=999)
     assert shown.grey == 10
-    assert live.message == "grey lies between 0 and 255, not at 999"
+    assert live.refusals == {"grey": "grey lies between 0 and 255, not at 999"}
     assert live.seen["number"] == 1
     assert live.values["grey"] == 10
 

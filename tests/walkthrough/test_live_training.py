@@ -420,6 +420,11 @@ def test_a_picture_of_the_readers_is_predicted_on_and_boxes_are_drawn_on_it() ->
     before = w.state.pictures
     w.step()
     assert w.state.pictures is before
+    w.obj = 9
+    w.undo()  # of the settings; the run stays where it is
+    assert (w.obj, w.trainer.hyp.obj, w.trainer.iteration) == (5.0, 5.0, 1)
     w.reset()
-    assert len(w.state.pictures) == 3
+    assert (w.trainer.iteration, w.state.pictures) == (0, before)
+    w.clear()
+    assert len(w.state.pictures) == len(w.result.found) == 3
     assert w.objects == w.state.pictures[-1].boxes

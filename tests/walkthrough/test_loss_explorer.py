@@ -11,8 +11,9 @@ from torch import nn
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
 from walkthrough import GradientExplorer, LossExplorer, NmsExplorer
-from walkthrough.explorers.base import Explorer, link
+from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import slider
+from walkthrough.explorers.linking import link
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.render.live import Live
 from walkthrough.scene import Bars, Chart, Scene, Table

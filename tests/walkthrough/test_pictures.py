@@ -128,9 +128,39 @@ def test_another_picture_brings_its_own_objects_and_keeps_what_was_drawn(toy):
     assert len(toy.objects) == 1
     toy.picture = 0
     assert len(toy.objects) == 2
-    toy.reset()
+    toy.clear()
     assert len(toy.objects) == 1
     assert torch.equal(targets_of(toy.pictures), torch.tensor(TARGETS))
+
+
+def test_reset_keeps_pictures_and_boxes_and_clear_takes_them_away(toy):
+    toy.add_picture(np.zeros((64, 96, 3), np.uint8), "mine")
+    toy.objects = [(1, 1, 11, 21, 1)]
+    toy.new_class = 1
+    toy.reset()
+    assert (toy.new_class, toy.picture, toy.objects) == (0, 2, ((1, 1, 11, 21, 1),))
+    toy.new_class = 1
+    toy.clear()
+    assert (toy.new_class, toy.picture, len(toy.state.pictures)) == (1, 0, 2)
+    assert not toy.page_state()["history"]["clear"]
+    toy.undo()
+    assert (toy.picture, toy.objects) == (2, ((1, 1, 11, 21, 1),))
+    toy.set(new_class=0)
+    toy.clear()
+    toy.picture = 1
+    toy.reset()  # nothing was brought: all is as in the beginning
+    assert toy.picture == 0
+
+
+def test_the_class_of_a_box_is_changed_taken_back_and_done_again(toy):
+    (before,) = toy.objects
+    toy.objects = [(*before[:4], 0)]
+    assert toy.result[0, 1] == 0
+    toy.undo()
+    assert toy.objects == (before,)
+    assert toy.result[0, 1] == 1
+    toy.redo()
+    assert toy.result[0, 1] == 0
 
 
 def test_pictures_are_chosen_by_name_or_number(toy):

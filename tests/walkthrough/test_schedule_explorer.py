@@ -8,7 +8,7 @@ from torch import nn
 
 import yolo_lite as yl
 from walkthrough import ScheduleExplorer
-from walkthrough.explorers.base import link
+from walkthrough.explorers.linking import link
 from walkthrough.explorers.schedule.state import LONGEST_COUNT, count_steps
 from walkthrough.scene import Chart, Table
 from yolo_lite.train.optim import apply_rates, create_optimizer

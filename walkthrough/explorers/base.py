@@ -1,4 +1,4 @@
-"""What all explorers share: settings that are checked, results in words, a live page, code to copy, links.
+"""What all explorers share: settings that are checked, results in words, a live page, undo, code to copy.
 
 An explorer is a frozen State with declared controls (walkthrough.explorers.controls) and two functions:
 compute(state) -> result, pure, calling yolo_lite; and scene(result) -> Scene. It needs no kernel messages and no
@@ -6,7 +6,7 @@ browser to be used from Python: w.anchor_t = 2 computes at once, w.result is wha
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from inspect import Parameter, Signature, getattr_static, signature
 from pathlib import Path
@@ -14,6 +14,9 @@ from textwrap import wrap
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from walkthrough.explorers.controls import Control, Setting, checked, controls_of, defaults_of
+from walkthrough.explorers.copying import cell_of
+from walkthrough.explorers.history import History
+from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
 from walkthrough.explorers.stage import Story, check_stage, first_sentence, settings_of, story_of
 from walkthrough.render.page import ActionOnPage, PageState
@@ -38,7 +41,7 @@ class Action:
         return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
 
 
-class Explorer(Generic[StateT, ResultT]):
+class Explorer(Nestable, Generic[StateT, ResultT]):
     """Base class: a subclass is an Explorer[State, Result] with compute and scene; see IouPlayground for a short one.
 
     Every field of State is an attribute of the explorer, to be read and set: ``w.anchor_t = 2`` does what dragging its
@@ -53,6 +56,8 @@ class Explorer(Generic[StateT, ResultT]):
     part_of: ClassVar[str] = ""  # which of walkthrough.explorers.stage.PARTS it is about; "": none in particular
     primary: ClassVar[str | tuple[str, ...]] = ()  # the controls right below the picture; the others are folded
     stories: ClassVar[tuple[Story, ...]] = ()  # settings worth looking at
+    brought: ClassVar[tuple[str, ...]] = ()  # fields of pictures and boxes: reset() keeps what the reader made of them
+    session: ClassVar[tuple[str, ...]] = ()  # fields that undo() leaves as they are
     actions: ClassVar[tuple[Action, ...]] = ()
     uploads: bool = False  # the reader may bring a picture: add_picture is called with it
     message: str = ""
@@ -78,6 +83,10 @@ class Explorer(Generic[StateT, ResultT]):
         self._watchers: list[Callable[[dict[str, Any]], None]] = []
         self._live: Any = None
         self._refused = ""  # why the inputs cannot be used, if they cannot
+        self._refusals: dict[str, str] = {}  # setting -> why the value that was last given stays out
+        self._history: History[StateT] = History()
+        self._gesture = ""  # what the reader is doing on the page
+        self._given = {name: value for name, value in settings.items() if name in self._inputs() and value is not None}
         self._state: StateT = self.State()
         self._computed: ResultT | None = None
         self._is_finished = False
@@ -89,6 +98,7 @@ class Explorer(Generic[StateT, ResultT]):
             self._state = replace(self._state, **inputs)
             self.set(**settings)
         self._start: StateT = self._state
+        self._history = History()
 
     @classmethod
     def prepare(cls, *_: Any, **inputs: Any) -> dict[str, Any]:
@@ -162,7 +172,7 @@ class Explorer(Generic[StateT, ResultT]):
 
     def set(self, **settings: Any) -> None:
         """Change settings together, as dragging would. One that is not allowed stays, and message says why."""
-        controls, state, problems = controls_of(self.State), self._state, []
+        controls, state, problems = controls_of(self.State), self._state, dict[str, str]()
         unknown = next((name for name in settings if name not in controls), None)
         if unknown is not None:
             raise AttributeError(self._no_setting(unknown))
@@ -172,17 +182,17 @@ class Explorer(Generic[StateT, ResultT]):
             try:
                 state = replace(state, **{name: checked(name, value, controls[name], state)})  # type: ignore[type-var]
             except ValueError as problem:
-                problems.append(str(problem))
+                problems[name] = str(problem)
         try:
             state = self.settle(self._state, state)
         except Exception as problem:  # inputs are the reader's: whatever they lead to becomes a sentence
-            problems.append(sentence(problem))
+            problems[""] = sentence(problem)
             state = self._state
         self._adopt(state, problems)
 
-    def _adopt(self, state: StateT, problems: Sequence[str] = ()) -> None:
-        """Compute from a state, show it, and notify who watches."""
-        before = self._state
+    def _adopt(self, state: StateT, problems: Mapping[str, str] | None = None, keeps: bool = True) -> None:
+        """Compute from a state, show it, and notify who watches; keeps: the one before can be gone back to."""
+        before, self._refusals = self._state, dict(problems or {})
         try:
             self._computed, self.message = self._compute(state)
         except Exception as problem:  # what was given cannot be worked with: all stays as it was
@@ -190,9 +200,11 @@ class Explorer(Generic[StateT, ResultT]):
         else:
             self._is_finished = False
         self._state = state
-        self.message = " ".join(filter(None, [*problems, self.message]))
-        self.refresh()
+        self.message = " ".join(filter(None, [*self._refusals.values(), self.message]))
         changed = {name: getattr(state, name) for name in controls_of(state) if differs(before, state, name)}
+        if keeps and not changed.keys() <= set(self.session):
+            self._history.keep(self.remembered(before), self._gesture)
+        self.refresh()
         for watcher in tuple(self._watchers):
             watcher(changed)
 
@@ -216,9 +228,48 @@ class Explorer(Generic[StateT, ResultT]):
         return after
 
     def reset(self) -> None:
-        """Back to the settings of the beginning."""
-        if not self._refused:
-            self._adopt(self._start)
+        """Back to the settings of the beginning; pictures that were brought and boxes that were drawn stay."""
+        if self._refused:
+            return
+        state, problems = self._start, dict[str, str]()
+        if self._has_brought():
+            own = {name: getattr(self._state, name) for name in self.brought}
+            try:
+                state = self.settle(state, replace(state, **own))  # type: ignore[type-var]
+            except Exception as problem:  # as in set
+                problems[""] = sentence(problem)
+        self._adopt(state, problems)
+
+    def clear(self) -> None:
+        """Back to the pictures and boxes of the beginning; settings stay."""
+        controls = controls_of(self.State)
+        self.set(**{name: getattr(self._start, name) for name in self.brought if controls[name].kind != "boxes"})
+
+    def _has_brought(self) -> bool:
+        """Whether there are pictures or boxes that clear() would take away."""
+        given = [name for name in self.brought if controls_of(self.State)[name].kind == "given"]
+        return any(differs(self._start, self._state, name) for name in given)
+
+    def undo(self) -> None:
+        """Take back the last change of settings, boxes or pictures; as often as there are any."""
+        self._recall(self._history.back(self.remembered(self._state)))
+
+    def redo(self) -> None:
+        """Do again what undo() took back."""
+        self._recall(self._history.forward(self.remembered(self._state)))
+
+    def _recall(self, state: StateT | None) -> None:
+        if state is not None:
+            self._adopt(self.recalled(state), keeps=False)
+
+    def remembered(self, state: StateT) -> StateT:
+        """A state as it is kept for undo(): here, as it is; without what is large and can be computed again."""
+        return state
+
+    def recalled(self, state: StateT) -> StateT:
+        """The state that undo() goes to from a remembered one: here, that one, with what belongs to the session."""
+        kept = {name: getattr(self._state, name) for name in self.session}
+        return replace(state, **kept) if kept else state  # type: ignore[type-var]
 
     def show_story(self, label: str) -> None:
         """Set what a story sets; the others go back to the beginning. Raises ValueError that lists the stories."""
@@ -282,6 +333,21 @@ class Explorer(Generic[StateT, ResultT]):
         changed = {name: getattr(self._state, name) for name in controls if differs(self.State(), self._state, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
+    def as_cell(self) -> str:
+        """The code that "copy as code" copies: as_code with its imports and what it needs, for a cell of its own.
+
+        What the reader gave stays a name, which a comment explains.
+        """
+        return cell_of(self.cell_code(), self.cell_names(), type(self))
+
+    def cell_code(self) -> str:
+        """What the cell does: as_code, and more where that leaves out boxes or anchors."""
+        return self.as_code()
+
+    def cell_names(self) -> dict[str, str]:
+        """What names in that code stand for: each with the lines that make it, or with a comment alone."""
+        return {name: f"# {name}: what was given to {type(self).__name__} as {name}=" for name in self._given}
+
     def save(self, path: str | Path, theme: str = "light", width: int = 880) -> None:
         """Write the picture as a file in the format of its ending; see Scene.save."""
         self.as_scene().save(path, theme, width)
@@ -306,7 +372,7 @@ class Explorer(Generic[StateT, ResultT]):
 
     @property
     def widget(self) -> Any:
-        """The live page as an ipywidgets widget, to be put into boxes and layouts of one's own."""
+        """The live page as an ipywidgets widget; boxes and layouts take the explorer itself, too."""
         if self._live is None:
             from walkthrough.render.live import Live
 
@@ -322,12 +388,24 @@ class Explorer(Generic[StateT, ResultT]):
             "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
             "actions": [] if is_refused else [action.on_page() for action in self.actions],
             "uploads": self.uploads and not is_refused,
-            "message": self.message,
+            "message": self._message_on_page(),
             "headline": self.headline,
             "stage": stage_on_page(self, controls),
+            "refusals": self._refusals_on_page(),
+            "history": {
+                "undo": self._history.has_past,
+                "redo": self._history.has_future,
+                "clear": self._has_brought() if self.brought and not is_refused else None,
+            },
+            "advice": self.page_advice(),
             "words": self.words() if self._computed is not None else "",
             "code": self.as_code(),
+            "cell": self.as_cell(),
         }
+
+    def page_advice(self) -> dict[str, Any]:
+        """What would help the reader here, and names of what the page offers: {"text", "offers"}, or {}."""
+        return {}
 
     def page_scene(self) -> Scene:
         """The picture; without panels where there is no result."""
@@ -337,15 +415,41 @@ class Explorer(Generic[StateT, ResultT]):
         """What is shown at once where the picture takes long; None where it does not."""
         return self.draft(self._computed) if self._computed is not None else None
 
-    def page_moved(self, values: Mapping[str, Any]) -> None:
-        """The reader changed controls on the page."""
-        if changed := moved_settings(values, self.state):
-            self.set(**changed)
+    def _refusals_on_page(self) -> dict[str, str]:
+        """What the page says at the controls: why their last values are refused."""
+        controls = used_controls(self.state)
+        return {name: words for name, words in self._refusals.items() if name in controls and words in self.message}
+
+    def _message_on_page(self) -> str:
+        """The message without what the page says at the controls."""
+        message = self.message
+        for words in self._refusals_on_page().values():
+            message = message.replace(words, "", 1)
+        return " ".join(message.split())
+
+    def page_moved(self, values: Mapping[str, Any], gesture: str = "") -> None:
+        """The reader changed controls on the page; changes of one gesture are undone together."""
+        changed = moved_settings(values, self.state)
+        self._gesture = gesture
+        try:
+            if changed or self._refusals.keys() & values.keys():  # the value that stands there ends a refusal
+                self.set(**changed)
+        finally:
+            self._gesture = ""
 
     def page_pressed(self, method: str) -> None:
         """The reader pressed a button: only what the explorer offers is called."""
-        if method in {"reset", *(action.method for action in self.actions)}:
+        if method in {"reset", "clear", "undo", "redo", *(action.method for action in self.actions)}:
             getattr(self, method)()
+        elif method.removeprefix("use ") in self.page_advice().get("offers", ()):
+            self.use(method.removeprefix("use "))
+
+    def use(self, name: str) -> None:
+        """Take what page_advice offers by this name."""
+        raise TypeError(f"{type(self).__name__} offers nothing to use")
+
+    def page_unseen(self) -> None:
+        """The last view of it is gone from the page, as where its cell was run again: here, nothing follows."""
 
     def page_story(self, label: str) -> None:
         """The reader pressed the button of a story."""
@@ -383,43 +487,6 @@ class Explorer(Generic[StateT, ResultT]):
 
         publish_display_data(*self._repr_mimebundle_())
         publish_display_data({"text/html": words_html(repr(self))})
-
-
-def link(*explorers: Explorer[Any, Any], names: tuple[str, ...] = ()) -> Callable[[], None]:
-    """Settings of the same name move together in all explorers; returns what ends it.
-
-    Args:
-        names: only these, pictures and objects too if asked for; without names, all but an explorer's own pictures.
-
-    >>> from walkthrough import AnchorExplorer, LossExplorer              # doctest: +SKIP
-    >>> unlink = link(anchors := AnchorExplorer(), losses := LossExplorer())  # doctest: +SKIP
-    """
-    ends = [explorer.watch(_passing_on(explorer, explorers, names)) for explorer in explorers]
-
-    def unlink() -> None:
-        for end in ends:
-            end()
-
-    return unlink
-
-
-def _passing_on(
-    source: Explorer[Any, Any], explorers: tuple[Explorer[Any, Any], ...], names: tuple[str, ...]
-) -> Callable[[dict[str, Any]], None]:
-    def pass_on(changed: dict[str, Any]) -> None:
-        for other in explorers:
-            shared = {
-                name: value
-                for name, value in changed.items()
-                if other is not source
-                and name in controls_of(other.State)
-                and (name in names or (not names and controls_of(other.State)[name].linked))
-                and differs(source.state, other.state, name)
-            }
-            if shared:
-                other.set(**shared)
-
-    return pass_on
 
 
 def _signature(cls: type[Explorer[Any, Any]]) -> Signature:

@@ -51,6 +51,15 @@ class Control:
         """What it is called in this state; "": by its name."""
         return self.label(state) if callable(self.label) else self.label
 
+    def called(self, name: str, state: Any) -> str:
+        """How messages call it: as the page does, and by its name in Python where that is another.
+
+        >>> Control("slider", label="learning rate").called("rate", None)
+        'learning rate (rate)'
+        """
+        label = self.label_in(state)
+        return f"{label} ({name})" if label and label != name else name
+
     def describe(self) -> str:
         """What it sets, in a line, for help().
 
@@ -184,6 +193,7 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
         raise ValueError(
             f"{control.label_in(state) or name} ({name}) has no meaning here and stays at {getattr(state, name)}"
         )
+    name = control.called(name, state)
     if control.kind in ("slider", "number", "choice") and isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]  # a click on a box or a row comes as (index,)
     match control.kind:

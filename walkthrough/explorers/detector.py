@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from walkthrough.explorers.base import ResultT
 from walkthrough.explorers.controls import given
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import (
@@ -90,6 +91,10 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
         if after.hyp is not before.hyp:
             after = with_hyp(before, after)
         return super().settle(before, after)
+
+    def cell_names(self) -> dict[str, str]:
+        """The model, and a batch of the pictures."""
+        return super().cell_names() | {"model": model_lines(self._given.get("model"), type(self).__name__, WEIGHTS)}
 
 
 def up_to(name: str, high: float) -> Callable[[Any], float]:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.explorers.advice import advice_on, are_drawn, fetched_weights, knows_shapes_alone
 from walkthrough.explorers.base import Explorer, ResultT
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
+from walkthrough.explorers.copying import target_lines
 from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes
 from walkthrough.images import to_numpy
 from walkthrough.scene import counted
@@ -27,7 +29,10 @@ from yolo_lite.support.known_names import coco_names
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
-HOW_TO_DRAW = "drag a box or its corners, draw a new one on free ground, delete with Del"
+HOW_TO_DRAW = (
+    "press and drag on free ground to draw a box, with Shift inside of another; drag a box or its corners to move it; "
+    "a click on it shows its class, to be changed there or with C; Del removes it"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +219,7 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
     """Base of explorers with pictures: upload one, draw, drag and delete boxes; targets follow."""
 
     uploads = True
+    brought = ("pictures", "picture", "objects")
 
     @classmethod
     def prepare(
@@ -258,6 +264,50 @@ class PictureExplorer(Explorer[PictureStateT, ResultT]):
         except (ValueError, OSError) as problem:
             return self.notify(problem)
         return self.set(pictures=(*self.state.pictures, added), picture=len(self.state.pictures))
+
+    def network(self) -> Any:
+        """The network that looks at the pictures; None where there is none."""
+        return getattr(self.state, "model", None)
+
+    def page_advice(self) -> dict[str, Any]:
+        """That a network of drawn shapes finds nothing in the reader's photograph."""
+        is_own = bool(self.state.pictures) and self.state.shown in self.own_pictures()
+        return advice_on(type(self).__name__) if is_own and knows_shapes_alone(self.network()) else {}
+
+    def use(self, name: str) -> None:
+        """Look at the reader's own pictures with official weights that were fetched; drawn scenes go."""
+        own = self.own_pictures()
+        self.set(pictures=own, picture=own.index(self.state.shown), model=str(fetched_weights()[name]))
+
+    def own_pictures(self) -> Annotations:
+        """Those that are not of the drawn scenes of the beginning."""
+        start = self._start.pictures if are_drawn(self._given.get("images")) else ()
+        drawn = {id(picture.pixels) for picture in start}
+        return tuple(picture for picture in self.state.pictures if id(picture.pixels) not in drawn)
+
+    def cell_names(self) -> dict[str, str]:
+        """The batch that the code is about: the explorer's pictures and their objects."""
+        pictures = self.cell_pictures()
+        start = {id(picture.pixels): place for place, picture in enumerate(self._start.pictures)}
+        places = [start.get(id(picture.pixels)) for picture in pictures]
+        name = type(self).__name__
+        names = super().cell_names()
+        source = "explorer"
+        if self._given.keys() & {"images", "dataset"} or None in places:
+            names["explorer"] = f"# explorer: this {name}; it holds the pictures that were given to it or uploaded"
+            places = [self.state.pictures.index(picture) for picture in pictures]
+        else:
+            source = f"{name}()"
+        is_whole = places == list(range(len(self.state.pictures)))
+        batch = "pictures" if is_whole else f"[{', '.join(f'pictures[{place}]' for place in places)}]"
+        names["pictures"] = f"pictures = {source}.pictures"
+        names["images"] = f"images = images_of({batch})"
+        names["targets"] = target_lines(targets_of(pictures), lambda: f"targets = targets_of({batch})")
+        return names
+
+    def cell_pictures(self) -> Annotations:
+        """The pictures that the code is about: here, all of them."""
+        return self.state.pictures
 
 
 def listed_names(names: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 // A view has panel, scale (CSS pixels for one of the panel's) and ctx; lengths are CSS pixels unless said otherwise.
 
 import { boxesNow, editableBoxes, fixedBoxes, rowsInField } from "./boxes.js";
+import { showClass } from "./classes.js";
 import { element } from "./dom.js";
 import { describe, editing } from "./edit.js";
 import { each, placeOf, rectOf } from "./geometry.js";
@@ -40,6 +41,7 @@ export function panelView(page) {
     maps: [],
     chosen: null,
     over: null,
+    classes: null,
     draw: () => drawPanel(view),
     light: () => view.panel && view.draw(),
     show,
@@ -63,6 +65,32 @@ function drawPanel(view) {
   drawLabels(view);
   drawLit(view);
   drawHandles(view);
+  drawInvitation(view);
+  showClass(view);
+}
+
+const INVITATION = "press here and drag to draw a box";
+
+/**
+ * Where a box can be drawn and none is, the picture says so.
+ * @param {View} view
+ */
+function drawInvitation(view) {
+  const { ctx, node, panel } = view;
+  if (!panel.draw || view.held || (view.page.value(panel.draw) ?? []).length) return;
+  ctx.font = `13px ${view.page.font()}`;
+  const [x, y, width] = [node.clientWidth / 2, node.clientHeight / 2, ctx.measureText(INVITATION).width + 24];
+  if (width > node.clientWidth) return;
+  ctx.fillStyle = "#000000A0";
+  ctx.fillRect(x - width / 2, y - 15, width, 30);
+  ctx.setLineDash([4, 3]);
+  ctx.strokeStyle = "#FFFFFF";
+  ctx.lineWidth = 1;
+  ctx.strokeRect(x - width / 2, y - 15, width, 30);
+  ctx.setLineDash([]);
+  [ctx.fillStyle, ctx.textAlign, ctx.textBaseline] = ["#FFFFFF", "center", "middle"];
+  ctx.fillText(INVITATION, x, y);
+  ctx.textAlign = "left";
 }
 
 const DRAW = {

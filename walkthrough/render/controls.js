@@ -2,6 +2,8 @@
 // reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
 import { element } from "./dom.js";
+import { decimalComma } from "./typed.js";
+import { uploadButton } from "./uploads.js";
 import { written } from "./words.js";
 
 const LOG_STEPS = 200;
@@ -98,7 +100,14 @@ function sliderView(page, control) {
 
 /** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
 function typedField(page, control, name, id) {
-  const node = element("input", { type: "number", id, "aria-label": name, step: "any", autocomplete: "off" });
+  const node = element("input", {
+    type: "number",
+    id,
+    "aria-label": name,
+    step: "any",
+    autocomplete: "off",
+    lang: "en",
+  });
   let typing = false;
   const put = (value) => {
     if (typing) return;
@@ -107,19 +116,29 @@ function typedField(page, control, name, id) {
     if (node.step !== String(width)) node.step = width;
     if (node.value !== written(value)) node.value = written(value);
   };
+  const setTyping = (is) => {
+    typing = is;
+    node.toggleAttribute("data-typing", is); // Ctrl+Z is then the browser's own
+  };
   const restore = () => {
-    typing = false;
+    setTyping(false);
     put(page.value(control().name));
   };
-  node.addEventListener("input", () => (typing = true));
-  node.addEventListener("change", () => {
-    typing = false;
+  const refuse = (sentence) => page.refuse(control().name, `${control().label}: ${sentence}`);
+  const commit = () => {
+    setTyping(false);
+    if (node.validity.badInput) refuse("this is no number");
     if (node.value === "" || !Number.isFinite(node.valueAsNumber)) restore();
     else page.change(control().name, node.valueAsNumber);
-  });
+  };
+  node.addEventListener("beforeinput", (event) => decimalComma(event, refuse));
+  node.addEventListener("input", () => setTyping(true));
+  node.addEventListener("change", commit);
   node.addEventListener("blur", restore);
   node.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && typing) restore();
+    // the number that stood there before is typed again: no change, but an answer to a refusal
+    if (event.key === "Enter") setTimeout(() => (typing || node.ariaInvalid === "true") && commit(), 0);
   });
   return { node, put };
 }
@@ -217,22 +236,11 @@ function keyName(key) {
   return key === " " ? "Space" : key;
 }
 
-function uploadButton(page) {
-  const input = element("input", { type: "file", accept: "image/*" });
-  input.addEventListener("change", async () => {
-    const file = input.files[0];
-    if (file) page.upload(file.name, await file.arrayBuffer());
-    input.value = "";
-  });
-  const title = "a photograph of your own; draw boxes on it with the mouse";
-  return element("label", { class: "wt-upload", title }, input, "upload a picture");
-}
-
 /** The settings as a line of Python, to be copied; where the clipboard is refused, selected in a field. */
 export function codeLine(page) {
   const code = element("code", {});
   const copy = element("button", { type: "button", class: "wt-copy" }, "copy as code");
-  const field = element("input", { type: "text", readonly: true, hidden: true, "aria-label": "the settings as code" });
+  const field = element("textarea", { readonly: true, hidden: true, "aria-label": "the settings as code" });
   let back = 0;
   const say = (word) => {
     copy.textContent = word;
@@ -240,13 +248,14 @@ export function codeLine(page) {
     back = setTimeout(() => (copy.textContent = "copy as code"), 1500);
   };
   copy.addEventListener("click", async () => {
-    const text = page.model.get("code");
+    const text = page.model.get("cell"); // with imports, for a cell of its own
     try {
       await navigator.clipboard.writeText(text);
       say("copied");
       page.say("copied");
     } catch {
       field.value = text;
+      field.rows = text.split("\n").length;
       field.hidden = false;
       code.hidden = true;
       field.focus({ preventScroll: true });
@@ -259,7 +268,6 @@ export function codeLine(page) {
   });
   const show = (text) => {
     if (copy.title !== text) [copy.title, code.textContent] = [text, text.replaceAll("\n", "; ")];
-    field.value = text;
   };
   return { node: element("div", { class: "wt-code-line" }, code, field, copy), show };
 }

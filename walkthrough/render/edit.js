@@ -17,7 +17,7 @@ export function describe(view) {
     `${panel.title || "picture"}${names.length ? `, ${names.length} boxes${told}` : ""}`,
     fixedBoxes(view).length && "Arrow keys go from box to box, Enter chooses one",
     editableBoxes(view).length && "Tab chooses a box, arrows move it, with Shift further, with Alt its size changes",
-    panel.draw && "Insert adds a box, Delete removes the chosen one",
+    panel.draw && "Insert adds a box, Delete removes the chosen one, C changes its class",
     panel.pick && "Arrow keys move the chosen place",
   ];
   const label = sentences.filter(Boolean).join(". ");
@@ -89,7 +89,8 @@ export function editing(view) {
   node.addEventListener("pointercancel", () => view.held && cancel(view));
   node.addEventListener("pointerleave", () => !view.held && over(view, null));
   node.addEventListener("focus", () => view.panel && view.draw());
-  node.addEventListener("blur", () => {
+  node.addEventListener("blur", (event) => {
+    if (view.classes && event.relatedTarget === view.classes) return; // the class of the chosen box is being changed
     view.chosen = null;
     view.draw();
   });
@@ -120,6 +121,7 @@ function hover(view, event) {
   const at = pointerAt(view, event);
   const hit = event.shiftKey && view.panel.draw ? null : hitAt(view, at, event.pointerType);
   view.node.style.cursor = hit ? cursorFor(hit.part) : pickedBoxAt(view, at) ? "pointer" : restingCursor(view);
+  view.node.title = hit && view.panel.draw ? "with Shift: draw a box inside of this one" : "";
   over(view, hit);
 }
 

@@ -2,6 +2,7 @@
 
 import { editableBoxes, fixedBoxes, isInteractive } from "./boxes.js";
 import { announce, choosePlace, setRow } from "./change.js";
+import { nextClass } from "./classes.js";
 import { cancel } from "./edit.js";
 import { grain, grown, shifted, within } from "./geometry.js";
 import { written } from "./words.js";
@@ -111,7 +112,8 @@ function boxEdited(view, event, row) {
     return true;
   } else if ((event.key === "Enter" || event.key === " ") && chosen.pick) {
     page.change(chosen.pick, [chosen.row]);
-  } else return false;
+  } else if (event.key.toLowerCase() === "c" && !event.altKey) return nextClass(view, event.shiftKey ? -1 : 1);
+  else return false;
   announce(view);
   return true;
 }

@@ -1,12 +1,16 @@
 // An explorer on the page: its controls, its picture, its words; the only module that the widget's host sees.
 
+import { adviceView } from "./advice.js";
 import { buttonsView, codeLine, controlsView } from "./controls.js";
 import { element } from "./dom.js";
+import { historyKey, historyView } from "./history.js";
 import { ARROWS } from "./keys.js";
 import { paint, roomOf } from "./layout.js";
-import { createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { countView, createPage, GONE, gathered, isCut, receivePicture } from "./page.js";
+import { showRefusals } from "./refusals.js";
 import { headView, isPrimary, moreView, settingsFold } from "./stage.js";
 import { initialize } from "./still.js";
+import { statusView } from "./uploads.js";
 
 function build(page, host) {
   const head = headView(page);
@@ -20,9 +24,10 @@ function build(page, host) {
   const isMain = (control) => isPrimary(page.model.get("stage"), control);
   const [primary, controls] = [controlsView(page, isMain), controlsView(page, (control) => !isMain(control))];
   const [buttons, code] = [buttonsView(page), codeLine(page)];
+  const [history, status, advice] = [historyView(page), statusView(), adviceView(page)];
   const [fold, more] = [settingsFold(page, controls), moreView(page)];
-  const scene = element("div", { class: "wt-scene" }, rows, legend, message);
-  const main = element("div", { class: "wt-main" }, primary.node, buttons.node);
+  const scene = element("div", { class: "wt-scene" }, advice.node, rows, legend, message, status.node);
+  const main = element("div", { class: "wt-main" }, primary.node, buttons.node, history.node);
   const bar = element("div", { class: "wt-bar" }, ...fold.nodes, more.buttons, code.node);
   const parts = {
     head,
@@ -35,6 +40,8 @@ function build(page, host) {
     primary,
     controls,
     buttons,
+    history,
+    advice,
     code,
     fold,
     more,
@@ -42,22 +49,36 @@ function build(page, host) {
   };
   const nodes = [head.node, scene, hint, main, bar, controls.node, more.node, takeaway, words, said];
   const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
-  Object.assign(page, { host, root, parts, panels: new Map(), shapes: new Map(), sentence: "", lit: "", kept: "" });
+  Object.assign(page, { host, root, parts, status, panels: new Map(), shapes: new Map() });
+  Object.assign(page, { sentence: "", lit: "", kept: "" });
   page.frames = () => [...page.panels.values()].flat(2);
   page.say = (text) => (said.textContent = text);
   page.tell = (sentence) => {
     page.sentence = sentence;
     showMessage(page);
   };
+  page.refuse = (name, sentence) => {
+    page.refusals.set(name, sentence);
+    showMessage(page);
+  };
+  const begins = (event) => !event.repeat && page.gesture++; // what follows is undone together
+  for (const kind of ["pointerdown", "keydown"]) root.addEventListener(kind, begins, true);
   root.addEventListener("keydown", (event) => pressed(page, event));
   setTheme(page);
   host.append(root);
 }
 
 const TYPED_INTO = "input[type=number], input[type=text], select";
+const UNDONE_BY_THE_BROWSER = "[data-typing], textarea";
 
 /** Keys of the explorer's buttons, and none of the notebook's: D, D would delete the cell. */
 function pressed(page, event) {
+  const step = historyKey(event);
+  if (step && !event.target.matches(UNDONE_BY_THE_BROWSER)) {
+    event.preventDefault();
+    event.stopPropagation();
+    page.act(step);
+  }
   if (event.ctrlKey || event.metaKey || (event.shiftKey && event.key === "Enter")) return;
   event.stopPropagation();
   const { key, target } = event;
@@ -72,8 +93,8 @@ function pressed(page, event) {
 // -- what is shown ---------------------------------------------------------------------------------------------------
 
 const FROM_KERNEL = [
-  ...["scene", "values", "controls", "message", "headline", "stage", "opened", "words"],
-  ...["code", "title", "actions", "uploads", "seen"],
+  ...["scene", "values", "controls", "message", "refusals", "headline", "stage", "opened", "words"],
+  ...["code", "title", "actions", "uploads", "history", "advice", "seen"],
 ];
 
 /** Whether the kernel said something since the last time: what the page itself sets is no news. */
@@ -95,6 +116,8 @@ async function update(page) {
   for (const view of [parts.primary, parts.controls]) view.show(model.get("controls"));
   parts.fold.show(model.get("controls"), stage);
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
+  parts.history.show(model.get("history"));
+  parts.advice.show(model.get("advice"));
   parts.code.show(model.get("code"));
   parts.words.textContent = model.get("words");
   tellLater(page, headline || model.get("words"));
@@ -126,7 +149,8 @@ function tellLater(page, words) {
 /** A sentence over the picture, which is dimmed where it is not what the settings ask for. */
 function showMessage(page) {
   const { model, parts } = page;
-  const text = page.sentence || model.get("message");
+  const rest = showRefusals(page);
+  const text = page.sentence || [...rest, model.get("message")].filter(Boolean).join(" ");
   if (parts.message.textContent !== text) parts.message.textContent = text;
   const isWithout = Boolean(text) && !model.get("scene").rows.length;
   page.root.classList.toggle("wt-nothing", Boolean(page.sentence) || isWithout);
@@ -159,7 +183,9 @@ function setTheme(page) {
 
 function render({ model, el }) {
   const page = createPage(model);
+  el.classList.add("wt-host");
   build(page, el);
+  const uncount = countView(page);
   const receive = (message, buffers) => {
     if (message.kind === "pictures") message.keys.forEach((key, index) => receivePicture(key, buffers[index]));
   };
@@ -179,6 +205,7 @@ function render({ model, el }) {
   changed();
   return () => {
     page.removed = true;
+    uncount();
     sizes.disconnect();
     themes.disconnect();
     model.off("msg:custom", receive);

@@ -30,8 +30,9 @@ from walkthrough.serialise import to_json
 
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
-    *("words", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "edit", "keys"),
-    *("page", "links", "canvas", "charts", "tables", "controls", "stage", "layout", "still", "live"),
+    *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "labels", "classes", "edit"),
+    *("keys", "page", "links", "canvas", "charts", "tables", "uploads", "refusals", "history", "advice", "controls"),
+    *("stage", "layout", "still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
@@ -56,8 +57,12 @@ class Live(anywidget.AnyWidget):
     headline = traitlets.Unicode().tag(sync=True)
     stage = traitlets.Dict().tag(sync=True)
     opened: traitlets.List[str] = traitlets.List().tag(sync=True)  # from the page: titles of what is unfolded
+    refusals = traitlets.Dict().tag(sync=True)
+    history = traitlets.Dict().tag(sync=True)
+    advice = traitlets.Dict().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
+    cell = traitlets.Unicode().tag(sync=True)
     moved = traitlets.Dict().tag(sync=True, echo_update=False)  # from the page: {page, number, values}
     seen = traitlets.Dict().tag(sync=True)  # {page, number} of what was last dealt with
 
@@ -135,7 +140,8 @@ class Live(anywidget.AnyWidget):
         """The reader changed settings: the answer to it and the new scene go back in one message."""
         moved = change["new"]
         with self.hold_sync():
-            self._guarded(lambda: self._explorer.page_moved(moved["values"]))
+            gesture = f"{moved['page']} {moved.get('gesture', '')}"
+            self._guarded(lambda: self._explorer.page_moved(moved["values"], gesture))
             self.seen = {"page": moved["page"], "number": moved["number"]}
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
@@ -145,6 +151,8 @@ class Live(anywidget.AnyWidget):
                     self.send({"kind": "plotly"}, [plotly()])
                 case "need":
                     self._send_pictures(message["keys"])
+                case "unseen":
+                    self._guarded(self._explorer.page_unseen)
                 case "action":
                     self._guarded(lambda: self._explorer.page_pressed(message["method"]))
                 case "story":

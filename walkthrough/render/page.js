@@ -10,11 +10,30 @@ export const GONE = "The kernel does not answer: run the cell again.";
 // What all explorers of a page share: images by what they hold, and plotly.js.
 export const shared = (globalThis[Symbol.for("walkthrough")] ??= { pictures: new Map(), plotly: null });
 
+const UNSEEN = 1000; // milliseconds after which a view that is gone has not only been put elsewhere
+const views = (globalThis[Symbol.for("walkthrough views")] ??= new WeakMap()); // model -> how many show it here
+
+/**
+ * Count a view of an explorer on this page; returns what takes it away. The kernel hears of the last one: whatever runs
+ * there for those who look at it can then stop.
+ * @param {any} page
+ */
+export function countView(page) {
+  const { model } = page;
+  const count = (by) => views.set(model, (views.get(model) ?? 0) + by);
+  count(1);
+  return () => {
+    count(-1);
+    setTimeout(() => views.get(model) === 0 && page.send({ kind: "unseen" }), UNSEEN);
+  };
+}
+
 export function createPage(model) {
   const id = `wt${Math.random().toString(36).slice(2, 9)}`;
   const waiting = new Map(); // name -> {value, number}: what the kernel has not yet dealt with
   const page = { id, model, look: model.get("look"), removed: false, whenRemoved: [] };
   Object.assign(page, { number: 0, asked: 0, answered: 0 }); // of what the reader did: the last one, and so on
+  Object.assign(page, { gesture: 0, refusals: new Map(), whenAnswered: null });
   let timer = 0;
 
   page.isPending = (name) => waiting.has(name);
@@ -23,8 +42,10 @@ export function createPage(model) {
   page.change = (name, value) => {
     waiting.set(name, { value, number: ++page.number });
     const values = Object.fromEntries([...waiting].map(([key, change]) => [key, change.value]));
+    page.refusals.delete(name);
     expect();
-    model.set("moved", { page: id, number: page.number, values });
+    const gesture = `${page.gesture} ${name}`; // one drag or key, and what it changes, is undone as one
+    model.set("moved", { page: id, number: page.number, gesture, values });
     model.save_changes();
   };
   page.send = (message, buffers = []) => {
@@ -56,6 +77,8 @@ export function createPage(model) {
     for (const [name, change] of waiting) if (change.number <= seen.number) waiting.delete(name);
     if (page.answered >= page.asked) {
       clearTimeout(timer);
+      page.whenAnswered?.();
+      page.whenAnswered = null;
       page.tell("");
     }
   };

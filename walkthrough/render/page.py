@@ -52,6 +52,14 @@ class StageOnPage(TypedDict):
     start: dict[str, Any]  # values of the beginning: what differs is shown beside the folded settings
 
 
+class HistoryOnPage(TypedDict):
+    """Which of these buttons can be pressed; clear is None where there are no pictures to bring."""
+
+    undo: bool
+    redo: bool
+    clear: bool | None
+
+
 class PageState(TypedDict):
     """All that the page shows of an explorer but its scene; each entry is a trait of the widget."""
 
@@ -63,8 +71,12 @@ class PageState(TypedDict):
     message: str
     headline: str  # the takeaway
     stage: StageOnPage
+    refusals: dict[str, str]  # control -> why the value that was last given is refused
+    history: HistoryOnPage
+    advice: dict[str, Any]  # what would help here: {"text", "offers": what buttons of it use}, or {}
     words: str
-    code: str
+    code: str  # what is shown of the code, and
+    cell: str  # what is copied: the same with imports
 
 
 class Shown(Protocol):
@@ -81,14 +93,20 @@ class Shown(Protocol):
     def page_draft(self) -> Scene | None:
         """What is shown at once where the picture takes long; None where it does not."""
 
-    def page_moved(self, values: Mapping[str, Any]) -> None:
-        """The reader changed controls: set what differs, in the form that page_state gives."""
+    def page_moved(self, values: Mapping[str, Any], gesture: str = "") -> None:
+        """The reader changed controls: set what differs, in the form that page_state gives.
+
+        gesture: a name for the drag or the key that did it, whose changes are undone together.
+        """
 
     def page_pressed(self, method: str) -> None:
         """The reader pressed a button."""
 
     def page_story(self, label: str) -> None:
         """The reader pressed the button of a story."""
+
+    def page_unseen(self) -> None:
+        """The last view of it is gone from the page."""
 
     def add_picture(self, pixels: np.ndarray, name: str) -> None:
         """The reader brought a picture, RGB (H, W, 3) uint8."""

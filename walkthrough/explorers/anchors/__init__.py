@@ -12,9 +12,10 @@ from walkthrough.explorers.anchors.other_scene import other_scene, other_words
 from walkthrough.explorers.anchors.scene import scene_of, takeaway_of, verdict
 from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
 from walkthrough.explorers.anchors.stories import STORIES, best_pair
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import is_dataset, opened_model
-from walkthrough.explorers.pictures import IMAGE_SIZE, PictureExplorer
+from walkthrough.explorers.pictures import IMAGE_SIZE, Annotations, PictureExplorer
 from walkthrough.scene import Scene
 from yolo_lite.detect.inference import trained_size
 from yolo_lite.hyperparameters import Hyperparameters
@@ -156,6 +157,31 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
             return code
         rows = [[round(side, 6) for anchor in level for side in anchor] for level in state.anchors]
         return f"{code}\nmodel.set_anchors({rows})"
+
+    def cell_pictures(self) -> Annotations:
+        """Of the shown one."""
+        return (self.state.shown,) if self.state.pictures else ()
+
+    def cell_names(self) -> dict[str, str]:
+        """The shown picture's boxes, and the anchors as they are now."""
+        state = self.state
+        names = super().cell_names()
+        if state.other is not None:
+            return names | {"model": model_lines(self._given.get("model"), type(self).__name__)}
+        rows = ",\n".join(f"    {[list(anchor) for anchor in level]}" for level in state.anchors)
+        return names | {
+            "anchors": f"anchors = torch.tensor([  # width and height in pixels, level by level\n{rows},\n])"
+        }
+
+    def cell_code(self) -> str:
+        """The matches of the shown picture, with its boxes and the anchors as they are now."""
+        state = self.state
+        if state.other is not None or not state.pictures:
+            return self.as_code()
+        height, width = state.shown.size
+        grids = [(height // stride, width // stride) for stride in state.strides]
+        options = f"{grids}, anchors, {list(state.strides)}, anchor_t={state.anchor_t:.10g}"
+        return f"matches = yl.build_targets(targets, {options})"
 
 
 def has_another_rule(model: Any) -> bool:

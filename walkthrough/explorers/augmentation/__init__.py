@@ -79,6 +79,7 @@ class AugmentationLab(Explorer[State, Result]):
         ),
     )
     uploads = True
+    brought = ("album", "index", "source", "objects")
 
     @classmethod
     def prepare(
@@ -144,6 +145,14 @@ class AugmentationLab(Explorer[State, Result]):
         return f"{result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
             f"\n  dropped: {drop}" for drop in drops
         )
+
+    def cell_names(self) -> dict[str, str]:
+        """The pictures and boxes, where code cannot name them."""
+        album = self.state.album
+        own = transform_name(album.dataset.transform) if album and album.dataset else ""
+        explained = f"# explorer: this {type(self).__name__}; it holds the pictures and boxes that it was given"
+        names = super().cell_names() | {"explorer": explained, "source": "source = explorer.state.album"}
+        return names | ({own: f"# {own}: the transform of the dataset that was given"} if own else {})
 
     def as_code(self) -> str:
         """The hyperparameters, and how to get the same sample from a dataset."""

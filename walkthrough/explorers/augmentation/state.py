@@ -10,7 +10,7 @@ import numpy as np
 from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
 from walkthrough.explorers.hyp import hyp_of
-from walkthrough.explorers.pictures import Annotated
+from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotated
 from walkthrough.show import class_name
 from yolo_lite.augment.box_filter import BoxFilter
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
@@ -68,7 +68,7 @@ class State:
         label="class of a drawn box",
         linked=False,
     )
-    objects: Boxes = boxes(help="of the image itself: drag a box or its corners, draw a new one, delete with Del")
+    objects: Boxes = boxes(help=f"boxes of the image itself: {HOW_TO_DRAW}")
     album: Album | None = given()
     hyp: Hyperparameters = given(Hyperparameters())  # what no slider stands for
     source: str = given("source")  # how code names the images: "source" where they are none that code can open

@@ -9,7 +9,7 @@ from walkthrough.explorers.family.generations import GENERATIONS, SIZE, Detector
 from walkthrough.explorers.family.scene import scene_of, words_of
 from walkthrough.explorers.family.state import AUTOMATIC, SIDES, Result, State, compute, finish, has_forms
 from walkthrough.explorers.hyp import checked_hyp, hyp_code
-from walkthrough.explorers.pictures import PictureExplorer, annotate, images_of, listed_names, pictured
+from walkthrough.explorers.pictures import Annotations, PictureExplorer, annotate, images_of, listed_names, pictured
 from walkthrough.scene import Scene
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import input_size
@@ -111,6 +111,15 @@ class FamilyExplorer(PictureExplorer[State, Result]):
     def words(self) -> str:
         """Who is positive on both sides, as far as it is the same on every machine."""
         return words_of(self.require())
+
+    def cell_pictures(self) -> Annotations:
+        """Of the shown one."""
+        return (self.state.shown,) if self.state.pictures else ()
+
+    def cell_names(self) -> dict[str, str]:
+        """A batch of the pictures, and the models that were given."""
+        explained = f"# models: those that were given to {type(self).__name__} as models="
+        return super().cell_names() | {"models": explained}
 
     def as_code(self) -> str:
         """The same numbers without an explorer."""

@@ -20,7 +20,7 @@ from walkthrough.explorers.gradient.state import (
 )
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code
-from walkthrough.explorers.pictures import images_of, taking, targets_of
+from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
 from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
 
@@ -81,6 +81,15 @@ class GradientExplorer(DetectorExplorer[State, Result]):
             after = replace(after, chosen=None)  # the rows are others now
         return after
 
+    def remembered(self, state: State) -> State:
+        """Without the passes through the model, whose maps are large."""
+        return replace(state, backward=None)
+
+    def recalled(self, state: State) -> State:
+        """With the passes that belong to it."""
+        state = replace(state, backward=self.state.backward)
+        return replace(state, backward=_backward(state))
+
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
@@ -90,6 +99,10 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     def words(self) -> str:
         """Which gradients are large, as far as it is the same on every machine."""
         return words_of(self.require())
+
+    def cell_pictures(self) -> Annotations:
+        """The shown one is the batch."""
+        return (self.state.shown,) if self.state.pictures else ()
 
     def as_code(self) -> str:
         """The same gradients, for any images and targets."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.advice import fetched_weights
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer.detail import joined
@@ -124,6 +126,23 @@ class LayerExplorer(PictureExplorer[State, Result]):
             f"x {x1} to {x2}, y {y1} to {y2}",
         ]
         return "\n".join(lines)
+
+    def network(self) -> Any:
+        """The network whose layers are shown."""
+        return self.state.recordings.model if self.state.recordings is not None else None
+
+    def use(self, name: str) -> None:
+        """Look at the layers of official weights that were fetched."""
+        model = opened_model(fetched_weights()[name])
+        recordings, own = Recordings(model), self.own_pictures()
+        known = pictured(own, listed_names(getattr(model, "names", None) or ()))["names"]
+        records = tuple(recordings.records(self.state.shown))
+        shown = {"pictures": own, "picture": own.index(self.state.shown)}
+        self.set(**shown, recordings=recordings, records=records, names=known)
+
+    def cell_names(self) -> dict[str, str]:
+        """The model, and a batch of the pictures."""
+        return super().cell_names() | {"model": model_lines(self._given.get("model"), type(self).__name__, "shapes-n")}
 
     def as_code(self) -> str:
         """The same numbers without an explorer."""

@@ -95,6 +95,10 @@ class LossExplorer(DetectorExplorer[State, Result]):
         balance = f", balance={state.balance}" if state.balance != state.default_balance else ""
         return f"{hyp_code(hyp_of(state, state.hyp))}\n{settings_code(state, size, balance)}"
 
+    def cell_code(self) -> str:
+        """as_code, and the losses of the batch with its boxes as they are now."""
+        return f"{self.as_code()}\nparts = loss(model(images), targets)"
+
 
 def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
     with taking(pictures[0]):

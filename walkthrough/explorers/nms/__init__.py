@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from walkthrough._moved import moved_name
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms.scene import scene_of, takeaway_of
@@ -148,6 +149,15 @@ class NmsExplorer(PictureExplorer[State, Result]):
         return f"{kept_words}; chosen: {chosen}" + (
             ", suppressed by a better box" if result.choice.suppressor >= 0 else ""
         )
+
+    def cell_names(self) -> dict[str, str]:
+        """The model, and a batch of the pictures."""
+        return super().cell_names() | {"model": model_lines(self._given.get("model"), type(self).__name__, "shapes-n")}
+
+    def cell_code(self) -> str:
+        """as_code; boxes that were given are not computed again."""
+        code = self.as_code()
+        return code if self.state.model is not None else code.split("\n", 1)[1]
 
     def as_code(self) -> str:
         """The call that decides the same."""

@@ -8,6 +8,7 @@ from torch import nn
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.base import Explorer
+from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.hyp import checked_hyp, hyp_code, hyp_settings, with_hyp
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.schedule.scene import moment_in_words, scene_of, steps_in_words, takeaway_of, warmup_in_words
@@ -92,6 +93,16 @@ class ScheduleExplorer(Explorer[State, Result]):
         moment = f"{moment_in_words(result)}: learning rates {rates}; momentum {result.groups[0].momentum:.4g}"
         batches = counted(result.rates.accumulate, "batch", "batches")
         return f"{moment}; a step after {batches}.\n{warmup_in_words(result.schedule)}; {steps_in_words(result)}"
+
+    def cell_names(self) -> dict[str, str]:
+        """Something to be trained, where the reader gave nothing."""
+        known = self._given.get("model")
+        untrained = 'model = yl.create_model("yolov5n", names=train.names)  # or your own'
+        return super().cell_names() | {
+            "model": untrained if known is None else model_lines(known, type(self).__name__),
+            "train": 'train = yl.YoloDataset("shapes", img_size=160, augment=True)  # or your own',
+            "val": 'val = yl.YoloDataset("shapes", img_size=160, split="val")  # or your own',
+        }
 
     def as_code(self) -> str:
         """The hyperparameters, and the options of the Trainer."""

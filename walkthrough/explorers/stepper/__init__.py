@@ -145,6 +145,16 @@ class Stepper(PictureExplorer[State, Result]):
         """Where the function is and what changed."""
         return step_in_words(self.computed) if self.computed is not None else self.message
 
+    def cell_names(self) -> dict[str, str]:
+        """The recording, where it was given."""
+        return super().cell_names() | {"recording": "# recording: the trace that was given to Stepper"}
+
+    def cell_code(self) -> str:
+        """as_code, with the pictures and boxes as they are now where they are what is recorded."""
+        is_own = self.state.live is not None and (self._has_brought() or self._given.keys() & {"images", "targets"})
+        own = "Stepper(images=images, targets=targets, " if is_own else "Stepper("
+        return self.as_code().replace("Stepper(", own, 1)
+
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
         first = () if self.state.live is not None else ("recording",)

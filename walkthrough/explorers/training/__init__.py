@@ -90,6 +90,8 @@ class LiveTraining(Explorer[State, Result]):
         ),
     )
     uploads = True
+    brought = ("pictures", "objects")
+    session = ("run", "progress")
     actions = (
         Action("start", "start", "s", "train until paused"),
         Action("pause", "pause", "p", "stop after this iteration"),
@@ -98,7 +100,7 @@ class LiveTraining(Explorer[State, Result]):
 
     def __init__(self, **settings: Any) -> None:
         self._task: asyncio.Task[None] | None = None
-        self._refusal = ("", 0.0)  # of the settings that the reader changed last, and when
+        self._refusal = (dict[str, str](), 0.0)  # of the settings that the reader changed last, and when
         super().__init__(**settings)
 
     @classmethod
@@ -186,9 +188,21 @@ class LiveTraining(Explorer[State, Result]):
         self._run()
         if self.state.recipe is None:
             return
+        own = self.state if self._has_brought() else self._start
         fields = {name: getattr(self._start, name) for name in controls_of(self.State)}
+        fields |= {name: getattr(own, name) for name in self.brought}
         run = self.state.recipe.begin()
-        self.set(**fields | {"run": run, "progress": run.progress(self.state.pictures)})
+        self.set(**fields | {"run": run, "progress": run.progress(fields["pictures"])})
+
+    def clear(self) -> None:
+        """Back to the fixed images and labels of the beginning; settings and the run stay."""
+        fields = {name: getattr(self._start, name) for name in self.brought}
+        self.set(**fields, progress=self._run().progress(fields["pictures"], self.running))
+
+    def recalled(self, state: State) -> State:
+        """The settings, images and labels of before; the run is where it is."""
+        progress = self._run().progress(state.pictures, self.running)
+        return replace(super().recalled(state), progress=progress)
 
     def settle(self, before: State, after: State) -> State:
         """Labels that are moved or drawn belong to the last image."""
@@ -213,7 +227,10 @@ class LiveTraining(Explorer[State, Result]):
         """Change settings together, as dragging would; what the run accepts holds from its next iteration on."""
         super().set(**settings)
         if "progress" not in settings:
-            self._refusal = (self.message, monotonic())
+            self._refusal = (self._refusals, monotonic())
+
+    def _adopt(self, state: State, problems: Mapping[str, str] | None = None, keeps: bool = True) -> None:
+        super()._adopt(state, problems, keeps)
         if self.state.run is not None:
             self.state.run.change(hyp_of(self.state, self.state.hyp))
 
@@ -238,13 +255,21 @@ class LiveTraining(Explorer[State, Result]):
             self._task.cancel()
         self._task = None
 
+    def page_unseen(self) -> None:
+        """Training that nobody sees any more pauses: its cell was run again, or its notebook closed."""
+        if self.running:
+            self.pause()
+            self.message = "Paused, as no page showed this run any more: start goes on"
+            self.refresh()
+
     def _look(self, asked: bool = False) -> None:
         """Take down how far the run has come, and draw it; asked for more than there is, say so."""
         progress = self._run().progress(self.state.pictures, self.running)
         self.set(progress=progress)
-        refusal, when = self._refusal
-        if refusal and self.running and refusal not in self.message and monotonic() - when < READABLE:
-            self.message = " ".join(filter(None, [refusal, self.message]))  # the run goes on meanwhile
+        refusals, when = self._refusal
+        if refusals and self.running and monotonic() - when < READABLE:
+            self._refusals = refusals  # the run goes on meanwhile
+            self.message = " ".join(filter(None, [*refusals.values(), self.message]))
             self.refresh()
         if asked and progress.over and not progress.trouble:
             epochs = counted(len(progress.history), "epoch")
@@ -271,6 +296,15 @@ class LiveTraining(Explorer[State, Result]):
         lines += [f"changed: {', '.join(changes)}"] if changes else []
         lines += [f"losses {', '.join(result.losses)} by iteration, raw and smoothed"] if done else []
         return "\n".join([*lines, f"{counted(len(result.pictures), 'picture')} with labels and predictions"])
+
+    def cell_names(self) -> dict[str, str]:
+        """The model and the data of the run, where the reader gave none of them."""
+        names = super().cell_names()
+        if self._given.keys() & {"model", "train", "val"}:
+            return names
+        made = "recipe = shapes_recipe()\nmodel, train, val = recipe.model, recipe.train, recipe.val"
+        lines = f"from walkthrough.explorers.training.live_run import shapes_recipe\n{made}"
+        return names | dict.fromkeys(("model", "train", "val"), lines)
 
     def as_code(self) -> str:
         """The same run without pictures: Trainer, and its later changes."""
