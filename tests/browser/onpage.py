@@ -20,7 +20,7 @@ from walkthrough.render import live
 
 TRAITS = (
     *("look", "title", "controls", "values", "actions", "uploads", "scene", "message", "headline", "stage"),
-    *("opened", "words", "code", "seen", "moved"),
+    *("opened", "refusals", "history", "advice", "words", "code", "cell", "seen", "moved"),
 )
 START = """async ({ script, state, messages }) => {
     const heard = {}
@@ -100,7 +100,7 @@ class OnPage:
 
     def _answer(self) -> dict[str, Any]:
         """The traits that are not what the page knows, and the messages since the last time."""
-        state = {name: getattr(self.live, name) for name in TRAITS}
+        state = {name: getattr(self.live, name) for name in TRAITS if self.live.has_trait(name)}
         new = {name: value for name, value in state.items() if json.dumps(value) != self._told.get(name)}
         self._told |= {name: json.dumps(value) for name, value in new.items()}
         encoded = [[m, [base64.b64encode(part).decode() for part in parts]] for m, parts in self._messages]

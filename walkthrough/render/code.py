@@ -11,7 +11,7 @@ from walkthrough.scene import Code
 from walkthrough.style import VERMILLION, Theme
 
 LINE, SIZE, GUTTER, EDGE = 19, 12, 26, 7  # CSS pixels
-MOST_LINES = 21
+MOST_LINES = 20
 CHARACTER = 0.602 * SIZE  # the width of any character
 
 
@@ -26,7 +26,7 @@ def window(code: Code) -> tuple[int, int]:
     """First and last line to be seen, as indices: those around the lit one, which stands in the lower half.
 
     >>> window(Code(("",) * 100, first=11, lit=61))
-    (37, 58)
+    (37, 57)
     """
     lit = code.lit - code.first if code.lit is not None else 0
     begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(code.lines) - MOST_LINES))

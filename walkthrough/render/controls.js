@@ -135,10 +135,7 @@ function typedField(page, control, name, id) {
   node.addEventListener("beforeinput", (event) => decimalComma(event, refuse));
   node.addEventListener("input", () => setTyping(true));
   node.addEventListener("change", commit);
-  node.addEventListener("blur", () => {
-    restore();
-    if (node.ariaInvalid === "true") commit(); // a valid value stands there again
-  });
+  node.addEventListener("blur", restore);
   node.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && typing) restore();
     // the number that stood there before is typed again: no change, but an answer to a refusal

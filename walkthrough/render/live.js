@@ -49,7 +49,8 @@ function build(page, host) {
   };
   const nodes = [head.node, scene, hint, main, bar, controls.node, more.node, takeaway, words, said];
   const root = element("section", { class: "wt", "data-drawn": "0", tabindex: -1 }, ...nodes);
-  Object.assign(page, { host, root, parts, status, panels: new Map(), shapes: new Map(), sentence: "", lit: "", kept: "" });
+  Object.assign(page, { host, root, parts, status, panels: new Map(), shapes: new Map() });
+  Object.assign(page, { sentence: "", lit: "", kept: "" });
   page.frames = () => [...page.panels.values()].flat(2);
   page.say = (text) => (said.textContent = text);
   page.tell = (sentence) => {
