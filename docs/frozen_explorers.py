@@ -57,6 +57,7 @@ GALLERY: dict[str, Callable[[], Frozen]] = {
     "BackboneExplorer": lambda: frozen(wt.BackboneExplorer(), "blocks"),
     "FamilyExplorer": lambda: frozen(wt.FamilyExplorer(), "left"),
     "NmsExplorer": lambda: frozen(wt.NmsExplorer(), conf_thres=[0.01, 0.05, 0.1, 0.25, 0.5, 0.75], iou_thres=9),
+    "WhyExplorer": lambda: frozen(wt.WhyExplorer(), "picture", conf_thres=[0.05, 0.25, 0.5, 0.75]),
     "ScheduleExplorer": lambda: frozen(wt.ScheduleExplorer(), "cosine", warmup_epochs=[0, 1, 3, 5, 10]),
     "LiveTraining": training,
 }
