@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from walkthrough.explorers.backbone.networks import Networks, first_tap, like_layer
-from walkthrough.explorers.backbone.scene import level_of, scene_of
+from walkthrough.explorers.backbone.scene import level_of, scene_of, takeaway_of
 from walkthrough.explorers.backbone.state import DIALS, START, Result, State, compute
 from walkthrough.explorers.inputs import is_dataset, opened_dataset
 from walkthrough.explorers.pictures import Annotations, PictureExplorer, annotate, listed_names, pictured
+from walkthrough.explorers.stage import Story
 from walkthrough.layers.table import shape_in_words
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.data.loader import collate
@@ -36,9 +37,16 @@ class BackboneExplorer(PictureExplorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Backbone: the dials"
     part_of = "layers"
     primary = ("blocks", "width", "depth")
+    stories = (
+        Story("no pooling", {"pooling": "none"}, "fewer parameters, and the coarsest cells see far less."),
+        Story("coarser early", {"downsampling": "early"}, "cheaper, and small objects have fewer cells."),
+        Story("twice as wide", {"width": 0.5}, "four times the parameters, and the same receptive field."),
+        Story("with P2", {"taps": ("P2", "P3", "P4", "P5")}, "a level of stride 4 for small objects; see its cost."),
+    )
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -11,6 +11,19 @@ from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, More, Panel, Pictu
 FIELD, CELL = "anchor", "own"
 
 
+def takeaway_of(result: Result) -> str:
+    """What the network costs beside the first one, and how far a cell of its coarsest level sees."""
+    now, start = result.now["all"], result.start["all"]
+    costs = f"{now.parameters:,} parameters and {now.flops / 1e9:.2f} GFLOPs"
+    beside = ""
+    if (now.parameters, now.flops) != (start.parameters, start.flops):
+        more = [f"{a / max(b, 1) - 1:+.0%}" for a, b in ((now.parameters, start.parameters), (now.flops, start.flops))]
+        beside = f" ({more[0]} and {more[1]} beside the first one)"
+    last = result.stages[-1]
+    sees = "the whole picture" if last.sees is None else f"{last.sees} px"
+    return f"{costs}{beside}; a cell at stride {last.stride} sees {sees}."
+
+
 def scene_of(result: Result) -> Scene:
     """All of it as data."""
     rows = ((_photograph(result), _cost_table(result)),)

@@ -8,7 +8,7 @@ from typing import Any
 from walkthrough.explorers.base import Action, Explorer
 from walkthrough.explorers.detector import checked_detector, default_pictures, network_size
 from walkthrough.explorers.distribution.reading import SIDES, Reading, loss_of, read_picture
-from walkthrough.explorers.distribution.scene import scene_of
+from walkthrough.explorers.distribution.scene import scene_of, takeaway_of
 from walkthrough.explorers.distribution.state import (
     LOGITS,
     MOST_BINS,
@@ -22,6 +22,7 @@ from walkthrough.explorers.distribution.state import (
     span_of,
 )
 from walkthrough.explorers.pictures import annotate, images_of, listed_names, pictured
+from walkthrough.explorers.stage import Story
 from walkthrough.images import to_numpy
 from yolo_lite.support.known_names import coco_names
 
@@ -48,9 +49,15 @@ class DistributionExplorer(Explorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Distribution focal loss"
     part_of = "loss"
     primary = "target"
+    stories = (
+        Story("between two bins", {"target": 2.5}, "two bins share the target: the loss of the best bins is not 0."),
+        Story("on a bin", {"target": 4.0}, "one bin is all of the target, and the loss can become 0."),
+        Story("too far", lambda state: {"target": len(state.logits) - 1.0}, "no bin lies beyond the last: it is cut."),
+    )
     actions = (Action("step", "gradient step", "g", "one step of gradient descent on the logits"),)
 
     @classmethod

@@ -37,7 +37,7 @@ from walkthrough.scene import (
 )
 from walkthrough.scene import Text as Words
 from walkthrough.show import class_name
-from yolo_lite.coding import decode_distribution
+from yolo_lite.coding import LAST_BIN_MARGIN, decode_distribution
 
 GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white bars show
 FLOOR = BAND[0] + 2 * BAND[2] + 8 + TALL  # pixels: where the bars of probabilities stand
@@ -49,6 +49,15 @@ LEGEND = (
     Key("probability: softmax", "own"),
 )
 NARROW, NAMED = 12, 80  # pixels: a bin from which each of them is numbered; the name of a distance
+
+
+def takeaway_of(result: Result) -> str:
+    """The distance that the bins stand for, the one they should have, and how much of the loss can be learnt away."""
+    stands = f"The bins stand for {result.expectation:.2f} cells, and the target is {result.target:.2f}"
+    is_cut = result.target > result.clamped + LAST_BIN_MARGIN / 2
+    cut = f" (taken as {result.clamped:.2f}: there is no bin beyond the last)" if is_cut else ""
+    learnt = f"of which {result.loss - result.least:.2f} can be learnt away"
+    return f"{stands}{cut}: the loss is {result.loss:.2f}, {learnt}."
 
 
 def scene_of(result: Result) -> Scene:

@@ -6,14 +6,25 @@ from typing import Any
 
 from walkthrough.explorers.detector import default_pictures, fit_pictures
 from walkthrough.explorers.family.generations import GENERATIONS, SIZE, Detectors, named_models
-from walkthrough.explorers.family.scene import scene_of, words_of
+from walkthrough.explorers.family.scene import scene_of, takeaway_of, words_of
 from walkthrough.explorers.family.state import AUTOMATIC, SIDES, Result, State, compute, finish, has_forms
 from walkthrough.explorers.hyp import checked_hyp, hyp_code
 from walkthrough.explorers.pictures import Annotations, PictureExplorer, annotate, images_of, listed_names, pictured
+from walkthrough.explorers.stage import Story
 from walkthrough.scene import Scene
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import input_size
 from yolo_lite.hyperparameters import Hyperparameters
+
+
+def _pair(label: str, left: str, right: str, look_for: str) -> Story:
+    """A story of two generations, where both are offered."""
+
+    def settings(state: State) -> Mapping[str, Any]:
+        names = state.detectors.names if state.detectors is not None else ()
+        return {"left": left, "right": right} if {left, right} <= set(names) else {}
+
+    return Story(label, settings, look_for)
 
 
 class FamilyExplorer(PictureExplorer[State, Result]):
@@ -38,9 +49,15 @@ class FamilyExplorer(PictureExplorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
+    takeaway = staticmethod(takeaway_of)
     title = "Generations side by side"
     part_of = "targets"
     primary = ("left", "right", "object")
+    stories = (
+        _pair("one cell or several", "YOLOv3", "YOLOv5", "YOLOv3: one positive for an object; YOLOv5: neighbours too."),
+        _pair("boxes or points", "RetinaNet", "FCOS", "anchors that overlap enough, or points inside of the box."),
+        _pair("fixed or asked", "YOLOv5", "YOLOv8", "YOLOv8 asks the network which of its predictions fit best."),
+    )
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -36,6 +36,16 @@ FINE = 12.0  # pixels: dots in smaller cells would hide the picture
 GREY = "#8A8A8A"
 
 
+def takeaway_of(result: Result) -> str:
+    """How many predictions of each generation are positive, and which objects have none."""
+    told = []
+    for side in result.sides:
+        counts = side.counts
+        lost = f", and none for {len(side.dropped)} of the objects" if side.dropped else ""
+        told.append(f"{side.name} has {counts['positive']} positives among {len(side.role):,} predictions{lost}")
+    return f"{told[0]}; {told[1]}."
+
+
 def scene_of(result: Result) -> Scene:
     """Roles on the grid, gradients on the grid, the losses by term, the gradient by raw number, both tables."""
     sides, ground = result.sides, faded(result.state.shown.pixels)

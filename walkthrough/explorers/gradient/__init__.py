@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, check_maps, training_size
-from walkthrough.explorers.gradient.scene import scene_of, words_of
+from walkthrough.explorers.gradient.scene import scene_of, takeaway_of, words_of
 from walkthrough.explorers.gradient.state import (
     ALL_LEVELS,
     Backward,
@@ -21,11 +21,17 @@ from walkthrough.explorers.gradient.state import (
 from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
+from walkthrough.explorers.stage import Story
 from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
+
+
+def _story(term: str, look_for: str) -> Story:
+    """A story about one term, for the losses that have it."""
+    return Story(term, lambda state: {"term": term} if term in shown_terms(state) else {}, look_for)
 
 
 class GradientExplorer(DetectorExplorer[State, Result]):
@@ -47,9 +53,16 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
+    takeaway = staticmethod(takeaway_of)
     title = "Gradients"
     part_of = "step"
     primary = ("term", "level")
+    stories = (
+        _story("box", "only matched cells are coloured: no other box is trained."),
+        _story("obj background", "nearly every cell is coloured, each a little: together they are many."),
+        _story("obj positive", "few cells, and each of them strongly."),
+        _story("cls", "as for box, only matched cells learn a class."),
+    )
 
     @classmethod
     def first_pass(cls, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,22 @@ YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 
 
+def takeaway_of(result: Result) -> str:
+    """Which term has most of the gradient on the maps and at which stride, and what the cell that has most is about."""
+    fractions = result.maps.fractions  # (T, L)
+    if not fractions.any():
+        return "No cell has a gradient: the loss does not change with the maps."
+    term, level = divmod(int(fractions.argmax()), fractions.shape[1])
+    most = f"{fractions[term, level]:.0%} of the gradient is that of {result.maps.terms[term]}"
+    first = f"{most} at stride {result.strides[level]}"
+    if not result.strongest:
+        return f"{first}."
+    cell = result.strongest[0]
+    about = "is background" if cell.target is None else f"is matched to object {cell.target}"
+    place = f"row {cell.row}, column {cell.col} at stride {result.strides[cell.level]}"
+    return f"{first}. The cell with the largest gradient of {result.state.term}, {place}, {about}."
+
+
 def scene_of(result: Result) -> Scene:
     """A panel for each level, the layers (late: those of the settings before), the cells with the largest gradients."""
     levels = range(len(result.strides)) if result.state.level < 0 else [result.state.level]

@@ -14,7 +14,7 @@ from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer.detail import joined
 from walkthrough.explorers.layer.recordings import Recordings
-from walkthrough.explorers.layer.scene import PAGE, place_in_maps, scene_of
+from walkthrough.explorers.layer.scene import PAGE, place_in_maps, scene_of, takeaway_of
 from walkthrough.explorers.layer.state import Result, State, channels_of, compute, first_place
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
@@ -26,6 +26,7 @@ from walkthrough.explorers.pictures import (
     listed_names,
     pictured,
 )
+from walkthrough.explorers.stage import Story
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, shape_in_words
 from yolo_lite.data.dataset import YoloDataset
@@ -36,6 +37,16 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
 SCENES = (0, 2, 10, 15)  # of the validation images
+
+
+def _story(label: str, kinds: tuple[str, ...], look_for: str) -> Story:
+    """A story about the last layer of one of these kinds, for the models that have one."""
+
+    def settings(state: State) -> Mapping[str, Any]:
+        found = [record.index for record in state.records if record.kind in kinds]
+        return {"layer": found[-1]} if found else {}
+
+    return Story(label, settings, look_for)
 
 
 class LayerExplorer(PictureExplorer[State, Result]):
@@ -54,9 +65,16 @@ class LayerExplorer(PictureExplorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Layer by layer"
     part_of = "layers"
     primary = ("layer", "channel")
+    stories = (
+        Story("first edges", {"layer": 0}, "a cell sees a few pixels; its channels answer to edges and colours."),
+        _story("pooling", ("SPPF", "SPP"), "a cell sees the whole picture, and hears mostly what lies near it."),
+        _story("joined", ("Concat",), "what comes from above and what from beside, channel after channel."),
+        _story("predictions", ("Detect", "DetectDFL"), "of all that it sees, a cell hears its object most."),
+    )
 
     @classmethod
     def prepare(  # type: ignore[override]  # each explorer has inputs of its own

@@ -23,6 +23,22 @@ MOST_OBJECTS = 8
 FIELD, CELL = "anchor", "own"
 
 
+def takeaway_of(result: Result) -> str:
+    """What the layer gives out, how much of the picture its cell sees, and which object it hears most of."""
+    record, field = result.record, result.field
+    gives = f"Layer {record.index} {record.kind} gives {shape_in_words(record.output_shapes[result.output])}"
+    if field.dims is None or field.because:
+        return f"{gives}."
+    x1, y1, x2, y2 = field.of(*result.cell)
+    sees = f"its cell at row {result.cell[0]}, column {result.cell[1]} sees {x2 - x1} x {y2 - y1} px of the picture"
+    heard = [(reach.heard, number) for number, reach in enumerate(result.reach) if reach.heard]
+    if not heard:
+        return f"{gives}; {sees}."
+    most, number = max(heard)
+    name = class_name(int(result.picture.boxes[number][4]), result.names)
+    return f"{gives}; {sees}, and {most:.0%} of what it hears comes from the {name}."
+
+
 def scene_of(result: Result) -> Scene:
     """All of it as data."""
     maps = _maps(result)
