@@ -271,8 +271,9 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 # **What to notice**
 # - Every layer that has weights gets a gradient. Layers 11, 12, 15, 16, 19 and 22 are missing: upsampling and
 #   concatenation have nothing to change.
-# - The early layers have the longest gradients here. Each of their weights is used at every place of a large map, and
-#   the gradients of all places are added up.
+# - The early layers have the longest gradients here. The size of their maps is not why: layers 4 and 17 have the same
+#   map, and the gradient of layer 4 is several times as long. On the way back a gradient grows, above all at BatchNorm;
+#   [notebook 07](07_backpropagation.ipynb) measures it.
 
 # %% [markdown]
 # ## 14. One step

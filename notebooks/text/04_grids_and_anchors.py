@@ -68,7 +68,7 @@ show_image(batch.images[2], boxes, labels)
 # %% [markdown]
 # **What to notice**
 # - The cell is small, the anchors are large. A cell does not *contain* its objects, it only holds their centres.
-# - Anchors may hang over the border of the picture.
+# - These anchors lie inside the picture. Those of a cell at its border hang over, and may.
 
 # %% [markdown]
 # ## 2. Why anchors at all?
@@ -196,9 +196,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## 4. Three grids over one picture
 #
-# Why three? A cell can be responsible for one object per anchor. On a coarse grid, small objects would share cells. On
-# a fine grid alone, each cell would have to judge objects many cells wide. So: small objects on the fine grid, large
-# ones on the coarse one.
+# Why three? A cell has one prediction for each of its anchors, so it can tell only a few objects apart. On a coarse grid,
+# small objects would share cells. On a fine grid alone, each cell would have to judge objects many cells wide. So: small
+# objects on the fine grid, large ones on the coarse one.
 
 # %%
 of_picture = yl.xywh_to_xyxy(mine[:, 2:6]) * 640
@@ -343,8 +343,9 @@ print("v5 size for t from -30 to 30:", [round(v, 3) for v in size_v5(far).tolist
 
 # %% [markdown]
 # **What to notice**
-# - One outlier, $t = 10$, and the exponential makes a box of 22,026 anchors, with a gradient as large. Training blows
-#   up. The v5 form cannot: its slope dies out, and four anchors is the most.
+# - One outlier, $t = 10$, and the exponential makes a box of 22,026 anchors, with a slope as large: a loss on the size
+#   itself would blow up. An overlap loss would hardly notice. To it, one far too large box is like another, so its gradient
+#   is tiny, and nothing brings the box back. In the v5 form neither can happen: four anchors is the most.
 # - The price: an object more than four times its anchor can never be fitted. So such an object must not be given to
 #   that anchor in the first place. That is the next section.
 
@@ -405,8 +406,8 @@ AnchorExplorer(images=batch, names=names, model=model)
 # ## 8. Best possible recall
 #
 # An object that no anchor is matched to teaches the box loss nothing, and will hardly be found. The fraction of the
-# objects that *some* anchor is matched to is the **best possible recall** (BPR): with these anchors, training cannot do
-# better.
+# objects that *some* anchor is matched to is the **best possible recall** (BPR). With these anchors training will hardly
+# do better. It is no strict bound: a prediction may come to fit an object that its anchor was never matched to.
 
 # %%
 fit = yl.anchor_fit(wh, model.anchors)
@@ -576,7 +577,8 @@ assert difference < 1e-2
 # <details><summary>Why not simply use 100 anchors per cell?</summary>
 #
 # The head would have to give 8,500 numbers per cell, nearly all of them "nothing here", and NMS would have to clear away
-# thousands of boxes. Nine reach a best possible recall of 1 on all we have seen here, when they fit the data.
+# thousands of boxes. Three a cell, nine on the three grids together, reach a best possible recall of 1 on all we have seen
+# here, when they fit the data.
 # </details>
 #
 # Next: [05_build_targets](05_build_targets.ipynb), where objects are assigned to cells and anchors, line by line.

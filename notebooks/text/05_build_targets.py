@@ -52,9 +52,9 @@ for match, grid in zip(matches, grids):
     print(f"{len(match.cls):4} matches among {4 * 3 * grid[0] * grid[1]:6} predictions of four pictures")
 
 # %% [markdown]
-# A match is one row through nine columns. The first four say *where* the prediction stands in the raw map
-# `(image, anchor, row, column)`: YOLOv5 calls them `indices`. The others say what it should predict, and for which
-# object: the box (`tbox`), the anchor in cells (`anch`), the class (`tcls`).
+# A match is one row through nine columns; the table below has those that are one whole number each. Four say *where* the
+# prediction stands in the raw map `(image, anchor, row, column)`: YOLOv5 calls them `indices`. The others say what it
+# should predict, and for which object: the box (`tbox`), the anchor in cells (`anch`), the class (`tcls`).
 
 # %%
 first = matches[2]
@@ -80,10 +80,9 @@ stepper
 # %% [markdown]
 # **What to notice**
 # - Left the source, with the line that just ran. Right, every variable; what this line changed stands out.
-# - The slider goes back as easily as forward. No debugger can do that.
+# - The slider goes back as easily as forward, which few debuggers can do.
 # - A value that holds boxes or cells is drawn on the picture; any other opens as a table, a histogram or an image.
-# - `assign_level` is called three times, once for each grid, and it is four lines long. Those four lines are all there
-#   is.
+# - `assign_level` is called three times, once for each grid, and it is five statements long. They are all there is.
 #
 # From here on we take the steps one at a time, on the grid of stride 8.
 
@@ -164,7 +163,8 @@ show_assignment(batch, matches, model.strides, image_index=0)
 # ## 7. A worked example to compare with
 #
 # Nine objects of one picture of 640 pixels, whose numbers are known from the reference implementation: 9 pairs pass at
-# stride 8 and become 25 matches, 6 become 18 at stride 16, and 10 become 30 at stride 32.
+# stride 8 and become 25 matches, 6 become 18 at stride 16, and 10 become 30 at stride 32. Three matches a pair would make
+# 27 at stride 8: some neighbours lie outside of the grid, as the centre is less than one cell from its border.
 
 # %%
 nine = torch.tensor(

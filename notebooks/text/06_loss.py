@@ -144,7 +144,7 @@ print("overlap in pixels and in cells, largest difference:", approx(difference, 
 assert torch.allclose(by_hand, boxes[k]) and difference < 1e-5
 
 # %% [markdown]
-# Let us see some, on the picture. The largest object of picture 2 on the coarse grid, and the prediction of each
+# Let us see some, on the picture. One large object of picture 2 on the coarse grid, and the prediction of each
 # anchor in its own cell. (For the drawing, cell and stride are put back.)
 
 # %%
@@ -158,8 +158,8 @@ show_image(batch.images[2], xyxy, words)
 
 # %% [markdown]
 # **What to notice**
-# - The network has learnt nothing yet, and still the boxes are not absurd. Each lies around its cell and is about as
-#   large as its anchor: that is what the decoding does with numbers near 0.
+# - The network has learnt nothing yet, and still the boxes are not absurd. Each lies around its cell, and its size is
+#   that of its anchor times a factor between 0 and 4: raw numbers of 0 would give the anchor itself.
 # - Each of them is compared with the object *by itself*. There is no vote, and no "best one".
 
 # %% [markdown]
@@ -763,8 +763,9 @@ print("default fl_gamma:", hyp.fl_gamma)
 # %% [markdown]
 # **What to notice**
 # - Plain BCE: four fifths of the loss come from predictions that are nearly right. Focal: almost nothing.
-# - YOLOv5 leaves it off (`fl_gamma` 0). Its head starts out silent instead: `create_model` sets the objectness so low
-#   that the background is quiet from the first step. Turn it on in the explorer above and look at the gradients.
+# - YOLOv5 leaves it off (`fl_gamma` 0). Its head starts out silent: `create_model` sets the objectness so low that the
+#   background is quiet from the first step. RetinaNet, where focal loss comes from, starts its classes low as well and
+#   needs both. Turn it on in the explorer above and look at the gradients.
 
 # %% [markdown]
 # ## 14. Check: the whole loss by hand

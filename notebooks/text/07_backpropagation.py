@@ -279,7 +279,8 @@ show_series(
 # - IoU never leaves 0. That is the silent case.
 # - GIoU *stretches* the box until it fills the enclosing box, because that lowers its loss too. After 300 steps it is
 #   still far too high.
-# - DIoU and CIoU move the centre first. YOLOv5 uses CIoU.
+# - DIoU and CIoU begin alike: in the table above all three pull at the same two edges. But their penalty is about the
+#   centres, so the box comes along and arrives. YOLOv5 uses CIoU.
 
 # %% [markdown]
 # ## 6. CIoU by hand, with its gradient
@@ -533,8 +534,9 @@ for term in by_cell.terms:
 #
 # - **plain**: $y = f(x)$
 # - **residual**: $y = x + f(x)$. The slope is $1 + f'(x)$, and the 1 cannot vanish.
-# - **C3**, the block YOLOv5 is made of: half of the channels go through all 12 Bottlenecks, the other half past them.
-#   That is the idea of CSP (cross-stage partial networks). Shown with plain and with residual Bottlenecks inside.
+# - **C3**, the block YOLOv5 is made of: two branches read all channels and make half as many of them; one goes through all
+#   12 Bottlenecks, the other past them. That is the idea of CSP (cross-stage partial networks). Shown with plain and with
+#   residual Bottlenecks inside.
 
 # %%
 from yolo_lite.model.blocks import C3, SPPF, Bottleneck, Conv
@@ -584,7 +586,7 @@ show_series(without, title="gradient that arrives, no BatchNorm", x_label=labels
 # - Plain: each Bottleneck passes on less than a tenth. After twelve of them next to nothing is left.
 # - Residual: the line is flat.
 # - C3 with plain Bottlenecks: *inside* it starves like the plain chain, but at its input the gradient is back. It came
-#   by the other half of the channels, past all twelve. What lies before a C3 learns, however deep the C3 is.
+#   by the other branch, past all twelve. What lies before a C3 learns, however deep the C3 is.
 # - C3 with residual Bottlenecks has both.
 
 # %%
@@ -598,7 +600,7 @@ show_series(with_norm, title="the same with BatchNorm", x_label=labels, y_label=
 # **What to notice**
 # - With BatchNorm nothing vanishes, not even in the plain chain. It divides by the spread of the values on the way
 #   forward, and so multiplies the gradient on the way back: a shrinking link is stretched again.
-# - It can overdo it: without shortcuts the gradient now *grows* towards the input.
+# - It can overdo it: the gradient now *grows* towards the input, most of all without shortcuts.
 # - Most texts tell only the first story. YOLOv5 has BatchNorm and shortcuts and CSP; each keeps the others in bounds.
 # - C3 does it with fewer weights as well:
 
@@ -761,8 +763,8 @@ replace(pictures, words="four of the scenes, with what the detector finds")
 # %% [markdown]
 # ## 12. Nine mistakes, run and repaired
 #
-# All of these stand in tutorials that people copy from. Only two of them raise an error. The others run, and even learn
-# a little; the loss goes down and the boxes are wrong.
+# All of these stand in tutorials that people copy from. A few raise an error. Most run, and even learn a little; the loss
+# goes down and the boxes are wrong.
 
 # %% [markdown]
 # ### Mistake 1: a backbone of stride 8, declared as 32

@@ -73,7 +73,9 @@ for batch in loader:
 # - **norms**, the scales of BatchNorm, and
 # - **biases**: neither gets decay.
 #
-# Why decay at all? A network that can explain the images with small weights is less likely to have learnt them by heart.
+# Why decay at all? The usual reason is that a network which explains the images with small weights is less likely to have
+# learnt them by heart. Before BatchNorm, as the next cell shows, the size of a weight changes nothing. There decay does
+# something else: it keeps weights from growing, and the larger they are, the less a step turns them.
 
 # %%
 from yolo_lite.train.optim import parameter_groups
@@ -145,7 +147,7 @@ ScheduleExplorer(schedule=schedule)
 # | what | from | to | why |
 # |---|---|---|---|
 # | learning rate of weights and norms | 0 | `lr0` | early, random gradients must not spoil the features |
-# | learning rate of biases | 0.1 | `lr0` | the first thing to learn is "almost everything is background": biases suffice for it |
+# | learning rate of biases | 0.1 | `lr0` | how often something occurs is quickly learnt by a bias, and spoils no feature |
 # | momentum | 0.8 | 0.937 | early gradients are soon out of date: forget them soon |
 # | batches per step | 1 | 4 | many small steps first, calm ones later |
 
@@ -158,6 +160,9 @@ for iteration in (0, schedule.warmup_iterations // 2, schedule.warmup_iterations
 print("momentum remembers about", [round(1 / (1 - m)) for m in (0.8, 0.937)], "steps")
 
 # %% [markdown]
+# At the end of warm-up the rate is a little below `lr0`: it goes to what the schedule says for that epoch, and that has
+# fallen for three epochs by then.
+#
 # How does the optimiser know? Before each batch, the numbers are written into its groups. That is all
 # `apply_rates` does.
 

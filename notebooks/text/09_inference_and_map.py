@@ -90,7 +90,7 @@ replace(show_image(scene.image, xyxy), words="the scene with the boxes that are 
 
 # %% [markdown]
 # **What to notice**
-# - Every object is found, but many times over: by its own cell, by the neighbours, by several anchors.
+# - Nearly every object is found, but many times over: by its own cell, by the neighbours, by several anchors.
 # - That is not an accident. Notebook 05 showed that up to three cells and several anchors are *trained* to be responsible
 #   for an object. So something must clean up afterwards.
 

@@ -347,7 +347,8 @@ show_history(trainer)
 # %% [markdown]
 # **What to notice**
 # - `trainer.ema.model` is the averaged network, the one to keep: `yl.save(trainer.ema.model, "cells.safetensors")`.
-# - Box and class loss fall, and what counts rises: the figures on pictures that were never trained on.
+# - Box and class loss fall, and mAP rises, on pictures that were never trained on. Precision alone may fall meanwhile:
+#   more is found, and more of it is wrong.
 # - The objectness loss hardly moves. Its target is the overlap of each predicted box with its object, so the better
 #   the boxes get, the more is asked of it ([06_loss](06_loss.ipynb)).
 # - The run is short on purpose. With 320 pixels and 20 epochs (`python benchmarks/training.py bccd-small-data`, some

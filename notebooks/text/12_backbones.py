@@ -145,8 +145,9 @@ show_table(["block", "known from", "year", "parameters", "MFLOPs", "output", "se
 #   1 x 1 convolution between them, which halves the channels first.
 # - A **residual** block adds its input to its output: $x + f(x)$. The gradient has a way around $f$, so that networks
 #   with many more layers can be trained: 53 after 19.
-# - **CSP** sends only half of the channels through the blocks, and joins both halves afterwards: a convolution of half
-#   the channels on both sides has a quarter of the weights. **C3** is the same with one convolution fewer.
+# - **CSP** has two branches, each with half as many channels as it reads; only one goes through the blocks, and both are
+#   joined afterwards: a convolution of half the channels on both sides has a quarter of the weights. **C3** is the same
+#   with one convolution fewer.
 # - **ELAN** and **C2f** join the output of *every* block in the chain, not only the last. The gradient reaches each
 #   block by a short way. **RepNCSPELAN4** (GELAN) is an ELAN with CSP blocks in it, **C3k2** a C2f with C3 in it (in the
 #   larger networks).
