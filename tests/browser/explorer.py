@@ -29,6 +29,8 @@ KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python
 SETTLED = 0.25  # seconds without a new picture after which nothing more is expected
 Place = tuple[float, float]
 
+CHARTS_ARE_DRAWN = """root => [...root.querySelectorAll(".wt-is-Chart")].every(
+    chart => !chart.getClientRects().length || chart.querySelector(".main-svg"))"""  # plotly may have to come first
 PANEL_AT = """(canvas, [x, y]) => {
     const frame = canvas.getBoundingClientRect(), [left, top, width] = canvas.dataset.window.split(" ").map(Number)
     return [frame.left + (x - left) * frame.width / width, frame.top + (y - top) * frame.width / width]
@@ -104,6 +106,7 @@ class OpenExplorer:
         """Open whatever is folded: the other settings, statistics, curves."""
         while (folded := self.root.locator(".wt-fold[aria-expanded='false']:visible")).count():
             folded.first.click()
+        self.page.wait_for_function(CHARTS_ARE_DRAWN, arg=self.root.element_handle(), timeout=20_000)
         self.settle()
 
     def panel(self, which: int | str = 0) -> Locator:

@@ -22,8 +22,9 @@ def test_gains_and_objects_move_the_losses(open_cell: Callable[[str], OpenExplor
     x, y = (float(explorer.ask(place)) for place in ("(x1 + x2) / 2", "(y1 + y2) / 2"))
     explorer.drag((x, y), (x - 20, y - 10))
     assert explorer.ask("w.objects[0]") != before
-    explorer.press("reset")
+    explorer.press("clear pictures")
     assert explorer.ask("w.objects[0]") == before
+    explorer.press("reset")
     assert explorer.ask("w.result.now.parts == w.result.default.parts") == "True"
     assert explorer.message == ""
     assert explorer.errors == []

@@ -63,6 +63,7 @@ def test_a_cell_that_runs_again_shows_its_charts_as_large_as_before(open_cell: C
     for _ in range(6):
         explorer.notebook.run_all()
         explorer.notebook.wait_for_explorers()
+        explorer.unfold()
         expect(plots).to_have_count(count)
         explorer.page.wait_for_timeout(300)
         assert plots.evaluate_all(look) == first

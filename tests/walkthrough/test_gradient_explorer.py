@@ -75,13 +75,14 @@ def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
     assert own.draft(own.computed) is None  # they are known
     own.box = 0.2
     assert "layers" not in vars(own.state.backward)  # nobody has asked yet
-    cells, (chart,), _ = own.draft(own.computed).rows
+    draft = own.draft(own.computed)
+    (cells,), ((chart,),) = draft.rows, draft.more[0].unfolded()
     assert chart.late
     assert chart.marks[0].y == pytest.approx(before.total.tolist())
     whole = own.as_scene()
     for draft, final in zip(cells, whole.rows[0], strict=True):
         np.testing.assert_array_equal(draft.layers[0].pixels, final.layers[0].pixels)
-    assert not whole.rows[1][0].late
+    assert not whole.more[0].unfolded()[0][0].late
     assert_direct(own, yl.Hyperparameters(box=0.2))
     assert own.draft(own.computed) is None
 
@@ -173,7 +174,7 @@ def test_arrows_point_where_a_step_down_the_loss_moves_the_decoded_box(own) -> N
 def test_no_arrows_where_the_term_does_not_move_boxes(own) -> None:
     own.term = "cls"
     assert not any(isinstance(layer, Arrows) for panel in panels(own, Panel) for layer in panel.layers)
-    assert sum(isinstance(layer, Boxes) for layer in panels(own, Panel)[0].layers) == 1
+    assert sum(isinstance(layer, Boxes) for layer in panels(own, Panel)[0].layers) == 2  # objects, cells of the table
 
 
 def test_the_chart_has_a_line_for_each_term_through_the_layers_by_index(own) -> None:
