@@ -85,7 +85,7 @@ class Passes:
                 for output, field in enumerate(record.receptive_fields):
                     if field.dims is not None and field.grid == grid and not field.because:
                         effective = self._recordings.gradients(picture, record, output).of(row, col)
-                        return as_box(field.of(row, col)), effective.heard.cpu().numpy()
+                        return as_box(field.of(row, col)), effective.mask.cpu().numpy()
         except Exception:  # a network that cannot be followed still has errors to show
             return None
         return None
