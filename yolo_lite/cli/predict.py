@@ -44,7 +44,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--agnostic", action="store_true", help=help_agnostic)
     help_multi = "a box may be several classes: every one above the threshold, not the best alone"
     parser.add_argument("--multi-label", action="store_true", help=help_multi)
-    help_batch = "images per batch; left out: 1 on the CPU, where that is fastest, 16 on a GPU"
+    help_batch = "images per batch; left out: 4 on the CPU, where that is fastest, 16 on a GPU"
     parser.add_argument("--batch-size", type=positive_int, metavar="N", help=help_batch)
     add_device(parser)
     parser.add_argument(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from yolo_lite.model.protocol import Detector
 
 DEFAULT_SIZE = 640  # pixels, the reference's
-CPU_BATCH, GPU_BATCH = 1, 16
+CPU_BATCH, GPU_BATCH = 4, 16
 CPU_PIXELS = 2 * 640 * 640  # of the images that run together on a CPU; with more, maps leave its caches
 
 
@@ -164,7 +164,7 @@ def default_batch(model: Any) -> int:
 
     >>> from yolo_lite.model.yolo import create_model
     >>> default_batch(create_model("yolov5n"))
-    1
+    4
     """
     return CPU_BATCH if _weights(model).device.type == "cpu" else GPU_BATCH
 
