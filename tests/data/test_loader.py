@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.datasets.yolo_folders import write_folder, write_image
 from yolo_lite.data.dataset import Batch, Sample, YoloDataset
 from yolo_lite.data.loader import EpochSampler, collate, create_dataloader, safe_context
+from yolo_lite.data.memory import SharedBlocks, take_over, whole_block
 from yolo_lite.data.report import DatasetError
 from yolo_lite.hyperparameters import Hyperparameters
 
@@ -329,3 +331,34 @@ def test_a_real_dataset_with_workers(shared):
 
     assert len(plain) == 5
     assert [contents(batch) for batch in parallel] == [contents(batch) for batch in plain]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_that_lets_go_of_its_views_gives_no_block_back() -> None:
+    lent = SharedBlocks().lend((2, 3))
+    block = whole_block(lent)
+    received = [take_over(block, (2, 3))]
+    child = os.fork()
+    if not child:
+        received.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert block[0] == 1
+    received.clear()
+    assert block[0] == 0
+
+
+class Deeper(YoloDataset):
+    """Samples of 16 bits with a sign."""
+
+    def sample(self, *arguments: Any, **options: Any) -> Any:
+        found = super().sample(*arguments, **options)
+        return found._replace(image=found.image.to(torch.int16) * 4 - 100)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_of_another_type_stay_what_they_are(workers: int) -> None:
+    dataset = Deeper("shapes", 64).subset(range(2))
+    (batch,) = create_dataloader(dataset, 2, workers=workers)
+    assert batch.images.dtype is torch.int16
+    assert batch.images.min() < 0

@@ -78,3 +78,13 @@ def test_both_refuse_the_same_targets(column, value):
     for match in (match_levels, build_targets):
         with pytest.raises(ValueError, match="targets row 3 is"):
             match(targets, GRIDS, ANCHORS, STRIDES)
+
+
+def test_what_build_targets_refuses_takes_and_rounds_is_the_same_here() -> None:
+    one, anchors = torch.tensor([[0, 0, 0.5, 0.5, 0.1, 0.12]]), torch.tensor([[[10.0, 13], [16, 30], [33, 23]]])
+    for function in (match_levels, build_targets):
+        with pytest.raises(ValueError, match="anchor_t must be greater than 1"):
+            function(one, [(80, 80)], anchors, [8], 1.0)
+    learnt = torch.nn.Parameter(anchors)
+    (ours,), (plain,) = (function(one, [(80.7, 80.2)], learnt, [8]) for function in (match_levels, build_targets))
+    assert torch.equal(ours.box, plain.box)

@@ -213,8 +213,9 @@ def collate(found: Sequence[Sample | Problem], blocks: SharedBlocks | None = Non
     targets[:, 0] = torch.arange(len(samples)).repeat_interleave(counts)
     tables = [sample.hsv for sample in samples if sample.hsv is not None]
     images = [sample.image for sample in samples]
-    in_worker = get_worker_info() is not None  # which stacks in shared memory: no copy is made to hand it over
-    room = (blocks or SharedBlocks()).lend((len(images), *images[0].shape)) if in_worker else None
+    is_lent = get_worker_info() is not None and all(image.dtype is torch.uint8 for image in images)
+    # a worker stacks in shared memory: no copy is made to hand it over
+    room = (blocks or SharedBlocks()).lend((len(images), *images[0].shape)) if is_lent else None
     return Batch(
         torch.stack(images, out=room),
         targets,
@@ -233,7 +234,8 @@ class _WorkerCollate:
 
     def __call__(self, found: Sequence[Sample | Problem]) -> Batch:
         batch = collate(found, self._blocks)
-        return _Lent(*batch) if batch.paths and get_worker_info() is not None else batch
+        is_lent = batch.paths and batch.images.dtype is torch.uint8 and get_worker_info() is not None
+        return _Lent(*batch) if is_lent else batch
 
 
 class _Lent(Batch):

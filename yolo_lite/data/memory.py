@@ -4,6 +4,7 @@ The system clears each page (4 KiB) that it gives, which takes longer than writi
 """
 
 import math
+import os
 import weakref
 from functools import cache
 
@@ -65,5 +66,11 @@ def whole_block(lent: Tensor) -> Tensor:
 def take_over(block: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The values in a block, uint8; when they and all views of them are gone, the block may be lent again."""
     values = block.numpy()[HEAD : HEAD + math.prod(shape)].reshape(shape)
-    weakref.finalize(values, block.numpy()[:1].fill, 0).atexit = False
+    weakref.finalize(values, _give_back, block, os.getpid()).atexit = False
     return torch.from_numpy(values)  # whose views all keep the array
+
+
+def _give_back(block: Tensor, process: int) -> None:
+    """The block may be lent again, where this process took it over: a fork of it lets go of its own views alone."""
+    if os.getpid() == process:
+        block[0] = 0

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo_lite.loss.targets import NEIGHBOURS, Assignment, build_targets, check_targets
+from yolo_lite.loss.targets import NEIGHBOURS, Assignment, build_targets, check_anchor_t, check_targets
 
 Array = np.ndarray[Any, Any]
 
@@ -41,7 +41,9 @@ def match_levels(
     if not usual or targets.device.type != "cpu":
         return build_targets(targets, grids, anchors, strides, anchor_t)
     targets, anchors, strides = check_targets(targets, grids, anchors, strides)
-    anchor_wh = (anchors / strides[:, None, None]).numpy()  # (L, A, 2) in cells
+    check_anchor_t(anchor_t)
+    grids = [(int(rows), int(cols)) for rows, cols in grids]
+    anchor_wh = (anchors / strides[:, None, None]).detach().numpy()  # (L, A, 2) in cells
     pairs = _pairs(targets.numpy(), grids, anchor_wh, anchor_t)
     numbers, box, matched_wh, counts = _matches(targets.numpy(), pairs, anchor_wh)
     levels = zip(numbers.split(counts, 1), box.split(counts), matched_wh.split(counts), strict=True)

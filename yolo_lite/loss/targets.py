@@ -169,13 +169,18 @@ def build_targets(
     ([2, 2, 2, 2, 2], [40, 39, 40, 40, 40], [0, 1, 2, 3, 4])
     """
     targets, anchors, strides = check_targets(targets, grids, anchors, strides)
-    if not anchor_t > 1:
-        raise ValueError(f"anchor_t must be greater than 1 (an anchor fits itself exactly), not {anchor_t}")
+    check_anchor_t(anchor_t)
     anchors_in_cells = anchors / strides[:, None, None]
     return [
         assign_level(targets, (int(grid[0]), int(grid[1])), anchor_wh, anchor_t)
         for grid, anchor_wh in zip(grids, anchors_in_cells, strict=True)
     ]
+
+
+def check_anchor_t(anchor_t: float) -> None:
+    """A ValueError where no anchor could be matched."""
+    if not anchor_t > 1:
+        raise ValueError(f"anchor_t must be greater than 1 (an anchor fits itself exactly), not {anchor_t}")
 
 
 def check_anchors(anchors: Tensor | None) -> None:
