@@ -399,7 +399,7 @@ AnchorExplorer(images=batch, names=names, model=model)
 
 # %% [markdown]
 # **What to notice**
-# - Each anchor's verdict names the *worse* of the two sides. One bad side is enough to be rejected.
+# - Unfold "every anchor": each verdict names the *worse* of the two sides. One bad side is enough to be rejected.
 # - Drag a box smaller: it leaves the coarse grid (stride 32, P5) for a finer one; for a while it is matched on both.
 
 # %% [markdown]
