@@ -1,4 +1,4 @@
-"""docs/coco.md, docs/glossary.md: commands that exist, a table that the schedule computes, links that lead somewhere."""
+"""docs/coco.md and docs/glossary.md: commands that exist, a table the schedule computes, links that lead somewhere."""
 
 import re
 import shlex
