@@ -28,7 +28,8 @@ def show_prediction_cube(level: Any, cell: tuple[int, int], anchor: int = 0, ima
     Raises:
         ValueError: another shape; a cell, anchor or image that is not there.
 
-    >>> show_prediction_cube(torch.zeros(1, 3, 20, 20, 85), (4, 7))
+    >>> from torch import zeros
+    >>> show_prediction_cube(zeros(1, 3, 20, 20, 85), (4, 7))
     3 cubes of 20 x 20 x 85 numbers; that of anchor 0 cut open at row 4, column 7, with its 85 numbers below
     """
     values = to_numpy(level)
