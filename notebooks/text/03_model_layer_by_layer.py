@@ -366,7 +366,8 @@ print("its slopes, and 1:", unequal(slope, torch.ones_like(x)))
 # %% [markdown]
 # **What to notice**
 # - The dashed way in the drawing is the shortcut, also called **residual connection** (ResNet, 2015). Gradients take it
-#   too, backwards and undiminished, so that the early layers of a deep network still hear of the loss ([07_backpropagation](07_backpropagation.ipynb) measures it).
+#   too, backwards and undiminished, so that the early layers of a deep network still hear of the loss
+#   ([07_backpropagation](07_backpropagation.ipynb) measures it).
 # - Adding needs equal shapes. A Bottleneck that changes the number of channels cannot add.
 # - YOLOv5 adds in its backbone only. In the neck the rows say `False`: `[512, False]`.
 
@@ -904,8 +905,8 @@ show_table(columns, table)
 #   by 16 %, because its layers run at 25,600 places.
 # - **Around** sees less far than SPPF, and costs less. Everything behind it sees less, too.
 #
-# **When to expose P2?** When objects that matter are smaller than about two cells of P3, 16 pixels *in the network's
-# input*: then two of them often share a cell, and a cell's features mix the object with what is around it. Try a larger
+# **When to expose P2?** A rule of thumb: when objects that matter are smaller than about two cells of P3, 16 pixels *in
+# the network's input*. Then neighbours often share a cell, and its features mix the object with what is around it. Try a larger
 # input first: twice the side makes every object twice as large, for four times the work, and needs no new layers. And
 # measure: in short trainings P2 may lose, as most of its cells hold nothing ([12_backbones](12_backbones.ipynb), section
 # 7, where it did).
