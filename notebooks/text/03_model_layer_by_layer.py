@@ -44,6 +44,7 @@ from yolo_lite.model.head import Detect
 from yolo_lite.model.block_variants import BottleneckCSP
 from yolo_lite.model.spec import SPECS, read_spec
 
+# %%
 def count(module):
     """How many numbers a module may learn."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -577,7 +577,7 @@ show_table(["fourth number", "the note's block", "C2f", "its last convolution re
 # **What to notice**
 # - **The fourth number is never used**: with six Bottlenecks asked for there is still one, as the parameters tell.
 # - **It is not a C2f.** That joins every output of its chain, so its last convolution reads $(2 + n)$ halves: 96, 128, 256
-#   channels. This one reads two halves, whatever the number. It is a C3.
+#   channels. This one reads two halves, whatever the number. It is built like a C3.
 #
 # Next its pooling. Inside, a 1 x 1 convolution leaves $c'$ channels; the map and three poolings of it are joined.
 
