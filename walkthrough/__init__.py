@@ -9,6 +9,7 @@ from walkthrough._moved import find_moved_modules
 from walkthrough.blocks import show_block
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
+from walkthrough.drawings import show_anchor_reach, show_convolution, show_decoding, show_prediction_cube
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.backbone import BackboneExplorer
@@ -68,11 +69,14 @@ __all__ = [
     "load_trace",
     "record_layers",
     "row",
+    "show_anchor_reach",
     "show_assignment",
     "show_bars",
     "show_batch",
     "show_block",
     "show_confusion",
+    "show_convolution",
+    "show_decoding",
     "show_f1",
     "show_feature_maps",
     "show_grid",
@@ -81,6 +85,7 @@ __all__ = [
     "show_image",
     "show_layers",
     "show_precision_recall",
+    "show_prediction_cube",
     "show_predictions",
     "show_roles",
     "show_schedule",

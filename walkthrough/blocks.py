@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor, fx, nn
 
-from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, LEGEND, SKIP
+from walkthrough.graphs import CHOSEN, FILLS, FLOW, LABEL, LEGEND, SKIP, ground
 from walkthrough.layers.follow import tensors_in
 from walkthrough.layers.hooks import untouched
 from walkthrough.layers.table import shape_in_words
-from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Picture, Scene, Text
+from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Scene, Text
 
 WIDTH, COLUMN, GAP, NODE_HEIGHT, ROW, MARGIN, DIP = 872, 128, 26, 50, 70, 12, 11
 LETTER = 5.6  # pixels of a letter, about
@@ -152,8 +151,7 @@ def _panel(steps: Sequence[Step], title: str) -> Panel:
     layers += [Boxes(tuple(places), (), (), tuple(map(_fill, steps)), width=1.0, fill=1.0)]
     for step, place in zip(steps, places, strict=True):
         layers += _label(step, place)
-    rgb = np.array([int(GROUND[k : k + 2], 16) for k in (1, 3, 5)], np.uint8).reshape(1, 1, 3)
-    return Panel((Picture(rgb, (0, 0, WIDTH, height)), *layers), WIDTH, height, title)
+    return Panel((ground(WIDTH, height), *layers), WIDTH, height, title)
 
 
 def _fill(step: Step) -> str:

@@ -81,12 +81,13 @@ corners = np.stack([(xc - w / 2) * width, (yc - h / 2) * height, (xc + w / 2) * 
 library = yl.xywh_to_xyxy(rows[:, 1:]) * [width, height, width, height]
 for name, mine, theirs in zip(["cup", "spoon"], corners, library):
     print(f"{name}: x1, y1, x2, y2 by hand {mine.round(1).tolist()}, by the library {theirs.round(1).tolist()}")
-show_image(photo, corners, ["cup", "spoon"])
+show_image(photo, corners, ["cup", "spoon"], title="a cup of coffee, with a spoon, from above")
 
 # %% [markdown]
 # **What to notice**
 # - A box is upright and holds all that can be seen of the object, and some of what is behind it.
 # - Nothing in the file says how sure the person was, or what is hidden. The network learns from this and no more.
+# - The two boxes overlap, as the things do. That is allowed.
 #
 # A row may also be an outline: `class x1 y1 x2 y2 x3 y3 ...`. Its box is the outline's extent. Every row is judged by
 # itself, so both kinds may stand in one file.
@@ -116,6 +117,10 @@ print("labels ", tuple(sample.labels.shape), sample.labels.dtype)
 # - **the axes**: a picture file is height x width x colour, PyTorch's convolutions take colour x height x width;
 # - **the size**: the photograph was not square, the sample is;
 # - **the labels**: the box is the same object in a larger picture, so its fractions are different now.
+#
+# A row of `sample.labels` has six columns: `image, class, x-centre, y-centre, width, height`. The first is 0 here; a loader
+# will write into it which picture of a batch the row belongs to (section 5). So `labels[:, 2:]` are the four numbers of the
+# box, and `labels[:, 1]` is the class.
 #
 # The values are still whole numbers from 0 to 255. Dividing by 255 happens later, on the device that trains: bytes are
 # four times smaller to move than floats.
@@ -167,7 +172,7 @@ print(f"as one gray: {imagenet_mean.mean():.3f}, of 255: {255 * imagenet_mean.me
 
 # %% [markdown]
 # **What to notice**
-# - Gray makes a much smaller jump than black or white. Six photographs are few, so their best gray is not exactly 114.
+# - Gray makes a much smaller jump than black or white. But six photographs are few: their own average need not be 114.
 # - 114 is the average of a very large number of photographs. It is *not* zero for the network: pixels are divided by 255
 #   and nothing is subtracted, so the padding arrives as 0.447.
 
@@ -230,7 +235,7 @@ for epoch in range(3):
 load, train = 30, 50  # ms for a batch
 table = [["one after the other", load + train]]
 for workers in (1, 2, 4):
-    table.append([f"{workers} workers ahead", max(train, load / workers)])
+    table.append([f"{workers} worker{'s' * (workers > 1)} ahead", max(train, load / workers)])
 show_table(["way of loading", "ms for a batch"], table)
 
 # %% [markdown]
@@ -286,8 +291,9 @@ assert memory < disk
 # %% [markdown]
 # ## 9. The batch of this tour
 #
-# All notebooks from here on use one batch: four **mosaics** of the photographs, as training would see them. Two numbers
-# describe it, and it is the same on every machine.
+# Most notebooks from here on use one batch: four **mosaics** of the photographs, as training would see them
+# ([02_augmentation](02_augmentation.ipynb) makes some). Its size and its number of pictures describe it, and it is the
+# same on every machine.
 
 # %%
 batch = yl.tour_batch()

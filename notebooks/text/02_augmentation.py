@@ -62,7 +62,8 @@ hyp = yl.Hyperparameters()
 
 drawn = [geometry.draw_flip(hyp, 224, np.random.default_rng(seed)) for seed in range(4)]
 print(*drawn, sep="\n")
-print("the same seed, the same draw:", drawn[0] == geometry.draw_flip(hyp, 224, np.random.default_rng(0)))
+again = [geometry.draw_flip(hyp, 224, np.random.default_rng(seed)) for seed in range(4)]
+print(f"the same seeds again: {sum(a != b for a, b in zip(drawn, again))} of 4 draws differ")
 
 # %% [markdown]
 # ## 2. Colour: hue, saturation, value
@@ -154,9 +155,9 @@ x1, y1, x2, y2 = objects.boxes.T
 by_hand = np.stack((224 - x2, y1, 224 - x1, y2), 1)
 print("boxes by hand, largest difference in pixels:", np.abs(by_hand - left_right.objects.boxes).max())
 again = geometry.apply_flip(*left_right, geometry.FlipDraw(left_right=True))
-print("flipped twice, the image is as before:", np.array_equal(again.image, image))
+print(f"flipped twice: {(again.image != image).sum()} of {image.size:,} numbers of the image differ")
 moved = np.abs(again.objects.boxes - objects.boxes).max()
-print("and the boxes, largest difference in pixels:", approx(moved, ".0e"))
+print("and of the boxes, largest difference in pixels:", approx(moved, ".0e"))
 assert moved < 1e-4
 print(f"chances: left-right {hyp.fliplr}, up-down {hyp.flipud}")
 
@@ -237,7 +238,7 @@ for angle, a, b in zip((10, 20), loose, tight):
 drawn = WarpDraw(angle=30, scale=0.6, shear=(15, 0), translate=(0.6, 0.5), perspective=(0.001, 0))
 T, S, R, P, C = matrices = warp_matrices(drawn, canvas=224, size=224)
 M = T @ S @ R @ P @ C
-print("the library multiplies the same:", np.array_equal(M, matrices.combined))
+print(f"by hand and by the library: {(M != matrices.combined).sum()} of 9 numbers differ")
 rows = [["  ".join(f"{v:.4g}" for v in factor[line] + 0.0) for factor in (M, *matrices)] for line in range(3)]
 show_table(["M", "T translation", "S shear", "R rotation, zoom", "P perspective", "C centre"], rows)
 
@@ -320,9 +321,10 @@ row(*pair, titles=["mosaic, 448 x 448", "after the warp, 224 x 224"])
 # - The three partners are drawn with replacement: a photograph may come twice.
 
 # %%
-same = [np.subtract(p.source[2:], p.source[:2]).tolist() == np.subtract(p.canvas[2:], p.canvas[:2]).tolist()
-        for p in mosaic.result.placements]
-print("each photograph keeps its size in the canvas:", same)
+rows = [[number, *(" x ".join(f"{side:g}" for side in np.subtract(part[2:], part[:2])) for part in (p.source, p.canvas))]
+        for number, p in enumerate(mosaic.result.placements)]
+assert all(taken == placed for _, taken, placed in rows)
+show_table(["photograph", "taken from it, px", "in the canvas, px"], rows)
 
 # %% [markdown]
 # ## 9. Mixup: two samples on top of each other
@@ -404,8 +406,9 @@ sizes, old = after[:, 2:] - after[:, :2], before[:, 2:] - before[:, :2]
 w, h = sizes.T
 fraction, aspect = sizes.prod(1) / old.prod(1), np.maximum(w / h, h / w)
 stays = (w > 2) & (h > 2) & (aspect < 100) & (fraction > 0.10)
-print("by hand as in the library:", np.array_equal(stays, view.box_filter.kept))
-show_table(["box", "w", "h", "aspect", "fraction of its area", "stays"], list(zip(five, w, h, aspect, fraction, stays)))
+print(f"by hand and by the library: {(stays != view.box_filter.kept).sum()} of 5 verdicts differ")
+verdicts = ["stays" if each else "dropped" for each in stays]
+show_table(["box", "w", "h", "aspect", "fraction of its area", "verdict"], list(zip(five, w, h, aspect, fraction, verdicts)))
 
 # %% [markdown]
 # **What to notice**
@@ -419,9 +422,9 @@ show_table(["box", "w", "h", "aspect", "fraction of its area", "stays"], list(zi
 # %%
 box = Objects.build([0], [[80, 80, 150, 150]])
 small = apply_warp(image, box, WarpDraw(scale=0.3))
-kept = [box_candidates(box.boxes * zoom, small.after.boxes).kept.item() for zoom in (0.3, 1)]
 print(f"area left: {area(small.after, 0) / area(box, 0):.2f} of what it was")
-print("kept, with the zoom taken into account:", kept[0], "- without:", kept[1])
+for name, zoom in {"with the zoom taken into account": 0.3, "without": 1}.items():
+    print(f"{name}: {'kept' if box_candidates(box.boxes * zoom, small.after.boxes).kept.item() else 'dropped'}")
 
 # %% [markdown]
 # With outlines the last rule is milder, 0.01, because a box around the visible part of an outline hugs what is really
@@ -432,12 +435,13 @@ aside = WarpDraw(translate=(-0.15, 0.5))  # 146 pixels to the left
 outlined, boxed = apply_warp(image, objects, aside), apply_warp(image, boxes_only(objects), aside)
 for name, view in {"outline": outlined, "box": boxed}.items():
     left = area(view.after, 0) / area(view.before, 0)
-    print(f"{name}: {left:.3f} of its area left; the cup stays: {view.box_filter.kept[0]}")
+    print(f"{name}: {left:.3f} of its area left; the cup {'stays' if view.box_filter.kept[0] else 'is dropped'}")
 
 # %% [markdown]
 # What do the rules do to real samples? That is what **AugmentationLab** is for: all stages of a sample, the window of
-# the warp, and each lost box with its reason. Raise `degrees`, lower `scale`, change `seed`; drag a box of the
-# photograph; upload a picture of your own.
+# the warp, and each lost box. Change `seed` below the picture, or drag a box of the photograph. Unfold *boxes dropped,
+# what chance decided* for the reasons and the matrix; `degrees`, `scale` and the others are under *25 more settings*.
+# *upload a picture* takes one of your own.
 
 # %%
 lab = AugmentationLab(size=256)
@@ -445,7 +449,7 @@ lab
 
 # %% [markdown]
 # **What to notice**
-# - Two boxes are lost, for different reasons: one lies outside altogether, of the other a sliver is left.
+# - Two boxes are lost, for different reasons (unfolded): one lies outside altogether, of the other a sliver is left.
 # - The dash-dotted frame in the mosaic is what the network will get to see.
 
 # %% [markdown]
@@ -616,8 +620,8 @@ row(show_histogram(shift[:, 0] * 640, x_label="shift, px"), show_histogram(zoom,
 # %%
 T, S, R, P, C = warp_matrices(draws[0], canvas=1280, size=640)
 print("degrees, shear, perspective:", hyp.degrees, hyp.shear, hyp.perspective)
-print("S and P change nothing:", np.array_equal(S, np.eye(3)), np.array_equal(P, np.eye(3)))
-print("R is the zoom alone:", np.array_equal(R, np.diag([draws[0].scale, draws[0].scale, 1])))
+for name, factor, expected in (("S", S, np.eye(3)), ("P", P, np.eye(3)), ("R", R, np.diag([*[draws[0].scale] * 2, 1]))):
+    print(f"{name} and {'the zoom alone' if name == 'R' else 'the identity'}: {(factor != expected).sum()} of 9 numbers differ")
 
 # %% [markdown]
 # **"114 is a normalised zero."** It is a padding value. Pixels are divided by 255 and nothing is subtracted, so the
@@ -645,8 +649,9 @@ for p, batch in batches.items():
     print(f"mosaic {p}: images {tuple(batch.images.shape)}, {len(batch.targets)} objects")
 print("length with and without augmentation:", len(train), len(photos))
 first, second, again = train.sample(0, epoch=0), train.sample(0, epoch=1), train.sample(0, epoch=0)
-print("another epoch, another sample:", not torch.equal(first.image, second.image))
-print("the same epoch, the same sample:", torch.equal(first.image, again.image))
+for name, other in {"another epoch": second, "the same epoch": again}.items():
+    print(f"{name}: {approx((first.image != other.image).float().mean(), '.0%')} of the numbers differ")
+assert (first.image != second.image).float().mean() > 0.5 and torch.equal(first.image, again.image)
 
 # %% [markdown]
 # ## 14. Check: a sample by hand
@@ -728,7 +733,7 @@ for name, picture in {"warped picture": warp.image, "sample": sample.image.permu
     differ = (image != picture).any(2).mean()
     print(f"pixels that differ in the {name}: {approx(differ, '.1%')}")
     assert differ < 0.001
-print("kept equal:", np.array_equal(kept, warp.result.box_filter.kept), f"({kept.sum()} of {len(kept)} boxes)")
+print(f"kept: {kept.sum()} of {len(kept)} boxes; {(kept != warp.result.box_filter.kept).sum()} verdicts differ")
 
 # %% [markdown]
 # ## Questions

@@ -41,6 +41,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 import yolo_lite as yl
@@ -52,7 +53,7 @@ from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.family.backbones import Backbone, Classifier, backbone_of, features
 from yolo_lite.family.blocks import C2f, RepConv
 from yolo_lite.model.block_variants import SPP
-from yolo_lite.model.blocks import SPPF
+from yolo_lite.model.blocks import SPPF, Bottleneck, Conv
 
 # %% [markdown]
 # ## 1. Four questions to ask of any backbone
@@ -141,19 +142,20 @@ show_table(["block", "known from", "year", "parameters", "MFLOPs", "output", "se
 
 # %% [markdown]
 # **What to notice**
-# - **Plain** 3 x 3 convolutions are the most expensive: $2 \cdot 9 \cdot 64 \cdot 64$ weights. **Darknet-19** puts a
-#   1 x 1 convolution between them, which halves the channels first.
+# - **Plain** 3 x 3 convolutions have the most weights: $2 \cdot 9 \cdot 64 \cdot 64$. **Darknet-19** puts a 1 x 1
+#   convolution between them, which halves the channels first.
 # - A **residual** block adds its input to its output: $x + f(x)$. The gradient has a way around $f$, so that networks
 #   with many more layers can be trained: 53 after 19.
 # - **CSP** has two branches, each with half as many channels as it reads; only one goes through the blocks, and both are
 #   joined afterwards: a convolution of half the channels on both sides has a quarter of the weights. **C3** is the same
-#   with one convolution fewer.
+#   with one convolution fewer. The paper of both is **CSPNet** ([arXiv 1911.11929](https://arxiv.org/abs/1911.11929)).
+#   Darknet-53 with such blocks in its stages is **CSPDarknet**, the backbone of YOLOv4 and v5.
 # - **ELAN** and **C2f** join the output of *every* block in the chain, not only the last. The gradient reaches each
 #   block by a short way. **RepNCSPELAN4** (GELAN) is an ELAN with CSP blocks in it, **C3k2** a C2f with C3 in it (in the
 #   larger networks).
 # - **RepConv** has branches while it is trained, and is a single 3 x 3 convolution afterwards: section 5.
-# - **C2PSA** is the only one that sees all cells: attention. The price grows with the square of the number of cells, so
-#   YOLO11 uses it at stride 32 only.
+# - **C2PSA** is the only one that sees all cells: attention. It has the fewest weights and does by far the most work here:
+#   its price grows with the square of the number of cells, so YOLO11 uses it at stride 32 only.
 #
 # All widths were set to 64 here to have one table. A network chooses them, and with them the cost.
 #
@@ -181,19 +183,23 @@ for index, line in enumerate(spec["backbone"]):
 def cost(spec):
     """Parameters, and MFLOPs at 320 pixels."""
     summary = yl.create_model(spec).summary(320)
-    return f"{summary.parameters:,} parameters, {summary.flops / 1e6:,.0f} MFLOPs"
+    return summary.parameters, round(summary.flops / 1e6)
 
 edited = copy.deepcopy(spec)
 edited["backbone"][6][2] = "C2f"  # <- change me: one row of stride 16
-print("as it was:     ", cost(spec))
-print("row 6 edited:  ", cost(edited))
-print("C2f stages:    ", cost(replace(dials, blocks="C2f").spec(6)))
-print("early grid:    ", cost(replace(dials, steps=(4, 1, 2, 2)).spec(6)))
+specs = {
+    "as it was": spec,
+    "row 6 edited": edited,
+    "C2f in all stages": replace(dials, blocks="C2f").spec(6),
+    "early grid": replace(dials, steps=(4, 1, 2, 2)).spec(6),
+}
+show_table(["network", "parameters", "MFLOPs at 320 pixels"], [[name, *cost(each)] for name, each in specs.items()])
 
 # %% [markdown]
 # Now turn them all. (The explorer counts at 256 pixels, the cell above at 320; what it calls *downsampling* is the
-# field `steps`.) The first column of the table is what you started from, so that you see what each dial costs. Click
-# a layer in the graph, and in the picture the place of a cell: the dashed box is what this cell can see.
+# field `steps`.) Block, width and depth are below the picture, the other dials under *14 more settings*. The column
+# *start* of the table is what you started from, so that you see what each dial costs. Click in the picture the place of
+# a cell: the dashed box is what this cell can see. Unfold *the network* and click a layer to look at another one.
 
 # %%
 BackboneExplorer()
@@ -231,9 +237,10 @@ x = torch.randn(1, 256, 20, 20, generator=generator)  # (N, C, H, W)
 spp, sppf = SPP(256, 256, (5, 9, 13)).eval(), SPPF(256, 256, 5).eval()
 sppf.load_state_dict(spp.state_dict())  # the pools have no weights
 with torch.no_grad():
-    assert torch.equal(spp(x), sppf(x))  # not nearly: exactly
+    differ = (spp(x) != sppf(x)).sum()
     times = {name: milliseconds(lambda block=block: block(x)) for name, block in (("SPP", spp), ("SPPF", sppf))}
-print("equal in every number;", ", ".join(f"{name} {approx(ms, '.1f')} ms" for name, ms in times.items()))
+print(f"{differ} of {x.numel():,} numbers differ;", ", ".join(f"{name} {approx(ms, '.1f')} ms" for name, ms in times.items()))
+assert differ == 0
 
 # %% [markdown]
 # ## 5. RepConv: three branches in training, one convolution afterwards
@@ -441,9 +448,12 @@ summary("norm")
 #   *not decided*: SiLU, SPPF, the depth of C2f, where to halve, and P6. One seed alone would have named a winner each time.
 # - P2 makes small objects *worse* here, a wider P3 makes them better. Both see the same pictures equally often. A likely
 #   reason: the map of P2 has four times as many cells as P3's, nearly all empty, and a few hundred steps to learn that.
+#   So **when to expose P2**: when objects are smaller than about two cells of P3 (16 pixels in the network's input), a
+#   larger input is not affordable, training is long, *and* a measurement on your own data says so.
 # - P6 more than doubles the parameters, and at 128 pixels its map has 2 x 2 cells.
-# - GroupNorm wins with two pictures, and with eight as well, though that pair differs less. These two were trained at a
-#   learning rate of .002. BatchNorm's running averages move by .03 in a step and may lag behind in a run this short.
+# - GroupNorm wins with two pictures, and with eight as well (compare their bars: every one of its seeds is higher), though
+#   that pair differs less. All four were trained at a learning rate of .002, the other ablations at .004. BatchNorm's
+#   running averages move by .03 in a step and may lag behind in a run this short.
 # - These are small networks, short trainings, drawn pictures. What they show need not hold for 300 epochs of COCO, and
 #   what papers report need not show here. That is a reason to measure on your own data.
 # - What was changed costs something, too: compare the table with the bars.
@@ -515,7 +525,8 @@ assert torch.allclose(logits, same, atol=1e-5)
 #
 # A backbone that was trained in one detector can start another: other neck, other classes, other head. `load_backbone`
 # takes every tensor that fits by name and shape, and says what it took. Here the bundled weights start a network with a
-# BiFPN and two classes, and one whose stem is of another kind.
+# BiFPN and two classes, and one whose stem is of another kind. (A **BiFPN** is a neck that goes up and down the levels as
+# FPN and PAN do, and learns with which weight each of the joined maps counts: EfficientDet, 2019.)
 
 # %%
 start = Backbone(width=0.25, depth=0.33, neck="BiFPN")
@@ -533,7 +544,102 @@ print(yl.load_backbone(partly, trained))
 # - To train neck and head first and leave the backbone as it is, give `Trainer` the number of layers:
 #   `freeze=10`.
 #
-# ## 10. Check: a backbone by hand
+# ## 10. A published backbone, read with these questions
+#
+# Code that explains YOLOv8's backbone is published in many places. One such note is widely read, and has four faults that
+# the four questions of section 1 find in a minute. We show them on blocks of our own that have the same faults. A block
+# gets four numbers: channels in, channels out, shortcut, and how many Bottlenecks.
+
+# %%
+class NoteC2f(nn.Module):
+    """Called C2f in the note; channels, shortcut, number."""
+
+    def __init__(self, c_in, c_out, shortcut, number):
+        super().__init__()
+        self.one, self.other = Conv(c_in, c_out // 2), Conv(c_in, c_out // 2)
+        self.inner = Bottleneck(c_out // 2, c_out // 2, shortcut, expansion=1.0, kernels=(3, 3))
+        self.last = Conv(c_out, c_out)
+
+    def forward(self, x):
+        return self.last(torch.cat((self.inner(self.one(x)), self.other(x)), 1))
+
+def weights(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+# %%
+rows = []
+for number in (1, 2, 6):
+    theirs, real = NoteC2f(64, 64, True, number), C2f(64, 64, number, True)
+    rows.append([number, weights(theirs), weights(real), theirs.last.conv.in_channels, real.cv2.conv.in_channels])
+show_table(["fourth number", "the note's block", "C2f", "its last convolution reads", "C2f's reads"], rows)
+
+# %% [markdown]
+# **What to notice**
+# - **The fourth number is never used**: with six Bottlenecks asked for there is still one, as the parameters tell.
+# - **It is not a C2f.** That joins every output of its chain, so its last convolution reads $(2 + n)$ halves: 96, 128, 256
+#   channels. This one reads two halves, whatever the number. It is built like a C3.
+#
+# Next its pooling. Inside, a 1 x 1 convolution leaves $c'$ channels; the map and three poolings of it are joined.
+
+# %%
+class NoteSPPF(nn.Module):
+    def __init__(self, c_in, c_out):
+        super().__init__()
+        self.first, self.pool = Conv(c_in, c_in // 2), nn.MaxPool2d(5, 1, 2)
+        self.last = Conv(2 * (c_in // 2), c_out)  # declared: 2 c'
+
+    def forward(self, x):
+        maps = [self.first(x)]
+        for _ in range(3):
+            maps.append(self.pool(maps[-1]))
+        return self.last(torch.cat(maps, 1))  # given: 4 c'
+
+try:
+    NoteSPPF(256, 256)(torch.zeros(1, 256, 8, 8))
+except RuntimeError as error:
+    print(type(error).__name__, "- declared", NoteSPPF(256, 256).last.conv.in_channels, "channels, given", 4 * 128)
+
+# %% [markdown]
+# So it stops at the first picture. And where does it halve?
+
+# %%
+stages = nn.Sequential(
+    Conv(3, 16, 3, 2),
+    nn.Sequential(Conv(16, 32, 3, 2), NoteC2f(32, 32, True, 1)),
+    nn.Sequential(Conv(32, 64, 3, 2), NoteC2f(64, 64, True, 2)),
+    nn.Sequential(Conv(64, 128, 3, 2), NoteC2f(128, 128, True, 2)),
+).eval()
+x, strides = small, []
+with torch.no_grad():
+    for stage in stages:
+        x = stage(x)
+        strides.append(small.shape[2] // x.shape[2])
+print("strides of what it passes on:", strides[1:], "- a detector of 8, 16, 32 decodes boxes of half their size with them")
+
+# %% [markdown]
+# The repair: the real blocks, which use their number; SPPF with $4 c'$; and one more stage. Then it is the backbone of
+# YOLOv8n, and takes its weights:
+
+# %%
+repaired = nn.ModuleList([
+    Conv(3, 16, 3, 2), Conv(16, 32, 3, 2), C2f(32, 32, 1, True), Conv(32, 64, 3, 2), C2f(64, 64, 2, True),
+    Conv(64, 128, 3, 2), C2f(128, 128, 2, True), Conv(128, 256, 3, 2), C2f(256, 256, 1, True), SPPF(256, 256),
+]).eval()  # fmt: skip
+original = networks["yolov8n"].eval()
+repaired.load_state_dict(original.layers[:10].state_dict())  # strict: every name and every shape must fit
+x, maps = small, []
+with torch.no_grad():
+    for layer in repaired:
+        x = layer(x)
+        maps.append(x)
+    theirs = {layer.index: out for layer, out in original.forward_layers(small) if layer.index in (4, 6, 9)}
+for index, out in theirs.items():
+    differ = (maps[index] != out).sum()
+    print(f"layer {index}, stride {small.shape[2] // out.shape[2]:2}: {differ} of {out.numel():,} numbers differ")
+    assert differ == 0
+
+# %% [markdown]
+# ## 11. Check: a backbone by hand
 #
 # Three things by hand, and compared: parameters of the whole backbone by formulas, the receptive field of its last map
 # by a recursion, and a C2f by plain functions.
@@ -600,7 +706,7 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 #
 # <details><summary>C3 and C2f have the same chain of Bottlenecks. What differs?</summary>
 #
-# C3 joins the end of the chain with the other half. C2f joins every output on the way, too. So its last convolution is
+# C3 joins the end of the chain with the other branch. C2f joins every output on the way, too. So its last convolution is
 # wider, and each Bottleneck has a short way to the output.
 # </details>
 #

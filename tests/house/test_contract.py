@@ -33,7 +33,7 @@ ORDER = {
     ),
     "walkthrough": (
         *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
-        *("charts", "compose", "show", "layers", "gradients", "trace", "run", "blocks"),
+        *("charts", "compose", "show", "drawings", "layers", "gradients", "trace", "run", "blocks"),
         *("render", "frozen", "explorers"),
         *("", "lab", "__main__"),
     ),

@@ -32,7 +32,7 @@ def _rows(record: LayerRecord, inside: bool, depth: int) -> Iterator[tuple[str, 
         "  ".join(map(shape_in_words, record.output_shapes)),
         f"{record.parameters:,}",
         f"{record.flops / 1e6:,.1f}",
-        field_in_words(record.receptive_field) if record.receptive_fields else "",
+        "  ".join(dict.fromkeys(map(field_in_words, record.receptive_fields))),
         f"{record.seconds * 1e3:.2f} ms",
     )
     for module in record.inside if inside else ():

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
-from walkthrough.graphs import CHOSEN, FILLS, FLOW, GROUND, LABEL, SKIP
+from walkthrough.graphs import CHOSEN, FILLS, FLOW, LABEL, SKIP, ground
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import shape_in_words
-from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Picture, Text
+from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Text
 
 WIDTH, LEFT, TOP, NODE_HEIGHT, GAP, ROW_GAP, ABREAST = 872, 64, 22, 32, 10, 22, 4
 WIDEST_NODE, LETTER = 92, 5.6  # pixels of a node; of a letter, about
@@ -39,7 +37,7 @@ def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, i
     if records[-1].part == "head":
         places[-1] = _head(places, records[-1])
     edges = [(source, record.index) for record in records for source in record.inputs if source >= 0]
-    layers: list[Layer] = [_ground(height), *_names(records, strides, slots, places, tops)]
+    layers: list[Layer] = [ground(WIDTH, height), *_names(records, strides, slots, places, tops)]
     for source, target in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
         layers += _edge(source, target, places, chosen in (source, target))
     colours = tuple(FILLS[record.part] for record in records)
@@ -98,12 +96,6 @@ def _head(places: Sequence[Place], head: LayerRecord) -> Place:
     read = [places[source] for source in head.inputs if source >= 0]
     x1, y1, x2, y2 = places[-1]
     return x1, min([y1, *(place[1] for place in read)]), x2, max([y2, *(place[3] for place in read)])
-
-
-def _ground(height: float) -> Picture:
-    """A ground on which the colours are readable, whatever the theme of the page."""
-    rgb = [int(GROUND[k : k + 2], 16) for k in (1, 3, 5)]
-    return Picture(np.array(rgb, np.uint8).reshape(1, 1, 3), (0, 0, WIDTH, height))
 
 
 def _names(
