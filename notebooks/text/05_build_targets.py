@@ -375,6 +375,7 @@ print("with anchor_t = 16:", looser)
 
 # %%
 anchors_of_tour = AnchorExplorer(images=batch, names=yl.YoloDataset("photos").names)
+anchors_of_tour.show_story("why was it rejected?")
 anchors_of_tour
 
 # %% [markdown]

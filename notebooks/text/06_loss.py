@@ -728,8 +728,8 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - No loss is clearly the largest, but the box loss clearly has the longest gradient. The height of a loss and its slope
-#   are two things.
+# - Box and class loss are about equally large, but the box loss clearly has the longest gradient. The height of a loss
+#   and its slope are two things.
 # - Objectness has the shortest gradient, although it is about 100,800 predictions. Nearly all of them are silent
 #   already; the head starts out that way, with negative objectness. (The cell below checks both.)
 # - Raise `balance_0` and watch the bar "obj 8". Raise `label_smoothing` and watch the class loss (section 12 explains
@@ -745,6 +745,7 @@ print("length of the gradient:", ", ".join(f"{name} {approx(length, '.4f')}" for
 silent = (torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid() < 0.05).float().mean()
 print("confidence below 0.05 before any training:", approx(silent, ".1%"), "of the predictions")
 assert lengths["box"] > 2 * lengths["cls"] > 3 * lengths["obj"] and silent > 0.95
+assert 1 / 1.3 < explorer.result.now.parts.box / explorer.result.now.parts.cls < 1.3
 explorer.box = 0.2
 now, usual = explorer.result.now.parts, explorer.result.default.parts
 print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
