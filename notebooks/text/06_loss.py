@@ -32,6 +32,7 @@ if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is i
 
 # %%
 import math
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -39,7 +40,8 @@ from torch.nn import functional
 import yolo_lite as yl
 from walkthrough import IouPlayground, LossExplorer, approx, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
-from yolo_lite.boxes import IOU_KINDS
+from walkthrough.scene import Scene
+from yolo_lite.boxes import IOU_KINDS, xyxy_to_xywh
 from yolo_lite.loss.focal import bce_with_focal, focal_weight, smooth_targets
 from yolo_lite.coding import decode_matches
 from yolo_lite.loss.loss import BALANCE
@@ -103,7 +105,8 @@ for stride, gradient in zip(model.strides, gradients):
 
 # %% [markdown]
 # **What to notice**
-# - Box and class loss: the matches (the positives), and no others. Objectness: every prediction there is.
+# - Box and class loss: the matches (the positives), and no others. Objectness: every prediction there is, the
+#   positives and all negatives.
 # - So a good box loss does not show that the network is *silent* where nothing is. That is the objectness loss's task.
 #
 # How are the matched predictions picked out of the maps? By indexing with four lists at once, *image, anchor, row,
@@ -117,7 +120,7 @@ picked = raw[match.image, match.anchor, match.row, match.col]  # (m, 85)
 k = 10
 place = [int(index[k]) for index in (match.image, match.anchor, match.row, match.col)]
 print("picked:", tuple(picked.shape), f" match {k} stands at image, anchor, row, column {place}")
-print("the same 85 numbers:", torch.equal(picked[k], raw[tuple(place)]))
+print("of the 85 numbers there,", int((picked[k] != raw[tuple(place)]).sum()), "differ from row", k, "of what was picked")
 
 # %% [markdown]
 # ## 3. From raw numbers to boxes, in cells
@@ -144,8 +147,8 @@ print("overlap in pixels and in cells, largest difference:", approx(difference, 
 assert torch.allclose(by_hand, boxes[k]) and difference < 1e-5
 
 # %% [markdown]
-# Let us see some, on the picture. One large object of picture 2 on the coarse grid, and the prediction of each
-# anchor in its own cell. (For the drawing, cell and stride are put back.)
+# Let us see some, on the picture: the cat of picture 2, and what each anchor of the coarse grid predicts in the cat's own
+# cell. (For the drawing, cell and stride are put back.)
 
 # %%
 match, truth = matches[2], batch.targets[11, 2:6]
@@ -251,12 +254,98 @@ playground
 
 # %% [markdown]
 # **What to notice**
-# - The table of terms holds the numbers from above.
+# - The table of terms holds the numbers from above; unfold **formulas and gradients** for the four overlaps.
 # - $\alpha$ is small while the boxes hardly overlap: shape is a matter for boxes that have found their object. For the
 #   gradient it counts as a constant.
-# - Choose `box_loss` "iou" and drag the boxes apart: the arrows vanish.
-# - The charts let each loss walk down from here. One start proves little: drag the boxes, and the order changes. Apart,
-#   IoU does not move at all.
+# - Press the story "apart": under plain IoU the arrows vanish. Then choose another `box_loss`.
+# - Unfold **the way down**: each loss walks down from here. From this start GIoU gets farthest. Then why does YOLOv5 use
+#   CIoU? One start proves little.
+#
+# ### From one start to three hundred
+#
+# Three hundred pairs of boxes, drawn at random on the playground's plane; in nearly half of them the boxes do not touch.
+# From each, the four losses walk down by the playground's own rule: a learning rate that falls to 0, and no side shorter
+# than 1 pixel.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+
+def random_boxes(n):
+    """(n, 4) x, y, w, h, with sides of 20 to 120 pixels, inside the playground's plane of 240 x 170."""
+    wh = 20 + 100 * torch.rand(n, 2, generator=generator)
+    return torch.cat((wh / 2 + (torch.tensor([240.0, 170.0]) - wh) * torch.rand(n, 2, generator=generator), wh), 1)
+
+def ious_on_the_way(box, goal, kind, rate, steps):
+    """Gradient descent of n boxes at once -> (steps + 1, n) IoU."""
+    way = []
+    for step in range(steps + 1):
+        box = torch.cat((box[:, :2], box[:, 2:].clamp(min=1)), 1)
+        way.append(yl.bbox_iou(box, goal, "iou"))
+        box = box + rate * (1 - step / steps) * yl.iou_gradient(box, goal, kind)
+    return torch.stack(way)
+
+# %%
+starts, goals = random_boxes(300), random_boxes(300)
+touching = yl.bbox_iou(starts, goals, "iou") > 0
+budgets = {(rate, steps): {kind: ious_on_the_way(starts, goals, kind, rate, steps) for kind in IOU_KINDS}
+           for rate, steps in ((800, 20), (800, 200), (2000, 60), (2000, 200))}
+one, other = (xyxy_to_xywh(torch.tensor([box[:4]])) for box in playground.boxes)
+again = ious_on_the_way(one, other, "giou", playground.rate, playground.steps)[:, 0]
+gap = (again - playground.result.descent.ious[IOU_KINDS.index("giou")]).abs().max()
+print(f"boxes that touch at the start: {int(touching.sum())} of 300; this descent and the playground's differ by",
+      approx(gap, ".0e"))  # fmt: skip
+assert gap < 1e-4
+
+# %%
+rows = []
+for (rate, steps), ways in budgets.items():
+    end = torch.stack([way[-1] for way in ways.values()])  # (4, 300)
+    first, second = end.topk(2, dim=0).values
+    best = [((one == first) & (first - second > 0.001)).float().mean() for one in end]
+    ends = [f"{approx(one.mean())}; best from {approx(b, '.0%')}" for one, b in zip(end, best)]
+    rows.append([f"{rate} px², {steps} steps", *ends])
+show_table(["learning rate", *IOU_KINDS], rows, title="mean IoU at the end; from how many starts it ends best, by more than 0.001")
+
+# %%
+end = {budget: {kind: way[-1].mean() for kind, way in ways.items()} for budget, ways in budgets.items()}
+assert end[800, 20]["giou"] > end[800, 20]["ciou"] + 0.03 and abs(end[800, 200]["giou"] - end[800, 200]["ciou"]) < 0.02
+assert min(end[2000, 60]["diou"], end[2000, 60]["ciou"]) > end[2000, 60]["giou"] + 0.005
+assert all(ways["iou"][-1, ~touching].max() == 0 for ways in budgets.values())
+lost = (budgets[2000, 200]["iou"][-1, touching] == 0).float().mean()
+print("boxes that touched and were lost by plain IoU at 2000 px²:", approx(lost, ".0%"))
+assert lost > 0.1
+
+def progress(budget, legend):
+    means = {kind: way.mean(1) for kind, way in budgets[budget].items()}
+    (chart,) = show_series(means, x_label="step", y_label="mean IoU of 300 boxes").rows[0]
+    return Scene(((replace(chart, y_range=(0, 1), legend=legend),),))
+
+row(progress((800, 20), "none"), progress((800, 200), "beside"), titles=["20 steps, 800 px²", "200 steps, 800 px²"])
+
+# %% [markdown]
+# Two more numbers explain the picture: how long the gradient is at the start, and how far a box still jumps near the end.
+
+# %%
+length, jump = {}, {}
+for kind in IOU_KINDS:
+    length[kind] = yl.iou_gradient(starts, goals, kind).norm(dim=1).mean()
+    jump[kind] = budgets[800, 200][kind][150:].diff(dim=0).abs().mean()
+    print(f"{kind:4} gradient at the start {approx(1000 * length[kind], '.1f')} thousandths a pixel;",
+          f"in the last 50 of 200 steps the IoU changes by {approx(jump[kind], '.3f')} a step")  # fmt: skip
+assert length["giou"] > 1.2 * length["ciou"] and jump["giou"] > 1.2 * max(jump["diou"], jump["ciou"])
+
+# %% [markdown]
+# **What to notice**
+# - **Few steps: GIoU is ahead** (left). Its gradient is the longest, so with the same learning rate it moves farthest.
+#   That is the race that single charts show, the playground's among them.
+# - **Enough steps: DIoU and CIoU overtake it** (right). Near the goal the longer gradient makes a box jump over it and
+#   back. At the end all three are close to 1, and DIoU and CIoU end best from more starts. With a larger learning rate
+#   (the last two rows of the table) they are better on the mean, too.
+# - DIoU and CIoU are nearly equal here: for most pairs the term of shape is small.
+# - Plain IoU never finds a box that it does not touch: from these starts it ends at 0, with any budget. And a larger
+#   learning rate makes it *lose* boxes that it touched.
+# - So GIoU wins short races, and CIoU long ones, which training is. A caution: these are single boxes that descend by
+#   themselves. A network moves its weights, and with them all boxes at once.
 #
 # The box loss of a grid is the mean of $1 - \text{CIoU}$ over its matches, and the three means are added, times a gain
 # of 0.05 that section 10 explains.
@@ -288,21 +377,23 @@ for t in (1.0, 0.0):
     print(f"t = {t:.0f}:", *(f"{x:.4f}" for x in by_hand), " by the library:", *(f"{x:.4f}" for x in library))
 
 # %% [markdown]
-# Written like this it breaks. A computer's $\sigma(200)$ is exactly 1, so $\ln(1 - p)$ is $-\infty$. Put together on
-# paper first, logarithm and sigmoid give a formula that holds for any $z$. This is why losses take *logits*, not
-# probabilities:
+# Written like this it breaks. A computer's $\sigma(200)$ is exactly 1, so $\ln(1 - p)$ is $-\infty$ and the loss
+# infinite. And $\sigma(-200)$ is exactly 0, so a target of 0 asks for $0 \cdot \ln 0 = 0 \cdot (-\infty)$: that is not a
+# number, and prints as `nan`, although the right answer is 0. Put together on paper first, logarithm and sigmoid give a
+# formula that holds for any $z$. This is why losses take *logits*, not probabilities:
 #
-# $$ \text{BCE} = \ln\left(1 + e^{z}\right) - z\,t $$
+# $$ \text{BCE} = \max(z, 0) - z\,t + \ln\left(1 + e^{-|z|}\right) $$
 #
-# The first term is called **softplus**; PyTorch computes it without ever forming $e^{200}$.
+# The exponent is never positive, so nothing overflows. (First and last term together are $\ln(1 + e^z)$, called
+# **softplus**.)
 
 # %%
 def bce(z, t):
-    return functional.softplus(z) - z * t
+    return z.clamp(min=0) - z * t + (-z.abs()).exp().log1p()
 
 z, t = torch.tensor([200.0, -200.0, 0.5]), torch.tensor([0.0, 0.0, 1.0])
 p = z.sigmoid()
-print("from probabilities:", (-t * p.log() - (1 - t) * (1 - p).log()).tolist()[:2])
+print("from probabilities:", [round(x, 4) for x in (-t * p.log() - (1 - t) * (1 - p).log()).tolist()])
 print("from logits:       ", [round(x, 4) for x in bce(z, t).tolist()])
 print("by the library:    ", [round(x, 4) for x in bce_with_focal(z, t).tolist()])
 
@@ -363,6 +454,9 @@ show_series({name: p[order] for name, p in confidence.items()}, overlap[order], 
 # - Towards 1: every prediction is sure. The confidence says nothing about the box, and choosing the surest is rolling
 #   dice.
 # - Towards the overlap: the confidence *is* the overlap. The best box wins.
+#
+# You may meet the number `gr` in YOLOv5's loss. It mixes the two: the target is $(1 - gr) + gr \cdot \text{overlap}$, so
+# 0 means "always 1" and 1 means "the overlap". YOLOv5 sets it to 1 and nothing changes it. Here there is no such setting.
 #
 # Two details. The overlap is **clamped at 0**: CIoU can be negative, a probability cannot. And BCE with a negative
 # target has no bottom:
@@ -429,7 +523,9 @@ print(f"box {empty.box:.1f}, cls {empty.cls:.1f}, obj {empty.obj:.2f}")
 # Two objects may be matched to the same prediction. For box and class both are listed, and both are averaged in. But a
 # prediction has only one objectness, so somebody must decide: it is **the last match in the list**. That is an
 # accident of writing to the same place twice, and the library keeps it, because equal numbers are the point. With
-# `collisions="best"` the better overlap counts, which is what one would expect. Two objects at nearly the same place:
+# `collisions="best"` the better overlap counts, which is what one would expect. (YOLOv5 has a switch for that,
+# `sort_obj_iou`, off by default: it sorts the matches by overlap first, so that the best one is written last.) Two
+# objects at nearly the same place:
 
 # %%
 twins = torch.tensor([[0, 0, 0.51, 0.51, 0.20, 0.22], [0, 1, 0.515, 0.515, 0.24, 0.20]])
@@ -474,7 +570,9 @@ for name, logits in {"runner": [3.0, 3.0, -4.0], "sky": [-4.0, -4.0, -4.0]}.item
 #   *must* be something, a third of each.
 # - Sigmoids are free: yes and yes; no, no and no.
 #
-# What would training do with the two? With targets (1, 1, 0), let 500 steps of gradient descent improve the logits:
+# What would training do with the two? With targets (1, 1, 0), let 500 steps of gradient descent improve the logits.
+# (They start at 0. There two terms of our `bce` have a kink, and autograd would make 0 of the gradient, not
+# $\sigma(0) - t$. So this cell takes PyTorch's function, which knows its gradient by formula.)
 
 # %%
 def trained(loss):
@@ -485,7 +583,7 @@ def trained(loss):
     return loss(z).item(), z
 
 target = torch.tensor([1.0, 1.0, 0.0])
-free, z_free = trained(lambda z: bce(z, target).sum())
+free, z_free = trained(lambda z: functional.binary_cross_entropy_with_logits(z, target, reduction="sum"))
 summed, z_summed = trained(lambda z: -(target * z.log_softmax(0)).sum())
 for name, p, cost in (("sigmoid", z_free.sigmoid(), free), ("softmax", z_summed.softmax(0), summed)):
     learned = ", ".join(f"{label} {approx(x)}" for label, x in zip(classes, p))
@@ -630,13 +728,14 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - No loss is clearly the largest, but the box loss clearly has the longest gradient. The height of a loss and its slope
-#   are two things.
+# - Box and class loss are about equally large, but the box loss clearly has the longest gradient. The height of a loss
+#   and its slope are two things.
 # - Objectness has the shortest gradient, although it is about 100,800 predictions. Nearly all of them are silent
 #   already; the head starts out that way, with negative objectness. (The cell below checks both.)
 # - Raise `balance_0` and watch the bar "obj 8". Raise `label_smoothing` and watch the class loss (section 12 explains
 #   it).
-# - `obj_pw` and `cls_pw` multiply the "yes" part of BCE, $-t \ln p$. They are 1 unless objects are very rare.
+# - Those are among the **more settings**, folded below the picture; the bars are in **gradient by level**. `obj_pw` and
+#   `cls_pw` are there too. They multiply the "yes" part of BCE, $-t \ln p$, and are 1 unless objects are very rare.
 #
 # Moving a slider is the same as setting the value in Python:
 
@@ -646,6 +745,7 @@ print("length of the gradient:", ", ".join(f"{name} {approx(length, '.4f')}" for
 silent = (torch.cat([raw[..., 4].flatten() for raw in maps]).sigmoid() < 0.05).float().mean()
 print("confidence below 0.05 before any training:", approx(silent, ".1%"), "of the predictions")
 assert lengths["box"] > 2 * lengths["cls"] > 3 * lengths["obj"] and silent > 0.95
+assert 1 / 1.3 < explorer.result.now.parts.box / explorer.result.now.parts.cls < 1.3
 explorer.box = 0.2
 now, usual = explorer.result.now.parts, explorer.result.default.parts
 print(f"box gain 0.05 -> 0.2: the box loss times {now.box / usual.box:.1f}")
@@ -717,26 +817,40 @@ show_series(curves, z, "class loss of the right class", "logit", "BCE")
 # $$ \text{FL} = \alpha_t\, (1 - p_t)^\gamma \cdot \text{BCE}, \qquad
 # p_t = t\,p + (1 - t)(1 - p), \quad \alpha_t = t\,\alpha + (1 - t)(1 - \alpha) $$
 #
-# $p_t$ is the probability given to the right class, $\gamma$ says how fast the weight fades, and $\alpha = 0.25$
-# weighs positives against negatives.
+# $p_t$ is the probability given to the right answer, yes or no, $\gamma$ says how fast the weight fades, and
+# $\alpha = 0.25$ weighs positives against negatives. (This $\alpha$ has nothing to do with CIoU's. For a positive
+# $\alpha_t$ is 0.25, for a negative 0.75.) Here is the loss against $p_t$, without $\alpha_t$:
 
 # %%
 p = torch.linspace(0.01, 0.99, 99)
-yes = torch.ones_like(p)
-weights = {f"gamma {g}": focal_weight(p.logit(), yes, g, alpha=0.5) / 0.5 for g in (0, 1, 2, 5)}
+yes = torch.ones_like(p)  # with the target 1, p_t is p itself
+gammas = (0, 1, 2, 5)
+focal = {f"gamma {g}": bce_with_focal(p.logit(), yes, gamma=g, alpha=0.5) / (0.5 if g else 1) for g in gammas}
+weights = {f"gamma {g}": focal_weight(p.logit(), yes, g, alpha=0.5) / 0.5 for g in gammas}
 right, wrong = weights["gamma 2"][[89, 9]].tolist()
-print(f"gamma 2: right with p = 0.9, weight {right:.2f}; wrong with p = 0.1, weight {wrong:.2f}")
-soft = torch.full_like(p, 0.6)
-kinds = {kind: focal_weight(p.logit(), soft, 2, alpha=0.5, kind=kind) / 0.5 for kind in ("focal", "quality")}
-print("target 0.6 and p = 0.6: weights", {kind: round(w[59].item(), 3) for kind, w in kinds.items()})
-row(show_series(weights, p, "weight, target 1", "probability", "(1 - p_t)^gamma"),
-    show_series(kinds, p, "weight, target 0.6, gamma 2", "probability", "weight"))
+print(f"gamma 2: right with p_t = 0.9, weight {right:.2f}; wrong with p_t = 0.1, weight {wrong:.2f}")
+(chart,) = show_series(weights, p, "its weight", "p_t, the probability of the right answer", "(1 - p_t)^gamma").rows[0]
+row(show_series(focal, p, "focal loss", "p_t, the probability of the right answer", "loss"),
+    Scene(((replace(chart, legend="none"),),)))  # lines as on the left
 
 # %% [markdown]
 # **What to notice**
-# - Left: with $\gamma = 2$ a good prediction counts a hundredth; $\gamma = 0$ is plain BCE.
-# - Right: focal loss was made for targets 0 and 1. With a soft target it does not fade at the target. **Quality
-#   focal loss** takes $|t - p|^\gamma$ as its weight and does (`criterion(hyp, focal="quality")`).
+# - $\gamma = 0$ is plain BCE. With $\gamma = 2$ a prediction that is right with $p_t = 0.9$ counts a hundredth.
+# - All curves meet at the left: a sure and wrong prediction keeps its weight. What fades is the right end, where the
+#   100,000 are.
+#
+# And with a soft target, such as objectness has?
+
+# %%
+soft = torch.full_like(p, 0.6)
+kinds = {kind: focal_weight(p.logit(), soft, 2, alpha=0.5, kind=kind) / 0.5 for kind in ("focal", "quality")}
+print("target 0.6 and p = 0.6: weights", {kind: round(w[59].item(), 3) for kind, w in kinds.items()})
+show_series(kinds, p, "weight, target 0.6, gamma 2", "probability", "weight")
+
+# %% [markdown]
+# **What to notice**
+# - Focal loss was made for targets 0 and 1. With a soft target it does not fade at the target. **Quality focal loss**
+#   takes $|t - p|^\gamma$ as its weight and does (`criterion(hyp, focal="quality")`).
 #
 # Four values to compare with, $\alpha = 0.25$ and $\gamma = 2$, as in RetinaNet:
 

@@ -36,7 +36,7 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import (
-    NmsExplorer, approx, row, show_bars, show_confusion, show_histogram, show_image, show_precision_recall, show_series, show_table
+    NmsExplorer, WhyExplorer, approx, row, show_bars, show_confusion, show_image, show_precision_recall, show_series, show_table
 )
 
 # %% [markdown]
@@ -69,7 +69,9 @@ print("decoded:", tuple(boxes.shape))
 # Nearly all boxes are background: their **objectness** is close to 0.
 
 # %%
-show_histogram(boxes[:, 4], bins=40, title="objectness of 6,300 boxes", x_label="objectness")
+silent = (boxes[:, 4] < 0.05).float().mean()
+print("objectness below 0.05:", approx(silent, ".0%"), "of", len(boxes), "boxes")
+assert silent > 0.9
 
 # %% [markdown]
 # A box counts when its objectness, and its **confidence**, exceed a threshold. Confidence is objectness times class
@@ -90,7 +92,8 @@ replace(show_image(scene.image, xyxy), words="the scene with the boxes that are 
 
 # %% [markdown]
 # **What to notice**
-# - Nearly every object is found, but many times over: by its own cell, by the neighbours, by several anchors.
+# - Nearly every object is found, and most of them many times over: by the cell of its centre, by the neighbours, by
+#   several anchors.
 # - That is not an accident. Notebook 05 showed that up to three cells and several anchors are *trained* to be responsible
 #   for an object. So something must clean up afterwards.
 
@@ -124,9 +127,14 @@ print("largest difference of a coordinate:", (ours - theirs[:, :4]).abs().max().
 assert len(scene.labels) <= len(ours) < chosen.sum() / 5
 
 # %%
-pictures = row(show_image(scene.image, xyxy),
-               show_image(scene.image, theirs, names=model.names), titles=["before", "after"])
-replace(pictures, words="the scene before, with many boxes on each object, and after, with one on each")
+labelled = show_image(scenes.image(15), scenes.objects(15), names=model.names)
+pictures = row(labelled, show_image(scene.image, theirs, names=model.names), titles=["labels", "after suppression"])
+replace(pictures, words="left the scene with its ten labels, right with the boxes that are left after suppression")
+
+# %% [markdown]
+# **What to notice**
+# - Of the 180 boxes a dozen are left, most of them one for each object.
+# - Suppression does not correct anything. A box of a wrong class stays if no surer one of *that* class covers it.
 
 # %% [markdown]
 # ## 4. One class at a time, with a trick
@@ -147,16 +155,29 @@ print("as classes 0 and 1: ", nms(separate_classes(two, of_class), score, 0.45).
 # %% [markdown]
 # ## 5. Move the thresholds
 #
-# Click a box to see which ones it suppressed, or which one suppressed it.
+# Click a box to see which ones it suppressed, or which one suppressed it. The buttons beside the title set thresholds
+# that are worth a look.
 
 # %%
 NmsExplorer()
 
 # %% [markdown]
 # **What to notice**
-# - A low IoU threshold removes neighbours that are objects of their own; a high one keeps doubles.
-# - A high confidence threshold raises precision (what is shown is right) and lowers recall (what is there is shown).
+# - A low IoU threshold ("neighbours go") removes neighbours that are objects of their own; a high one ("duplicates
+#   stay") keeps doubles. Unfold **box by box** for the IoU that decided.
+# - A high confidence threshold raises precision as a rule (more of what is shown is right), and lowers recall (less of
+#   what is there is shown): unfold **precision and recall**.
 # - There is no best setting for everything. That is why a detector is judged over *all* confidence thresholds at once.
+#
+# ### Is there a way without it?
+#
+# Suppression is needed because several predictions are trained towards the same object. **NMS-free** detectors match
+# exactly one prediction to each object, so that all others learn to be silent. **DETR**
+# ([arXiv 2005.12872](https://arxiv.org/abs/2005.12872)) began with that in 2020: a transformer gives a fixed number of
+# boxes, and they are matched one to one so that the whole costs least. **RT-DETR**
+# ([2304.08069](https://arxiv.org/abs/2304.08069)) is built to be fast enough for video. One positive for each object is
+# little to learn from; **Co-DETR** ([2211.12860](https://arxiv.org/abs/2211.12860)) therefore trains helpers beside it
+# that match one to many, as YOLO does, and drops them afterwards.
 
 # %% [markdown]
 # ## 6. Right or wrong?
@@ -248,7 +269,7 @@ show_precision_recall(metrics)
 
 # %% [markdown]
 # **What to notice**
-# - The curves stay near 1 and fall off at the end: the last objects, small or hidden ones, cost many false alarms.
+# - The curves stay near 1 and fall off at the end: the last objects to be found cost many false alarms.
 # - mAP is lower than mAP50, as it must be: a box that is good enough for 0.5 may not be for 0.9.
 
 # %% [markdown]
@@ -272,6 +293,21 @@ np.fill_diagonal(wrong, 0)
 missed, false_alarms, confused = wrong[-1].sum(), wrong[:, -1].sum(), wrong[:-1, :-1].sum()
 print("missed", approx(missed, "d"), "- false alarms", approx(false_alarms, "d"), "- confused", approx(confused, "d"))
 assert missed + false_alarms > 2 * confused
+
+# %% [markdown]
+# And *why* is one detection wrong? The explorer below sorts the errors of a picture by kind, and gives the reason for
+# the one you click. It is the scene from above, with a confidence threshold of 0.25.
+
+# %%
+WhyExplorer()
+
+# %% [markdown]
+# **What to notice**
+# - An error is of one of six kinds: missed, wrong class, badly placed, both, duplicate, background
+#   ([TIDE](https://arxiv.org/abs/2008.08115)). Labels that were found have green boxes.
+# - Click an error and unfold **all errors, and the facts of this one**: which cell and anchor said it, with which
+#   objectness and class score, and which threshold would remove it.
+# - For a missed object: the best prediction of its class, and where that was lost.
 
 # %% [markdown]
 # ## 10. Where the time goes

@@ -84,8 +84,9 @@ model = yl.load(official or "shapes-n")  # "shapes-n" comes along: it has learnt
 print(model.num_classes, "classes:", ", ".join(model.names[:6]), "...")
 print("strides:", model.strides, " weights:", f"{sum(w.numel() for w in model.parameters()):,}")
 print("also noted:", *model.metadata)
-anchors = [[stride, *map(str, level.int().tolist())] for stride, level in zip(model.strides, model.anchors)]
-show_table(["stride", "anchor 1: w, h", "anchor 2", "anchor 3"], anchors)
+sizes = [[f"{w:.0f} x {h:.0f}" for w, h in level.tolist()] for level in model.anchors]
+rows = [[stride, *three] for stride, three in zip(model.strides, sizes)]
+show_table(["stride", "anchor 0: w x h", "anchor 1", "anchor 2"], rows)
 
 # %%
 from yolo_lite.datasets.fetch import KNOWN
@@ -382,9 +383,9 @@ show_table(["class", "objects", "median side, pixels", "AP50 after"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - At 192 pixels a platelet is not even two cells of the finest grid wide (8 pixels each), and there are few of them to
-#   learn from. A larger `img_size` is the first thing to
-#   try where small objects are missed.
+# - At 192 pixels a platelet is not even two cells of the finest grid wide (8 pixels each). It is the size that makes the
+#   difference, not the number: there are about as few white cells, and nearly all of them are found.
+# - A larger `img_size` is the first thing to try where small objects are missed.
 
 # %% [markdown]
 # ## 10. Your own data
@@ -438,7 +439,7 @@ print("by hand:", 0, (150 + 450) / 2 / 600, (100 + 300) / 2 / 400, 300 / 600, 20
 
 # %%
 suggestion = yl.suggest_anchors(train, model.anchors, img_size=640)
-print("keep the anchors:", not suggestion.replace)
+print("are other anchors suggested?", "yes" if suggestion.replace else "no: these fit")
 print(f"objects that some anchor is matched to: {suggestion.before.best_possible_recall:.2f}")
 
 # %% [markdown]

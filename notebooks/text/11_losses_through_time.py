@@ -16,7 +16,8 @@
 #
 # A network of 2016 and one of 2020 look at the same picture. Both have to learn where the horse is. What does each loss
 # ask, and of which of its many predictions? Why did YOLOv1 take square roots, and YOLOv2 not? Why
-# anchors, why logistic classes, why CIoU?
+# anchors, why logistic classes, why CIoU? All of them are **one-stage** detectors: one network gives boxes and classes at
+# once. (A **two-stage** one, such as Faster R-CNN, first proposes places, and then looks at each again.)
 #
 # We carry **one picture and one object** through five generations, and look at three other detectors (SSD, RetinaNet,
 # FCOS) for the ideas that they brought. All losses are the library's (`yolo_lite.family`). The losses and gradients of
@@ -189,7 +190,9 @@ print(f"a negative: by hand {0.5 * 0.5 * 0.3**2:.4f}, by the library {asked.loss
 #
 # ### Why square roots?
 #
-# For a small object, 10 pixels too wide is a large error, for a large one a small error. What does the loss make of it?
+# **YOLOv1 learns the square roots of width and height, so that the same error in pixels costs more in a small box than in
+# a large one.** For a small object, 10 pixels too wide is a large error, for a large one a small error. What does the
+# loss make of it?
 
 # %%
 wide = torch.arange(10, 401, 5.0)  # true widths in pixels
@@ -214,8 +217,9 @@ redrawn(show_series(relative, wide, "10 pixels too wide: the cost, relative to t
 #
 # ### Why 0.5 and 5?
 #
-# One box is responsible, 97 are not. All confidences come from the same features, so their gradients add up. How large
-# is each group's gradient, and how large is that of the coordinates?
+# **The factor 0.5 halves the gradient of the many boxes without an object, so that the few with one are not drowned; the
+# factor 5 raises that of the coordinates.** Here one box is responsible, 97 are not. All confidences come from the same
+# features, so their gradients add up. How large is each group's gradient, and how large is that of the coordinates?
 
 # %%
 def gradient_sums(**scales):
@@ -435,7 +439,7 @@ show_table(["ignored", "blank network", "half-trained"], rows)
 
 # %%
 def bce(z, target):
-    return math.log(1 + math.exp(z)) - z * target
+    return max(z, 0) - z * target + math.log(1 + math.exp(-abs(z)))  # notebook 06, section 5
 
 asked = v3.assign(v3_blank, targets)
 k = int(asked.role[0].argmax())
@@ -585,7 +589,8 @@ show_table(["", "responsible", "positive", "ignored", "negative", "box", "object
 # ### Any two of them, live
 #
 # The explorer puts any two generations side by side, SSD, RetinaNet and FCOS among them. It takes small untrained
-# networks at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own.
+# networks at 224 pixels (so that YOLOv1 has its 7 x 7 cells), each with anchors of its own. Four buttons below the
+# picture unfold more: losses, gradients, predictions, terms.
 
 # %%
 explorer = FamilyExplorer(images=picture[None], targets=targets, names=classes, left="YOLOv1", right="YOLOv3")
@@ -593,14 +598,14 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - First row: which predictions are positive. Second: the loss by term. In both, nearly all of the objectness loss
-#   comes from negatives. YOLOv3 has more than 3,000 of them, YOLOv1 97.
-# - Third row: the gradient by cell. In both the horse's cell has the largest one. The line below adds up squares over
-#   *all* predictions of all grids: in YOLOv3 the one positive has less than half a percent of that sum ("0 %"), since
-#   each of the many negatives has a gradient of about 0.5.
-# - Fourth row: the gradient of each raw number of the chosen prediction. Click another row of the tables, a negative:
-#   only one bar is left.
-# - Drag the horse: its positive jumps from cell to cell.
+# - The picture: which predictions are positive. Drag the horse: its positive jumps from cell to cell.
+# - Unfold **losses**, the loss by term. In both, nearly all of the objectness loss comes from negatives. YOLOv3 has more
+#   than 3,000 of them, YOLOv1 97.
+# - Unfold **gradients**. In both the horse's cell has the largest one. The line below the map adds up squares over *all*
+#   predictions of all grids: in YOLOv3 the one positive has less than half a percent of that sum ("0%"), since each of
+#   the many negatives has a gradient of about 0.5.
+# - The bars below are the gradient of each raw number of the chosen prediction. Unfold **predictions** and click another
+#   row, a negative: only one bar is left.
 #
 # The same from Python. The counts differ from those above, because these networks see 224 pixels instead of 416, and
 # their anchors have other sizes:
@@ -840,7 +845,8 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 # RetinaNet (2017) gave two others:
 #
 # - **SSD, online hard example mining (OHEM)**: of the negatives only those with the largest loss are trained, three for
-#   each positive. All others have no loss at all;
+#   each positive. All others have no loss at all. (SSD calls its anchors **default boxes**, others **priors**: boxes of
+#   fixed sizes, known before the network has seen anything.);
 # - **RetinaNet, focal loss**: all are trained, and each is weighted down by how easy it is (notebook 06).
 
 # %%
@@ -896,7 +902,8 @@ redrawn(chart, legend="beside")
 #
 # ## 12. Without anchors: points and centre-ness
 #
-# Must there be anchors? FCOS (2019) has none. Each cell is a **point**. Positive are the points inside an object that
+# Must there be anchors? YOLOv2 to v5, SSD and RetinaNet are **anchor-based**: an anchor decides which prediction is
+# positive, and the box is a change of it. FCOS (2019) is **anchor-free**. Each cell is a **point**. Positive are the points inside an object that
 # are less than 1.5 strides away from its centre in $x$ and in $y$ (**centre sampling**). A positive point predicts how
 # far the four sides are: $l, t, r, b$ for left, top, right, bottom. Which grid has the object depends on the largest
 # of the four: up to 64 pixels stride 8, up to 128 stride 16, and so on.
@@ -957,7 +964,7 @@ show_feature_maps({"centre-ness of points in the horse": heat})
 #
 # | one reads | in truth |
 # |---|---|
-# | YOLO: IoU > 0.7 is positive, < 0.3 negative | that is Faster R-CNN's rule, of its region proposals |
+# | YOLO: IoU > 0.7 is positive, < 0.3 negative | that is the rule of Faster R-CNN's first stage, the region proposal network (RPN) |
 # | in YOLO a box is positive above some IoU | in none up to v5, if the IoU is that of a predicted or placed box (v4's 0.213 compares shapes alone); RetinaNet (0.5, and negative below 0.4) and SSD (0.5) do so with anchors in their places |
 # | YOLOv2 has v1's weights 5 and 0.5 | v1: object 1, no object 0.5, class 1, coordinates 5. v2: 5, 1, 1, 1 |
 # | YOLOv1 has softmax classes (or logistic ones) | squared errors of plain numbers |

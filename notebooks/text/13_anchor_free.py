@@ -15,9 +15,12 @@
 # # 13. Without anchors: points, task alignment, distributions
 #
 # YOLOv5 places three anchors in every cell, and decides by their shape which of them is responsible for an object.
-# YOLOv8 has no anchors and no objectness. Who decides then which prediction is positive? The predictions themselves.
-# And a distance is not one number any more, but sixteen. This notebook takes both ideas apart: **task-aligned
-# assignment** and **distribution focal loss** (DFL). At the end we write the whole loss by hand.
+# YOLOv8 is **anchor-free**: it has no anchors, and no objectness either. Who decides then which prediction is positive?
+# The predictions themselves. And a distance is not one number any more, but sixteen. This notebook takes both ideas
+# apart. **The task-aligned metric $m = s^\alpha o^\beta$ says how well a prediction does both tasks at once, class and
+# box; the best ten of an object become its positives. Distribution focal loss (DFL) trains each side of a box as a
+# probability for each of sixteen distances, by cross-entropy with the two beside the true one.** At the end we write the
+# whole loss by hand.
 #
 # YOLOv6 and YOLOv8 match in this way; YOLOv9 and YOLO11 have YOLOv8's head and loss. In the library all of it is in
 # `yolo_lite.family.yolov8`. Assignments, losses and gradients of the original programs were recorded, and the library's
@@ -102,8 +105,9 @@ redrawn(drawn(corners[horse : horse + 1], *marks, legend=tuple(keys)), **near)
 #
 # ## 2. A box from a point, and no objectness
 #
-# Of each point the head gives $4 R + C$ numbers. $R = 16$ logits for each of the four sides, and a logit for each of
-# the $C$ classes. Of a side's 16 logits $z$, softmax makes probabilities, and the **expectation** of the bin number is
+# Of each point the head gives $4 R + C$ numbers: $R = 16$ logits for each of the four sides, and a logit for each of
+# the $C$ classes. (The head is **decoupled**: sides and classes come from two branches, each with convolutions of its
+# own. YOLOv5's is coupled: one 1x1 convolution gives all 85 numbers of a prediction.) Of a side's 16 logits $z$, softmax makes probabilities, and the **expectation** of the bin number is
 # the distance from the point to the side, in cells:
 #
 # $$ p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}, \qquad d = \sum_{i=0}^{15} i\,p_i $$
@@ -164,7 +168,7 @@ redrawn(show_series(powers, x, "What score and overlap contribute", "score or ov
 #
 # 1. **Candidates** are the points strictly inside it, of all strides. (A side shorter than 16 pixels counts as 16, see
 #    section 6.)
-# 2. The **10 candidates** with the largest metric are selected. Fewer, if there are fewer.
+# 2. The **10 candidates** with the largest metric are selected. Fewer, if fewer have a metric above 0.
 # 3. A point that several objects have selected goes to one of them (section 5). The others keep fewer points.
 #
 # Let us see it on a network that has learned something. The **half-trained** one says at every point: the nearest
@@ -216,7 +220,7 @@ row(*pictures, titles=["blank", "half-trained"])
 
 # %% [markdown]
 # **What to notice**
-# - At most ten points an object, whatever its size, out of hundreds of candidates. They gather where the predicted
+# - At most ten points an object, whatever its size; the horse has 757 candidates. They gather where the predicted
 #   boxes are good. Here that is near the centre. In a real network it may be the head of the horse.
 # - Strides mix. The half-trained network's points are of stride 8 and 16. In the blank one the boxes of stride 8 are
 #   120 pixels wide, those of stride 16 240: the horse gets stride 16, a cup stride 8, just because these boxes happen
@@ -238,11 +242,13 @@ row(*pictures, titles=["blank", "half-trained"])
 # %%
 m, o = steps.metric[0, horse, mine], steps.overlaps[0, horse, mine]
 target_score = m * o.max() / (m.max() + 1e-9)
-print("largest difference from the library:", float((target_score - steps.target_scores[0, mine, 4]).abs().max()))
+gap = (target_score - steps.target_scores[0, mine, 4]).abs().max()
+print("target scores by hand and by the library differ by", approx(gap, ".0e"), "at most")
+assert gap < 1e-5
 for name, maps in {"blank": blank, "half-trained": half}.items():
     parts, found = v8(maps, targets), v8.ask(maps, targets)  # parts.total, the loss, is box + cls + dfl for one picture
     sum_of_scores, positive = found.aligned.target_scores.sum(), int((found.target >= 0).sum())
-    print(f"{name}: {positive} positives, sum of target scores S = {approx(sum_of_scores)},",
+    print(f"{name}: {positive} positives, sum S of the target scores {approx(sum_of_scores)},",
           f"box {approx(parts.box)}, cls {approx(parts.cls)}, dfl {approx(parts.dfl)}")
     assert 20 < sum_of_scores < positive
 
@@ -273,7 +279,7 @@ column(*pictures)
 # **What to notice** (upper row YOLOv5, lower row YOLOv8)
 # - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in two neighbours, with one
 #   to three anchors. How many there are follows from its shape: here 15, for a spoon 11.
-# - In YOLOv8 every object has ten, or as many as it has points. They fill a region.
+# - In YOLOv8 every object has ten at most, and the spoons, which few boxes overlap, five and four. They fill a region.
 # - YOLOv5's positives are the same in every epoch, as long as the object stays. YOLOv8's move with the predictions.
 # - Neither of them ignores predictions: what is not positive is negative.
 #
@@ -294,8 +300,10 @@ for side in family.result.sides:
 # **What to notice**
 # - An untrained YOLOv8 has its ten positives, too. Its boxes are 7.5 cells away to all sides, as in the blank network.
 # - YOLOv8 has no objectness term. Its negatives are in the class loss instead.
-# - Fourth row, on the right: the gradients of the chosen point. l, t, r, b are norms, each over the 16 logits of one
-#   side, from DFL and from the box loss together; then come the classes. Section 7 takes one side apart, bin by bin.
+# - Unfold **losses**: YOLOv8 has box, class and DFL, YOLOv5 box, objectness and class.
+# - Unfold **gradients**. Below on the right are those of the chosen point: l, t, r, b are norms, each over the 16 logits
+#   of one side, from DFL and from the box loss together; then come the classes. Section 7 takes one side apart, bin by
+#   bin.
 #
 # ## 5. Two objects want one point
 #
@@ -336,9 +344,12 @@ redrawn(drawn(both, frames, *marks, Boxes(around, colours=("accent",), width=2),
 # %%
 selected = torch.tensor([[[True], [True], [False]]])  # (1, 3, 1): two objects selected the point, the third did not
 overlaps = torch.tensor([[[0.40], [0.50], [0.60]]])
-print("assigned to", resolve_conflicts(selected, overlaps)[0, :, 0].tolist())
-alone = selected & torch.tensor([True, False, False])[:, None]  # the first one alone selected it
-print("without a conflict", resolve_conflicts(alone, overlaps)[0, :, 0].tolist())
+def assigned(selected):
+    return resolve_conflicts(selected, overlaps)[0, :, 0].nonzero()[:, 0].tolist()
+
+print("objects 0 and 1 selected it: assigned to object", assigned(selected))
+alone = selected & torch.tensor([True, False, False])[:, None]
+print("object 0 alone selected it:  assigned to object", assigned(alone))
 
 # %% [markdown]
 # ## 6. Objects smaller than a cell
@@ -399,8 +410,8 @@ explorer
 
 # %% [markdown]
 # **What to notice**
-# - The gradient is negative in the two bins of the target and positive where there is probability that should go away.
-#   A bin that already has no probability gets no gradient.
+# - Unfold **gradient and loss**. The gradient is negative in the two bins of the target and positive where there is
+#   probability that should go away. A bin that already has no probability gets no gradient.
 # - The loss cannot reach 0 unless the target is a whole number: with 0.7 and 0.3 its least value is 0.61. It is the
 #   entropy of the target.
 # - Drag the target: between two bins the loss is a straight line. Within one bin nothing about the logits changes, only
@@ -576,8 +587,7 @@ def v8_by_hand(maps):
         low, log_p = t.floor().long(), z[k].log_softmax(1)  # (4,), (4, 16)
         sides = [-(l + 1 - t[i]) * log_p[i, l] - (t[i] - l) * log_p[i, l + 1] for i, l in enumerate(low.tolist())]
         dfl = dfl + target_score[k] * sum(sides) / 4
-    p = logits.sigmoid()
-    bce = -(goal * p.log() + (1 - goal) * (1 - p).log()).sum()
+    bce = (logits.clamp(min=0) - logits * goal + (-logits.abs()).exp().log1p()).sum()  # notebook 06, section 5
     return owner, (7.5 * box + 0.5 * bce + 1.5 * dfl) / total
 
 # %%
@@ -586,7 +596,9 @@ random_maps = [(raw + 0.5 * torch.randn(raw.shape, generator=generator)).require
 (owner, ours), theirs = v8_by_hand(random_maps), v8(random_maps, targets).total
 pairs = zip(torch.autograd.grad(ours, random_maps), torch.autograd.grad(theirs, random_maps))
 error = max((a - b).norm() / b.norm() for a, b in pairs)
-print("the same objects for all points:", torch.equal(owner, v8.ask(random_maps, targets).target[0]))
+other = int((owner != v8.ask(random_maps, targets).target[0]).sum())
+print(f"points whose object differs: {other} of {count}")
+assert other == 0
 print(f"loss by hand {approx(ours, '.4f')}, by the library {approx(theirs, '.4f')}")
 print(f"the gradients of {count * 69} numbers differ by {approx(error, '.0e')} of their length")
 assert torch.isclose(ours, theirs, rtol=1e-5) and error < 1e-5
@@ -601,7 +613,7 @@ assert torch.isclose(ours, theirs, rtol=1e-5) and error < 1e-5
 #
 # <details><summary>Which grid is responsible for a large object in YOLOv8?</summary>
 #
-# Whichever predicts it best at this moment. No rule says it. At stride 8 a box can be 240 pixels wide at most, so for
+# The one that predicts it best at this moment. No rule says it. At stride 8 a box can be 240 pixels wide at most, so for
 # larger objects the coarser grids win by themselves.
 # </details>
 #

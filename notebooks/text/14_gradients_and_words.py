@@ -14,9 +14,13 @@
 # %% [markdown]
 # # 14. Gradients and words: YOLOv9 and YOLO-World
 #
-# Two ideas of 2024. **YOLOv9** asks what becomes of a picture on its way through a deep network, and adds a branch that
-# only training has: *programmable gradient information* (PGI). **YOLO-World** has no class outputs any more: it
-# compares each region of a picture with *words*, and the words are given when it is used.
+# Two ideas of 2024.
+#
+# - YOLOv9 asks what becomes of a picture on its way through a deep network. **Programmable gradient information (PGI): in
+#   training an auxiliary branch, with a loss of its own, gives the backbone further gradients; afterwards it is removed,
+#   and costs nothing in use.**
+# - **YOLO-World is a detector whose classes are words: it compares each region of a picture with the embeddings of texts
+#   that are given when it is used, so a new class needs no training (open vocabulary).**
 #
 # In the library they are `yolo_lite.family.yolov9` and `yolo_lite.family.yolo_world`. Assignment and loss are YOLOv8's,
 # see [notebook 13](13_anchor_free.ipynb).
@@ -260,7 +264,8 @@ with torch.no_grad():
 size = lambda model: sum(parameter.numel() for parameter in model.parameters())
 print(f"parameters: training {size(pgi):,}, after dropping {size(slim):,}")
 print("maps in training:", len(training), " in use:", len(both[0]))
-print("all numbers of the output equal, bit by bit:", all(map(torch.equal, *both)))
+differ = sum(int((a != b).sum()) for a, b in zip(*both))
+print(f"with and without the branch {differ} of {sum(raw.numel() for raw in both[0])} numbers of the output differ")
 
 # %% [markdown]
 # The branch runs in training mode only, so in use the full network pays nothing for it either, except memory.
@@ -277,7 +282,8 @@ for line in backbone:
     print(f"layer {line.index} {line.kind:13} norm with / without {approx(ratio, '.3f')},",
           f"cosine {approx(cosine, '.4f')}")
     assert 0.9 < ratio < 1.1 and 0.98 < cosine < 0.99999
-print("neck and head, without and with the same numbers:", all(line.norm == line.norm_with for line in behind))
+changed = sum(line.norm != line.norm_with for line in behind)
+print(f"neck and head: the norm differs in {changed} of {len(behind)} layers")
 
 # %% [markdown]
 # Only layers 0 to 9 change, the backbone: neck and head are not on the way to the branch. And in a new network they
@@ -440,7 +446,7 @@ with torch.no_grad():
     four = world(picture)
     phrase, red, square = world.embeddings(["red square", "red", "square"])
 print("P3 with two classes", tuple(two[0].shape), "with four", tuple(four[0].shape), "= 4 sides x 16 bins + classes")
-print("'red square' = 'red' + 'square':", torch.equal(phrase, red + square))
+print(f"'red square' - ('red' + 'square'): largest difference {(phrase - red - square).abs().max().item()}")
 try:
     world.set_vocabulary(["green square"])
 except ValueError as problem:
@@ -476,7 +482,8 @@ with torch.no_grad():
     pairs = zip(world(picture), fixed(picture))
     error = max((a - b).abs().max() for a, b in pairs)
 print(f"largest difference of the outputs: {approx(error, '.0e')}")
-print(f"parameters with text encoder {size(world):,}, as weights {size(fixed):,}; reads texts:", not fixed.is_fixed)
+print(f"parameters with text encoder {size(world):,}, as weights {size(fixed):,}")
+print("does the second one read texts?", "no" if fixed.is_fixed else "yes")
 for name, model in {"before": world, "after": fixed}.items():
     print(f"last layer of the class branch {name}:", model.layers[-1].cv3[0][-1])
 assert error < 1e-4
@@ -611,7 +618,7 @@ with torch.no_grad():
 #
 # <details><summary>What does the auxiliary branch cost in use?</summary>
 #
-# Nothing. It is dropped, and the output is equal bit by bit. It costs time and memory in training (sections 3 and 4).
+# Nothing. It is dropped, and no number of the output differs. It costs time and memory in training (sections 3 and 4).
 # </details>
 #
 # <details><summary>Why do the neck's gradients not change with the branch?</summary>

@@ -19,7 +19,9 @@
 #
 # All of them take your own things: `images=`, `targets=`, `model=`, `hyp=` where they make sense. Every setting can also
 # be set from Python (`anchors.anchor_t = 2`), read (`anchors.result`), taken back (Ctrl+Z, or `anchors.undo()`), and
-# copied as code that runs in a cell of its own ("copy as code").
+# copied as code that runs in a cell of its own ("copy as code"). Only a picture, a sentence and the most important control
+# are open at first: the buttons below them unfold the other settings, tables and curves, and those beside the title set
+# what is worth a look (`anchors.show_story("anchor_t 2")`).
 
 # %%
 import importlib.util
@@ -42,7 +44,7 @@ batch = yl.tour_batch()
 model = yl.create_model("yolov5n")
 grids = [(80, 80), (40, 40), (20, 20)]
 record = wt.trace(yl.build_targets)(batch.targets, grids, model.anchors, model.strides)
-print("the result is what the function returns:", len(record.result), "levels;", f"{len(record.steps)} steps of the recording")
+print("what the function returned:", len(record.result), "levels;", f"{len(record.steps)} steps of the recording")
 
 # %% [markdown]
 # **Stepper** walks through such a record, forward and back.
@@ -75,7 +77,7 @@ wt.AugmentationLab()
 # ([04](04_grids_and_anchors.ipynb), [05](05_build_targets.ipynb)).
 
 # %%
-anchors = wt.AnchorExplorer()
+anchors = wt.AnchorExplorer(picture=2)
 anchors
 
 # %% [markdown]
@@ -100,7 +102,8 @@ anchors.anchor_t = 4.0
 
 # %% [markdown]
 # **IouPlayground**: two boxes, four overlaps, all their terms and gradients, and the way down
-# ([06](06_loss.ipynb), [07](07_backpropagation.ipynb)).
+# ([06](06_loss.ipynb), [07](07_backpropagation.ipynb)). From one start GIoU often gets farthest; which loss is better,
+# and when, needs many: 06, section 4, has three hundred.
 
 # %%
 wt.IouPlayground()
@@ -128,11 +131,9 @@ wt.GradientExplorer()
 wt.ScheduleExplorer()
 
 # %% [markdown]
-# **LiveTraining**: a real training run that you can start, pause, step and interfere with
-# ([08](08_training_loop.ipynb)).
-
-# %%
-wt.LiveTraining()
+# **LiveTraining**: a real training run that you can start, pause, step and interfere with. It stands in
+# [08](08_training_loop.ipynb), section 9, and shows nothing before it has trained; `wt.LiveTraining()` in a cell of your
+# own opens it here.
 
 # %% [markdown]
 # ## Predictions

@@ -37,7 +37,7 @@ from walkthrough.scene import AnyPanel, Chart, Code, Key, Panel, Scene, Table
 
 CHART_MARGINS = (70, 14, 20, 42)  # left, top, right, bottom: as in charts.js
 X_LABEL = 6  # more at the bottom for the name of the x axis
-LARGEST_FILE = 140_000  # bytes
+LARGEST_FILE, DENSER_FILE = 140_000, 85_000  # bytes: of a picture, and of one with more pixels than the page shows
 DENSITIES = (2.0, 1.5, 1.25)  # pixels of the file per CSS pixel, where the file stays small; otherwise 1
 FEWER_COLOURS = (128, 64)  # where even that is large
 GROWTH = 1.4  # a file grows about as its density to this power
@@ -61,7 +61,7 @@ def render_png(scene: Scene, theme: str = "any", width: int = 880) -> Png:
 
     data = draw(1.0)  # the cheapest, and photographs seldom leave room for more
     for density in DENSITIES:
-        if len(data) * density**GROWTH < LARGEST_FILE and len(denser := draw(density)) <= LARGEST_FILE:
+        if len(data) * density**GROWTH < DENSER_FILE and len(denser := draw(density)) <= DENSER_FILE:
             return Png(denser, *size)
     for colours in FEWER_COLOURS:
         data = data if len(data) <= LARGEST_FILE else draw(1.0, colours)

@@ -85,7 +85,7 @@ class LossExplorer(DetectorExplorer[State, Result]):
         return after
 
     def words(self) -> str:
-        """The matches, and which term is clearly the largest."""
+        """The matches, and which terms are the largest."""
         return words_of(self.require())
 
     def as_code(self) -> str:

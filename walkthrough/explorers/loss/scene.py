@@ -125,17 +125,17 @@ def _empty(result: Result) -> str:
 
 
 def _clearly(result: Result) -> str:
-    """The term with the largest loss and the one with the largest gradient, where they stand out."""
+    """The term with the largest loss and the one with the largest gradient, or those that are about as large."""
     losses = {term: getattr(result.now.parts, term).item() for term in result.now.terms}
     gradients = dict(zip(result.now.terms, result.now.norms.norm(dim=1).tolist(), strict=True))
-    largest, steepest = _outstanding(losses), _outstanding(gradients)
-    first = f"largest loss: {largest}" if largest else "no loss is clearly the largest"
-    return f"{first}; {f'largest gradient: {steepest}' if steepest else 'no gradient is clearly the largest'}"
+    return f"{_outstanding(losses, 'loss', 'losses')}; {_outstanding(gradients, 'gradient', 'gradients')}"
 
 
-def _outstanding(values: dict[str, float]) -> str | None:
-    (name, most), *others = sorted(values.items(), key=lambda item: -item[1])
-    return name if most > CLEARLY * max((value for _, value in others), default=0.0) else None
+def _outstanding(values: dict[str, float], one: str, many: str) -> str:
+    """The names whose value is not clearly below the largest."""
+    most = max(values.values(), default=0.0)
+    names = [name for name, value in values.items() if value > 0 and value * CLEARLY >= most]
+    return f"largest {one if len(names) == 1 else many}: {' and '.join(names)}" if names else f"no {one} above 0"
 
 
 def words_of(result: Result) -> str:
