@@ -64,7 +64,7 @@ def _table(comparison: Comparison, chosen: IouKind) -> Table:
             kind,
             f"{losses[HERE]:.4g}",
             f"{losses[TWICE]:.4g}",
-            *(f"{slope:+.4g}" for slope in comparison.gradients[kind].tolist()),
+            *(f"{slope + 0.0:+.4g}" for slope in comparison.gradients[kind].tolist()),
         )
         for kind, losses in comparison.losses.items()
     )
