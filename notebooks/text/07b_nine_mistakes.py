@@ -209,7 +209,7 @@ inside = ((centres > 0) & (centres < 96)).all(-1).float().mean()
 matches = assign(scenes.targets, stride=32)
 print("decoded centres inside the picture:", approx(inside, ".0%"))
 assert inside < 0.2
-print("rows and columns that training speaks to:", sorted(set(matches.row.tolist() + matches.col.tolist())), "of 12")
+print("rows and columns that targets are written to:", sorted(set(matches.row.tolist() + matches.col.tolist())), "of 12")
 of_scene = yl.xywh_to_xyxy(scenes.targets[scenes.targets[:, 0] == 4, 2:]) * 96
 show_grid(scenes.images[4], [8, 32], of_scene)
 
@@ -534,8 +534,8 @@ assert math.isclose(by_hand, stable.item(), rel_tol=1e-6)
 # %% [markdown]
 # ## 3. A tutorial that does not run
 #
-# A widely read "simple YOLO" script has several of these mistakes at once. It is written anew here, and shorter, with its
-# mistakes kept: three halvings, a stride declared as 32, an enclosing box of its own, and a branch with anchors. Each
+# A published "simple YOLO" script has mistakes 1 and 5 at once, and one more. It is written anew here, and shorter, with
+# its mistakes kept: three halvings, a stride declared as 32, an enclosing box of its own, and a branch with anchors. Each
 # cell of the map has x, y inside the cell, w, h in cells, an objectness and the classes.
 
 # %%
@@ -638,9 +638,9 @@ show_table(columns, rows)
 # %% [markdown]
 # **What to notice**
 # - The losses are 5, 101 and 10,001. The right one never reaches 2, however far the box is.
-# - The gradient in w grows with the *square* of the distance, that in x only with the distance. So a box that is far off is
-#   not moved towards its object first: it is made larger. One such box outweighs all the others in the batch.
-# - The right loss is nearly flat far away: far is far.
+# - Far away both losses would rather make the box larger than move it (d w outweighs d x). But the right one is nearly flat
+#   there, while the gradients of the script's grow without limit, that in w with the *square* of the distance. One such box
+#   outweighs all the others in the batch.
 #
 # **Repair 2**: from the smallest left to the largest right edge, the same for top and bottom.
 
@@ -724,7 +724,7 @@ replace(pictures, words="the same four scenes, with what the repaired script fin
 pairs = torch.rand(2, 1000, 4, generator=torch.Generator().manual_seed(0)) * 50 + 1
 gap = (repaired_ciou(*pairs) - yl.bbox_iou(*pairs)).abs().max()
 wrong = (script_ciou(*pairs) - yl.bbox_iou(*pairs)).abs()
-print("CIoU: largest difference", approx(gap, ".0e"), "and with the script's enclosing box", approx(wrong.max(), ".1f"))
+print("CIoU: largest difference", approx(gap, ".1g"), "and with the script's enclosing box", approx(wrong.max(), ".1f"))
 assert gap < 1e-5 < 0.5 < wrong.max()
 
 # %%
@@ -746,7 +746,7 @@ with torch.no_grad():
     maps = repaired.eval()(images[:1])
     expected = repaired.decode(maps)[0, :, :4]
 gap = (decode_by_hand(maps[0], repaired.anchors, repaired.strides[0]) - expected).abs().max()
-print(f"{len(expected)} boxes decoded one by one; largest difference in pixels", approx(gap, ".0e"))
+print(f"{len(expected)} boxes decoded one by one; largest difference in pixels", approx(gap, ".1g"))
 assert gap < 1e-3
 
 # %% [markdown]
@@ -765,7 +765,8 @@ assert gap < 1e-3
 # layer in which it began.
 # </details>
 #
-# <details><summary>All losses fall, and mAP50 stays near 0. Which mistakes of this notebook look like that?</summary>
+# <details><summary>Objectness and class loss fall, the box loss hardly does, and mAP50 stays low. Which mistakes of this
+# notebook look like that?</summary>
 #
 # 1 and 3: targets and predictions do not speak of the same place. Look at one object: which cell is trained for it, and
 # where does that cell's box lie?
