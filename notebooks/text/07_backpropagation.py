@@ -443,9 +443,9 @@ IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
 
 # %%
 inside = torch.tensor([[95.0, 80, 115, 100]])
-for kind in kinds:
-    dx, dy = (-yl.iou_gradient(yl.xyxy_to_xywh(inside), yl.xyxy_to_xywh(truth), kind)[0, :2] + 0.0).tolist()
-    print(f"{kind:4}  d loss / dx {dx:+.5f}  d loss / dy {dy:+.5f}")
+pair = yl.xyxy_to_xywh(inside), yl.xyxy_to_xywh(truth)
+slopes = {kind: -yl.iou_gradient(*pair, kind)[0, :2] + 0.0 for kind in kinds}
+show_table(["loss", "d loss / dx", "d loss / dy"], [[kind, *(f"{s:.5f}" for s in slope)] for kind, slope in slopes.items()])
 
 # %% [markdown]
 # ## 8. Through the decoding, back to the raw numbers

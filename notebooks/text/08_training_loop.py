@@ -108,7 +108,7 @@ assert after_conv < 1e-2 and after_norm > 1
 # **What to notice**
 # - Nearly all numbers are weights. Biases and norms are less than one in a hundred.
 # - What decides is the kind of module that a parameter belongs to. Any model can be sorted so, not only YOLOv5.
-# - 1,762,432 weights belong to *this* yolov5n, which knows six classes of shapes. The explorer below counts one for COCO's
+# - 1,762,432 weights belong to *this* yolov5n, which knows six classes of shapes. The explorer of section 4 counts one for COCO's
 #   80 classes: 1,861,888. The difference lies in the head alone: a class more costs three anchors times (64 + 128 + 256)
 #   channels, 1,344 weights, and 74 of them are 99,456.
 
@@ -283,12 +283,10 @@ ScheduleExplorer(schedule=schedule)
 # | batches per step | 1 | 4 | many small steps first, calm ones later |
 
 # %%
-for iteration in (0, schedule.warmup_iterations // 2, schedule.warmup_iterations):
-    rates = schedule.at(iteration)
-    words = f"biases {rates.bias_lr:.4f}, others {rates.other_lr:.4f}, momentum {rates.momentum:.4f}"
-    print(f"iteration {iteration:3}: {words}, batches per step {rates.accumulate}")
-
 print("momentum remembers about", [round(1 / (1 - m)) for m in (0.8, 0.937)], "steps")
+moments = (0, schedule.warmup_iterations // 2, schedule.warmup_iterations)
+rows = [[moment, *(f"{rate:.4f}" for rate in schedule.at(moment)[:3]), schedule.at(moment).accumulate] for moment in moments]
+show_table(["iteration", "learning rate of biases", "of the others", "momentum", "batches per step"], rows)
 
 # %% [markdown]
 # At the end of warm-up the learning rate is 0.0090, not `lr0`: it goes to what the schedule says for that epoch, and that
@@ -306,8 +304,8 @@ from yolo_lite.train.optim import apply_rates, create_optimizer
 
 optimizer = create_optimizer(model, hyp, "SGD", schedule.scaled_weight_decay)
 apply_rates(optimizer, schedule.at(0))
-for group in optimizer.param_groups:
-    print(f"{group['name']:8} learning rate {group['lr']}, momentum {group['momentum']}, decay {group['weight_decay']}")
+keys = ("name", "lr", "momentum", "weight_decay")
+show_table(["group", *keys[1:]], [[group[key] for key in keys] for group in optimizer.param_groups])
 
 # %% [markdown]
 # ## 6. Accumulation: large batches in a small memory
@@ -364,13 +362,12 @@ print("it was", length.item(), "long; clipped:", [round(g, 3) for g in arrow.gra
 
 # %%
 kinds = (torch.float32, torch.float16, torch.bfloat16)
-rows = [[str(k).removeprefix("torch."), torch.finfo(k).max, (1 + torch.finfo(k).eps)] for k in kinds]
-for name, largest, next_number in rows:
-    print(f"{name:9} reaches {largest:.3g}; the number after 1 is {next_number:.8g}")
-
+limits = [(str(kind).removeprefix("torch."), torch.finfo(kind)) for kind in kinds]
 gradient = torch.tensor(1e-8)
 print("a gradient of 1e-8 in float16:", gradient.half().item(), "- multiplied by 65536 first:", end=" ")
 print(f"{(gradient * 65536).half().item() / 65536:.1e}")
+rows = [[name, f"{limit.max:.3g}", f"{1 + limit.eps:.8g}"] for name, limit in limits]
+show_table(["type", "reaches", "the number after 1"], rows)
 
 # %% [markdown]
 # **What to notice**
@@ -408,7 +405,7 @@ for update in range(1, 201):
 print("the average by hand", approx(average, ".4f"), "and ModelEma's", approx(ema.model.weight, ".4f"))
 assert abs(average - ema.model.weight.item()) < 1e-5
 defaults = ModelEma(walker)
-print("d by default, after 10, 2000 and 20,000 updates:", [round(defaults.decay_at(n), 3) for n in (10, 2000, 20_000)])
+print("d by default, after 10, 2000 and 20,000 updates:", [round(defaults.decay_at(n), 4) for n in (10, 2000, 20_000)])
 show_series(seen, title="a weight that jitters around 1, and its average", x_label="step")
 
 # %% [markdown]
@@ -559,7 +556,7 @@ row(*bars)
 #
 # **No objects anywhere.** The bad ending that is asked about most: the loss falls, nothing fails, and the network finds
 # nothing. More than 99 of 100 predictions have no object, so "no object" everywhere is an answer that costs little. A new
-# network begins with it (the prior), and it has to be led away. Here one learns four photographs, the tour's batch, in 30
+# network begins with it (the prior), and it has to be led away. Here one learns four photographs, the tour's batch, in 40
 # steps, which is a matter of seconds and ought to be easy. First with the defaults.
 
 # %%
@@ -567,7 +564,7 @@ photos, small = yl.tour_batch(size=128), 128
 photo_names = yl.YoloDataset("photos").names
 
 
-def learn_photos(hyp, rule="SGD", least_warmup=100, steps=30):
+def learn_photos(hyp, rule="SGD", least_warmup=100, steps=40):
     """Total loss and mean objectness of the matched predictions, step by step; boxes above 0.25 in the end."""
     model = yl.create_model("yolov5n", names=photo_names)
     loss, plan = model.criterion(hyp, small), Schedule(hyp, steps, 1, 4, nominal_batch=4, least_warmup=least_warmup)
@@ -606,7 +603,7 @@ show_series(curves, title="mean objectness where there is an object", x_label="s
 # %% [markdown]
 # **What to notice**
 # - With the defaults the loss falls, and the objectness *where the objects are* does not rise at all. Not one box comes
-#   above 0.25. All 30 steps lie in warm-up, where the learning rate of the weights is still on its way up, below a third of
+#   above 0.25. All 40 steps lie in warm-up, where the learning rate of the weights is still on its way up, below half of
 #   `lr0`. And at 128 pixels the objectness gain is $(128 / 640)^2$ = 0.04 of the usual.
 # - Longer is the plain remedy: the defaults were made for hundreds of thousands of steps. For a short run: no warm-up,
 #   larger gains, and AdamW, whose steps are about equally long however small the gradients are. Here it is the optimiser
@@ -700,7 +697,6 @@ print(f"batches of 64 in an epoch: {-(-118_287 // 64):,}; in 300: {-(-118_287 //
 print(f"images seen: {images_seen:,}; work: {work:.1e} operations")
 speeds = {"two cores of a CPU": 12, "a small card": 150, "a large card": 600, "eight large cards": 4800}
 rows = [[name, speed, f"{images_seen / speed / 86400:.1f}"] for name, speed in speeds.items()]
-print("days at these speeds:", {name: float(days) for name, _, days in rows})
 show_table(["machine (speeds are examples)", "images a second", "days for 300 epochs"], rows)
 
 # %% [markdown]
