@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from walkthrough import IouPlayground
+from walkthrough.explorers.iou.comparison import SCALES
 from walkthrough.explorers.iou.state import HEIGHT, SMALLEST, WIDTH
 from walkthrough.scene import Arrows, Boxes, Line, Panel, Table
 from yolo_lite.boxes import IOU_KINDS, bbox_iou, iou_terms, xywh_to_xyxy, xyxy_to_xywh
@@ -133,7 +135,7 @@ def test_the_plane_shows_the_enclosing_box_its_diagonal_and_the_centres(playgrou
 
 
 def test_the_tables_say_what_the_overlaps_are_made_of(playground):
-    terms, overlaps, gradients = tables_of(playground)
+    terms, overlaps, gradients, _ = tables_of(playground)
     assert dict(terms.rows)["intersection"] == "3,600.0 px²"
     assert dict(terms.rows)["centre distance ρ"] == "25.50 px"
     for kind, _, here, overlap, loss in overlaps.rows:
@@ -190,3 +192,28 @@ def test_the_path_ends_near_the_truth():
     ends = xywh_to_xyxy(w.result.descent.boxes[:, -1])
     assert (ends - torch.tensor(OVERLAPPING[1])).abs().max() < 3
     assert (w.result.descent.ious[:, -1] > 0.95).all()
+
+
+def test_plain_losses_are_torchs_and_grow_with_the_boxes_where_overlaps_do_not(playground):
+    pred, truth = (xyxy_to_xywh(torch.tensor([box], dtype=torch.float32)) for box in OVERLAPPING)
+    functions = {"l1": functional.l1_loss, "smooth_l1": functional.smooth_l1_loss, "l2": functional.mse_loss}
+    comparison = playground.result.comparison
+    assert list(comparison.losses) == [*functions, *IOU_KINDS]
+    for times, scale in enumerate(SCALES):
+        for kind, loss in functions.items():
+            assert comparison.losses[kind][times] == pytest.approx(loss(pred * scale, truth * scale).item())
+        for kind in IOU_KINDS:
+            assert comparison.losses[kind][times] == pytest.approx(1 - playground.result.overlap[kind], abs=1e-6)
+    assert comparison.gradients["l1"].tolist() == [-0.25, -0.25, 0.25, -0.25]  # x, y, h too small, w too large
+    assert comparison.gradients["l2"].tolist() == [-12.5, -2.5, 15, -15]
+
+
+def test_the_table_beside_l1_marks_the_chosen_loss_and_the_same_boxes_have_no_lines():
+    w = IouPlayground(boxes=SITUATIONS["identical"], box_loss="giou")
+    *_, table = tables_of(w)
+    assert [row[0] for row in table.rows] == ["l1", "smooth_l1", "l2", *IOU_KINDS]
+    assert table.rows[table.marked[0]][0] == "giou"
+    chart = w.as_scene().all_rows[-1][-1]
+    assert (chart.marks, chart.caption) == ((), "the boxes are the same: every loss is 0")
+    w.boxes = OVERLAPPING
+    assert [mark.name for mark in w.as_scene().all_rows[-1][-1].marks] == ["l1", "smooth_l1", "l2", "giou"]

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from walkthrough import scene as draw
+from walkthrough.explorers.iou.comparison import beside_plain_losses
 from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result
 from walkthrough.scene import Chart, Key, Line, More, Panel, Picture, Scene, Series, Table
 from walkthrough.style import DASHES, THEMES
@@ -21,7 +22,7 @@ LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), str
 
 
 def scene_of(result: Result) -> Scene:
-    """Plane and terms; to be unfolded: overlaps and gradients, losses and IoU along the way down."""
+    """Plane and terms; to be unfolded: overlaps and gradients, the way down, and plain differences beside them."""
     down, rate = result.descent, f"lines as on the left; learning rate {result.state.rate:g} px², to 0"
     reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
     losses = _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above")
@@ -34,6 +35,7 @@ def scene_of(result: Result) -> Scene:
     more = (
         More("formulas and gradients", ((_overlaps(result), _gradients(result)),)),
         More("the way down", ((losses, replace(reached, legend="none")),)),
+        beside_plain_losses(result.comparison, result.state.box_loss),
     )
     return Scene(((_plane(result), _terms(result)),), legend, more=more)
 

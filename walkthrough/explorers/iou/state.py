@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from walkthrough.explorers.controls import Boxes, boxes, choice, slider
+from walkthrough.explorers.iou.comparison import Comparison, compare
 from yolo_lite.boxes import IOU_KINDS, IouKind, IouTerms, iou_terms, xyxy_to_xywh
 from yolo_lite.overlap_gradients import iou_gradient, iou_gradients
 
@@ -46,6 +47,7 @@ class Result:
     by_formula: Tensor  # (4,) d loss / d (x, y, w, h) of the prediction
     by_autograd: Tensor  # (4,) the same, as training gets it
     descent: "Descent"
+    comparison: Comparison  # with L1, smooth L1 and L2
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ def compute(state: State) -> Result:
         by_formula=-iou_gradient(pred, truth, state.box_loss)[0],
         by_autograd=torch.autograd.grad(loss.sum(), moving)[0][0],
         descent=descend(pred, truth, state.rate, state.steps),
+        comparison=compare(pred, truth),
     )
 
 
