@@ -274,8 +274,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class NameInCode:
+    """A variable in a line of source, which stands for what a row of a table stands for."""
+
+    line: int  # index of the line, from 0
+    start: int  # columns of the line: the first letter, and the one behind the last
+    end: int
+    ref: str  # see Boxes
+
+
+@dataclass(frozen=True)
 class Code:
-    """Lines of source, numbered from first; one is lit, those in marked carry a breakpoint."""
+    """Lines of source, numbered from first; one is lit, those in marked carry a breakpoint. Long lines go on below."""
 
     lines: tuple[str, ...]
     first: int = 1
@@ -285,6 +295,14 @@ class Code:
     caption: str = ""
     failed: bool = False  # the lit line raised
     pick: str = ""  # on a live page: the field of the explorer's state that a click on a line sets to (line number,)
+    folded: tuple[tuple[int, int], ...] = ()  # first and last line number of what is left out until it is asked for
+    names: tuple[NameInCode, ...] = ()
+    choose: str = ""  # on a live page: the field that a click on a name sets to (the number in its ref,)
+
+    @property
+    def hidden(self) -> tuple[tuple[int, int], ...]:
+        """The folded lines without those around the lit one."""
+        return tuple(pair for pair in self.folded if self.lit is None or not pair[0] <= self.lit <= pair[1])
 
     def describe(self) -> str:
         """The source in words."""

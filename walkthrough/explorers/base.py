@@ -39,10 +39,11 @@ class Action:
     label: str
     key: str = ""
     help: str = ""
+    large: bool = False  # what a reader presses again and again
 
     def on_page(self) -> ActionOnPage:
         """The button as the page needs it."""
-        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
+        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help, "large": self.large}
 
 
 class Explorer(Nestable, Generic[StateT, ResultT]):
@@ -431,7 +432,7 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
             "title": self.title or type(self).__name__,
             "controls": [] if is_refused else [control_on_page(n, c, self.state) for n, c in controls.items()],
             "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
-            "actions": [] if is_refused else [action.on_page() for action in self.actions],
+            "actions": [] if is_refused else [action.on_page() for action in self.page_actions()],
             "uploads": self.uploads and not is_refused,
             "headline": self.headline,
             "stage": stage_on_page(self, controls),
@@ -451,6 +452,14 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
     def page_advice(self) -> dict[str, Any]:
         """What would help the reader here, and names of what the page offers: {"text", "offers"}, or {}."""
         return {}
+
+    def page_actions(self) -> tuple[Action, ...]:
+        """The buttons that can be pressed now: here, all of them."""
+        return self.actions
+
+    def present_part(self) -> str:
+        """Which part of training is lit above the picture; "" none: here, part_of."""
+        return self.part_of
 
     def page_scene(self) -> Scene:
         """The picture; without panels where there is no result."""

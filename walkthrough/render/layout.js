@@ -5,7 +5,8 @@ import { chartView } from "./charts.js";
 import { element } from "./dom.js";
 import { hatchOf, stroke } from "./pen.js";
 import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
-import { codeView, heatView, tableView } from "./tables.js";
+import { codeView } from "./source.js";
+import { heatView, tableView } from "./tables.js";
 
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
