@@ -10,6 +10,7 @@ import { written } from "./words.js";
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
 const FEW_LETTERS = 23;
+const MANY_BUTTONS = 6; // in a line beside large ones
 
 /** All controls that are wanted, in groups; built again only where other fields are declared. */
 export function controlsView(page, isWanted = (_control) => true) {
@@ -237,7 +238,8 @@ export function buttonsView(page) {
     node.replaceChildren(...offered, ...(uploads ? [uploadButton(page)] : []), ...(resets ? [reset] : []));
     for (const [k, part] of [large, node].entries()) part.children[focused[k]]?.focus({ preventScroll: true }); // start is pause now
   };
-  return { node, large, show };
+  const isLong = () => large.children.length > 0 && node.children.length > MANY_BUTTONS;
+  return { node, large, show, isLong };
 }
 
 function button(word, title, press, attributes = {}) {

@@ -116,7 +116,7 @@ async function update(page) {
   for (const view of [parts.primary, parts.controls]) view.show(model.get("controls"));
   parts.fold.show(model.get("controls"), stage);
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
-  if (!parts.buttons.large.hidden) parts.buttons.node.before(parts.history.node); // a line of large ones, a line of others
+  if (parts.buttons.isLong()) parts.buttons.node.before(parts.history.node); // a line of large ones, a line of others
   parts.history.show(model.get("history"));
   parts.advice.show(model.get("advice"));
   parts.code.show(model.get("code"));

@@ -11,8 +11,7 @@ from walkthrough.trace import Change, Step, Trace, Value
 GIVEN = ("argument", "outer")  # kinds of changes that the recorded function did not make itself
 GIVEN_BACK = ("return", "yield")  # and kinds that change no variable
 Landmark = Mapping[str, Any]  # settings of the Stepper; empty where the recording has no such place
-NOWHERE: GIVEN_BACK = ("return", "yield")  # and kinds that change no variable
-Landmark = MappingProxyType({})
+NOWHERE: Landmark = MappingProxyType({})
 
 
 class Landmarks(NamedTuple):

@@ -93,8 +93,8 @@ class LiveTraining(Explorer[State, Result]):
     brought = ("pictures", "objects")
     session = ("run", "progress")
     actions = (
-        Action("start", "start", "s", "train until paused"),
-        Action("pause", "pause", "p", "stop after this iteration"),
+        Action("start", "start", "s", "train until paused", large=True),
+        Action("pause", "pause", "p", "stop after this iteration", large=True),  # takes the place of start meanwhile
         Action("step", "step", "n", "one iteration"),
     )
 
@@ -277,6 +277,11 @@ class LiveTraining(Explorer[State, Result]):
             self.refresh()
 
     # -- the picture ------------------------------------------------------------------------------------------------
+
+    def page_actions(self) -> tuple[Action, ...]:
+        """Start, or pause while it trains, and step."""
+        other = "start" if self.running else "pause"
+        return tuple(action for action in self.actions if action.method != other)
 
     def note(self, state: State) -> str:
         """Why the run cannot go on, where it cannot."""
