@@ -62,7 +62,7 @@ class Boxes:
     scores: tuple[float, ...] = ()  # drawn behind the label, left out of the words: they differ from machine to machine
     colours: tuple[Colour, ...] = ("object",)
     dash: str = "solid"
-    width: float = 2.0
+    width: float = 2.0  # of the outline; 0: on a live page, seen only when what it stands for is lit
     drag: str = ""  # on a live page: the field of the explorer's state that holds these boxes, which may be moved
     pick: str = ""  # on a live page: the field that a click on a box sets to (index,)
     fill: float = 0.0  # opacity of the inside
@@ -196,6 +196,7 @@ class Series:
     y: tuple[float, ...]
     colour: Colour | None = None  # None: the next of the palette
     dash: str | None = None
+    ref: str = ""  # see Boxes
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,10 @@ class Bars:
     colour: Colour | None = None
     name: str = ""  # in the legend
     hatch: str = ""  # "", "/", "\\", "." or "x": tells several Bars apart without colour
+    refs: tuple[str, ...] = ()  # of each bar: see Boxes
+
+    def __post_init__(self) -> None:
+        _check_refs(self.refs, len(self.names), "bars")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     assert sum(pulls.marks[0].values) == pytest.approx(100, abs=0.3)
     norms = own.result.now.norms
     assert pulls.marks[0].values == pytest.approx((100 * norms / norms.sum()).flatten().tolist(), abs=0.06)
-    (table,) = (panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Table))
+    (table, *_) = (panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Table))
     assert table.rows[0][:3] == ("box", "0.15", f"{0.15 * 3 / 2:.4g}")  # two levels: the gain is scaled by 3 / 2
     for column, parts in ((4, own.result.now.parts), (6, own.result.default.parts)):
         expected = (f"{part.item() / sum(parts[1:]).item():.1%}" for part in parts[1:])

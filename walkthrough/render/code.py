@@ -57,8 +57,8 @@ def code_rows(code: Code, longest: int) -> list[CodeRow]:
 def broken(line: str, longest: int) -> list[str]:
     """A line in parts of at most that many characters, cut at spaces where there are any; later ones are indented.
 
-    >>> broken("  a = b + c", 8)
-    ['  a = b', '      + ', '      c']
+    >>> broken("  total = first + second", 16)
+    ['  total = first', '      + second']
     """
     line = line.expandtabs(4).rstrip()
     indent = len(line) - len(line.lstrip()) + HANGING
