@@ -359,6 +359,9 @@ class Scene:
     legend: tuple[Key, ...] = ()
     words: str = ""  # "" = put together from the panels
     more: tuple[More, ...] = ()
+    # On a live page: the height in CSS pixels that all rows of pictures together have at most, and that stays free for
+    # them, whatever the settings; 0: what they need
+    hold: int = 0
 
     @property
     def all_rows(self) -> PanelRows:

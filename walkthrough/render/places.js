@@ -91,11 +91,12 @@ function rowsOfLine(text, longest) {
 /**
  * Rows of the stage together are as high as one row may be, whatever the settings make of them.
  * @param {number[]} heights
+ * @param {number} [hold]
  * @returns {number[]}
  */
-export function sharedHeights(heights) {
+export function sharedHeights(heights, hold = 0) {
   const drawn = heights.filter((height) => height > 0).length;
-  const each = (TALLEST.picture - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
+  const each = ((hold || TALLEST.picture) - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
   return heights.map((height) => Math.min(height, Math.max(each, LEAST_PICTURE)));
 }
 

@@ -16,6 +16,7 @@ from yolo_lite.augment.warp import WarpDraw, Warped, WarpMatrices, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
 
 A_ROW, MOST_ROWS = 5, 8
+HOLD = 300  # CSS pixels of the pictures together, in every view
 SHOWN = 480  # pixels of the longest side that go to the page; more would not be seen
 RULE = f"to stay: > {MIN_SIDE} px, > {MIN_AREA_BOX:.0%} of the area (outlined: {MIN_AREA_POLYGON:.0%})"
 Names = tuple[str, ...]
@@ -37,7 +38,7 @@ def scene_of(result: Result) -> Scene:
         panels = [_original(result), *_stages(made, result.names)]
     rows: list[tuple[AnyPanel, ...]] = [tuple(panels[start : start + A_ROW]) for start in range(0, len(panels), A_ROW)]
     more = (More("boxes dropped, what chance decided", lambda: _numbers(made, result)),)
-    return Scene(tuple(rows), LEGEND, more=more if result.view != "grid" else ())
+    return Scene(tuple(rows), LEGEND, more=more if result.view != "grid" else (), hold=HOLD)
 
 
 def _numbers(made: Made, result: Result) -> tuple[tuple[AnyPanel, ...], ...]:

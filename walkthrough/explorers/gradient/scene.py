@@ -31,6 +31,7 @@ from yolo_lite.boxes import xywh_to_xyxy
 DECADES = 3  # from the largest gradient down, of a logarithmic scale
 ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a fraction of the picture's side
 TINY = 1e-12
+HOLD = 309  # CSS pixels of three pictures side by side: one alone gets no higher
 YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 
@@ -62,7 +63,7 @@ def scene_of(result: Result) -> Scene:
         More("layer by layer", lambda: ((_layers_chart(result),),)),
         More("cells with the largest gradient", lambda: ((_cells_table(result),),)),
     )
-    return Scene((panels,), _legend(result), words_of(result), more)
+    return Scene((panels,), _legend(result), words_of(result), more, hold=HOLD)
 
 
 def cell_strengths(result: Result, level: int) -> np.ndarray:

@@ -1,12 +1,14 @@
 """What a Stepper shows: source and variables, below them the opened value and the picture."""
 
+from dataclasses import replace
+
 from walkthrough.explorers.stepper.landmarks import is_tensor
 from walkthrough.explorers.stepper.reading import NOTHING
 from walkthrough.explorers.stepper.source import dedented, docstrings, names_in
 from walkthrough.explorers.stepper.state import Result
-from walkthrough.explorers.stepper.value import open_value, printable, shortened
+from walkthrough.explorers.stepper.value import MOST_ROWS, open_value, printable, shortened
 from walkthrough.images import faded
-from walkthrough.scene import AnyPanel, Boxes, Code, More, Panel, Picture, Scene, Table
+from walkthrough.scene import AnyPanel, Boxes, Chart, Code, More, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
 from walkthrough.trace import Change, Value
 from walkthrough.trace.replay import ordinal
@@ -20,13 +22,28 @@ def scene_of(result: Result) -> Scene:
     below: list[AnyPanel] = []
     if result.opened is not None:
         state = result.state
-        below.append(open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row))
+        value = open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row)
+        below.append(_linked(value, result))
     elif result.name:
         below.append(Table(("name", "value"), ((printable(result.name), "has no value yet"),)))
     if result.state.pictures:
         below.append(_picture(result))
     more = (More("the open value", (tuple(below),)),) if below else ()
     return Scene(((_source(result), _variables(result)),), words=step_in_words(result), more=more)
+
+
+def _linked(value: Table | Chart | Panel, result: Result) -> Table | Chart | Panel:
+    """The opened value, the rows of its table linked to where they lie on the picture."""
+    if not isinstance(value, Table) or not result.overlay.rows:
+        return value
+    return replace(value, refs=tuple(f"value {row[0]}" for row in value.rows))
+
+
+def _rows_on_picture(result: Result) -> Boxes:
+    """Where the rows of the table lie: seen when they are lit."""
+    first = result.state.first_row
+    rows = [(row, box) for row, box in result.overlay.rows if first <= row < first + MOST_ROWS]
+    return Boxes(tuple(box for _, box in rows), width=0, refs=tuple(f"value {row}" for row, _ in rows))
 
 
 def _source(result: Result) -> Code:
@@ -100,7 +117,7 @@ def _picture(result: Result) -> Panel:
     if overlay.reading != NOTHING:
         words = f"{printable(result.name)} read as {overlay.reading}: {words}".rstrip(": ")
     field, drawn = ("objects", (float(state.new_class),)) if state.live is not None else ("", ())
-    pictured = (Picture(pixels), objects, *layers)
+    pictured = (Picture(pixels), objects, *layers, _rows_on_picture(result))
     return Panel(pictured, width, height, shown.name, words, draw=field, drawn=drawn)
 
 
