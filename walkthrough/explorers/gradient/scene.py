@@ -109,12 +109,14 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
 
 
 def _strongest(result: Result, level: int) -> list[Layer]:
-    """The cells of the table, thinly framed, to be clicked as its rows are; none where the level has none."""
+    """The cells of the table, framed, to be clicked as its rows are; the one that the takeaway is about stands out."""
     stride = float(result.strides[level])
     mine = [(index, cell) for index, cell in enumerate(result.strongest) if cell.level == level]
     frames = tuple((c.col * stride, c.row * stride, (c.col + 1) * stride, (c.row + 1) * stride) for _, c in mine)
     refs = tuple(f"chosen {index}" for index, _ in mine)
-    return [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
+    layers: list[Layer] = [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
+    is_here = bool(mine) and mine[0][0] == 0
+    return [*layers, Boxes(frames[:1], colours=("accent",), width=2.6)] if is_here else layers
 
 
 def _moves(result: Result, level: int) -> list[Layer]:
