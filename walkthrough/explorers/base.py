@@ -18,6 +18,7 @@ from walkthrough.explorers.controls import Control, Setting, checked, controls_o
 from walkthrough.explorers.copying import cell_of
 from walkthrough.explorers.freezing import controls_to_freeze, start_of
 from walkthrough.explorers.history import History
+from walkthrough.explorers.inputs import refuse_address
 from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
 from walkthrough.explorers.stage import Story, check_stage, first_sentence, primary_of, settings_of, story_of
@@ -96,6 +97,8 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
         self._computed: ResultT | None = None
         self._is_finished = False
         try:
+            for name in self._given.keys() - {"names"}:
+                refuse_address(name, self._given[name])
             inputs = self.prepare(**{name: settings.pop(name) for name in self._inputs() if name in settings})
         except Exception as problem:  # of whatever kind: what the reader gave cannot be used
             self.message = self._refused = sentence(problem)

@@ -117,6 +117,8 @@ class LiveTraining(Explorer[State, Result]):
         options: Mapping[str, Any] | TrainOptions | None = None,
     ) -> dict[str, Any]:
         """See the class."""
+        if not isinstance(options, Mapping | TrainOptions | None):
+            raise ValueError(f'options are those of yl.Trainer, such as {{"img_size": 320}}, not {options!r}')
         named = dict(vars(options) if isinstance(options, TrainOptions) else options or {})
         named |= {k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None}
         try:
