@@ -62,7 +62,7 @@ class Boxes:
     scores: tuple[float, ...] = ()  # drawn behind the label, left out of the words: they differ from machine to machine
     colours: tuple[Colour, ...] = ("object",)
     dash: str = "solid"
-    width: float = 2.0
+    width: float = 2.0  # of the outline; 0: on a live page, seen only when what it stands for is lit
     drag: str = ""  # on a live page: the field of the explorer's state that holds these boxes, which may be moved
     pick: str = ""  # on a live page: the field that a click on a box sets to (index,)
     fill: float = 0.0  # opacity of the inside
@@ -196,6 +196,7 @@ class Series:
     y: tuple[float, ...]
     colour: Colour | None = None  # None: the next of the palette
     dash: str | None = None
+    ref: str = ""  # see Boxes
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,10 @@ class Bars:
     colour: Colour | None = None
     name: str = ""  # in the legend
     hatch: str = ""  # "", "/", "\\", "." or "x": tells several Bars apart without colour
+    refs: tuple[str, ...] = ()  # of each bar: see Boxes
+
+    def __post_init__(self) -> None:
+        _check_refs(self.refs, len(self.names), "bars")
 
 
 @dataclass(frozen=True)
@@ -274,8 +279,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class NameInCode:
+    """A variable in a line of source, which stands for what a row of a table stands for."""
+
+    line: int  # index of the line, from 0
+    start: int  # columns of the line: the first letter, and the one behind the last
+    end: int
+    ref: str  # see Boxes
+
+
+@dataclass(frozen=True)
 class Code:
-    """Lines of source, numbered from first; one is lit, those in marked carry a breakpoint."""
+    """Lines of source, numbered from first; one is lit, those in marked carry a breakpoint. Long lines go on below."""
 
     lines: tuple[str, ...]
     first: int = 1
@@ -285,6 +300,14 @@ class Code:
     caption: str = ""
     failed: bool = False  # the lit line raised
     pick: str = ""  # on a live page: the field of the explorer's state that a click on a line sets to (line number,)
+    folded: tuple[tuple[int, int], ...] = ()  # first and last line number of what is left out until it is asked for
+    names: tuple[NameInCode, ...] = ()
+    choose: str = ""  # on a live page: the field that a click on a name sets to (the number in its ref,)
+
+    @property
+    def hidden(self) -> tuple[tuple[int, int], ...]:
+        """The folded lines without those around the lit one."""
+        return tuple(pair for pair in self.folded if self.lit is None or not pair[0] <= self.lit <= pair[1])
 
     def describe(self) -> str:
         """The source in words."""
@@ -336,6 +359,9 @@ class Scene:
     legend: tuple[Key, ...] = ()
     words: str = ""  # "" = put together from the panels
     more: tuple[More, ...] = ()
+    # On a live page: the height in CSS pixels that all rows of pictures together have at most, and that stays free for
+    # them, whatever the settings; 0: what they need
+    hold: int = 0
 
     @property
     def all_rows(self) -> PanelRows:

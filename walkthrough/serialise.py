@@ -14,8 +14,9 @@ from walkthrough.heatmap import HeatMap
 
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
-PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap, data.Series, data.Bars, data.Histogram)
-KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.More, data.Scene)}
+PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap)
+MARKS = (data.Series, data.Bars, data.Histogram, data.NameInCode)
+KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, *MARKS, data.Key, data.More, data.Scene)}
 
 
 def png_uri(pixels: np.ndarray) -> str:

@@ -14,22 +14,18 @@ import walkthrough
 from tests.browser.onpage import OnPage
 from walkthrough.explorers.controls import bounds_of, controls_of, options_of
 from walkthrough.explorers.page import used_controls
+from walkthrough.explorers.stage import PARTS
 from walkthrough.render import live
-from walkthrough.scene import AnyPanel, Boxes, Panel, Scene, Table
+from walkthrough.render.layers import labels_of
+from walkthrough.scene import AnyPanel, Boxes, Chart, Code, Panel, Scene, Table
 
 HIGHEST, FIRST = 750, 200  # pixels at a width of 1,000
 TALL: dict[str, int] = {}  # pixels
-MOVING = {"AugmentationLab": 1, "GradientExplorer": 1}  # controls that move under the pointer
+MOVING: dict[str, int] = {}  # controls that move under the pointer
 UNLINKED = {  # tables of which no row lights a mark
-    "AugmentationLab": 3,  # dropped boxes; draws and the matrix stand for no mark
-    "BackboneExplorer": 2,
-    "DistributionExplorer": 1,
-    "FamilyExplorer": 4,
-    "LayerExplorer": 3,
-    "LossExplorer": 1,  # a term of the loss is no mark
-    "ScheduleExplorer": 1,  # a parameter group is a line of the chart
-    "Stepper": 2,  # a variable is seen in the source
+    "AugmentationLab": 2,  # what chance decided, and the matrix, are about the whole image
 }
+MOST_LABELS = 15  # of a picture
 KINDS = sorted(
     name
     for name in walkthrough.__all__
@@ -46,7 +42,10 @@ PLACE = """(root, name) => {
     const { left, top } = root.querySelector(`[data-name="${name}"]`).getBoundingClientRect()
     return [left, top]
 }"""
-PICTURES = "root => [...root.querySelectorAll('.wt-canvas')].map(canvas => canvas.toDataURL()).join()"
+PICTURES = """root => [
+    ...[...root.querySelectorAll(".wt-canvas")].map(canvas => canvas.toDataURL()),
+    ...[...root.querySelectorAll(".wt-lit-mark, .wt-name.wt-linked")].map(mark => mark.className.baseVal ?? "name"),
+].join()"""
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -111,18 +110,42 @@ def test_nothing_moves_under_the_pointer(shown: OnPage) -> None:
     assert shown.errors == []
 
 
+def test_the_strip_says_where_this_stands_in_training(shown: OnPage) -> None:
+    parts = shown.root.locator(".wt-header .wt-parts li")
+    assert parts.all_text_contents() == list(PARTS)
+    assert shown.root.locator(".wt-parts .wt-here[aria-current=step]").all_text_contents() == [shown.explorer.part_of]
+
+
+def test_a_picture_has_few_labels(shown: OnPage) -> None:
+    for panel in panels_of(shown.explorer.page_scene()):
+        if isinstance(panel, Panel):
+            labels, left_out = labels_of(panel)
+            assert len(labels) <= MOST_LABELS
+            assert left_out == 0, f"{panel.title}: the explorer opens with more labels than are drawn"
+
+
 def refs_of(part: Any) -> list[str]:
+    if isinstance(part, Code):
+        return [name.ref for name in part.names]
     count = len(part.rows) if isinstance(part, Table) else len(part.xyxy) if isinstance(part, Boxes) else 0
     own = list(getattr(part, "refs", ())) or [getattr(part, "ref", "")]
     return [f"{part.pick} {k}" for k in range(count)] if getattr(part, "pick", "") and own == [""] else own
 
 
+def marks_of(panel: AnyPanel) -> set[str]:
+    """What is drawn in a panel stands for these."""
+    parts = {Panel: lambda: panel.layers, Chart: lambda: panel.marks, Code: lambda: (panel,)}
+    return {ref for part in parts.get(type(panel), tuple)() for ref in refs_of(part)} - {""}
+
+
 def test_rows_and_marks_light_each_other(shown: OnPage) -> None:
+    if name_of(shown) == "Stepper":  # where the opened value lies on the picture
+        shown.set(step=shown.explorer.recording.at("boxes")[0].index)
     while (folded := shown.root.locator(".wt-fold[aria-expanded='false']:visible")).count():
         folded.first.click()
     shown.page.wait_for_timeout(200)
     panels = panels_of(shown.explorer.page_scene())
-    marks = {ref for p in panels if isinstance(p, Panel) for layer in p.layers for ref in refs_of(layer)} - {""}
+    marks = {ref for panel in panels for ref in marks_of(panel)}
     tables = [panel for panel in panels if isinstance(panel, Table)]
     linked = [table for table in tables if marks & set(refs_of(table))]
     unlinked = len(tables) - len(linked)
@@ -139,3 +162,52 @@ def test_rows_and_marks_light_each_other(shown: OnPage) -> None:
         shown.page.mouse.move(1, 1)
         assert shown.root.evaluate(PICTURES) == before
     assert shown.errors == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "ref"),
+    [("ScheduleExplorer", "this iteration", "line biases"), ("LossExplorer", "all numbers", "term obj")],
+)
+def test_a_row_lights_a_line_or_a_bar_that_plotly_drew_and_is_lit_by_it(
+    kind: str, title: str, ref: str, chromium: Browser
+) -> None:
+    shown = OnPage(chromium, getattr(walkthrough, kind)(), plotly=True)
+    shown.click(f".wt-fold:has-text('{title}')")
+    row = shown.root.locator(f"tr[data-ref='{ref}']").first
+    mark = shown.root.locator(".wt-plot .scatterlayer .trace, .wt-plot .barlayer .point")
+    mark.first.wait_for()
+    row.hover()
+    lit = shown.root.locator(".wt-plot .wt-lit-mark")
+    assert lit.count() >= 1
+    width = "node => getComputedStyle(node.querySelector('.js-line, path')).strokeWidth"
+    assert float(lit.first.evaluate(width).removesuffix("px")) >= 3
+    place = lit.first.bounding_box()
+    assert place is not None
+    shown.page.mouse.move(1, 1)
+    assert lit.count() == 0
+    shown.page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] * 0.7, steps=4)
+    if kind == "ScheduleExplorer":  # the first point of the line
+        shown.page.mouse.move(place["x"] + 10, place["y"] + 10, steps=4)
+    row.locator("xpath=self::*[contains(@class, 'wt-linked')]").wait_for(timeout=3000)
+    shown.page.mouse.down()
+    shown.page.mouse.up()
+    shown.page.mouse.move(1, 1)
+    assert lit.count() >= 1  # a click keeps it lit
+    assert shown.errors == []
+    shown.close()
+
+
+def test_a_variable_in_the_source_lights_its_row_and_a_click_opens_it(chromium: Browser) -> None:
+    shown = OnPage(chromium, walkthrough.Stepper())
+    name = shown.root.locator(".wt-name[data-ref='row 0']").last
+    name.scroll_into_view_if_needed()
+    name.hover()
+    assert "wt-linked" in shown.root.locator("tr[data-ref='row 0']").get_attribute("class")
+    before = shown.drawn
+    name.click()
+    shown.wait(before)
+    assert (shown.explorer.name, shown.explorer.breakpoints) == ("targets", ())
+    shown.click(".wt-line:has-text('check_anchors(anchors)') .wt-line-number")
+    assert len(shown.explorer.breakpoints) == 1
+    assert shown.errors == []
+    shown.close()

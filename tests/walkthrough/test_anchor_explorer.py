@@ -412,3 +412,24 @@ def test_linked_explorers_of_two_models_keep_their_anchors() -> None:
         one.level = level
     assert two.level == 2
     assert two.state.anchors is two.state.first_anchors
+
+
+def test_it_opens_with_an_object_well_within_its_picture():
+    tour = AnchorExplorer()
+    height, width = tour.state.shown.size
+    x1, y1, x2, y2, _ = tour.state.objects[tour.object]
+    clear = min(x1, y1, width - x2, height - y2)
+    others = [min(b[0], b[1], width - b[2], height - b[3]) for p in tour.state.pictures for b in p.boxes]
+    assert clear >= max(others) / 2 > 0
+    assert tour.picture == 2  # the others hold nothing that is not cut by a border
+    assert tour.page_state()["stage"]["story"] == "a good fit"
+
+
+def test_a_corner_is_opened_with_where_there_is_nothing_else():
+    images = np.zeros((2, 64, 64, 3), np.uint8)
+    corner = [[0, 0, 0.1, 0.1, 0.2, 0.2]]
+    assert AnchorExplorer(images=images, targets=corner).object == 0
+    middle = [[0, 0, 0.1, 0.1, 0.2, 0.2], [1, 0, 0.1, 0.9, 0.2, 0.2], [1, 0, 0.5, 0.5, 0.3, 0.3]]
+    w = AnchorExplorer(images=images, targets=middle)
+    assert (w.picture, w.object) == (1, 1)
+    assert AnchorExplorer(images=images, targets=[]).picture == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from walkthrough.render.code import MOST_LINES, clipped, code_height, window
+from walkthrough.render.code import MOST_LINES, code_height, code_rows, window
 from walkthrough.render.layout import layout
 from walkthrough.scene import Code, Scene, Table
 from walkthrough.style import THEMES
@@ -20,23 +20,41 @@ def drawn(panel: Code | Table, theme: str = "light") -> np.ndarray:
 
 @pytest.mark.parametrize("lit", [None, 1, 2, 50, 99, 100])
 def test_the_lit_line_is_always_among_those_that_are_seen(lit):
-    begin, end = window(Code(LINES, 1, lit))
+    code = Code(LINES, 1, lit)
+    begin, end = window(code, code_rows(code, 80))
     assert end - begin == MOST_LINES
     assert lit is None or begin <= lit - 1 < end
 
 
 def test_short_source_is_seen_in_full_and_gets_no_more_room_than_it_needs():
     code = Code(("def f():", "    return 1"), 7, 8)
-    assert window(code) == (0, 2)
-    assert code_height(code) < code_height(Code(LINES))
+    assert window(code, code_rows(code, 80)) == (0, 2)
+    assert code_height(code, 500) < code_height(Code(LINES), 500)
     placed, _ = layout(Scene(((code, Table(("a",), (("1",),))),)), 880)
     assert placed[1].rect[0] > placed[0].rect[0] + placed[0].rect[2]
 
 
-def test_long_lines_end_in_an_ellipsis():
-    assert clipped("x" * 300, 56).endswith(" …")
-    assert len(clipped("x" * 300, 56)) <= 56
-    assert clipped("\tx", 56) == "    x"
+def test_no_letter_of_a_long_line_is_lost():
+    line = "    " + " + ".join(f"number_{k}" for k in range(40))
+    code = Code((line, "x" * 300, "\ty"), 7)
+    rows = code_rows(code, 56)
+    assert max(len(row.text) for row in rows) <= 56
+    parts = {number: [row.text for row in rows if row.number == number] for number in (7, 8, 9)}
+    assert "".join(parts[7]).replace(" ", "") == line.replace(" ", "")
+    assert all(part.startswith(" " * 8) for part in parts[7][1:])  # the rest is indented
+    assert "".join(parts[8]).replace(" ", "") == "x" * 300
+    assert parts[9] == ["    y"]
+    assert code_height(Code((line,)), 300) > code_height(Code((line,)), 900) > code_height(Code(("y",)), 900)
+
+
+def test_folded_lines_are_one_row_unless_one_of_them_is_lit():
+    code = Code(LINES[:8], 1, 8, folded=((3, 6),))
+    assert [row.text for row in code_rows(code, 80)] == [
+        *("x0 = 0", "x1 = 1"),
+        "⋯ 4 lines of the docstring",
+        *("x6 = 6", "x7 = 7"),
+    ]
+    assert len(code_rows(Code(LINES[:8], 1, 4, folded=((3, 6),)), 80)) == 8
 
 
 @pytest.mark.parametrize("theme", THEMES)

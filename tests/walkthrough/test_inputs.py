@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+import walkthrough
 import yolo_lite as yl
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
@@ -142,13 +143,25 @@ def test_a_dataset_of_other_classes_is_shown_without_its_labels(explorer: type, 
     assert "left out" in shown.message
 
 
-@pytest.mark.parametrize(
-    ("explorer", "name"),
-    [(AnchorExplorer, "dataset"), (AugmentationLab, "dataset"), (LiveTraining, "train"), (LiveTraining, "val")],
-)
-def test_the_address_of_a_dataset_is_refused(explorer: type, name: str) -> None:
+EXPLORERS = [kind for name in walkthrough.__all__ if isinstance(kind := getattr(walkthrough, name), type)]
+INPUTS = [
+    (kind, name)
+    for kind in EXPLORERS
+    if issubclass(kind, walkthrough.Explorer) and kind is not walkthrough.Explorer
+    for name in kind._inputs()
+    if name != "names"  # of classes: words
+]
+
+
+@pytest.mark.parametrize(("explorer", "name"), INPUTS, ids=[f"{kind.__name__}-{name}" for kind, name in INPUTS])
+def test_an_address_is_refused_in_every_place(explorer: type, name: str) -> None:
     shown = explorer(**{name: "https://example.org/pets/data.yaml"})
-    assert all(fact in shown.message for fact in (name, "https://example.org", "address"))
+    assert shown.message.startswith(f"{name}: https://example.org/pets/data.yaml is an address")
+
+
+def test_a_path_is_not_targets_and_a_word_is_not_options() -> None:
+    assert "'labels.txt'" in AnchorExplorer(targets="labels.txt").message
+    assert "'fast'" in LiveTraining(options="fast").message
 
 
 def test_a_pil_picture_is_taken_wherever_pictures_are(folder: Path) -> None:

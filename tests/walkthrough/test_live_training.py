@@ -401,7 +401,7 @@ def test_the_moving_mean_is_the_weighted_mean_of_what_was():
 
 def test_a_page_gets_the_run_and_its_buttons(trained):
     page = trained.widget
-    assert {"start", "pause", "step"} <= {action["method"] for action in page.actions}
+    assert [(action["method"], action["large"]) for action in page.actions] == [("start", True), ("step", False)]
     before = trained.trainer.iteration
     page._on_message(None, {"kind": "action", "method": "step"}, [])
     assert trained.trainer.iteration == before + 1

@@ -13,10 +13,12 @@ from tests.walkthrough.detectors import Centres, pictures, two_levels
 from walkthrough import GradientExplorer, LossExplorer, NmsExplorer, WhyExplorer
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import slider
+from walkthrough.explorers.detector import training_size
+from walkthrough.explorers.hyp import hyp_of
 from walkthrough.explorers.linking import link
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.render.live import Live
-from walkthrough.scene import Bars, Chart, Scene, Table
+from walkthrough.scene import Bars, Boxes, Chart, Scene, Table
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_shares_are_those_of_the_parts_and_of_the_gradients(own) -> None:
     assert sum(pulls.marks[0].values) == pytest.approx(100, abs=0.3)
     norms = own.result.now.norms
     assert pulls.marks[0].values == pytest.approx((100 * norms / norms.sum()).flatten().tolist(), abs=0.06)
-    (table,) = (panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Table))
+    (table, *_) = (panel for row in own.as_scene().all_rows for panel in row if isinstance(panel, Table))
     assert table.rows[0][:3] == ("box", "0.15", f"{0.15 * 3 / 2:.4g}")  # two levels: the gain is scaled by 3 / 2
     for column, parts in ((4, own.result.now.parts), (6, own.result.default.parts)):
         expected = (f"{part.item() / sum(parts[1:]).item():.1%}" for part in parts[1:])
@@ -314,3 +316,35 @@ def test_what_a_model_raises_is_told_in_place(own, kind) -> None:
     own.model = Grey(own.state.model)
     assert "64 x 64" in own.message
     assert own.result is not None
+
+
+def test_predictions_have_the_losses_that_the_loss_asks_of_them_and_the_colour_of_these(own):
+    state, found = own.state, own.result.predictions
+    loss = state.model.criterion(hyp_of(state, state.hyp), training_size(state.pictures), **state.criterion_options)
+    assigned = loss.assign([level.clone() for level in state.maps], targets_of(state.pictures))
+    total = assigned.losses.total[state.picture]
+    positives = assigned.role[state.picture] == 1
+    assert found.positives == int(positives.sum())
+    assert torch.allclose(found.losses["total"][found.positive].max(), total[positives].max())
+    assert (found.losses["total"].diff() <= 0).all()
+    terms = sum(losses for term, losses in found.losses.items() if term != "total")
+    assert torch.allclose(terms * len(state.pictures), found.losses["total"])
+    assert set(found.target[found.positive].tolist()) <= set(range(len(state.objects)))
+    panel = own.as_scene().rows[0][0]
+    drawn = {ref: layer for layer in panel.layers if isinstance(layer, Boxes) and layer.width for ref in layer.refs}
+    assert len(drawn) == len(found.boxes)
+    largest, smallest = (drawn[f"prediction {row}"] for row in (0, len(found.boxes) - 1))
+    assert largest.colours != smallest.colours
+    assert largest.width > smallest.width  # not by colour alone
+    table = next(p for row in own.as_scene().all_rows for p in row if isinstance(p, Table) and "largest" in p.title)
+    assert table.refs[0] == "prediction 0"
+
+
+def test_another_picture_has_predictions_of_its_own_objects(own):
+    own.picture = len(own.state.pictures) - 1
+    found = own.result.predictions
+    assert found.target.max() < len(own.state.objects)
+    boxes = torch.tensor([box[:4] for box in own.state.objects])
+    middles = (found.boxes[found.positive, :2] + found.boxes[found.positive, 2:]) / 2
+    near = boxes[found.target[found.positive]]
+    assert ((middles > near[:, :2] - 40) & (middles < near[:, 2:] + 40)).all(1).float().mean() > 0.8

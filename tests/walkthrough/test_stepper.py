@@ -239,7 +239,7 @@ def test_planes_of_larger_tensors_are_chosen():
         return x.sum()
 
     w = Stepper(trace(work)())
-    w.next()
+    assert w.step == 1  # the first that changes a tensor
     w.plane = 4
     assert panels(w)[2].title == "x[1, 1]"
     assert [row[1:] for row in panels(w)[2].rows] == [("16", "17"), ("18", "19")]
@@ -289,7 +289,7 @@ def test_an_image_in_a_variable_is_seen_as_a_photograph():
         return half
 
     batch = yl.tour_batch(64)
-    w = Stepper(trace(work)(batch.images))
+    w = Stepper(trace(work)(batch.images), step=0)
     w.view = "image"
     w.plane = 3  # the second picture
     assert np.array_equal(panels(w)[2].layers[0].pixels, batch.images[1].permute(1, 2, 0).numpy())
@@ -510,7 +510,6 @@ def test_a_saved_trace_is_stepped_through_without_its_source(tmp_path):
     exec("def hidden(x):\n    y = x + 1\n    return y\n", scope)
     trace(scope["hidden"])(torch.ones(3)).save(tmp_path / "hidden.trace")
     w = Stepper(tmp_path / "hidden.trace")
-    w.next()
     code = panels(w)[0]
     assert (code.lines, code.first, code.lit) == (("(no source)",) * 3, 1, 2)
     assert w.name == "y"
@@ -548,7 +547,64 @@ def test_settings_as_code_bring_the_same_place_back(stepper):
     assert code == f"Stepper(recording, step={stepper.step}, name='box', view='image')"
     again = Stepper(stepper.state.recording, step=stepper.step, name="box", view="image")
     assert (again.step, again.name, again.view) == (stepper.step, "box", "image")
-    assert Stepper().as_code().startswith("Stepper(name=")
+    assert Stepper().as_code() == "Stepper()"
+    assert Stepper(step=0).as_code().startswith("Stepper(step=0, name=")
+
+
+def halved_and_joined(x):
+    """Says more than a line.
+
+    Like this one.
+    """
+    y = x * 2
+    y = inner(y)
+    return torch.cat((y, x)).nothing
+
+
+def inner(value):
+    return value[:, :1]
+
+
+def test_it_opens_where_a_tensor_changes_and_its_stories_are_those_of_the_recording():
+    w = Stepper(trace(halved_and_joined, into=[inner])(torch.ones(2, 3)))
+    assert (w.step, w.name, w.takeaway(w.result)) == (
+        *(1, "y"),
+        f"Step 2 of {len(w.recording)}: line {w.result.step.line} of halved_and_joined makes y: (2, 3) float32.",
+    )
+    stories = [story["label"] for story in w.page_state()["stage"]["stories"]]
+    assert stories == ["first change of shape", "a function is entered", "the largest tensor", "an error"]
+    w.show_story("a function is entered")
+    assert (w.result.step.kind, w.takeaway(w.result)[-24:]) == ("call", "inner begins with value.")
+    w.show_story("first change of shape")
+    assert w.result.opened.shape == (2, 1)
+    w.show_story("the largest tensor")
+    assert w.result.opened.shape == (2, 3)
+    w.show_story("an error")
+    assert "raises AttributeError" in w.takeaway(w.result)
+    w.reset()
+    assert w.step == 1
+    plain = Stepper(trace(mean)([1, 2, 6]))
+    assert (plain.step, plain.page_state()["stage"]["stories"]) == (0, [])
+
+
+def test_the_docstring_is_folded_and_variables_in_the_source_are_rows_of_the_table():
+    w = Stepper(trace(halved_and_joined)(torch.ones(2, 3)))
+    code, table = panels(w)[:2]
+    (fold,) = code.folded
+    assert [line.strip() for line in code.lines[fold[0] - code.first : fold[1] - code.first + 1]] == [
+        *("", "Like this one.", '"""'),
+    ]
+    words = {(code.lines[n.line][n.start : n.end], table.rows[int(n.ref.split()[1])][0]) for n in code.names}
+    assert words == {("x", "x"), ("y", "y")}  # "text" or "cat" are none
+    assert len([n for n in code.names if n.ref == "row 0"]) == 3
+
+
+def test_the_lit_part_of_training_is_that_of_the_running_function(stepper):
+    assert stepper.page_state()["stage"]["part"] == "targets"
+    own = Stepper(trace(halved_and_joined)(torch.ones(2, 3)))
+    assert (own.page_state()["stage"]["part"], own.page_state()["stage"]["parts"][0]) == ("", "photograph")
+    overlap = Stepper(trace(yl.bbox_iou)(torch.ones(2, 4), torch.ones(2, 4)))
+    assert overlap.page_state()["stage"]["part"] == "loss"
 
 
 def test_words_hold_no_statistics(stepper):
@@ -574,7 +630,7 @@ def test_the_live_page_is_told_everything(stepper):
     stepper.next()
     page.show()
     assert page.values["step"] == stepper.step
-    assert [action["method"] for action in page.actions][:3] == ["first", "back", "next"]
+    assert [action["method"] for action in page.actions][:3] == ["back", "next", "first"]
     assert [control["name"] for control in page.controls][:2] == ["step", "frame"]
 
 

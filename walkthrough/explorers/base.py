@@ -18,6 +18,7 @@ from walkthrough.explorers.controls import Control, Setting, checked, controls_o
 from walkthrough.explorers.copying import cell_of
 from walkthrough.explorers.freezing import controls_to_freeze, start_of
 from walkthrough.explorers.history import History
+from walkthrough.explorers.inputs import refuse_address
 from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
 from walkthrough.explorers.stage import Story, check_stage, first_sentence, primary_of, settings_of, story_of
@@ -39,10 +40,11 @@ class Action:
     label: str
     key: str = ""
     help: str = ""
+    large: bool = False  # what a reader presses again and again
 
     def on_page(self) -> ActionOnPage:
         """The button as the page needs it."""
-        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help}
+        return {"method": self.method, "label": self.label, "key": self.key, "help": self.help, "large": self.large}
 
 
 class Explorer(Nestable, Generic[StateT, ResultT]):
@@ -95,6 +97,8 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
         self._computed: ResultT | None = None
         self._is_finished = False
         try:
+            for name in self._given.keys() - {"names"}:
+                refuse_address(name, self._given[name])
             inputs = self.prepare(**{name: settings.pop(name) for name in self._inputs() if name in settings})
         except Exception as problem:  # of whatever kind: what the reader gave cannot be used
             self.message = self._refused = sentence(problem)
@@ -431,7 +435,7 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
             "title": self.title or type(self).__name__,
             "controls": [] if is_refused else [control_on_page(n, c, self.state) for n, c in controls.items()],
             "values": {name: value_on_page(name, control, self.state) for name, control in controls.items()},
-            "actions": [] if is_refused else [action.on_page() for action in self.actions],
+            "actions": [] if is_refused else [action.on_page() for action in self.page_actions()],
             "uploads": self.uploads and not is_refused,
             "headline": self.headline,
             "stage": stage_on_page(self, controls),
@@ -451,6 +455,14 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
     def page_advice(self) -> dict[str, Any]:
         """What would help the reader here, and names of what the page offers: {"text", "offers"}, or {}."""
         return {}
+
+    def page_actions(self) -> tuple[Action, ...]:
+        """The buttons that can be pressed now: here, all of them."""
+        return self.actions
+
+    def present_part(self) -> str:
+        """Which part of training is lit above the picture; "" none: here, part_of."""
+        return self.part_of
 
     def page_scene(self) -> Scene:
         """The picture; without panels where there is no result."""

@@ -65,11 +65,7 @@ class DetectorExplorer(PictureExplorer[DetectorStateT, ResultT]):
         """
         model, hyp = checked_detector(model), checked_hyp(hyp)
         size = network_size(model, img_size)
-        if images is None:
-            pictures = default_pictures(model, size)
-            pictures = pictures if targets is None else annotate(images_of(pictures), targets)
-        else:
-            pictures = annotate(images, targets, size, getattr(model, "names", None) or ())
+        pictures = pictures_for(model, images, targets, size, getattr(model, "names", None) or ())
         if names is None:
             names = coco_names() if images is None and model.num_classes == 80 else getattr(model, "names", None) or ()
         inputs = pictured(pictures, listed_names(names)) | {"model": model, "hyp": hyp} | hyp_settings(hyp, cls.State)
@@ -136,6 +132,20 @@ def fitting_size(model: Any, size: int = SIZE) -> int:
     """The least side that the model takes and that is not below size."""
     multiple = size_multiple(model) if hasattr(model, "strides") else 1
     return -(-size // multiple) * multiple
+
+
+def pictures_for(
+    model: Any, images: Any, targets: Any, size: int | tuple[int, int], names: Sequence[str] = ()
+) -> Annotations:
+    """The reader's pictures, or the default ones for a model, with the reader's targets where there are any.
+
+    Args:
+        images, targets, size, names: see annotate; names are the model's.
+    """
+    if images is not None:
+        return annotate(images, targets, size, names)
+    pictures = default_pictures(model, size)
+    return pictures if targets is None else annotate(images_of(pictures), targets)
 
 
 def default_pictures(model: Any, size: int | tuple[int, int]) -> Annotations:

@@ -52,7 +52,7 @@ def stage_on_page(explorer: Any, controls: Mapping[str, Control]) -> StageOnPage
     stories = [story for story in explorer.stories if story.settings_in(state)]  # those that this state has
     return {
         "parts": list(PARTS) if explorer.part_of else [],
-        "part": explorer.part_of,
+        "part": explorer.present_part(),
         "primary": primary_of(explorer.primary, controls),
         "stories": [{"label": story.label, "look_for": story.look_for} for story in stories],
         "story": story_shown(stories, state),

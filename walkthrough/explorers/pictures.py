@@ -131,6 +131,8 @@ def checked_targets(targets: Any, count: int) -> np.ndarray:
     """Targets (n, 6) as an array, or a ValueError with a sentence."""
     if targets is None:
         return np.zeros((0, 6))
+    if isinstance(targets, str | Path):
+        raise ValueError(f"targets are rows of image, class, xc, yc, w, h, not a path: {str(targets)!r}")
     rows = to_numpy(targets).astype(np.float64)
     if rows.size == 0:
         return np.zeros((0, 6))

@@ -12,6 +12,23 @@ from typing import Any
 from walkthrough.explorers.controls import Control
 
 PARTS = ("photograph", "layers", "grids", "targets", "loss", "step")  # the way of a picture through training
+MODULES = {  # which part each chapter of the library is about; the first that fits
+    "yolo_lite.loss.targets": "targets",
+    "yolo_lite.loss.anchors": "targets",
+    "yolo_lite.loss.assignment": "targets",
+    "yolo_lite.loss": "loss",
+    "yolo_lite.boxes": "loss",
+    "yolo_lite.overlap_gradients": "loss",
+    "yolo_lite.coding": "grids",
+    "yolo_lite.detect": "grids",
+    "yolo_lite.model": "layers",
+    "yolo_lite.family": "layers",
+    "yolo_lite.train": "step",
+    "yolo_lite.augment": "photograph",
+    "yolo_lite.data": "photograph",
+    "yolo_lite.datasets": "photograph",
+    "yolo_lite.images": "photograph",
+}
 FEW = 3  # controls up to which an explorer that names no primary one shows all of them
 FIRST_SENTENCE = re.compile(r"(.+?)(?:\n|; |\. |$)")
 
@@ -78,6 +95,15 @@ def check_stage(explorer: Any, controls: Mapping[str, Control]) -> None:
     for where, name in named:
         if name and name not in controls:
             raise TypeError(f"{who}: {where} names {name!r}, which is not a setting; it has {', '.join(controls)}")
+
+
+def part_of_module(name: str) -> str:
+    """The part of training that a function of the library is about, by the name of its module; "" of others.
+
+    >>> part_of_module("yolo_lite.loss.targets.ratio_test"), part_of_module("my_model.forward")
+    ('targets', '')
+    """
+    return next((part for module, part in MODULES.items() if f"{name}.".startswith(f"{module}.")), "")
 
 
 def first_sentence(words: str) -> str:

@@ -112,6 +112,7 @@ const DRAW = {
         view.ctx.fillRect(...rect);
         view.ctx.globalAlpha = 1;
       }
+      if (!layer.width) return; // seen when it is lit
       view.ctx.beginPath();
       view.ctx.rect(...rect);
       stroke(view.ctx, paint, layer.width, layer.dash, layer.dash === "solid");

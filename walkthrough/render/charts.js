@@ -1,6 +1,7 @@
 // A Chart, drawn by plotly.js, which comes from the kernel once a page, compressed, and serves all explorers on it.
 
 import { element } from "./dom.js";
+import { isLit, keepLit, light } from "./links.js";
 import { shared } from "./page.js";
 import { finite, plain, significant, written } from "./words.js";
 
@@ -68,10 +69,14 @@ export function chartView(page) {
     if (now[0] !== chart || page.removed) return; // a newer one is drawn instead
     wait.remove();
     if (signature === drawn) return Plotly.relayout(plot, { shapes }); // where only they move: a tenth of the time
+    const isFirst = !drawn;
     drawn = signature;
     const figure = figureOf(chart, page, width, height);
     await Plotly.react(plot, figure.data, { ...figure.layout, shapes }, PLOTLY_OPTIONS);
+    if (isFirst) pointed(page, plot, () => now[0]); // plotly.js lets it be listened to from now on
+    lightMarks();
   };
+  const lightMarks = () => now && markNodes(plot, now[0]).forEach(([node, ref]) => showLit(node, isLit(page, ref)));
   const show = async (next, width, height) => {
     const chart = now && next.late && !next.marks.length ? now[0] : next; // what is awaited: the one before stays
     now = [chart, width, height];
@@ -86,7 +91,44 @@ export function chartView(page) {
       (Plotly) => Plotly?.purge(plot),
       () => {},
     );
-  return { node, show, remove };
+  return { node, show, remove, light: lightMarks };
+}
+
+/** The pointer on a line or a bar lights what stands for the same; a click keeps it lit. */
+function pointed(page, plot, chartNow) {
+  const under = ({ points }) => refOfMark(chartNow().marks[points[0].curveNumber], points[0].pointIndex);
+  plot.on?.("plotly_hover", (event) => light(page, under(event)));
+  plot.on?.("plotly_unhover", () => light(page, ""));
+  plot.on?.("plotly_click", (event) => under(event) && keepLit(page, under(event)));
+}
+
+/**
+ * What a line stands for, or one of several bars.
+ * @param {any} mark
+ * @param {number} index
+ * @returns {string}
+ */
+export function refOfMark(mark, index) {
+  return mark?.ref || mark?.refs?.[index] || "";
+}
+
+/** The nodes that plotly.js made of the marks of a chart that stand for something, each with its ref. */
+function markNodes(plot, chart) {
+  const nodesOf = (layer) => [...plot.querySelectorAll(`.${layer} > .trace`)];
+  const [lines, bars] = [nodesOf("scatterlayer"), nodesOf("barlayer")];
+  return chart.marks.flatMap((mark) => {
+    if (mark.kind === "Series") return [[lines.shift(), mark.ref]].filter(([node, ref]) => node && ref);
+    const points = [...(bars.shift()?.querySelectorAll(".point") ?? [])];
+    return (mark.refs ?? []).map((ref, index) => [points[index], ref]).filter(([node, ref]) => node && ref);
+  });
+}
+
+/**
+ * @param {Element} node
+ * @param {boolean} is
+ */
+export function showLit(node, is) {
+  node.classList.toggle("wt-lit-mark", is);
 }
 
 function uprights(chart, theme) {

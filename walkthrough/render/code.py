@@ -1,6 +1,8 @@
 """Lines of source as a panel of a picture."""
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
@@ -12,6 +14,7 @@ from walkthrough.style import VERMILLION, Theme
 
 LINE, SIZE, GUTTER, EDGE = 19, 12, 26, 7  # CSS pixels
 MOST_LINES = 20
+HANGING = 4  # characters by which the rest of a long line is indented
 CHARACTER = 0.602 * SIZE  # the width of any character
 
 
@@ -22,27 +25,75 @@ def mono(weight: str = "normal") -> FontProperties:
     return FontProperties(family=families, size=SIZE * 0.72, weight=weight)
 
 
-def window(code: Code) -> tuple[int, int]:
-    """First and last line to be seen, as indices: those around the lit one, which stands in the lower half.
+class CodeRow(NamedTuple):
+    """One row of what is drawn: a line or a part of one, or what stands for folded lines."""
 
-    >>> window(Code(("",) * 100, first=11, lit=61))
+    number: int  # of the line
+    text: str
+    goes_on: bool = False  # with the line of the row above
+    folds: bool = False
+
+
+def code_rows(code: Code, longest: int) -> list[CodeRow]:
+    """What is drawn, row by row, in at most that many characters each.
+
+    >>> [row.text for row in code_rows(Code(("total = first + second",)), 16)]
+    ['total = first +', '    second']
+    """
+    starts = dict(code.hidden)
+    rows, number = list[CodeRow](), code.first
+    while number < code.first + len(code.lines):
+        if number in starts:
+            count = starts[number] - number + 1
+            rows.append(CodeRow(number, f"⋯ {count} {'line' if count == 1 else 'lines'} of the docstring", folds=True))
+            number += count
+            continue
+        parts = broken(code.lines[number - code.first], longest)
+        rows += [CodeRow(number, part, goes_on=k > 0) for k, part in enumerate(parts)]
+        number += 1
+    return rows
+
+
+def broken(line: str, longest: int) -> list[str]:
+    """A line in parts of at most that many characters, cut at spaces where there are any; later ones are indented.
+
+    >>> broken("  total = first + second", 16)
+    ['  total = first', '      + second']
+    """
+    line = line.expandtabs(4).rstrip()
+    indent = len(line) - len(line.lstrip()) + HANGING
+    indent = indent if indent <= longest // 2 else 0
+    parts, rest = list[str](), line
+    while len(rest) > max(longest, 1):
+        start = len(rest) - len(rest.lstrip())
+        space = rest.rfind(" ", start + 1, longest + 1)
+        cut = space if space > start else max(longest, start + 1)
+        parts.append(rest[:cut].rstrip())
+        rest = " " * indent + rest[cut:].lstrip()
+    return [*parts, rest]
+
+
+def window(code: Code, rows: Sequence[CodeRow]) -> tuple[int, int]:
+    """First and last row to be seen, as indices: those around the lit line, which stands in the lower half.
+
+    >>> code = Code(("",) * 100, first=11, lit=61)
+    >>> window(code, code_rows(code, 80))
     (37, 57)
     """
-    lit = code.lit - code.first if code.lit is not None else 0
-    begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(code.lines) - MOST_LINES))
-    return begin, min(begin + MOST_LINES, len(code.lines))
+    lit = next((place for place, row in enumerate(rows) if row.number == code.lit), 0)
+    begin = max(0, min(lit - MOST_LINES * 3 // 5 - 1, len(rows) - MOST_LINES))
+    return begin, min(begin + MOST_LINES, len(rows))
 
 
-def code_height(code: Code) -> float:
-    """The height of source in CSS pixels; it is as wide as there is room."""
-    begin, end = window(code)
+def longest_in(code: Code, width: float) -> int:
+    """How many characters of a line fit into a panel of that width, in CSS pixels."""
+    return max(int((width - GUTTER - _digits(code) * CHARACTER) / CHARACTER - 2.5), 1)
+
+
+def code_height(code: Code, width: float) -> float:
+    """The height of source in CSS pixels in a panel of that width."""
+    begin, end = window(code, code_rows(code, longest_in(code, width)))
     return max(end - begin, 1) * LINE + 2 * EDGE
-
-
-def clipped(line: str, longest: int) -> str:
-    """A line as far as there is room for it: for that many characters."""
-    line = line.expandtabs(4)
-    return line if len(line) <= longest else line[: max(longest - 2, 0)].rstrip() + " …"
 
 
 def _digits(code: Code) -> int:
@@ -56,25 +107,29 @@ def draw_code(axes: Axes, code: Code, size: tuple[float, float], theme: Theme) -
     axes.set_ylim(height, 0)
     axes.set_axis_off()
     axes.add_patch(Rectangle((1, 1), width - 2, height - 2, fill=False, edgecolor=theme.rule, linewidth=0.7))
-    numbers = GUTTER + _digits(code) * CHARACTER
-    longest = int((width - numbers) / CHARACTER - 2.5)
-    begin, end = window(code)
-    for place, index in enumerate(range(begin, end)):
-        number, top = code.first + index, EDGE + place * LINE
-        lit, stop = number == code.lit, number in code.marked
-        paint = VERMILLION if code.failed else theme.series[0]
-        if lit:
-            draw_ground(axes, (1.5, top, width - 3, LINE), paint)
+    rows = code_rows(code, longest_in(code, width))
+    begin, end = window(code, rows)
+    for place, row in enumerate(rows[begin:end]):
+        _draw_row(axes, code, row, EDGE + place * LINE, width, theme)
+
+
+def _draw_row(axes: Axes, code: Code, row: CodeRow, top: float, width: float, theme: Theme) -> None:
+    """One row at a height: sign, number, text."""
+    lit, stop = row.number == code.lit, row.number in code.marked and not row.folds
+    paint = VERMILLION if code.failed else theme.series[0]
+    if lit:
+        draw_ground(axes, (1.5, top, width - 3, LINE), paint)
+    middle, numbers = top + LINE / 2, GUTTER + _digits(code) * CHARACTER
+    look: Look = {"va": "center_baseline", "parse_math": False, "clip_on": True}
+    weight: Look = {"fontproperties": mono("bold" if lit else "normal")}
+    if not row.goes_on:
         sign = "●" if stop else ("✕" if code.failed else "▸") if lit else ""
-        middle = top + LINE / 2
-        look: Look = {"va": "center_baseline", "parse_math": False, "clip_on": True}
         mark: Look = {"color": VERMILLION if stop or code.failed else paint, "fontproperties": font(SIZE)}
         axes.text(GUTTER / 2 + 1, middle, sign, ha="center", **mark, **look)
-        weight: Look = {"fontproperties": mono("bold" if lit else "normal")}
-        axes.text(numbers, middle, str(number), ha="right", color=theme.text if lit else theme.muted, **weight, **look)
-        axes.text(
-            numbers + 1.6 * CHARACTER, middle, clipped(code.lines[index], longest), color=theme.text, **weight, **look
-        )
+        number = "" if row.folds else str(row.number)
+        axes.text(numbers, middle, number, ha="right", color=theme.text if lit else theme.muted, **weight, **look)
+    paint = theme.muted if row.folds else theme.text
+    axes.text(numbers + 1.6 * CHARACTER, middle, row.text, color=paint, **weight, **look)
 
 
 def draw_ground(axes: Axes, rect: tuple[float, float, float, float], paint: str) -> None:

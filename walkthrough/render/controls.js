@@ -10,6 +10,7 @@ import { written } from "./words.js";
 const LOG_STEPS = 200;
 const FEW_OPTIONS = 4;
 const FEW_LETTERS = 23;
+const MANY_BUTTONS = 6; // in a line beside large ones
 
 /** All controls that are wanted, in groups; built again only where other fields are declared. */
 export function controlsView(page, isWanted = (_control) => true) {
@@ -212,21 +213,33 @@ function toggleView(page, control) {
 
 /** The buttons: what the explorer offers, then reset, upload and, below the picture, the settings as code. */
 export function buttonsView(page) {
-  const node = element("div", { class: "wt-buttons" });
+  const [node, large] = [
+    element("div", { class: "wt-buttons" }),
+    element("div", { class: "wt-buttons", hidden: true }),
+  ];
   let signature = "";
   const show = (actions, uploads, resets) => {
     const now = JSON.stringify([actions, uploads, resets]);
     if (now === signature) return;
     signature = now;
-    const offered = actions.map((action) => {
+    const buttonOf = (action) => {
       const title = [action.help, action.key && `key ${keyName(action.key)}`].filter(Boolean).join(" - ");
       const keys = { "aria-keyshortcuts": keyName(action.key) };
-      return button(action.label, title, () => page.act(action.method), { class: "wt-action", ...keys });
-    });
+      return button(action.label, title, () => page.act(action.method), {
+        class: action.large ? "wt-action wt-large" : "wt-action",
+        ...keys,
+      });
+    };
+    const offered = actions.filter((action) => !action.large).map(buttonOf);
+    const focused = [large, node].map((part) => [...part.children].indexOf(document.activeElement));
+    large.replaceChildren(...actions.filter((action) => action.large).map(buttonOf));
+    large.hidden = !large.children.length;
     const reset = button("reset", "back to the settings of the beginning", () => page.act("reset"));
     node.replaceChildren(...offered, ...(uploads ? [uploadButton(page)] : []), ...(resets ? [reset] : []));
+    for (const [k, part] of [large, node].entries()) part.children[focused[k]]?.focus({ preventScroll: true }); // start is pause now
   };
-  return { node, show };
+  const isLong = () => large.children.length > 0 && node.children.length > MANY_BUTTONS;
+  return { node, large, show, isLong };
 }
 
 function button(word, title, press, attributes = {}) {

@@ -13,6 +13,8 @@ from walkthrough.render.text import Look, Rect, font, place_label, shortened, wi
 from walkthrough.scene import Arrows, Boxes, Cells, Grid, Layer, Line, Panel, Picture, Points, Text
 from walkthrough.style import colour, readable_on
 
+MOST_LABELS = 15  # of a picture
+REST = "#333333"  # the ground of the words about the others
 PX = 0.72  # points per CSS pixel
 DASH = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2))}
 
@@ -73,7 +75,8 @@ def _draw_boxes(axes: Axes, layer: Boxes) -> None:
         effects = halo(layer.width) if layer.dash == "solid" else None
         if layer.fill:
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, color=edge[:7], alpha=layer.fill, lw=0, zorder=4))
-        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, zorder=4, path_effects=effects, **style))
+        if layer.width:
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, zorder=4, path_effects=effects, **style))
 
 
 def _draw_cells(axes: Axes, layer: Cells) -> None:
@@ -101,21 +104,46 @@ def _draw_grid(axes: Axes, layer: Grid, scale: float) -> None:
     )
 
 
+def label_of(boxes: Boxes, index: int) -> str:
+    """What stands beside a box; "" of most."""
+    return " ".join(part for part in (each(boxes.labels, index, ""), score_of(boxes, index)) if part)
+
+
+def labels_of(panel: Panel) -> tuple[list[tuple[Boxes, int, str]], int]:
+    """The labels that a picture has room for, and how many are left out: those of layers with few labels come first.
+
+    >>> many = Boxes(((0, 0, 9, 9),) * 20, ("x",))
+    >>> found, rest = labels_of(Panel((many, Boxes(((0, 0, 9, 9),), ("chosen",))), 99, 99))
+    >>> found[-1][2], len(found), rest
+    ('chosen', 15, 6)
+    """
+    layers = [layer for layer in panel.layers if isinstance(layer, Boxes)]
+    words = [[(k, word) for k in range(len(boxes.xyxy)) if (word := label_of(boxes, k))] for boxes in layers]
+    room, kept = MOST_LABELS, dict[int, int]()
+    for place in sorted(range(len(layers)), key=lambda place: len(words[place])):
+        kept[place] = min(len(words[place]), room)
+        room -= kept[place]
+    found = [(boxes, k, word) for place, boxes in enumerate(layers) for k, word in words[place][: kept[place]]]
+    return found, sum(map(len, words)) - len(found)
+
+
 def draw_labels(axes: Axes, panel: Panel, scale: float) -> None:
-    """The labels of all boxes, none over another where there is room."""
+    """The labels of boxes, none over another where there is room; of many, how many more there are."""
     room = (panel.left * scale, panel.top * scale, panel.width * scale, panel.height * scale)
     size = 11 if room[2] > 300 else 9
     taken: list[Rect] = []
-    for boxes in (layer for layer in panel.layers if isinstance(layer, Boxes)):
-        for index, (x1, y1, x2, y2) in enumerate(boxes.xyxy):
-            text = " ".join(part for part in (each(boxes.labels, index, ""), score_of(boxes, index)) if part)
-            if not text:
-                continue
-            text = shortened(text, room[2] - 8, size)
-            extent = (width_of(text, size) + 6, size * 1.5)
-            rect = place_label((x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale), extent, room, taken)
-            taken.append(rect)
-            _draw_label(axes, rect, text, size, colour(each(boxes.colours, index, "object")), scale)
+    found, left_out = labels_of(panel)
+    for boxes, index, word in found:
+        x1, y1, x2, y2 = boxes.xyxy[index]
+        text = shortened(word, room[2] - 8, size)
+        extent = (width_of(text, size) + 6, size * 1.5)
+        rect = place_label((x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale), extent, room, taken)
+        taken.append(rect)
+        _draw_label(axes, rect, text, size, colour(each(boxes.colours, index, "object")), scale)
+    if left_out:
+        text = f"{left_out} more without a label"
+        wide, high = width_of(text, size) + 6, size * 1.5
+        _draw_label(axes, (room[0] + room[2] - wide, room[1] + room[3] - high, wide, high), text, size, REST, scale)
 
 
 def _draw_label(axes: Axes, rect: Rect, text: str, size: float, fill: str, scale: float) -> None:

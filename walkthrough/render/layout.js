@@ -5,7 +5,8 @@ import { chartView } from "./charts.js";
 import { element } from "./dom.js";
 import { hatchOf, stroke } from "./pen.js";
 import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
-import { codeView, heatView, tableView } from "./tables.js";
+import { codeView } from "./source.js";
+import { heatView, tableView } from "./tables.js";
 
 const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
 
@@ -44,9 +45,17 @@ function paintSection(page, { name, node, rows: given }, width) {
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
   const isStage = !name && page.scene.more?.length && width >= NARROW; // where there is more, the rest is all seen
-  const heights = isStage ? sharedHeights(rowHeights(rows, own, width)) : rowHeights(rows, own, width);
+  const heights = isStage ? sharedHeights(rowHeights(rows, own, width), page.scene.hold) : rowHeights(rows, own, width);
   if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
-  return rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
+  const drawn = rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
+  if (!name) keepFree(node, isStage ? page.scene.hold : 0, heights[0]);
+  return drawn;
+}
+
+/** What rows would take as one row of that height stays free for them: what is below moves with no setting. */
+function keepFree(node, hold, height) {
+  const around = hold ? node.firstElementChild.offsetHeight - height : 0; // titles and captions
+  node.style.minHeight = hold ? `${Math.round(hold + around)}px` : "";
 }
 
 export function roomOf(page) {

@@ -103,7 +103,8 @@ def row_sizes(row: Row, own: Own, height: float, width: float) -> list[tuple[flo
             case HeatMap():
                 sizes.append(heat_size(panel))
             case Code():
-                sizes.append((math.floor(free if free >= LEAST_CODE else width), code_height(panel)))
+                across = math.floor(free if free >= LEAST_CODE else width)
+                sizes.append((across, code_height(panel, across)))
             case _:
                 wide = _aspect(panel) * max(height, min(stretched, STRETCH * height))
                 sizes.append((math.floor(wide), round(height)))

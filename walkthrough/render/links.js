@@ -59,7 +59,8 @@ const MARKS = {
   Boxes: (view, layer) =>
     boxesNow(view, layer).map((box, k) => {
       const inside = Boolean(layer.fill || layer.pick || layer.drag);
-      return { ref: refOf(layer, k), path: corners(rectOf(view, box)), inside };
+      const silent = !layer.width && !layer.pick; // it is lit, and does not light
+      return { ref: refOf(layer, k), path: corners(rectOf(view, box)), inside, silent };
     }),
   Cells: (view, { cells, stride, refs = [] }) =>
     cells.map(([row, col], k) => {
@@ -109,7 +110,8 @@ export function refAt(view, at) {
 }
 
 /** The area of a mark that a point means, or how far its line is; null where it is not meant. */
-function sizeUnder({ path, inside }, [x, y]) {
+function sizeUnder({ path, inside, silent }, [x, y]) {
+  if (silent) return null;
   if (!inside) {
     const far = Math.min(...path.slice(1).map((end, k) => distance(path[k], end, [x, y])));
     return far < NEAR ? far : null;

@@ -27,7 +27,7 @@ function build(page, host) {
   const [history, status, advice] = [historyView(page), statusView(), adviceView(page)];
   const [fold, more] = [settingsFold(page, controls), moreView(page)];
   const scene = element("div", { class: "wt-scene" }, advice.node, rows, legend, message, status.node);
-  const main = element("div", { class: "wt-main" }, primary.node, buttons.node, history.node);
+  const main = element("div", { class: "wt-main" }, primary.node, buttons.large, buttons.node, history.node);
   const bar = element("div", { class: "wt-bar" }, ...fold.nodes, more.buttons, code.node);
   const parts = {
     head,
@@ -116,6 +116,7 @@ async function update(page) {
   for (const view of [parts.primary, parts.controls]) view.show(model.get("controls"));
   parts.fold.show(model.get("controls"), stage);
   parts.buttons.show(model.get("actions"), model.get("uploads"), model.get("controls").length > 0);
+  if (parts.buttons.isLong()) parts.buttons.node.before(parts.history.node); // a line of large ones, a line of others
   parts.history.show(model.get("history"));
   parts.advice.show(model.get("advice"));
   parts.code.show(model.get("code"));

@@ -32,6 +32,7 @@ class ActionOnPage(TypedDict):
     label: str
     key: str
     help: str
+    large: bool
 
 
 class StoryOnPage(TypedDict):

@@ -13,6 +13,8 @@ const LEAST_PICTURE = 100; // height of pictures in rows that share a height
 const STRETCH = 2.1; // how much wider than it is wont to be a chart gets, to fill a row
 const CODE_EDGES = 14; // above and below the lines
 const MANY_BARS = 10;
+// Of source, as in walkthrough/render/code.py: beside the text, a character, and what is left of it in the next row.
+const [GUTTER, CHARACTER, HANGING] = [26, 0.602 * 12, 4];
 
 /** @param {ScenePanel} panel */
 export function isWords(panel) {
@@ -58,13 +60,43 @@ export function rowHeights(rows, own, width) {
 }
 
 /**
+ * How many rows source takes at a width: long lines go on below, folded ones are one row.
+ * @param {ScenePanel} panel
+ * @param {number} width
+ */
+export function rowsOfCode(panel, width) {
+  const digits = String(panel.first + panel.lines.length).length;
+  const longest = Math.max(Math.floor((width - GUTTER - digits * CHARACTER) / CHARACTER - 2.5), 1);
+  const folded = (panel.folded ?? []).filter(([first, last]) => !(first <= panel.lit && panel.lit <= last));
+  const hidden = (line) => folded.some(([first, last]) => first <= line && line <= last);
+  const rows = panel.lines.map((text, index) => (hidden(panel.first + index) ? 0 : rowsOfLine(text, longest)));
+  return rows.reduce((sum, count) => sum + count, folded.length);
+}
+
+/** As walkthrough/render/code.py breaks it: at spaces, where there are any. */
+function rowsOfLine(text, longest) {
+  let rest = text.replaceAll("\t", "    ").trimEnd();
+  const indentOf = (line) => line.length - line.trimStart().length;
+  const indent = indentOf(rest) + HANGING <= longest / 2 ? indentOf(rest) + HANGING : 0;
+  let rows = 1;
+  for (; rest.length > longest; rows++) {
+    const start = indentOf(rest);
+    const space = rest.lastIndexOf(" ", longest);
+    const end = space > start ? space : Math.max(longest, start + 1);
+    rest = " ".repeat(indent) + rest.slice(end).trimStart();
+  }
+  return rows;
+}
+
+/**
  * Rows of the stage together are as high as one row may be, whatever the settings make of them.
  * @param {number[]} heights
+ * @param {number} [hold]
  * @returns {number[]}
  */
-export function sharedHeights(heights) {
+export function sharedHeights(heights, hold = 0) {
   const drawn = heights.filter((height) => height > 0).length;
-  const each = (TALLEST.picture - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
+  const each = ((hold || TALLEST.picture) - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
   return heights.map((height) => Math.min(height, Math.max(each, LEAST_PICTURE)));
 }
 
@@ -90,7 +122,8 @@ export function rowSizes(row, own, height, width, mostCode = width) {
       const wide = aspectOf(panel) * Math.max(height, Math.min(stretched, STRETCH * height));
       return { width: Math.floor(wide), height: Math.round(height) };
     }
-    const high = Math.min(TALLEST.code, LINE * Math.max(panel.lines.length, 1) + CODE_EDGES);
-    return { width: Math.floor(free >= LEAST_CODE ? free : width), height: high, free };
+    const wide = Math.floor(free >= LEAST_CODE ? free : width);
+    const high = Math.min(TALLEST.code, LINE * Math.max(rowsOfCode(panel, wide), 1) + CODE_EDGES);
+    return { width: wide, height: high, free };
   });
 }

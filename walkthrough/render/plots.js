@@ -1,7 +1,8 @@
 // A Chart as SVG of our own, in the look that plotly.js gives it in charts.js: for pages that do not carry its 5 MB.
 
-import { chartInWords, freeCorner, LETTER } from "./charts.js";
+import { chartInWords, freeCorner, LETTER, refOfMark, showLit } from "./charts.js";
 import { element } from "./dom.js";
+import { isLit, keepLit, light } from "./links.js";
 import { isSparse, scaleX, scaleY, share, ticksOf, tickWord } from "./scales.js";
 import { finite, number, significant } from "./words.js";
 
@@ -39,8 +40,22 @@ export function plotView(page) {
     const signature = JSON.stringify([chart, width, height, page.themeName()]);
     if (signature !== drawn) node.replaceChildren(plotOf(chart, page, width, height));
     drawn = signature;
+    lightMarks();
   };
-  return { node, show };
+  const lightMarks = () => {
+    for (const part of node.querySelectorAll("[data-ref]")) showLit(part, isLit(page, part.dataset.ref));
+  };
+  return { node, show, light: lightMarks };
+}
+
+/** A mark that lights what stands for the same, and is lit by it. */
+function linkedTo(page, node, ref) {
+  if (!ref) return node;
+  node.setAttribute("data-ref", ref);
+  node.addEventListener("pointerenter", () => light(page, ref));
+  node.addEventListener("pointerleave", () => light(page, ""));
+  node.addEventListener("click", () => keepLit(page, ref));
+  return node;
 }
 
 function plotOf(chart, page, width, height) {
@@ -148,14 +163,15 @@ const SHAPES = {
       const dot = svg("path", { d: outline, fill: stroke, transform: `translate(${x.at(a)} ${y.at(b)})` });
       return tip(dot, mark.name, `${significant(a)}, ${significant(b)}`);
     });
-    return [tip(line, mark.name), ...dots];
+    return [linkedTo(page, tip(line, mark.name), refOfMark(mark, 0)), ...dots];
   },
   Bars(plot, mark, index) {
     const { width, left } = barPlace(plot, mark);
     return mark.values.map((value, k) => {
       const bar = barShape(plot, left(k), width, finite(value) ?? 0, paintOf(plot, mark, index));
       const over = mark.hatch ? [barShape(plot, left(k), width, finite(value) ?? 0, `url(#${plot.id}-${index})`)] : [];
-      return tip(svg("g", {}, bar, ...over), mark.name, mark.names[k], significant(value));
+      const shape = tip(svg("g", {}, bar, ...over), mark.name, mark.names[k], significant(value));
+      return linkedTo(plot.page, shape, refOfMark(mark, k));
     });
   },
   Histogram(plot, mark, index) {

@@ -1,4 +1,4 @@
-// Tables, heat maps and source lines as HTML.
+// Tables and heat maps as HTML.
 
 import { chosenBy } from "./boxes.js";
 import { readableOn } from "./colours.js";
@@ -7,19 +7,26 @@ import { isLit, keepLit, light, refOf } from "./links.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
-function pickable(node, name, press) {
+export function pickable(node, name, press) {
   node.classList.add("wt-pickable");
   node.tabIndex = 0;
   node.setAttribute("aria-label", name);
   node.addEventListener("click", press);
   node.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") press();
-    else if (event.key === "ArrowDown") focusOn(node.nextElementSibling);
-    else if (event.key === "ArrowUp") focusOn(node.previousElementSibling);
+    else if (event.key === "ArrowDown") focusOn(besides(node, "nextElementSibling"));
+    else if (event.key === "ArrowUp") focusOn(besides(node, "previousElementSibling"));
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+/** The next row or line on one side that is not folded. */
+function besides(node, side) {
+  let other = node[side];
+  while (other?.hidden) other = other[side];
+  return other;
 }
 
 /** Of rows or lines side by side only one is a stop of the Tab key: the one that was focused last. */
@@ -30,7 +37,7 @@ function focusOn(node) {
 }
 
 /** Tab comes first to this row, unless the reader stands on another one. */
-function onlyStop(rows, first) {
+export function onlyStop(rows, first) {
   const among = [...rows].filter((row) => row.classList.contains("wt-pickable"));
   const stop = among.find((row) => row === document.activeElement) ?? among.find((row) => row === first) ?? among[0];
   for (const row of among) row.tabIndex = row === stop ? 0 : -1;
@@ -94,7 +101,7 @@ function tableRow(page, panel, index, cells) {
 }
 
 /** Scroll a box of our own, never the page. */
-function keepInView(scroller, node) {
+export function keepInView(scroller, node) {
   const [top, bottom] = [node.offsetTop - 40, node.offsetTop + node.offsetHeight + 40];
   if (top < scroller.scrollTop) scroller.scrollTop = Math.max(top, 0);
   else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
@@ -168,54 +175,4 @@ function heatScale(page, panel, { height }) {
     element("span", look, ["1", panel.scale_label, "0"][place]),
   );
   return [ramp, element("div", { class: "wt-ends" }, ...words)];
-}
-
-export function codeView(page) {
-  const list = element("div", { class: "wt-lines", role: "list" });
-  const node = element("div", { class: "wt-scroll wt-source" }, list);
-  let shown = "";
-  let lines = "";
-  const build = (panel) => {
-    const digits = String(panel.first + panel.lines.length).length;
-    list.style.setProperty("--digits", `${digits}ch`);
-    list.replaceChildren(
-      ...panel.lines.map((text, index) => {
-        const line = panel.first + index;
-        const mark = element("span", { class: "wt-mark", "aria-hidden": true });
-        const place = element("span", { class: "wt-line-number" }, String(line));
-        const row = element(
-          "div",
-          { class: "wt-line", role: "listitem" },
-          mark,
-          place,
-          element("code", {}, text || " "),
-        );
-        if (panel.pick) pickable(row, `line ${line}: ${text.trim()}`, () => page.change(panel.pick, [line]));
-        return row;
-      }),
-    );
-  };
-  const show = (panel, width, height) => {
-    if (width) node.style.width = `${width}px`;
-    if (height) node.style.height = `${height}px`;
-    const source = JSON.stringify([panel.lines, panel.first, panel.pick]);
-    if (source !== lines) build(panel);
-    const signature = JSON.stringify([source, panel.lit, panel.marked, panel.failed]);
-    if (signature === shown) return;
-    [lines, shown] = [source, signature];
-    for (const [index, row] of [...list.children].entries()) {
-      const line = panel.first + index;
-      const lit = line === panel.lit;
-      row.classList.toggle("wt-lit", lit);
-      row.classList.toggle("wt-failed", lit && panel.failed);
-      row.classList.toggle("wt-stop", panel.marked.includes(line));
-      const pointer = lit ? (panel.failed ? "✕" : "▸") : "";
-      row.querySelector(".wt-mark").textContent = panel.marked.includes(line) ? "●" : pointer;
-      if (lit) row.setAttribute("aria-current", "true");
-      else row.removeAttribute("aria-current");
-      if (lit) keepInView(node, row);
-    }
-    onlyStop(list.children, list.children[panel.lit - panel.first]);
-  };
-  return { node, show };
 }

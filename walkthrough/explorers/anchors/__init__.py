@@ -11,7 +11,7 @@ from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
 from walkthrough.explorers.anchors.other_scene import other_scene, other_words
 from walkthrough.explorers.anchors.scene import scene_of, takeaway_of, verdict
 from walkthrough.explorers.anchors.state import LARGEST, Anchors, Result, State, compute
-from walkthrough.explorers.anchors.stories import STORIES, best_pair
+from walkthrough.explorers.anchors.stories import STORIES, clear_objects, clearest_picture, opening_pair
 from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import is_dataset, opened_model
@@ -88,13 +88,17 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
             return pictures | _other_rule(model, pictures, size, dataset)
         strides, anchors = _heads(model, anchors, strides)
         img_size = max(pictures["pictures"][0].size)
-        level, anchor, chosen = best_pair(anchors, pictures["objects"])
+        picture = clearest_picture(pictures["pictures"])
+        shown = pictures["pictures"][picture]
+        level, anchor, chosen = opening_pair(anchors, shown.boxes, shown.size)
         width, height = anchors[level][anchor]
         return pictures | {
             "anchors": anchors,
             "strides": strides,
             "first_anchors": anchors,
             "dataset": None if dataset is None else sizes_of(dataset, img_size),
+            "picture": picture,
+            "objects": shown.boxes,
             "level": level,
             "anchor": anchor,
             "object": chosen,
@@ -196,14 +200,19 @@ def has_another_rule(model: Any) -> bool:
 def _other_rule(model: Any, pictures: dict[str, Any], size: Any, dataset: Any) -> dict[str, Any]:
     """The fields of State for a model with a rule of its own."""
     fitted = fit_pictures(pictures["pictures"], size if size else pictures["pictures"][0].size)
-    rule = OtherRule(model, fitted[0])
-    first = rule.matches(fitted[0], 0, 0, 0, (), 0)
-    best = int(first.overlaps.argmax())  # opens with the anchor that overlaps the first object most
+    picture = clearest_picture(fitted)
+    shown = fitted[picture]
+    chosen = next(iter(clear_objects(shown.boxes, shown.size)), 0)
+    rule = OtherRule(model, shown)
+    first = rule.matches(shown, chosen, 0, 0, (), 0)
+    best = int(first.overlaps.argmax())  # opens with the anchor that overlaps the object most
     level, anchor = first.cells[best, :2].tolist()
     left_out = "" if dataset is None else "left out: dataset, whose fit is to YOLOv5's rule"
     return {
         "pictures": fitted,
-        "objects": fitted[0].boxes,
+        "picture": picture,
+        "objects": shown.boxes,
+        "object": chosen,
         "other": rule,
         "strides": rule.strides,
         "level": level,

@@ -1,5 +1,6 @@
 """The picture of AugmentationLab: stages or samples, dropped boxes with the reason, the matrix of the warp."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import cv2
@@ -15,6 +16,7 @@ from yolo_lite.augment.warp import WarpDraw, Warped, WarpMatrices, map_points
 from yolo_lite.data.samples import SampleDraw, Stage
 
 A_ROW, MOST_ROWS = 5, 8
+HOLD = 300  # CSS pixels of the pictures together, in every view
 SHOWN = 480  # pixels of the longest side that go to the page; more would not be seen
 RULE = f"to stay: > {MIN_SIDE} px, > {MIN_AREA_BOX:.0%} of the area (outlined: {MIN_AREA_POLYGON:.0%})"
 Names = tuple[str, ...]
@@ -36,7 +38,7 @@ def scene_of(result: Result) -> Scene:
         panels = [_original(result), *_stages(made, result.names)]
     rows: list[tuple[AnyPanel, ...]] = [tuple(panels[start : start + A_ROW]) for start in range(0, len(panels), A_ROW)]
     more = (More("boxes dropped, what chance decided", lambda: _numbers(made, result)),)
-    return Scene(tuple(rows), LEGEND, more=more if result.view != "grid" else ())
+    return Scene(tuple(rows), LEGEND, more=more if result.view != "grid" else (), hold=HOLD)
 
 
 def _numbers(made: Made, result: Result) -> tuple[tuple[AnyPanel, ...], ...]:
@@ -78,19 +80,28 @@ def _stages(made: Made, names: Names) -> list[Panel]:
         if before is not None and stage.image is before.image and stage.objects is before.objects:
             continue
         if isinstance(stage.result, Warped) and panels:
-            panels[-1] = _with(panels[-1], *_outlook(stage.result))
-        panels.append(_panel(stage, names))
+            panels[-1] = _with(panels[-1], *_outlook(stage.result, _refs(made, stage)))
+        panels.append(_panel(made, stage, names))
     return panels
 
 
-def _panel(stage: Stage, names: Names, title: str = "") -> Panel:
+def _refs(made: Made, stage: Stage) -> dict[int, str]:
+    """The objects that a step dropped, each with its row in the table."""
+    first = next((row for row, drop in enumerate(made.drops) if drop.step == stage.name), 0)
+    reasons = stage.result.box_filter.reasons if isinstance(stage.result, Warped) else ()
+    dropped = [k for k, reason in enumerate(reasons) if reason]
+    return {k: f"drop {first + place}" for place, k in enumerate(dropped)}
+
+
+def _panel(made: Made, stage: Stage, names: Names, title: str = "") -> Panel:
     height, width = stage.image.shape[:2]
     layers: list[Layer] = [_picture(stage.image), _boxes(stage.objects, names)]
     caption = f"{width} x {height}, {counted(stage.objects.num_objects, 'box', 'boxes')}"
     panel = Panel(tuple(layers), width, height, title or stage.name.replace("_", "-"), caption)
     if not isinstance(stage.result, Warped):
         return panel
-    return _with(panel, *_left_over(stage.result.after, stage.result.box_filter.reasons, names))
+    refs = _refs(made, stage)
+    return _with(panel, *_left_over(stage.result.after, stage.result.box_filter.reasons, names, refs))
 
 
 def _finished(made: Made, names: Names, title: str) -> Panel:
@@ -101,16 +112,16 @@ def _finished(made: Made, names: Names, title: str) -> Panel:
         for polygon, cls in zip(last.objects.polygons, last.objects.cls, strict=True)
         if polygon is not None and len(polygon) > 2
     ]
-    warped = next((stage.result for stage in made.stages if stage.name == "warp"), None)
+    warp = next((stage for stage in made.stages if stage.name == "warp"), None)
     flip = made.draw.flip
     dropped: list[Layer] = []
-    if warped is not None and made.draw.crop is None and last.name != "transform":
+    if warp is not None and (warped := warp.result) is not None and made.draw.crop is None and last.name != "transform":
         height, width = last.image.shape[:2]
         after = warped.after
         if flip is not None:
             after = after.mirrored(width if flip.left_right else None, height if flip.up_down else None)
-        dropped = _left_over(after, warped.box_filter.reasons, names)
-    panel = _with(_panel(last, names, title), *outlines, *dropped)
+        dropped = _left_over(after, warped.box_filter.reasons, names, _refs(made, warp))
+    panel = _with(_panel(made, last, names, title), *outlines, *dropped)
     kept = counted(last.objects.num_objects, "box", "boxes")
     return replace(panel, caption=f"{kept}, {lost} dropped")
 
@@ -120,25 +131,24 @@ def _boxes(objects: Objects, names: Names) -> Boxes:
     return Boxes(table_of(objects.boxes, 4, "boxes"), labels, (), tuple(objects.cls.tolist()))
 
 
-def _left_over(after: Objects, reasons: tuple[str, ...], names: Names) -> list[Layer]:
+def _left_over(after: Objects, reasons: tuple[str, ...], names: Names, refs: Mapping[int, str]) -> list[Layer]:
     """What is still to be seen of the boxes that a step dropped, with the reason."""
     sides = after.boxes[:, 2:] - after.boxes[:, :2]  # (n, 2)
     seen = [k for k, reason in enumerate(reasons) if reason and (sides[k] > 0).all()]
     labels = tuple(f"{class_name(int(after.cls[k]), names)}: {_short(reasons[k], 1)}" for k in seen)
-    return [Boxes(table_of(after.boxes[seen], 4, "boxes"), labels, dash="dashed", width=1.5)] if seen else []
+    rows = tuple(refs.get(k, "") for k in seen)
+    return [Boxes(table_of(after.boxes[seen], 4, "boxes"), labels, dash="dashed", width=1.5, refs=rows)] if seen else []
 
 
-def _outlook(warped: Warped) -> list[Layer]:
+def _outlook(warped: Warped, refs: Mapping[int, str]) -> list[Layer]:
     """On the picture before: the window of the step, and the boxes that it will drop."""
     height, width = warped.image.shape[:2]
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
     shape = table_of(map_points(corners, np.linalg.inv(warped.matrix)), 2, "window")
     window = Line(shape, "accent", "dashdot", 2.5, closed=True)
     gone = [k for k, reason in enumerate(warped.box_filter.reasons) if reason]
-    return [
-        window,
-        *([Boxes(table_of(warped.before.boxes[gone], 4, "boxes"), dash="dashed", width=1.5)] if gone else []),
-    ]
+    boxes = table_of(warped.before.boxes[gone], 4, "boxes")
+    return [window, *([Boxes(boxes, dash="dashed", width=1.5, refs=tuple(refs[k] for k in gone))] if gone else [])]
 
 
 def _drops(made: Made, names: Names) -> Table:
@@ -146,7 +156,10 @@ def _drops(made: Made, names: Names) -> Table:
     rows = tuple((drop.step, class_name(drop.cls, names), _short(drop.reason, 2)) for drop in drops[:MOST_ROWS])
     title = f"{counted(len(drops), 'box', 'boxes')} dropped, {made.stages[-1].objects.num_objects} kept"
     title += f", {MOST_ROWS} shown" if len(drops) > MOST_ROWS else ""
-    return Table(("step", "object", "what is left"), rows or (("-", "-", "no box was dropped"),), title, RULE)
+    refs = tuple(f"drop {row}" for row in range(len(rows))) or ("",)
+    return Table(
+        ("step", "object", "what is left"), rows or (("-", "-", "no box was dropped"),), title, RULE, refs=refs
+    )
 
 
 def _draws(draw: SampleDraw) -> Table:

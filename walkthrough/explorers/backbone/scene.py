@@ -28,7 +28,7 @@ def scene_of(result: Result) -> Scene:
     """All of it as data."""
     rows = ((_photograph(result), _cost_table(result)),)
     more = (
-        More("the network", lambda: ((graph_panel(result.records, result.record.index, result.picture.size),),)),
+        More("the network", lambda: ((_network(result),),)),
         More("stage by stage", lambda: ((_stage_table(result),),)),
         More("cost of each stage", lambda: (_costs(result),)),
     )
@@ -38,6 +38,13 @@ def scene_of(result: Result) -> Scene:
         Key("what it can see", FIELD, dash="dashed"),
     )
     return Scene(rows, legend, more=more)
+
+
+def _network(result: Result) -> Panel:
+    """The graph; parts and stages of the tables are lit in it."""
+    parts = {f"part {part}": [r.index for r in result.records if part in (r.part, "all")] for part in result.now}
+    stages = {f"stage {level_of(stage)}": stage.layers for stage in result.stages}
+    return graph_panel(result.records, result.record.index, result.picture.size, {**parts, **stages})
 
 
 def _costs(result: Result) -> tuple[Chart, Chart]:
@@ -70,12 +77,14 @@ def _photograph(result: Result) -> Panel:
 
 def _cost_table(result: Result) -> Table:
     """Start and now, part by part."""
-    rows = []
+    rows, refs = list[tuple[str, ...]](), list[str]()
     for part, now in result.now.items():
         start = result.start[part]
+        refs += [f"part {part}"] * len(_lines(start, now))
         rows += [(f"{part}: {name}", before, after, change) for name, before, after, change in _lines(start, now)]
     columns = ("", "start", "now", "change")
-    return Table(columns, tuple(rows), "what it costs", "one picture; the time is of one pass, here and now")
+    caption = "one picture; the time is of one pass, here and now"
+    return Table(columns, tuple(rows), "what it costs", caption, refs=tuple(refs))
 
 
 def _lines(start: Cost, now: Cost) -> list[tuple[str, str, str, str]]:
@@ -107,7 +116,8 @@ def _stage_table(result: Result) -> Table:
     before = {stage.stride: stage for stage in result.start_stages}
     rows = tuple(_stage_row(stage, before.get(stage.stride), result) for stage in result.stages)
     columns = ("level", "stride", "layers", "map", "sees", "parameters", "MFLOPs", "neck reads", "at the start")
-    return Table(columns, rows, "the backbone by strides: what each passes on")
+    refs = tuple(f"stage {level_of(stage)}" for stage in result.stages)
+    return Table(columns, rows, "the backbone by strides: what each passes on", refs=refs)
 
 
 def _stage_row(stage: Stage, before: Stage | None, result: Result) -> tuple[str, ...]:
@@ -138,4 +148,5 @@ def _stage_bars(result: Result, name: str, label: str, unit: float) -> Chart:
     """Where parameters and operations are: in which stage of the backbone."""
     names = tuple(level_of(stage) for stage in result.stages)
     values = tuple(getattr(stage, name) / unit for stage in result.stages)
-    return Chart((Bars(names, values),), f"{label} of the backbone by level", "", "level", label)
+    bars = Bars(names, values, refs=tuple(f"stage {name}" for name in names))
+    return Chart((bars,), f"{label} of the backbone by level", "", "level", label)

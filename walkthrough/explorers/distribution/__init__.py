@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from walkthrough.explorers.base import Action, Explorer
-from walkthrough.explorers.detector import checked_detector, default_pictures, network_size
+from walkthrough.explorers.detector import checked_detector, network_size, pictures_for
 from walkthrough.explorers.distribution.reading import SIDES, Reading, loss_of, read_picture
 from walkthrough.explorers.distribution.scene import scene_of, takeaway_of
 from walkthrough.explorers.distribution.state import (
@@ -21,7 +21,7 @@ from walkthrough.explorers.distribution.state import (
     logit_of,
     span_of,
 )
-from walkthrough.explorers.pictures import annotate, images_of, listed_names, pictured
+from walkthrough.explorers.pictures import listed_names, pictured
 from walkthrough.explorers.stage import Story
 from walkthrough.images import to_numpy
 from yolo_lite.support.known_names import coco_names
@@ -82,12 +82,8 @@ class DistributionExplorer(Explorer[State, Result]):
         size = network_size(model, img_size)
         loss_of(model, size if isinstance(size, int) else max(size))
         known = listed_names(getattr(model, "names", None) or ())
-        if images is None:
-            pictures = default_pictures(model, size)
-            pictures = pictures if targets is None else annotate(images_of(pictures), targets)
-            known = coco_names() if model.num_classes == 80 else known
-        else:
-            pictures = annotate(images, targets, size, known)
+        pictures = pictures_for(model, images, targets, size, known)
+        known = coco_names() if images is None and model.num_classes == 80 else known
         found = pictured(pictures, known if names is None else listed_names(names))
         reading = read_picture(model, pictures[0])
         return {"pictures": pictures, "names": found["names"], "model": model, "reading": reading} | _side(

@@ -71,17 +71,25 @@ def scene_of(result: Result) -> Scene:
 
 def _plane(result: Result) -> Panel:
     logits, count = tuple(result.logits.tolist()), len(result.logits)
-    predicted = distance_bar(result.expectation, count, 1)
+    predicted, lower = distance_bar(result.expectation, count, 1), int(result.clamped)
+    columns, wanted = _columns(result.probability.tolist()), _columns(result.wanted.tolist(), is_sparse=True)
+    refs = tuple("bins" if index in (lower, lower + 1) else "" for index in range(count))
     layers: tuple[Layer, ...] = (
         Picture(GROUND, (0, 0, RIGHT, HEIGHT)),
         *_axes(count, result.span),
         Boxes(bars_of(logits, result.span), colours=("anchor",), width=1.2, drag="bars", fill=0.3),
-        Boxes((distance_bar(result.target, count),), colours=("object",), width=1.2, drag="distance", fill=0.35),
-        Boxes((predicted,), colours=("prediction",), dash="dashed", width=1.2, fill=0.4),
+        Boxes(
+            (distance_bar(result.target, count),),
+            *((), (), ("object",), "solid", 1.2),
+            drag="distance",
+            fill=0.35,
+            refs=("target",),
+        ),
+        Boxes((predicted,), (), (), ("prediction",), "dashed", 1.2, fill=0.4, refs=("expectation",)),
         _beside(f"target {result.target:.2f}", result.target, count, 0),
         _beside(f"expectation {result.expectation:.2f}", result.expectation, count, 1),
-        Boxes(_columns(result.probability.tolist()), colours=("own",), width=0.8, fill=0.6),
-        Boxes(_columns(result.wanted.tolist(), is_sparse=True), colours=("object",), dash="dotted", width=1.8),
+        Boxes(columns, colours=("own",), width=0.8, fill=0.6, refs=refs),
+        Boxes(wanted, (), (), ("object",), "dotted", 1.8, refs=("target bins",) * len(wanted)),
         Line(((predicted[2], FLOOR - TALL - 6), (predicted[2], FLOOR)), "prediction", "dashed", 1.2),
     )
     side = "" if result.reading is None else f": the {SIDES[result.side]} side"
@@ -126,19 +134,21 @@ def _table(result: Result) -> Table:
     lower = int(result.clamped)
     above = result.wanted[lower + 1].item()
     p_lower, p_above = result.probability[lower : lower + 2].tolist()
-    rows = [
-        ("target distance t", f"{result.target:.2f} cells" + _limited(result)),
-        (f"target of the bins {lower} and {lower + 1}", f"{1 - above:.2f} and {above:.2f}"),
-        ("their probabilities now", f"{p_lower:.3f} and {p_above:.3f}"),
-        ("expectation, sum of i p_i", f"{result.expectation:.3f} cells"),
-        (f"loss: -{1 - above:.2f} ln p_{lower} - {above:.2f} ln p_{lower + 1}", f"{result.loss:.4f}"),
-        ("least loss for this target", f"{result.least:.4f}"),
-        ("gradient: formula and autograd", f"differ by {(result.by_formula - result.by_autograd).abs().max():.0e}"),
+    differ = f"differ by {(result.by_formula - result.by_autograd).abs().max():.0e}"
+    rows = [  # what, value, and what it stands for in the pictures
+        ("target distance t", f"{result.target:.2f} cells" + _limited(result), "target"),
+        (f"target of the bins {lower} and {lower + 1}", f"{1 - above:.2f} and {above:.2f}", "target bins"),
+        ("their probabilities now", f"{p_lower:.3f} and {p_above:.3f}", "bins"),
+        ("expectation, sum of i p_i", f"{result.expectation:.3f} cells", "expectation"),
+        (f"loss: -{1 - above:.2f} ln p_{lower} - {above:.2f} ln p_{lower + 1}", f"{result.loss:.4f}", "bins"),
+        ("least loss for this target", f"{result.least:.4f}", "target bins"),
+        ("gradient: formula and autograd", differ, "gradient"),
     ]
     if (point := _point(result)) is not None:
         true, stride = point.distances[result.side], point.stride
-        rows.insert(0, ("true distance", f"{true:.2f} cells of {stride} pixels, {true * stride:.1f} pixels"))
-    return Table(("what", "value"), tuple(rows), "One side of one box")
+        rows.insert(0, ("true distance", f"{true:.2f} cells of {stride} pixels, {true * stride:.1f} pixels", "side"))
+    refs = tuple(ref for _, _, ref in rows)
+    return Table(("what", "value"), tuple(row[:2] for row in rows), "One side of one box", refs=refs)
 
 
 def _limited(result: Result) -> str:
@@ -147,7 +157,7 @@ def _limited(result: Result) -> str:
 
 def _gradient(result: Result) -> Chart:
     names = tuple(str(index) for index in range(len(result.logits)))
-    bars = Bars(names, tuple(result.by_autograd.tolist()), "accent")
+    bars = Bars(names, tuple(result.by_autograd.tolist()), "accent", refs=("gradient",) * len(names))
     title, caption = "Gradient of each logit: softmax - target", "a step makes logits larger where it is negative"
     return Chart((bars,), title, caption, "bin", "d loss / d logit")
 
@@ -181,7 +191,11 @@ def _picture(result: Result) -> Panel:
         Points(tuple((other.x, other.y) for other in reading.points), "own", "o", 4),
         Boxes((point.box,), (f"{cls} {point.score:.2f}",), (), ("prediction",), "dashed"),
         *(
-            Line(((point.x, point.y), end), "anchor" if index == result.side else "prediction", width=2.0)
+            Line(
+                ((point.x, point.y), end),
+                *("anchor" if index == result.side else "prediction", "solid", 2.0),
+                ref="side" if index == result.side else "",
+            )
             for index, end in enumerate(ends)
         ),
         Points(((point.x, point.y),), "anchor", "s", 7),

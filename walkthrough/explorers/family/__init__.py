@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from walkthrough.explorers.detector import default_pictures, fit_pictures
+from walkthrough.explorers.detector import fit_pictures, pictures_for
 from walkthrough.explorers.family.generations import GENERATIONS, SIZE, Detectors, named_models
 from walkthrough.explorers.family.scene import scene_of, takeaway_of, words_of
 from walkthrough.explorers.family.state import AUTOMATIC, SIDES, Result, State, compute, finish, has_forms
 from walkthrough.explorers.hyp import checked_hyp, hyp_code
-from walkthrough.explorers.pictures import Annotations, PictureExplorer, annotate, images_of, listed_names, pictured
+from walkthrough.explorers.pictures import Annotations, PictureExplorer, listed_names, pictured
 from walkthrough.explorers.stage import Story
 from walkthrough.scene import Scene
 from yolo_lite.datasets.shapes import Shapes
@@ -74,12 +74,8 @@ class FamilyExplorer(PictureExplorer[State, Result]):
         first = next(iter(given.values()), None)
         size = img_size or (SIZE if first is None else input_size(first))
         known = names if names is not None else getattr(first, "names", None) or ()
-        if images is None:
-            pictures = default_pictures(_Classes(first), size)
-            pictures = pictures if targets is None else annotate(images_of(pictures), targets)
-        else:
-            pictures = fit_pictures(annotate(images, targets, size, listed_names(known)), size)
-            known = known or getattr(images, "names", None) or ()
+        pictures = fit_pictures(pictures_for(_Classes(first), images, targets, size, listed_names(known)), size)
+        known = known or getattr(images, "names", None) or ()
         if first is None and images is None and names is None:
             known = default_names()
         highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
@@ -163,7 +159,7 @@ def _settings(*pairs: tuple[str, Any]) -> dict[str, Any]:
 
 
 class _Classes:
-    """What default_pictures needs to know where there is no model: the scenes' six classes."""
+    """What pictures_for needs to know where there is no model: the scenes' six classes."""
 
     num_classes, strides, size_multiple = 6, (32,), 32
 

@@ -104,7 +104,7 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     layers += [Cells(tuple(sorted(ignored)), stride, "neighbour", "/", 0.3)] if ignored else []
     layers += [Cells(tuple(sorted(positive)), stride, "own", "", 0.75)] if positive else []
     layers += [Grid(stride, width, height, opacity=0.3), Points(dots, "grid", "o", 3.0)]
-    layers += _chosen(result, side)
+    layers += [*_listed(result, side, name), *_chosen(result, side)]
     objects = tuple(box[:4] for box in state.objects)
     layers.append(Boxes(objects, labels, (), ("object",), drag="objects", pick="object"))
     if state.objects:
@@ -117,6 +117,25 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     )
     title, drawn = f"{side.name}, {level_name(side.strides[side.level])}", (float(state.new_class),)
     return Panel(tuple(layers), width, height, title, caption + of_all, draw="objects", drawn=drawn)
+
+
+def _listed(result: Result, side: Side, name: str) -> list[Layer]:
+    """Boxes of the table's predictions, and their cells where their level is drawn: seen when they are lit."""
+    rows, cells, refs = list[int](), list[tuple[float, ...]](), list[str]()
+    stride = _stride(result, side)
+    for row, index in enumerate(side.listed):
+        level, _, y, x = side.cells[index].tolist()
+        if level == side.level:
+            cells.append((x * stride, y * stride, (x + 1) * stride, (y + 1) * stride))
+            refs.append(f"{name}_row {row}")
+        if bool(side.boxes[index].isfinite().all()):
+            rows.append(row)
+    boxes = xywh_to_xyxy(side.boxes[[side.listed[row] for row in rows]])
+    own = tuple(f"{name}_row {row}" for row in rows)
+    return [
+        Boxes(tuple(cells), width=0, pick=f"{name}_row", refs=tuple(refs)),
+        Boxes(table_of(boxes, 4, "boxes"), width=0, refs=own),
+    ]
 
 
 def _chosen(result: Result, side: Side) -> list[Layer]:
@@ -163,8 +182,9 @@ def _terms(side: Side) -> tuple[str, ...]:
 
 def _losses_chart(side: Side) -> Chart:
     terms = _terms(side)
+    refs = tuple(f"{side.name} {term}" for term in terms)
     marks = tuple(
-        Bars(terms, tuple(float(side.losses[term][side.role == role].sum()) for term in terms), None, name, hatch)
+        Bars(terms, tuple(float(side.losses[term][side.role == role].sum()) for term in terms), None, name, hatch, refs)
         for role, name, hatch in ((POSITIVE, "of positives", ""), (NEGATIVE, "of negatives", "/"))
     )
     total = next(iter(side.parts.values()))
@@ -236,7 +256,10 @@ def _terms_table(side: Side) -> Table:
         chosen = f"{float(side.losses[term][side.chosen]):.3g}" if side.chosen >= 0 else ""
         rows.append((term, f"{side.parts[term]:.4g}", chosen, words.get(term, "")))
     rule = f"positive: {RULES[side.kind]}" if side.kind in RULES else ""
-    return Table(("term", "loss", "of the chosen", "what it is"), tuple(rows), f"{side.name}: the terms", rule)
+    refs = tuple(f"{side.name} {term}" for term in _terms(side))
+    return Table(
+        ("term", "loss", "of the chosen", "what it is"), tuple(rows), f"{side.name}: the terms", rule, refs=refs
+    )
 
 
 def words_of(result: Result) -> str:

@@ -31,6 +31,7 @@ from yolo_lite.boxes import xywh_to_xyxy
 DECADES = 3  # from the largest gradient down, of a logarithmic scale
 ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a fraction of the picture's side
 TINY = 1e-12
+HOLD = 309  # CSS pixels of three pictures side by side: one alone gets no higher
 YELLOW, GREEN = "#FDE725", "#21918C"  # the end and the middle of viridis
 CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
 
@@ -62,7 +63,7 @@ def scene_of(result: Result) -> Scene:
         More("layer by layer", lambda: ((_layers_chart(result),),)),
         More("cells with the largest gradient", lambda: ((_cells_table(result),),)),
     )
-    return Scene((panels,), _legend(result), words_of(result), more)
+    return Scene((panels,), _legend(result), words_of(result), more, hold=HOLD)
 
 
 def cell_strengths(result: Result, level: int) -> np.ndarray:
@@ -108,12 +109,14 @@ def _level_panel(result: Result, level: int, strength: np.ndarray, largest: floa
 
 
 def _strongest(result: Result, level: int) -> list[Layer]:
-    """The cells of the table, thinly framed, to be clicked as its rows are; none where the level has none."""
+    """The cells of the table, framed, to be clicked as its rows are; the one that the takeaway is about stands out."""
     stride = float(result.strides[level])
     mine = [(index, cell) for index, cell in enumerate(result.strongest) if cell.level == level]
     frames = tuple((c.col * stride, c.row * stride, (c.col + 1) * stride, (c.row + 1) * stride) for _, c in mine)
     refs = tuple(f"chosen {index}" for index, _ in mine)
-    return [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
+    layers: list[Layer] = [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
+    is_here = bool(mine) and mine[0][0] == 0
+    return [*layers, Boxes(frames[:1], colours=("accent",), width=2.6)] if is_here else layers
 
 
 def _moves(result: Result, level: int) -> list[Layer]:

@@ -1,8 +1,9 @@
 """The layers of a model as a drawn graph: finer grids above, coarser ones below, so that a detector's U is seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from walkthrough.graphs import CHOSEN, FILLS, FLOW, LABEL, SKIP, ground
 from walkthrough.layers.record import LayerRecord
@@ -25,11 +26,17 @@ class Slot:
     place: int
 
 
-def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, int]) -> Panel:
+def graph_panel(
+    records: Sequence[LayerRecord],
+    chosen: int,
+    image: tuple[int, int],
+    groups: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Panel:
     """The graph, one layer chosen; a click on a layer sets the field ``layer``.
 
     Args:
         records: of all layers. image: rows and columns of the image, which give the strides.
+        groups: layers that stand together for what a row of a table is about, by the row's ref.
     """
     strides = [stride_of(record, image[0]) for record in records]
     slots = _slots(records, strides)
@@ -43,6 +50,8 @@ def graph_panel(records: Sequence[LayerRecord], chosen: int, image: tuple[int, i
     colours = tuple(FILLS[record.part] for record in records)
     layers += [Boxes(tuple(places), (), (), colours, width=1.0, pick="layer", fill=1.0)]
     layers += [Boxes((places[chosen],), (), (), (CHOSEN,), width=3.0)]
+    lit = [(places[index], ref) for ref, indices in groups.items() for index in indices]
+    layers += [Boxes(tuple(place for place, _ in lit), width=0, refs=tuple(ref for _, ref in lit))]
     for record, place in zip(records, places, strict=True):
         layers += _label(record, place)
     title = f"{len(records)} layers, layer {chosen} chosen" if len(records) > 1 else "one layer"

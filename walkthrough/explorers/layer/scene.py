@@ -43,7 +43,7 @@ def scene_of(result: Result) -> Scene:
     """All of it as data."""
     maps = _maps(result)
     stage = (_photograph(result), maps if maps is not None else _values(result))
-    more = [More("the network", lambda: ((graph_panel(result.records, result.record.index, result.picture.size),),))]
+    more = [More("the network", lambda: ((_network(result),),))]
     if result.reach:
         more.append(More("objects", lambda: ((_objects(result),),)))
     if (joined := result.joined) is not None:
@@ -58,14 +58,21 @@ def scene_of(result: Result) -> Scene:
     return Scene((stage,), legend, more=tuple(more))
 
 
+def _network(result: Result) -> Panel:
+    """The graph; the layers that the chosen one reads are lit by their row among its numbers."""
+    index, sources = result.record.index, [source for source in result.record.inputs if source >= 0]
+    return graph_panel(result.records, index, result.picture.size, {"inputs": sources})
+
+
 def _photograph(result: Result) -> Panel:
     height, width = result.picture.size
     sees, size = result.field.of(*result.cell), field_in_words(result.field)
     objects = tuple(box[:4] for box in result.picture.boxes)
+    numbers = tuple(map(str, range(len(objects))))
     layers: list[Layer] = [
         Picture(_overlaid(result)),
-        Boxes((sees,), ("can see",), (), (FIELD,), "dashed", 2.0),
-        Boxes(objects, tuple(str(index) for index in range(len(objects))), width=1.2, drag="objects"),
+        Boxes((sees,), ("can see",), (), (FIELD,), "dashed", 2.0, refs=("field",)),
+        Boxes(objects, numbers, width=1.2, drag="objects", refs=tuple(f"object {number}" for number in numbers)),
         _cell(result),
     ]
     caption = f"can see {size}"
@@ -85,7 +92,8 @@ def _objects(result: Result) -> Table:
         rows.append((name, f"{x2 - x1:.0f} x {y2 - y1:.0f}", f"{seen:.0%}", "" if heard is None else f"{heard:.0%}"))
     columns = ("object", "pixels", "in the receptive field", "of the gradient")
     caption = f"{len(rows) - MOST_OBJECTS} more are not shown" if len(rows) > MOST_OBJECTS else ""
-    return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption)
+    refs = tuple(f"object {index}" for index in range(min(len(rows), MOST_OBJECTS)))
+    return Table(columns, tuple(rows[:MOST_OBJECTS]), f"the objects, and cell {result.cell}", caption, refs=refs)
 
 
 def _overlaid(result: Result) -> np.ndarray:
@@ -235,7 +243,9 @@ def _numbers(result: Result) -> Table:
         ("range", f"{statistics.min:.3g} to {statistics.max:.3g}"),
         ("zero, negative, NaN", f"{statistics.zeros:.1%}, {statistics.negatives:.1%}, {statistics.nans:.1%}"),
     )
-    return Table(("", "layer " + f"{record.index} {record.kind}"), rows)
+    about = {"from": "inputs", "input": "inputs", "a cell can see": "field"}  # the others: the layer itself
+    refs = tuple(about.get(name, f"layer {record.index}") for name, _ in rows)
+    return Table(("", f"layer {record.index} {record.kind}"), rows, refs=refs)
 
 
 def _modules(result: Result) -> Table:
@@ -244,7 +254,8 @@ def _modules(result: Result) -> Table:
     caption = f"{len(rows) - MOST_MODULES} more are not shown" if len(rows) > MOST_MODULES else ""
     if not rows:
         rows = [("none", "", "", "")]
-    return Table(("modules in it", "output", "parameters", "MFLOPs"), tuple(rows[:MOST_MODULES]), "", caption)
+    columns, rows = ("modules in it", "output", "parameters", "MFLOPs"), rows[:MOST_MODULES]
+    return Table(columns, tuple(rows), "", caption, refs=(f"layer {result.record.index}",) * len(rows))
 
 
 def _module_rows(module: LayerRecord, result: Result, depth: int) -> Iterator[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from walkthrough._moved import moved_name
@@ -69,7 +70,8 @@ class LossExplorer(DetectorExplorer[State, Result]):
         model, pictures = inputs["model"], inputs["pictures"]
         maps = _maps(model, pictures)
         default = default_gradients(model, maps, pictures)
-        return {"maps": maps, "default": default} | _settings_of(model, maps, pictures)
+        passed = {"maps": maps, "decoded": _decoded(model, maps), "default": default}
+        return passed | _settings_of(model, maps, pictures)
 
     def settle(self, before: State, after: State) -> State:
         """Other pictures or another model: other maps."""
@@ -77,7 +79,8 @@ class LossExplorer(DetectorExplorer[State, Result]):
         if not after.pictures:
             return after
         if after.model is not before.model or not same_pixels(before.pictures, after.pictures):
-            after = replace(after, maps=_maps(after.model, after.pictures))
+            maps = _maps(after.model, after.pictures)
+            after = replace(after, maps=maps, decoded=_decoded(after.model, maps))
         if after.model is not before.model:
             after = replace(after, **_settings_of(after.model, after.maps, after.pictures))
         if after.maps is not before.maps or after.pictures is not before.pictures:
@@ -105,6 +108,13 @@ def _maps(model: Any, pictures: Annotations) -> tuple[Tensor, ...]:
         maps = tuple(maps_of(model, images_of(pictures, model)))
         check_maps(model, maps)
         return maps
+
+
+def _decoded(model: Any, maps: tuple[Tensor, ...]) -> Tensor | None:
+    """(N, n, 5 + C) what the maps stand for."""
+    with torch.no_grad():
+        decoded = model.decode([level.detach().clone() for level in maps])
+    return decoded if isinstance(decoded, Tensor) and decoded.ndim == 3 else None
 
 
 def _settings_of(model: Any, maps: tuple[Tensor, ...], pictures: Annotations) -> dict[str, Any]:

@@ -7,22 +7,30 @@ import torch
 from torch import Tensor
 
 from walkthrough.charts import numbers
+from walkthrough.explorers.loss.predictions import Predictions
 from walkthrough.explorers.loss.state import Result
 from walkthrough.gradients import MapGradients
-from walkthrough.scene import Bars, Boxes, Chart, More, Panel, Picture, Scene, Table, counted
+from walkthrough.images import faded
+from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Table, counted, table_of
 from walkthrough.show import class_name
 
+TINY = 1e-12
 CLEARLY = 1.5  # times the next: what the words say has to hold on every machine
+# From a small loss to the largest one: colours of viridis, ever lighter, in ever thicker lines.
+SHADES = (("#31688E", 1.2), ("#21918C", 1.8), ("#5DC863", 2.6), ("#FDE725", 3.4))
+MOST_LISTED, MOST_LABELLED = 10, 1  # predictions in the table; of those in the picture that have their loss beside them
 NOW, DEFAULT, DEFAULT_COLOUR = "these settings", "default", "#8A8A8A"
 
 
 def scene_of(result: Result) -> Scene:
     """The picture and the losses; to be unfolded: the gradient by term and level, the numbers."""
-    more = (
+    more: tuple[More, ...] = (
         More("gradient by level", lambda: ((_gradients_chart(result),),)),
         More("all numbers", lambda: ((_table(result),),)),
     )
-    return Scene(((_panel(result), _losses_chart(result)),), words=words_of(result), more=more)
+    if (found := result.predictions) is not None:
+        more = (*more, More("predictions", lambda: ((_predictions_table(result, found),),)))
+    return Scene(((_panel(result), _losses_chart(result)),), _legend(result), words_of(result), more)
 
 
 def takeaway_of(result: Result) -> str:
@@ -46,21 +54,82 @@ def fractions_of_terms(gradients: MapGradients) -> Tensor:
 def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, Bars]:
     """What values(gradients) gives for these settings, and beside it for the default ones."""
     names = names or result.now.terms
+    refs = tuple(f"term {name.split()[0]}" for name in names)  # "box 8": that of box at stride 8
     return (
-        Bars(names, values(result.now), name=NOW),
-        Bars(names, values(result.default), DEFAULT_COLOUR, DEFAULT, "/"),
+        Bars(names, values(result.now), name=NOW, refs=refs),
+        Bars(names, values(result.default), DEFAULT_COLOUR, DEFAULT, "/", refs),
     )
 
 
 def _panel(result: Result) -> Panel:
     state = result.state
     shown, (height, width) = state.shown, state.shown.size
-    classes = tuple(int(box[4]) for box in state.objects)
-    labels = tuple(class_name(cls, state.names) for cls in classes)
-    boxes = Boxes(tuple(box[:4] for box in state.objects), labels, (), classes or (0,), drag="objects")
+    labels = tuple(class_name(int(box[4]), state.names) for box in state.objects)
+    boxes = Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects")
+    predicted = _predicted(result, result.predictions) if result.predictions is not None else []
     title = f"{shown.name}, one of {counted(len(state.pictures), 'picture')}"
-    drawn = (float(state.new_class),)
-    return Panel((Picture(shown.pixels), boxes), width, height, title, _empty(result), draw="objects", drawn=drawn)
+    layers = (Picture(faded(shown.pixels)), *predicted, boxes)
+    caption, drawn = _empty(result) or _drawn(result.predictions), (float(state.new_class),)
+    return Panel(layers, width, height, title, caption, draw="objects", drawn=drawn)
+
+
+def _drawn(found: Predictions | None) -> str:
+    """How many positives there are, and how many of them are drawn."""
+    if found is None:
+        return ""
+    drawn = int(found.positive.sum())
+    rest = f", the {drawn} with the largest loss are drawn" if drawn < found.positives else ""
+    return f"{counted(found.positives, 'positive prediction')}{rest}"
+
+
+def _predicted(result: Result, found: Predictions) -> list[Layer]:
+    """The predictions in the colour of their loss, the largest on top; their cells are seen when they are lit."""
+    total, layers = found.losses["total"], list[Layer]()
+    largest = float(total.max()) if len(total) else 0.0
+    shade = (len(SHADES) * total / max(largest, TINY)).long().clamp(max=len(SHADES) - 1)
+    for index, (colour, width) in enumerate(SHADES):
+        for is_positive, dash in ((True, "solid"), (False, "dotted")):
+            rows = ((shade == index) & (found.positive == is_positive)).nonzero()[:, 0].flip(0).tolist()
+            labels = tuple(f"loss {total[row]:.2g}" if row < MOST_LABELLED else "" for row in rows)
+            refs = tuple(f"prediction {row}" for row in rows)
+            boxes = table_of(found.boxes[rows], 4, "boxes")
+            layers += [Boxes(boxes, labels, (), (colour,), dash, width, refs=refs)] if rows else []
+    return [*layers, _cells(result, found)]
+
+
+def _cells(result: Result, found: Predictions) -> Boxes:
+    """The cell of each prediction, which is seen when it is lit."""
+    strides = torch.tensor(result.strides)[found.cells[:, 0]]
+    col, row = found.cells[:, 3], found.cells[:, 2]
+    sides = torch.stack((col, row, col + 1, row + 1), 1) * strides[:, None]  # (k, 4)
+    refs = tuple(f"prediction {row}" for row in range(len(sides)))
+    return Boxes(table_of(sides, 4, "cells"), width=0, refs=refs)
+
+
+def _legend(result: Result) -> tuple[Key, ...]:
+    objects = (Key("object", "object", dash="solid"),)
+    found = result.predictions
+    if found is None or not len(found.boxes):
+        return objects
+    ends = [float(found.losses["total"].max()) * (k + 1) / len(SHADES) for k in range(len(SHADES))]
+    words = (f"prediction with loss up to {ends[0]:.2g}", *(f"to {end:.2g}" for end in ends[1:]))
+    keys = tuple(Key(word, colour, dash="solid") for (colour, _), word in zip(SHADES, words, strict=True))
+    return (*objects, *keys, Key("prediction of background", SHADES[-1][0], dash="dotted"))
+
+
+def _predictions_table(result: Result, found: Predictions) -> Table:
+    """The predictions with the largest losses, term by term."""
+    state, rows = result.state, list[tuple[str, ...]]()
+    for row in range(min(len(found.boxes), MOST_LISTED)):
+        level, anchor, *place = found.cells[row].tolist()
+        target = int(found.target[row])
+        about = f"{target} {class_name(int(state.objects[target][4]), state.names)}" if target >= 0 else "background"
+        losses = (f"{values[row]:.3g}" for values in found.losses.values())
+        rows.append((str(result.strides[level]), *map(str, place), str(anchor), about, *losses))
+    columns = ("stride", "row", "column", "anchor", "matched to", *found.losses)
+    refs = tuple(f"prediction {row}" for row in range(len(rows)))
+    caption = "point at one: its box and its cell are lit" if rows else "no prediction has a loss"
+    return Table(columns, tuple(rows), f"{state.shown.name}: the largest losses", caption, refs=refs)
 
 
 def _losses_chart(result: Result) -> Chart:
@@ -96,7 +165,8 @@ def _table(result: Result) -> Table:
     columns = ("", *gain_columns, "loss", "fraction", "default", "fraction", "gradient")
     scaled_words = "scaled: gain after scaling; " if result.state.uses_hyp else ""
     caption = f"total {total:.4f}, default {default_loss:.4f}; {scaled_words}gradient: norm on the maps"
-    return Table(columns, tuple(rows), "losses and their fractions of the total", caption)
+    refs = tuple(f"term {term}" for term in result.now.terms)
+    return Table(columns, tuple(rows), "losses and their fractions of the total", caption, refs=refs)
 
 
 def _percent(fractions: Tensor) -> tuple[float, ...]:

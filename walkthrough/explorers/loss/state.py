@@ -9,6 +9,7 @@ from torch import Tensor
 from walkthrough.explorers.controls import given, slider
 from walkthrough.explorers.detector import training_size, up_to
 from walkthrough.explorers.hyp import hyp_of
+from walkthrough.explorers.loss.predictions import Predictions, predictions_of
 from walkthrough.explorers.own_settings import OwnSettingsState, level_name
 from walkthrough.explorers.pictures import Annotations, targets_of
 from walkthrough.gradients import MapGradients, map_gradients
@@ -67,6 +68,7 @@ class State(OwnSettingsState):
     obj_pw: float = _hyp("obj_pw", 0, 10, 0.05, "terms", "weight of positives in objectness")
     cls_pw: float = _hyp("cls_pw", 0, 10, 0.05, "terms", "weight of positives in the classes")
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
+    decoded: Tensor | None = given()  # (N, n, 5 + C) of these maps; None where the model has no such form of them
     default: MapGradients | None = given()  # the gradients on them under the default settings
     default_balance: tuple[float, ...] = given(())  # of the model's loss; () where it has none that can be set
 
@@ -86,6 +88,7 @@ class Result(NamedTuple):
     strides: tuple[int, ...]  # of the model's levels
     num_classes: int
     state: State  # the settings; without the model
+    predictions: Predictions | None = None  # of the shown picture; None where the loss does not tell them apart
 
 
 def compute(state: State) -> Result:
@@ -98,7 +101,9 @@ def compute(state: State) -> Result:
     now = map_gradients(loss, state.maps, targets)
     strides = tuple(int(stride) for stride in state.model.strides)
     scaled = getattr(loss, "hyp", None)
-    return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, replace(state, model=None))
+    shown = predictions_of(loss, state.maps, state.decoded, state.pictures, state.picture, targets)
+    settings = replace(state, model=None)
+    return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, settings, shown)
 
 
 def default_gradients(model: Any, maps: Sequence[Tensor], pictures: Annotations) -> MapGradients:

@@ -16,7 +16,8 @@ def scene_of(result: Result) -> Scene:
     until = round(BEYOND * schedule.warmup_iterations) + 2 if result.zoom else None
     charts = [panel for row in show_schedule(schedule, until).rows for panel in row if isinstance(panel, Chart)]
     lr, momentum, accumulation = charts
-    lr = replace(lr, title=f"learning rate, {result.optimizer}", caption=warmup_in_words(schedule))
+    lines = (replace(mark, ref=f"line {mark.name}") if isinstance(mark, Series) else mark for mark in lr.marks)
+    lr = replace(lr, marks=tuple(lines), title=f"learning rate, {result.optimizer}", caption=warmup_in_words(schedule))
     accumulation = replace(accumulation, title="batches per step", caption=steps_in_words(result))
     if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
         momentum = _beta(momentum, result.groups[0].momentum)
@@ -96,4 +97,5 @@ def _table(result: Result) -> Table:
         for g in result.groups
     )
     columns = ("group", "parameters", "learning rate", momentum, "weight decay")
-    return Table(columns, rows, moment_in_words(result), f"a step after {batches_of(result)}")
+    refs = tuple(f"line {'biases' if g.name.startswith('bias') else 'weights and norms'}" for g in result.groups)
+    return Table(columns, rows, moment_in_words(result), f"a step after {batches_of(result)}", refs=refs)

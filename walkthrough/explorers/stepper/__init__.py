@@ -10,8 +10,10 @@ import torch
 from walkthrough.explorers.base import Action, differs
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotated, PictureExplorer, targets_of
+from walkthrough.explorers.stage import part_of_module
 from walkthrough.explorers.stepper import moves
-from walkthrough.explorers.stepper.scene import scene_of, step_in_words
+from walkthrough.explorers.stepper.landmarks import STORIES, landmarks_of
+from walkthrough.explorers.stepper.scene import scene_of, step_in_words, takeaway_of
 from walkthrough.explorers.stepper.state import (
     Heads,
     Result,
@@ -43,6 +45,8 @@ class Stepper(PictureExplorer[State, Result]):
         images, targets, names: pictures to draw boxes and cells on, see annotate; without a trace the tour's.
         model: without a trace, with anchors and strides; left out: YOLOv5's.
 
+    It opens at the first step that changes a tensor.
+
     Keys: n next, p previous, o over calls, u out of this call, i the next time this line runs, c and x the next and the
     last change of the opened name, b the next breakpoint (click a line to set one), f first, l last.
 
@@ -61,12 +65,15 @@ class Stepper(PictureExplorer[State, Result]):
 
     compute = staticmethod(compute)
     scene = staticmethod(scene_of)
+    takeaway = staticmethod(takeaway_of)
     title = "Stepper"
+    part_of = "targets"  # what it records by itself
     primary = "step"
+    stories = STORIES
     actions = (
+        Action("back", "back", "p", "one step back", large=True),
+        Action("next", "next", "n", "one step on, into calls", large=True),
         Action("first", "|<", "f", "to the first step"),
-        Action("back", "back", "p", "one step back"),
-        Action("next", "next", "n", "one step on, into calls"),
         Action("over", "over", "o", "to the next step that is not inside a call made from here"),
         Action("out", "out", "u", "until this call is over"),
         Action("next_time", "next time here", "i", "the next time that this line runs"),
@@ -107,8 +114,9 @@ class Stepper(PictureExplorer[State, Result]):
             inputs["live"] = live
         if not recording.steps:
             raise ValueError(f"nothing was recorded: {' '.join(recording.notes)}")
-        inputs |= {"recording": recording, "openable": openable(recording)}
-        return inputs | {"name": name_to_open(State(**inputs))}
+        landmarks = landmarks_of(recording)
+        inputs |= {"recording": recording, "openable": openable(recording), "landmarks": landmarks, **landmarks.tensor}
+        return inputs if landmarks.tensor else inputs | {"name": name_to_open(State(**inputs))}
 
     def settle(self, before: State, after: State) -> State:
         """Moved objects are recorded again; clicks open variables and set breakpoints; a step opens what it changed."""
@@ -124,7 +132,7 @@ class Stepper(PictureExplorer[State, Result]):
             step = after.step if before.recording is None else moves.same_place(after.recorded, after.step, recording)
             after = replace(after, recording=recording, step=step)
         if after.recording is not before.recording or after.openable is not before.openable:
-            after = replace(after, openable=openable(after.recorded))
+            after = replace(after, openable=openable(after.recorded), landmarks=landmarks_of(after.recorded))
         after = replace(after, step=min(after.step, len(after.recorded) - 1))
         moved = after.step != before.step or after.recording is not before.recording
         if moved and after.frame == before.frame:
@@ -140,6 +148,13 @@ class Stepper(PictureExplorer[State, Result]):
         elif opened_of(after) is None and after.frame != before.frame:
             after = replace(after, name=name_to_open(replace(after, name="")))
         return within(before, after)
+
+    def present_part(self) -> str:
+        """The part of training that the running function belongs to; "" of a function of the reader's own."""
+        if self.computed is None:
+            return self.part_of
+        recording, call = self.computed.recording, self.computed.call
+        return part_of_module(recording.sources[recording.calls[call].source].name)
 
     def words(self) -> str:
         """Where the function is and what changed."""
@@ -158,7 +173,8 @@ class Stepper(PictureExplorer[State, Result]):
     def as_code(self) -> str:
         """The place and what is open, as a line of Python."""
         first = () if self.state.live is not None else ("recording",)
-        shown = {name: getattr(self.state, name) for name in IN_CODE if differs(self.State(), self.state, name)}
+        opened = replace(self.State(), **self.state.landmarks.tensor)  # what it opens with
+        shown = {name: getattr(self.state, name) for name in IN_CODE if differs(opened, self.state, name)}
         return f"Stepper({', '.join([*first, *(f'{name}={value!r}' for name, value in shown.items())])})"
 
     # -- moves --------------------------------------------------------------------------------------------------------

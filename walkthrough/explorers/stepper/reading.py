@@ -13,7 +13,7 @@ The guess goes by shape, range and name, with the grid that the function works o
     other (n, 4) within the picture                          boxes xc yc w h in pixels
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
@@ -76,6 +76,7 @@ class Overlay(NamedTuple):
     reading: str
     layers: tuple[Layer, ...] = ()
     words: str = ""  # what is seen, or why nothing is
+    rows: tuple[tuple[int, tuple[float, ...]], ...] = ()  # rows of the value, and the x1 y1 x2 y2 that each lies at
 
 
 def guess(value: Value, place: Place) -> str:
@@ -153,7 +154,15 @@ def _matches(value: Value, place: Place, pixels: np.ndarray) -> Overlay:
     panel = show_assignment(pixels, [matches], [round(place.pixels_per_cell)], place.picture).rows[0][0]
     if not isinstance(panel, Panel):
         return Overlay(MATCHES)
-    return Overlay(MATCHES, panel.layers[1:], panel.caption)
+    stride = place.pixels_per_cell
+    mine = (matches.image == place.picture).nonzero()[:, 0].tolist()
+    cells = {row: (float(matches.row[row]), float(matches.col[row])) for row in mine}
+    return Overlay(MATCHES, panel.layers[1:], panel.caption, _at_cells(cells, stride))
+
+
+def _at_cells(cells: Mapping[int, Sequence[float]], stride: float) -> tuple[tuple[int, tuple[float, ...]], ...]:
+    """Rows at their cells (row, col)."""
+    return tuple((k, (c * stride, r * stride, (c + 1) * stride, (r + 1) * stride)) for k, (r, c) in cells.items())
 
 
 def _cells(array: np.ndarray, reading: str, place: Place) -> Overlay:
@@ -164,14 +173,18 @@ def _cells(array: np.ndarray, reading: str, place: Place) -> Overlay:
         return Overlay(reading, words=f"two columns are needed, these are {array.shape}")
     if stride is None:
         return Overlay(reading, words="how many pixels has a cell? choose a stride")
-    mine = cells[_of_picture(len(cells), place)].astype(np.float64)
-    shown = np.unique(mine if reading == ROW_COL else mine[:, ::-1], axis=0)[:MOST_DRAWN]
+    kept = np.flatnonzero(_of_picture(len(cells), place))
+    mine = cells[kept].astype(np.float64)
+    ordered = mine if reading == ROW_COL else mine[:, ::-1]  # (m, 2) row, column
+    shown = np.unique(ordered, axis=0)[:MOST_DRAWN]
+    rows = _at_cells(dict(zip(kept.tolist(), np.floor(ordered).tolist(), strict=True)), stride)
     height, width = place.size
     grid = Grid(stride, width, height, opacity=0.2)
     words = f"{len(mine)} of {len(cells)} lie on this picture"
     if reading == POINTS:
-        return Overlay(reading, (grid, Points(table_of(shown[:, ::-1] * stride, 2, "points"), "own", size=7)), words)
-    return Overlay(reading, (grid, Cells(table_of(shown, 2, "cells"), stride, "own", opacity=0.75)), words)
+        points = Points(table_of(shown[:, ::-1] * stride, 2, "points"), "own", size=7)
+        return Overlay(reading, (grid, points), words, rows)
+    return Overlay(reading, (grid, Cells(table_of(shown, 2, "cells"), stride, "own", opacity=0.75)), words, rows)
 
 
 def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
@@ -195,7 +208,9 @@ def _boxes(array: np.ndarray, reading: str, place: Place) -> Overlay:
     labels = tuple(_rows_in_words(owners[box]) for box in xyxy) if len(xyxy) <= MOST_NUMBERED else ()
     words = f"{len(rows)} of {len(array)} lie on this picture"
     words += f", {len(xyxy)} different ones" if len(xyxy) < len(rows) else ""
-    return Overlay(reading, (*grid, Boxes(xyxy, labels, colours=("own",), dash="dashed", width=2.6, fill=0.12)), words)
+    drawn = Boxes(xyxy, labels, colours=("own",), dash="dashed", width=2.6, fill=0.12)
+    places = tuple((row, box) for box, own in owners.items() for row in own)
+    return Overlay(reading, (*grid, drawn), words, places)
 
 
 def _rows_in_words(rows: list[int]) -> str:

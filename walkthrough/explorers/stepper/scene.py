@@ -1,16 +1,19 @@
 """What a Stepper shows: source and variables, below them the opened value and the picture."""
 
-import textwrap
+from dataclasses import replace
 
+from walkthrough.explorers.stepper.landmarks import is_tensor
 from walkthrough.explorers.stepper.reading import NOTHING
+from walkthrough.explorers.stepper.source import dedented, docstrings, names_in
 from walkthrough.explorers.stepper.state import Result
-from walkthrough.explorers.stepper.value import open_value, printable, shortened
+from walkthrough.explorers.stepper.value import MOST_ROWS, open_value, printable, shortened
 from walkthrough.images import faded
-from walkthrough.scene import AnyPanel, Boxes, Code, More, Panel, Picture, Scene, Table
+from walkthrough.scene import AnyPanel, Boxes, Chart, Code, More, Panel, Picture, Scene, Table
 from walkthrough.show import class_name
-from walkthrough.trace import Value
+from walkthrough.trace import Change, Value
 from walkthrough.trace.replay import ordinal
 
+LONGEST_ERROR, MOST_NAMED = 80, 4  # letters of an error in a sentence; arguments that are named
 LONGEST_NAME, LONGEST_VALUE, LONGEST_RANGE = 14, 19, 20  # so that the table fits beside the source
 
 
@@ -19,13 +22,28 @@ def scene_of(result: Result) -> Scene:
     below: list[AnyPanel] = []
     if result.opened is not None:
         state = result.state
-        below.append(open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row))
+        value = open_value(result.name, result.opened, result.before, state.view, state.plane, state.first_row)
+        below.append(_linked(value, result))
     elif result.name:
         below.append(Table(("name", "value"), ((printable(result.name), "has no value yet"),)))
     if result.state.pictures:
         below.append(_picture(result))
     more = (More("the open value", (tuple(below),)),) if below else ()
     return Scene(((_source(result), _variables(result)),), words=step_in_words(result), more=more)
+
+
+def _linked(value: Table | Chart | Panel, result: Result) -> Table | Chart | Panel:
+    """The opened value, the rows of its table linked to where they lie on the picture."""
+    if not isinstance(value, Table) or not result.overlay.rows:
+        return value
+    return replace(value, refs=tuple(f"value {row[0]}" for row in value.rows))
+
+
+def _rows_on_picture(result: Result) -> Boxes:
+    """Where the rows of the table lie: seen when they are lit."""
+    first = result.state.first_row
+    rows = [(row, box) for row, box in result.overlay.rows if first <= row < first + MOST_ROWS]
+    return Boxes(tuple(box for _, box in rows), width=0, refs=tuple(f"value {row}" for row, _ in rows))
 
 
 def _source(result: Result) -> Code:
@@ -38,13 +56,16 @@ def _source(result: Result) -> Code:
         numbers = [s.line for s in recording.steps if recording.calls[s.call].source == call.source]
         first, lines = min(numbers), ("(no source)",) * (max(numbers) - min(numbers) + 1)
     stops = tuple(stop for index, stop in result.state.breakpoints if index == call.source)
-    lines = tuple(textwrap.dedent("\n".join(lines)).split("\n"))
+    lines = dedented(lines)
+    folded = tuple((first + begin, first + end) for begin, end in docstrings(lines))
+    names = names_in(lines, {name: f"row {row}" for row, name in enumerate(result.variables)})
     title = call.name + (f" (call {call.number})" if call.number > 1 else "")
     times = f" for the {ordinal(step.iteration)} time" if step.iteration > 1 else ""
     does = {"call": "begins", "back": "is back from a call", "resume": "goes on"}.get(step.kind, "has run line")
     caption = f"step {step.index + 1} of {len(recording)}: {does} {step.line if step.kind == 'line' else ''}".rstrip()
     caption += f"{times}; {step.error}" if step.error else times
-    return Code(lines, first, line, stops, title, caption, bool(step.error), pick="picked")
+    error = bool(step.error)
+    return Code(lines, first, line, stops, title, caption, error, "picked", folded, names, choose="row")
 
 
 def _calling_line(result: Result) -> int:
@@ -96,8 +117,42 @@ def _picture(result: Result) -> Panel:
     if overlay.reading != NOTHING:
         words = f"{printable(result.name)} read as {overlay.reading}: {words}".rstrip(": ")
     field, drawn = ("objects", (float(state.new_class),)) if state.live is not None else ("", ())
-    pictured = (Picture(pixels), objects, *layers)
+    pictured = (Picture(pixels), objects, *layers, _rows_on_picture(result))
     return Panel(pictured, width, height, shown.name, words, draw=field, drawn=drawn)
+
+
+def takeaway_of(result: Result) -> str:
+    """What the step did: which line of which function made or changed what, and of which shape it is."""
+    recording, step = result.recording, result.step
+    name = recording.calls[step.call].name
+    place = f"Step {step.index + 1} of {len(recording)}"
+    if step.error:
+        return f"{place}: line {step.line} of {name} raises {shortened(step.error, LONGEST_ERROR)}."
+    if step.kind == "call":
+        given = ", ".join(printable(change.name) for change in step.changes[:MOST_NAMED])
+        more = f" and {len(step.changes) - MOST_NAMED} more" if len(step.changes) > MOST_NAMED else ""
+        return f"{place}: {name} begins{f' with {given}{more}' if given else ''}."
+    if not step.changes:
+        return f"{place}: line {step.line} of {name} ran, and gave no variable another value."
+    first = max(step.changes, key=lambda change: (change.name == result.name, change.value is not None))
+    others = len(step.changes) - 1
+    more = f", and changes {others} more" if others else ""
+    return f"{place}: line {step.line} of {name} {_does(first, result)}{more}."
+
+
+def _does(change: Change, result: Result) -> str:
+    """What became of a variable."""
+    value, name = change.value, printable(change.name)
+    if value is None:
+        return f"deletes {name}"
+    what = f"{value.shape} {value.dtype}" if is_tensor(value) else shortened(plain(value))
+    if change.kind in ("return", "yield"):
+        return f"{change.kind}s {what}"
+    before = result.before if name == result.name else None
+    if before is not None and is_tensor(before) and is_tensor(value) and before.shape != value.shape:
+        return f"turns {name} from {before.shape} into {what}"
+    verb = {"new": "makes", "in place": "changes in place"}.get(change.kind, "changes")
+    return f"{verb} {name}: {what}"
 
 
 def step_in_words(result: Result) -> str:

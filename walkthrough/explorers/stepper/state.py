@@ -10,6 +10,7 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.pictures import PictureState
+from walkthrough.explorers.stepper.landmarks import Landmarks
 from walkthrough.explorers.stepper.moves import Stops
 from walkthrough.explorers.stepper.reading import AUTOMATIC, NOTHING, READINGS, Overlay, Place, overlay
 from walkthrough.explorers.stepper.value import HISTOGRAM, IMAGE, MOST_ROWS, TABLE, planes, printable, rows_of
@@ -97,6 +98,7 @@ class Steps:
 
     recording: Trace | None = given()
     openable: tuple[str, ...] = given(("",))
+    landmarks: Landmarks = given(Landmarks())  # of the recording
     live: Heads | None = given()
     breakpoints: Stops = given(())  # (source, line); a plain line number is one of the shown source
     step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")

@@ -93,8 +93,8 @@ class LiveTraining(Explorer[State, Result]):
     brought = ("pictures", "objects")
     session = ("run", "progress")
     actions = (
-        Action("start", "start", "s", "train until paused"),
-        Action("pause", "pause", "p", "stop after this iteration"),
+        Action("start", "start", "s", "train until paused", large=True),
+        Action("pause", "pause", "p", "stop after this iteration", large=True),  # takes the place of start meanwhile
         Action("step", "step", "n", "one iteration"),
     )
 
@@ -117,6 +117,8 @@ class LiveTraining(Explorer[State, Result]):
         options: Mapping[str, Any] | TrainOptions | None = None,
     ) -> dict[str, Any]:
         """See the class."""
+        if not isinstance(options, Mapping | TrainOptions | None):
+            raise ValueError(f'options are those of yl.Trainer, such as {{"img_size": 320}}, not {options!r}')
         named = dict(vars(options) if isinstance(options, TrainOptions) else options or {})
         named |= {k: v for k, v in {"epochs": epochs, "batch_size": batch_size}.items() if v is not None}
         try:
@@ -277,6 +279,11 @@ class LiveTraining(Explorer[State, Result]):
             self.refresh()
 
     # -- the picture ------------------------------------------------------------------------------------------------
+
+    def page_actions(self) -> tuple[Action, ...]:
+        """Start, or pause while it trains, and step."""
+        other = "start" if self.running else "pause"
+        return tuple(action for action in self.actions if action.method != other)
 
     def note(self, state: State) -> str:
         """Why the run cannot go on, where it cannot."""

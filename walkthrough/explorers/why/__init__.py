@@ -60,6 +60,7 @@ class WhyExplorer(DetectorExplorer[State, Result]):
     finish = staticmethod(finish)
     takeaway = staticmethod(takeaway_of)
     title = "Why is it wrong?"
+    part_of = "grids"
     primary = ("picture", "conf_thres")
     stories = tuple(_story(kind) for kind in LOOK_FOR)
     actions = (
