@@ -14,7 +14,7 @@ from walkthrough.heatmap import HeatMap
 
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
-PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap, data.Series, data.Bars, data.Histogram)
+PANELS = (data.Panel, data.Chart, data.Table, data.Code, data.Guess, HeatMap, data.Series, data.Bars, data.Histogram)
 KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, data.Key, data.More, data.Scene)}
 
 

@@ -3,11 +3,19 @@
 import { panelView } from "./canvas.js";
 import { chartView } from "./charts.js";
 import { element } from "./dom.js";
+import { guessView } from "./guess.js";
 import { hatchOf, stroke } from "./pen.js";
 import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
 import { codeView, heatView, tableView } from "./tables.js";
 
-const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
+const VIEWS = {
+  Panel: panelView,
+  Chart: chartView,
+  Table: tableView,
+  HeatMap: heatView,
+  Code: codeView,
+  Guess: guessView,
+};
 
 /** Whether there was room to paint: a view that is not on the page yet has none, and is told when it has. */
 export async function paint(page) {

@@ -16,7 +16,7 @@ const MANY_BARS = 10;
 
 /** @param {ScenePanel} panel */
 export function isWords(panel) {
-  return panel.kind === "Table" || panel.kind === "HeatMap";
+  return ["Table", "HeatMap", "Guess"].includes(panel.kind);
 }
 
 /** @param {ScenePanel} panel */
