@@ -35,7 +35,7 @@ def guess_scene(result: Result) -> Scene:
     height, width = state.shown.size
     layers = (
         Picture(faded(state.shown.pixels)),
-        Boxes(tuple(box[:4] for box in state.objects), (), (), ("object",), width=1, pick="object"),
+        Boxes(tuple(box[:4] for box in state.objects), (), (), ("object",), width=1),
         Boxes(((x1, y1, x2, y2),), (name_of(result, state.object),), width=4),
         Boxes(outlines, colours=("anchor",), dash="dashed", width=1.5, refs=refs),
     )
