@@ -162,12 +162,12 @@ function showHint(page) {
     .map((control) => sentence(control.help));
   const text = [...new Set(sentences)].join(" ");
   if (page.parts.hint.textContent !== text) page.parts.hint.textContent = text;
-  page.parts.hint.hidden = !text;
+  page.parts.hint.hidden = !text && !parseFloat(page.parts.hint.style.minHeight); // where it was, its room stays
 }
 
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
 function keepHeight(page, { name, node, rows }, width) {
-  const parts = [...(name ? [] : [page.parts.scene]), ...node.children];
+  const parts = [...(name ? [] : [page.parts.scene, page.parts.hint]), ...node.children];
   const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
   const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
   if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";
