@@ -134,7 +134,7 @@ const TRACES = {
       type: "scatter",
       x: mark.x.map(finite),
       y: mark.y.map(finite),
-      mode: isSparse ? "lines+markers" : "lines",
+      mode: isSparse || mark.x.length === 1 ? "lines+markers" : "lines",
       line: { color: paint, width: 2, dash: PLOTLY_DASH[mark.dash ?? dashes[index % dashes.length]] },
       marker: { symbol: PLOTLY_MARKER[markers[index % markers.length]], size: 6, color: paint },
       hovertemplate: `%{x:.4~g}, %{y:.4~g}${nameTag(mark.name)}`,

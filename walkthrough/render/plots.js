@@ -154,7 +154,7 @@ const SHAPES = {
     const dashes = dashOf(page, mark, index);
     const line = svg("path", { d, stroke, fill: "none", "stroke-width": 2, "stroke-dasharray": dashes });
     const outline = OUTLINE[page.look.markers[index % page.look.markers.length]] ?? OUTLINE.o;
-    const marked = isSparse(chart) ? points.filter(isThere) : [];
+    const marked = isSparse(chart) || points.length === 1 ? points.filter(isThere) : [];
     const dots = marked.map(([a, b]) => {
       const dot = svg("path", { d: outline, fill: stroke, transform: `translate(${x.at(a)} ${y.at(b)})` });
       return tip(dot, mark.name, `${significant(a)}, ${significant(b)}`);

@@ -38,7 +38,7 @@ def _scene_of(result: Result | OtherMatches) -> Scene:
 def _takeaway_of(result: Result | OtherMatches) -> str:
     if isinstance(result, OtherMatches):
         return ""
-    return f"{question_of(result)}, then reveal." if is_guessed(result) else takeaway_of(result)
+    return f"{question_of(result)} Choose them, then reveal." if is_guessed(result) else takeaway_of(result)
 
 
 class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):

@@ -16,7 +16,7 @@ def is_guessed(result: Result) -> bool:
 def question_of(result: Result) -> str:
     """What is asked."""
     count = counted(sum(map(len, result.state.anchors)), "anchor")
-    return f"Which of the {count} are matched to the {name_of(result, result.state.object)}? Choose them"
+    return f"Which of the {count} are matched to the {name_of(result, result.state.object)}?"
 
 
 def guess_scene(result: Result) -> Scene:
@@ -42,7 +42,7 @@ def guess_scene(result: Result) -> Scene:
     title = f"The object is {x2 - x1:.0f} x {y2 - y1:.0f} px"
     caption = f"a match: no side differs by a factor of {state.anchor_t:g} or more"
     guess = Guess(
-        f"{question_of(result)}.",
+        question_of(result),
         tuple(answers),
         tuple(each.passed for each in found),
         tuple(each.reason for each in found),
