@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import walkthrough as wt
+from walkthrough.explorers.controls import PACE
 from walkthrough.frozen import Frozen, FrozenControl, frozen_script_text
 
 MOST_BYTES = 3_000_000  # of one explorer; 1,000,000 where its pictures stay the same
-TRUTH = (120.0, 60.0, 200.0, 140.0)
 TRAINED = range(0, 41, 4)  # iterations
 
 
@@ -33,14 +33,8 @@ def training() -> Frozen:
         shown[iteration] = {**state, "values": {"iteration": iteration}}, explorer.page_scene()
     told = "how many batches the network has seen"
     values = tuple(shown)
-    control = FrozenControl("iteration", "stops", "iteration", told, "", values, values, tuple(map(str, values)))
+    control = FrozenControl("iteration", "stops", "iteration", told, "", values, values, tuple(map(str, values)), PACE)
     return Frozen(lambda settings: shown[settings["iteration"]], [control], [0])
-
-
-def moved(shift: float) -> tuple[tuple[float, ...], ...]:
-    """A prediction so many pixels to the left of the truth, and the truth."""
-    x1, y1, x2, y2 = TRUTH
-    return (x1 - shift, y1 - 0.25 * shift, x2 - shift, y2 - 0.25 * shift), TRUTH
 
 
 GALLERY: dict[str, Callable[[], Frozen]] = {
@@ -48,9 +42,7 @@ GALLERY: dict[str, Callable[[], Frozen]] = {
     "AugmentationLab": lambda: frozen(wt.AugmentationLab(size=320), degrees=[0, 10, 30, 60, 90], scale=[0, 0.5, 0.9]),
     "LayerExplorer": lambda: frozen(wt.LayerExplorer(), "layer"),
     "AnchorExplorer": lambda: frozen(wt.AnchorExplorer(), "object", anchor_t=[1.1, 1.5, 2, 3, 4, 5, 6, 8, 10]),
-    "IouPlayground": lambda: frozen(
-        wt.IouPlayground(), "box_loss", boxes=[moved(shift) for shift in range(100, -25, -10)]
-    ),
+    "IouPlayground": lambda: frozen(wt.IouPlayground(), "box_loss", step=range(21)),
     "DistributionExplorer": lambda: frozen(wt.DistributionExplorer(), "target"),
     "LossExplorer": lambda: frozen(wt.LossExplorer(), obj=7, fl_gamma=[0, 0.5, 1, 1.5, 2, 3]),
     "GradientExplorer": lambda: frozen(wt.GradientExplorer(), "term", "level"),

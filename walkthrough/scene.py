@@ -241,6 +241,8 @@ class Chart:
     y_range: tuple[float, float] | None = None
     legend: str = "inside"  # or "beside": for many names; or "none": the chart beside it says the names
     upright: tuple[float, ...] = ()  # where on the x axis a dotted line stands: a moment, a limit
+    drag: str = ""  # on a live page: the field of the explorer's state that the first of these lines, dragged, sets
+    places: Rows = ()  # (x, setting) where that line may stand; (): all along the axis, where x is the setting
     late: bool = False  # of settings before these, or with no marks: what it is to show takes long, and follows
 
     def describe(self) -> str:
@@ -314,7 +316,37 @@ class Code:
         return f"source of {counted(len(self.lines), 'line')}" + (f", at line {self.lit}" if self.lit else "")
 
 
-AnyPanel = Panel | Chart | Table | HeatMap | Code
+@dataclass(frozen=True)
+class Guess:
+    """A question that a reader answers before the answers are revealed: which of these are right?
+
+    A live page has a button for each answer, and one that reveals: which were right, which were missed, and why.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    right: tuple[bool, ...]  # of each answer
+    because: tuple[str, ...] = ()  # what decides, of each answer
+    title: str = ""
+    caption: str = ""
+    refs: tuple[str, ...] = ()  # what each answer stands for in the picture, where a click chooses it too: see Boxes
+
+    def __post_init__(self) -> None:
+        for name in ("right", "because", "refs"):
+            if len(getattr(self, name)) not in (() if name == "right" else (0,)) + (len(self.answers),):
+                raise ValueError(f"{len(self.answers)} answers, but {len(getattr(self, name))} {name}")
+
+    @property
+    def table(self) -> Table:
+        """The question with its answers, none of them revealed: what a still picture shows."""
+        return Table((self.question,), tuple((answer,) for answer in self.answers), self.title, self.caption)
+
+    def describe(self) -> str:
+        """The question in words."""
+        return f"question with {counted(len(self.answers), 'answer')}: {self.question}"
+
+
+AnyPanel = Panel | Chart | Table | HeatMap | Code | Guess
 PanelRows = tuple[tuple[AnyPanel, ...], ...]
 
 
@@ -366,7 +398,8 @@ class Scene:
     @property
     def all_rows(self) -> PanelRows:
         """All rows, unfolded: what a still picture shows."""
-        return (*self.rows, *(row for more in self.more for row in more.unfolded()))
+        rows = (*self.rows, *(row for more in self.more for row in more.unfolded()))
+        return tuple(tuple(panel.table if isinstance(panel, Guess) else panel for panel in row) for row in rows)
 
     def __repr__(self) -> str:
         if self.words:

@@ -14,7 +14,7 @@ from walkthrough.heatmap import HeatMap
 
 PNG = "data:image/png;base64,"
 LAYERS = (data.Picture, data.Boxes, data.Cells, data.Grid, data.Line, data.Points, data.Arrows, data.Text)
-PANELS = (data.Panel, data.Chart, data.Table, data.Code, HeatMap)
+PANELS = (data.Panel, data.Chart, data.Table, data.Code, data.Guess, HeatMap)
 MARKS = (data.Series, data.Bars, data.Histogram, data.NameInCode)
 KINDS = {kind.__name__: kind for kind in (*LAYERS, *PANELS, *MARKS, data.Key, data.More, data.Scene)}
 

@@ -226,5 +226,6 @@ def test_only_what_sets_a_frozen_control_can_be_touched(anchors: AnchorExplorer)
         text = json.dumps(unpacked(frozen))
         return {f"{kind} {name}" for kind, name in re.findall(r'"(pick|drag|draw)": "(\w+)"', text)}
 
-    assert touched(anchors.freeze(anchor_t=[2, 4])) == set()
-    assert touched(anchors.freeze("object", anchor_t=[2, 4])) == {"pick object"}
+    assert touched(anchors.freeze("level")) == set()
+    assert touched(anchors.freeze(anchor_t=[2, 4])) == {"drag anchor_t"}  # a chart's line
+    assert touched(anchors.freeze("object", anchor_t=[2, 4])) == {"pick object", "drag anchor_t"}

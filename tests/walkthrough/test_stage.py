@@ -80,7 +80,7 @@ def test_only_the_primary_control_is_not_folded() -> None:
     shown = stage(Told())
     assert shown["primary"] == ["two"]
     assert (shown["part"], shown["start"]["three"]) == ("loss", "a")
-    assert stage(IouPlayground())["primary"] == ["box_loss"]
+    assert stage(IouPlayground())["primary"] == ["box_loss", "step"]
 
 
 @pytest.mark.parametrize(

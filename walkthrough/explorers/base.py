@@ -409,7 +409,12 @@ class Explorer(Nestable, Generic[StateT, ResultT]):
 
     def _settings_in_words(self) -> str:
         controls = {n: c for n, c in controls_of(self.State).items() if c.kind not in ("given", "boxes", "point")}
-        shown = [name for name, control in controls.items() if control.of_use(self._state)]
+        default = self.State()
+        shown = [
+            name
+            for name, control in controls.items()
+            if control.of_use(self._state) and not (control.quiet and not differs(default, self._state, name))
+        ]
         return ", ".join(f"{name} {_word(getattr(self._state, name))}" for name in shown)
 
     # -- the live page ----------------------------------------------------------------------------------------------

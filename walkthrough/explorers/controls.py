@@ -13,7 +13,7 @@ options and a slider's label may be functions of the state, for what depends on 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
@@ -22,6 +22,7 @@ Bound = float | Callable[[Any], float]
 Label = str | Callable[[Any], str]
 Options = Sequence[Any] | Mapping[str, Any] | Callable[[Any], Sequence[Any] | Mapping[str, Any]]
 KEY = "control"
+PACE = 0.7  # seconds from one value to the next, of a control that plays
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Control:
     linked: bool = True  # link() without names moves it along; not what belongs to one explorer's own pictures
     shown: Callable[[Any], bool] | None = None  # whether this state has a use for it; None: always
     is_place: bool = False  # of a point: x and y, and not the index of a row
+    plays: float = 0.0  # seconds from one value to the next when the page plays it; 0: it has no play button
+    ends: bool = False  # None stands for the upper end, wherever that is
+    quiet: bool = False  # the words name it only where it is not as declared: a way to look, and no setting
 
     def of_use(self, state: Any) -> bool:
         """Whether the control is on the page: a level that the reader's model lacks has no slider."""
@@ -88,7 +92,7 @@ class Setting(property):
 
 
 def slider(
-    default: float,
+    default: float | None,
     low: Bound,
     high: Bound,
     step: float | None = None,
@@ -101,11 +105,16 @@ def slider(
     group: str = "",
     linked: bool = True,
     shown: Callable[[Any], bool] | None = None,
+    plays: bool | float = False,
 ) -> Any:
-    """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int)."""
-    step = step if step is not None else (1 if isinstance(default, int) else 0.01)
+    """A number between two bounds, dragged or typed. Whole numbers where default and step are whole (int).
+
+    default: None stands for the upper end, of whole numbers. plays: a button lets the page move it on by itself; the
+    seconds from one value to the next, or True for the usual ones.
+    """
+    step = step if step is not None else (1 if default is None or isinstance(default, int) else 0.01)
     control = Control("slider", label, help, low, high, step, unit, log, heavy, (), group, linked, shown)
-    return _field(default, control)
+    return _field(default, replace(control, plays=_pace(plays), ends=default is None, quiet=bool(plays)))
 
 
 def number(
@@ -124,14 +133,24 @@ def choice(
     group: str = "",
     linked: bool = True,
     shown: Callable[[Any], bool] | None = None,
+    plays: bool | float = False,
 ) -> Any:
-    """One of several values; a mapping gives the words for each."""
-    return _field(default, Control("choice", label, help, options=options, group=group, linked=linked, shown=shown))
+    """One of several values; a mapping gives the words for each. plays: see slider."""
+    control = Control("choice", label, help, options=options, group=group, linked=linked, shown=shown)
+    return _field(default, replace(control, plays=_pace(plays)))
 
 
-def toggle(default: bool, *, label: str = "", help: str = "", group: str = "") -> Any:
-    """Yes or no."""
-    return _field(default, Control("toggle", label, help, group=group))
+def toggle(
+    default: bool,
+    *,
+    label: str = "",
+    help: str = "",
+    group: str = "",
+    shown: Callable[[Any], bool] | None = None,
+    quiet: bool = False,
+) -> Any:
+    """Yes or no. quiet: the words name it only where it is not as declared."""
+    return _field(default, Control("toggle", label, help, group=group, shown=shown, quiet=quiet))
 
 
 def boxes(default: Boxes = (), *, label: str = "", help: str = "") -> Any:
@@ -152,6 +171,10 @@ def point(
 def given(default: Any = None) -> Any:
     """An input without a control: images, a model, settings."""
     return field(default=default, metadata={KEY: Control("given", linked=False)}, repr=False, compare=False)
+
+
+def _pace(plays: bool | float) -> float:
+    return PACE if plays is True else float(plays)
 
 
 def _field(default: Any, control: Control) -> Any:
@@ -198,7 +221,10 @@ def checked(name: str, value: Any, control: Control, state: Any) -> Any:
         value = value[0]  # a click on a box or a row comes as (index,)
     match control.kind:
         case "slider" | "number":
-            return _checked_number(name, value, control, state)
+            if control.ends and value is None:
+                return None
+            found = _checked_number(name, value, control, state)
+            return None if control.ends and found == bounds_of(control, state)[1] else found
         case "choice":
             return _checked_choice(name, value, options_of(control, state))
         case "toggle":

@@ -57,6 +57,7 @@ def spread(control: Control, state: Any, now: Any, count: int) -> list[Any]:
     if control.kind == "choice":
         return list(options_of(control, state).values())
     low, high = bounds_of(control, state)
+    now = high if now is None else now
     if control.kind == "number":  # of seeds and indices the first ones, not one in a million
         return list(range(int(low), int(min(high, low + count - 1)) + 1))
     places = np.geomspace(low, high, count) if control.log and low > 0 else np.linspace(low, high, count)
@@ -105,10 +106,10 @@ def _on_page(name: str, control: Control, settings: list[Any], state: Any) -> Fr
     elif control.kind == "toggle" and len(settings) == 2:
         kind, values, said = "toggle", settings, ["yes" if value else "no" for value in settings]
     else:
-        kind, values = "stops", [_plain(value) for value in settings]
-        said = [_word(value, place, len(settings)) for place, value in enumerate(settings)]
+        kind, values = "stops", [shown["high"] if value is None else _plain(value) for value in settings]
+        said = [_word(value, place, len(settings)) for place, value in enumerate(values)]
     texts = (shown["label"], shown["help"], shown["unit"])
-    return FrozenControl(name, kind, *texts, tuple(settings), tuple(values), tuple(said))
+    return FrozenControl(name, kind, *texts, tuple(settings), tuple(values), tuple(said), shown["plays"])
 
 
 def _plain(value: Any) -> Any:

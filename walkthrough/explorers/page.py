@@ -29,6 +29,7 @@ def control_on_page(name: str, control: Control, state: Any) -> ControlOnPage:
         "unit": control.unit,
         "log": control.log,
         "heavy": control.heavy,
+        "plays": control.plays,
         "options": list(options_of(control, state)) if control.kind == "choice" else [],
     }
 
@@ -36,6 +37,8 @@ def control_on_page(name: str, control: Control, state: Any) -> ControlOnPage:
 def value_on_page(name: str, control: Control, state: Any) -> Any:
     """A setting as the page holds it: the words of a choice, lists for boxes and points."""
     value = getattr(state, name)
+    if control.ends and value is None:
+        return bounds_of(control, state)[1]
     match control.kind:
         case "choice":
             return next((word for word, option in options_of(control, state).items() if option == value), "")

@@ -37,12 +37,20 @@ class FrozenControl:
     settings: tuple[Any, ...]  # n, as Python has them
     values: tuple[Any, ...]  # n, as the page has them
     words: tuple[str, ...]  # n, as they are read
+    plays: float = 0.0  # seconds from one value to the next when it is played; 0: it has no play button
 
     def on_page(self) -> dict[str, Any]:
         """The control in JSON."""
         shown = {"name": self.name, "kind": self.kind, "label": self.label, "help": self.help, "unit": self.unit}
         indices = [value if isinstance(value, int) else None for value in self.settings]  # a click gives (index,)
-        return {**shown, "group": "", "values": self.values, "options": self.words, "indices": indices}
+        return {
+            **shown,
+            "group": "",
+            "plays": self.plays,
+            "values": self.values,
+            "options": self.words,
+            "indices": indices,
+        }
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,8 @@ def _passed_on(value: Any, names: tuple[str, ...]) -> Any:
     """A scene's JSON without folders of this machine, in which a reader can touch what sets a frozen control alone."""
     if isinstance(value, dict):
         kept = {key: _passed_on(part, names) for key, part in value.items()}
-        return kept | {key: "" for key in TOUCHED if key in kept and (key != "pick" or kept[key] not in names)}
+        alive = ("drag",) if kept.get("kind") == "Chart" else ("pick",)  # a line of a chart, and no box
+        return kept | {key: "" for key in TOUCHED if key in kept and (key not in alive or kept[key] not in names)}
     if isinstance(value, list | tuple):
         return [_passed_on(part, names) for part in value]
     return without_folders(value) if isinstance(value, str) else value

@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { isLit, keepLit, light } from "./links.js";
+import { markerView } from "./marker.js";
 import { shared } from "./page.js";
 import { finite, plain, significant, written } from "./words.js";
 
@@ -55,13 +56,14 @@ async function importPlotly(buffer) {
 export function chartView(page) {
   const plot = element("div", { class: "wt-plot" });
   const wait = element("p", { class: "wt-placeholder" }, "The chart is loading ...");
-  const node = element("div", { class: "wt-chart" }, wait, plot);
+  const marker = markerView(page);
+  const node = element("div", { class: "wt-chart" }, wait, plot, marker.node);
   let now = null;
   let drawn = "";
   const sameShapes = (shapes) => JSON.stringify(shapes) === JSON.stringify(plot.layout?.shapes ?? []);
   const draw = async () => {
     const [chart, width, height] = now;
-    const { caption, late, upright, ...plotted } = chart; // the others are no matter of plotly.js, or of its shapes
+    const { caption, late, upright, drag, places, ...plotted } = chart; // the others are no matter of plotly.js, or of its shapes
     const signature = JSON.stringify([plotted, width, height, page.themeName()]);
     const shapes = uprights(chart, page.theme());
     if (signature === drawn && sameShapes(shapes)) return;
@@ -82,9 +84,10 @@ export function chartView(page) {
     now = [chart, width, height];
     node.style.width = `${width}px`;
     node.style.height = `${height}px`;
-    node.setAttribute("role", "img");
-    node.setAttribute("aria-label", chartInWords(chart));
+    plot.setAttribute("role", "img"); // and not the whole: what is in a picture is no slider
+    plot.setAttribute("aria-label", chartInWords(chart));
     await draw().catch(() => (wait.textContent = "The chart could not be loaded: the kernel does not answer."));
+    marker.show(chart, axisOf(plot));
   };
   const remove = () =>
     shared.plotly?.then(
@@ -131,6 +134,15 @@ export function showLit(node, is) {
   node.classList.toggle("wt-lit-mark", is);
 }
 
+/** The x axis that plotly.js drew: from values to CSS pixels and back; null where there is none. */
+function axisOf(plot) {
+  const { xaxis, _size: size } = plot._fullLayout ?? {};
+  if (!xaxis?.d2p || !size) return null;
+  const left = xaxis._offset;
+  const [at, of] = [(value) => left + xaxis.d2p(value), (px) => xaxis.p2d(px - left)];
+  return { at, of, top: size.t, bottom: size.t + size.h };
+}
+
 function uprights(chart, theme) {
   const line = { color: theme.muted, width: 2, dash: "dot" };
   return chart.upright.map((x) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line }));
@@ -164,7 +176,7 @@ const TRACES = {
       type: "scatter",
       x: mark.x.map(finite),
       y: mark.y.map(finite),
-      mode: isSparse ? "lines+markers" : "lines",
+      mode: isSparse || mark.x.length === 1 ? "lines+markers" : "lines",
       line: { color: paint, width: 2, dash: PLOTLY_DASH[mark.dash ?? dashes[index % dashes.length]] },
       marker: { symbol: PLOTLY_MARKER[markers[index % markers.length]], size: 6, color: paint },
       hovertemplate: `%{x:.4~g}, %{y:.4~g}${nameTag(mark.name)}`,

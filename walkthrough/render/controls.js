@@ -2,6 +2,7 @@
 // reader does goes to page.change(name, value); page.value(name) is the reader's newest value, or else the kernel's.
 
 import { element } from "./dom.js";
+import { playing } from "./play.js";
 import { stopsView } from "./stops.js";
 import { decimalComma } from "./typed.js";
 import { uploadButton } from "./uploads.js";
@@ -20,7 +21,9 @@ export function controlsView(page, isWanted = (_control) => true) {
   const build = (shown) => {
     const within = /** @type {HTMLElement | null} */ (document.activeElement?.closest("[data-name]"));
     const focused = within?.dataset.name;
-    views = new Map(shown.map((control) => [control.name, CONTROLS[control.kind](page, control)]));
+    views = new Map(
+      shown.map((control) => [control.name, playing(page, control, CONTROLS[control.kind](page, control))]),
+    );
     const groups = new Map();
     for (const control of shown)
       groups.set(control.group, [...(groups.get(control.group) ?? []), views.get(control.name).node]);
@@ -41,6 +44,7 @@ export function controlsView(page, isWanted = (_control) => true) {
       control.kind,
       control.group,
       control.label,
+      control.plays,
       isChoice(control) && few(control.options),
     ];
     const now = JSON.stringify(shown.map(look));

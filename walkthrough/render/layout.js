@@ -3,12 +3,20 @@
 import { panelView } from "./canvas.js";
 import { chartView } from "./charts.js";
 import { element } from "./dom.js";
+import { guessView } from "./guess.js";
 import { hatchOf, stroke } from "./pen.js";
 import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
 import { codeView } from "./source.js";
 import { heatView, tableView } from "./tables.js";
 
-const VIEWS = { Panel: panelView, Chart: chartView, Table: tableView, HeatMap: heatView, Code: codeView };
+const VIEWS = {
+  Panel: panelView,
+  Chart: chartView,
+  Table: tableView,
+  HeatMap: heatView,
+  Code: codeView,
+  Guess: guessView,
+};
 
 /** Whether there was room to paint: a view that is not on the page yet has none, and is told when it has. */
 export async function paint(page) {
@@ -163,12 +171,12 @@ function showHint(page) {
     .map((control) => sentence(control.help));
   const text = [...new Set(sentences)].join(" ");
   if (page.parts.hint.textContent !== text) page.parts.hint.textContent = text;
-  page.parts.hint.hidden = !text;
+  page.parts.hint.hidden = !text && !parseFloat(page.parts.hint.style.minHeight); // where it was, its room stays
 }
 
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
 function keepHeight(page, { name, node, rows }, width) {
-  const parts = [...(name ? [] : [page.parts.scene]), ...node.children];
+  const parts = [...(name ? [] : [page.parts.scene, page.parts.hint]), ...node.children];
   const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
   const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
   if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";

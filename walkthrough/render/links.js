@@ -38,6 +38,16 @@ export function keepLit(page, ref) {
   relight(page);
 }
 
+/**
+ * Light these besides, until others take their place: what a reader has chosen.
+ * @param {Page} page
+ * @param {Set<string>} refs
+ */
+export function markLit(page, refs) {
+  page.marked = refs;
+  relight(page);
+}
+
 /** @param {Page} page */
 function relight(page) {
   for (const frame of page.frames()) frame.view.light?.();
@@ -48,7 +58,7 @@ function relight(page) {
  * @param {string} ref
  */
 export function isLit(page, ref) {
-  return Boolean(ref) && (ref === page.lit || ref === page.kept);
+  return Boolean(ref) && (ref === page.lit || ref === page.kept || Boolean(page.marked?.has(ref)));
 }
 
 /**
@@ -134,7 +144,7 @@ function distance([x1, y1], [x2, y2], [x, y]) {
  */
 export function drawLit(view) {
   const { ctx, page } = view;
-  if (!page.lit && !page.kept) return;
+  if (!page.lit && !page.kept && !page.marked?.size) return;
   const strokes = [
     ["#000000C0", 7],
     ["#FFFFFF", 4],

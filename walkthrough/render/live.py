@@ -30,23 +30,11 @@ from walkthrough.serialise import to_json
 
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
-    *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "classes", "edit"),
-    *(
-        "keys",
-        "page",
-        "links",
-        "labels",
-        "canvas",
-        "charts",
-        "tables",
-        "source",
-        "uploads",
-        "refusals",
-        "history",
-        "advice",
-    ),
-    *("stops", "controls", "stage", "layout", "still", "live"),
+    *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "classes", "edit", "keys"),
+    *("page", "links", "labels", "canvas", "marker", "charts", "tables", "source", "guess", "uploads", "refusals"),
+    *("history", "advice", "stops", "play", "controls", "stage", "layout", "still", "live"),
 )
+STYLES = ("live", "motion")
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
 LOSSLESS = 160 * 160  # pixels up to which an image goes as PNG, as maps do; photographs as JPEG, 12 times faster
@@ -216,7 +204,7 @@ def script(kind: str) -> str:
     """The JavaScript or the CSS of the page."""
     folder = files("walkthrough.render")
     if kind == "css":
-        return (folder / "live.css").read_text(encoding="utf-8")
+        return "\n".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     return "\n".join(without_imports((folder / f"{name}.js").read_text(encoding="utf-8")) for name in MODULES)
 
 

@@ -22,6 +22,7 @@ class ControlOnPage(TypedDict):
     unit: str
     log: bool
     heavy: bool
+    plays: float  # seconds from one value to the next when it is played; 0: it has no play button
     options: list[str]
 
 

@@ -18,7 +18,7 @@ const [GUTTER, CHARACTER, HANGING] = [26, 0.602 * 12, 4];
 
 /** @param {ScenePanel} panel */
 export function isWords(panel) {
-  return panel.kind === "Table" || panel.kind === "HeatMap";
+  return ["Table", "HeatMap", "Guess"].includes(panel.kind);
 }
 
 /** @param {ScenePanel} panel */

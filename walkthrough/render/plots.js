@@ -3,6 +3,7 @@
 import { chartInWords, freeCorner, LETTER, refOfMark, showLit } from "./charts.js";
 import { element } from "./dom.js";
 import { isLit, keepLit, light } from "./links.js";
+import { markerView } from "./marker.js";
 import { isSparse, scaleX, scaleY, share, ticksOf, tickWord } from "./scales.js";
 import { finite, number, significant } from "./words.js";
 
@@ -28,7 +29,10 @@ function svg(tag, attributes = {}, ...children) {
 
 /** A view as chartView of charts.js gives one. */
 export function plotView(page) {
-  const node = element("div", { class: "wt-chart", role: "img" });
+  const plot = element("div", { class: "wt-plot", role: "img" });
+  const marker = markerView(page);
+  const node = element("div", { class: "wt-chart" }, plot, marker.node);
+  let axis = null;
   let now = null;
   let drawn = "";
   const show = (next, width, height) => {
@@ -36,11 +40,16 @@ export function plotView(page) {
     now = chart;
     node.style.width = `${width}px`;
     node.style.height = `${height}px`;
-    node.setAttribute("aria-label", chartInWords(chart));
+    plot.setAttribute("aria-label", chartInWords(chart));
     const signature = JSON.stringify([chart, width, height, page.themeName()]);
-    if (signature !== drawn) node.replaceChildren(plotOf(chart, page, width, height));
+    if (signature !== drawn) {
+      const made = plotOf(chart, page, width, height);
+      plot.replaceChildren(made.picture);
+      axis = made.axis;
+    }
     drawn = signature;
     lightMarks();
+    marker.show(chart, axis);
   };
   const lightMarks = () => {
     for (const part of node.querySelectorAll("[data-ref]")) showLit(part, isLit(page, part.dataset.ref));
@@ -85,7 +94,9 @@ function plotOf(chart, page, width, height) {
   inside.append(...chart.marks.flatMap((mark, index) => SHAPES[mark.kind](plot, mark, index)), ...standing(plot));
   const look = { width, height, viewBox: `0 0 ${width} ${height}`, "font-size": SIZE, fill: "currentColor" };
   const defs = svg("defs", {}, clip, ...hatches(plot));
-  return svg("svg", look, defs, ...axes(plot, yTicks, words), inside, ...valueWords(plot), ...legendOf(plot, names));
+  const drawn = [...axes(plot, yTicks, words), inside, ...valueWords(plot), ...legendOf(plot, names)];
+  const of = (px) => x.low + ((px - room.left) / (room.right - room.left || 1)) * (x.high - x.low); // never logarithmic
+  return { picture: svg("svg", look, defs, ...drawn), axis: { at: x.at, of, top: room.top, bottom: room.bottom } };
 }
 
 function frameOf({ left, right, top, bottom }) {
@@ -158,7 +169,7 @@ const SHAPES = {
     const dashes = dashOf(page, mark, index);
     const line = svg("path", { d, stroke, fill: "none", "stroke-width": 2, "stroke-dasharray": dashes });
     const outline = OUTLINE[page.look.markers[index % page.look.markers.length]] ?? OUTLINE.o;
-    const marked = isSparse(chart) ? points.filter(isThere) : [];
+    const marked = isSparse(chart) || points.length === 1 ? points.filter(isThere) : [];
     const dots = marked.map(([a, b]) => {
       const dot = svg("path", { d: outline, fill: stroke, transform: `translate(${x.at(a)} ${y.at(b)})` });
       return tip(dot, mark.name, `${significant(a)}, ${significant(b)}`);

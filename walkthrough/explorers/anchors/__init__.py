@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.anchors.fit import Anchor, Sizes, sizes_of
+from walkthrough.explorers.anchors.guess import guess_scene, is_guessed, question_of
 from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
 from walkthrough.explorers.anchors.other_scene import other_scene, other_words
 from walkthrough.explorers.anchors.scene import scene_of, takeaway_of, verdict
@@ -29,11 +30,15 @@ STRIDES = (8, 16, 32)  # of the default anchors, YOLOv5's for 640 pixels
 
 
 def _scene_of(result: Result | OtherMatches) -> Scene:
-    return other_scene(result) if isinstance(result, OtherMatches) else scene_of(result)
+    if isinstance(result, OtherMatches):
+        return other_scene(result)
+    return guess_scene(result) if is_guessed(result) else scene_of(result)
 
 
 def _takeaway_of(result: Result | OtherMatches) -> str:
-    return "" if isinstance(result, OtherMatches) else takeaway_of(result)
+    if isinstance(result, OtherMatches):
+        return ""
+    return f"{question_of(result)} Choose them, then reveal." if is_guessed(result) else takeaway_of(result)
 
 
 class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
@@ -44,6 +49,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         model: a model with anchors and strides; one of another generation is shown with its own rule of matching, as
             the assign of its loss tells it. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
+        guess: True asks first: which anchors are matched? The reader chooses, then reveals.
         dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
             or (n, 2) widths and heights in pixels; without it the objects of the pictures.
 
@@ -141,6 +147,8 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
         result, state = self.require(), self.state
         if isinstance(result, OtherMatches):
             return other_words(result)
+        if is_guessed(result):
+            return question_of(result)
         matches = ", ".join(str(len(match.row)) for match in result.matches)
         lines = [f"{verdict(result, state.level, state.anchor, state.object).sentence}"] if state.objects else []
         lines += [f"{len(state.objects)} objects, matches by level: {matches}; unmatched: {result.unmatched.sum()}"]

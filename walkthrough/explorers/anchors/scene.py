@@ -314,7 +314,9 @@ def _charts(dataset: DatasetFit, anchor_t: float) -> tuple[Chart, Chart]:
     def chart(values: torch.Tensor, top: float, title: str, y_label: str, caption: str) -> Chart:
         curve = Series("", t, tuple(values.tolist()), CURVE, "solid")
         ends = (1.0, 10.1), (0.0, top)
-        return Chart((curve,), title, caption, "anchor_t", y_label, "linear", *ends, upright=(anchor_t,))
+        return Chart(
+            (curve,), title, caption, "anchor_t", y_label, "linear", *ends, upright=(anchor_t,), drag="anchor_t"
+        )
 
     about = f"{len(dataset.sizes):,} objects of {dataset.sizes.name}"
     each = f"dotted: anchor_t {anchor_t:g}; an anchor is matched in the own cell and in up to two neighbours"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from walkthrough.explorers.anchors.fit import Anchor, Curves, DatasetFit, Sizes
 from walkthrough.explorers.anchors.other_rule import OtherMatches, OtherRule
-from walkthrough.explorers.controls import choice, given, point, slider
+from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.own_settings import level_name
 from walkthrough.explorers.pictures import PictureState, targets_of
 from walkthrough.show import class_name
@@ -77,6 +77,13 @@ class State(PictureState):
     object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
     level: int = choice(0, lambda state: {level_name(stride): k for k, stride in enumerate(state.strides)})
     anchor: int = choice(0, lambda state: {f"anchor {k}": k for k in range(_anchors_of_level(state))})
+    guess: bool = toggle(
+        False,
+        label="guess first",
+        help="choose the anchors that you think are matched to the object; then reveal which are, and why",
+        shown=lambda state: state.other is None,
+        quiet=True,
+    )
     pair: tuple[float, ...] | None = point()  # a row of the table of anchors that is clicked
     anchor_w: float = _side("width", 10.0)
     anchor_h: float = _side("height", 13.0)

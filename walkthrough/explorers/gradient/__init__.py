@@ -56,7 +56,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     takeaway = staticmethod(takeaway_of)
     title = "Gradients"
     part_of = "step"
-    primary = ("term", "level")
+    primary = ("term", "level", "step")
     stories = (
         _story("box", "only matched cells are coloured: no other box is trained."),
         _story("obj background", "nearly every cell is coloured, each a little: together they are many."),
@@ -89,6 +89,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
         if backward is not after.backward:
             after = replace(after, backward=backward)
             after = replace(after, term=after.term if after.term in shown_terms(after) else "total")
+            after = replace(after, step=0 if after.step == before.step else after.step)  # its box is another one
         shown = ("term", "level", "picture")
         if any(getattr(before, name) != getattr(after, name) for name in shown) and after.chosen == before.chosen:
             after = replace(after, chosen=None)  # the rows are others now
@@ -147,7 +148,8 @@ def _backward(state: State) -> Backward:
     targets = targets_of((shown,))
     maps = map_gradients(loss, through.maps, targets, state.model.decode)
     cells = previous.cells if _same_grid(previous, state, through) else cells_of(loss, through.maps, targets)
-    return Backward(state.model, shown.pixels, through, hyp, options, shown.boxes, maps, cells, earlier)
+    asked = (hyp, options, shown.boxes)
+    return Backward(state.model, shown.pixels, through, *asked, maps, cells, earlier, loss, targets)
 
 
 def _same_grid(previous: Backward | None, state: State, through: Pass) -> TypeGuard[Backward]:

@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from walkthrough.charts import numbers
 from walkthrough.explorers.gradient.state import Result
@@ -16,6 +17,7 @@ from walkthrough.scene import (
     Chart,
     Key,
     Layer,
+    Line,
     More,
     Panel,
     Picture,
@@ -26,7 +28,7 @@ from walkthrough.scene import (
     table_of,
 )
 from walkthrough.show import class_name
-from yolo_lite.boxes import xywh_to_xyxy
+from yolo_lite.boxes import box_iou, xywh_to_xyxy
 
 DECADES = 3  # from the largest gradient down, of a logarithmic scale
 ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a fraction of the picture's side
@@ -46,10 +48,27 @@ def takeaway_of(result: Result) -> str:
     first = f"{most} at stride {result.strides[level]}"
     if not result.strongest:
         return f"{first}."
+    if result.way is not None:
+        return _step_in_words(result, result.way)
     cell = result.strongest[0]
     about = "is background" if cell.target is None else f"is matched to object {cell.target}"
     place = f"row {cell.row}, column {cell.col} at stride {result.strides[cell.level]}"
     return f"{first}. The cell with the largest gradient of {result.state.term}, {place}, {about}."
+
+
+def _step_in_words(result: Result, way: Tensor) -> str:
+    """Where so many steps brought the box of the chosen cell."""
+    cell, step = result.strongest[result.chosen], result.state.step
+    start = f"Step {step} of {len(way) - 1} down the loss, for the cell at row {cell.row}, column {cell.col}"
+    if torch.equal(way[0], way[-1]):
+        return f"{start}: its box has no gradient, and stays."
+    moved = (way[step, :2] - way[0, :2]).norm()
+    size = f"its box is {way[step, 2]:.0f} x {way[step, 3]:.0f} px, {moved:.1f} px from where it was"
+    if cell.target is None or cell.target >= len(result.state.objects):
+        return f"{start}: {size}."
+    truth = torch.tensor([result.state.objects[cell.target][:4]])
+    before, now = box_iou(truth, xywh_to_xyxy(way[[0, step]]))[0].tolist()
+    return f"{start}: {size}; IoU with object {cell.target} goes from {before:.2f} to {now:.2f}."
 
 
 def scene_of(result: Result) -> Scene:
@@ -121,6 +140,8 @@ def _strongest(result: Result, level: int) -> list[Layer]:
 
 def _moves(result: Result, level: int) -> list[Layer]:
     """Arrows for the level's largest gradients, and the chosen cell's box before and after a step."""
+    if result.way is not None:
+        return _way(result, result.way, level)
     if result.moved is None or result.state.term_and_part[0] not in ("total", "box"):
         return []
     before, step = result.moved.before, result.moved.after - result.moved.before  # (n, 4) xywh
@@ -138,13 +159,33 @@ def _moves(result: Result, level: int) -> list[Layer]:
     return layers
 
 
+def _way(result: Result, way: Tensor, level: int) -> list[Layer]:
+    """The chosen cell's box before the first step and at the present one, to scale, and its centre's way."""
+    if result.strongest[result.chosen].level != level:
+        return []
+    before, now = (table_of(xywh_to_xyxy(way[[step]]), 4, "boxes") for step in (0, result.state.step))
+    label = f"step {result.state.step} of {len(way) - 1}"
+    return [
+        Boxes(before, colours=("prediction",)),
+        Line(table_of(way[: result.state.step + 1, :2], 2, "points"), "accent"),
+        Boxes(now, (label,), (), ("accent",), "dashed"),
+    ]
+
+
 def _legend(result: Result) -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
+    if result.way is not None:
+        shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
+        return (*shown, Key("after so many steps down the loss", "accent", dash="dashed"), *_shades(result))
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
         shown.append(Key("after a step down the loss, exaggerated; arrows: centres", "accent", dash="dashed"))
+    return (*shown, *_shades(result))
+
+
+def _shades(result: Result) -> tuple[Key, Key]:
     middle = f"{10 ** (DECADES / 2):.0f} times smaller" if result.state.log else "half as large"
-    return (*shown, Key("largest gradient", YELLOW), Key(middle, GREEN))
+    return Key("largest gradient", YELLOW), Key(middle, GREEN)
 
 
 def _layers_chart(result: Result) -> Chart:

@@ -1,7 +1,7 @@
 """What GradientExplorer computes: the cells with the largest gradients, and where a step moves their boxes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,11 +11,12 @@ from torch import Tensor
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
 from walkthrough.explorers.detector import up_to
 from walkthrough.explorers.own_settings import OwnSettingsState, level_name
-from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, strongest_cells
+from walkthrough.gradients import CellGradient, LayerGradients, MapGradients, Pass, map_gradients, strongest_cells
 from yolo_lite.hyperparameters import Hyperparameters
 
 ALL_LEVELS = -1
 LISTED = 8  # cells in the table
+DOWN, STEP_DOWN = 10, 0.05  # steps down the loss of one box, and the most that the first changes its cell's numbers by
 STEP = 0.1  # of gradient descent on the maps: the most that any of their numbers changes by
 
 
@@ -32,6 +33,9 @@ class Backward:
     maps: MapGradients
     cells: Tensor | None  # (n, 4) int64: level, anchor, row, column of each decoded box; None: the loss does not say
     earlier: LayerGradients | None  # of the settings before, as far as they were looked at
+    loss: Any
+    targets: Tensor  # (n, 6)
+    ways: dict[tuple[int, ...], Tensor] = field(default_factory=dict)  # cell -> descend(...), once it was asked for
 
     @cached_property
     def layers(self) -> LayerGradients:
@@ -81,6 +85,16 @@ class State(OwnSettingsState):
     chosen: tuple[float, float] | None = point(
         help="click a row of the table: that cell's box, and where a step down the loss moves it"
     )
+    step: int = slider(
+        0,
+        0,
+        DOWN,
+        label="step",
+        help="down the loss: where the box of the chosen cell is after so many steps against the gradient",
+        linked=False,
+        shown=lambda state: state.backward is not None and state.backward.cells is not None,
+        plays=0.5,
+    )
     box: float = _gain("box", 0.5, 0.005, "gain of the box loss")
     obj: float = _gain("obj", 4, 0.01, "gain of the objectness loss")
     cls: float = _gain("cls", 4, 0.01, "gain of the class loss")
@@ -118,6 +132,7 @@ class Result(NamedTuple):
     state: State  # the settings; without the model, and without the passes through it
     layers: LayerGradients | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
     earlier: LayerGradients | None = None  # those of the settings before, until then
+    way: Tensor | None = None  # (DOWN + 1, 4) xywh: the chosen cell's box down its loss; None: at step 0 nobody asked
 
     @property
     def chosen(self) -> int:
@@ -136,7 +151,7 @@ def compute(state: State) -> Result:
     if not maps.norms.isfinite().all():
         raise ValueError("the gradient is not finite: the model's maps, or its loss, hold values that are not")
     strongest = tuple(strongest_cells(maps, term, level, 0, LISTED, part))
-    return Result(
+    result = Result(
         maps,
         strongest,
         move_boxes(state.backward, strongest),
@@ -145,6 +160,8 @@ def compute(state: State) -> Result:
         vars(state.backward).get("layers"),
         state.backward.last_known,
     )
+    is_asked = state.step and strongest and state.backward.cells is not None
+    return result._replace(way=descend(state.backward, strongest[result.chosen])) if is_asked else result
 
 
 def finish(state: State, result: Result) -> Result:
@@ -155,6 +172,36 @@ def finish(state: State, result: Result) -> Result:
 def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | None:
     """(n, 4) level, anchor, row and column of each box that ``decode`` gives; None where the loss does not tell."""
     return loss.assign([raw.detach() for raw in maps], targets).cells if hasattr(loss, "assign") else None
+
+
+def descend(backward: Backward, cell: CellGradient) -> Tensor:
+    """(DOWN + 1, 4) xywh: the box of a cell, in pixels, after each of DOWN steps of gradient descent on the raw maps.
+
+    Down the box loss where the loss has one, else the total. The learning rate is such that the first step changes none
+    of the cell's numbers by more than STEP_DOWN, and falls to 0. A cell without a gradient keeps its box.
+    """
+    place = (cell.level, cell.anchor, cell.row, cell.col)
+    if place not in backward.ways:
+        backward.ways[place] = _descend(backward, cell)
+    return backward.ways[place]
+
+
+def _descend(backward: Backward, cell: CellGradient) -> Tensor:
+    maps, way, rate = [raw.detach() for raw in backward.through.maps], list[Tensor](), 0.0
+    (row,) = _places(backward, [cell])
+    for step in range(DOWN + 1):
+        with torch.no_grad():
+            way.append(backward.model.decode(maps)[0][row, :4].cpu())
+        if step == DOWN:
+            break
+        found = map_gradients(backward.loss, maps, backward.targets, backward.model.decode)
+        term = "box" if "box" in found.terms else "total"
+        if not step:
+            steepest = float(found.cells(term, cell.level)[0, cell.anchor, cell.row, cell.col])
+            rate = STEP_DOWN / steepest if steepest else 0.0
+        slower = rate * (1 - step / DOWN)
+        maps = [raw - slower * gradient for raw, gradient in zip(maps, found.of(term), strict=True)]
+    return torch.stack(way)
 
 
 def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
@@ -170,7 +217,12 @@ def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | Non
     with torch.no_grad():
         before = backward.model.decode(maps)[0]  # (n, 5 + C)
         after = backward.model.decode([raw - STEP / steepest * g for raw, g in zip(maps, gradients, strict=True)])[0]
-    known = backward.cells.to(before.device)
-    marked = [known.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
-    places = [int((known == cell).all(1).nonzero()[0]) for cell in marked]
+    places = _places(backward, cells)
     return Moved(before[places, :4].cpu(), after[places, :4].cpu())
+
+
+def _places(backward: Backward, cells: Sequence[CellGradient]) -> list[int]:
+    """The rows of ``decode`` that hold the boxes of cells."""
+    assert backward.cells is not None
+    marked = [backward.cells.new_tensor([cell.level, cell.anchor, cell.row, cell.col]) for cell in cells]
+    return [int((backward.cells == cell).all(1).nonzero()[0]) for cell in marked]

@@ -1,5 +1,6 @@
 """IouPlayground: two boxes, four ways to say how well they agree, and the gradient of each on the prediction."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class IouPlayground(Explorer[State, Result]):
     Args:
         boxes: the prediction and the truth, (x1, y1, x2, y2) each, on a plane of 240 x 170 pixels.
         box_loss: "iou", "giou", "diou" or "ciou". rate: the learning rate; steps: of the gradient descent.
+        step: which of them is shown.
 
     >>> w = IouPlayground()
     >>> w.boxes = [(50, 80, 150, 140), (90, 70, 160, 160)]
@@ -57,7 +59,7 @@ class IouPlayground(Explorer[State, Result]):
     takeaway = staticmethod(takeaway_of)
     title = "IoU playground"
     part_of = "loss"
-    primary = "box_loss"
+    primary = ("box_loss", "step")
     stories = STORIES
 
     def settle(self, before: State, after: State) -> State:
@@ -69,7 +71,7 @@ class IouPlayground(Explorer[State, Result]):
                 raise ValueError(
                     f"boxes lie between (0, 0) and ({WIDTH}, {HEIGHT}), not at {x1:g} {y1:g} {x2:g} {y2:g}"
                 )
-        return after
+        return replace(after, step=min(after.step, after.steps))
 
     def words(self) -> str:
         """The four overlaps, and whether the formula agrees with autograd."""

@@ -10,7 +10,7 @@ from walkthrough.explorers.iou.comparison import beside_plain_losses
 from walkthrough.explorers.iou.state import HEIGHT, WIDTH, Result
 from walkthrough.scene import Chart, Key, Line, More, Panel, Picture, Scene, Series, Table
 from walkthrough.style import DASHES, THEMES
-from yolo_lite.boxes import IOU_KINDS
+from yolo_lite.boxes import IOU_KINDS, xywh_to_xyxy
 
 GROUND = np.full((2, 2, 3), (44, 48, 54), np.uint8)  # dark under either theme, so that white boxes show
 ENCLOSING = "#9AA4AE"
@@ -24,8 +24,9 @@ LOOKS = dict(zip(IOU_KINDS, zip(THEMES["any"].series, DASHES, strict=False), str
 def scene_of(result: Result) -> Scene:
     """Plane and terms; to be unfolded: overlaps and gradients, the way down, and plain differences beside them."""
     down, rate = result.descent, f"lines as on the left; learning rate {result.state.rate:g} px², to 0"
-    reached = _chart(down.ious, "The IoU that each loss reaches", "IoU", rate)
-    losses = _chart(down.losses, "Each loss on its way down", "1 - overlap", "as the ways of the centre above")
+    at = float(result.state.step)
+    reached = _chart(down.ious, at, "The IoU that each loss reaches", "IoU", rate)
+    losses = _chart(down.losses, at, "Each loss on its way down", "1 - overlap", "as the ways of the centre above")
     legend = (
         Key("intersection", "accent"),
         Key("enclosing box, its diagonal", ENCLOSING, dash="dashed"),
@@ -42,6 +43,8 @@ def scene_of(result: Result) -> Scene:
 
 def takeaway_of(result: Result) -> str:
     """How the boxes lie, and what gradient descent on the chosen loss does to the prediction."""
+    if result.state.step:
+        return _step_in_words(result)
     (x1, y1, x2, y2), (tx1, ty1, tx2, ty2) = (box[:4] for box in result.state.boxes)
     area, union, iou = result.terms.intersection.item(), result.terms.union.item(), result.overlap["iou"]
     where = f"The boxes share {area:,.0f} of {union:,.0f} px²: IoU {iou:.2f}"
@@ -59,13 +62,23 @@ def takeaway_of(result: Result) -> str:
     return f"{where}; {loss}, and going down it mostly {does}."
 
 
+def _step_in_words(result: Result) -> str:
+    """What so many steps made of loss and IoU."""
+    state, row = result.state, IOU_KINDS.index(result.state.box_loss)
+    losses, ious = result.descent.losses[row], result.descent.ious[row]  # (s + 1,) each
+    way = f"Step {state.step} of {state.steps} down the {NAMES[state.box_loss]} loss"
+    loss, iou = (f"from {each[0]:.2f} to {each[state.step]:.2f}" for each in (losses, ious))
+    return f"{way}: the loss goes {loss}, IoU {iou}."
+
+
 def _plane(result: Result) -> Panel:
     pred, truth = (np.array(box[:4]) for box in result.state.boxes)
     both = tuple(box[:4] for box in result.state.boxes)
     enclosing = (*np.minimum(pred, truth)[:2], *np.maximum(pred, truth)[2:])
     centres = tuple(tuple((box[:2] + box[2:]) / 2) for box in (pred, truth))
     ways = list(zip(result.descent.boxes[..., :2], LOOKS.values(), strict=True))  # (s + 1, 2) each
-    arrows, names, longest = _arrows(result.by_autograd, pred)
+    there = xywh_to_xyxy(result.moved).numpy()
+    arrows, names, longest = _arrows(result.slope, there)
     loss = f"the {result.state.box_loss} loss"
     slope = f"arrows: where {loss} falls in x, y, w, h; the longest by {longest:.2g} a pixel"
     layers: tuple[draw.Layer, ...] = (
@@ -77,12 +90,21 @@ def _plane(result: Result) -> Panel:
         Line(centres, "own", width=1.2, ref="distance"),
         *(Line(way, colour, dash, 2, ref=kind) for kind, (way, (colour, dash)) in zip(IOU_KINDS, ways, strict=True)),
         *(draw.Points(way[-1:], colour, "s", 5) for way, (colour, _) in ways),
+        *_moved(result, there),
         draw.Points(centres, "own"),
         draw.Arrows(tuple(arrows), "anchor", refs=tuple(f"d {name.text}" for name in names)),
         *names,
     )
     caption = slope if longest > 0 else f"{loss} has no gradient here: no arrows"
     return Panel(layers, WIDTH, HEIGHT, "Drag the boxes", caption)
+
+
+def _moved(result: Result, xyxy: np.ndarray) -> tuple[draw.Boxes, ...]:
+    """The prediction at the chosen step down its loss; before the first step it is where the reader put it."""
+    if not result.state.step:
+        return ()
+    label = f"step {result.state.step} of {result.state.steps}"
+    return (draw.Boxes((tuple(xyxy.tolist()),), (label,), (), ("prediction",), "dashed"),)
 
 
 def _intersection(result: Result, pred: np.ndarray, truth: np.ndarray) -> tuple[draw.Boxes, ...]:
@@ -157,9 +179,9 @@ def _gradients(result: Result) -> Table:
     return Table(("of", "by formula", "by autograd"), rows, title, f"largest difference {most:.1g}", refs=refs)
 
 
-def _chart(values: Tensor, title: str, y_label: str, caption: str) -> Chart:
-    """One line for each kind; values: (K, s + 1)."""
+def _chart(values: Tensor, at: float, title: str, y_label: str, caption: str) -> Chart:
+    """One line for each kind, and one that is dragged at the step that is shown; values: (K, s + 1)."""
     steps = tuple(float(step) for step in range(values.shape[1]))
     lines = zip(LOOKS.items(), values.tolist(), strict=True)
     marks = tuple(Series(kind, steps, tuple(row), colour, dash) for (kind, (colour, dash)), row in lines)
-    return Chart(marks, title, caption, "step", y_label)
+    return Chart(marks, title, caption, "step", y_label, upright=(at,), drag="step")

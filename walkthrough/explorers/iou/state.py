@@ -35,6 +35,15 @@ class State:
         help="a step is this times the gradient; falls to 0",
     )
     steps: int = slider(20, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+    step: int = slider(
+        0,
+        0,
+        lambda state: state.steps,
+        label="step",
+        help="of the way down the chosen loss: where the prediction is after so many steps of gradient descent",
+        linked=False,
+        plays=0.25,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +57,8 @@ class Result:
     by_autograd: Tensor  # (4,) the same, as training gets it
     descent: "Descent"
     comparison: Comparison  # with L1, smooth L1 and L2
+    moved: Tensor  # (4,) xywh: the prediction after state.step steps down its loss
+    slope: Tensor  # (4,) d loss / d (x, y, w, h) there
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +76,18 @@ def compute(state: State) -> Result:
     terms = iou_terms(pred, truth)
     moving = pred.clone().requires_grad_()
     loss = 1 - iou_terms(moving, truth).value(state.box_loss)  # (1,)
+    descent = descend(pred, truth, state.rate, state.steps)
+    moved = descent.boxes[IOU_KINDS.index(state.box_loss), state.step]  # (4,)
     return Result(
         state=state,
         terms=terms,
         overlap={kind: terms.value(kind).item() for kind in IOU_KINDS},
         by_formula=-iou_gradient(pred, truth, state.box_loss)[0],
         by_autograd=torch.autograd.grad(loss.sum(), moving)[0][0],
-        descent=descend(pred, truth, state.rate, state.steps),
+        descent=descent,
         comparison=compare(pred, truth),
+        moved=moved,
+        slope=-iou_gradient(moved[None], truth, state.box_loss)[0],
     )
 
 

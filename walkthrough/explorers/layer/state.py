@@ -28,7 +28,7 @@ class State(PictureState):
 
     recordings: Recordings | None = given()
     records: tuple[LayerRecord, ...] = given(())  # of the shown picture
-    layer: int = choice(0, _layers, help="click a layer in the graph", linked=False)
+    layer: int = choice(0, _layers, help="click a layer in the graph", linked=False, plays=1.2)
     output: int = slider(
         0,
         0,

@@ -63,7 +63,7 @@ class NmsExplorer(PictureExplorer[State, Result]):
     finish = staticmethod(finish)
     title = "Non-maximum suppression"
     part_of = "grids"
-    primary = ("conf_thres", "iou_thres")
+    primary = ("conf_thres", "iou_thres", "step")
     stories = (
         Story(
             "as usual", {"conf_thres": 0.25, "iou_thres": 0.45}, "many dashed boxes around an object, one that stays."
@@ -122,6 +122,9 @@ class NmsExplorer(PictureExplorer[State, Result]):
         if after.model is not None and any(all(p.pixels is not k for k in known) for p in after.pictures):
             after = replace(after, decoded=_run(after.model, after.pictures, after.decoded))
         _check_classes(after.pictures, after.decoded)
+        is_asked = (after.chosen, after.detection) != (before.chosen, None)  # about a box: of all steps
+        if after.step is not None and (is_asked or after.picture != before.picture or after.step >= after.steps):
+            after = replace(after, step=None)
         another = (after.picture, after.multi_label) != (before.picture, before.multi_label)
         if another and after.chosen == before.chosen:  # candidates have other numbers now
             after = replace(after, chosen=None)

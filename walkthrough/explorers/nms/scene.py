@@ -1,5 +1,8 @@
 """The picture of NmsExplorer: boxes before and after, the relation as a table, precision against recall."""
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor
 
 from walkthrough.charts import numbers
@@ -24,8 +27,10 @@ from walkthrough.scene import (
 from walkthrough.show import class_name
 from walkthrough.style import colour
 from yolo_lite.detect.average_precision import RECALLS
+from yolo_lite.detect.nms import UNDECIDED
 
 MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
+MOST_SAID = 3  # boxes that a step names
 PALE = "60"  # opacity of candidates that have nothing to do with the chosen one
 FRACTIONS = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 LEGEND = (
@@ -51,6 +56,8 @@ def takeaway_of(result: Result) -> str:
     found = f", which find {hits} of {counted(len(result.picture.boxes), 'object')}" if result.picture.boxes else ""
     kept = f"{counted(len(result.decided.by), 'candidate')} become {counted(count, 'box', 'boxes')}{found}"
     choice = result.choice
+    if result.step is not None:
+        return _step_in_words(result)
     if choice is None:
         return f"{kept}."
     name = f"box {choice.index} ({class_name(int(result.decided.found.cls[choice.index]), result.names)})"
@@ -59,12 +66,40 @@ def takeaway_of(result: Result) -> str:
     return f"{kept}. Chosen: {name}, {choice.verdict}; it suppresses {counted(len(choice.suppressed), 'other')}."
 
 
+def _step_in_words(result: Result) -> str:
+    """Which box is kept at this step, and which it removes at which IoU."""
+    count, choice = len(result.decided.by), result.choice
+    way = f"Step {result.step} of {len(result.whole.kept)}"
+    if choice is None:
+        return f"{way}: {counted(count, 'candidate')}, the best first; none is decided yet."
+    overlaps = {pair.other: pair.iou for pair in choice.near if pair.other in choice.suppressed}
+    named = [f"{k} (IoU {iou:.2f})" for k, iou in sorted(overlaps.items(), key=lambda pair: -pair[1])[:MOST_SAID]]
+    others = len(choice.suppressed) - len(named)
+    words = ", ".join(named) + (f" and {counted(others, 'other')}" if others else "")
+    removes = (
+        f"it removes {words}"
+        if words
+        else f"no other is left that overlaps it by more than {result.whole.rule.iou_thres:g}"
+    )
+    left = int((result.decided.by == UNDECIDED).sum())
+    name = class_name(int(result.decided.found.cls[choice.index]), result.names)
+    return f"{way}: box {choice.index} ({name}) is the best that is left, and stays; {removes}. {left} are left."
+
+
 def _before(result: Result) -> Panel:
+    """All candidates; on the way, those that are not decided yet."""
     decided, choice = result.decided, result.choice
-    xyxy, cls = decided.found.xyxy[:MOST_DRAWN], decided.found.cls[:MOST_DRAWN].tolist()
-    colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
-    layers: list[Layer] = [Boxes(_rows(xyxy), (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
-    return _panel(result, layers, "before", _candidates(result))
+    is_shown = torch.ones_like(decided.by, dtype=torch.bool) if result.step is None else decided.by == UNDECIDED
+    drawn = is_shown.nonzero().squeeze(1)[:MOST_DRAWN]
+    colours = tuple(colour(k) + (PALE if choice else "") for k in decided.found.cls[drawn].tolist())
+    boxes = Boxes(
+        _rows(decided.found.xyxy[drawn]), (), (), colours, "dashed", 1.0, pick="chosen", refs=_refs(drawn.tolist())
+    )
+    layers: list[Layer] = [boxes, *_chosen(result)]
+    if result.step is None:
+        return _panel(result, layers, "before", _candidates(result))
+    caption = f"{int(is_shown.sum()):,} of {counted(len(decided.by), 'candidate')} are not decided yet"
+    return _panel(result, layers, "what is left", caption)
 
 
 def _candidates(result: Result) -> str:
@@ -113,7 +148,7 @@ def _after(result: Result) -> Panel:
         Boxes(tuple(box[:4] for box in objects), dash="dotted", width=1.5, drag="objects"),
         Boxes(_rows(detections[:, :4]), tuple(labels), (), tuple(cls), pick="detection", refs=_refs(kept)),
     ]
-    return _panel(result, layers, "after", _found(result), draw=True)
+    return _panel(result, layers, "after" if result.step is None else "kept so far", _found(result), draw=True)
 
 
 def _found(result: Result) -> str:
@@ -177,7 +212,9 @@ def _curves(result: Result) -> Chart:
     here = Series("kept: all of them", (result.after.recall,), (result.after.precision,))
     title = f"precision against recall, {count}, IoU 0.5"
     caption = f"before {_precision_and_recall(result.before)}; after {_precision_and_recall(result.after)}"
-    return Chart((*marks, here), title, caption, "recall", "precision", x_range=FRACTIONS, y_range=FRACTIONS)
+    caption += f"; dotted: conf_thres {result.whole.rule.conf_thres:g}"
+    chart = Chart((*marks, here), title, caption, "recall", "precision", x_range=FRACTIONS, y_range=FRACTIONS)
+    return replace(chart, upright=(result.after.recall,), drag="conf_thres", places=result.recalls)
 
 
 def _precision_and_recall(figures: Figures) -> str:

@@ -7,7 +7,18 @@ import numpy as np
 from torch import Tensor
 
 from walkthrough.explorers.controls import given, point, slider, toggle
-from walkthrough.explorers.nms.suppression import AT_IOU, Choice, Decided, Figures, Rule, choose, decide, figures
+from walkthrough.explorers.nms.suppression import (
+    AT_IOU,
+    Choice,
+    Decided,
+    Figures,
+    Rule,
+    choose,
+    decide,
+    decide_until,
+    figures,
+    recalls,
+)
 from walkthrough.explorers.pictures import Annotated, PictureState
 from yolo_lite.detect.matching import match_detections
 
@@ -21,6 +32,15 @@ class State(PictureState):
     agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
     multi_label: bool = toggle(False, label="several classes per box", help="what validation uses")
     max_det: int = slider(300, 1, 1000, help="boxes kept at most")
+    step: int | None = slider(
+        None,
+        0,
+        lambda state: state.steps,
+        label="boxes kept",
+        help="the best box that is left stays and removes those that overlap it, then the next: one after another",
+        linked=False,
+        plays=1.0,
+    )
     chosen: tuple[float, float] | None = point(help="click a candidate: who suppressed it, or whom it did")
     detection: tuple[float, float] | None = point(help="click a kept box: whom it suppressed")
     model: Any = given()
@@ -30,6 +50,12 @@ class State(PictureState):
     def rule(self) -> Rule:
         """The arguments of non_max_suppression."""
         return Rule(self.conf_thres, self.iou_thres, self.agnostic, self.multi_label, self.max_det)
+
+    @property
+    def steps(self) -> int:
+        """How many boxes of the shown picture are kept in the end."""
+        boxes = self.boxes_of(self.shown) if self.pictures else None
+        return 0 if boxes is None else len(decide(boxes, self.rule).kept)
 
     def boxes_of(self, picture: Annotated) -> Tensor | None:
         """The predictions (n, 5 + C) for a picture; None where there are none."""
@@ -42,13 +68,16 @@ class Result:
 
     picture: Annotated
     names: tuple[str, ...]
-    decided: Decided
+    decided: Decided  # at the chosen step
+    whole: Decided  # in the end
+    step: int | None  # how many boxes are kept by then; None: all that ever will be
     correct: np.ndarray  # (k,) bool: which kept boxes found an object of the picture
     choice: Choice | None
     best: float  # highest score of all predictions, where there is no candidate
     pictures: int  # how many the figures are about
     new_class: int
     figures: tuple[Figures, Figures] | None = None  # of all candidates, of the kept boxes; None: not computed yet
+    recalls: tuple[tuple[float, float], ...] = ()  # (recall, conf_thres) over all pictures, with the figures
 
     @property
     def before(self) -> Figures:
@@ -74,12 +103,17 @@ def compute(state: State) -> Result:
     boxes = state.boxes_of(state.shown)
     if boxes is None:
         raise ValueError(f"there are no predictions for {state.shown.name}: boxes= came without it, and no model")
-    shown, labels = decide(boxes, state.rule), labels_of(state.shown)
+    whole, labels = decide(boxes, state.rule), labels_of(state.shown)
+    shown = whole if state.step is None else decide_until(boxes, state.rule, state.step)
     chosen = -1 if state.chosen is None else int(state.chosen[0])
+    if state.step is not None:
+        chosen = int(shown.kept[-1]) if len(shown.kept) else -1
     return Result(
         state.shown,
         state.names,
         shown,
+        whole,
+        state.step,
         match_detections(shown.detections, labels, AT_IOU)[:, 0],
         choose(shown, chosen) if 0 <= chosen < len(shown.by) else None,
         float((boxes[:, 4:5] * boxes[:, 5:]).max()) if len(boxes) and not len(shown.by) else 0.0,
@@ -90,14 +124,12 @@ def compute(state: State) -> Result:
 
 def finish(state: State, result: Result) -> Result:
     """The figures over all pictures added, before and after suppression: pictures may be many."""
-    decided, labels = [result.decided], [labels_of(result.picture)]
-    for picture in state.pictures:
-        boxes = state.boxes_of(picture)
-        if picture is not result.picture and boxes is not None:
-            decided.append(decide(boxes, state.rule))
-            labels.append(labels_of(picture))
+    pairs = [(boxes, picture) for picture in state.pictures if (boxes := state.boxes_of(picture)) is not None]
+    decoded, labels = [boxes for boxes, _ in pairs], [labels_of(picture) for _, picture in pairs]
+    decided = [decide(boxes, state.rule) for boxes in decoded]
     before, after = ([of.rows for of in decided], [of.detections for of in decided])
-    return replace(result, figures=(figures(before, labels), figures(after, labels)))
+    found = (figures(before, labels), figures(after, labels))
+    return replace(result, figures=found, recalls=tuple(recalls(decoded, labels, state.rule)))
 
 
 def labels_of(picture: Annotated) -> np.ndarray:

@@ -5,6 +5,7 @@ Shape letters: n predictions of a picture, C classes, c candidates, k kept boxes
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.nms import KEPT, UNDECIDED, Candidates, find_candidates, separate_classes, suppress
 
 AT_IOU = np.array([0.5])  # from which overlap on a detection counts as correct
+THRESHOLDS = np.linspace(0.01, 0.99, 99).round(2)  # of confidence
 NEAR, MOST_NEAR = 0.05, 50  # IoU from which on two boxes are listed together; this many pairs at most
 
 
@@ -97,12 +99,35 @@ class Rule(NamedTuple):
     max_det: int = 300
 
 
+@lru_cache(maxsize=64)  # the same picture is asked for at every step, and under every threshold
 def decide(boxes: Tensor, rule: Rule) -> Decided:
     """The steps of non_max_suppression for the predictions (n, 5 + C) of one picture."""
     found = find_candidates(boxes, rule.conf_thres, multi_label=rule.multi_label)
     apart = found.xyxy if rule.agnostic else separate_classes(found.xyxy, found.cls)
     kept, by = suppress(apart, found.conf, rule.iou_thres, limit=rule.max_det)
     return Decided(len(boxes), found, apart, kept, by, rule)
+
+
+def decide_until(boxes: Tensor, rule: Rule, step: int) -> Decided:
+    """The same when so many boxes are kept; what is not decided by then is UNDECIDED."""
+    return decide(boxes, rule._replace(max_det=step))._replace(rule=rule)
+
+
+def recalls(decoded: Sequence[Tensor], labels: Sequence[np.ndarray], rule: Rule) -> list[tuple[float, float]]:
+    """(recall, the highest of THRESHOLDS as conf_thres that reaches it), rising; over the pictures together.
+
+    One suppression at the lowest threshold tells all: a box is suppressed by better ones, and matched before worse
+    ones, so that those above a threshold are the same as if the others had never been candidates.
+    """
+    kept = [decide(boxes, rule._replace(conf_thres=float(THRESHOLDS[0]))).detections for boxes in decoded]
+    pairs = zip(kept, labels, strict=True)
+    correct = np.concatenate([match_detections(found, objects, AT_IOU)[:, 0] for found, objects in pairs])  # (n,)
+    hits = torch.cat(kept)[:, 4].numpy()[correct]  # confidences of those that found an object
+    objects = sum(map(len, labels))
+    places: dict[float, float] = {}
+    for threshold in THRESHOLDS[::-1].tolist():
+        places.setdefault(float((hits > threshold).sum()) / max(objects, 1), threshold)
+    return sorted(places.items())
 
 
 def figures(detections: Sequence[Tensor], labels: Sequence[np.ndarray]) -> Figures:

@@ -80,7 +80,7 @@ def _marked(chart: Chart, iteration: int) -> Chart:
     if not first <= iteration <= last:
         return chart
     caption = "; ".join(filter(None, (chart.caption, f"dotted: iteration {iteration}")))
-    return replace(chart, upright=(float(iteration),), caption=caption)
+    return replace(chart, upright=(float(iteration),), drag="iteration", caption=caption)
 
 
 def _beta(chart: Chart, beta: float) -> Chart:
