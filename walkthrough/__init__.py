@@ -9,6 +9,7 @@ from walkthrough._moved import find_moved_modules
 from walkthrough.blocks import show_block
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
+from walkthrough.exercises import Exercise, Verdict, check
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.backbone import BackboneExplorer
@@ -45,6 +46,7 @@ __all__ = [
     "AugmentationLab",
     "BackboneExplorer",
     "DistributionExplorer",
+    "Exercise",
     "Explorer",
     "FamilyExplorer",
     "Frozen",
@@ -58,8 +60,10 @@ __all__ = [
     "ScheduleExplorer",
     "Stepper",
     "Trace",
+    "Verdict",
     "WhyExplorer",
     "approx",
+    "check",
     "column",
     "effective_field",
     "feature_statistics",
