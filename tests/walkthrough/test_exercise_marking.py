@@ -154,6 +154,10 @@ def test_a_hand_out_remembers_its_exercises_under_any_name(tmp_path: Path) -> No
     assert read_submission(tmp_path / "homework.ipynb").exercises == ("nms",)
 
 
+def test_what_was_handed_out_without_an_exercise_gets_no_row(handed_out: Path) -> None:
+    assert mark([handed_out / "90_gallery.ipynb"]) == []
+
+
 def test_a_spreadsheet_gets_no_formula(tmp_path: Path) -> None:
     write_csv([Mark("=cmd|x.ipynb", "nms", "wrong", "a\nb, c")], tmp_path / "marks.csv")
     with (tmp_path / "marks.csv").open(encoding="utf-8-sig", newline="") as file:

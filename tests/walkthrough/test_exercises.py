@@ -13,6 +13,8 @@ from torch import Tensor
 
 from walkthrough import check
 from walkthrough.exercises import EXERCISES, Exercise, Mistake
+from walkthrough.exercises.exercise import Difference
+from walkthrough.exercises.marking import RESULTS
 
 TEXTS = Path(__file__).parents[2] / "notebooks" / "text"
 GALLERY = "90_gallery"
@@ -94,6 +96,7 @@ def test_a_usual_mistake_is_found_and_recognised(exercise: Exercise, mistake: Mi
     verdict = check(named(mistake.function, exercise.function_name))
     assert not verdict.passed
     assert verdict.details[0] == f"These are the numbers of a usual mistake: {mistake.sentence}"
+    assert verdict.mistake == mistake.sentence
     assert f"`check({exercise.function_name}).step()`" in verdict.details[-1]
 
 
@@ -253,3 +256,22 @@ def test_a_verdict_is_text_in_a_terminal() -> None:
     lines = repr(check(transposed, "shape_iou")).splitlines()
     assert lines[0].startswith("transposed: input 1 of 5")
     assert any(line.strip().startswith("The input: wh (23, 2), anchors (3, 2)") for line in lines)
+
+
+def test_an_exercise_of_ones_own() -> None:
+    """The program of docs/exercises.md."""
+    text = (TEXTS.parents[1] / "docs" / "exercises.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(text.split("## An exercise of your own")[1].split("```python\n")[1].split("```")[0], space)
+    verdict = check(lambda boxes: boxes, space["corners"])
+    assert verdict.finding.difference == Difference("", (0, 0), 5.0, 3.0, 8, 8)
+    assert "at box 0, left" in verdict.message
+    right = check(space["corners"].library, space["corners"])
+    assert right.passed
+
+
+def test_the_page_for_teachers_lists_all_exercises() -> None:
+    text = (TEXTS.parents[1] / "docs" / "exercises.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| `my_(\w+)` \|", text, re.MULTILINE)
+    assert rows == [(each.notebook.partition("_")[0], each.name) for each in EXERCISES.values()]
+    assert [name for name in RESULTS if f"| {name} |" not in text] == []

@@ -6,19 +6,19 @@ from typing import Any
 
 from walkthrough.exercises.compare import Distance, Finding, compare, distance
 from walkthrough.exercises.exercise import PREFIX, Case, Exercise
-from walkthrough.exercises.explaining import picture_of, words_behind
+from walkthrough.exercises.explaining import picture_of, recognised, words_behind
 from walkthrough.exercises.registry import EXERCISES
 from walkthrough.exercises.running import Outcome, compare_outcomes, is_unwritten, run
 from walkthrough.exercises.verdict import Verdict
 from walkthrough.numbers import approx
 
 
-def check(function: Callable[..., Any], exercise: str | None = None) -> Verdict:
+def check(function: Callable[..., Any], exercise: str | Exercise | None = None) -> Verdict:
     """Compares a function of yours with the library's, on the tour batch and on random inputs.
 
     Args:
         function: yours. Its name says which exercise it is of: ``my_nms``, or ``nms``.
-        exercise: the name, where that of the function is another.
+        exercise: the name, where that of the function is another; or an Exercise of your own.
     Returns:
         Verdict: whether it passed; otherwise the first difference in numbers and, where that makes sense, in a picture.
         ``check(my_nms).step()`` opens your function in the Stepper, with the input it failed on.
@@ -48,23 +48,28 @@ def check(function: Callable[..., Any], exercise: str | None = None) -> Verdict:
         finding = finding or _unsteady(definition, function, case, yours)
         if finding is not None:
             message = f"{name}: input {number} of {len(cases)}, {case.name}: {finding.sentence}"
-            details = words_behind(definition, function, case, finding, yours, library)
+            mistake = recognised(definition, function, case, yours)
+            details = words_behind(definition, function, case, finding, yours, library, mistake)
             scene = picture_of(definition, function, case, finding, yours, library)
-            return Verdict(definition.name, False, message, True, details, finding, case, scene, function, definition)
+            return Verdict(
+                definition.name, False, message, True, mistake, details, finding, case, scene, function, definition
+            )
         apart.append(distance(definition, yours.result, library.result))
     message = _success(name, apart)
     return Verdict(definition.name, True, message, case=cases[0], function=function, definition=definition)
 
 
-def find_exercise(function: Callable[..., Any], name: str | None = None) -> Exercise:
-    """The exercise that a function is of, by its name or by the one given.
+def find_exercise(function: Callable[..., Any], exercise: str | Exercise | None = None) -> Exercise:
+    """The exercise that a function is of, by its name or by what is given.
 
     Raises:
         ValueError: not a function, or no such exercise.
     """
     if not callable(function):
         raise ValueError(f"check takes a function, such as check({PREFIX}nms), not {type(function).__name__}")
-    given = name or str(getattr(getattr(function, "func", function), "__name__", "?"))
+    if isinstance(exercise, Exercise):
+        return exercise
+    given = exercise or str(getattr(getattr(function, "func", function), "__name__", "?"))
     short = given.removeprefix(PREFIX)
     if short in EXERCISES:
         return EXERCISES[short]
@@ -93,7 +98,7 @@ def _says_not_implemented(outcome: Outcome) -> bool:
 def _unwritten(exercise: Exercise, name: str, function: Callable[..., Any]) -> Verdict:
     message = f"{name}: not written yet"
     details = ("Put your own lines in place of the `...`, and run the cell again.",)
-    return Verdict(exercise.name, False, message, False, details, function=function, definition=exercise)
+    return Verdict(exercise.name, False, message, False, details=details, function=function, definition=exercise)
 
 
 def _success(name: str, apart: list[Distance]) -> str:

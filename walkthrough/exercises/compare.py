@@ -117,18 +117,20 @@ def _type_problem(what: str, yours: Any, library: Any) -> str:
         return ""
     hint = {
         torch.bool: " Decisions come from a comparison, such as x < 4.",
-        torch.int64: " Indices are whole numbers: .long(), or torch.tensor(a_list) of whole numbers.",
+        torch.int64: " torch.tensor(kept, dtype=torch.int64): a list that is empty is float32 without it.",
     }.get(library.dtype, "")
     return f"{what} has the dtype {_dtype(yours)}; the library's has {_dtype(library)}.{hint}"
 
 
 def _shape_problem(exercise: Exercise, what: str, mine: np.ndarray, theirs: np.ndarray) -> str:
-    axes = [axis if isinstance(axis, str) else "box" for axis in exercise.axes]
+    axes = [axis if isinstance(axis, str) else "/".join(axis) for axis in exercise.axes]
     meaning = f" ({', '.join(axes)})" if len(axes) == theirs.ndim and axes else ""
     hint = ""
     if mine.ndim == theirs.ndim == 2 and mine.T.shape == theirs.shape:
         fits = _close(mine.T, theirs, exercise.rtol, exercise.atol).all()
         hint = " Transposed, it is right." if fits else " The two axes seem to be exchanged."
+    elif mine.size == theirs.size == 0:
+        hint = " Where nothing goes in, nothing comes out, but it keeps its axes: reshape it to them."
     elif mine.size == theirs.size:
         hint = " It has as many numbers: reshape, or sum over another axis."
     return f"{what} has the shape {mine.shape}; the library's has {theirs.shape}{meaning}.{hint}"

@@ -14,15 +14,12 @@ Function = Callable[..., Any]
 
 
 def words_behind(
-    exercise: Exercise, function: Function, case: Case, finding: Finding, yours: Outcome, library: Outcome
+    exercise: Exercise, function: Function, case: Case, finding: Finding, yours: Outcome, library: Outcome, mistake: str
 ) -> tuple[str, ...]:
     """Lines below the first sentence, the most useful one first."""
-    lines = []
-    if yours.finding is None:
-        mistake = recognised(exercise, function, case, yours)
-        lines.append(f"These are the numbers of a usual mistake: {mistake.sentence}" if mistake else "")
-        if exercise.explain is not None:
-            lines.append(_tried(exercise.explain, case, yours.result, library.result, finding.difference) or "")
+    lines = [f"These are the numbers of a usual mistake: {mistake}" if mistake else ""]
+    if yours.finding is None and exercise.explain is not None:
+        lines.append(_tried(exercise.explain, case, yours.result, library.result, finding.difference) or "")
     name = getattr(function, "__name__", "f")
     lines += [
         f"The input: {', '.join(in_words(name, value) for name, value in case.arguments.items())}.",
@@ -41,17 +38,19 @@ def picture_of(
     return found
 
 
-def recognised(exercise: Exercise, function: Function, case: Case, yours: Outcome) -> Mistake | None:
-    """The usual mistake with the same wrong numbers; of several, one that has them on all inputs."""
+def recognised(exercise: Exercise, function: Function, case: Case, yours: Outcome) -> str:
+    """The sentence of the usual mistake with the same wrong numbers, or ""; of several, one with them on all inputs."""
+    if yours.finding is not None:
+        return ""
     alike = [mistake for mistake in exercise.mistakes if _same(exercise, mistake, case, yours)]
     if len(alike) < 2:
-        return alike[0] if alike else None
+        return alike[0].sentence if alike else ""
     others = [(other, run(exercise, function, other)) for other in exercise.cases()]
     agreeing = [
         sum(outcome.finding is None and _same(exercise, mistake, other, outcome) for other, outcome in others)
         for mistake in alike
     ]
-    return alike[agreeing.index(max(agreeing))]
+    return alike[agreeing.index(max(agreeing))].sentence
 
 
 def _same(exercise: Exercise, mistake: Mistake, case: Case, yours: Outcome) -> bool:

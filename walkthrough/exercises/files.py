@@ -22,6 +22,7 @@ class Submission(NamedTuple):
     cells: tuple[str, ...]  # code
     exercises: tuple[str, ...]  # those that it was handed out with, and others that it defines
     problem: str = ""  # why it cannot be read
+    asks_nothing: bool = False  # it was handed out without an exercise, as the gallery is
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -50,7 +51,8 @@ def read_submission(path: Path) -> Submission:
             return Submission(path, (text,), tuple(_defined([text])))
         notebook = nbformat.read(path, as_version=4)
         cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        return Submission(path, tuple(cells), exercises_of(notebook))
+        asks_nothing = notebook.metadata.get(METADATA, {}).get("exercises") == []
+        return Submission(path, tuple(cells), exercises_of(notebook), asks_nothing=asks_nothing)
     except Exception as error:  # a file of a stranger: whatever is wrong with it is one row of the table
         return Submission(path, (), (), f"it cannot be read: {type(error).__name__}: {str(error).splitlines()[0]}")
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 from walkthrough.exercises import runner
@@ -20,6 +21,7 @@ from walkthrough.exercises.slicing import slice_for
 from walkthrough.tables import Words, table_text
 
 SECONDS = 60.0
+LONGEST = 100  # letters of a message in the table
 RESULTS = {
     "passed": "equal to the library's",
     "wrong": "differs from it",
@@ -47,7 +49,7 @@ def mark(files: Sequence[Path], seconds: float = SECONDS, jobs: int | None = Non
         files: notebooks and programs. seconds: each exercise may take. jobs: exercises at a time; None: one a core.
     """
     submissions = [read_submission(path) for path in files]
-    asked = [(each, name) for each in submissions for name in each.exercises or ("",)]
+    asked = [(each, name) for each in submissions for name in each.exercises or (() if each.asks_nothing else ("",))]
     processes = _processes()
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:  # threads wait, processes work
         return list(pool.map(lambda pair: _mark_one(processes, pair[0], pair[1], seconds), asked))
@@ -99,7 +101,7 @@ def _run(process: BaseProcess, seconds: float) -> bool:
 
 
 def table_of_marks(marks: Sequence[Mark]) -> str:
-    """The table, and a line that counts.
+    """The table, and a line that counts. Messages are cut off; the CSV file has them whole.
 
     >>> print(table_of_marks([Mark("a.ipynb", "nms", "passed", "my_nms: equal on 7 inputs")]))
     file     exercise  result  what was found
@@ -107,7 +109,7 @@ def table_of_marks(marks: Sequence[Mark]) -> str:
     a.ipynb  nms       passed  my_nms: equal on 7 inputs
     1 of 1 passed
     """
-    rows = [list(each) for each in marks]
+    rows = [[*each[:3], shorten(each.message, LONGEST, placeholder=" ...")] for each in marks]
     passed = sum(each.result == "passed" for each in marks)
     return f"{table_text(Words(HEADINGS, rows))}\n{passed} of {len(marks)} passed"
 

@@ -253,6 +253,8 @@ def explain_nms(of: Case, yours: Any, library: Any, first: Difference | None) ->
     """The best box that only one of the two keeps, and its best rival."""
     boxes, scores, classes, iou_thres = of.arguments.values()
     mine, theirs = yours.tolist(), library.tolist()
+    if mine == theirs:
+        return ""
     odd = sorted(set(mine) ^ set(theirs), key=lambda k: -scores[k].item())
     if not odd:
         return "The same boxes are kept, in another order: the best one comes first."

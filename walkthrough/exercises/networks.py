@@ -130,13 +130,13 @@ def fuse_cases() -> Iterator[Case]:
     blocks = list(create_model("yolov5n").layers)[:2]
     for number, block in enumerate(blocks):
         conv, norm = cast(nn.Conv2d, block.conv), cast(nn.BatchNorm2d, block.bn)
-        yield case(f"layer {number} of the tour's network", conv=conv, norm=with_statistics(norm, number))
+        yield case(f"layer {number} of the tour's network", conv=conv.eval(), norm=with_statistics(norm, number))
     for number, (channels, kernel, bias) in enumerate(((4, 1, False), (6, 3, True), (8, 5, True))):
         conv = nn.Conv2d(channels, channels, kernel, bias=bias)
         for parameter in conv.parameters():
             parameter.data = uniform(tuple(parameter.shape), -1, 1, seeded(number))
         named = f"{channels} channels, kernel {kernel}{', with a bias' if bias else ''}"
-        yield case(named, conv=conv, norm=with_statistics(nn.BatchNorm2d(channels, eps=0.1), 10 + number))
+        yield case(named, conv=conv.eval(), norm=with_statistics(nn.BatchNorm2d(channels, eps=0.1), 10 + number))
 
 
 def with_statistics(norm: nn.BatchNorm2d, seed: int) -> nn.BatchNorm2d:

@@ -67,5 +67,5 @@ def checked(exercise: str, cells: Sequence[str], needed: Slice) -> dict[str, str
     function = next(space[name] for name in names_of(exercise) if name in needed.statements[-1].binds)
     verdict = check(function, exercise)
     result = "passed" if verdict.passed else "wrong" if verdict.written else "not written"
-    mistake = next((line for line in verdict.details if "usual mistake" in line), "")
-    return {"result": result, "message": " ".join(part for part in (verdict.message, mistake) if part)}
+    message = f"{verdict.mistake} ({verdict.message})" if verdict.mistake else verdict.message
+    return {"result": result, "message": message}

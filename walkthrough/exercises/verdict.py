@@ -30,6 +30,7 @@ class Verdict:
     passed: bool
     message: str  # one line: what was found
     written: bool = True  # False: there is only `...` so far
+    mistake: str = ""  # a usual one with the same numbers, in a sentence
     details: tuple[str, ...] = ()  # what stands behind it, the most useful first
     finding: Finding | None = None
     case: Case | None = None  # the input that it is about
