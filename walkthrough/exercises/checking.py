@@ -25,6 +25,7 @@ def check(function: Callable[..., Any], exercise: str | Exercise | None = None) 
     Raises:
         ValueError: there is no such exercise; the message lists them.
 
+    >>> import torch
     >>> def my_enclosing_diagonal_squared(a, b):
     ...     size = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
     ...     return (size**2).sum(1)

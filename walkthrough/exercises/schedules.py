@@ -1,4 +1,4 @@
-"""The exercise about training: the learning rates of the warm-up."""
+"""The exercise about training: how a run starts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ Pair = tuple[float, float]
 
 
 def library_warm_up(iteration: int, last: int, lr: float, bias_start: float) -> Pair:
-    """What ``Schedule.at`` says in a run whose learning rate stays lr after the warm-up."""
+    """What ``Schedule.at`` says in a run that keeps lr from then on."""
     hyp = Hyperparameters(lr0=lr, lrf=1.0, warmup_epochs=float(last), warmup_bias_lr=bias_start)
     rates = Schedule(hyp, epochs=iteration + 1, batches=1, batch_size=16, least_warmup=1).at(iteration)
     return rates.bias_lr, rates.other_lr
@@ -39,7 +39,7 @@ def explain_warm_up(of: Case, yours: Any, library: Any, first: Difference | None
     """How far the warm-up is."""
     iteration, last, lr, bias_start = of.arguments.values()
     if iteration > last or last == 0:
-        return f"The warm-up is over (iteration {iteration}, its last is {last}): both learning rates are lr = {lr:g}."
+        return f"The warm-up is over (iteration {iteration}, its last is {last}): both are lr = {lr:g}."
     return (
         f"Iteration {iteration} of {last}: {iteration / last:.0%} of the way. Biases go from {bias_start:g} to {lr:g}, "
         f"weights from 0 to {lr:g}: the library has {library[0]:.4g} and {library[1]:.4g}."
@@ -47,7 +47,7 @@ def explain_warm_up(of: Case, yours: Any, library: Any, first: Difference | None
 
 
 def warm_up_scene(of: Case, function: Any, yours: Any, library: Any, first: Difference | None) -> Scene | None:
-    """Both learning rates over the whole warm-up, yours and the library's."""
+    """Both curves from the first iteration on, yours and the library's."""
     _, last, lr, bias_start = of.arguments.values()
     iterations = list(range(0, max(last, 20) * 3 // 2, max(last // 50, 1)))
     curves: dict[str, list[float]] = {}
@@ -55,7 +55,7 @@ def warm_up_scene(of: Case, function: Any, yours: Any, library: Any, first: Diff
         pairs = [compute(iteration, last, lr, bias_start) for iteration in iterations]
         for which, group in enumerate(("biases", "weights")):
             curves[f"{group}, {name}"] = [float(pair[which]) for pair in pairs]
-    return show_series(curves, iterations, "learning rate in the warm-up", "iteration", "learning rate")
+    return show_series(curves, iterations, "biases and weights", "iteration", "lr")
 
 
 def unbounded(iteration: int, last: int, lr: float, bias_start: float) -> Pair:
