@@ -95,7 +95,7 @@ def test_every_notebook_of_the_tour_has_an_exercise() -> None:
 def test_a_usual_mistake_is_found_and_recognised(exercise: Exercise, mistake: Mistake) -> None:
     verdict = check(named(mistake.function, exercise.function_name))
     assert not verdict.passed
-    assert verdict.details[0] == f"These are the numbers of a usual mistake: {mistake.sentence}"
+    assert verdict.details[0] == f"A usual mistake gives the same numbers: {mistake.sentence}"
     assert verdict.mistake == mistake.sentence
     assert f"`check({exercise.function_name}).step()`" in verdict.details[-1]
 
@@ -115,7 +115,8 @@ def test_the_first_difference_is_said_in_numbers_and_shown() -> None:
     assert torch.equal(my_ratio_test(**verdict.inputs)[anchor, thing], torch.tensor(True))
     shown = verdict._repr_mimebundle_()
     assert shown["text/plain"] == repr(verdict)
-    assert '<img style="max-width:100%;max-height:22em" alt="the object and the anchor' in shown["text/html"]
+    assert re.search('<img width="[0-9]+" height="[0-9]+" [^>]*alt="the object and the anchor', shown["text/html"])
+    assert f"<b>{verdict.details[0]}</b>" in shown["text/html"]
 
 
 # ---- wrong in other ways than by a number: my_shape_iou, which takes wh (n, 2) and anchors (A, 2) -------------------

@@ -17,7 +17,7 @@ def words_behind(
     exercise: Exercise, function: Function, case: Case, finding: Finding, yours: Outcome, library: Outcome, mistake: str
 ) -> tuple[str, ...]:
     """Lines below the first sentence, the most useful one first."""
-    lines = [f"These are the numbers of a usual mistake: {mistake}" if mistake else ""]
+    lines = [f"A usual mistake gives the same numbers: {mistake}" if mistake else ""]
     if yours.finding is None and exercise.explain is not None:
         lines.append(_tried(exercise.explain, case, yours.result, library.result, finding.difference) or "")
     name = getattr(function, "__name__", "f")

@@ -73,15 +73,15 @@ RATIO_TEST = Exercise(
     ratio_cases,
     (
         Mistake(
-            "one direction only, object / anchor: an object that is far too *small* passes. Take the inverse as well.",
+            "one direction only, object / anchor: an object that is far too small passes. Take the inverse as well.",
             lambda wh, anchor_wh, anchor_t: (ratios(wh, anchor_wh) < anchor_t).all(-1),
         ),
         Mistake(
-            "one direction only, anchor / object: an object that is far too *large* passes. Take the inverse as well.",
+            "one direction only, anchor / object: an object that is far too large passes. Take the inverse as well.",
             lambda wh, anchor_wh, anchor_t: (1 / ratios(wh, anchor_wh) < anchor_t).all(-1),
         ),
         Mistake(
-            "one good side is enough: *both* sides must be within the factor.",
+            "one good side is enough: both sides must be within the factor.",
             lambda wh, anchor_wh, anchor_t: (both_ways(wh, anchor_wh) < anchor_t).any(-1),
         ),
         Mistake(
@@ -185,13 +185,13 @@ OBJECTNESS = Exercise(
             lambda shape, matches, overlap: filled(shape, matches, torch.ones_like(overlap)),
         ),
         Mistake(
-            "the largest of several overlaps: of the matches of one prediction the *last* one decides.",
+            "the largest of several overlaps: of the matches of one prediction the last one decides.",
             lambda shape, matches, overlap: filled(
                 shape, matches, overlap.detach().clamp(min=0), overlap.detach().argsort().tolist()
             ),
         ),
         Mistake(
-            "the first of several matches: of the matches of one prediction the *last* one decides.",
+            "the first of several matches: of the matches of one prediction the last one decides.",
             lambda shape, matches, overlap: filled(
                 shape, matches, overlap.detach().clamp(min=0), reversed(range(len(overlap)))
             ),
@@ -302,7 +302,7 @@ NMS = Exercise(
             lambda boxes, scores, classes, iou_thres: library_nms(boxes, -scores, classes, iou_thres),
         ),
         Mistake(
-            "a box that is suppressed itself suppresses others: only *kept* boxes may.",
+            "a box that is suppressed itself suppresses others: only kept boxes may.",
             by_all_better,
         ),
         Mistake(">= in place of >: a box whose IoU is exactly the threshold stays.", from_threshold_on),

@@ -104,7 +104,7 @@ FIELD = Exercise(
             lambda kernels, strides: sum(kernels),
         ),
         Mistake(
-            "a layer's own stride is counted in its own window: it acts on the layers *behind* it.",
+            "a layer's own stride is counted in its own window: it acts on the layers behind it.",
             lambda kernels, strides: grown(kernels, strides, early=True),
         ),
         Mistake(
@@ -299,7 +299,7 @@ SCORE = Exercise(
             lambda x, text, logit_scale, bias: library_score(x, text, logit_scale, 0.0),
         ),
         Mistake(
-            "divided by the length of the columns: each *row* is an embedding, dim=1.",
+            "divided by the length of the columns: each row is an embedding, dim=1.",
             lambda x, text, logit_scale, bias: scored(
                 unit(x, 0), unit(text, 0), torch.tensor(logit_scale).exp().item(), bias
             ),

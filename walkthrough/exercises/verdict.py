@@ -70,12 +70,22 @@ class Verdict:
     def _html(self) -> str:
         colour = RIGHT if self.passed else WRONG if self.written else EMPTY
         lines = [f'<p style="{LINE}"><b>{escape(self.message)}</b></p>']
-        lines += [f'<p style="{LINE}">{_with_code(line)}</p>' for line in self.details]
+        for number, line in enumerate(map(_with_code, self.details)):
+            is_mistake = number == 0 and self.mistake  # the sentence that helps most
+            lines.append(f'<p style="{LINE}">{f"<b>{line}</b>" if is_mistake else line}</p>')
         if self.scene is not None:
-            alternative = escape(repr(self.scene), quote=True)
-            source = f"data:image/png;base64,{base64.b64encode(self.scene.png()).decode()}"
-            lines.append(f'<img style="max-width:100%;max-height:22em" alt="{alternative}" src="{source}">')
+            lines.append(_image(self.scene))
         return f'<div style="{FRAME.format(colour=colour)}">{"".join(lines)}</div>'
+
+
+def _image(scene: Scene) -> str:
+    """A picture with its words, as wide as its panels need."""
+    from walkthrough.render.matplotlib import render_png  # matplotlib is loaded with the first picture
+
+    drawn = render_png(scene, "any", min(360 * len(scene.rows[0]), 800))
+    source = f"data:image/png;base64,{base64.b64encode(drawn.data).decode()}"
+    size = f'width="{drawn.width}" height="{drawn.height}" style="max-width:100%;object-fit:contain;height:auto"'
+    return f'<img {size} alt="{escape(repr(scene), quote=True)}" src="{source}">'
 
 
 def _with_code(line: str) -> str:
