@@ -2,6 +2,7 @@
 # make test    the same install, then every check and every notebook
 # make test-portable   notebooks, and tests that compare floats, under three instruction sets, with one and two threads
 # make notebooks   carry notebooks/text/*.py into the .ipynb pairs and run them
+# make exercises   the notebooks without their answers, for a class, in build/exercises: docs/exercises.md
 # make site    the notebooks and the API reference as pages for a browser, in build/site
 # make dist    what a release holds, checked: wheel and source archive, in dist
 # make bench   against YOLOv5 7.0.14, in turns: make bench PEER=python TORCHVISION=python DATA=folder THREADS=2 ONLY="loss val" QUICK=1
@@ -20,7 +21,7 @@ FAMILY := tests/family tests/exporting
 # Tests run several OpenMP processes side by side, which slow each other down twenty times; a reader's Lab runs one.
 test test-tools test-library test-notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks site dist bench bench-growth peer clean
+.PHONY: lab test test-tools test-library test-family test-notebooks test-portable test-without-avx lint lint-page sizes notebooks exercises site dist bench bench-growth peer clean
 
 lab: $(STAMP)
 	@$(BIN)/python -m walkthrough
@@ -65,6 +66,9 @@ sizes: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python notebooks/refresh.py
+
+exercises: $(STAMP)
+	$(BIN)/python -m walkthrough.exercises --hand-out build/exercises
 
 site: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python docs/frozen_explorers.py build/frozen

@@ -10,6 +10,7 @@ from walkthrough.blocks import show_block
 from walkthrough.charts import show_bars, show_histogram, show_series, show_table
 from walkthrough.compose import column, row
 from walkthrough.drawings import show_anchor_reach, show_convolution, show_decoding, show_prediction_cube
+from walkthrough.exercises import Exercise, Verdict, check
 from walkthrough.explorers.anchors import AnchorExplorer
 from walkthrough.explorers.augmentation import AugmentationLab
 from walkthrough.explorers.backbone import BackboneExplorer
@@ -46,6 +47,7 @@ __all__ = [
     "AugmentationLab",
     "BackboneExplorer",
     "DistributionExplorer",
+    "Exercise",
     "Explorer",
     "FamilyExplorer",
     "Frozen",
@@ -59,8 +61,10 @@ __all__ = [
     "ScheduleExplorer",
     "Stepper",
     "Trace",
+    "Verdict",
     "WhyExplorer",
     "approx",
+    "check",
     "column",
     "effective_field",
     "feature_statistics",

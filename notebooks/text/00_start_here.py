@@ -306,6 +306,43 @@ print(f"the overlap (CIoU): by hand {approx(overlap, '.4f')}, in the loss {appro
 assert torch.allclose(overlap, level.overlap[:1], atol=1e-6)
 
 # %% [markdown]
+# ## Your turn: write `my_decode`
+#
+# The last cell decoded one prediction, in cells. Now write the decoding for many predictions at once, in pixels of the
+# picture: with `s` the sigmoid of `t`, the centre is `(2 s - 0.5 + cell) * stride`, the size `(2 s)² * anchor`.
+#
+# Each notebook has one such step for you, right before its questions. Put your lines in place of the `...` and run the
+# cell. `check` compares your function with the library's, on the objects of this batch and on random numbers. Where they
+# differ, it shows the first number that does, and says which usual mistake has the same numbers. `check(my_decode).step()`
+# opens the Stepper on your own lines.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_decode(t, cell, anchor, stride):
+    """Raw numbers to boxes.
+
+    t: (m, 4) raw numbers. cell: (m, 2) column and row. anchor: (m, 2) width and height in pixels.
+    stride: pixels per cell. Returns: (m, 4) x, y (centre), w, h in pixels.
+    """
+    ...
+
+check(my_decode)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_decode(t, cell, anchor, stride):
+#     s = t.sigmoid()
+#     centre = (2 * s[:, :2] - 0.5 + cell) * stride
+#     size = (2 * s[:, 2:]) ** 2 * anchor
+#     return torch.cat((centre, size), 1)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A picture is 960 x 480 pixels and the network takes 640 x 640. What are ratio and padding?</summary>

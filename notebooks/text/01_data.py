@@ -393,6 +393,41 @@ print("targets: largest difference", approx(difference, ".0e"))
 assert difference < 1e-6
 
 # %% [markdown]
+# ## Your turn: write `my_letterbox_geometry`
+#
+# Where does a picture of any size lie in the square that the network takes? Every label has to be moved by these three
+# numbers, and every box that the network finds has to be moved back by them. An error of half a pixel here is an error in
+# all of them.
+#
+# Scale by the *smaller* of the two ratios, so that both sides fit. The new sides are rounded to whole pixels. What is left
+# is divided evenly between both sides, and may end in .5.
+
+# %%
+from walkthrough import check
+
+def my_letterbox_geometry(height, width, size):
+    """How a picture lies in a square.
+
+    height, width: of the picture, in pixels. size: side of the square.
+    Returns: ratio (new pixels per old pixel), pad_w and pad_h (on each side, in pixels).
+    """
+    ...
+
+check(my_letterbox_geometry)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_letterbox_geometry(height, width, size):
+#     ratio = min(size / height, size / width)
+#     pad_w = (size - round(width * ratio)) / 2
+#     pad_h = (size - round(height * ratio)) / 2
+#     return ratio, pad_w, pad_h
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A batch has 16 pictures with 3 objects each, and two of them are empty. What is the shape of its targets?</summary>

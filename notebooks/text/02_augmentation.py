@@ -736,6 +736,36 @@ for name, picture in {"warped picture": warp.image, "sample": sample.image.permu
 print(f"kept: {kept.sum()} of {len(kept)} boxes; {(kept != warp.result.box_filter.kept).sum()} verdicts differ")
 
 # %% [markdown]
+# ## Your turn: write `my_flip_boxes`
+#
+# The picture is mirrored, left becomes right. What happens to its boxes? It takes two lines, and the usual
+# mistake in it is easily overlooked: drawn on the picture, its boxes look right. Only their width is negative.
+
+# %%
+import numpy as np
+from walkthrough import check
+
+def my_flip_boxes(boxes, width):
+    """The boxes of a picture whose left and right are exchanged.
+
+    boxes: (n, 4) float32 array, left, top, right, bottom in pixels. width: of the picture.
+    Returns: (n, 4) array in the same form, left side smaller than right side.
+    """
+    ...
+
+check(my_flip_boxes)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_flip_boxes(boxes, width):
+#     left, top, right, bottom = boxes.T
+#     return np.stack((width - right, top, width - left, bottom), 1)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A box is 100 x 40 pixels. After a warp with zoom 0.5 it is 12 x 20 pixels. Does it stay?</summary>

@@ -928,6 +928,39 @@ print("the three raw maps:", *(unequal(a, b) for a, b in zip(outputs[24], maps))
 assert sum(differ) == 0
 
 # %% [markdown]
+# ## Your turn: write `my_receptive_field`
+#
+# How large a part of the picture can one cell see through a chain of convolutions? Two numbers are carried along: what a
+# cell sees so far, and how many pixels of the picture lie between two neighbouring cells. Each window adds its size less
+# one, times that step; each stride multiplies the step for the layers behind it.
+
+# %%
+from walkthrough import check
+
+def my_receptive_field(kernels, strides):
+    """Side of what one cell sees, in pixels of the picture.
+
+    kernels, strides: of the layers, first layer first, such as (6, 3, 3) and (2, 2, 1).
+    Returns: a whole number.
+    """
+    ...
+
+check(my_receptive_field)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_receptive_field(kernels, strides):
+#     size, step = 1, 1
+#     for kernel, stride in zip(kernels, strides):
+#         size += (kernel - 1) * step
+#         step *= stride
+#     return size
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>What does the row <code>[-1, 6, C3, [256]]</code> become in the nano model, and in "x"?</summary>

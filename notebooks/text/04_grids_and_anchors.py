@@ -623,6 +623,42 @@ print(tuple(by_hand.shape), "by hand and by model.decode; largest difference:", 
 assert difference < 1e-2
 
 # %% [markdown]
+# ## Your turn: write `my_encode`
+#
+# The way back: which four raw numbers would the network have to say, so that the decoding gives a certain box? Whoever
+# writes a test for a decoding needs this, and it shows what a cell can *not* say. Solve the formulas of this notebook for
+# `t`. The inverse of the sigmoid is $t = \ln(s / (1 - s))$.
+#
+# A box at the very end of what a cell reaches has an infinite `t`, and one beyond has none at all (`nan`). No special case
+# is needed: the logarithm gives both by itself.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_encode(box, anchor):
+    """Boxes to raw numbers: the inverse of decoding.
+
+    box: (m, 4) x, y from the cell's corner, w, h, in cells. anchor: (m, 2) in cells.
+    Returns: (m, 4) raw numbers t.
+    """
+    ...
+
+check(my_encode)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_encode(box, anchor):
+#     centre = (box[:, :2] + 0.5) / 2
+#     size = (box[:, 2:] / anchor).sqrt() / 2
+#     s = torch.cat((centre, size), 1)
+#     return (s / (1 - s)).log()
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>How many boxes does YOLOv5 predict for a picture of 320 pixels?</summary>

@@ -421,6 +421,37 @@ for match, stride, size in zip(matches, model.strides, grids):
     print(f"stride {stride:2}: {len(mine):3} matches by hand, {len(theirs):3} by the library, {both:3} in both lists")
 
 # %% [markdown]
+# ## Your turn: write `my_ratio_test`
+#
+# Which anchor is matched to which object? Write step two for all pairs at once, without a loop: `wh[None]` has the shape
+# (1, n, 2), `anchor_wh[:, None]` has (A, 1, 2), and their quotient has (A, n, 2).
+
+# %%
+import torch
+from walkthrough import check
+
+def my_ratio_test(wh, anchor_wh, anchor_t):
+    """Which pairs of anchor and object pass.
+
+    wh: (n, 2) sizes of the objects. anchor_wh: (A, 2) sizes of the anchors, in the same unit.
+    anchor_t: no side may be off by this factor or more. Returns: (A, n) bool.
+    """
+    ...
+
+check(my_ratio_test)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_ratio_test(wh, anchor_wh, anchor_t):
+#     ratio = wh[None] / anchor_wh[:, None]  # (A, n, 2)
+#     worst = torch.maximum(ratio, 1 / ratio).amax(2)  # (A, n)
+#     return worst < anchor_t
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>An object has its centre at x = 17.98, y = 18.59 cells. Which neighbours is it assigned to?</summary>

@@ -936,6 +936,41 @@ for stride, ours, theirs in zip(model.strides, by_hand, gradients):
     assert error < 1e-5
 
 # %% [markdown]
+# ## Your turn: write `my_objectness_targets`
+#
+# What should the objectness of each prediction become? 0 everywhere, except at matches: there it is how well the predicted
+# box fits, its CIoU. Three details matter. A CIoU may be negative, a target may not. The target is
+# a number to be reached, so no gradient flows through it. And where several matches have the same prediction, the last one
+# in the list decides.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_objectness_targets(shape, matches, overlap):
+    """YOLOv5's tobj, of one grid.
+
+    shape: (N, A, H, W) of the grid's predictions. matches: has image, anchor, row and col, (m,) each.
+    overlap: (m,) CIoU of each match, with a gradient. Returns: (N, A, H, W) without one.
+    """
+    ...
+
+check(my_objectness_targets)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_objectness_targets(shape, matches, overlap):
+#     targets = torch.zeros(shape)
+#     overlap = overlap.detach().clamp(min=0)
+#     for k in range(len(overlap)):
+#         targets[matches.image[k], matches.anchor[k], matches.row[k], matches.col[k]] = overlap[k]
+#     return targets
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A prediction on a patch of sky has an absurd box, 600 pixels wide. What does the loss say about that?</summary>

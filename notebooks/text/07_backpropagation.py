@@ -752,6 +752,44 @@ for raw, level, balance, expected in zip(maps, levels, criterion.balance, autogr
     assert torch.allclose(by_hand, expected, rtol=1e-3, atol=1e-7)
 
 # %% [markdown]
+# ## Your turn: write `my_ciou`
+#
+# The overlap that YOLOv5 trains with, $\text{IoU} - \rho^2 / c^2 - \alpha v$. This time `check` compares the *gradient*
+# too. That finds what no comparison of values can: in the paper $\alpha$ is a constant, so no gradient may flow through
+# it. One of the inputs is a box and itself: without a small number in the denominators $\alpha$ is 0 / 0 there.
+
+# %%
+import math
+import torch
+from walkthrough import check
+
+def my_ciou(a, b):
+    """CIoU of a[k] with b[k].
+
+    a, b: (n, 4) x, y (centre), w, h in the same unit. Returns: (n,), with the paper's gradient.
+    """
+    ...
+
+check(my_ciou)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_ciou(a, b):
+#     a1, a2 = a[:, :2] - a[:, 2:] / 2, a[:, :2] + a[:, 2:] / 2  # (n, 2) corners
+#     b1, b2 = b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
+#     inside = (torch.minimum(a2, b2) - torch.maximum(a1, b1)).clamp(min=0).prod(1)
+#     iou = inside / (a[:, 2:].prod(1) + b[:, 2:].prod(1) - inside + 1e-7)
+#     rho2 = (a[:, :2] - b[:, :2]).square().sum(1)
+#     c2 = (torch.maximum(a2, b2) - torch.minimum(a1, b1)).square().sum(1) + 1e-7
+#     v = 4 / math.pi**2 * (torch.atan(a[:, 2] / a[:, 3]) - torch.atan(b[:, 2] / b[:, 3])) ** 2
+#     alpha = (v / (1 - iou + v + 1e-7)).detach()
+#     return iou - rho2 / c2 - alpha * v
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A weight is 2.0, its gradient 3.0, the learning rate 0.1. What is it after one step?</summary>

@@ -803,6 +803,38 @@ assert differing(ours, untrained) > 300 and differing(ours, theirs) == differing
 # YOLOv8 dropped it, and image weights too.
 
 # %% [markdown]
+# ## Your turn: write `my_warm_up`
+#
+# The learning rates of the first iterations: on a straight line the biases fall from `bias_start` to `lr`, and the weights
+# rise from 0 to `lr`. Iteration `last` is the last one of the warm-up; after it both are `lr`. A run may also have none at
+# all: then `last` is 0.
+
+# %%
+from walkthrough import check
+
+def my_warm_up(iteration, last, lr, bias_start):
+    """The two learning rates at an iteration.
+
+    iteration: 0, 1, 2 ... last: of the warm-up. lr: where both end. bias_start: where the biases start.
+    Returns: learning rate of the biases, learning rate of the weights.
+    """
+    ...
+
+check(my_warm_up)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_warm_up(iteration, last, lr, bias_start):
+#     if last == 0 or iteration > last:
+#         return lr, lr
+#     done = iteration / last
+#     return bias_start + (lr - bias_start) * done, lr * done
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Your batch size is 8. After how many batches is a step taken, after warm-up?</summary>

@@ -351,6 +351,45 @@ for name, (by_hand, by_library) in rows.items():
     assert abs(by_hand - by_library) < 1e-6
 
 # %% [markdown]
+# ## Your turn: write `my_nms`
+#
+# Non-maximum suppression again, this time in one function, with the classes, and without looking at section 3. Keep the
+# best box; remove what overlaps it by *more* than the threshold and has its class; go on with what is left. `yl.box_iou`
+# may be used.
+
+# %%
+import torch
+import yolo_lite as yl
+from walkthrough import check
+
+def my_nms(boxes, scores, classes, iou_thres):
+    """Which boxes stay.
+
+    boxes: (n, 4) left, top, right, bottom. scores: (n,). classes: (n,) whole numbers.
+    iou_thres: of two boxes of one class with a larger IoU the worse one goes.
+    Returns: (k,) int64, the indices of the boxes that stay, best first.
+    """
+    ...
+
+check(my_nms)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_nms(boxes, scores, classes, iou_thres):
+#     left = scores.argsort(descending=True, stable=True)  # indices
+#     kept = []
+#     while len(left):
+#         best, others = left[0], left[1:]
+#         kept.append(best.item())
+#         overlap = yl.box_iou(boxes[best][None], boxes[others])[0]
+#         left = others[(overlap <= iou_thres) | (classes[others] != classes[best])]
+#     return torch.tensor(kept, dtype=torch.int64)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Two stars stand so close that their boxes overlap by 0.6. What does NMS with a threshold of 0.45 do?</summary>

@@ -589,6 +589,41 @@ print("largest difference: of the boxes", approx(off, ".1g"), "pixels, of the co
 assert off < 0.02 and unsure < 1e-4
 
 # %% [markdown]
+# ## Your turn: write `my_coco_to_yolo`
+#
+# Your own data come in somebody else's format. COCO writes a box as left, top, width, height in pixels. A label file of
+# YOLO has the *centre*, and fractions of the picture's width and height. Boxes may reach over the border: cut them off
+# there first, or their centre is wrong.
+
+# %%
+import numpy as np
+from walkthrough import check
+
+def my_coco_to_yolo(boxes, size):
+    """COCO's boxes in the form of a label file.
+
+    boxes: (n, 4) float64 array, left, top, width, height in pixels. size: (width, height) of the picture.
+    Returns: (n, 4) x, y (centre), width, height, as fractions of the picture, of the part inside it.
+    """
+    ...
+
+check(my_coco_to_yolo)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_coco_to_yolo(boxes, size):
+#     width, height = size
+#     whole = np.array([width, height, width, height])
+#     corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1).clip(0, whole)
+#     centre = (corners[:, :2] + corners[:, 2:]) / 2
+#     sides = corners[:, 2:] - corners[:, :2]
+#     return np.concatenate((centre, sides), 1) / whole
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>You fine-tune for 5 classes. What shape do the last convolutions of the head have, and what is kept?</summary>

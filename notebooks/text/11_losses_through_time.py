@@ -1121,6 +1121,36 @@ print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects)
 assert len(v3.assign(random_maps, objects).matches.target) == len(objects)  # YOLOv3 drops none here
 
 # %% [markdown]
+# ## Your turn: write `my_shape_iou`
+#
+# Which anchor is most like an object? YOLOv2 and v3 move both to the same corner and take their IoU, so that only the
+# shapes count: the intersection is the smaller width times the smaller height. YOLOv5 asks the ratio of the sides instead.
+# Write YOLOv2's question.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_shape_iou(wh, anchors):
+    """IoU of every object with every anchor, both with the same left top corner.
+
+    wh: (n, 2) sizes of the objects. anchors: (A, 2), in the same unit. Returns: (n, A).
+    """
+    ...
+
+check(my_shape_iou)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_shape_iou(wh, anchors):
+#     inside = torch.minimum(wh[:, None], anchors).prod(2)  # (n, A)
+#     return inside / (wh.prod(1)[:, None] + anchors.prod(1) - inside)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Why does YOLOv1 learn the square root of the width, and YOLOv2 not?</summary>

@@ -684,6 +684,38 @@ print(f"C2f: {len(parts)} maps joined, {tuple(ours.shape)}, differs by {approx((
 assert torch.allclose(ours, theirs, atol=1e-5)
 
 # %% [markdown]
+# ## Your turn: write `my_fuse`
+#
+# A convolution and the BatchNorm behind it become one convolution. Section 5 needed it for kernels without a bias; some
+# convolutions have one, and BatchNorm scales it as well. BatchNorm computes $s\,(x - \mu) + \beta$ with
+# $s = \gamma / \sqrt{\sigma^2 + \varepsilon}$, one $s$ for each output channel.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_fuse(conv, norm):
+    """Kernel and bias of the one convolution that computes norm(conv(x)).
+
+    conv: nn.Conv2d; its bias may be None. norm: nn.BatchNorm2d in evaluation mode.
+    Returns: weight (out, in, K, K) and bias (out,).
+    """
+    ...
+
+check(my_fuse)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_fuse(conv, norm):
+#     s = norm.weight / (norm.running_var + norm.eps).sqrt()  # (out,)
+#     bias = torch.zeros_like(s) if conv.bias is None else conv.bias
+#     return conv.weight * s[:, None, None, None], norm.bias + (bias - norm.running_mean) * s
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Twice the width: what happens to parameters, operations, and the receptive field?</summary>

@@ -604,6 +604,37 @@ print(f"the gradients of {count * 69} numbers differ by {approx(error, '.0e')} o
 assert torch.isclose(ours, theirs, rtol=1e-5) and error < 1e-5
 
 # %% [markdown]
+# ## Your turn: write `my_distribution_to_box`
+#
+# From the numbers of YOLOv8's head to a box: each of the four sides has a distribution over bins, its distance is the
+# expected bin, in cells. Left and top lie on one side of the point, right and bottom on the other.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_distribution_to_box(logits, points, stride):
+    """Logits of the bins to corners.
+
+    logits: (n, 4, R) of left, top, right, bottom; R bins, 0 to R - 1 cells. points: (n, 2) x, y in pixels.
+    stride: pixels per cell. Returns: (n, 4) left, top, right, bottom in pixels.
+    """
+    ...
+
+check(my_distribution_to_box)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_distribution_to_box(logits, points, stride):
+#     bins = torch.arange(logits.shape[-1])
+#     distances = (logits.softmax(-1) * bins).sum(-1) * stride  # (n, 4)
+#     return torch.cat((points - distances[:, :2], points + distances[:, 2:]), 1)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>A network has no objectness. How does it say that there is nothing at a point?</summary>

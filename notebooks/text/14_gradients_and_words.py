@@ -603,6 +603,38 @@ with torch.no_grad():
         assert difference < 1e-4
 
 # %% [markdown]
+# ## Your turn: write `my_contrastive_score`
+#
+# How well does each region fit each text? The cosine of their embeddings, times a factor, plus a bias. The factor is
+# learnt as a logarithm, so that it stays positive: it is $e^{\text{logit scale}}$.
+
+# %%
+import math
+import torch
+from walkthrough import check
+
+def my_contrastive_score(x, text, logit_scale, bias):
+    """Logits of regions and texts.
+
+    x: (n, D) embeddings of regions. text: (K, D) embeddings of texts. logit_scale, bias: numbers.
+    Returns: (n, K) logits.
+    """
+    ...
+
+check(my_contrastive_score)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_contrastive_score(x, text, logit_scale, bias):
+#     x = x / x.norm(dim=1, keepdim=True)
+#     text = text / text.norm(dim=1, keepdim=True)
+#     return math.exp(logit_scale) * x @ text.T + bias
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Can a layer know more about the picture than the layer before?</summary>

@@ -34,7 +34,7 @@ ORDER = {
     "walkthrough": (
         *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
         *("charts", "compose", "show", "drawings", "layers", "gradients", "trace", "run", "blocks"),
-        *("render", "frozen", "explorers"),
+        *("render", "frozen", "explorers", "exercises"),
         *("", "lab", "__main__"),
     ),
 }

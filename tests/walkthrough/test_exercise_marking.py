@@ -1,0 +1,178 @@
+"""Hand-outs without answers, and the table of marks: endless, broken, renamed, missing, honest and dishonest ones."""
+
+import csv
+import os
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from walkthrough.exercises.__main__ import main
+from walkthrough.exercises.files import exercises_of, find_files, read_submission
+from walkthrough.exercises.handout import hand_out, without_answers
+from walkthrough.exercises.marking import Mark, mark, table_of_marks, write_csv
+from walkthrough.exercises.slicing import slice_for
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FLIP = "def my_flip_boxes(boxes, width):\n    left, top, right, bottom = boxes.T\n"
+RIGHT = f"{FLIP}    return np.stack((width - right, top, width - left, bottom), 1)"
+
+
+def notebook(*code: str, text: str = "") -> NotebookNode:
+    cells = [nbformat.v4.new_markdown_cell(text)] if text else []
+    return nbformat.v4.new_notebook(cells=[*cells, *map(nbformat.v4.new_code_cell, code)])
+
+
+def write(folder: Path, name: str, *code: str, text: str = "") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook(*code, text=text), path)
+    return path
+
+
+def test_marks_of_a_class(tmp_path: Path) -> None:
+    helpers = ("%matplotlib inline\nimport numpy as np", "SIDE = 1 / 0", "def join(*a):\n    return np.stack(a, 1)")
+    own = f"{FLIP}    return join(width - right, top, width - left, bottom)"
+    write(tmp_path, "anna/my copy (2).ipynb", *helpers, own, "while True: pass")  # other cells are not run
+    write(tmp_path, "ben/02.ipynb", "import numpy as np", f"{FLIP}    return np.stack((left, top, right, bottom), 1)")
+    write(tmp_path, "dora/02.ipynb", "x = 1", text="## Your turn: write `my_flip_boxes`")
+    write(tmp_path, "emil/02.ipynb", "import numpy as np", "def my_flip_boxes(boxes, width):\n    return boxes +")
+    write(tmp_path, "fred/02.ipynb", "import os", "def my_flip_boxes(boxes, width):\n    os._exit(0)")
+    write(tmp_path, "ida/02.ipynb", "import nowhere_to_be_found as np", RIGHT)
+    (tmp_path / "gina").mkdir()
+    (tmp_path / "gina" / "02.ipynb").write_text("not a notebook")
+    (tmp_path / "hugo.py").write_text(f"import numpy as np\n\n{RIGHT}\n")
+    marks = mark([*find_files([tmp_path]), tmp_path / "hugo.py"], seconds=300, jobs=2)
+    by_name = {Path(each.file).relative_to(tmp_path).parts[0]: each for each in marks}
+    assert {name: (each.exercise, each.result) for name, each in by_name.items()} == {
+        "anna": ("flip_boxes", "passed"),
+        "ben": ("flip_boxes", "wrong"),
+        "dora": ("flip_boxes", "missing"),
+        "emil": ("flip_boxes", "broken"),
+        "fred": ("flip_boxes", "broken"),
+        "ida": ("flip_boxes", "broken"),
+        "gina": ("-", "unreadable"),
+        "hugo.py": ("flip_boxes", "passed"),
+    }
+    assert "yours" in by_name["ben"].message
+    assert "line 2" in by_name["emil"].message
+    assert "line 1 of code cell 1" in by_name["ida"].message
+    assert "nowhere_to_be_found" in by_name["ida"].message
+    assert table_of_marks(marks).endswith("2 of 8 passed")
+
+
+def test_an_endless_loop_is_stopped_and_so_is_what_it_started(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    loop = f"""
+import subprocess, sys
+def my_flip_boxes(boxes, width):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    open({str(started)!r}, "w").write(str(child.pid))
+    while True:
+        pass
+"""
+    (found,) = mark([write(tmp_path, "carl.ipynb", loop)], seconds=8, jobs=1)
+    assert (found.exercise, found.result) == ("flip_boxes", "stopped")
+    assert "8 seconds" in found.message
+    if started.is_file():  # on a machine that is very busy it did not come so far
+        with pytest.raises(ProcessLookupError):
+            wait_until_gone(int(started.read_text()))
+
+
+def wait_until_gone(pid: int) -> None:
+    """Raises ProcessLookupError once there is no such process, or only its entry is left."""
+    for _ in range(200):
+        os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat")
+        if status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            raise ProcessLookupError
+        time.sleep(0.05)
+
+
+def test_what_a_function_needs_is_found_across_cells() -> None:
+    cells = [
+        "import math\nimport sys",
+        "raise SystemExit",
+        "k = 3",
+        "def half(x):\n    return x / k",
+        "def my_nms(x):\n    return half(math.pi)",
+    ]
+    needed = slice_for(cells, ["my_nms"])
+    assert [each.cell for each in needed.statements] == [0, 2, 3, 4]
+    assert needed.statements[0].binds == {"math"}
+
+
+def test_the_last_definition_counts_and_an_import_of_the_librarys_does_not() -> None:
+    cells = ["from yolo_lite.detect.nms import nms", "def my_nms():\n    return 1", "def my_nms():\n    return 2"]
+    assert slice_for(cells, ["my_nms", "nms"]).statements[-1].cell == 2
+    assert slice_for(cells[:1], ["my_nms", "nms"]).problem == "there is no function my_nms"
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("class")
+    assert main(["--hand-out", str(folder), "--notebooks", str(NOTEBOOKS)]) == 0
+    return folder
+
+
+def test_hand_outs_have_no_answers_and_all_else(handed_out: Path) -> None:
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        before, after = (nbformat.read(each, as_version=4) for each in (path, handed_out / path.name))
+        nbformat.validate(after)
+        texts = "\n".join(cell.source for cell in after.cells if cell.cell_type == "markdown")
+        assert "<details" not in texts, path.stem
+        assert "```python\ndef my_" not in texts, path.stem
+        summaries = re.findall(r"<summary>(.*?)</summary>", "\n".join(cell.source for cell in before.cells))
+        assert [each for each in summaries if not each.startswith("An answer") and f"- {each}" not in texts] == []
+        assert tuple(after.metadata["yolo_lite"]["exercises"]) == exercises_of(before)
+        code = [cell for cell in after.cells if cell.cell_type == "code"]
+        kept = [cell for cell in before.cells if cell.cell_type == "code"][: len(code)]
+        assert [(cell.source, cell.outputs) for cell in code] == [(cell.source, cell.outputs) for cell in kept]
+
+
+def test_outputs_can_be_cleared() -> None:
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=1)
+    cleared = hand_out(nbformat.v4.new_notebook(cells=[cell]), clear_outputs=True)
+    assert (cleared.cells[0].outputs, cleared.cells[0].execution_count) == ([], None)
+    assert cell.outputs  # the notebook itself is as it was
+
+
+def test_cells_that_compute_answers_are_left_out() -> None:
+    question = "<details><summary>Why?</summary>\n\nSo.\n</details>"
+    asked = notebook("1 + 1", text=f"## Questions\n\n{question}\n\nThe answers, computed:")
+    assert [cell.source for cell in hand_out(asked).cells] == ["## Questions\n\n- Why?"]
+    assert without_answers("<details><summary>An answer</summary>\n\n```python\n1\n```\n</details>") == ""
+
+
+def test_a_hand_out_remembers_its_exercises_under_any_name(tmp_path: Path) -> None:
+    handed = hand_out(notebook("def my_nms(a, b, c, d):\n    ..."))
+    handed.cells = []  # the student deletes everything
+    nbformat.write(handed, tmp_path / "homework.ipynb")
+    assert read_submission(tmp_path / "homework.ipynb").exercises == ("nms",)
+
+
+def test_what_was_handed_out_without_an_exercise_gets_no_row(handed_out: Path) -> None:
+    assert mark([handed_out / "90_gallery.ipynb"]) == []
+
+
+def test_a_spreadsheet_gets_no_formula(tmp_path: Path) -> None:
+    write_csv([Mark("=cmd|x.ipynb", "nms", "wrong", "a\nb, c")], tmp_path / "marks.csv")
+    with (tmp_path / "marks.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file))[1] == ["'=cmd|x.ipynb", "nms", "wrong", "a\nb, c"]
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(tmp_path / "none")]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+    assert main([str(tmp_path)]) == 2
+    assert main(["--hand-out", str(tmp_path / "out"), "--notebooks", str(tmp_path)]) == 2
+    assert "--notebooks" in capsys.readouterr().err
+
+
+def test_hidden_copies_are_not_marked(tmp_path: Path) -> None:
+    write(tmp_path, ".ipynb_checkpoints/a-checkpoint.ipynb", "1")
+    path = write(tmp_path, "a.ipynb", "1")
+    assert find_files([tmp_path, path]) == [path]

@@ -1,0 +1,71 @@
+"""Checks one exercise of one file, in a process of its own.
+
+It runs what strangers wrote. It has the rights of whoever starts it: ``marking`` gives it a time limit and an empty
+folder to work in, and docs/exercises.md says what to do against code that means harm.
+"""
+
+import ast
+import json
+import linecache
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from walkthrough.exercises.checking import check
+from walkthrough.exercises.exercise import PREFIX
+from walkthrough.exercises.running import error_sentence
+from walkthrough.exercises.slicing import Slice, readable, slice_for
+
+
+def names_of(exercise: str) -> tuple[str, str]:
+    """What the function of an exercise may be called.
+
+    >>> names_of("nms")
+    ('my_nms', 'nms')
+    """
+    return PREFIX + exercise, exercise
+
+
+def serve(exercise: str, cells: Sequence[str], answer: str, folder: str) -> None:
+    """What the process does: checks the exercise, and writes what was found into the file named by answer.
+
+    The process leads a group of its own, so that whatever it starts is ended with it. Nothing is read from or written
+    to the terminal.
+    """
+    if hasattr(os, "setsid"):
+        os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.chdir(folder)
+    torch.set_num_threads(1)  # several of these run side by side
+    found = checked(exercise, cells, slice_for(cells, names_of(exercise)))
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+
+
+def checked(exercise: str, cells: Sequence[str], needed: Slice) -> dict[str, str]:
+    """Runs the statements, and then check on the function.
+
+    Args:
+        exercise: its name. cells: of the notebook, code. needed: the statements of them to run.
+    Returns:
+        result and message of a ``Mark``.
+    """
+    space: dict[str, Any] = {"__name__": "submission"}
+    for statement in needed.statements:
+        file = f"cell {statement.cell}"
+        text = readable(cells[statement.cell])
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for lines in messages
+        try:
+            exec(compile(ast.Module([statement.node], []), file, "exec"), space)  # running it is what is asked for
+        except Exception as error:
+            line = f"line {statement.node.lineno} of code cell {statement.cell + 1}"
+            return {"result": "broken", "message": f"{line}, which it needs: {error_sentence(check, error)}"}
+    function = next(space[name] for name in names_of(exercise) if name in needed.statements[-1].binds)
+    verdict = check(function, exercise)
+    result = "passed" if verdict.passed else "wrong" if verdict.written else "not written"
+    message = f"{verdict.mistake} ({verdict.message})" if verdict.mistake else verdict.message
+    return {"result": result, "message": message}
