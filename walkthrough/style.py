@@ -39,8 +39,8 @@ class Theme:
 
 
 THEMES = {
-    # A notebook does not tell a picture its theme, and no colour has 4.5:1 on white and on JupyterLab's dark ground, too:
-    # so a still picture brings its own ground.
+    # A notebook does not tell a picture its theme, and no colour has 4.5:1 on white and on JupyterLab's dark ground
+    # alike: so a still picture brings a ground of its own.
     "any": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97", MIDDLE),
     "light": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97"),
     "dark": Theme("#111111", "#E6E6E6", "#A0A0A0", "#454545", "#757575", BRIGHT),
