@@ -33,7 +33,6 @@ export function panelView(page) {
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
     describe(view);
     view.draw();
-    if (width > room) panTo(view, frame);
   };
   const frame = element("div", {}, canvas);
   /** @type {View} */
@@ -48,7 +47,10 @@ export function panelView(page) {
     chosen: null,
     over: null,
     classes: null,
-    draw: () => drawPanel(view),
+    draw: () => {
+      drawPanel(view);
+      if (frame.classList.contains("wt-pan")) panTo(view, frame);
+    },
     light: () => view.panel && view.draw(),
     show,
   };
@@ -70,7 +72,8 @@ function panTo(view, frame) {
   const layer = view.panel.layers.find((other) => other.kind === "Boxes" && other.pick);
   const control = view.page.model.get("controls").find((other) => other.name === layer?.pick);
   const value = view.page.value(layer?.pick);
-  const index = Array.isArray(value) ? value[0] : (control?.options.indexOf(value) ?? -1);
+  const told = Array.isArray(value) ? value[0] : (control?.options.indexOf(value) ?? -1);
+  const index = view.chosen?.row ?? told; // where the keyboard is, before what is chosen
   const box = layer?.xyxy[index];
   if (!box || frame.dataset.at === String(index)) return;
   frame.dataset.at = String(index);

@@ -3,7 +3,7 @@
 
 export const WIDEST = 960;
 export const NARROW = 560; // below it panels stand one under the other, but for pairs of pictures
-const ROOMY = 720; // below it charts that would get too low stand one under the other
+export const ROOMY = 720; // below it charts that would get too low stand one under the other, and tables are folded
 const GAP = 16;
 const LINE = 19; // pixels of a line of source
 export const LEAST_CODE = 300; // width of source beside something else

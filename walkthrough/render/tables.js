@@ -4,6 +4,7 @@ import { chosenBy } from "./boxes.js";
 import { readableOn } from "./colours.js";
 import { element } from "./dom.js";
 import { isLit, keepLit, light, refOf } from "./links.js";
+import { ROOMY } from "./places.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
@@ -89,7 +90,8 @@ export function tableView(page) {
     node.classList.remove("wt-folded");
     const now = Math.ceil(table.getBoundingClientRect().width);
     widest = Math.max(widest, now); // numbers that grow by a digit must not move what stands beside
-    node.classList.toggle("wt-folded", widest > room); // words of wide columns go on in a second line
+    // on a narrow page words of wide columns go on in a second line
+    node.classList.toggle("wt-folded", widest > room && room < ROOMY);
     return widest;
   };
   const hold = () => (table.style.minWidth = node.classList.contains("wt-folded") ? "" : `${widest}px`);
