@@ -67,10 +67,11 @@ class Boxes:
     pick: str = ""  # on a live page: the field that a click on a box sets to (index,)
     fill: float = 0.0  # opacity of the inside
     refs: tuple[str, ...] = ()  # what each stands for: rows and marks of one ref light together; "" of none
+    names: tuple[str, ...] = ()  # what each is called where no label is drawn: for those who do not see the picture
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "xyxy", table_of(self.xyxy, 4, "boxes"))
-        for name in ("labels", "scores", "colours"):
+        for name in ("labels", "scores", "colours", "names"):
             given = getattr(self, name)
             if len(given) not in (0, 1, len(self.xyxy)):
                 raise ValueError(f"{len(self.xyxy)} boxes, but {len(given)} {name}")
@@ -177,6 +178,7 @@ class Panel:
     pick: str = ""  # on a live page: the field of the explorer's state that a click sets to (x, y) in these pixels
     draw: str = ""  # on a live page: the field of boxes to which dragging over free ground adds one
     drawn: tuple[float, ...] = ()  # what a new box carries behind its four sides, such as a class
+    least_width: float = 0.0  # CSS pixels: a page with less room scrolls the picture instead of making it smaller
 
     def describe(self) -> str:
         """The panel in words."""
@@ -432,7 +434,7 @@ class Scene:
         a kernel, on which charts can be looked at closely.
 
         Args:
-            theme: "light", "dark", or "any": transparent, for both (JPEG is on white). width: of the layout, in CSS
+            theme: "light", "dark", or "any": on white, for pages of unknown colours. width: of the layout, in CSS
                 pixels; a file with photographs has as many pixels as those need.
         Raises:
             ValueError: another ending. FileNotFoundError: there is no such folder.

@@ -20,6 +20,8 @@ MEANING = {
 }
 CLASSES = (ORANGE, SKY, GREEN, PURPLE, YELLOW, VERMILLION, BLUE)  # boxes on photographs
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)  # lines and bars on paper: no yellow
+MIDDLE = ("#2A85C7", "#DB6413", "#0F9B74", "#C571A0", "#B98200")  # 3:1 and more on white and on dark grounds
+BRIGHT = ("#56A5E6", "#F2803A", "#2BC79A", "#E39AC4", "#F0B429")  # on dark grounds
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 MARKERS = ("o", "s", "^", "D", "v", "X")
 
@@ -28,18 +30,20 @@ MARKERS = ("o", "s", "^", "D", "v", "X")
 class Theme:
     """What a picture needs to know about the page it stands on."""
 
-    background: str | None  # None: transparent, the page shows through
+    background: str
     text: str
     muted: str
-    rule: str  # axes, table rules, frames
+    rule: str  # table rules and grids, which divide and say nothing
+    edge: str  # borders of controls, tracks of sliders: at least 3:1 on the background
     series: tuple[str, ...] = SERIES
 
 
 THEMES = {
-    # A notebook does not tell a picture its theme: middle tones, with a contrast of 4 on white and on black alike.
-    "any": Theme(None, "#7B7B7B", "#858585", "#8A8A8A66", ("#2A85C7", "#DB6413", "#0F9B74", "#C571A0", "#B98200")),
-    "light": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0"),
-    "dark": Theme("#111111", "#E6E6E6", "#A0A0A0", "#454545", ("#56A5E6", "#F2803A", "#2BC79A", "#E39AC4", "#F0B429")),
+    # A notebook does not tell a picture its theme, and no colour has 4.5:1 on white and on JupyterLab's dark ground
+    # alike: so a still picture brings a ground of its own.
+    "any": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97", MIDDLE),
+    "light": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97"),
+    "dark": Theme("#111111", "#E6E6E6", "#A0A0A0", "#454545", "#757575", BRIGHT),
 }
 
 
@@ -70,12 +74,28 @@ def colour(value: str | int) -> str:
 
 
 def readable_on(background: str) -> str:
-    """Black or white, whichever stands out more on a colour (relative luminance, WCAG 2.1).
+    """Black or white, whichever stands out more on a colour.
 
     >>> readable_on("#F0E442"), readable_on("#0072B2")
     ('#000000', '#FFFFFF')
     """
-    channels = [int(background[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if luminance > 0.179 else "#FFFFFF"
+    return "#000000" if _luminance(background) > 0.179 else "#FFFFFF"
+
+
+def contrast(one: str, other: str) -> float:
+    """How much two colours "#RRGGBB" stand out from each other: 1 to 21 (contrast ratio, WCAG 2.2).
+
+    WCAG asks for 4.5 of words on their ground, and for 3 of the borders of controls.
+
+    >>> contrast("#FFFFFF", "#000000"), round(contrast("#767676", "#FFFFFF"), 2)
+    (21.0, 4.54)
+    """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1 (WCAG 2.2)."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

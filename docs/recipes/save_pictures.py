@@ -15,7 +15,7 @@ scene = row(show_image(photograph, boxes, labels), show_series({"loss": [3.0, 2.
 
 with tempfile.TemporaryDirectory() as folder:
     for ending in (".png", ".jpg", ".webp", ".svg", ".pdf", ".html"):
-        scene.save(Path(folder) / f"figure{ending}")  # theme="dark", or "any": transparent
+        scene.save(Path(folder) / f"figure{ending}")  # theme="dark" for dark pages
     assert (Path(folder) / "figure.svg").read_text().startswith("<?xml")
     show_image(photograph).save(Path(folder) / "photograph.png")
     pixels = np.asarray(Image.open(Path(folder) / "photograph.png"))

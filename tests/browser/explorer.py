@@ -205,7 +205,7 @@ class OpenExplorer:
             self.page.mouse.click(*self.on_page(at, panel))
 
     def key(self, keys: str, panel: int | str | None = 0) -> None:
-        """Press keys ("Tab ArrowRight Shift+ArrowDown") on a panel; panel None: where the focus is."""
+        """Press keys ("n ArrowRight Shift+ArrowDown") on a panel; panel None: where the focus is."""
         with self.painted():
             if panel is not None:
                 self.panel(panel).focus()

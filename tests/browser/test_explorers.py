@@ -31,7 +31,7 @@ ROWS = (
     Row("GradientExplorer", lambda e: e.drag_slider("box", 0.9), "w.as_code()"),
     Row("BackboneExplorer", lambda e: e.choose("pooling", "none"), "w.words()"),
     Row("FamilyExplorer", lambda e: e.choose("left", "YOLOv3"), "w.words()"),
-    Row("IouPlayground", lambda e: e.key("Tab Shift+ArrowRight"), "w.words()"),
+    Row("IouPlayground", lambda e: e.key("n Shift+ArrowRight"), "w.words()"),
     Row("LayerExplorer", lambda e: e.drag_slider("channel", 0.9), "w.channel"),
     Row("LiveTraining", lambda e: e.press("step"), "w.words()"),
     Row("LossExplorer", lambda e: e.drag_slider("box", 0.9), "w.as_code()"),

@@ -33,12 +33,18 @@ interface Scaled {
   scale: number; // CSS pixels for one of the panel's
 }
 
+/** A box as those hear of it who do not see it. */
+interface NamedBox {
+  xyxy: Sides;
+  name: string; // says all, and is not drawn
+  label: string;
+  colour: string | number;
+}
+
 /** A box as the reader finds it: which row of which field. */
-interface FoundBox {
+interface FoundBox extends NamedBox {
   field: string; // "pick ..." where it cannot be moved
   row: number;
-  xyxy: Sides;
-  label: string;
   pick: string;
 }
 
@@ -86,6 +92,7 @@ interface Page {
 interface View extends Scaled {
   page: Page;
   node: HTMLCanvasElement;
+  frame: HTMLElement; // around it: scrolled where there is less room than the panel has to have
   ctx: CanvasRenderingContext2D;
   panel: any;
   maps: (number[] | null)[];

@@ -67,36 +67,64 @@ def _least_positive(state: Any) -> float:
 class OwnSettingsState(DetectorState):
     """A detector's own settings by their names; only those that it has are on the page."""
 
-    coord_scale: float = _own("coord_scale", 5.0, 10, "weight of box errors", 0.05)
-    object_scale: float = _own("object_scale", 1.0, 10, "weight of the objectness of positives", 0.05)
-    noobject_scale: float = _own("noobject_scale", 0.5, 5, "weight of the objectness of background", 0.05)
-    class_scale: float = _own("class_scale", 1.0, 5, "weight of the class loss of positives", 0.05)
+    coord_scale: float = _own(
+        "coord_scale", 5.0, 10, "factor of the box errors: places and sizes count more than objectness", 0.05
+    )
+    object_scale: float = _own("object_scale", 1.0, 10, "factor of the objectness error where an object is", 0.05)
+    noobject_scale: float = _own(
+        "noobject_scale",
+        0.5,
+        5,
+        "factor of the objectness error where none is: small, because such cells are many",
+        0.05,
+    )
+    class_scale: float = _own("class_scale", 1.0, 5, "factor of the class error where an object is", 0.05)
     thresh: float = _own("thresh", 0.6, 1, "IoU with an object above which a prediction is not background")
-    early_images: int = _own("early_images", 12800, 25600, "boxes are pulled to their anchors until then; 0: not", 1)
+    early_images: int = _own(
+        "early_images",
+        12800,
+        25600,
+        "until training has seen so many images, boxes are drawn to their anchors; 0: never",
+        1,
+    )
     ignore_thresh: float = _own("ignore_thresh", 0.7, 1, "IoU with an object above which a prediction is ignored")
     truth_thresh: float = _own("truth_thresh", 1.0, 1, "IoU above which a prediction is matched; 1: never")
-    iou_normalizer: float = _own("iou_normalizer", 0.75, 2, "factor of the box loss")
-    obj_normalizer: float = _own("obj_normalizer", 1.0, 8, "factor of the objectness loss", 0.05)
+    iou_normalizer: float = _own("iou_normalizer", 0.75, 2, "factor of the box loss in the sum: places and sizes")
+    obj_normalizer: float = _own(
+        "obj_normalizer", 1.0, 8, "factor of the objectness loss in the sum: whether there is an object", 0.05
+    )
     iou_thresh: float = _own("iou_thresh", 1.0, 1, "IoU in shape above which further anchors are matched; 1: none")
-    label_smooth_eps: float = _own("label_smooth_eps", 0.0, 1, "label smoothing of the classes")
+    label_smooth_eps: float = _own(
+        "label_smooth_eps", 0.0, 1, "moves the targets 0 and 1 of the classes towards each other"
+    )
     positive_iou: float = _own(
         "positive_iou", 0.5, 1, "an anchor with at least this IoU is positive", low=_least_positive
     )
     negative_iou: float = _own(
         "negative_iou", 0.4, lambda state: state.positive_iou, "an anchor with less IoU is background; between: ignored"
     )
-    negatives: float = _own("negatives", 3.0, 10, "hard negatives for every positive (OHEM)", 0.1)
-    alpha: float = _own("alpha", 0.25, 1, "focal loss: weight of the positives")
-    focal_gamma: float = _own("focal_gamma", 2.0, 5, "focal loss: how much easy predictions are weighted down", 0.05)
+    negatives: float = _own(
+        "negatives", 3.0, 10, "so many background predictions count for each positive one, the worst first (OHEM)", 0.1
+    )
+    alpha: float = _own("alpha", 0.25, 1, "focal loss: weight of the positives, 1 - alpha of the negatives")
+    focal_gamma: float = _own(
+        "focal_gamma", 2.0, 5, "focal loss: how much less easy predictions count; 0: as much as others", 0.05
+    )
     radius: float = _own("radius", 1.5, 5, "centre sampling: positives lie this near the centre, in strides", 0.05, 0.1)
     range: float = _own("range", 8.0, 32, "largest side of a level's objects, in strides", 0.1, low=0.1)
-    box_gain: float = _gain("box_gain", "gain of the box loss")
-    obj_gain: float = _gain("obj_gain", "gain of the objectness loss")
-    cls_gain: float = _gain("cls_gain", "gain of the class loss")
-    dfl: float = _gain("dfl", "gain of the distribution focal loss")
+    box_gain: float = _gain("box_gain", "factor of the box loss in the sum: places and sizes")
+    obj_gain: float = _gain("obj_gain", "factor of the objectness loss in the sum: whether there is an object")
+    cls_gain: float = _gain("cls_gain", "factor of the class loss in the sum: which class it is")
+    dfl: float = _gain("dfl", "factor of the distribution focal loss (DFL): how sharp the bins of a side are")
     own_anchor_t: float = _own("own_anchor_t", 4.0, 10, "candidates: largest ratio of sides to an anchor", 0.1, 1.1)
-    topk: int = _own("topk", 10, 20, "candidates of an object that count", 1, 1)
-    iou_weight: float = _own("iou_weight", 3.0, 10, "of -log IoU in the cost of a match", 0.05)
+    topk: int = _own("topk", 10, 20, "how many candidates of an object are looked at, the best first", 1, 1)
+    iou_weight: float = _own(
+        "iou_weight",
+        3.0,
+        10,
+        "how much a poor overlap counts in the cost of a match, beside the class: factor of -log IoU",
+        0.05,
+    )
     score_power: float = _own("score_power", 0.5, 2, "alpha: exponent of the class score in the alignment", 0.05)
     overlap_power: float = _own("overlap_power", 6.0, 12, "beta: exponent of the overlap in the alignment", 0.1)
     min_side: float = _own("min_side", 16.0, 64, "pixels: shorter sides of an object count as that long", 1)

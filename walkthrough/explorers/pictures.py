@@ -29,6 +29,8 @@ from yolo_lite.support.known_names import coco_names
 
 IMAGE_SIZE = 640
 MOST_CLASSES = 10**6
+WHICH_PICTURE = "which of the pictures is shown; an uploaded one comes last"
+CLASS_OF_DRAWN = "the class that the next box gets which you draw; that of a box that is there changes at the box"
 HOW_TO_DRAW = (
     "press and drag on free ground to draw a box, with Shift inside of another; drag a box or its corners to move it; "
     "a click on it shows its class, to be changed there or with C; Del removes it"
@@ -199,12 +201,16 @@ class PictureState:
     pictures: Annotations = given(())
     names: tuple[str, ...] = given(())
     picture: int = choice(
-        0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)}, linked=False
+        0,
+        lambda state: {picture.name: index for index, picture in enumerate(state.pictures)},
+        help=WHICH_PICTURE,
+        linked=False,
     )
     new_class: int = choice(
         0,
         lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
         label="class of a drawn box",
+        help=CLASS_OF_DRAWN,
         linked=False,
     )
     objects: Boxes = boxes(help=HOW_TO_DRAW)

@@ -41,8 +41,23 @@ export function boxesNow(view, layer) {
   return isFirst ? [...kept, ...rows.slice(before).map(sorted)] : kept;
 }
 
+/** What is said of a box that is not seen: a name that is not drawn and says all, or its label and its colour. */
+function called(layer, k) {
+  const name = each(layer.names ?? [], k, "");
+  return { name, label: each(layer.labels, k, ""), colour: each(layer.colours, k, "object") };
+}
+
 /**
- * Boxes that can be moved: {field, row, xyxy, label, pick}.
+ * The boxes of a layer as they are called.
+ * @param {View} view
+ * @param {BoxesLayer} layer
+ */
+export function namedBoxes(view, layer) {
+  return boxesNow(view, layer).map((xyxy, k) => ({ xyxy, ...called(layer, k) }));
+}
+
+/**
+ * Boxes that can be moved: {field, row, xyxy, pick}, and what they are called.
  * @param {View} view
  * @returns {FoundBox[]}
  */
@@ -54,14 +69,14 @@ export function editableBoxes(view) {
       const before = view.page.model.get("values")[layer.drag]?.length ?? 0;
       return boxesNow(view, layer).map((xyxy, k) => {
         const row = k < map.length ? map[k] : before + k - map.length;
-        return { field: layer.drag, row, xyxy, label: each(layer.labels, k, ""), pick: layer.pick };
+        return { field: layer.drag, row, xyxy, ...called(layer, k), pick: layer.pick };
       });
     })
     .filter((box) => box.row >= 0);
 }
 
 /**
- * Boxes that can be clicked: {pick, row, xyxy, label}.
+ * Boxes that can be clicked: {pick, row, xyxy}, and what they are called.
  * @param {View} view
  * @returns {FoundBox[]}
  */
@@ -71,7 +86,7 @@ export function pickableBoxes(view) {
     pick: layer.pick,
     row: chosenBy(layer, k),
     xyxy,
-    label: each(layer.labels, k, ""),
+    ...called(layer, k),
   });
   return layers.flatMap((layer) => boxesNow(view, layer).map(told(layer)));
 }

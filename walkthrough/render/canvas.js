@@ -18,7 +18,10 @@ const HANDLE = 7;
 /** @param {Page} page */
 export function panelView(page) {
   const canvas = element("canvas", { class: "wt-canvas" });
-  const show = (panel, width, height) => {
+  const show = (panel, room, high) => {
+    const width = Math.max(room, panel.least_width ?? 0);
+    const height = Math.round((high * width) / room);
+    frame.classList.toggle("wt-pan", width > room);
     view.panel = panel;
     view.scale = width / panel.width;
     view.maps = panel.layers.map((layer) => (layer.kind === "Boxes" && layer.drag ? rowsInField(page, layer) : null));
@@ -31,10 +34,12 @@ export function panelView(page) {
     describe(view);
     view.draw();
   };
+  const frame = element("div", {}, canvas);
   /** @type {View} */
   const view = {
     page,
     node: canvas,
+    frame,
     ctx: canvas.getContext("2d"),
     panel: null,
     scale: 1,
@@ -42,7 +47,10 @@ export function panelView(page) {
     chosen: null,
     over: null,
     classes: null,
-    draw: () => drawPanel(view),
+    draw: () => {
+      drawPanel(view);
+      if (frame.classList.contains("wt-pan")) panTo(view, frame);
+    },
     light: () => view.panel && view.draw(),
     show,
   };
@@ -53,6 +61,24 @@ export function panelView(page) {
   canvas.addEventListener("click", (event) => keepLit(page, under(event)));
   canvas.addEventListener("keydown", (event) => keyed(view, event));
   return view;
+}
+
+/**
+ * Scroll the box that the panel's field names into view, when it is another one than before.
+ * @param {View} view
+ * @param {HTMLElement} frame
+ */
+function panTo(view, frame) {
+  const layer = view.panel.layers.find((other) => other.kind === "Boxes" && other.pick);
+  const control = view.page.model.get("controls").find((other) => other.name === layer?.pick);
+  const value = view.page.value(layer?.pick);
+  const told = Array.isArray(value) ? value[0] : (control?.options.indexOf(value) ?? -1);
+  const index = view.chosen?.row ?? told; // where the keyboard is, before what is chosen
+  const box = layer?.xyxy[index];
+  if (!box || frame.dataset.at === String(index)) return;
+  frame.dataset.at = String(index);
+  const [x, , width] = rectOf(view, box);
+  frame.scrollLeft = x + width / 2 - frame.clientWidth / 2;
 }
 
 /** @param {View} view */

@@ -1,8 +1,7 @@
 // What mouse and keyboard have in common: they change a row of boxes or a place, and say so.
 
 import { editableBoxes, fixedBoxes } from "./boxes.js";
-import { within } from "./geometry.js";
-import { written } from "./words.js";
+import { sorted, within } from "./geometry.js";
 
 /**
  * @param {View} view
@@ -26,6 +25,27 @@ export function choosePlace(view, [x, y]) {
 }
 
 /**
+ * What a box is called: by its label, what stands for its colour in the legend, or what the colour means.
+ * @param {View} view
+ * @param {NamedBox} box
+ */
+function nameOf({ page }, { label, colour }) {
+  const key = page.scene?.legend?.find((entry) => entry.colour === colour && !entry.hatch);
+  return label || key?.text || (typeof colour === "string" && colour in page.look.meaning ? colour : "box");
+}
+
+/**
+ * A box by its name, size and place: "prediction, 90 x 50 px at 40, 90".
+ * @param {View} view
+ * @param {NamedBox} box
+ */
+export function boxInWords(view, box) {
+  if (box.name) return box.name;
+  const [x1, y1, x2, y2] = sorted(box.xyxy).map(Math.round);
+  return `${nameOf(view, box)}, ${x2 - x1} x ${y2 - y1} px at ${x1}, ${y1}`;
+}
+
+/**
  * The chosen box in words, for those who do not see it.
  * @param {View} view
  */
@@ -33,7 +53,5 @@ export function announce(view) {
   const boxes = view.chosen?.field.startsWith("pick ") ? fixedBoxes(view) : editableBoxes(view);
   const index = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
   if (index < 0) return;
-  const { label, xyxy } = boxes[index];
-  const [x1, y1, x2, y2] = xyxy.map(written);
-  view.page.say(`box ${index + 1} of ${boxes.length}${label && ` ${label}`}: ${x1}, ${y1} to ${x2}, ${y2}`);
+  view.page.say(`${boxInWords(view, boxes[index])}; ${index + 1} of ${boxes.length}`);
 }

@@ -65,8 +65,10 @@ const CONTROLS = { slider: sliderView, number: numberView, choice: choiceView, t
 function sliderView(page, control) {
   const id = `${page.id}-${control.name}`;
   let now = control;
-  const range = element("input", { type: "range", id, "aria-description": control.help });
+  const told = [control.help, "a digit or Enter: type the number"].filter(Boolean).join("; ");
+  const range = element("input", { type: "range", id, "aria-description": told });
   const field = typedField(page, () => now, `${control.label}, typed`);
+  typedFrom(range, field.node);
   const isLog = () => now.log && now.low > 0;
   const toValue = (place) => {
     if (!isLog()) return Number(Number(place).toFixed(10));
@@ -102,6 +104,18 @@ function sliderView(page, control) {
   const unit = element("span", { class: "wt-unit" }, control.unit);
   const readout = element("span", { class: "wt-readout" }, field.node, unit);
   return { node: controlNode("div", "slider", control, label, readout, range), show };
+}
+
+/** A slider and its field are one stop of the Tab key: a digit or Enter goes into the field, Escape comes back. */
+function typedFrom(range, field) {
+  field.tabIndex = -1;
+  range.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !/^([\d.,-]|Enter)$/.test(event.key)) return;
+    if (event.key === "Enter") event.preventDefault();
+    field.focus({ preventScroll: true });
+    field.select(); // the digit takes the place of the number
+  });
+  field.addEventListener("keydown", (event) => event.key === "Escape" && range.focus({ preventScroll: true }));
 }
 
 /** A number field; what is being typed is not overwritten before it is committed with Enter or left. */
@@ -204,7 +218,9 @@ function radioView(page, control) {
     for (const input of group.querySelectorAll("input")) input.checked = input.value === value;
   };
   const heading = element("legend", { title: control.help || control.label }, control.label);
-  return { node: controlNode("fieldset", "radio", control, heading, group), show };
+  const node = controlNode("fieldset", "radio", control, heading, group);
+  if (control.help) node.setAttribute("aria-description", control.help);
+  return { node, show };
 }
 
 function toggleView(page, control) {

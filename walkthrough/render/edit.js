@@ -1,8 +1,8 @@
 // What a reader does to the boxes and places of a panel with mouse, pen or finger; keys.js has the keyboard.
 
-import { editableBoxes, fixedBoxes, isInteractive, pickableBoxes } from "./boxes.js";
-import { announce, choosePlace, setRow } from "./change.js";
-import { area, each, partAt, resized, shifted, sorted, within } from "./geometry.js";
+import { editableBoxes, fixedBoxes, isInteractive, namedBoxes, pickableBoxes } from "./boxes.js";
+import { announce, boxInWords, choosePlace, setRow } from "./change.js";
+import { area, partAt, resized, shifted, sorted, within } from "./geometry.js";
 
 const REACH = { mouse: 6, pen: 8, touch: 14 }; // CSS pixels around a corner or an edge that still take it
 const CLICK = 3; // CSS pixels up to which a press is a click and not a drag
@@ -10,13 +10,11 @@ const CLICK = 3; // CSS pixels up to which a press is a click and not a drag
 /** @param {View} view */
 export function describe(view) {
   const { node, panel } = view;
-  const layers = panel.layers.filter((layer) => layer.kind === "Boxes");
-  const names = layers.flatMap((layer) => layer.xyxy.map((_, k) => each(layer.labels, k, "box")));
-  const told = new Set(names).size > 1 ? `: ${names.slice(0, 12).join(", ")}` : "";
   const sentences = [
-    `${panel.title || "picture"}${names.length ? `, ${names.length} boxes${told}` : ""}`,
+    `${panel.title || "picture"}${inventory(view)}`,
     fixedBoxes(view).length && "Arrow keys go from box to box, Enter chooses one",
-    editableBoxes(view).length && "Tab chooses a box, arrows move it, with Shift further, with Alt its size changes",
+    editableBoxes(view).length &&
+      "N chooses the next box, arrows move it, with Shift further, with Alt its size changes",
     panel.draw && "Insert adds a box, Delete removes the chosen one, C changes its class",
     panel.pick && "Arrow keys move the chosen place",
   ];
@@ -27,6 +25,21 @@ export function describe(view) {
   if (works) node.tabIndex = 0;
   else node.removeAttribute("tabindex");
   node.style.cursor = restingCursor(view);
+}
+
+const TOLD = 12; // boxes that are named; of the others, how many
+
+/**
+ * The boxes of a picture: which, how large and where.
+ * @param {View} view
+ */
+function inventory(view) {
+  const layers = view.panel.layers.filter((layer) => layer.kind === "Boxes");
+  const boxes = layers.flatMap((layer) => namedBoxes(view, layer));
+  if (!boxes.length) return "";
+  const words = boxes.slice(0, TOLD).map((box) => boxInWords(view, box));
+  const others = boxes.length > TOLD ? `; and ${boxes.length - TOLD} more` : "";
+  return `: ${words.join("; ")}${others}`;
 }
 
 /** @param {View} view */

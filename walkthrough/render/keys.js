@@ -15,8 +15,9 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
  */
 export function keyed(view, event) {
   if (!view.panel || !isInteractive(view) || event.ctrlKey || event.metaKey) return;
-  const keys = { Escape: () => released(view), Tab: () => next(view, event.shiftKey ? -1 : 1) };
-  if (!(keys[event.key] ?? (() => edited(view, event)))()) return;
+  const step = { n: 1, N: -1, PageDown: 1, PageUp: -1 }[event.key];
+  const does = step ? next(view, step) : event.key === "Escape" ? released(view) : edited(view, event);
+  if (!does) return;
   event.preventDefault();
   event.stopPropagation();
 }
@@ -34,18 +35,19 @@ function released(view) {
 }
 
 /**
- * Tab goes from box to box and, behind the last one, on to the next control.
+ * N goes from box to box, around and around: the Tab key has one stop for a picture, and leaves it.
  * @param {View} view
  * @param {number} step
  */
 function next(view, step) {
   const boxes = editableBoxes(view);
   const now = boxes.findIndex((box) => box.field === view.chosen?.field && box.row === view.chosen?.row);
-  const to = now < 0 ? (step > 0 ? 0 : -1) : now + step;
-  view.chosen = boxes[to] ?? null;
+  if (!boxes.length) return false;
+  const to = now < 0 && step < 0 ? -1 : now + step;
+  view.chosen = boxes[(to + boxes.length) % boxes.length];
   view.draw();
-  if (view.chosen) announce(view);
-  return Boolean(view.chosen);
+  announce(view);
+  return true;
 }
 
 /**

@@ -5,7 +5,7 @@ import { chartView } from "./charts.js";
 import { element } from "./dom.js";
 import { guessView } from "./guess.js";
 import { hatchOf, stroke } from "./pen.js";
-import { isWords, LEAST_CODE, NARROW, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
+import { isWords, LEAST_CODE, NARROW, narrowRows, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
 import { codeView } from "./source.js";
 import { heatView, tableView } from "./tables.js";
 
@@ -43,7 +43,7 @@ function removed(page, name, panels) {
 
 /** The rows of the stage, or of what is unfolded below it. */
 function paintSection(page, { name, node, rows: given }, width) {
-  const rows = width < NARROW ? given.flat().map((panel) => [panel]) : given;
+  const rows = narrowRows(given, width);
   const before = page.panels.get(name) ?? [];
   for (const frame of before.slice(rows.length).flat()) frame.view.remove?.();
   const panels = rows.map((row, index) => rowFor(page, node, row, before[index], index));
@@ -53,7 +53,8 @@ function paintSection(page, { name, node, rows: given }, width) {
   // all words are written before the first is measured: the browser lays them out once
   const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
   const isStage = !name && page.scene.more?.length && width >= NARROW; // where there is more, the rest is all seen
-  const heights = isStage ? sharedHeights(rowHeights(rows, own, width), page.scene.hold) : rowHeights(rows, own, width);
+  const tallest = rowHeights(rows, own, width);
+  const heights = isStage ? sharedHeights(rows, tallest, page.scene.hold) : tallest;
   if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
   const drawn = rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
   if (!name) keepFree(node, isStage ? page.scene.hold : 0, heights[0]);
@@ -102,14 +103,14 @@ function rowFor(page, node, row, before = [], index) {
 function frameFor(page, kind) {
   const viewOf = page.model.painters?.[kind] ?? VIEWS[kind]; // a frozen explorer has charts of its own
   const [view, title, caption] = [viewOf(page), element("h4", {}), element("figcaption", {})];
-  const node = element("figure", { class: `wt-panel wt-is-${kind}` }, title, view.node, caption);
+  const node = element("figure", { class: `wt-panel wt-is-${kind}` }, title, view.frame ?? view.node, caption);
   return { kind, view, title, caption, node };
 }
 
 /** The width of panels that words make as wide as they are; null: as wide as there is room. */
 function ownWidth(panel, frame, width) {
   if (panel.kind === "Code") return Math.min(LEAST_CODE, width);
-  return isWords(panel) ? Math.min(frame.view.width(), width) : null;
+  return isWords(panel) ? Math.min(frame.view.width(width), width) : null;
 }
 
 /** On the stage words beside a picture are as high as it: longer tables are scrolled, and move nothing below. */

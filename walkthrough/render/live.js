@@ -84,7 +84,7 @@ function pressed(page, event) {
   const { key, target } = event;
   const action = page.model.get("actions").find((other) => other.key.toLowerCase() === key.toLowerCase());
   const presses = target.matches("button, input, .wt-pickable") && [" ", "Enter"].includes(key);
-  const steps = target.matches("input, .wt-pickable") && key in ARROWS;
+  const steps = target.matches("input, .wt-pickable, .wt-story, .wt-scrolls") && key in ARROWS;
   if (!action || target.matches(TYPED_INTO) || event.altKey || presses || steps) return;
   event.preventDefault();
   page.act(action.method);
@@ -160,24 +160,41 @@ function showMessage(page) {
 
 // -- themes ----------------------------------------------------------------------------------------------------------
 
-/** Of JupyterLab where it says so; elsewhere dark is what has a dark ground. */
+/** Of JupyterLab where it says so; elsewhere dark is what has a dark ground. In forced colours the system decides. */
 function isDarkPage(host) {
+  if (forcedColours().matches) return isDark(systemColour(host, "Canvas"));
   const told = document.body.dataset.jpThemeLight;
   if (told !== undefined) return told === "false";
   for (let node = host; node; node = node.parentElement) {
-    const ground = getComputedStyle(node).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0];
-    const [red, green, blue, alpha = 1] = ground.map(Number);
-    if (alpha > 0.5) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+    const ground = getComputedStyle(node).backgroundColor;
+    if (Number(ground.match(/[\d.]+/g)?.[3] ?? 1) > 0.5) return isDark(ground);
   }
   return false;
+}
+
+function forcedColours() {
+  return matchMedia("(forced-colors: active)");
+}
+
+function isDark(colour) {
+  const [red, green, blue] = (colour.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
+  return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+}
+
+function systemColour(host, name) {
+  const probe = element("span", { style: `background: ${name}; forced-color-adjust: none` });
+  host.append(probe);
+  const colour = getComputedStyle(probe).backgroundColor;
+  probe.remove();
+  return colour;
 }
 
 function setTheme(page) {
   const name = isDarkPage(page.host) ? "dark" : "light";
   if (page.root.dataset.theme === name) return false;
   page.root.dataset.theme = name;
-  const { text, muted, rule, series } = page.look.themes[name];
-  const paints = { text, muted, rule, accent: series[0], alarm: series[1] };
+  const { background, text, muted, rule, edge, series } = page.look.themes[name];
+  const paints = { background, text, muted, rule, edge, accent: series[0], alarm: series[1] };
   for (const [part, paint] of Object.entries(paints)) page.root.style.setProperty(`--wt-${part}`, paint);
   return true;
 }
@@ -202,18 +219,18 @@ export function render({ model, el }) {
   });
   const themed = () => setTheme(page) && page.update();
   const themes = new MutationObserver(themed);
-  const system = matchMedia("(prefers-color-scheme: dark)");
+  const system = [matchMedia("(prefers-color-scheme: dark)"), forcedColours()];
   sizes.observe(page.root);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme", "class"] });
-  system.addEventListener("change", themed);
+  for (const media of system) media.addEventListener("change", themed);
   changed();
   return () => {
     page.removed = true;
     uncount();
     sizes.disconnect();
     themes.disconnect();
-    system.removeEventListener("change", themed);
+    for (const media of system) media.removeEventListener("change", themed);
     model.off("msg:custom", receive);
     model.off("change", changed);
     model.off("comm_live_update", cut);

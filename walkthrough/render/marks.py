@@ -80,7 +80,7 @@ def _draw_bars(axes: Axes, bars: Bars, paint: str, theme: Theme, index: int = 0,
     places, width = range(len(bars.names)), (0.62 if together == 1 else 0.8) / together
     heights = [value if math.isfinite(value) else 0 for value in bars.values]  # the word over it says nan or inf
     middles = [place + (index - (together - 1) / 2) * width for place in places]
-    look: Look = {"hatch": bars.hatch * 3, "edgecolor": theme.background or "#FFFFFF"} if bars.hatch else {}
+    look: Look = {"hatch": bars.hatch * 3, "edgecolor": theme.background} if bars.hatch else {}
     drawn = axes.bar(middles, heights, color=paint, width=width, label=bars.name, linewidth=0, **look)
     room = axes.get_window_extent().width / axes.figure.dpi * 100 / max(len(bars.names), 1)
     values = [f"{value:.3g}" for value in bars.values]

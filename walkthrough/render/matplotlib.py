@@ -79,7 +79,7 @@ def _paint(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme, d
 def figure_of(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme, density: float = 1.0) -> Figure:
     """A scene as a figure: axes for each panel, in order, and at last those of the legend."""
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100 * density)
-    figure.patch.set_facecolor(theme.background or "none")
+    figure.patch.set_facecolor(theme.background)
     with quiet():
         for panel, rect in placed:
             _draw(figure, panel, rect, size, theme)

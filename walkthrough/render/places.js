@@ -2,7 +2,8 @@
 // put them at the same places. Only what words fill, tables and heat maps, is as large as the browser makes it.
 
 export const WIDEST = 960;
-export const NARROW = 560; // below it panels stand one under the other
+export const NARROW = 560; // below it panels stand one under the other, but for pairs of pictures
+export const ROOMY = 720; // below it charts that would get too low stand one under the other, and tables are folded
 const GAP = 16;
 const LINE = 19; // pixels of a line of source
 export const LEAST_CODE = 300; // width of source beside something else
@@ -10,6 +11,8 @@ const LEAST_CHART = 320; // width of a chart beside tables
 const TALLEST = { picture: 380, several: 300, chart: 300, code: 394 };
 const BETWEEN = 59; // of two rows: caption, gap and title
 const LEAST_PICTURE = 100; // height of pictures in rows that share a height
+const LEAST_PLOT = 160; // height of charts: lower ones have room for their axes alone
+const PAIRED = { aspect: 1.3, width: 400 }; // pictures that are side by side on a narrow page, and from which width on
 const STRETCH = 2.1; // how much wider than it is wont to be a chart gets, to fill a row
 const CODE_EDGES = 14; // above and below the lines
 const MANY_BARS = 10;
@@ -28,6 +31,35 @@ export function aspectOf(panel) {
   if (panel.legend === "beside") return 2.1;
   const bars = panel.marks.reduce((sum, mark) => sum + (mark.names?.length ?? 0), 0);
   return bars <= MANY_BARS ? 1.6 : 2.9;
+}
+
+/**
+ * The rows of a page that is too narrow for those that are given.
+ * @param {ScenePanel[][]} rows
+ * @param {number} width
+ * @returns {ScenePanel[][]}
+ */
+export function narrowRows(rows, width) {
+  if (width >= ROOMY) return rows;
+  const isOnePerRow = (row) => width < NARROW || isLow(row, width);
+  return rows.flatMap((row) => (isOnePerRow(row) ? inPairs(row, width) : [row]));
+}
+
+/** Whether it is a row of charts that would get too low. */
+function isLow(row, width) {
+  const aspects = row.reduce((sum, panel) => sum + aspectOf(panel), 0);
+  return row.every((panel) => panel.kind === "Chart") && (width - GAP * (row.length - 1)) / aspects < LEAST_PLOT;
+}
+
+function inPairs(row, width) {
+  const isHalf = (panel) => panel?.kind === "Panel" && aspectOf(panel) <= PAIRED.aspect && width >= PAIRED.width;
+  const rows = [];
+  for (const panel of row) {
+    const before = rows.at(-1);
+    if (before?.length === 1 && isHalf(before[0]) && isHalf(panel)) before.push(panel);
+    else rows.push([panel]);
+  }
+  return rows;
 }
 
 /**
@@ -90,14 +122,16 @@ function rowsOfLine(text, longest) {
 
 /**
  * Rows of the stage together are as high as one row may be, whatever the settings make of them.
+ * @param {ScenePanel[][]} rows
  * @param {number[]} heights
  * @param {number} [hold]
  * @returns {number[]}
  */
-export function sharedHeights(heights, hold = 0) {
+export function sharedHeights(rows, heights, hold = 0) {
   const drawn = heights.filter((height) => height > 0).length;
   const each = ((hold || TALLEST.picture) - (drawn - 1) * BETWEEN) / Math.max(drawn, 1);
-  return heights.map((height) => Math.min(height, Math.max(each, LEAST_PICTURE)));
+  const least = rows.map((row) => (row.some((panel) => panel.kind === "Chart") ? LEAST_PLOT : LEAST_PICTURE));
+  return heights.map((height, r) => Math.min(height, Math.max(each, least[r])));
 }
 
 /**

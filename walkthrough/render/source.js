@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { isLit, keepLit, light } from "./links.js";
-import { keepInView, onlyStop, pickable } from "./tables.js";
+import { keepInView, onlyStop, pickable, scrolls } from "./tables.js";
 
 const HANGING_INDENT = 4; // characters by which the rest of a long line is indented, as in render/code.py
 
@@ -14,6 +14,7 @@ function foldsOf({ folded = [], lit }) {
 export function codeView(page) {
   const list = element("div", { class: "wt-lines", role: "list" });
   const node = element("div", { class: "wt-scroll wt-source" }, list);
+  scrolls(node, () => "source");
   const lineNodes = new Map(); // line number -> its node
   let [shown, lines, hidden] = ["", "", ""];
   const build = (panel) => {

@@ -9,7 +9,8 @@ const CONTROLS_WITH_VALUES = ["slider", "number", "choice", "toggle"];
 /** Title, stories and the strip of parts in a line; the takeaway; what a story says to look for. */
 export function headView(page) {
   const title = element("h3", { class: "wt-title" });
-  const stories = element("div", { class: "wt-stories", role: "group", "aria-label": "stories" });
+  const stories = element("div", { class: "wt-stories", role: "toolbar", "aria-label": "stories" });
+  oneStop(stories);
   const parts = element("ol", { class: "wt-parts", "aria-label": "where this stands in training" });
   const takeaway = element("p", { class: "wt-takeaway" });
   const look = element("p", { class: "wt-look" });
@@ -17,6 +18,7 @@ export function headView(page) {
   let signature = "";
   const build = (stage) => {
     stories.replaceChildren(...(stage.stories ?? []).map((story) => chip(page, story)));
+    for (const [index, button] of [...stories.children].entries()) button.tabIndex = index ? -1 : 0;
     parts.replaceChildren(...(stage.parts ?? []).map((name) => partNode(name, name === stage.part)));
   };
   const show = (name, stage, headline) => {
@@ -37,6 +39,22 @@ export function headView(page) {
 function chip(page, story) {
   const press = () => page.story(story.label);
   return element("button", { type: "button", class: "wt-story", title: story.look_for, onclick: press }, story.label);
+}
+
+/** All buttons of a toolbar are one stop of the Tab key; arrows go from one to the next. */
+function oneStop(node) {
+  const buttons = () => [...node.children];
+  node.addEventListener("focusin", ({ target }) => {
+    for (const button of buttons()) button.tabIndex = button === target ? 0 : -1;
+  });
+  node.addEventListener("keydown", ({ key }) => {
+    const [at, count] = [buttons().indexOf(document.activeElement), buttons().length];
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[key];
+    if (at >= 0 && to !== undefined)
+      buttons()
+        .at(to % count)
+        .focus();
+  });
 }
 
 function partNode(name, isHere) {

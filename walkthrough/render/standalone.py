@@ -75,7 +75,7 @@ def page_of(scene: Scene, theme: str, width: int) -> str:
     traits |= {"scene": shown, "message": "", "words": words, "code": "", "moved": {}, "seen": {}}
     return PAGE.format(
         title=escape(words.split("\n")[0][:120]),
-        ground=colours.background or "transparent",
+        ground=colours.background,
         text=colours.text,
         width=width,
         css=script("css"),

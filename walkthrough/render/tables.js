@@ -4,6 +4,7 @@ import { chosenBy } from "./boxes.js";
 import { readableOn } from "./colours.js";
 import { element } from "./dom.js";
 import { isLit, keepLit, light, refOf } from "./links.js";
+import { ROOMY } from "./places.js";
 import { finite, isNumber } from "./words.js";
 
 /** Makes a row or a line a thing that is clicked, or reached by Tab and chosen by Enter; arrows go up and down. */
@@ -43,16 +44,35 @@ export function onlyStop(rows, first) {
   for (const row of among) row.tabIndex = row === stop ? 0 : -1;
 }
 
+/** What is scrolled and holds nothing to stop at is a stop itself: arrows scroll it. */
+export function scrolls(node, name) {
+  const check = () => {
+    const isLonger = node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1;
+    const isStop = isLonger && !node.querySelector("[tabindex='0']");
+    node.classList.toggle("wt-scrolls", isStop);
+    const looks = { tabindex: isStop && "0", role: isStop && "region", "aria-label": isStop && (name() || "table") };
+    for (const [key, value] of Object.entries(looks)) {
+      if (value) node.setAttribute(key, value);
+      else node.removeAttribute(key);
+    }
+  };
+  const sizes = new ResizeObserver(check);
+  for (const part of [node, ...node.children]) sizes.observe(part);
+}
+
 export function tableView(page) {
   const head = element("thead", {});
   const body = element("tbody", {});
   const table = element("table", { class: "wt-table" }, head, body);
   const node = element("div", { class: "wt-scroll" }, table);
+  let title = "";
+  scrolls(node, () => title);
   let shown = "";
   let widest = 0;
   let wanted = null; // a row that is to be in view
   const show = (panel) => {
     const { columns, rows, marked, pick, refs } = panel;
+    title = panel.title;
     const signature = JSON.stringify([columns, rows, marked, pick, refs, page.value(pick)]);
     if (signature === shown) return;
     shown = signature;
@@ -71,14 +91,17 @@ export function tableView(page) {
   const lightRows = () => {
     for (const row of body.children) row.classList.toggle("wt-linked", isLit(page, row.dataset.ref));
   };
-  const width = () => {
+  const width = (room) => {
     if (wanted) keepInView(node, wanted);
     wanted = null;
+    node.classList.remove("wt-folded");
     const now = Math.ceil(table.getBoundingClientRect().width);
     widest = Math.max(widest, now); // numbers that grow by a digit must not move what stands beside
+    // on a narrow page words of wide columns go on in a second line
+    node.classList.toggle("wt-folded", widest > room && room < ROOMY);
     return widest;
   };
-  const hold = () => (table.style.minWidth = `${widest}px`);
+  const hold = () => (table.style.minWidth = node.classList.contains("wt-folded") ? "" : `${widest}px`);
   return { node, show, width, hold, light: lightRows };
 }
 
@@ -114,6 +137,8 @@ export function heatView(page) {
   const table = element("table", { class: "wt-heat" }, body, foot);
   const scale = element("div", { class: "wt-scale", "aria-hidden": true });
   const node = element("div", { class: "wt-heat-frame" }, table, scale);
+  let title = "";
+  scrolls(node, () => title);
   let shown = "";
   let widest = 0;
   const width = () => (widest = Math.max(widest, table.offsetWidth + HEAT.scale));
@@ -121,6 +146,7 @@ export function heatView(page) {
     const signature = JSON.stringify(panel);
     if (signature === shown) return;
     shown = signature;
+    title = panel.title;
     const sizes = heatSizes(panel);
     table.style.cssText = `--side: ${sizes.side}px; --height: ${sizes.height}px; --size: ${sizes.size}px`;
     body.replaceChildren(...heatRows(page, panel, sizes));

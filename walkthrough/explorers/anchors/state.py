@@ -51,7 +51,7 @@ def _side(what: str, default: float) -> Any:
         1.0,
         log=True,
         unit="px",
-        help=f"{what} of this anchor",
+        help=f"gives the chosen anchor another {what}: the matches follow it",
         linked=False,
         shown=lambda state: state.other is None,
     )
@@ -71,12 +71,20 @@ class State(PictureState):
         1.1,
         10,
         0.1,
-        help="an anchor matches an object when no side differs by this factor or more",
+        help="an anchor matches an object when no side differs by this factor or more: larger gives more matches",
         shown=lambda state: state.other is None,
     )
     object: int = choice(0, _objects, help="the object that is explained; a click on it does the same", linked=False)
-    level: int = choice(0, lambda state: {level_name(stride): k for k, stride in enumerate(state.strides)})
-    anchor: int = choice(0, lambda state: {f"anchor {k}": k for k in range(_anchors_of_level(state))})
+    level: int = choice(
+        0,
+        lambda state: {level_name(stride): k for k, stride in enumerate(state.strides)},
+        help="whose grid and anchors are shown: coarser grids have larger anchors, for larger objects",
+    )
+    anchor: int = choice(
+        0,
+        lambda state: {f"anchor {k}": k for k in range(_anchors_of_level(state))},
+        help="which anchor of this level is laid over the object, and can be given other sides",
+    )
     guess: bool = toggle(
         False,
         label="guess first",
@@ -84,7 +92,7 @@ class State(PictureState):
         shown=lambda state: state.other is None,
         quiet=True,
     )
-    pair: tuple[float, ...] | None = point()  # a row of the table of anchors that is clicked
+    pair: tuple[float, ...] | None = point(help="click a row of the table to choose its anchor")
     anchor_w: float = _side("width", 10.0)
     anchor_h: float = _side("height", 13.0)
 

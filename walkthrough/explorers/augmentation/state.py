@@ -10,7 +10,7 @@ import numpy as np
 from walkthrough.explorers.augmentation.album import Album
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, number, slider
 from walkthrough.explorers.hyp import hyp_of
-from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotated
+from walkthrough.explorers.pictures import CLASS_OF_DRAWN, HOW_TO_DRAW, Annotated
 from walkthrough.show import class_name
 from yolo_lite.augment.box_filter import BoxFilter
 from yolo_lite.augment.warp import WarpDraw, WarpMatrices, warp_matrices
@@ -24,8 +24,8 @@ SEED = 375  # one that shows four photographs and drops two boxes, for different
 VIEWS = {"stages": "stages", "one sample": "sample", "grid of samples": "grid"}
 
 
-def _chance(name: str, group: str, help: str = "") -> Any:
-    return slider(getattr(Hyperparameters, name), 0, 1, help=help or "probability", group=group)
+def _chance(name: str, group: str, help: str) -> Any:
+    return slider(getattr(Hyperparameters, name), 0, 1, help=help, group=group)
 
 
 def _range(name: str, high: float, step: float, group: str, help: str) -> Any:
@@ -36,36 +36,104 @@ def _range(name: str, high: float, step: float, group: str, help: str) -> Any:
 class State:
     """What a sample depends on: image, seed, epoch, and the augmentation's hyperparameters under their own names."""
 
-    view: str = choice("stages", VIEWS, linked=False)
-    index: int = number(0, 0, lambda state: len(state.album) - 1 if state.album else 0, label="image")
-    seed: int = number(SEED, help="with the epoch and the image, all that chance depends on")
-    epoch: int = number(0, 0, 10_000)
-    size: int = slider(384, 64, 1280, 32, unit="px", label="network input")
-    mosaic: float = _chance("mosaic", "mixing")
-    mixup: float = _chance("mixup", "mixing", "probability, where there is a mosaic")
-    copy_paste: float = _chance("copy_paste", "mixing", "fraction of the outlined objects that are pasted")
-    degrees: float = _range("degrees", 180, 1, "geometry", "rotation, +- degrees")
-    translate: float = _range("translate", 0.9, 0.01, "geometry", "shift, +- fraction of the side")
-    scale: float = _range("scale", 0.95, 0.01, "geometry", "zoom, factor 1 +- this")
-    shear: float = _range("shear", 45, 0.5, "geometry", "+- degrees")
-    perspective: float = _range("perspective", 0.002, 0.00005, "geometry", "+- fraction, usually up to 0.001")
-    flipud: float = _chance("flipud", "geometry")
-    fliplr: float = _chance("fliplr", "geometry")
-    random_resized_crop: float = _chance("random_resized_crop", "geometry")
-    hsv_h: float = _range("hsv_h", 0.5, 0.005, "colour", "largest change of hue, a fraction")
-    hsv_s: float = _range("hsv_s", 1, 0.01, "colour", "largest change of saturation, a fraction")
-    hsv_v: float = _range("hsv_v", 1, 0.01, "colour", "largest change of brightness, a fraction")
-    blur: float = _chance("blur", "colour")
-    median_blur: float = _chance("median_blur", "colour")
-    to_gray: float = _chance("to_gray", "colour")
-    clahe: float = _chance("clahe", "colour")
-    brightness_contrast: float = _chance("brightness_contrast", "colour")
-    gamma: float = _chance("gamma", "colour")
-    jpeg: float = _chance("jpeg", "colour")
+    view: str = choice(
+        "stages",
+        VIEWS,
+        help="one sample after each step, one sample large, or eight samples beside each other",
+        linked=False,
+    )
+    index: int = number(
+        0,
+        0,
+        lambda state: len(state.album) - 1 if state.album else 0,
+        label="image",
+        help="which image is augmented; a mosaic adds three others",
+    )
+    seed: int = number(SEED, help="another seed, another sample; seed, epoch and image are all that chance depends on")
+    epoch: int = number(0, 0, 10_000, help="the same image is changed in another way in each epoch of training")
+    size: int = slider(
+        384, 64, 1280, 32, unit="px", label="network input", help="the side of the square that the network is given"
+    )
+    mosaic: float = _chance(
+        "mosaic", "mixing", "probability that four images become one: objects get smaller and stand together"
+    )
+    mixup: float = _chance(
+        "mixup", "mixing", "probability that a second mosaic shines through the first; both keep their boxes"
+    )
+    copy_paste: float = _chance(
+        "copy_paste",
+        "mixing",
+        "fraction of the outlined objects that are mirrored and pasted into the same image once more",
+    )
+    degrees: float = _range(
+        "degrees",
+        180,
+        1,
+        "geometry",
+        "turns the image by up to so many degrees, either way; boxes grow to hold turned objects",
+    )
+    translate: float = _range(
+        "translate",
+        0.9,
+        0.01,
+        "geometry",
+        "moves the image by up to this fraction of its side, either way; what leaves it is cut",
+    )
+    scale: float = _range(
+        "scale",
+        0.95,
+        0.01,
+        "geometry",
+        "makes the image larger or smaller, by a factor between 1 - scale and 1 + scale",
+    )
+    shear: float = _range("shear", 45, 0.5, "geometry", "slants the image by up to so many degrees, either way")
+    perspective: float = _range(
+        "perspective", 0.002, 0.00005, "geometry", "tilts the image into depth: up to 0.001 as a rule, 0.002 is strong"
+    )
+    flipud: float = _chance(
+        "flipud", "geometry", "probability that the image is turned upside down: for pictures taken from above"
+    )
+    fliplr: float = _chance(
+        "fliplr", "geometry", "probability that left and right change places: not for letters and signs"
+    )
+    random_resized_crop: float = _chance(
+        "random_resized_crop", "geometry", "probability that 80 to 100 % of the area are cut out and enlarged"
+    )
+    hsv_h: float = _range(
+        "hsv_h", 0.5, 0.005, "colour", "changes hues: each is multiplied by a factor between 1 - hsv_h and 1 + hsv_h"
+    )
+    hsv_s: float = _range(
+        "hsv_s", 1, 0.01, "colour", "makes colours greyer or stronger, by a factor between 1 - hsv_s and 1 + hsv_s"
+    )
+    hsv_v: float = _range(
+        "hsv_v", 1, 0.01, "colour", "makes the image darker or lighter, by a factor between 1 - hsv_v and 1 + hsv_v"
+    )
+    blur: float = _chance(
+        "blur", "colour", "probability that each pixel becomes the mean of its neighbours: as out of focus"
+    )
+    median_blur: float = _chance(
+        "median_blur", "colour", "probability that each pixel becomes the median of its neighbours: edges stay"
+    )
+    to_gray: float = _chance(
+        "to_gray", "colour", "probability that all colour is taken away: shapes alone are left to learn from"
+    )
+    clahe: float = _chance(
+        "clahe", "colour", "probability that dark and light parts are stretched apart, region by region"
+    )
+    brightness_contrast: float = _chance(
+        "brightness_contrast", "colour", "probability that the whole image gets lighter or darker, flatter or harder"
+    )
+    gamma: float = _chance(
+        "gamma", "colour", "probability that middle tones get lighter or darker, while black and white stay"
+    )
+    jpeg: float = _chance(
+        "jpeg", "colour", "probability that the image is saved as a poor JPEG: blocks and rims as in photographs online"
+    )
     new_class: int = choice(
         0,
         lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
         label="class of a drawn box",
+        help=CLASS_OF_DRAWN,
         linked=False,
     )
     objects: Boxes = boxes(help=f"boxes of the image itself: {HOW_TO_DRAW}")

@@ -50,7 +50,11 @@ class State(PictureState):
     records: tuple[LayerRecord, ...] = given(())  # of the chosen dials
     stem: str = choice(START.stem, STEMS, group="backbone", help="how pixels become the first map, of stride 2")
     blocks: Any = choice(
-        START.blocks, _with_own("blocks", tuple(BLOCKS)), label="block", group="backbone", help="of the stages"
+        START.blocks,
+        _with_own("blocks", tuple(BLOCKS)),
+        label="block",
+        group="backbone",
+        help="the block that each stage repeats",
     )
     downsampling: str = choice(
         AS_GIVEN,
@@ -58,23 +62,72 @@ class State(PictureState):
         group="backbone",
         help="where the grid becomes coarser: early, the first stage has stride 8; late, one more stage at stride 2",
     )
-    width: float = choice(START.width, _with_own("width", WIDTHS), group="backbone", help="multiplies channels")
-    depth: float = choice(START.depth, _with_own("depth", DEPTHS), group="backbone", help="multiplies repeats")
-    groups: int = choice(START.groups, _with_own("groups", GROUPS), group="backbone", help="of 3x3 convolutions")
-    depthwise: bool = toggle(START.depthwise, group="backbone", help="every channel is a group")
-    activation: str = choice(START.activation, tuple(ACTIVATIONS), group="backbone")
-    norm: str = choice(START.norm, NORMS, group="backbone")
-    pooling: str = choice(START.pooling, POOLINGS, group="backbone", help="after the last stage")
-    taps: tuple[str, ...] = choice(
-        START.taps, _with_own("taps", TAPS), group="neck and head", help="the levels that the neck reads"
+    width: float = choice(
+        START.width,
+        _with_own("width", WIDTHS),
+        group="backbone",
+        help="multiplies the channels of every layer: twice as wide costs about four times as much",
     )
-    tap_before_pooling: bool = toggle(START.tap_before_pooling, label="tap before pooling", group="neck and head")
-    neck: str = choice(START.neck, NECKS, group="neck and head")
-    head: str = choice(START.head, ("v5", "v8"), group="neck and head", help="with anchors, or without")
+    depth: float = choice(
+        START.depth,
+        _with_own("depth", DEPTHS),
+        group="backbone",
+        help="multiplies how often the stages repeat their block: deeper sees further, and costs as much more",
+    )
+    groups: int = choice(
+        START.groups,
+        _with_own("groups", GROUPS),
+        group="backbone",
+        help="3x3 convolutions read only the channels of their own group: more groups, fewer parameters",
+    )
+    depthwise: bool = toggle(
+        START.depthwise,
+        group="backbone",
+        help="3x3 convolutions read one channel each: cheapest, and 1x1 ones mix them",
+    )
+    activation: str = choice(
+        START.activation,
+        tuple(ACTIVATIONS),
+        group="backbone",
+        help="what each number goes through after a convolution; without it all layers together would be one",
+    )
+    norm: str = choice(
+        START.norm, NORMS, group="backbone", help="what keeps the numbers of a layer in one range while it learns"
+    )
+    pooling: str = choice(
+        START.pooling,
+        POOLINGS,
+        group="backbone",
+        help="after the last stage, maxima over wide windows: what is far away is seen, too",
+    )
+    taps: tuple[str, ...] = choice(
+        START.taps,
+        _with_own("taps", TAPS),
+        group="neck and head",
+        help="the levels that the neck reads, each with a grid of its own: P2 finds small objects, and costs most",
+    )
+    tap_before_pooling: bool = toggle(
+        START.tap_before_pooling,
+        label="tap before pooling",
+        group="neck and head",
+        help="the coarsest level is read before the pooling, and what was pooled goes to finer levels only",
+    )
+    neck: str = choice(
+        START.neck,
+        NECKS,
+        group="neck and head",
+        help="how levels learn of each other: FPN from coarse to fine, PAN back again as well",
+    )
+    head: str = choice(
+        START.head,
+        ("v5", "v8"),
+        group="neck and head",
+        help="v5 corrects anchors and has an objectness; v8 has neither",
+    )
     layer: int = choice(
         0,
         lambda state: {f"{record.index} {record.kind}": record.index for record in state.records},
-        help="click a layer in the graph",
+        help="the layer whose map and receptive field are shown; a click in the graph does the same",
         group="look",
         linked=False,
     )

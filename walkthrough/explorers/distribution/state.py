@@ -11,7 +11,7 @@ from torch import Tensor
 
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, point, slider
 from walkthrough.explorers.distribution.reading import SIDES, Reading
-from walkthrough.explorers.pictures import Annotated, Annotations
+from walkthrough.explorers.pictures import WHICH_PICTURE, Annotated, Annotations
 from yolo_lite.coding import LAST_BIN_MARGIN, decode_distribution, encode_distribution
 from yolo_lite.family.yolov8.loss import distribution_focal_loss
 
@@ -45,27 +45,39 @@ class State:
         0.01,
         label="target distance",
         unit="cells",
-        help="from the point to this side of the object",
+        help="how far the side of the object is from the point: the two bins around it are asked for",
         linked=False,
     )
     step_size: float = slider(
-        1.0, 0.1, 20, 0.1, log=True, label="learning rate", help="of the button's gradient step", linked=False
+        1.0,
+        0.1,
+        20,
+        0.1,
+        log=True,
+        label="learning rate",
+        help="how far the button's gradient step moves the logits: too large, and it jumps over the target",
+        linked=False,
     )
     picture: int = choice(
         0,
         lambda state: {picture.name: index for index, picture in enumerate(state.pictures)} or {"none": 0},
+        help=WHICH_PICTURE,
         linked=False,
         shown=_has_pictures,
     )
     side: int = choice(
-        0, {name: index for index, name in enumerate(SIDES)}, help="of the box", linked=False, shown=_has_pictures
+        0,
+        {name: index for index, name in enumerate(SIDES)},
+        help="which side of the box: each has bins of its own",
+        linked=False,
+        shown=_has_pictures,
     )
     prediction: int = slider(
         0,
         0,
         lambda state: max(len(state.reading.points) - 1, 0) if state.reading else 0,
         label="point",
-        help="which of the picture's positive points, the largest target score first",
+        help="which of the points that are matched to an object; the one with the largest target score comes first",
         linked=False,
         shown=_has_pictures,
     )

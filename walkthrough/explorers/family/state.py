@@ -49,23 +49,35 @@ def _has_forms(state: "State") -> bool:
     return state.detectors is not None and any(has_forms(state.detectors.model(getattr(state, side))) for side in SIDES)
 
 
+OF_GRID = "whose cells are drawn: the level of the chosen prediction, or another one"
+
+
 @dataclass(frozen=True)
 class State(PictureState):
     """Which two, which object, which prediction of each."""
 
-    left: str = choice("YOLOv1", _detectors, help="the generation on the left", linked=False)
-    right: str = choice("YOLOv5", _detectors, help="the generation on the right", linked=False)
+    left: str = choice(
+        "YOLOv1",
+        _detectors,
+        help="the detector on the left: its grid, its matches and its loss on the same picture",
+        linked=False,
+    )
+    right: str = choice("YOLOv5", _detectors, help="the detector that it is compared with, on the right", linked=False)
     object: int = choice(0, _objects, help="whose predictions come first in the tables; a click on it does the same")
     faithful: str = choice(
         "darknet",
         {"Darknet's": "darknet", "the paper's": "paper"},
         label="loss of YOLOv3 and v4",
-        help="as Darknet computes it, or as the papers describe it",
+        help="YOLOv3 and v4 by the program of their authors (Darknet), or by their papers, which differ from it",
         shown=_has_forms,
     )
-    left_level: int = choice(AUTOMATIC, _levels("left"), label="grid, left", linked=False)
-    right_level: int = choice(AUTOMATIC, _levels("right"), label="grid, right", linked=False)
-    log: bool = toggle(True, label="logarithmic", help="shades of the gradient on a logarithmic scale")
+    left_level: int = choice(AUTOMATIC, _levels("left"), label="grid, left", help=OF_GRID, linked=False)
+    right_level: int = choice(AUTOMATIC, _levels("right"), label="grid, right", help=OF_GRID, linked=False)
+    log: bool = toggle(
+        True,
+        label="logarithmic",
+        help="each step of the shades is a factor: small gradients are seen beside large ones",
+    )
     left_prediction: int = number(
         AUTOMATIC,
         AUTOMATIC,

@@ -80,8 +80,12 @@ class State(OwnSettingsState):
     """What is looked at, and the settings of the loss."""
 
     term: str = choice("total", shown_terms, help="the loss term whose gradient colours the cells", linked=False)
-    level: int = choice(ALL_LEVELS, shown_levels)
-    log: bool = toggle(True, label="logarithmic", help="shades and norms on a logarithmic scale")
+    level: int = choice(ALL_LEVELS, shown_levels, help="the gradient on all grids side by side, or one of them large")
+    log: bool = toggle(
+        True,
+        label="logarithmic",
+        help="each step of the shades is a factor: small gradients are seen beside large ones",
+    )
     chosen: tuple[float, float] | None = point(
         help="click a row of the table: that cell's box, and where a step down the loss moves it"
     )
@@ -95,15 +99,19 @@ class State(OwnSettingsState):
         shown=lambda state: state.backward is not None and state.backward.cells is not None,
         plays=0.5,
     )
-    box: float = _gain("box", 0.5, 0.005, "gain of the box loss")
-    obj: float = _gain("obj", 4, 0.01, "gain of the objectness loss")
-    cls: float = _gain("cls", 4, 0.01, "gain of the class loss")
+    box: float = _gain(
+        "box", 0.5, 0.005, "factor of the box loss in the sum: more of the gradient goes into places and sizes"
+    )
+    obj: float = _gain(
+        "obj", 4, 0.01, "factor of the objectness loss in the sum: more of it goes into whether there is an object"
+    )
+    cls: float = _gain("cls", 4, 0.01, "factor of the class loss in the sum: more of it goes into which class it is")
     anchor_t: float = slider(
         Hyperparameters.anchor_t,
         1.1,
         up_to("anchor_t", 10),
         group="loss",
-        help="largest ratio of sides between object and anchor for a match",
+        help="an anchor matches an object when no side differs by this factor or more: other cells get a gradient",
         shown=lambda state: state.uses_hyp,
     )
     backward: Backward | None = given()

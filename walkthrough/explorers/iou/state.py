@@ -23,7 +23,9 @@ class State:
         label="prediction, truth",
         help="the prediction, then the truth: drag the inside, a side or a corner",
     )
-    box_loss: IouKind = choice("ciou", IOU_KINDS, help="whose gradient the arrows and the table show")
+    box_loss: IouKind = choice(
+        "ciou", IOU_KINDS, help="the loss that is gone down: its gradient is in the arrows, and its way in the picture"
+    )
     rate: float = slider(
         800.0,
         1,
@@ -32,9 +34,9 @@ class State:
         log=True,
         unit="px²",
         label="learning rate",
-        help="a step is this times the gradient; falls to 0",
+        help="a step is this times the gradient: too large, and the box jumps; it falls to 0 on the way",
     )
-    steps: int = slider(20, 1, 300, help="steps of gradient descent on x, y, w, h of the prediction")
+    steps: int = slider(20, 1, 300, help="how many steps of gradient descent the prediction goes, in x, y, w and h")
     step: int = slider(
         0,
         0,

@@ -12,6 +12,7 @@ from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Text
 
 WIDTH, LEFT, TOP, NODE_HEIGHT, GAP, ROW_GAP, ABREAST = 872, 64, 22, 32, 10, 22, 4
 WIDEST_NODE, LETTER = 92, 5.6  # pixels of a node; of a letter, about
+LEGIBLE = 820.0  # CSS pixels: in less room the words of a layer, which stay 9 to 12 px high, run into its neighbour's
 SHIFTS = (-5, 0, 5)  # of edges in one lane
 Place = tuple[float, float, float, float]  # x1, y1, x2, y2
 
@@ -48,14 +49,15 @@ def graph_panel(
     for source, target in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
         layers += _edge(source, target, places, chosen in (source, target))
     colours = tuple(FILLS[record.part] for record in records)
-    layers += [Boxes(tuple(places), (), (), colours, width=1.0, pick="layer", fill=1.0)]
+    names = tuple(_name(record) for record in records)
+    layers += [Boxes(tuple(places), (), (), colours, width=1.0, pick="layer", fill=1.0, names=names)]
     layers += [Boxes((places[chosen],), (), (), (CHOSEN,), width=3.0)]
     lit = [(places[index], ref) for ref, indices in groups.items() for index in indices]
     layers += [Boxes(tuple(place for place, _ in lit), width=0, refs=tuple(ref for _, ref in lit))]
     for record, place in zip(records, places, strict=True):
         layers += _label(record, place)
     title = f"{len(records)} layers, layer {chosen} chosen" if len(records) > 1 else "one layer"
-    return Panel(tuple(layers), WIDTH, height, title)
+    return Panel(tuple(layers), WIDTH, height, title, least_width=LEGIBLE)
 
 
 def stride_of(record: LayerRecord, rows: int) -> float:
@@ -125,17 +127,26 @@ def _names(
     return names
 
 
+def _words(record: LayerRecord) -> tuple[str, str]:
+    """Number and kind; what it gives out."""
+    shapes = record.output_shapes
+    shape = shape_in_words(shapes[0]) if shapes else "no tensor"
+    return f"{record.index} {record.kind}", f"{len(shapes)} maps" if len(shapes) > 1 else shape
+
+
+def _name(record: LayerRecord) -> str:
+    words, gives = _words(record)
+    return f"layer {words}, gives {gives}"
+
+
 def _label(record: LayerRecord, place: Place) -> list[Layer]:
     """Number and kind, and below it the shape, as far as there is room."""
     x1, y1, x2, _ = place
     letters = int((x2 - x1) / LETTER)
-    shapes = record.output_shapes
-    shape = shape_in_words(shapes[0]).replace(" x ", "x") if shapes else "no tensor"
-    many = f"{len(shapes)} maps" if len(shapes) > 1 else ""
-    words = f"{record.index} {record.kind}"
+    words, gives = _words(record)
     middle = (x1 + x2) / 2
     top = Text(middle, y1 + 4, _cut(words, letters), CHOSEN, "center", 10)
-    return [top, Text(middle, y1 + 17, _cut(many or shape, int(letters * 1.15)), LABEL, "center", 9)]
+    return [top, Text(middle, y1 + 17, _cut(gives.replace(" x ", "x"), int(letters * 1.15)), LABEL, "center", 9)]
 
 
 def _cut(words: str, letters: int) -> str:

@@ -28,19 +28,35 @@ class State(PictureState):
 
     recordings: Recordings | None = given()
     records: tuple[LayerRecord, ...] = given(())  # of the shown picture
-    layer: int = choice(0, _layers, help="click a layer in the graph", linked=False, plays=1.2)
+    layer: int = choice(
+        0,
+        _layers,
+        help="the layer whose maps and receptive field are shown; a click in the graph does the same",
+        linked=False,
+        plays=1.2,
+    )
     output: int = slider(
         0,
         0,
         lambda state: len(state.records[state.layer].output_shapes) - 1 if state.records else 0,
-        help="which of the layer's outputs",
+        help="which of its maps, where a layer gives several",
         shown=lambda state: bool(state.records) and len(state.records[state.layer].output_shapes) > 1,
     )
-    channel: int = slider(-1, -1, _highest_channel, help="whose gradient; -1: the sum of all channels", heavy=True)
-    effective: bool = toggle(
-        True, label="effective field", help="the effective receptive field: which pixels change the cell, by gradients"
+    channel: int = slider(
+        -1,
+        -1,
+        _highest_channel,
+        help="the channel whose effective field is shown; -1: that of all channels together",
+        heavy=True,
     )
-    every_module: bool = toggle(False, label="modules in modules")
+    effective: bool = toggle(
+        True,
+        label="effective field",
+        help="colours the pixels that change the cell, by their gradients: fewer than the receptive field has",
+    )
+    every_module: bool = toggle(
+        False, label="modules in modules", help="lists the convolutions within blocks as layers of their own"
+    )
     place: tuple[float, float] | None = point(is_place=True, help="click the picture: the cell there is looked at")
     map_place: tuple[float, float] | None = point(is_place=True, help="click a feature map: that cell, of that channel")
 

@@ -44,29 +44,71 @@ def _level_name(state: "State", level: int) -> str:
 class State(OwnSettingsState):
     """The settings of the loss, by their names in Hyperparameters or the detector's own, and the maps of it."""
 
-    box: float = _hyp("box", 0, 0.5, 0.005, "gains", "gain of the box loss")
-    obj: float = _hyp("obj", 0, 4, 0.01, "gains", "gain of the objectness loss")
-    cls: float = _hyp("cls", 0, 4, 0.01, "gains", "gain of the class loss")
+    box: float = _hyp(
+        "box",
+        0,
+        0.5,
+        0.005,
+        "gains",
+        "factor of the box loss in the sum: more of the gradient goes into places and sizes",
+    )
+    obj: float = _hyp(
+        "obj",
+        0,
+        4,
+        0.01,
+        "gains",
+        "factor of the objectness loss in the sum: more of it goes into whether there is an object",
+    )
+    cls: float = _hyp(
+        "cls", 0, 4, 0.01, "gains", "factor of the class loss in the sum: more of it goes into which class it is"
+    )
     balance_0: float = _balance(0)
     balance_1: float = _balance(1)
     balance_2: float = _balance(2)
     balance_3: float = _balance(3)
     balance_4: float = _balance(4)
     anchor_t: float = _hyp(
-        "anchor_t", 1.1, 10, None, "terms", "largest ratio of sides between object and anchor for a match"
+        "anchor_t",
+        1.1,
+        10,
+        None,
+        "terms",
+        "an anchor matches an object when no side differs by this factor or more: larger, more positives",
     )
-    fl_gamma: float = _hyp("fl_gamma", 0, 5, 0.05, "terms", "focal loss; 0: plain BCE")
+    fl_gamma: float = _hyp(
+        "fl_gamma",
+        0,
+        5,
+        0.05,
+        "terms",
+        "gamma of the focal loss: the larger, the less easy predictions count; 0: plain BCE",
+    )
     label_smoothing: float = slider(
         Hyperparameters.label_smoothing,
         0,
         1,
         0.01,
         group="terms",
-        help="label smoothing of the classes",
+        help="moves the targets 0 and 1 of the classes towards each other, so that no score has to be certain",
         shown=lambda state: state.uses_hyp,
     )
-    obj_pw: float = _hyp("obj_pw", 0, 10, 0.05, "terms", "weight of positives in objectness")
-    cls_pw: float = _hyp("cls_pw", 0, 10, 0.05, "terms", "weight of positives in the classes")
+    obj_pw: float = _hyp(
+        "obj_pw",
+        0,
+        10,
+        0.05,
+        "terms",
+        "weight of positive cells in the objectness loss: above 1, missed objects cost more",
+    )
+    cls_pw: float = _hyp(
+        "cls_pw",
+        0,
+        10,
+        0.05,
+        "terms",
+        "weight of the right class in the class loss: above 1, too low a score costs more",
+    )
     maps: tuple[Tensor, ...] = given(())  # of the model, for all pictures
     decoded: Tensor | None = given()  # (N, n, 5 + C) of these maps; None where the model has no such form of them
     default: MapGradients | None = given()  # the gradients on them under the default settings

@@ -27,11 +27,31 @@ from yolo_lite.detect.matching import match_detections
 class State(PictureState):
     """The arguments of non_max_suppression, and the box that is asked about."""
 
-    conf_thres: float = slider(0.25, 0, 1, 0.005, help="a box counts when objectness and score are above it")
-    iou_thres: float = slider(0.45, 0, 1, 0.005, help="a box goes when it overlaps a better one by more")
-    agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
-    multi_label: bool = toggle(False, label="several classes per box", help="what validation uses")
-    max_det: int = slider(300, 1, 1000, help="boxes kept at most")
+    conf_thres: float = slider(
+        0.25,
+        0,
+        1,
+        0.005,
+        help="boxes with less objectness or score are left out: lower finds more, and more that is wrong",
+    )
+    iou_thres: float = slider(
+        0.45,
+        0,
+        1,
+        0.005,
+        help="a box that overlaps a better one by more is suppressed: higher keeps neighbours, and duplicates",
+    )
+    agnostic: bool = toggle(
+        False,
+        label="across classes",
+        help="boxes of different classes suppress each other, too: one box for each place",
+    )
+    multi_label: bool = toggle(
+        False,
+        label="several classes per box",
+        help="a box counts once for each class above conf_thres, as in validation; off: for its best class",
+    )
+    max_det: int = slider(300, 1, 1000, help="of what is left, at most so many boxes are kept, the best first")
     step: int | None = slider(
         None,
         0,

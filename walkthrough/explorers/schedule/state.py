@@ -21,31 +21,114 @@ class State:
     """A run and its schedule; names and defaults are those of TrainOptions and Hyperparameters."""
 
     iteration: int = slider(
-        0, 0, lambda state: state.schedule.iterations - 1, group="look", help="the iteration of the table"
+        0,
+        0,
+        lambda state: state.schedule.iterations - 1,
+        group="look",
+        help="the moment of the run whose learning rates the table shows, and where the dotted line stands",
     )
-    zoom: bool = toggle(False, label="warm-up only", group="look")
-    num_images: int = number(2000, 1, 2_000_000, label="training images", group="run")
-    epochs: int = slider(30, 1, 1000, log=True, group="run")
-    batch_size: int = slider(16, 1, 512, log=True, group="run")
+    zoom: bool = toggle(
+        False, label="warm-up only", group="look", help="the charts end where the warm-up ends, so that it is seen"
+    )
+    num_images: int = number(
+        2000,
+        1,
+        2_000_000,
+        label="training images",
+        group="run",
+        help="how many there are: with the batch size it gives the iterations of an epoch",
+    )
+    epochs: int = slider(
+        30,
+        1,
+        1000,
+        log=True,
+        group="run",
+        help="how often all images are seen; the learning rate falls over all of them",
+    )
+    batch_size: int = slider(16, 1, 512, log=True, group="run", help="images that are computed together: one iteration")
     nominal_batch: int = slider(
-        TrainOptions.nominal_batch, 1, 1024, log=True, group="run", help="images whose gradients make one step"
+        TrainOptions.nominal_batch,
+        1,
+        1024,
+        log=True,
+        group="run",
+        help="gradients of about this many images are added up before a step, however small the batches are",
     )
-    optimizer: OptimizerName = choice("SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run")
-    cosine: bool = choice(False, {"linear": False, "cosine": True}, label="falls", group="learning rate")
+    optimizer: OptimizerName = choice(
+        "SGD", ("SGD", "Adam", "AdamW", "RMSprop"), group="run", help="what makes a step of the gradients"
+    )
+    cosine: bool = choice(
+        False,
+        {"linear": False, "cosine": True},
+        label="falls",
+        group="learning rate",
+        help="from lr0 to its end along a line, or along half a cosine: high for longer, then low for longer",
+    )
     lr0: float = slider(
-        Hyperparameters.lr0, 1e-5, 0.2, 1e-5, log=True, group="learning rate", help="learning rate after warm-up"
+        Hyperparameters.lr0,
+        1e-5,
+        0.2,
+        1e-5,
+        log=True,
+        group="learning rate",
+        help="how far a step goes after the warm-up; from there it falls",
     )
     lrf: float = slider(
-        Hyperparameters.lrf, 0, 1, 0.005, group="learning rate", help="last learning rate, as a fraction of lr0"
+        Hyperparameters.lrf,
+        0,
+        1,
+        0.005,
+        group="learning rate",
+        help="where the learning rate ends, as a fraction of lr0",
     )
-    momentum: float = slider(Hyperparameters.momentum, 0, 0.999, 0.001, group="learning rate")
-    weight_decay: float = slider(Hyperparameters.weight_decay, 0, 0.01, 1e-5, group="learning rate")
-    warmup_epochs: float = slider(Hyperparameters.warmup_epochs, 0, 20, 0.1, group="warm-up")
+    momentum: float = slider(
+        Hyperparameters.momentum,
+        0,
+        0.999,
+        0.001,
+        group="learning rate",
+        help="how much of the last step goes on in the next one: beta1 of Adam and AdamW",
+    )
+    weight_decay: float = slider(
+        Hyperparameters.weight_decay,
+        0,
+        0.01,
+        1e-5,
+        group="learning rate",
+        help="how strongly weights are drawn to 0; not biases, not norms",
+    )
+    warmup_epochs: float = slider(
+        Hyperparameters.warmup_epochs,
+        0,
+        20,
+        0.1,
+        group="warm-up",
+        help="how long the learning rates take from their start to lr0",
+    )
     least_warmup: int = slider(
-        TrainOptions.least_warmup, 0, 2000, group="warm-up", help="iterations, however short the epochs are"
+        TrainOptions.least_warmup,
+        0,
+        2000,
+        group="warm-up",
+        help="the warm-up lasts at least so many iterations, however short the epochs are",
     )
-    warmup_bias_lr: float = slider(Hyperparameters.warmup_bias_lr, 0, 0.5, 0.005, group="warm-up")
-    warmup_momentum: float = slider(Hyperparameters.warmup_momentum, 0, 0.999, 0.001, group="warm-up")
+    warmup_bias_lr: float = slider(
+        Hyperparameters.warmup_bias_lr,
+        0,
+        0.5,
+        0.005,
+        group="warm-up",
+        help="where the learning rate of biases begins; that of weights begins at 0",
+    )
+    warmup_momentum: float = slider(
+        Hyperparameters.warmup_momentum,
+        0,
+        0.999,
+        0.001,
+        group="warm-up",
+        help="where momentum begins: first steps go less far",
+    )
     hyp: Hyperparameters = given(Hyperparameters())  # what no slider stands for
     model: nn.Module = given()
 

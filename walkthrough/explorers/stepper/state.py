@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from walkthrough.explorers.controls import choice, given, point, slider, toggle
-from walkthrough.explorers.pictures import PictureState
+from walkthrough.explorers.pictures import CLASS_OF_DRAWN, WHICH_PICTURE, PictureState
 from walkthrough.explorers.stepper.landmarks import Landmarks
 from walkthrough.explorers.stepper.moves import Stops
 from walkthrough.explorers.stepper.reading import AUTOMATIC, NOTHING, READINGS, Overlay, Place, overlay
@@ -101,15 +101,41 @@ class Steps:
     landmarks: Landmarks = given(Landmarks())  # of the recording
     live: Heads | None = given()
     breakpoints: Stops = given(())  # (source, line); a plain line number is one of the shown source
-    step: int = slider(0, 0, lambda state: max(len(state.recording or ()) - 1, 0), help="moments of the recording")
-    frame: int = choice(0, _calls, label="call", help="whose variables are shown", linked=False)
-    name: str = choice("", _names, label="open", help="the value that is shown in full", linked=False)
-    view: str = choice(TABLE, (TABLE, HISTOGRAM, IMAGE), label="as", linked=False)
-    follow: bool = toggle(True, label="open what a step changed")
+    step: int = slider(
+        0,
+        0,
+        lambda state: max(len(state.recording or ()) - 1, 0),
+        help="which moment of the recording is shown: a line that ran, and what the variables were then",
+    )
+    frame: int = choice(
+        0,
+        _calls,
+        label="call",
+        help="whose variables are shown: of the function that runs, or one that called it",
+        linked=False,
+    )
+    name: str = choice(
+        "",
+        _names,
+        label="open",
+        help="the variable whose numbers are shown in full; a click on its row does the same",
+        linked=False,
+    )
+    view: str = choice(
+        TABLE,
+        (TABLE, HISTOGRAM, IMAGE),
+        label="as",
+        help="the open value as numbers, as a count of them, or as an image",
+        linked=False,
+    )
+    follow: bool = toggle(True, label="open what a step changed", help="each step opens the variable that it changed")
     plane: int = slider(
         0, 0, lambda state: planes(opened_of(state)) - 1, help="which table of a value of more than two dimensions"
     )
-    first_row: int = slider(0, 0, lambda state: max(rows_of(opened_of(state)) - MOST_ROWS, 0), label="from row")
+    first_row: int = slider(
+        0, 0, lambda state: max(rows_of(opened_of(state)) - MOST_ROWS, 0),
+        label="from row", help="where the table of a long value begins: only a part of its rows is shown",
+    )  # fmt: skip
     picked: tuple[float, float] | None = point(help="click a line of the source to set or remove a breakpoint")
     row: tuple[float, float] | None = point(help="click a variable to open it")
 
@@ -127,22 +153,30 @@ class State(PictureState, Steps):
 
     picture: int = choice(
         0, lambda state: {picture.name: index for index, picture in enumerate(state.pictures)} or {"none": 0},
-        linked=False, shown=_has_pictures, group=ON_PICTURE,
+        help=WHICH_PICTURE, linked=False, shown=_has_pictures, group=ON_PICTURE,
     )  # fmt: skip
     new_class: int = choice(
         0, lambda state: {class_name(cls, state.names): cls for cls in range(max(len(state.names), 1))},
-        label="class of a drawn box", linked=False, shown=_is_live, group=ON_PICTURE,
+        label="class of a drawn box", help=CLASS_OF_DRAWN, linked=False, shown=_is_live, group=ON_PICTURE,
     )  # fmt: skip
     read_as: str = choice(
-        AUTOMATIC, READINGS, label="draw the value as", help="what it means on the picture", linked=False,
+        AUTOMATIC, READINGS, label="draw the value as", linked=False,
+        help="whether its numbers are boxes, points or cells of the picture, or nothing of it",
         shown=_has_pictures, group=ON_PICTURE,
     )  # fmt: skip
     stride: int = choice(
         0, {"from the grid": 0} | {f"{size} px": size for size in (1, 2, 4, 8, 16, 32, 64, 128)},
-        label="size of a cell", linked=False, shown=_has_pictures, group=ON_PICTURE,
+        label="size of a cell", linked=False, help="how many pixels of the picture a cell of the value stands for",
+        shown=_has_pictures, group=ON_PICTURE,
     )  # fmt: skip
     anchor_t: float = slider(
-        4.0, 1.1, 10, 0.1, shown=_is_live, group=ON_PICTURE, help="largest factor between object and anchor"
+        4.0,
+        1.1,
+        10,
+        0.1,
+        shown=_is_live,
+        group=ON_PICTURE,
+        help="an anchor matches an object when no side differs by this factor or more",
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from walkthrough.explorers.controls import Boxes, boxes, choice, given, slider
 from walkthrough.explorers.hyp import hyp_of
-from walkthrough.explorers.pictures import HOW_TO_DRAW, Annotations
+from walkthrough.explorers.pictures import CLASS_OF_DRAWN, HOW_TO_DRAW, Annotations
 from walkthrough.explorers.training.live_run import LEAST_CONF, SHAPES_HYP, LiveRun, Progress, Recipe
 from walkthrough.show import class_name
 from yolo_lite.detect.predict import Detections
@@ -22,22 +22,66 @@ MEMORY = 0.8  # of the smoothed line: the weight of what was before
 class State:
     """The settings that a run accepts while it runs, and what is looked at."""
 
-    box: float = slider(SHAPES_HYP.box, 0, lambda s: max(20.0, s.hyp.box), 0.01, group="loss", help="gain of box loss")
+    box: float = slider(
+        SHAPES_HYP.box,
+        0,
+        lambda s: max(20.0, s.hyp.box),
+        0.01,
+        group="loss",
+        help="factor of the box loss: places and sizes are learned faster",
+    )
     obj: float = slider(
-        SHAPES_HYP.obj, 0, lambda s: max(50.0, s.hyp.obj), 0.01, group="loss", help="gain of the objectness loss"
+        SHAPES_HYP.obj,
+        0,
+        lambda s: max(50.0, s.hyp.obj),
+        0.01,
+        group="loss",
+        help="factor of the objectness loss: whether there is an object",
     )
     cls: float = slider(
-        SHAPES_HYP.cls, 0, lambda s: max(50.0, s.hyp.cls), 0.01, group="loss", help="gain of the class loss"
+        SHAPES_HYP.cls,
+        0,
+        lambda s: max(50.0, s.hyp.cls),
+        0.01,
+        group="loss",
+        help="factor of the class loss: which class it is",
     )
-    lr0: float = slider(SHAPES_HYP.lr0, 1e-5, 10, 1e-5, log=True, group="steps", help="learning rate after warm-up")
-    momentum: float = slider(SHAPES_HYP.momentum, 0, 0.999, 0.001, group="steps")
-    warmup_epochs: float = slider(SHAPES_HYP.warmup_epochs, 0, 20, 0.5, group="steps", help="0: none")
-    conf_thres: float = slider(0.25, LEAST_CONF, 0.95, 0.01, group="look", help="least confidence of a drawn box")
-    redraw_every: int = slider(5, 1, 50, group="look", help="iterations between two pictures")
+    lr0: float = slider(
+        SHAPES_HYP.lr0,
+        1e-5,
+        10,
+        1e-5,
+        log=True,
+        group="steps",
+        help="how far a step goes after the warm-up: too far, and the loss explodes",
+    )
+    momentum: float = slider(
+        SHAPES_HYP.momentum, 0, 0.999, 0.001, group="steps", help="how much of the last step goes on in the next one"
+    )
+    warmup_epochs: float = slider(
+        SHAPES_HYP.warmup_epochs,
+        0,
+        20,
+        0.5,
+        group="steps",
+        help="epochs in which the learning rate rises to lr0; 0: it is there at once",
+    )
+    conf_thres: float = slider(
+        0.25,
+        LEAST_CONF,
+        0.95,
+        0.01,
+        group="look",
+        help="boxes with a lower confidence are not drawn; training does not change",
+    )
+    redraw_every: int = slider(
+        5, 1, 50, group="look", help="a new picture after so many iterations: fewer show more and take longer"
+    )
     new_class: int = choice(
         0,
         lambda s: {class_name(cls, s.names): cls for cls in range(max(len(s.names), 1))},
         label="class of a drawn box",
+        help=CLASS_OF_DRAWN,
         group="look",
         linked=False,
     )

@@ -34,9 +34,25 @@ class State(DetectorState):
         linked=False,
         shown=lambda state: _length(state) > 1,
     )
-    conf_thres: float = slider(0.25, 0, 1, 0.005, help="a box counts when objectness and score are above it")
-    iou_thres: float = slider(0.45, 0, 1, 0.005, help="a box goes when it overlaps a better one by more")
-    agnostic: bool = toggle(False, label="across classes", help="boxes of different classes suppress each other")
+    conf_thres: float = slider(
+        0.25,
+        0,
+        1,
+        0.005,
+        help="boxes with less objectness or score are left out: lower finds more, and more that is wrong",
+    )
+    iou_thres: float = slider(
+        0.45,
+        0,
+        1,
+        0.005,
+        help="a box that overlaps a better one by more is suppressed: higher keeps neighbours, and duplicates",
+    )
+    agnostic: bool = toggle(
+        False,
+        label="across classes",
+        help="boxes of different classes suppress each other, too: one box for each place",
+    )
     foreground: float = slider(
         FOREGROUND, 0.05, 1, label="well placed from IoU", help="from this IoU with a label on, a box is placed well"
     )
