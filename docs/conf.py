@@ -8,11 +8,15 @@ import ast
 import dataclasses
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import yolo_lite
 from yolo_lite.hyperparameters import descriptions
+
+sys.path.insert(0, str(Path(__file__).parent))
+from front_page import cards_html, cards_of, without_setup, write_pictures
 
 project = "yolo-lite"
 author = "the yolo-lite authors"
@@ -57,10 +61,12 @@ napoleon_numpy_docstring = False
 
 html_theme = "sphinx_book_theme"
 html_title = "yolo-lite"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["front_page.css"]
 templates_path = ["_templates"]
 html_additional_pages = {"index": "to_start.html"}
 html_theme_options = {"show_navbar_depth": 1}
+LIVE = ("docs/index", "docs/live")  # pages with frozen explorers
 # The pages of the source, one for each module, without the table of contents: it would take most of the time.
 html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 
@@ -86,7 +92,7 @@ def show_recipes(app: Any, docname: str, source: list[str]) -> None:
 
 def show_frozen(app: Any, docname: str, source: list[str]) -> None:
     """Puts the explorers that docs/frozen_explorers.py froze in their places, and their script below."""
-    if docname != "docs/live":
+    if docname not in LIVE:
         return
     folder = folder_of_frozen(app)
 
@@ -101,6 +107,19 @@ def show_frozen(app: Any, docname: str, source: list[str]) -> None:
         source[0] += '\n```{raw} html\n<script src="../_static/frozen/frozen.js" defer></script>\n```\n'
 
 
+def show_cards(app: Any, docname: str, source: list[str]) -> None:
+    """Puts the cards of the tour in their place on the front page."""
+    if docname == root_doc:
+        cards = cards_html(cards_of(Path(app.srcdir)))
+        source[0] = source[0].replace("<!-- cards -->", f"```{{raw}} html\n{cards}\n```")
+
+
+def leave_out_setup(app: Any, docname: str, source: list[str]) -> None:
+    """Takes the cell that installs the library on Colab off the page of a notebook."""
+    if docname.startswith("notebooks/"):
+        source[0] = without_setup(source[0])
+
+
 def copy_frozen(app: Any, problem: Exception | None) -> None:
     """Puts what the frozen explorers are made of beside the pages."""
     if problem is None and app.builder.format == "html":
@@ -108,6 +127,12 @@ def copy_frozen(app: Any, problem: Exception | None) -> None:
         place.mkdir(parents=True, exist_ok=True)
         for file in sorted(folder_of_frozen(app).glob("*.js")):
             shutil.copyfile(file, place / file.name)
+
+
+def write_cards(app: Any, problem: Exception | None) -> None:
+    """Puts the pictures of the cards beside the pages."""
+    if problem is None and app.builder.format == "html":
+        write_pictures(Path(app.srcdir), Path(app.outdir) / "_static" / "cards")
 
 
 def folder_of_frozen(app: Any) -> Path:
@@ -119,6 +144,9 @@ def setup(app: Any) -> None:
     """What Sphinx calls first."""
     app.add_config_value("frozen_folder", "build/frozen", "env")
     app.connect("source-read", show_frozen)
+    app.connect("source-read", show_cards)
+    app.connect("source-read", leave_out_setup)
     app.connect("build-finished", copy_frozen)
+    app.connect("build-finished", write_cards)
     app.connect("source-read", show_recipes)
     app.connect("autodoc-process-docstring", list_settings)

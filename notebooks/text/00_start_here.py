@@ -12,256 +12,247 @@
 # ---
 
 # %% [markdown]
-# # Start here: from a photograph to a network that has learnt a little
+# # Start here: see a network find things, and teach one
 #
-# YOLO looks at a picture once and says what is in it and where. This notebook walks the whole way, in fifteen
-# steps: a photograph becomes numbers, the numbers go through 25 layers, three grids of predictions come out, some of
-# them are compared with the truth, and every weight of the network is moved a little so that the next answer is
-# better. That is all that training does; it only does it many thousand times.
-#
-# Everything you see comes from the functions that training calls. Change a number, run the cell again, and look.
-#
-# ## The tour
-#
-# This notebook is the overview. Each of the others takes one step of it apart, answers the questions that people ask
-# about it, and lets you touch it. Each runs in well under a minute; the time is for reading and trying.
-#
-# | notebook | what it answers | time |
-# |---|---|---|
-# | [01_data](01_data.ipynb) | How does a folder of pictures become a batch? Why is the padding gray? What if a label is wrong? | 30 min |
-# | [02_augmentation](02_augmentation.ipynb) | What happens to a picture before the network sees it, and which boxes are lost? | 40 min |
-# | [03_model_layer_by_layer](03_model_layer_by_layer.ipynb) | What do the 25 layers do, and what does each cost? | 60 min |
-# | [04_grids_and_anchors](04_grids_and_anchors.ipynb) | What is an anchor, and where do 25,200 boxes come from? | 40 min |
-# | [05_build_targets](05_build_targets.ipynb) | Which prediction is responsible for which object, and why is this anchor rejected? | 40 min |
-# | [06_loss](06_loss.ipynb) | What is each prediction trained towards, and what do the loss weights do? | 50 min |
-# | [07_backpropagation](07_backpropagation.ipynb) | How does one number become a change of every weight, and how do people get it wrong? | 60 min |
-# | [08_training_loop](08_training_loop.ipynb) | Why warm-up, accumulation, averages? What goes wrong without? | 40 min |
-# | [09_inference_and_map](09_inference_and_map.ipynb) | How do thousands of boxes become a few, and what is mAP? | 40 min |
-# | [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) | How do I use it: photographs, official weights, my own data? | 40 min |
-# | [11_losses_through_time](11_losses_through_time.ipynb) | Why square roots, anchors, logistic classes, CIoU? YOLOv1 to v5 on one object | 60 min |
-# | [12_backbones](12_backbones.ipynb) | Which choices make a backbone, and what does each of them change? | 50 min |
-# | [13_anchor_free](13_anchor_free.ipynb) | What replaces anchors: points, task-aligned assignment, distances as distributions? | 50 min |
-# | [14_gradients_and_words](14_gradients_and_words.ipynb) | What does YOLOv9's auxiliary branch change, and how can a class be a word? | 50 min |
-# | [90_gallery](90_gallery.ipynb) | What can I touch? All tools, one line each | 10 min |
+# YOLO looks at a picture once and says **what** is in it and **where**. Run each cell with Shift + Enter.
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["remove-cell"]
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
     # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
 
+# %%
+from dataclasses import replace
+
+import yolo_lite as yl
+from walkthrough import row, show_image
+
+model, scenes = yl.load("shapes-n"), yl.YoloDataset("shapes", img_size=320, split="test")
+pictures = [scenes.image(52), scenes.image(3)]
+found = yl.predict(model, pictures)
+words = " and ".join(f"a drawn scene with {len(boxes)} boxes" for boxes in found) + ", each with its name and confidence"
+replace(row(*map(show_image, pictures, found)), words=words)
+
 # %% [markdown]
-# ## 1. A photograph, and what is in it
+# **What to notice**
+# - A **box** says where, a **class** says what, and the number behind it, the **confidence**, how sure the network is.
+# - Shapes that overlap or leave the picture are found as well. Colours and patterns are drawn by lot here: the network
+#   had to learn the outline.
+# - Nobody wrote down what a moon looks like. This network has learnt it from 2,000 other scenes. What it has learnt is
+#   1.8 million numbers, its **weights**; they are bundled with the library.
 #
-# A detection dataset is pictures and, for each, a list of objects: a **class** and a **box**. The box is the smallest
-# upright rectangle around what can be seen of the object.
+# This notebook shows how the answer comes about (1 to 4), and how a network learns to give it (5 to 11). At the end you
+# watch a new network learn to find cups, a cat and a horse in photographs, in less than a minute (11), and try a
+# picture of your own (12). Everything you see is computed by the functions that training calls: change a number, run
+# the cell again, and look.
+
+# %% [markdown]
+# ## 1. Numbers in, numbers out
+#
+# A picture is an array: height x width x 3 numbers from 0 to 255, for red, green and blue. An answer is a table: six
+# numbers for each box.
 
 # %%
 import torch
 
-import yolo_lite as yl
-from walkthrough import approx, row
-from walkthrough import show_assignment, show_bars, show_batch, show_feature_maps, show_grid, show_image, show_table
+from walkthrough import approx
 
-photos = yl.YoloDataset("photos")
-photo, objects = photos.image(0), photos.objects(0)
-print("height, width, colours:", photo.shape, photo.dtype, "- the first pixel is", photo[0, 0].tolist())
-show_image(photo, objects, names=photos.names)
+answer = torch.cat((found[0].xyxy, found[0].conf[:, None], found[0].cls[:, None]), 1)
+print(f"in: {pictures[0].shape}, {pictures[0].size:,} numbers; out: {tuple(answer.shape)}, {answer.numel()} numbers")
+left, top, right, bottom, confidence, cls = answer[0].tolist()  # the surest box
+print("left", approx(left, ".0f"), "top", approx(top, ".0f"), "right", approx(right, ".0f"), "bottom", approx(bottom, ".0f"))
+print("confidence", approx(confidence), f"class {cls:.0f}, which is {model.names[int(cls)]!r}")
+assert answer.shape == (9, 6)
+assert confidence > 0.9
+
+# %% [markdown]
+# ## 2. Between them: 25 layers
+#
+# The **backbone** (blue) turns the picture into ever smaller maps of ever more abstract features. The **neck** (brown)
+# carries what was found back to the finer maps, and then down again: papers call these two ways FPN and PAN. The
+# **head** (green) makes the predictions. The number before a layer's name is the one it has in every YOLOv5 file.
+
+# %%
+from walkthrough import LayerExplorer
+
+LayerExplorer(images=pictures, model=model, layer=17, place=(140, 143))
 
 # %% [markdown]
 # **What to notice**
-# - The picture is an array of height x width x 3 numbers from 0 to 255 (red, green, blue), nothing else.
-# - The labels say *what* and *where*, not *how to find it*. The network has to work that out by itself.
+# - Click on a layer, or drag the slider: the maps are what this layer makes of this picture, one for each **channel**.
+# - Click on the picture: the frame is all that one cell of the chosen layer *can* see; orange is what its value really
+#   depends on. The deeper the layer, the more a cell can see.
 
 # %% [markdown]
-# ## 2. One size for all: letterbox
+# ## 3. The way down
+#
+# Four of the 25 layers, eight channels each. Bright is a large value.
+
+# %%
+from walkthrough import show_feature_maps
+
+boxed = yl.letterbox(pictures[0], 256, auto=False).image  # (256, 256, 3), the size that it was trained at
+image = torch.from_numpy(boxed).permute(2, 0, 1)[None] / 255  # (1, 3, 256, 256), numbers from 0 to 1
+with torch.no_grad():  # we only look: PyTorch keeps no notes for gradients
+    outputs = [(layer, output) for layer, output in model.eval().forward_layers(image)]
+show_feature_maps({f"after layer {k}, {outputs[k][0].kind}": outputs[k][1] for k in (0, 2, 4, 9)}, count=8)
+
+# %% [markdown]
+# **What to notice**
+# - Channels of layer 0 answer to edges, and to colours: channel 1 to the pink tile. In layer 2 outlines are left, and in
+#   layer 4 one cannot tell the heart's checks any more.
+# - The maps shrink to a half, a quarter, an eighth and a thirty-second of the picture's side. What is lost in *where* is
+#   meant to be won in *what*: layer 9 has 256 channels, but one cell of it stands for 32 x 32 pixels.
+
+# %% [markdown]
+# ## 4. Thousands of boxes, and a handful
+#
+# The head reads three maps, P3, P4 and P5. On each, the picture is divided into square **cells** of 8, 16 or 32 pixels
+# (the map's **stride**), and each cell makes three predictions, one for each of its **anchors** (a typical box size). A
+# prediction is 4 numbers for the box, one for "is there an object at all?" (the **objectness**), and one for each class.
+# Raw numbers $t$ become boxes by a formula with a sigmoid $\sigma$, which squeezes any number into 0 to 1:
+#
+# $$ x = (2\sigma(t_x) - 0.5 + \text{column}) \cdot \text{stride} \qquad w = (2\sigma(t_w))^2 \cdot \text{anchor} $$
+#
+# A centre can so leave its cell by half a cell, and a box can be up to four times its anchor, no more: wild predictions
+# are impossible, and learning is calm.
+
+# %%
+maps = outputs[-1][1]  # one for each stride: (1, 3 anchors, rows, columns, 4 + 1 + 6 classes)
+boxes = model.decode(maps)[0]  # centre x, centre y, width, height, objectness, class scores
+sizes = [f"3 x {raw.shape[2]} x {raw.shape[3]}" for raw in maps]
+print(" + ".join(sizes), "=", f"{len(boxes):,} boxes, each of {boxes.shape[1]} numbers")
+by_hand = (2 * maps[0][0, 0, 0, 7, 0].sigmoid() - 0.5 + 7) * 8  # stride 8, anchor 0, row 0, column 7
+print(f"x of box 7: by hand {approx(by_hand, '.3f')} pixels, by decode {approx(boxes[7, 0], '.3f')}")
+assert torch.isclose(by_hand, boxes[7, 0])
+
+# %% [markdown]
+# Nearly all of these boxes say "no object here". What is left after a threshold still names each object many times over,
+# so **non-maximum suppression** (NMS) keeps the surest box and removes those that overlap it too much.
+
+# %%
+sure = boxes[:, 4] * boxes[:, 5:].amax(1) > 0.25  # confidence: objectness times class score
+(after,) = yl.non_max_suppression(boxes[None], conf_thres=0.25)
+print(f"{len(boxes):,} boxes;", approx(sure.sum(), "d"), f"of them are surer than 0.25; NMS leaves {len(after)}")
+assert sure.sum() > 5 * len(after) == 45
+
+# %% [markdown]
+# These are the nine boxes of the first picture above. [09_inference_and_map](09_inference_and_map.ipynb) has an explorer
+# that shows who removed whom.
+
+# %% [markdown]
+# ## 5. How does one learn that? From photographs with labels
+#
+# So far the weights were given. Now we start with random ones. A network learns from pictures and, for each, a list of
+# objects: a class and a box, drawn by people. The box is the smallest upright rectangle around what can be seen.
 #
 # Photographs come in all sizes, but a batch is *one* tensor, so its pictures must agree. Stretching them would turn
-# circles into eggs. A **letterbox** shrinks the picture until it fits and fills the rest with gray.
+# circles into eggs. A **letterbox** shrinks or enlarges the picture until it just fits, and fills the rest with gray.
 
 # %%
-boxed = yl.letterbox(photo, 640, auto=False)
-print(f"{photo.shape} -> {boxed.image.shape}: times {boxed.ratio:.4f}")
-print(f"gray on the left and right: {boxed.pad[0]} pixels each, above and below: {boxed.pad[1]:.0f} each")
-row(show_image(photo), show_image(boxed.image), titles=["as it was", "letterboxed"])
+photos = yl.YoloDataset("photos")
+photo, objects = photos.image(0), photos.objects(0)
+letterboxed = yl.letterbox(photo, 640, auto=False)
+print(f"{photo.shape} -> {letterboxed.image.shape}: times {letterboxed.ratio:.4f}")
+left, top = letterboxed.pad
+print(f"gray: {left:g} pixels on the left and on the right; {top:g} on average above and below, {2 * top:g} together")
+print(f"in it: {len(objects.cls)} objects,", ", ".join(photos.names[int(cls)] for cls in objects.cls))
 
 # %% [markdown]
-# **What to notice**
-# - Nothing is distorted: one ratio serves both sides.
-# - `ratio` and `pad` are kept. They are needed once more at the very end, to carry boxes back to the photograph.
+# The ratio and the padding are kept: they carry boxes back to the photograph.
 
 # %% [markdown]
-# ## 3. A batch
+# ## 6. A batch, and its targets
 #
 # Training looks at several pictures at once. Ours are **mosaics**: four photographs that meet at a random point, then
-# moved and scaled a little. So every batch is new, objects appear in every size, and the network cannot learn the
-# pictures by heart. This batch is the same on every run (its seed is fixed), and the whole tour uses it.
+# moved and scaled a little. So every batch is new, and objects appear in every size. This batch is the same on every
+# run (its seed is fixed), and the whole tour uses it.
 
 # %%
+from walkthrough import show_batch, show_table
+
 batch = yl.tour_batch()
 print("images ", tuple(batch.images.shape), batch.images.dtype)
 print("targets", tuple(batch.targets.shape), batch.targets.dtype)
 show_batch(batch, photos.names, columns=2)
 
 # %% [markdown]
-# ## 4. Targets: every object is six numbers
-#
-# The boxes of all four pictures lie in one table, because tables of different lengths do not stack. The first column
-# says which picture a row belongs to. The box is given by its centre and its size, as fractions of the picture's sides:
-# the same row is right for a picture of 640 pixels and for one of 320.
+# The 23 boxes of all four pictures lie in one table, the **targets**, because tables of different lengths do not stack.
+# Centre and size are fractions of the picture's sides: the same row is right for 640 pixels and for 320.
 
 # %%
-rows = [[int(image), photos.names[int(cls)], *box] for image, cls, *box in batch.targets[:6].tolist()]
+rows = [[int(image), photos.names[int(cls)], *box] for image, cls, *box in batch.targets[:4].tolist()]
 show_table(["image", "class", "centre x", "centre y", "width", "height"], rows)
 
 # %% [markdown]
-# ## 5. The network: 25 layers
+# ## 7. Which prediction is responsible for which object?
 #
-# YOLOv5n has 25 layers and 1.87 million weights. Its first ten layers, the **backbone**, turn the picture into ever
-# smaller maps of ever more abstract features. The next fourteen, the **neck**, carry what was found back to the finer
-# maps. The last one, the **head**, makes the predictions.
+# A picture of 640 x 640 pixels has 25,200 predictions. Which of them must learn to say "cup"? YOLOv5 asks each anchor:
+# is the object at most **four times** wider, narrower, higher or lower than you? The anchors that say yes are matched,
+# in the cell that holds the object's centre, and in up to two neighbours that the centre is close to.
 
 # %%
-model = yl.create_model("yolov5n", names=photos.names)
-print(model.summary(640))
+from walkthrough import AnchorExplorer
 
-# %% [markdown]
-# ## 6. One layer after the other
-#
-# `forward_layers` runs the network and stops after each layer, so we can look inside. The weights are still random:
-# what you see is what random edge detectors see. (`no_grad` says that we only look: PyTorch then keeps no notes for
-# gradients, which would fill the memory.)
-
-# %%
-images = batch.images.float() / 255
-kept = {}
-with torch.no_grad():
-    for layer, output in model.forward_layers(images[2:3]):
-        if layer.index in (0, 2, 4, 9):
-            kept[f"after layer {layer.index}, {layer.kind}"] = output
-show_feature_maps(kept, count=8)
+learner = yl.create_model("yolov5n", names=photos.names)
+AnchorExplorer(images=batch, model=learner)
 
 # %% [markdown]
 # **What to notice**
-# - Each map shows picture 2 of the batch, at half, a quarter, an eighth and a thirty-second of its size.
-# - Early maps look like the photographs, late ones like blots: what is lost in *where* is meant to be won in *what*.
-
-# %% [markdown]
-# ## 7. Three grids of predictions
+# - Choose an object, then lower `anchor_t`, the "four times" of the rule: anchors drop out, one after the other.
+# - Drag the object over the border of a cell: another cell becomes responsible, and other neighbours.
 #
-# The neck hands three maps to the head: P3, P4 and P5. On each, the picture is divided into square **cells** of 8, 16
-# or 32 pixels (the map's **stride**), and each cell makes three predictions, one for each of its **anchors** (a typical
-# box size). A prediction is 85 numbers: four for the box, one for "is there an object at all?" (the **objectness**), and
-# one for each of the 80 classes.
+# Here is the whole assignment of picture 2, each grid where it is at work, 20 x 20 cells of it:
 
 # %%
-with torch.no_grad():
-    maps = model(images)
-for raw, stride in zip(maps, model.strides):
-    print(f"stride {stride:2}: {tuple(raw.shape)} = images, anchors, rows, columns, 5 + {model.num_classes}")
-show_grid(batch.images[2], model.strides)
+from walkthrough import show_assignment
 
-# %% [markdown]
-# ## 8. 25,200 boxes for each picture
-#
-# Raw numbers become boxes by a formula with a sigmoid $\sigma$, which squeezes any number into 0 to 1:
-#
-# $$ x = (2\sigma(t_x) - 0.5 + \text{column}) \cdot \text{stride} \qquad w = (2\sigma(t_w))^2 \cdot \text{anchor} $$
-#
-# A centre can so leave its cell by half a cell, and a box can be up to four times its anchor, no more. That makes wild
-# predictions impossible, and learning calm.
-
-# %%
-boxes = model.decode(maps)
-sizes = [f"3 x {raw.shape[2]} x {raw.shape[3]}" for raw in maps]
-print(" + ".join(sizes), "=", boxes.shape[1], "boxes for each picture, each of", boxes.shape[2], "numbers")
-
-first = maps[0][0, 0, 0, 0]  # stride 8 (P3): picture 0, anchor 0, row 0, column 0
-by_hand = (2 * first[0].sigmoid() - 0.5 + 0) * 8
-print(f"x of the very first box: by hand {approx(by_hand, '.3f')}, by decode {approx(boxes[0, 0, 0], '.3f')} pixels")
-assert torch.isclose(by_hand, boxes[0, 0, 0])
-
-# %% [markdown]
-# ## 9. Which anchor is responsible for which object?
-#
-# Of the 25,200 predictions of a picture, a handful must learn to say "here". YOLOv5 asks each anchor: is the object at
-# most **four times** wider, narrower, higher or lower than you? It is matched to the anchors that say yes. Here is that
-# test for one object.
-
-# %%
-from yolo_lite.loss.targets import ratio_test
-
-image, cls, _, _, *size = batch.targets[batch.targets[:, 0] == 2][1].tolist()
-wh = torch.tensor([size]) * 640  # pixels
-print(f"a {photos.names[int(cls)]} of picture {image:.0f}, {wh[0, 0]:.0f} pixels wide and {wh[0, 1]:.0f} high")
-test = ratio_test(wh, model.anchors.flatten(0, 1))
-rows = zip(model.anchors.flatten(0, 1).tolist(), test.worst[:, 0].tolist(), test.passed[:, 0].tolist())
-show_table(["anchor: width, height", "largest factor", "matched"], [[str(a), f"{w:.2f}", yes] for a, w, yes in rows])
+grids = [(80, 80), (40, 40), (20, 20)]  # 640 pixels / stride
+matches = yl.build_targets(batch.targets, grids, learner.anchors, learner.strides)
+windows = ((0, 170, 160, 330), (0, 100, 320, 420), (0, 0, 640, 640))  # left, top, right, bottom
+row(*(show_assignment(batch, [m], [s], 2, window) for m, s, window in zip(matches, learner.strides, windows)))
 
 # %% [markdown]
 # **What to notice**
-# - The nine anchors go from small (stride 8) over medium (16) to large (32).
-# - One side that is off by more than four is enough to say no.
+# - Small objects are matched on the fine grid (stride 8, P3): here it is a spoon. Large ones, such as the cat and the
+#   horse, are matched on the coarse one (stride 32, P5). A cup is matched on two.
+# - Neighbours are hatched. These few predictions are the **positives**; all others are **negatives**, and only have to
+#   learn to be silent.
+# - The counts below are those of the whole picture.
 
 # %% [markdown]
-# ## 10. Cells that are responsible
+# ## 8. One number for "how wrong?"
 #
-# The cell that holds the object's centre is responsible for it, and so are up to two neighbours that the centre is
-# close to: three chances to learn instead of one. These predictions are the **positives**; all others are negatives.
+# The **loss** has three parts:
+#
+# - **box**: how badly the boxes of the positives overlap with their objects, $1 - \text{CIoU}$;
+# - **obj**: for *every* prediction, whether it says "object" where there is one and nothing elsewhere;
+# - **cls**: for positives, whether they name the right class.
+#
+# The three grids add up. On the fine grid 16 times as many cells as on the coarse one have to be silent; its part of
+# the objectness is weighted up by 4, so that it is heard.
 
 # %%
-matches = yl.build_targets(batch.targets, [raw.shape[2:4] for raw in maps], model.anchors, model.strides)
-for match, raw, stride in zip(matches, maps, model.strides):
-    print(f"stride {stride:2}: {len(match.cls):4} matches among {raw[..., 0].numel():6} predictions")
-show_assignment(batch, matches, model.strides, image_index=2)
+from walkthrough import show_bars
+
+maps = learner(batch.images / 255)  # this time with notes, for the way back
+criterion = learner.criterion(yl.Hyperparameters(), img_size=640)
+loss, levels = criterion(maps, batch.targets), criterion.levels(maps, batch.targets)
+print(f"box {approx(loss.box)} + obj {approx(loss.obj)} + cls {approx(loss.cls)}, times 4 pictures:", approx(loss.total))
+assert torch.isclose(loss.total, 4 * (loss.box + loss.obj + loss.cls))
+by_part = {part: [getattr(level, part) for level in levels] for part in ("box", "obj", "cls")}
+row(*(show_bars(dict(zip(("P3", "P4", "P5"), values)), part) for part, values in by_part.items()))
 
 # %% [markdown]
-# **What to notice**
-# - Small objects are matched on the fine grid (stride 8, P3), large ones on the coarse one (stride 32, P5).
-# - Neighbours are hatched: the cell beside the centre is responsible for the object as well.
-# - Almost all predictions are negatives: they only have to learn to be silent.
-
-# %% [markdown]
-# ## 11. Three losses
-#
-# A **loss** is one number for how wrong the network is. Ours has three parts:
-#
-# - **box**: how badly the boxes of the matched cells overlap with their objects, $1 - \text{CIoU}$;
-# - **obj**: for *every* cell, whether it says "object" where there is one and nothing elsewhere;
-# - **cls**: for matched cells, whether they name the right class.
-#
-# This time the network runs with notes: each operation remembers what it did, for the way back in step 13.
-
-# %%
-maps = model(images)
-criterion = model.criterion(yl.Hyperparameters(), img_size=640)
-before = criterion(maps, batch.targets)
-show_bars({"box": before.box, "obj": before.obj, "cls": before.cls}, title="the loss before training", y_label="loss")
-
-# %% [markdown]
-# ## 12. The same loss, taken apart by level
-#
-# The three grids add up. The fine one has 16 times as many cells as the coarse one, so nearly all of them are silent;
-# its objectness is weighted up by 4 so that it is heard.
-
-# %%
-levels = criterion.levels(maps, batch.targets)
-parts = {name: sum(getattr(level, name) for level in levels) for name in ("box", "obj", "cls")}
-for name, part in parts.items():
-    print(f"{name}: the three levels together {approx(part, '.4f')}, the loss {approx(getattr(before, name), '.4f')}")
-    assert torch.isclose(part, getattr(before, name))
-strides = [f"stride {stride}" for stride in model.strides]
-row(*(show_bars(dict(zip(strides, (getattr(level, name) for level in levels))), title=name) for name in parts))
-
-# %% [markdown]
-# ## 13. Gradients: who is to blame?
+# ## 9. Who is to blame?
 #
 # `backward` asks of every single weight: if you were a little larger, would the loss rise or fall, and how fast? The
 # answer is the weight's **gradient**. It costs one pass through the network, from the last layer to the first.
 
 # %%
-before.total.backward()
-weights = {str(k): list(layer.parameters()) for k, layer in enumerate(model.layers)}
+loss.total.backward()
+weights = {str(k): list(layer.parameters()) for k, layer in enumerate(learner.layers)}
 norms = {name: torch.nn.utils.get_total_norm([w.grad for w in ws]) for name, ws in weights.items() if ws}
 print(f"length of the gradient: layer 0 {approx(norms['0'])}, layer 24 {approx(norms['24'])}")
 assert norms["0"] > 5 * norms["24"]
@@ -276,24 +267,125 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 #   [notebook 07](07_backpropagation.ipynb) measures it.
 
 # %% [markdown]
-# ## 14. One step
+# ## 10. One step
 #
 # Each weight moves a little against its gradient: $w \leftarrow w - \text{learning rate} \cdot \text{gradient}$. Then
-# the same pictures again. The loss must be lower; that is the whole idea. The step is small because a gradient only
-# gives the slope where we stand, not what comes behind the next hill.
+# the same pictures again: the loss must be lower. The step is small because a gradient only gives the slope where we
+# stand, not what comes behind the next hill.
 
 # %%
-torch.optim.SGD(model.parameters(), lr=0.0003).step()
+torch.optim.SGD(learner.parameters(), lr=0.0003).step()
 with torch.no_grad():
-    after = criterion(model(images), batch.targets)
-print(f"total loss before {approx(before.total, '.4f')}, after one step {approx(after.total, '.4f')}")
-assert after.total < before.total - 0.002
-show_bars({"before": before.total, "after one step": after.total}, title="total loss", y_label="loss")
+    lower = criterion(learner(batch.images / 255), batch.targets).total
+print("the loss fell by", approx((loss.total - lower) / loss.total * 100, ".1f"), "percent")
+assert 0.002 < loss.total - lower
 
 # %% [markdown]
-# ## 15. Check: the loss of one prediction, by hand
+# That is all that training does. It only does it again and again.
+
+# %% [markdown]
+# ## 11. Sixty steps
 #
-# Take one matched prediction and compute its box by hand, with nothing but the formula of step 8. Its overlap with the
+# Now for real. A new network with random weights, the four pictures at 320 pixels, and a few settings that are made for
+# a short run: AdamW, which chooses a step size for each weight, and other weights of the three parts of the loss.
+
+# %%
+small = yl.tour_batch(320)
+images = small.images / 255  # (4, 3, 320, 320)
+learner = yl.create_model("yolov5n", names=photos.names)
+gains = yl.Hyperparameters(box=0.1, obj=5.0, cls=4.0)
+criterion = yl.ComputeLoss(learner.anchors, learner.strides, learner.num_classes, gains)
+optimizer = torch.optim.AdamW(learner.parameters(), lr=0.002)
+
+# %% [markdown]
+# What we want to see while it learns: two of the pictures with what the network finds in them, and the loss so far. And
+# in the end, picture 2 as a film strip.
+
+# %%
+from walkthrough import column, show_series
+
+WORDS = "boxes on the pictures: a few wrong ones at first, far too many after 16 steps, nearly one for each object after 60"
+losses, film = [], {}
+
+def frame(step, picture):
+    return show_image(small.images[picture], film[step][picture], names=photos.names, title=f"after {step} steps")
+
+def look(step):
+    film[step] = yl.non_max_suppression(learner.decode(learner(images)).detach())  # (n, 6) for each picture
+    return replace(row(frame(step, 2), frame(step, 3), show_series(losses, title="loss", x_label="step")), words=WORDS)
+
+# %% [markdown]
+# And the training itself. Run it, and **watch the boxes**. The first four lines in the loop are all that training is:
+# forward and loss, backward, step. The rest writes down and draws.
+
+# %%
+screen = display(look(0), display_id=True)
+for step in range(1, 61):
+    parts = criterion(learner(images), small.targets)
+    optimizer.zero_grad()
+    parts.total.backward()
+    optimizer.step()
+    losses.append(parts.total.item())
+    if step % 4 == 0:
+        screen.update(look(step))
+strip = column(row(*(frame(step, 2) for step in (0, 8, 16))), row(*(frame(step, 2) for step in (24, 40, 60))))
+screen.update(replace(strip, words=WORDS))
+
+# %%
+def is_found(target):  # image, class, centre x, centre y, width, height
+    found = film[60][int(target[0])]
+    overlap = yl.box_iou(yl.xywh_to_xyxy(target[None, 2:]) * 320, found[:, :4])[0]
+    return bool(((overlap > 0.5) & (found[:, 5] == target[1])).any())
+
+count, boxes = sum(map(is_found, small.targets)), sum(map(len, film[60]))
+print(approx(count, "d"), f"of {len(small.targets)} objects are found, by", approx(boxes, "d"), "boxes")
+assert count >= 20
+assert boxes <= 40
+assert losses[-1] < losses[0] / 3
+show_series(losses, title="the loss falls", x_label="step")
+
+# %% [markdown]
+# **What to notice**
+# - First a few wrong boxes, then far too many: the network learns *that* there is something before it learns *where* it
+#   ends. Then boxes drift onto the objects, and doubles go.
+# - It has learnt four pictures **by heart**. It would fail on a fifth. Real training shows other mosaics at every step:
+#   the official weights come from 300 rounds through 118,287 photographs.
+# - BatchNorm used the mean of these four pictures all the time. The averages that it keeps for later, for single
+#   pictures, follow slowly, and are not ready after 60 steps. [08_training_loop](08_training_loop.ipynb) has the rest:
+#   warm-up, averages, and what goes wrong without.
+
+# %% [markdown]
+# ## 12. Your own picture, and trained weights
+#
+# Drag a photograph into the list of files on the left, and write its name here. The bundled network knows drawn shapes
+# only. For photographs, fetch weights that know the 80 classes of COCO: in a terminal (File, New, Terminal), in the
+# folder of this notebook,
+#
+# ```
+# yolo-lite fetch yolov5n --folder downloads
+# ```
+#
+# and write `"downloads/yolov5n.pt"`. Nothing here downloads behind your back; these official weights are AGPL-3.0, and
+# `fetch` says so.
+
+# %%
+my_picture = None  # "my photo.jpg"
+my_weights = "shapes-n"  # "downloads/yolov5n.pt", or what your own training wrote
+
+trained = yl.load(my_weights)
+picture = my_picture or scenes.image(4)
+(mine,) = yl.predict(trained, picture, conf_thres=0.25)
+print(mine)
+show_image(picture, mine)
+
+# %% [markdown]
+# [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) goes on from here: how good are the official
+# weights, and how do you teach them something new?
+
+# %% [markdown]
+# ## 13. Check: the loss of one prediction, by hand
+#
+# Take one positive of section 8, and compute its box with nothing but the formula of section 4. Its overlap with the
 # object must be what the loss used.
 
 # %%
@@ -361,5 +453,37 @@ check(my_decode)
 # Most of the picture is background. Its boxes have nothing to be compared with; they only have to say "no object", and
 # that is what the objectness loss asks of them.
 # </details>
+#
+# <details><summary>Why is "23 of 23 found" no proof that the network is good?</summary>
+#
+# It was asked about the pictures that it learnt from. Only pictures that it has never seen tell whether it has learnt
+# what a cup is, or what these four pictures are. [09_inference_and_map](09_inference_and_map.ipynb) measures that.
+# </details>
+
+# %% [markdown]
+# ## The tour
+#
+# Each of the others takes one step apart, answers the questions that people ask about it, and lets you touch it. Each
+# runs in under a minute; the time is for reading and trying. They can be read in any order; this is the usual one.
+#
+# | notebook | what it answers | time |
+# |---|---|---|
+# | [01_data](01_data.ipynb) | How does a folder of pictures become a batch? Why is the padding gray? What if a label is wrong? | 30 min |
+# | [02_augmentation](02_augmentation.ipynb) | What happens to a picture before the network sees it, and which boxes are lost? | 40 min |
+# | [03_model_layer_by_layer](03_model_layer_by_layer.ipynb) | What do the 25 layers do, and what does each cost? | 60 min |
+# | [04_grids_and_anchors](04_grids_and_anchors.ipynb) | What is an anchor, and where do 25,200 boxes come from? | 40 min |
+# | [05_build_targets](05_build_targets.ipynb) | Which prediction is responsible for which object, and why is this anchor rejected? | 40 min |
+# | [06_loss](06_loss.ipynb) | What is each prediction trained towards, and what do the loss weights do? | 50 min |
+# | [07_backpropagation](07_backpropagation.ipynb) | How does one number become a change of every weight? | 40 min |
+# | [07b_nine_mistakes](07b_nine_mistakes.ipynb) | How do people get training wrong, and how does one notice? | 40 min |
+# | [08_training_loop](08_training_loop.ipynb) | Why warm-up, accumulation, averages? What goes wrong without? | 40 min |
+# | [09_inference_and_map](09_inference_and_map.ipynb) | How do thousands of boxes become a few, and what is mAP? | 40 min |
+# | [10_real_weights_and_your_data](10_real_weights_and_your_data.ipynb) | How do I use it: photographs, official weights, my own data? | 40 min |
+# | [11_losses_through_time](11_losses_through_time.ipynb) | Why square roots, anchors, logistic classes, CIoU? YOLOv1 to v5 on one object | 60 min |
+# | [12_backbones](12_backbones.ipynb) | Which choices make a backbone, and what does each of them change? | 50 min |
+# | [13_anchor_free](13_anchor_free.ipynb) | What replaces anchors: points, task-aligned assignment, distances as distributions? | 50 min |
+# | [14_gradients_and_words](14_gradients_and_words.ipynb) | What does YOLOv9's auxiliary branch change, and how can a class be a word? | 50 min |
+# | [90_gallery](90_gallery.ipynb) | What can I touch? All tools, one line each | 10 min |
+# | [91_what_you_may_have_read](91_what_you_may_have_read.ipynb) | Which widely read statements about YOLO are not so, and what is? | 30 min |
 #
 # **On to [01_data](01_data.ipynb)**: from a folder of pictures to a batch.
