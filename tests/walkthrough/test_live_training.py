@@ -410,6 +410,11 @@ def test_a_page_gets_the_run_and_its_buttons(trained):
     assert "step(n) trains n iterations" in page.message
 
 
+def test_start_becomes_pause_while_it_trains(trained, monkeypatch):
+    monkeypatch.setattr(LiveTraining, "running", property(lambda _: True))
+    assert [action.method for action in trained.page_actions()] == ["pause", "step"]
+
+
 def test_a_picture_of_the_readers_is_predicted_on_and_boxes_are_drawn_on_it() -> None:
     w = LiveTraining()
     w.add_picture(np.full((90, 200, 3), 80, np.uint8), "folder/mine.jpg")
