@@ -11,6 +11,10 @@ LEGEND = (Key("what the layer before gives", FLOW, dash="solid"), Key("a skip", 
 
 
 def ground(width: float, height: float, left: float = 0.0, top: float = 0.0) -> Picture:
-    """A ground on which the colours are readable, whatever the theme of the page."""
+    """A ground on which the colours are readable, whatever the theme of the page.
+
+    >>> ground(8, 4, left=2).extent
+    (2, 0.0, 10, 4.0)
+    """
     rgb = [int(GROUND[k : k + 2], 16) for k in (1, 3, 5)]
     return Picture(np.array(rgb, np.uint8).reshape(1, 1, 3), (left, top, left + width, top + height))

@@ -77,8 +77,8 @@ replace(scene, words=f"a mosaic of photographs; on the horse a small cell, and t
 # **What to notice**
 # - The cell is small, the anchors are large. A cell does not *contain* its objects, it only holds their centres.
 # - These anchors lie inside the picture. Those of a cell at its border hang over, and may.
-# - In this tour a cell is always named as (row, column), here (14, 11), and a point of the picture as (x, y). So the two
-#   are turned: rows count along y.
+# - A cell is named as (row, column), here (14, 11), as in a tensor's axes; a point of the picture as (x, y). So the two are
+#   the other way round: rows count along y.
 
 # %% [markdown]
 # ## 2. Why anchors at all?
@@ -385,7 +385,7 @@ show_table(["size at t = 10", "anchors", "slope of the size", "gradient of squar
 # **What to notice**
 # - A **slope** says how fast the size changes with $t$; a **gradient** is that of the *loss*. They are not the same thing.
 # - One outlier, $t = 10$, and the exponential makes a box of 22,026 anchors, with a slope as large. A loss on the size
-#   itself, as squared error, then has a gradient of about a thousand million: one step of training ruins the weights.
+#   itself, as squared error, then has a gradient of about a thousand million: one step with it ruins the weights.
 # - An overlap loss hardly notices. To it, one far too large box is like another, so its gradient is tiny, and nothing
 #   brings the box back.
 # - In the v5 form the size ends at four anchors, so nothing blows up. It is flat out there, too: at $t = 10$ its gradient
