@@ -304,12 +304,12 @@ for (rate, steps), ways in budgets.items():
     best = [((one == first) & (first - second > 0.001)).float().mean() for one in end]
     ends = [f"{approx(one.mean())}; best from {approx(b, '.0%')}" for one, b in zip(end, best)]
     rows.append([f"{rate} px², {steps} steps", *ends])
+reached = {budget: {kind: way[-1].mean() for kind, way in ways.items()} for budget, ways in budgets.items()}
+assert reached[800, 20]["giou"] > reached[800, 20]["ciou"] + 0.03 and abs(reached[800, 200]["giou"] - reached[800, 200]["ciou"]) < 0.02
+assert min(reached[2000, 60]["diou"], reached[2000, 60]["ciou"]) > reached[2000, 60]["giou"] + 0.005
 show_table(["learning rate", *IOU_KINDS], rows, title="mean IoU at the end; from how many starts it ends best, by more than 0.001")
 
 # %%
-end = {budget: {kind: way[-1].mean() for kind, way in ways.items()} for budget, ways in budgets.items()}
-assert end[800, 20]["giou"] > end[800, 20]["ciou"] + 0.03 and abs(end[800, 200]["giou"] - end[800, 200]["ciou"]) < 0.02
-assert min(end[2000, 60]["diou"], end[2000, 60]["ciou"]) > end[2000, 60]["giou"] + 0.005
 assert all(ways["iou"][-1, ~touching].max() == 0 for ways in budgets.values())
 lost = (budgets[2000, 200]["iou"][-1, touching] == 0).float().mean()
 print("boxes that touched and were lost by plain IoU at 2000 px²:", approx(lost, ".0%"))
