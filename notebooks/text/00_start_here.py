@@ -400,11 +400,11 @@ assert torch.allclose(overlap, level.overlap[:1], atol=1e-6)
 # %% [markdown]
 # ## Your turn: write `my_decode`
 #
-# The last cell decoded one prediction, in cells. Now write the decoding for many predictions at once, in pixels of the
-# picture: with `s` the sigmoid of `t`, the centre is `(2 s - 0.5 + cell) * stride`, the size `(2 s)² * anchor`.
+# Raw numbers become boxes by two short formulas. Write them for many predictions at once, in pixels of the picture: with
+# `s` the sigmoid of `t`, the centre is `(2 s - 0.5 + cell) * stride`, the size `(2 s)² * anchor`.
 #
 # Each notebook has one such step for you, right before its questions. Put your lines in place of the `...` and run the
-# cell. `check` compares your function with the library's, on the objects of this batch and on random numbers. Where they
+# cell. `check` compares your function with the library's, on the objects of the tour batch and on random numbers. Where they
 # differ, it shows the first number that does, and says which usual mistake has the same numbers. `check(my_decode).step()`
 # opens the Stepper on your own lines.
 

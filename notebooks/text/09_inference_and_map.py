@@ -353,9 +353,9 @@ for name, (by_hand, by_library) in rows.items():
 # %% [markdown]
 # ## Your turn: write `my_nms`
 #
-# Non-maximum suppression again, this time in one function, with the classes, and without looking at section 3. Keep the
-# best box; remove what overlaps it by *more* than the threshold and has its class; go on with what is left. `yl.box_iou`
-# may be used.
+# Non-maximum suppression again, this time in one function, with the classes, and without looking at the one above. Keep
+# the best box; remove what overlaps it by *more* than the threshold and has its class; go on with what is left.
+# `yl.box_iou` may be used.
 
 # %%
 import torch

@@ -686,8 +686,8 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 # %% [markdown]
 # ## Your turn: write `my_fuse`
 #
-# A convolution and the BatchNorm behind it become one convolution. Section 5 needed it for kernels without a bias; some
-# convolutions have one, and BatchNorm scales it as well. BatchNorm computes $s\,(x - \mu) + \beta$ with
+# A convolution and the BatchNorm behind it become one convolution. A RepConv needs it for kernels without a bias;
+# some convolutions have one, and BatchNorm scales it as well. BatchNorm computes $s\,(x - \mu) + \beta$ with
 # $s = \gamma / \sqrt{\sigma^2 + \varepsilon}$, one $s$ for each output channel.
 
 # %%

@@ -17,7 +17,7 @@ import torch
 from walkthrough.exercises.checking import check
 from walkthrough.exercises.exercise import PREFIX
 from walkthrough.exercises.running import error_sentence
-from walkthrough.exercises.slicing import Slice, readable, slice_for
+from walkthrough.exercises.slicing import Slice, slice_for
 
 
 def names_of(exercise: str) -> tuple[str, str]:
@@ -57,7 +57,7 @@ def checked(exercise: str, cells: Sequence[str], needed: Slice) -> dict[str, str
     space: dict[str, Any] = {"__name__": "submission"}
     for statement in needed.statements:
         file = f"cell {statement.cell}"
-        text = readable(cells[statement.cell])
+        text = cells[statement.cell]
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for lines in messages
         try:
             exec(compile(ast.Module([statement.node], []), file, "exec"), space)  # running it is what is asked for

@@ -37,6 +37,18 @@ def readable(cell: str) -> str:
     return MAGIC.sub(r"\1pass", cell)
 
 
+def parsed(cell: str) -> list[ast.stmt]:
+    """The statements of a cell, with IPython's own lines left out where it is not Python with them.
+
+    >>> [ast.unparse(each) for each in parsed("%time x = 1\\ny = (5\\n     - 2)")]
+    ['pass', 'y = 5 - 2']
+    """
+    try:
+        return ast.parse(cell).body  # a line may begin with % and be Python: the rest of a division
+    except SyntaxError:
+        return ast.parse(readable(cell)).body
+
+
 def slice_for(cells: Sequence[str], names: Sequence[str]) -> Slice:
     """The statements for the last function that has one of the names, the first of them if there are several.
 
@@ -74,7 +86,7 @@ def _statements(cells: Sequence[str]) -> tuple[list[Statement], dict[int, Syntax
     broken: dict[int, SyntaxError] = {}
     for number, cell in enumerate(cells):
         try:
-            nodes = ast.parse(readable(cell)).body
+            nodes = parsed(cell)
         except SyntaxError as error:
             broken[number] = error
             continue
