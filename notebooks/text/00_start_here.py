@@ -16,7 +16,7 @@
 #
 # YOLO looks at a picture once and says **what** is in it and **where**. Run each cell with Shift + Enter.
 
-# %% jupyter={"source_hidden": true} tags=["remove-cell"]
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
@@ -69,20 +69,22 @@ assert confidence > 0.9
 # %% [markdown]
 # ## 2. Between them: 25 layers
 #
-# The **backbone** (blue) turns the picture into ever smaller maps of ever more abstract features. The **neck** (brown)
-# carries what was found back to the finer maps, and then down again: papers call these two ways FPN and PAN. The
-# **head** (green) makes the predictions. The number before a layer's name is the one it has in every YOLOv5 file.
+# The **backbone** turns the picture into ever smaller maps of ever more abstract features. The **neck** carries what was
+# found back to the finer maps, and then down again: papers call these two ways FPN and PAN. The **head** makes the
+# predictions. Here is the same network, looking at another drawn scene:
 
 # %%
 from walkthrough import LayerExplorer
 
-LayerExplorer(images=pictures, model=model, layer=17, place=(140, 143))
+LayerExplorer(model=model, layer=17)
 
 # %% [markdown]
 # **What to notice**
-# - Click on a layer, or drag the slider: the maps are what this layer makes of this picture, one for each **channel**.
-# - Click on the picture: the frame is all that one cell of the chosen layer *can* see; orange is what its value really
-#   depends on. The deeper the layer, the more a cell can see.
+# - Unfold **the network**: the graph of all 25 layers, backbone blue, neck brown, head green. Each has the number that it
+#   has in YOLOv5's files. Click on one, or choose it from the list.
+# - The maps are what the chosen layer makes of this picture, one for each **channel**.
+# - Click on the picture: the frame is all that one cell of the layer *can* see; orange is what its value really depends
+#   on. The deeper the layer, the more a cell can see.
 
 # %% [markdown]
 # ## 3. The way down
@@ -138,8 +140,9 @@ print(f"{len(boxes):,} boxes;", approx(sure.sum(), "d"), f"of them are surer tha
 assert sure.sum() > 5 * len(after) == 45
 
 # %% [markdown]
-# These are the nine boxes of the first picture above. [09_inference_and_map](09_inference_and_map.ipynb) has an explorer
-# that shows who removed whom.
+# These are the nine boxes of the first picture above, after one pass through the network: YOLO is a **one-stage**
+# detector. A two-stage one, such as Faster R-CNN, first proposes regions and then looks at each of them again.
+# [09_inference_and_map](09_inference_and_map.ipynb) has an explorer that shows who removed whom in NMS.
 
 # %% [markdown]
 # ## 5. How does one learn that? From photographs with labels
@@ -215,8 +218,8 @@ row(*(show_assignment(batch, [m], [s], 2, window) for m, s, window in zip(matche
 
 # %% [markdown]
 # **What to notice**
-# - Small objects are matched on the fine grid (stride 8, P3): here it is a spoon. Large ones, such as the cat and the
-#   horse, are matched on the coarse one (stride 32, P5). A cup is matched on two.
+# - Small objects are matched on the fine grids, large ones on the coarse one: the spoon, 14 x 45 pixels, at strides 8 and
+#   16 (P3, P4), the cup at 16 and 32 (P4, P5), the cat and the horse at 32 (P5) alone.
 # - Neighbours are hatched. These few predictions are the **positives**; all others are **negatives**, and only have to
 #   learn to be silent.
 # - The counts below are those of the whole picture.
@@ -341,6 +344,7 @@ count, boxes = sum(map(is_found, small.targets)), sum(map(len, film[60]))
 print(approx(count, "d"), f"of {len(small.targets)} objects are found, by", approx(boxes, "d"), "boxes")
 assert count >= 20
 assert boxes <= 40
+assert len(film[16][2]) > len(film[60][2])
 assert losses[-1] < losses[0] / 3
 show_series(losses, title="the loss falls", x_label="step")
 
@@ -348,7 +352,7 @@ show_series(losses, title="the loss falls", x_label="step")
 # **What to notice**
 # - First a few wrong boxes, then far too many: the network learns *that* there is something before it learns *where* it
 #   ends. Then boxes drift onto the objects, and doubles go.
-# - It has learnt four pictures **by heart**. It would fail on a fifth. Real training shows other mosaics at every step:
+# - It has learnt four pictures **by heart**. Nothing says that it finds a cup in a fifth. Real training shows other mosaics at every step:
 #   the official weights come from 300 rounds through 118,287 photographs.
 # - BatchNorm used the mean of these four pictures all the time. The averages that it keeps for later, for single
 #   pictures, follow slowly, and are not ready after 60 steps. [08_training_loop](08_training_loop.ipynb) has the rest:

@@ -237,7 +237,7 @@ def _numbers(result: Result) -> Table:
         ("output", shape_in_words(record.output_shapes[result.output])),
         ("parameters", f"{record.parameters:,} ({record.parameters / total[0]:.1%} of all)"),
         ("MFLOPs", f"{record.flops / 1e6:,.1f} ({record.flops / total[1]:.1%})"),
-        ("time", f"{record.seconds * 1e3:.2f} ms ({record.seconds / total[2]:.0%})"),
+        ("time", f"{record.seconds * 1e3:.2f} ms ({record.seconds / total[2]:.1%})"),
         ("a cell can see", repr(result.field)),
         ("values", f"mean {statistics.mean:.3g}, std {statistics.std:.3g}"),
         ("range", f"{statistics.min:.3g} to {statistics.max:.3g}"),
