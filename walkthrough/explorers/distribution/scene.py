@@ -71,16 +71,25 @@ def scene_of(result: Result) -> Scene:
 
 def _plane(result: Result) -> Panel:
     logits, count = tuple(result.logits.tolist()), len(result.logits)
-    predicted = distance_bar(result.expectation, count, 1)
+    predicted, probability = distance_bar(result.expectation, count, 1), result.probability.tolist()
+    bins = tuple(f"logit of bin {k}" for k in range(count))
+    shares = tuple(f"probability {value:.2f} of bin {k}" for k, value in enumerate(probability))
     layers: tuple[Layer, ...] = (
         Picture(GROUND, (0, 0, RIGHT, HEIGHT)),
         *_axes(count, result.span),
-        Boxes(bars_of(logits, result.span), colours=("anchor",), width=1.2, drag="bars", fill=0.3),
-        Boxes((distance_bar(result.target, count),), colours=("object",), width=1.2, drag="distance", fill=0.35),
-        Boxes((predicted,), colours=("prediction",), dash="dashed", width=1.2, fill=0.4),
+        Boxes(bars_of(logits, result.span), colours=("anchor",), width=1.2, drag="bars", fill=0.3, names=bins),
+        Boxes(
+            (distance_bar(result.target, count),),
+            colours=("object",),
+            width=1.2,
+            drag="distance",
+            fill=0.35,
+            names=("target distance",),
+        ),
+        Boxes((predicted,), colours=("prediction",), dash="dashed", width=1.2, fill=0.4, names=("expectation",)),
         _beside(f"target {result.target:.2f}", result.target, count, 0),
         _beside(f"expectation {result.expectation:.2f}", result.expectation, count, 1),
-        Boxes(_columns(result.probability.tolist()), colours=("own",), width=0.8, fill=0.6),
+        Boxes(_columns(probability), colours=("own",), width=0.8, fill=0.6, names=shares),
         Boxes(_columns(result.wanted.tolist(), is_sparse=True), colours=("object",), dash="dotted", width=1.8),
         Line(((predicted[2], FLOOR - TALL - 6), (predicted[2], FLOOR)), "prediction", "dashed", 1.2),
     )

@@ -63,7 +63,9 @@ def _before(result: Result) -> Panel:
     decided, choice = result.decided, result.choice
     xyxy, cls = decided.found.xyxy[:MOST_DRAWN], decided.found.cls[:MOST_DRAWN].tolist()
     colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
-    layers: list[Layer] = [Boxes(_rows(xyxy), (), (), colours, "dashed", 1.0, pick="chosen"), *_chosen(result)]
+    names = tuple(f"candidate {index}, {class_name(int(k), result.names)}" for index, k in enumerate(cls))
+    boxes = Boxes(_rows(xyxy), (), (), colours, "dashed", 1.0, pick="chosen", names=names)
+    layers: list[Layer] = [boxes, *_chosen(result)]
     return _panel(result, layers, "before", _candidates(result))
 
 
