@@ -6,6 +6,7 @@ installs what tests/page/package-lock.json pins.
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,12 @@ def test_each_control_is_one_stop_of_the_tab_key(shown: OnPage) -> None:
         stops.append(owner)
     assert len(set(stops)) == len(stops), [stop for stop in stops if stops.count(stop) > 1]
     assert len(stops) == shown.root.evaluate(COUNT, REACHED), stops
+
+
+def test_every_box_has_a_name(shown: OnPage) -> None:
+    unfold(shown)
+    told = shown.root.locator(".wt-canvas").evaluate_all("all => all.map(node => node.getAttribute('aria-label'))")
+    assert [label for label in told if re.search(r"[:;] box, ", label)] == []
 
 
 @pytest.mark.parametrize("width", [560, 667])  # beside JupyterLab's file browser; 1,000 pixels at a zoom of 150 %

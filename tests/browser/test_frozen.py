@@ -161,13 +161,6 @@ def test_a_browser_that_cannot_unpack_says_so_and_shows_the_words(anchors: Path,
     page.close()
 
 
-def test_what_is_chosen_is_seen_in_forced_colours(anchors: Path, open_file: Opened) -> None:
-    page, problems = open_file(anchors, forced_colors="active")
-    page.wait_for_selector(DRAWN)
-    assert slider(page, "anchor_t").evaluate("node => getComputedStyle(node).appearance") == "auto"
-    assert problems == []
-
-
 def test_a_notebook_shows_it_and_goes_on_without_the_kernel(
     lab_folder: Path, open_notebook: Callable[..., OpenNotebook]
 ) -> None:

@@ -41,10 +41,22 @@ export function boxesNow(view, layer) {
   return isFirst ? [...kept, ...rows.slice(before).map(sorted)] : kept;
 }
 
-/** What is said of a box that is not seen: a name that is not drawn and says all, or its label and its colour. */
-function called(layer, k) {
-  const name = each(layer.names ?? [], k, "");
-  return { name, label: each(layer.labels, k, ""), colour: each(layer.colours, k, "object") };
+/**
+ * What is said of a box that is not seen: its name, or its label and the class that its row carries; and its colour.
+ * @param {View} view
+ * @param {any} layer
+ * @param {number} k
+ */
+function called(view, layer, k) {
+  const { model } = view.page;
+  const [name, label] = [each(layer.names ?? [], k, ""), each(layer.labels, k, "")];
+  const row = view.maps[view.panel.layers.indexOf(layer)]?.[k] ?? -1;
+  const cls = layer.drag && view.page.value(layer.drag)?.[row]?.[4];
+  const options = model.get("controls").find((control) => control.name === "new_class")?.options ?? [];
+  const word = options[cls] ?? "";
+  const told = label.includes(word) ? label : `${label} ${word}`.trim();
+  const colour = each(layer.colours, k, "object");
+  return layer.drag ? { name: "", label: name || told, colour } : { name, label, colour };
 }
 
 /**
@@ -53,7 +65,7 @@ function called(layer, k) {
  * @param {BoxesLayer} layer
  */
 export function namedBoxes(view, layer) {
-  return boxesNow(view, layer).map((xyxy, k) => ({ xyxy, ...called(layer, k) }));
+  return boxesNow(view, layer).map((xyxy, k) => ({ xyxy, ...called(view, layer, k) }));
 }
 
 /**
@@ -69,7 +81,7 @@ export function editableBoxes(view) {
       const before = view.page.model.get("values")[layer.drag]?.length ?? 0;
       return boxesNow(view, layer).map((xyxy, k) => {
         const row = k < map.length ? map[k] : before + k - map.length;
-        return { field: layer.drag, row, xyxy, ...called(layer, k), pick: layer.pick };
+        return { field: layer.drag, row, xyxy, ...called(view, layer, k), pick: layer.pick };
       });
     })
     .filter((box) => box.row >= 0);
@@ -86,7 +98,7 @@ export function pickableBoxes(view) {
     pick: layer.pick,
     row: chosenBy(layer, k),
     xyxy,
-    ...called(layer, k),
+    ...called(view, layer, k),
   });
   return layers.flatMap((layer) => boxesNow(view, layer).map(told(layer)));
 }

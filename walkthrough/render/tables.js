@@ -78,7 +78,9 @@ export function tableView(page) {
     shown = signature;
     const isRight = (_, column) => panel.rows.length > 0 && panel.rows.every((row) => isNumber(row[column]));
     const sides = panel.columns.map(isRight).map((right) => (right ? "wt-right" : ""));
-    const cell = (tag) => (word, column) => element(tag, { class: sides[column], scope: tag === "th" && "col" }, word);
+    const looks = (word, column) => [sides[column], word.includes("  ") && "wt-columns"].filter(Boolean).join(" ");
+    const cell = (tag) => (word, column) =>
+      element(tag, { class: looks(word, column), scope: tag === "th" && "col" }, word);
     head.replaceChildren(element("tr", {}, ...panel.columns.map(cell("th"))));
     const focused = [...body.children].indexOf(document.activeElement);
     body.replaceChildren(...panel.rows.map((row, index) => tableRow(page, panel, index, row.map(cell("td")))));

@@ -72,23 +72,36 @@ def scene_of(result: Result) -> Scene:
 def _plane(result: Result) -> Panel:
     logits, count = tuple(result.logits.tolist()), len(result.logits)
     predicted, lower = distance_bar(result.expectation, count, 1), int(result.clamped)
-    columns, wanted = _columns(result.probability.tolist()), _columns(result.wanted.tolist(), is_sparse=True)
+    probability = result.probability.tolist()
+    wanted = _columns(result.wanted.tolist(), is_sparse=True)
     refs = tuple("bins" if index in (lower, lower + 1) else "" for index in range(count))
+    bins = tuple(f"logit of bin {k}" for k in range(count))
+    shares = tuple(f"probability {value:.2f} of bin {k}" for k, value in enumerate(probability))
     layers: tuple[Layer, ...] = (
         Picture(GROUND, (0, 0, RIGHT, HEIGHT)),
         *_axes(count, result.span),
-        Boxes(bars_of(logits, result.span), colours=("anchor",), width=1.2, drag="bars", fill=0.3),
+        Boxes(bars_of(logits, result.span), colours=("anchor",), width=1.2, drag="bars", fill=0.3, names=bins),
         Boxes(
             (distance_bar(result.target, count),),
-            *((), (), ("object",), "solid", 1.2),
+            colours=("object",),
+            width=1.2,
             drag="distance",
             fill=0.35,
             refs=("target",),
+            names=("target distance",),
         ),
-        Boxes((predicted,), (), (), ("prediction",), "dashed", 1.2, fill=0.4, refs=("expectation",)),
+        Boxes(
+            (predicted,),
+            colours=("prediction",),
+            dash="dashed",
+            width=1.2,
+            fill=0.4,
+            refs=("expectation",),
+            names=("expectation",),
+        ),
         _beside(f"target {result.target:.2f}", result.target, count, 0),
         _beside(f"expectation {result.expectation:.2f}", result.expectation, count, 1),
-        Boxes(columns, colours=("own",), width=0.8, fill=0.6, refs=refs),
+        Boxes(_columns(probability), colours=("own",), width=0.8, fill=0.6, refs=refs, names=shares),
         Boxes(wanted, (), (), ("object",), "dotted", 1.8, refs=("target bins",) * len(wanted)),
         Line(((predicted[2], FLOOR - TALL - 6), (predicted[2], FLOOR)), "prediction", "dashed", 1.2),
     )

@@ -133,7 +133,9 @@ def _strongest(result: Result, level: int) -> list[Layer]:
     mine = [(index, cell) for index, cell in enumerate(result.strongest) if cell.level == level]
     frames = tuple((c.col * stride, c.row * stride, (c.col + 1) * stride, (c.row + 1) * stride) for _, c in mine)
     refs = tuple(f"chosen {index}" for index, _ in mine)
-    layers: list[Layer] = [Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs)] if mine else []
+    names = tuple(f"cell in row {c.row}, column {c.col} at stride {stride:g}" for _, c in mine)
+    strongest = Boxes(frames, colours=("accent",), width=0.8, pick="chosen", refs=refs, names=names)
+    layers: list[Layer] = [strongest] if mine else []
     is_here = bool(mine) and mine[0][0] == 0
     return [*layers, Boxes(frames[:1], colours=("accent",), width=2.6)] if is_here else layers
 

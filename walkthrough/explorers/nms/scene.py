@@ -90,11 +90,12 @@ def _before(result: Result) -> Panel:
     """All candidates; on the way, those that are not decided yet."""
     decided, choice = result.decided, result.choice
     is_shown = torch.ones_like(decided.by, dtype=torch.bool) if result.step is None else decided.by == UNDECIDED
-    drawn = is_shown.nonzero().squeeze(1)[:MOST_DRAWN]
-    colours = tuple(colour(k) + (PALE if choice else "") for k in decided.found.cls[drawn].tolist())
-    boxes = Boxes(
-        _rows(decided.found.xyxy[drawn]), (), (), colours, "dashed", 1.0, pick="chosen", refs=_refs(drawn.tolist())
-    )
+    drawn = is_shown.nonzero().squeeze(1)[:MOST_DRAWN].tolist()
+    cls = decided.found.cls[drawn].tolist()
+    colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
+    names = tuple(f"candidate {k}, {class_name(int(c), result.names)}" for k, c in zip(drawn, cls, strict=True))
+    xyxy, refs = _rows(decided.found.xyxy[drawn]), _refs(drawn)
+    boxes = Boxes(xyxy, (), (), colours, "dashed", 1.0, pick="chosen", refs=refs, names=names)
     layers: list[Layer] = [boxes, *_chosen(result)]
     if result.step is None:
         return _panel(result, layers, "before", _candidates(result))
