@@ -44,10 +44,10 @@ class Difference:
 class Exercise:
     """A function for the reader to write, and everything that ``check`` needs to know about it.
 
-    name: without the reader's "my_". notebook: the stem of the notebook that asks for it.
+    name: without the reader's ``my_``. notebook: the stem of the notebook that asks for it.
     library: computes the same with the functions that training calls; ``source`` names them for the reader.
     cases: the inputs, those from the tour batch first, then random ones from a generator with a fixed seed.
-    rtol, atol: |yours - library's| may be atol + rtol * |library's|; ``because`` says why. 0 and 0: equal.
+    rtol, atol: a difference may be atol + rtol times the library's number; ``because`` says why. 0 and 0: equal.
     outputs: names, where a tuple is returned. axes: what the indices of a result count; names in place of a number for
     the columns of a box. gradient: arguments whose gradient of the summed result is compared too.
     explain: what stands behind a difference, in words: (case, yours, library's, difference) -> a sentence, or "".
