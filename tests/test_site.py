@@ -91,7 +91,7 @@ def test_the_front_page_has_a_card_with_a_picture_for_every_notebook(site: Path)
     for name, address in cards:
         with Image.open(site / "docs" / address) as picture:
             assert picture.size == (480, 320), name
-            assert len(picture.convert("RGB").getcolors(480 * 320)) > 2, f"the card of {name} is empty"
+            assert len(picture.convert("RGBA").getcolors(480 * 320)) > 2, f"the card of {name} is empty"
 
 
 def test_no_page_shows_the_cell_that_installs_the_library_on_colab(site: Path) -> None:
