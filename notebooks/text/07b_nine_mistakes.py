@@ -750,6 +750,36 @@ print(f"{len(expected)} boxes decoded one by one; largest difference in pixels",
 assert gap < 1e-3
 
 # %% [markdown]
+# ## Your turn: write `my_enclosing_diagonal_squared`
+#
+# Mistake 5 was the wrong enclosing box, and the script of section 3 has another wrong one: max(w)² + max(h)², which does
+# not grow when the boxes move apart. Write the right one: from the smallest left to the largest right side, from the
+# smallest top to the largest bottom side, and the square of its diagonal.
+
+# %%
+import torch
+from walkthrough import check
+
+def my_enclosing_diagonal_squared(a, b):
+    """Squared diagonal c² of the smallest box that encloses a[k] and b[k].
+
+    a, b: (n, 4) left, top, right, bottom. Returns: (n,).
+    """
+    ...
+
+check(my_enclosing_diagonal_squared)
+
+# %% [markdown]
+# <details><summary>An answer</summary>
+#
+# ```python
+# def my_enclosing_diagonal_squared(a, b):
+#     size = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
+#     return (size**2).sum(1)
+# ```
+# </details>
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Your detector's boxes are all in the upper left quarter of where they should be. Which mistake do

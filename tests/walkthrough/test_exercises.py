@@ -87,7 +87,7 @@ def test_the_cell_says_what_goes_in_and_out_and_stands_before_the_questions(exer
 
 
 def test_every_notebook_of_the_tour_has_an_exercise() -> None:
-    notebooks = {path.stem for path in TEXTS.glob("*.py")} - {GALLERY}
+    notebooks = {path.stem for path in TEXTS.glob("[0-8]*.py")}  # from 90 on: collections
     assert notebooks <= {each.notebook for each in EXERCISES.values()}
 
 
