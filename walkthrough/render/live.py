@@ -31,21 +31,8 @@ from walkthrough.serialise import to_json
 # The modules of walkthrough/render/*.js; each imports only from those before it, and the browser gets all as one.
 MODULES = (
     *("words", "typed", "colours", "dom", "geometry", "places", "pen", "boxes", "change", "classes", "edit"),
-    *(
-        "keys",
-        "page",
-        "links",
-        "labels",
-        "canvas",
-        "charts",
-        "tables",
-        "source",
-        "uploads",
-        "refusals",
-        "history",
-        "advice",
-    ),
-    *("stops", "controls", "stage", "layout", "still", "live"),
+    *("keys", "page", "links", "labels", "canvas", "charts", "tables", "source", "uploads", "refusals"),
+    *("history", "advice", "stops", "controls", "stage", "layout", "still", "live"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
