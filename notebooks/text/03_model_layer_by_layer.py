@@ -21,7 +21,7 @@
 # The weights are **random** unless the text says otherwise: shapes, sums and proofs do not need a trained network. For
 # pictures of what layers see there is a small trained one, `shapes-n`.
 
-# %%
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already

@@ -18,6 +18,12 @@
 # each number gets a place (a **grid**), a size to start from (an **anchor**) and a formula that turns it into pixels
 # (the **decoding**). It is geometry only: no training, no loss.
 
+# %% jupyter={"source_hidden": true}
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
 # %% [markdown]
 # ## 1. The words
 #
@@ -29,7 +35,7 @@
 # - **anchor**: a box size given in advance, such as 30 x 61 pixels, that a prediction starts from. (Faster R-CNN)
 # - **prior**: the same, in YOLOv2's words: what we believe about box sizes before we look.
 # - **default box**: the same, in SSD's words.
-# - **anchor-based**: predicts corrections to anchors, as YOLOv2 to v7 do. **anchor-free**: predicts a box from a point
+# - **anchor-based**: predicts corrections to anchors, as YOLOv2 to v5 and v7 do. **anchor-free**: predicts a box from a point
 #   alone, as YOLOv1, FCOS and YOLOv8 do ([13_anchor_free](13_anchor_free.ipynb)).
 # - **two-stage**: first a small network proposes places where something may be, then a second one looks at each of them
 #   and says what it is and where exactly. The first is the **RPN** (region proposal network) of **Faster R-CNN** (2015),
@@ -452,12 +458,15 @@ Scene((panels,), legend, "nine squares of one size on logarithmic paper, along t
 # - With 2, they shrink to a string of patches. One object lies beside it and is matched to none.
 # - The upper right and the lower left corner are empty: very wide and very tall objects. Anchors go along the diagonal.
 #
-# Turn the dial yourself: `anchor_t` is the slider below the picture, beside it you choose an object. See which anchors it
-# is matched to, and which cells are responsible for it. The buttons above tell short stories, such as *why was it
-# rejected?*
+# First guess. Which of the nine anchors are matched to the object? Choose those that you think are, in the list or by
+# their outlines, then press *reveal*: each row then gives the ratio that decides. Another object, another guess; the
+# switch *guess first*, among the settings, ends it.
+#
+# Then turn the dial: `anchor_t` is the slider below the picture, beside it you choose an object. See which anchors it is
+# matched to, and which cells are responsible for it. The buttons above tell short stories, such as *why was it rejected?*
 
 # %%
-AnchorExplorer(images=batch, names=names, model=model)
+AnchorExplorer(images=batch, names=names, model=model, guess=True)
 
 # %% [markdown]
 # **What to notice**

@@ -24,7 +24,7 @@
 #
 # We look at each of them, and at the end write the whole loss by hand. It runs in about half a minute.
 
-# %%
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already

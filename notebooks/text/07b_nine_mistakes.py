@@ -24,6 +24,12 @@
 # A number behind ≈ may end in other digits on your computer: processors do not all add up in the same order. The
 # `assert` below such a number stops the notebook where it is not what the text says.
 
+# %% jupyter={"source_hidden": true}
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
 # %% [markdown]
 # ## 1. A complete detector, small enough to read
 #

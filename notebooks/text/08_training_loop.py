@@ -19,6 +19,12 @@
 # five lines, asks what can go wrong with it, and adds one remedy after the other. At the end the whole loop stands on
 # one page and trains, bit for bit, the same weights as the library's `Trainer`.
 
+# %% jupyter={"source_hidden": true}
+import importlib.util
+
+if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already
+    # %pip install --quiet "yolo-lite[lab] @ git+https://github.com/yolo-lite/yolo-lite"
+
 # %% [markdown]
 # ## 1. The loop in five lines
 #

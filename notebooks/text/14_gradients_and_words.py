@@ -28,7 +28,7 @@
 # The last digits of a number behind ≈ may differ on your computer. The `assert` in the same cell checks what the text
 # says about it.
 
-# %%
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already

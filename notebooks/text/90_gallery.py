@@ -23,7 +23,7 @@
 # are open at first: the buttons below them unfold the other settings, tables and curves, and those beside the title set
 # what is worth a look (`anchors.show_story("anchor_t 2")`).
 
-# %%
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already

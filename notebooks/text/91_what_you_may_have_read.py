@@ -21,7 +21,7 @@
 # The other notebooks explain why things are so; each section names its notebook. At the end there is a table of the
 # generations, and a reading list.
 
-# %%
+# %% jupyter={"source_hidden": true}
 import importlib.util
 
 if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is installed already

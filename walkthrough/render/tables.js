@@ -96,14 +96,14 @@ export function tableView(page) {
   const width = (room) => {
     if (wanted) keepInView(node, wanted);
     wanted = null;
-    node.classList.remove("wt-folded");
+    node.classList.remove("wt-narrow");
     const now = Math.ceil(table.getBoundingClientRect().width);
     widest = Math.max(widest, now); // numbers that grow by a digit must not move what stands beside
     // on a narrow page words of wide columns go on in a second line
-    node.classList.toggle("wt-folded", widest > room && room < ROOMY);
+    node.classList.toggle("wt-narrow", widest > room && room < ROOMY);
     return widest;
   };
-  const hold = () => (table.style.minWidth = node.classList.contains("wt-folded") ? "" : `${widest}px`);
+  const hold = () => (table.style.minWidth = node.classList.contains("wt-narrow") ? "" : `${widest}px`);
   return { node, show, width, hold, light: lightRows };
 }
 
