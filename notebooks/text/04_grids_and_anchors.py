@@ -459,14 +459,21 @@ Scene((panels,), legend, "nine squares of one size on logarithmic paper, along t
 # - The upper right and the lower left corner are empty: very wide and very tall objects. Anchors go along the diagonal.
 #
 # First guess. Which of the nine anchors are matched to the object? Choose those that you think are, in the list or by
-# their outlines, then press *reveal*: each row then gives the ratio that decides. Another object, another guess; the
-# switch *guess first*, among the settings, ends it.
-#
-# Then turn the dial: `anchor_t` is the slider below the picture, beside it you choose an object. See which anchors it is
-# matched to, and which cells are responsible for it. The buttons above tell short stories, such as *why was it rejected?*
+# their outlines, then press *reveal*: each row then gives the ratio that decides. Another object, another guess.
 
 # %%
 AnchorExplorer(images=batch, names=names, model=model, guess=True)
+
+# %% [markdown]
+# **What to notice**
+# - The size is all that counts. Outlines much too wide for the object may still pass by their height, and fail by their
+#   width: the worse side decides.
+#
+# Now turn the dial: `anchor_t` is the slider below the picture, beside it you choose an object. See which anchors it is
+# matched to, and which cells are responsible for it. The buttons above tell short stories, such as *why was it rejected?*
+
+# %%
+AnchorExplorer(images=batch, names=names, model=model)
 
 # %% [markdown]
 # **What to notice**
