@@ -46,18 +46,18 @@ SMALL = """(root, [targets, least]) => [...root.querySelectorAll(targets)].filte
     .map(node => [node.outerHTML.slice(0, 120), node.getBoundingClientRect()])
     .filter(([, { width, height }]) => Math.min(width, height) < least - 0.01)
     .map(([html, { width, height }]) => [html, width, height])"""
-# What the focus is in: a control, a toolbar, rows of which one is chosen, or the node itself.
+# What the focus is in: a control, the button that plays it, a toolbar, rows of which one is chosen, or the node itself.
 OWNERS = """() => {
     const root = document.querySelector(".wt")
     const node = document.activeElement
     if (!root.contains(node) || node === root) return null
-    const owner = node.closest(".wt-control, [role=toolbar], tbody, .wt-lines") ?? node
+    const owner = node.closest(".wt-play, .wt-control, [role=toolbar], tbody, .wt-lines") ?? node
     root.owners ??= new Map()
     if (!root.owners.has(owner)) root.owners.set(owner, `${root.owners.size} ${owner.outerHTML.slice(0, 100)}`)
     return root.owners.get(owner)
 }"""
 REACHED = ".wt-control, [role=toolbar], .wt-buttons > *, .wt-history > *, .wt-bar button, .wt-canvas[tabindex]"
-REACHED += ", tbody:has(.wt-pickable), .wt-lines:has(.wt-pickable), .wt-scrolls"
+REACHED += ", .wt-play, tbody:has(.wt-pickable), .wt-lines:has(.wt-pickable), .wt-scrolls"
 COUNT = "(root, parts) => [...root.querySelectorAll(parts)].filter(node => node.checkVisibility()).length"
 
 

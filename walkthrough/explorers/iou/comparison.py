@@ -70,7 +70,8 @@ def _table(comparison: Comparison, chosen: IouKind) -> Table:
     )
     columns = ("loss", "here", "all twice as large", "d x", "d y", "d w", "d h")
     caption = "l1, smooth_l1, l2: means over x, y, w, h in pixels; d: the gradient here"
-    return Table(columns, rows, "Plain differences and overlaps", caption, (list(comparison.losses).index(chosen),))
+    kinds = tuple(comparison.losses)
+    return Table(columns, rows, "Plain differences and overlaps", caption, (kinds.index(chosen),), refs=kinds)
 
 
 def _chart(comparison: Comparison, chosen: IouKind) -> Chart:
@@ -78,8 +79,8 @@ def _chart(comparison: Comparison, chosen: IouKind) -> Chart:
     shown = [kind for kind in (*PLAIN, chosen) if comparison.losses[kind][HERE] > 0]
     looks = dict(zip((*PLAIN, chosen), zip(THEMES["any"].series, DASHES, strict=False), strict=False))
     marks = tuple(
-        Series(kind, SCALES, tuple((comparison.losses[kind] / comparison.losses[kind][HERE]).tolist()), *looks[kind])
-        for kind in shown
+        Series(kind, SCALES, tuple((losses / losses[HERE]).tolist()), *looks[kind], ref=kind)
+        for kind, losses in ((kind, comparison.losses[kind]) for kind in shown)
     )
     caption = "1 is what it is here" if marks else "the boxes are the same: every loss is 0"
     return Chart(marks, "If all were larger or smaller", caption, "times as large", "times the loss", "log")
