@@ -68,7 +68,7 @@ def test_losses_with_what_applies(generation: str) -> None:
     assert set(OWN[generation]) <= shown
     assert shown.isdisjoint(NOT_SHOWN.get(generation, ()))
     assert shown.isdisjoint(HYP) == (generation != "YOLOv5")
-    assert len(w.as_scene().all_rows) == 3
+    assert len(w.as_scene().all_rows) == 4
 
 
 def test_own_settings_reach_the_loss(generation: str) -> None:
