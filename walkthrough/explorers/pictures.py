@@ -32,7 +32,7 @@ MOST_CLASSES = 10**6
 WHICH_PICTURE = "which of the pictures is shown; an uploaded one comes last"
 CLASS_OF_DRAWN = "the class that the next box gets which you draw; that of a box that is there changes at the box"
 HOW_TO_DRAW = (
-    "press and drag on free ground to draw a box, with Shift inside of another; drag a box or its corners to move it; "
+    "drag on free ground to draw a box, with Shift inside another one; drag a box or a corner to move it; "
     "a click on it shows its class, to be changed there or with C; Del removes it"
 )
 

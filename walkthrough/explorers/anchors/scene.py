@@ -137,7 +137,7 @@ def takeaway_of(result: Result) -> str:
     worst = f"{found.worst:.{digits_beside(found.worst, state.anchor_t)}g}"
     return (
         f"Anchor {size} is {'' if found.passed else 'not '}matched to the {name}: largest side ratio {worst}, "
-        f"{state.anchor_t:g} allowed. {int(passed.sum())} of {passed.numel()} anchors are."
+        f"{state.anchor_t:g} allowed. {int(passed.sum())} of {passed.numel()} anchors are matched to it."
     )
 
 

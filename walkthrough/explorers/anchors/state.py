@@ -92,7 +92,7 @@ class State(PictureState):
         shown=lambda state: state.other is None,
         quiet=True,
     )
-    pair: tuple[float, ...] | None = point(help="click a row of the table to choose its anchor")
+    pair: tuple[float, ...] | None = point(help='unfold "every anchor" and click a row to choose its anchor')
     anchor_w: float = _side("width", 10.0)
     anchor_h: float = _side("height", 13.0)
 

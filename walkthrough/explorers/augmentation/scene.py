@@ -53,7 +53,7 @@ def takeaway_of(result: Result) -> str:
     made = result.samples[0]
     steps = [stage.name.replace("_", "-") for stage in made.stages[1:]]
     kept, lost = made.stages[-1].objects.num_objects, len(made.drops)
-    why = f" ({_short(made.drops[0].reason, 1)})" if lost else ""
+    why = f" ({', '.join(dict.fromkeys(_short(drop.reason, 1) for drop in made.drops))})" if lost else ""
     dropped = f"; {counted(lost, 'box', 'boxes')} dropped{why}" if lost else ""
     return (
         f"{result.original.name} after {', '.join(steps) or 'nothing'}: {counted(kept, 'box', 'boxes')} kept{dropped}."

@@ -90,8 +90,10 @@ class State(PictureState):
         label="prediction, right",
         help="which of the right one's predictions is looked at; -1: the first of the table",
     )
-    left_row: tuple[float, float] | None = point(help="click a row of the left table: that prediction is looked at")
-    right_row: tuple[float, float] | None = point(help="click a row of the right table: that prediction is looked at")
+    left_row: tuple[float, float] | None = point(
+        help='unfold "predictions" and click a row of the left table: that prediction is looked at'
+    )
+    right_row: tuple[float, float] | None = point(help="the same in the right table")
     detectors: Detectors | None = given()
     hyp: Hyperparameters = given(Hyperparameters())
 

@@ -32,6 +32,7 @@ def scene_of(result: Result) -> Scene:
         Key("enclosing box, its diagonal", ENCLOSING, dash="dashed"),
         Key("centre distance", "own", dash="solid"),
         Key("down the gradient", "anchor", dash="solid"),
+        Key("way of the centre under each loss", LOOKS["ciou"][0], dash="dashed"),
     )
     more = (
         More("formulas and gradients", ((_overlaps(result), _gradients(result)),)),

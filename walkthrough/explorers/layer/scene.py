@@ -29,14 +29,18 @@ def takeaway_of(result: Result) -> str:
     gives = f"Layer {record.index} {record.kind} gives {shape_in_words(record.output_shapes[result.output])}"
     if field.dims is None or field.because:
         return f"{gives}."
-    x1, y1, x2, y2 = field.of(*result.cell)
-    sees = f"its cell at row {result.cell[0]}, column {result.cell[1]} sees {x2 - x1} x {y2 - y1} px of the picture"
+    sees = f"its cell at row {result.cell[0]}, column {result.cell[1]} can see {_pixels(field_in_words(field))}"
     heard = [(reach.heard, number) for number, reach in enumerate(result.reach) if reach.heard]
     if not heard:
         return f"{gives}; {sees}."
     most, number = max(heard)
     name = class_name(int(result.picture.boxes[number][4]), result.names)
-    return f"{gives}; {sees}, and {most:.0%} of what it hears comes from the {name}."
+    return f"{gives}; {sees}, and {most:.0%} of what reaches it comes from the {name}."
+
+
+def _pixels(size: str) -> str:
+    """ "682 x 682" with its unit; words as they are."""
+    return f"{size} px" if size[0].isdigit() else f"the {size}"
 
 
 def scene_of(result: Result) -> Scene:

@@ -67,7 +67,9 @@ def _panel(result: Result) -> Panel:
     labels = tuple(class_name(int(box[4]), state.names) for box in state.objects)
     boxes = Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects")
     predicted = _predicted(result, result.predictions) if result.predictions is not None else []
-    title = f"{shown.name}, one of {counted(len(state.pictures), 'picture')}"
+    title = (
+        f"picture {shown.name}, one of {len(state.pictures)}" if len(state.pictures) > 1 else f"picture {shown.name}"
+    )
     layers = (Picture(faded(shown.pixels)), *predicted, boxes)
     caption, drawn = _empty(result) or _drawn(result.predictions), (float(state.new_class),)
     return Panel(layers, width, height, title, caption, draw="objects", drawn=drawn)
@@ -134,7 +136,11 @@ def _predictions_table(result: Result, found: Predictions) -> Table:
 
 def _losses_chart(result: Result) -> Chart:
     marks = _beside(result, lambda gradients: numbers([getattr(gradients.parts, term) for term in gradients.terms]))
-    return Chart(marks, "losses, gains included", _clearly(result), y_label="loss")
+    total, count = result.now.parts[0].item(), len(result.state.pictures)
+    terms = sum(getattr(result.now.parts, term).item() for term in result.now.terms)
+    is_times = count > 1 and math.isclose(total, terms * count, rel_tol=1e-3)
+    sums = f"their sum times {count} pictures is the loss; " if is_times else ""
+    return Chart(marks, "losses, gains included", sums + _clearly(result), y_label="loss")
 
 
 def _gradients_chart(result: Result) -> Chart:
