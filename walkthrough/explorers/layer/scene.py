@@ -39,7 +39,7 @@ def takeaway_of(result: Result) -> str:
 
 
 def _pixels(size: str) -> str:
-    """ "682 x 682" with its unit; words as they are."""
+    """A size with its unit: 682 x 682 px, the whole image."""
     return f"{size} px" if size[0].isdigit() else f"the {size}"
 
 
