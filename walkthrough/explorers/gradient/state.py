@@ -87,7 +87,7 @@ class State(OwnSettingsState):
         help="each step of the shades is a factor: small gradients are seen beside large ones",
     )
     chosen: tuple[float, float] | None = point(
-        help='unfold "cells with the largest gradient" and click a row: its box, and where a step down the loss moves it'
+        help='unfold "cells with the largest gradient" and click a row: its box and where a step down its loss moves it'
     )
     step: int = slider(
         0,

@@ -71,9 +71,9 @@ class LayerExplorer(PictureExplorer[State, Result]):
     primary = ("layer", "channel")
     stories = (
         Story("first edges", {"layer": 0}, "a cell sees a few pixels; its channels answer to edges and colours."),
-        _story("pooling", ("SPPF", "SPP"), "a cell sees the whole picture, and hears mostly what lies near it."),
+        _story("pooling", ("SPPF", "SPP"), "a cell sees the whole picture, and what lies near it counts most."),
         _story("joined", ("Concat",), "what comes from above and what from beside, channel after channel."),
-        _story("predictions", ("Detect", "DetectDFL"), "of all that it sees, a cell hears its object most."),
+        _story("predictions", ("Detect", "DetectDFL"), "of all that it sees, its object counts most for a cell."),
     )
 
     @classmethod

@@ -24,7 +24,7 @@ FIELD, CELL = "anchor", "own"
 
 
 def takeaway_of(result: Result) -> str:
-    """What the layer gives out, how much of the picture its cell sees, and which object it hears most of."""
+    """What the layer gives out, how much of the picture its cell sees, and which object counts most for it."""
     record, field = result.record, result.field
     gives = f"Layer {record.index} {record.kind} gives {shape_in_words(record.output_shapes[result.output])}"
     if field.dims is None or field.because:
