@@ -43,7 +43,7 @@ replace(row(*map(show_image, pictures, found)), words=words)
 #   1.8 million numbers, its **weights**; they are bundled with the library.
 #
 # This notebook shows how the answer comes about (1 to 4), and how a network learns to give it (5 to 11). At the end you
-# watch a new network learn to find cups, a cat and a horse in photographs, in less than a minute (11), and try a
+# watch a new network learn to find cups, a cat and a horse in pictures, in less than a minute (11), and try a
 # picture of your own (12). Everything you see is computed by the functions that training calls: change a number, run
 # the cell again, and look.
 
@@ -192,7 +192,7 @@ show_table(["image", "class", "centre x", "centre y", "width", "height"], rows)
 # ## 7. Which prediction is responsible for which object?
 #
 # A picture of 640 x 640 pixels has 25,200 predictions. Which of them must learn to say "cup"? YOLOv5 asks each anchor:
-# is the object at most **four times** wider, narrower, higher or lower than you? The anchors that say yes are matched,
+# is the object less than **four times** wider, narrower, higher or lower than you? The anchors that say yes are matched,
 # in the cell that holds the object's centre, and in up to two neighbours that the centre is close to.
 
 # %%
@@ -206,7 +206,7 @@ AnchorExplorer(images=batch, model=learner)
 # - Choose an object, then lower `anchor_t`, the "four times" of the rule: anchors drop out, one after the other.
 # - Drag the object over the border of a cell: another cell becomes responsible, and other neighbours.
 #
-# Here is the whole assignment of picture 2, each grid where it is at work, 20 x 20 cells of it:
+# Here is the assignment of picture 2, of each grid the 20 x 20 cells where most happens:
 
 # %%
 from walkthrough import show_assignment
@@ -218,7 +218,7 @@ row(*(show_assignment(batch, [m], [s], 2, window) for m, s, window in zip(matche
 
 # %% [markdown]
 # **What to notice**
-# - Small objects are matched on the fine grids, large ones on the coarse one: the spoon, 14 x 45 pixels, at strides 8 and
+# - Small objects are matched on the fine grids, large ones on the coarse one: the spoon on the left, 14 x 46 pixels, at strides 8 and
 #   16 (P3, P4), the cup at 16 and 32 (P4, P5), the cat and the horse at 32 (P5) alone.
 # - Neighbours are hatched. These few predictions are the **positives**; all others are **negatives**, and only have to
 #   learn to be silent.
@@ -362,7 +362,7 @@ show_series(losses, title="the loss falls", x_label="step")
 # ## 12. Your own picture, and trained weights
 #
 # Drag a photograph into the list of files on the left, and write its name here. The bundled network knows drawn shapes
-# only. For photographs, fetch weights that know the 80 classes of COCO: in a terminal (File, New, Terminal), in the
+# only. For photographs, fetch weights that know the 80 classes of COCO: in a terminal (in JupyterLab: File, New, Terminal), in the
 # folder of this notebook,
 #
 # ```
@@ -407,7 +407,7 @@ assert torch.allclose(overlap, level.overlap[:1], atol=1e-6)
 # Raw numbers become boxes by two short formulas. Write them for many predictions at once, in pixels of the picture: with
 # `s` the sigmoid of `t`, the centre is `(2 s - 0.5 + cell) * stride`, the size `(2 s)² * anchor`.
 #
-# Each notebook has one such step for you, right before its questions. Put your lines in place of the `...` and run the
+# Each notebook from 00 to 14 has one such step for you, right before its questions. Put your lines in place of the `...` and run the
 # cell. `check` compares your function with the library's, on the objects of the tour batch and on random numbers. Where they
 # differ, it shows the first number that does, and says which usual mistake has the same numbers. `check(my_decode).step()`
 # opens the Stepper on your own lines.

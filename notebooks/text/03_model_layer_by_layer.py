@@ -144,7 +144,8 @@ print([line.index for line in rows if line.inputs != (line.index - 1,)])
 # Everything below is made of one brick, `Conv`. Three things happen in it, one after the other:
 #
 # 1. a **convolution**: each output number is a weighted sum over a small window of the input, all channels of it;
-# 2. **BatchNorm**: each channel is shifted and scaled so that its numbers have mean 0 and spread 1 over the batch, then
+# 2. **BatchNorm**: each channel is shifted and scaled so that its numbers have mean 0 and a spread near 1 over the batch (a little
+#    less where there is little spread: 0.001 is added to its square, so that nothing is divided by 0), then
 #    scaled and shifted again by two numbers that are learnt. So the next layer always gets numbers of the same order;
 # 3. an **activation**: a curve that each number goes through by itself.
 #
@@ -593,9 +594,9 @@ column(graph(UNet(), image[..., :320, :320], 4, "U-Net, for segmentation: a clas
 # **What to notice**
 # - Both go down, up, and join what they passed on the way (dashed). U-Net ends at stride 1. A detector needs no answer
 #   for each pixel, so yolov5n stops at stride 8 and spends the rest on going down again.
-# - **Backbone**, down: from 320 to 20 cells for a picture of 640 pixels. Each layer sees more of the picture and is less
+# - **Backbone**, down: from 160 to 10 cells for this picture of 320 pixels (from 320 to 20 at 640). Each layer sees more of the picture and is less
 #   sure where. At its end (lit) it may know that there is a bus, but only to within 32 pixels.
-# - **Neck**, up again: from 20 to 80, so that the fine grid gets what the coarse one knows. At every step up, the map of
+# - **Neck**, up again: from 10 to 40 (20 to 80 at 640), so that the fine grid gets what the coarse one knows. At every step up, the map of
 #   the same size from the way down is joined (layers 12 and 16). Papers call this part **FPN** (feature pyramid
 #   network, Lin and others, 2016).
 # - Then down once more, from 80 to 20, so that the coarse grids get what the fine one found (layers 19 and 22): the
@@ -678,7 +679,7 @@ assert most[11] < 1e-4 and min(most[6], most[13]) > 0.5
 # - Mixing them is the work of the C3 behind: its 1x1 convolutions see, for each cell, what the coarse grid *means* and
 #   what the fine one *saw*.
 #
-# In the explorer, choose a layer with the slider below the picture, or unfold *the network* and click one in its graph.
+# In the explorer, choose a layer in the list below the picture, or unfold *the network* and click one in its graph.
 # Click a place in the picture or a cell of the maps. Draw a box around something, unfold *objects*, and the table says
 # how much of it the cell can see, and how much of what the cell listens to lies on it. It opens on the concat of layer
 # 12.
@@ -828,8 +829,8 @@ for part in ("backbone", "neck", "head"):
 # %% [markdown]
 # **What to notice**
 # - Parameters do not depend on the size of the picture, FLOPs do: half the side, a quarter of the work.
-# - Early layers have few weights and much work, because they use each weight at very many places. Late layers are the
-#   other way round.
+# - Layers with fine maps have few weights and much work, because they use each weight at very many places. Layers with
+#   coarse maps are the other way round.
 # - The head, where the predictions are made, is a small part. Nearly all of the work is looking.
 #
 # `show_layers` puts all of it into one table. (The column "time" is that of the computer that ran this page last.)

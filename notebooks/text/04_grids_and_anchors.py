@@ -679,7 +679,7 @@ check(my_encode)
 #
 # <details><summary>How many boxes does YOLOv5 predict for a picture of 320 pixels?</summary>
 #
-# 3 x (10² + 20² + 40²) = 6,300: a quarter of 25,200. `sum(raw[0, ..., 0].numel() for raw in maps)` counts them.
+# 3 x (10² + 20² + 40²) = 6,300: a quarter of 25,200. `sum(raw[0, ..., 0].numel() for raw in model(torch.zeros(1, 3, 320, 320)))` counts them.
 # </details>
 #
 # <details><summary>All raw numbers of a cell are 0. Which box is that?</summary>

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 5. build_targets: which prediction is responsible for which object?
 #
-# The network makes 25,200 predictions for a picture. The label file names seven objects. Before anything can be learnt,
+# The network makes 25,200 predictions for a picture. Its labels name seven objects. Before anything can be learnt,
 # somebody has to say *which prediction is responsible for which object*. That is `build_targets`, the most puzzled-over
 # function of YOLOv5. People read it with a debugger and a scratch notebook, printing one tensor after the other.
 #

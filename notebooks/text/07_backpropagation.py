@@ -373,7 +373,7 @@ for kind in kinds[1:]:
 # \qquad \alpha = \frac{v}{v - \text{IoU} + 1} $$
 #
 # ($w_o, h_o$ belong to the object.) The angle is used because a plain ratio explodes for thin boxes. The factor $\alpha$
-# is not the one of the focal loss, which the papers call $\alpha$, too; this tour writes that one $\alpha_t$. Let us do
+# is not the one of the focal loss, which the papers call $\alpha$, too ([06](06_loss.ipynb), section 13). Let us do
 # one example with nothing but arithmetic: the prediction (50, 80, 150, 140) and the object (90, 70, 160, 160).
 
 # %%
@@ -596,7 +596,7 @@ show_series(lines, indices, "length of the gradient, by loss", "layer (0 is the 
 # - None of the lines falls to nothing on its way from layer 24 back to layer 0. On the contrary. The next section shows
 #   that this is not luck, but design.
 #
-# The same on the picture: which cells have a gradient, from which loss, how large? Choose a term and a level (stride 8,
+# The same on a picture, for its own objects alone: which cells have a gradient, from which loss, how large? Choose a term and a level (stride 8,
 # 16 or 32, that is **P3**, **P4** or **P5**: the map after 3, 4 or 5 halvings). Unfold **cells with the largest
 # gradient** and click a row, to see where a step of gradient descent moves the box of that cell.
 
@@ -607,8 +607,8 @@ GradientExplorer(images=batch.images, targets=batch.targets, model=model)
 # **What to notice**
 # - `box` and `cls` have a gradient only at **positives**, the predictions (a cell and an anchor) that are matched to an
 #   object; `obj` has one at every prediction, so at the **negatives** too (the code below shows it).
-# - Unfold **layer by layer**, and among the settings raise the gain of one loss: its fraction of every layer's gradient
-#   grows, and those of the other two shrink.
+# - Unfold **layer by layer**, and among the settings raise the gain of one loss: its line rises as a whole, in every
+#   layer, and the other two stay where they are.
 
 # %%
 for term in by_cell.terms:
@@ -720,8 +720,10 @@ show_table(["twelve Bottlenecks", "weights"], counts)
 # Everything above in one function. For each raw number of each level:
 #
 # - **objectness**, every cell: $\sigma - \text{target}$, times gain and balance, divided by the number of cells;
-# - **box**, matched cells: minus the gradient of CIoU, times the slopes of the decoding, divided by the matches;
-# - **class**, matched cells: $\sigma - \text{target}$, divided by matches and classes.
+# - **box**, matched cells: minus the gradient of CIoU, times the slopes of the decoding, times its gain, divided by the
+#   matches;
+# - **class**, matched cells: $\sigma - \text{target}$, times its gain, divided by matches and classes;
+# - all three times the number of images.
 #
 # Where two objects are assigned to the same cell and anchor, both gradients are added. No autograd is used in it.
 

@@ -221,7 +221,7 @@ show_grid(scenes.images[4], [8, 32], of_scene)
 
 # %% [markdown]
 # The cells of the right picture, 0 to 2, are written into the *corner* of the real map. Nothing complains: all indices
-# exist. Worse: two of the three losses fall as if all were well, because the network sees enough of the picture from the
+# exist. Worse: two of the three losses fall, if not as far as they should, because the network sees enough of the picture from the
 # corner to learn something of eight scenes by heart. Only the box loss, which stays high, and mAP50 show that something is
 # wrong.
 
@@ -460,9 +460,9 @@ row(*pictures)
 
 # %% [markdown]
 # **What to notice**
-# - Sizes are right, since they come from the anchors. Centres are twice as far from the corner as they should be: near
-#   the top left corner almost right, further away wildly wrong.
-# - So a single object in the corner passes such a test. Two objects at different places do not.
+# - Sizes are right, since they come from the anchors. Centres are twice as far from the corner as they should be: the
+#   nearer an object is to the top left corner, the less its box is off. Most boxes lie outside the picture.
+# - So a test with a single object in that very corner would pass. Two objects at different places do not.
 #
 # **Repair**: measure the strides, one per map, with one dummy image.
 
@@ -540,7 +540,7 @@ assert math.isclose(by_hand, stable.item(), rel_tol=1e-6)
 # %% [markdown]
 # ## 3. A tutorial that does not run
 #
-# A published "simple YOLO" script has mistakes 1 and 5 at once, and one more. It is written anew here, and shorter, with
+# A published "simple YOLO" script has mistake 1, a wrong enclosing box (another one than in mistake 5), and one more. It is written anew here, and shorter, with
 # its mistakes kept: three halvings, a stride declared as 32, an enclosing box of its own, and a branch with anchors. Each
 # cell of the map has x, y inside the cell, w, h in cells, an objectness and the classes.
 

@@ -238,7 +238,8 @@ Scene((tuple(panels[:3]), tuple(panels[3:])), words=words)
 #   Nesterov.
 # - RMSprop and Adam divide each direction by the size of its own gradients: the first step is equally long in both, though
 #   one gradient is six times the other. That is why they cope with weights whose gradients differ by orders of magnitude.
-#   It also means that with a fixed learning rate the last steps do not get shorter by themselves.
+#   RMSprop divides by a mean that forgets slowly: after the steep first part it still remembers large gradients, so its
+#   steps get short before it is there.
 # - AdamW stops beside the goal: weight decay pulls towards (0, 0), as it should. In plain Adam the decay would be added to
 #   the gradient and divided like it, so that weights with large gradients would hardly decay. AdamW keeps the two apart.
 # - One valley without noise crowns no winner. In section 12 the choice decides whether a short run learns anything.
@@ -299,7 +300,7 @@ show_table(["iteration", "learning rate of biases", "of the others", "momentum",
 # has fallen for three epochs by then.
 #
 # What is there to follow for a bias? Not how rare objects are: the biases of the head start with that number, the
-# **prior** ([06_loss](06_loss.ipynb)). But it was chosen for COCO, with 8 objects a picture. The 57 biases of BatchNorm
+# **prior** ([04](04_grids_and_anchors.ipynb), section 5). But it was chosen for COCO, with 8 objects a picture. The 57 biases of BatchNorm
 # start at 0 and know nothing yet.
 #
 # How does the optimiser know? Before each batch, the numbers are written into its groups. That is all
@@ -457,7 +458,7 @@ w
 
 # %% [markdown]
 # **What to notice**
-# - The objectness line jumps at the dotted mark. The network did not get worse: the *scale* changed. Curves of runs
+# - The faint objectness line jumps at the dotted mark, and the smoothed one follows in a few iterations. The network did not get worse: the *scale* changed. Curves of runs
 #   with different gains cannot be compared, mAP can.
 # - The same in a program: `trainer.change(obj=15)`, or `w.as_code()` for the whole run.
 
@@ -522,7 +523,8 @@ show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high
 
 # %% [markdown]
 # **Without warm-up.** At this learning rate, ten times the usual, the network can learn, if it is led to it slowly.
-# Thrown into it at once, the first large gradients spoil the features that all later steps would have needed.
+# Thrown into it at once, it falls faster at first, and then the large steps spoil features that later steps would have
+# needed. Of these 20 iterations all are warm-up, where there is one.
 
 # %%
 with_warmup, without = short_run(lr0=0.1), short_run(lr0=0.1, warmup_epochs=0)
@@ -651,7 +653,7 @@ print(f"a batch of 64 at 640 pixels, about: {(64 * at_640 + 4 * weights) / 1e9:.
 # 4. **`freeze=10`**: the backbone is not trained, so that its outputs need not be kept.
 #
 # When a batch does not fit on a graphics card, the Trainer measures what one and two images need and says which batch
-# would fit. This is its arithmetic, for a card with 8 GB:
+# would fit, with a reserve of a tenth. This is its arithmetic, for a card with 8 GB:
 
 # %%
 from yolo_lite.running.diagnose import Memory, batch_that_fits

@@ -132,7 +132,7 @@ wt.ScheduleExplorer()
 
 # %% [markdown]
 # **LiveTraining**: a real training run that you can start, pause, step and interfere with. It stands in
-# [08](08_training_loop.ipynb), section 9, and shows nothing before it has trained; `wt.LiveTraining()` in a cell of your
+# [08](08_training_loop.ipynb), section 10, and shows nothing before it has trained; `wt.LiveTraining()` in a cell of your
 # own opens it here.
 
 # %% [markdown]

@@ -142,7 +142,7 @@ print(f"IoU {yl.bbox_iou(*boxes, 'iou').item():.3f}, largest factor {test.worst.
 # %% [markdown]
 # ### "One anchor in one cell is responsible for an object"
 #
-# So it was in YOLOv1 to v3. In YOLOv5 every anchor that passes is matched, on all three levels, in up to three cells:
+# So it was in YOLOv2 and v3; in YOLOv1, which has no anchors, it was one of two boxes. In YOLOv5 every anchor that passes is matched, on all three levels, in up to three cells:
 # up to 27 predictions learn the same object. ([05](05_build_targets.ipynb))
 
 # %%
@@ -216,7 +216,8 @@ show_histogram(target.numpy(), title="Objectness target of each match", x_label=
 
 # %% [markdown]
 # **What to notice**
-# - None is 1. An untrained network places its boxes anywhere, and most overlap their object little.
+# - None is 1. An untrained network puts a box of about its anchor's size around each cell, and most overlap their object
+#   little.
 #
 # ### "Classes are a softmax"
 #
@@ -231,8 +232,8 @@ assert abs(scores.sum() - 1) > 1e-3
 # %% [markdown]
 # ### "All YOLOs since v3 use CIoU and objectness"
 #
-# CIoU comes with v4 and is in v5, v7, v8, v9 and YOLO11. YOLOv6 uses GIoU, in its small networks SIoU. Objectness ends
-# with the decoupled heads: v6, v8, v9 and YOLO11 have none. One sees it in the number of channels: 4 + 1 + 80 for an
+# CIoU comes with v4 and is in v5, v7, v8, v9 and YOLO11. YOLOv6 uses GIoU, in its small networks SIoU. v6,
+# v8, v9 and YOLO11 have no objectness. One sees it in the number of channels: 4 + 1 + 80 for an
 # anchor with objectness, 64 + 80 for a point without (64: four distributions of 16 bins).
 # ([13](13_anchor_free.ipynb))
 
@@ -325,8 +326,9 @@ show_table(["rule", "perfect", "right, wrong, right, wrong, right"],
 # | YOLOv8 (2023) | points, task-aligned | CIoU and DFL | none | BCE, soft targets |
 # | YOLOv9 (2024) | as YOLOv8, with an auxiliary branch | CIoU and DFL | none | BCE, soft targets |
 #
-# What this library can build of them, all but v6, is measured beside these rows in [11](11_losses_through_time.ipynb),
-# [13](13_anchor_free.ipynb) and [14](14_gradients_and_words.ipynb).
+# This library can build all of them but v6. [11](11_losses_through_time.ipynb), [13](13_anchor_free.ipynb) and
+# [14](14_gradients_and_words.ipynb) show how they differ; networks of one size, trained alike, are compared in
+# `benchmarks/RESULTS.md`.
 #
 # ## By hand
 #
@@ -355,7 +357,7 @@ print(f"by hand {by_hand:.4f}, by the library {by_library:.4f}")
 # - *Feature Pyramid Networks*, Lin and others 2016, 1612.03144, and *PANet*, Liu and others 2018, 1803.01534: the neck.
 # - *CSPNet*, Wang and others 2019, 1911.11929: where C3 comes from.
 # - *Focal Loss for Dense Object Detection*, Lin and others 2017, 1708.02002: why so many negatives are a problem.
-# - *Distance-IoU Loss*, Zheng and others 2019, 1911.08287: DIoU and CIoU, with the picture that notebook 07 moves.
+# - *Distance-IoU Loss*, Zheng and others 2019, 1911.08287: DIoU and CIoU, whose terms notebook 07 takes apart.
 # - *YOLOv4*, Bochkovskiy and others 2020, 2004.10934: mosaic, and forty tricks measured one by one.
 # - *FCOS*, Tian and others 2019, 1904.01355: points in place of anchors. *TOOD*, Feng and others 2021, 2108.07755:
 #   the task-aligned metric. *Generalized Focal Loss*, Li and others 2020, 2006.04388: distances as distributions.
