@@ -72,7 +72,10 @@ def story_shown(stories: Sequence[Story], state: Any) -> str:
 
 def settings_of(story: Story, controls: Mapping[str, Control], start: Any, now: Any) -> dict[str, Any]:
     """What a story sets: its own settings, and those of the beginning where others are now."""
-    own = [name for name, c in controls.items() if c.linked and c.kind in ("slider", "number", "choice", "toggle")]
+    kinds = ("slider", "number", "choice", "toggle")
+    linked = [name for name, control in controls.items() if control.linked and control.kind in kinds]
+    ways = [name for name, control in controls.items() if control.plays and control.kind == "slider"]
+    own = list(dict.fromkeys(linked + ways))
     first = {name: getattr(start, name) for name in own if controls[name].of_use(now)}
     return {n: v for n, v in first.items() if v != getattr(now, n)} | dict(story.settings_in(replace(now, **first)))
 

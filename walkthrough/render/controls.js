@@ -156,7 +156,9 @@ function typedField(page, control, name, id) {
   node.addEventListener("change", commit);
   node.addEventListener("blur", restore);
   node.addEventListener("keydown", (event) => {
+    const isRefused = node.ariaInvalid === "true";
     if (event.key === "Escape" && typing) restore();
+    else if (event.key === "Escape" && isRefused) page.change(control().name, page.value(control().name));
     // the number that stood there before is typed again: no change, but an answer to a refusal
     if (event.key === "Enter") setTimeout(() => (typing || node.ariaInvalid === "true") && commit(), 0);
   });

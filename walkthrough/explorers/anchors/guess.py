@@ -3,7 +3,7 @@
 from walkthrough.explorers.anchors.scene import name_of, size_of, verdict
 from walkthrough.explorers.anchors.state import Result
 from walkthrough.images import faded
-from walkthrough.scene import Boxes, Guess, Key, Panel, Picture, Scene, counted
+from walkthrough.scene import Boxes, Guess, Key, Panel, Picture, Scene
 
 LEGEND = (Key("the object", "object", dash="solid"), Key("anchor", "anchor", dash="dashed"))
 
@@ -15,8 +15,10 @@ def is_guessed(result: Result) -> bool:
 
 def question_of(result: Result) -> str:
     """What is asked."""
-    count = counted(sum(map(len, result.state.anchors)), "anchor")
-    return f"Which of the {count} are matched to the {name_of(result, result.state.object)}?"
+    count, name = sum(map(len, result.state.anchors)), name_of(result, result.state.object)
+    if count == 1:
+        return f"Is the anchor matched to the {name}?"
+    return f"Which of the {count} anchors are matched to the {name}?"
 
 
 def guess_scene(result: Result) -> Scene:

@@ -34,7 +34,7 @@ def takeaway_of(result: Result) -> str:
     """How far the run is, what the losses did since the beginning, and what is found in the fixed images."""
     progress, done = result.progress, len(result.progress.steps)
     if not done:
-        return f"A run of {progress.schedule.iterations} iterations: press start, and watch the boxes find the shapes."
+        return f"A run of {progress.schedule.iterations} iterations: press start, and watch the boxes find the objects."
     if not all(np.isfinite(values).all() for values in result.losses.values()):
         return (
             f"The loss is not finite after {done} iterations: this run is lost; reset, and use a lower learning rate."
