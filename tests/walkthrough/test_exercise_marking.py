@@ -258,6 +258,43 @@ def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.Capture
     assert "--notebooks" in capsys.readouterr().err
 
 
+WRONG_OPTIONS = (
+    ("--jobs", "0"),
+    ("--jobs", "-2"),
+    ("--seconds", "0"),
+    ("--seconds", "nan"),
+    ("--seconds", "inf"),
+    ("--csv", "no/such/folder/marks.csv"),
+    ("--csv", "."),
+)
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG_OPTIONS, ids=map(" ".join, WRONG_OPTIONS))
+def test_a_wrong_option_is_said_before_the_work(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walkthrough.exercises.__main__.mark", lambda *_: pytest.fail("it began to work"))
+    path = write(tmp_path, "a.ipynb", "import numpy as np", RIGHT)
+    assert main([str(path), option, value]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert f"{option} {value}" in told.err
+
+
+def test_names_and_messages_that_are_not_utf_8_are_written(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_csv([Mark("caf\udce9.ipynb", "nms", "wrong", "\ud800")], tmp_path / "marks.csv")
+    assert "caf\\udce9.ipynb,nms,wrong,\\ud800" in (tmp_path / "marks.csv").read_text(encoding="utf-8-sig")
+    folder = tmp_path / "class\udce9"
+    folder.mkdir()
+    (folder / "gina.ipynb").write_text("")
+    assert main([str(folder), "--csv", str(tmp_path / "marks.csv")]) == 1
+    assert "class\\udce9" in capsys.readouterr().out
+
+
+def test_half_a_character_breaks_nothing() -> None:
+    assert needed_lines("K = '\ud800'", "x = '\0'", "def my_nms(x):\n    return K")[-1] == "def my_nms(x):"
+
+
 def test_hidden_copies_are_not_marked(tmp_path: Path) -> None:
     write(tmp_path, ".ipynb_checkpoints/a-checkpoint.ipynb", "1")
     path = write(tmp_path, "a.ipynb", "1")

@@ -97,7 +97,7 @@ def _needed(statements: Sequence[Statement], target: Statement) -> Iterator[Stat
     def gives(k: int, each: Statement) -> bool:
         found = (each.binds | each.names.changes & values) & wanted
         if each.cell > target.cell:
-            found -= before
+            found -= before - (each.names.changes & own)  # my_x.k = 2
         elif k < place:
             found -= own  # an older one of the same name
         return bool(found) or "*" in each.binds
