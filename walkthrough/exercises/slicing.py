@@ -51,9 +51,7 @@ def parsed(cell: str) -> list[ast.stmt]:
     >>> [ast.unparse(each) for each in parsed("%time x = 1\\ny = (5\\n     - 2)")]
     ['pass', 'y = 5 - 2']
     """
-    cell = (
-        cell.encode("utf-8", "replace").decode().replace("\0", "?")
-    )  # half a character cannot be parsed, nor can this
+    cell = cell.encode("utf-8", "replace").decode().replace("\0", "?")  # half a character, and 0: ast raises ValueError
     try:
         return ast.parse(cell).body  # a line may begin with % and be Python: the rest of a division
     except SyntaxError:
