@@ -133,6 +133,12 @@ def test_parameters_and_local_names_are_no_names_of_the_notebook(function: str) 
     assert needed_lines(*cells, function) == [ast.unparse(ast.parse(function)).splitlines()[0]]
 
 
+def test_names_that_comprehensions_go_through_are_not_needed() -> None:
+    cells = ("k = 1 / 0", "x = 3", "T = [k + x for k in range(x)]", "U = [x for x in range(x)]")
+    assert needed_lines(*cells, "def my_nms(a):\n    return T") == [*cells[1:3], "def my_nms(a):"]
+    assert needed_lines(*cells, "def my_nms(a):\n    return U") == ["x = 3", cells[3], "def my_nms(a):"]
+
+
 def test_names_in_nested_functions_defaults_decorators_and_annotations_are_needed() -> None:
     cells = ("A = 1", "B = 2", "def wrap(f):\n    return f", "D = int", "E = 5", "F = 6")
     function = "@wrap\ndef my_nms(x: D, k=B):\n    def inner():\n        return A + k\n    return inner()"

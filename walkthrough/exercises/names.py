@@ -5,6 +5,7 @@ import symtable
 from collections.abc import Iterator
 from typing import NamedTuple
 
+COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 BODIES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda  # they run later, or for themselves
 
 
@@ -28,7 +29,8 @@ def names_of_statement(node: ast.stmt) -> Names:
     (['half'], ['TWO', 'floor'])
     """
     table = symtable.symtable(ast.unparse(node), "cell", "exec")
-    symbols = table.get_symbols()
+    iterated = _iterated(node)
+    symbols = [each for each in table.get_symbols() if each.get_name() not in iterated]
     assigned = {each.get_name() for each in symbols if each.is_assigned()}
     if isinstance(node, ast.AnnAssign) and node.value is None:
         assigned = set()  # x: int is a note
@@ -37,6 +39,24 @@ def names_of_statement(node: ast.stmt) -> Names:
         imported.add("*")
     uses = {each.get_name() for each in symbols if each.is_referenced()} - set(_own(node)) | set(_from_inside(table))
     return Names(frozenset(assigned), frozenset(imported), frozenset(uses), frozenset(_changed(node)))
+
+
+def _iterated(node: ast.stmt) -> set[str]:
+    """Names that comprehensions alone have: from Python 3.12 on they are in the table of what is around them, too."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, COMPREHENSIONS):
+            loops = (each for each in ast.walk(part) if isinstance(each, ast.comprehension))
+            inside |= {name for each in loops for name in _stored(each.target)}
+            waiting += (each.iter for each in part.generators[:1])  # it is computed outside
+            continue
+        if isinstance(part, ast.Name):
+            outside.add(part.id)
+        waiting += ast.iter_child_nodes(part)
+    return inside - outside
 
 
 def _from_inside(table: symtable.SymbolTable) -> Iterator[str]:
