@@ -1,5 +1,6 @@
 """Hand-outs without answers, and the table of marks: endless, broken, renamed, missing, honest and dishonest ones."""
 
+import ast
 import csv
 import os
 import re
@@ -111,6 +112,97 @@ def test_the_last_definition_counts_and_an_import_of_the_librarys_does_not() -> 
     assert slice_for(cells[:1], ["my_nms", "nms"]).problem == "there is no function my_nms"
 
 
+def needed_lines(*cells: str, name: str = "my_nms") -> list[str]:
+    """The first line of each statement that the function needs."""
+    found = slice_for(cells, [name])
+    assert found.problem == ""
+    return [ast.unparse(each.node).splitlines()[0] for each in found.statements]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "def my_nms(boxes):\n    side = boxes\n    return side",
+        "def my_nms(x):\n    return [boxes for boxes in x for side in boxes]",
+        "def my_nms(boxes):\n    def area():\n        side = 2\n        return boxes * side\n    return area()",
+        "my_nms = lambda boxes, side=None: boxes * side",
+    ],
+)
+def test_parameters_and_local_names_are_no_names_of_the_notebook(function: str) -> None:
+    cells = ("boxes = load('gone.pt')", "side = 1 / 0", "for area in range(9):\n    side = area")
+    assert needed_lines(*cells, function) == [ast.unparse(ast.parse(function)).splitlines()[0]]
+
+
+def test_names_that_comprehensions_go_through_are_not_needed() -> None:
+    cells = ("k = 1 / 0", "x = 3", "T = [k + x for k in range(x)]", "U = [x for x in range(x)]")
+    assert needed_lines(*cells, "def my_nms(a):\n    return T") == [*cells[1:3], "def my_nms(a):"]
+    assert needed_lines(*cells, "def my_nms(a):\n    return U") == ["x = 3", cells[3], "def my_nms(a):"]
+
+
+def test_names_in_nested_functions_defaults_decorators_and_annotations_are_needed() -> None:
+    cells = ("A = 1", "B = 2", "def wrap(f):\n    return f", "D = int", "E = 5", "F = 6")
+    function = "@wrap\ndef my_nms(x: D, k=B):\n    def inner():\n        return A + k\n    return inner()"
+    assert needed_lines(*cells, function) == ["A = 1", "B = 2", "def wrap(f):", "D = int", "@wrap"]
+
+
+def test_what_later_cells_call_by_a_helpers_name_does_not_count() -> None:
+    area, function = "def area(s):\n    return s * s", "def my_nms(s):\n    return area(s) + K"
+    assert needed_lines(area, function, "area = 5", "K = 2") == ["def area(s):", "K = 2", "def my_nms(s):"]
+
+
+FILLED = (
+    ("T = torch.zeros(1)", "T[0] = 2"),
+    ("T = []", "for k in range(2):\n    T.append(1)"),
+    ("T = []", "T.extend([1, 2])", "T += [3]"),
+    ("T = C()", "T.size[0].width = 3"),
+    ("T = {}", "if True:\n    T['a'] = 1"),
+    ("T = {1: 2}", "del T[1]"),
+    ("for T in range(3):\n    pass",),
+    ("try:\n    import T\nexcept ImportError:\n    T = None",),
+    ("T = zeros()", "with no_grad():\n    T.fill_(2)"),
+)
+
+
+@pytest.mark.parametrize("cells", FILLED, ids=[each[-1] for each in FILLED])
+def test_what_fills_a_constant_is_needed(cells: tuple[str, ...]) -> None:
+    function = "def my_nms(x):\n    return T"
+    lines = [each.splitlines()[0] for each in cells]
+    assert needed_lines("k = 1 / 0", *cells, "U = 1\nU[0] = T", function, "T[0] = 7") == [*lines, "def my_nms(x):"]
+
+
+def test_calls_on_modules_are_not_needed() -> None:
+    cells = ("import torch", "torch.manual_seed(0)\nfor epoch in range(9):\n    torch.cuda.synchronize()")
+    assert needed_lines(*cells, "def my_nms(x):\n    return torch.tensor(x)") == ["import torch", "def my_nms(x):"]
+
+
+def test_a_function_is_found_however_it_is_bound() -> None:
+    assert needed_lines("K = 2", "my_nms: object = lambda x: K") == ["K = 2", "my_nms: object = lambda x: K"]
+    assert needed_lines("K = 2", "if True:\n    def my_nms(x):\n        return K") == ["K = 2", "if True:"]
+    assert needed_lines("my_nms?\nfiles = !ls\n%cd ..\ndef my_nms(x):\n    return 1") == ["def my_nms(x):"]
+    assert needed_lines("def my_nms(x):\n    return my_nms.k", "my_nms.k = 2") == ["def my_nms(x):", "my_nms.k = 2"]
+
+
+def test_marks_of_unusual_notebooks(tmp_path: Path) -> None:
+    imported = "import numpy as np"
+    write(tmp_path, "a.ipynb", imported, RIGHT, "my_flip_boxes = 5")
+    write(tmp_path, "b.ipynb", "K = 1\nraise SystemExit(3)", f"{imported}\nK = {{}}\n{RIGHT}")
+    body = RIGHT.partition("return ")[2]
+    write(
+        tmp_path,
+        "c.ipynb",
+        imported,
+        "left, top, right, bottom = 1 / 0",
+        f"if True:\n  {FLIP}".replace("\n    ", "\n      ") + f"      return {body}",
+    )
+    for name in ("a", "b", "c"):  # as an editor on Windows may save it
+        path = tmp_path / f"{name}.ipynb"
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (tmp_path / "d.py").write_text(f"{imported}\n{RIGHT}", encoding="utf-8-sig")
+    found = mark([*find_files([tmp_path]), tmp_path / "d.py"], seconds=300, jobs=2)
+    assert [each.result for each in found] == ["broken", "passed", "passed", "passed"], found
+    assert found[0].message == "my_flip_boxes is 5 and not a function"
+
+
 @pytest.fixture(scope="module")
 def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("class")
@@ -170,6 +262,43 @@ def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.Capture
     assert main([str(tmp_path)]) == 2
     assert main(["--hand-out", str(tmp_path / "out"), "--notebooks", str(tmp_path)]) == 2
     assert "--notebooks" in capsys.readouterr().err
+
+
+WRONG_OPTIONS = (
+    ("--jobs", "0"),
+    ("--jobs", "-2"),
+    ("--seconds", "0"),
+    ("--seconds", "nan"),
+    ("--seconds", "inf"),
+    ("--csv", "no/such/folder/marks.csv"),
+    ("--csv", "."),
+)
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG_OPTIONS, ids=map(" ".join, WRONG_OPTIONS))
+def test_a_wrong_option_is_said_before_the_work(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walkthrough.exercises.__main__.mark", lambda *_: pytest.fail("it began to work"))
+    path = write(tmp_path, "a.ipynb", "import numpy as np", RIGHT)
+    assert main([str(path), option, value]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert f"{option} {value}" in told.err
+
+
+def test_names_and_messages_that_are_not_utf_8_are_written(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_csv([Mark("caf\udce9.ipynb", "nms", "wrong", "\ud800")], tmp_path / "marks.csv")
+    assert "caf\\udce9.ipynb,nms,wrong,\\ud800" in (tmp_path / "marks.csv").read_text(encoding="utf-8-sig")
+    folder = tmp_path / "class\udce9"
+    folder.mkdir()
+    (folder / "gina.ipynb").write_text("")
+    assert main([str(folder), "--csv", str(tmp_path / "marks.csv")]) == 1
+    assert "class\\udce9" in capsys.readouterr().out
+
+
+def test_half_a_character_breaks_nothing() -> None:
+    assert needed_lines("K = '\ud800'", "x = '\0'", "def my_nms(x):\n    return K")[-1] == "def my_nms(x):"
 
 
 def test_hidden_copies_are_not_marked(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from walkthrough import check
-from walkthrough.exercises import EXERCISES, Exercise, Mistake
+from walkthrough.exercises import EXERCISES, Case, Exercise, Mistake
 from walkthrough.exercises.exercise import Difference
 from walkthrough.exercises.marking import RESULTS
 
@@ -223,6 +224,88 @@ def test_empty_bodies_are_not_written_yet() -> None:
             verdict.step()
 
 
+def ending_python(wh: Tensor, anchors: Tensor) -> Tensor:
+    raise SystemExit("done")
+
+
+def sparse(wh: Tensor, anchors: Tensor) -> Tensor:
+    return EXERCISES["shape_iou"].library(wh, anchors).to_sparse()
+
+
+def on_meta(wh: Tensor, anchors: Tensor) -> Tensor:
+    return EXERCISES["shape_iou"].library(wh, anchors).to("meta")
+
+
+def of_objects(wh: Tensor, anchors: Tensor) -> Any:
+    return np.array([{}, None], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("function", "fact"),
+    [
+        (ending_python, "it raises SystemExit in line"),
+        (sparse, "return result.to_dense()"),
+        (on_meta, "on the device meta"),
+        (of_objects, "object NumPy array"),
+    ],
+)
+def test_results_that_cannot_be_compared_get_a_sentence(function: Callable[..., Any], fact: str) -> None:
+    verdict = check(function, "shape_iou")
+    assert not verdict.passed
+    assert fact in verdict.finding.sentence
+
+
+def test_numbers_that_cannot_be_read_get_a_sentence() -> None:
+    assert "OverflowError" in check(lambda kernels, strides: 10**400, "receptive_field").message
+    odd = np.array({}, dtype=object)
+    assert "its numbers cannot be read: TypeError" in check(lambda kernels, strides: odd, "receptive_field").message
+
+
+def test_a_function_that_ends_python_has_no_steps() -> None:
+    with pytest.raises(ValueError, match="ends Python"):
+        check(ending_python, "shape_iou").step()
+
+
+def test_strides_above_two_and_whole_numbers_count() -> None:
+    def my_receptive_field(kernels: Any, strides: Any) -> Any:
+        size, step = 1, 1
+        for kernel, stride in zip(kernels, strides, strict=True):
+            size, step = size + (kernel - 1) * step, step * min(stride, 2)
+        return size
+
+    verdict = check(my_receptive_field)
+    assert (verdict.case.arguments, verdict.finding.difference.library) == (
+        {"kernels": (3, 3), "strides": (4, 1)},
+        11,
+    )
+    as_float = check(lambda *a: float(EXERCISES["receptive_field"].library(*a)), "receptive_field")
+    assert "its result is 6.0; a whole number is asked for, an int" in as_float.message
+
+
+def twice(*mistakes: Mistake) -> Exercise:
+    """An exercise with two inputs: twice as much as goes in."""
+    cases = (Case("ones", {"x": torch.ones(2)}), Case("twos", {"x": torch.full((2,), 2.0)}))
+    return Exercise("twice", "", "", lambda x: 2 * x, lambda: cases, mistakes)
+
+
+def test_a_mistake_that_shows_on_an_input_which_passed_is_not_named() -> None:
+    exercise = twice(Mistake("three times", lambda x: 3 * x), Mistake("its square is added", lambda x: x**2 + x))
+    verdict = check(lambda x: 6 * x / 2 if x[0] == 2 else 2 * x, exercise)  # right on ones
+    assert (verdict.case.name, verdict.mistake) == ("twos", "its square is added")
+    assert check(lambda x: 3 * x, exercise).mistake == "three times"
+
+
+def test_no_mistake_is_named_where_a_second_call_gives_something_else() -> None:
+    calls: list[int] = []
+
+    def my_twice(x: Tensor) -> Tensor:
+        calls.append(1)
+        return (2 + len(calls)) * x
+
+    verdict = check(my_twice, twice(Mistake("three times", lambda x: 3 * x)))
+    assert (verdict.passed, verdict.mistake) == (False, "")
+
+
 def test_a_zero_is_written() -> None:
     assert check(lambda kernels, strides: 0, "receptive_field").written
 
@@ -233,6 +316,8 @@ def test_the_name_says_which_exercise_it_is() -> None:
     with pytest.raises(ValueError, match="Did you mean 'ratio_test'") as problem:
         check(named(library, "my_ratiotest"))
     assert all(name in str(problem.value) for name in EXERCISES)
+    with pytest.raises(ValueError, match=r"there is no exercise '5'.* There are: .*nms"):
+        check(library, 5)
     with pytest.raises(ValueError, match="not Tensor"):
         check(torch.zeros(3), "nms")
 

@@ -9,10 +9,16 @@ from walkthrough.exercises.files import find_files
 from walkthrough.exercises.handout import write_hand_outs
 from walkthrough.exercises.marking import SECONDS, mark, table_of_marks, write_csv
 
+LONGEST_WAIT = 1_000_000  # seconds: operating systems wait for milliseconds in 31 bits
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns 0 where all passed, 1 where something did not, 2 where nothing could be done."""
     given = _parser().parse_args(arguments)
+    problem = _problem(given)
+    if problem:
+        print(problem, file=sys.stderr)
+        return 2
     try:
         if given.hand_out is not None:
             written = write_hand_outs(given.notebooks, given.hand_out, given.clear_outputs)
@@ -26,10 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("There is nothing to mark: name notebooks, programs (.py), or folders of notebooks.", file=sys.stderr)
         return 2
     marks = mark(files, given.seconds, given.jobs)
-    print(table_of_marks(marks))
+    encoding = sys.stdout.encoding or "utf-8"
+    print(table_of_marks(marks).encode(encoding, "backslashreplace").decode(encoding))  # names of files are any bytes
     if given.csv is not None:
         write_csv(marks, given.csv)
     return int(any(each.result != "passed" for each in marks))
+
+
+def _problem(given: argparse.Namespace) -> str:
+    """What is wrong with the options, said before the work begins, or ""."""
+    if not 0 < given.seconds <= LONGEST_WAIT:
+        return f"--seconds {given.seconds:g}: name a positive number, at most {LONGEST_WAIT}."
+    if given.jobs is not None and given.jobs < 1:
+        return f"--jobs {given.jobs}: name a positive number."
+    if given.csv is not None and not given.csv.absolute().parent.is_dir():
+        return f"--csv {given.csv}: there is no folder {given.csv.parent}. Make it first, or name another."
+    if given.csv is not None and given.csv.is_dir():
+        return f"--csv {given.csv}: that is a folder. Name a file."
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -79,7 +79,11 @@ def _compare_one(exercise: Exercise, name: str, yours: Any, library: Any) -> Fin
     problem = _type_problem(what, yours, library)
     if problem:
         return Finding(problem)
-    mine, theirs = _numbers(yours), _numbers(library)
+    try:
+        mine = _numbers(yours)
+    except Exception as error:  # sparse, without memory, of objects: its values cannot be read
+        return Finding(f"{what} cannot be compared: {_unreadable(yours, error)}")
+    theirs = _numbers(library)
     if mine.shape != theirs.shape:
         return Finding(_shape_problem(exercise, what, mine, theirs))
     differs = ~_close(mine, theirs, exercise.rtol, exercise.atol)
@@ -109,7 +113,10 @@ def _type_problem(what: str, yours: Any, library: Any) -> str:
     """Why the two cannot be compared, or "" where they can."""
     if isinstance(library, NUMBER):
         single = isinstance(yours, NUMBER) or (isinstance(yours, Tensor | np.ndarray) and yours.ndim == 0)
-        return "" if single else f"{what} is {_kind(yours)}; a single number is asked for."
+        if not single:
+            return f"{what} is {_kind(yours)}; a single number is asked for."
+        whole = isinstance(library, int | np.integer) and not isinstance(library, bool)
+        return f"{what} is {yours}; a whole number is asked for, an int." if whole and _is_float(yours) else ""
     wanted = Tensor if isinstance(library, Tensor) else np.ndarray
     if not isinstance(yours, wanted):
         return f"{what} is {_kind(yours)}; {_kind(library)} is asked for."
@@ -120,6 +127,21 @@ def _type_problem(what: str, yours: Any, library: Any) -> str:
         torch.int64: " torch.tensor(kept, dtype=torch.int64): a list that is empty is float32 without it.",
     }.get(library.dtype, "")
     return f"{what} has the dtype {_dtype(yours)}; the library's has {_dtype(library)}.{hint}"
+
+
+def _is_float(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point()
+    return isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.kind == "f")
+
+
+def _unreadable(value: Any, error: Exception) -> str:
+    """Why there are no numbers to read in a result."""
+    if isinstance(value, Tensor) and value.is_meta:
+        return "it is a tensor on the device meta, which has a shape and no numbers."
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.is_nested):
+        return "it is a sparse or nested tensor. An ordinary one is asked for: return result.to_dense()."
+    return f"its numbers cannot be read: {type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
 
 
 def _shape_problem(exercise: Exercise, what: str, mine: np.ndarray, theirs: np.ndarray) -> str:

@@ -1,6 +1,6 @@
 """What stands behind a difference: in words, as a usual mistake, as a picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -38,11 +38,17 @@ def picture_of(
     return found
 
 
-def recognised(exercise: Exercise, function: Function, case: Case, yours: Outcome) -> str:
-    """The sentence of the usual mistake with the same wrong numbers, or ""; of several, one with them on all inputs."""
+def recognised(
+    exercise: Exercise, function: Function, case: Case, yours: Outcome, passed: Sequence[tuple[Case, Outcome]] = ()
+) -> str:
+    """The sentence of the usual mistake with the same wrong numbers, or ""; of several, one with them on all inputs.
+
+    passed: inputs on which the function is right, with what it gave: a mistake that shows there is not the reader's.
+    """
     if yours.finding is not None:
         return ""
-    alike = [mistake for mistake in exercise.mistakes if _same(exercise, mistake, case, yours)]
+    seen = [*passed, (case, yours)]
+    alike = [each for each in exercise.mistakes if all(_same(exercise, each, other, of) for other, of in seen)]
     if len(alike) < 2:
         return alike[0].sentence if alike else ""
     others = [(other, run(exercise, function, other)) for other in exercise.cases()]
@@ -75,5 +81,5 @@ def _tried(make: Function, *arguments: Any) -> Any:
     """Words and pictures of a result that may be anything: where they cannot be made, the sentence stands alone."""
     try:
         return make(*arguments)
-    except Exception:
+    except (Exception, SystemExit):
         return None

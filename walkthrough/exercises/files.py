@@ -12,6 +12,7 @@ from walkthrough.exercises.exercise import PREFIX
 from walkthrough.exercises.registry import EXERCISES
 
 METADATA = "yolo_lite"  # of a hand-out: {"exercises": [names]}
+DEFINED = re.compile(rf"^[ \t]*def +{PREFIX}(\w+)|^{PREFIX}(\w+) *(?::[^=\n]+)?=(?!=)", re.MULTILINE)
 TITLE = re.compile(r"^## Your turn.*", re.MULTILINE)
 
 
@@ -47,14 +48,15 @@ def read_submission(path: Path) -> Submission:
     """A notebook, or a program (.py), with the exercises in it."""
     try:
         if path.suffix == ".py":
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # with or without the mark that Windows puts first
             return Submission(path, (text,), tuple(_defined([text])))
-        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
         cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         asks_nothing = notebook.metadata.get(METADATA, {}).get("exercises") == []
         return Submission(path, tuple(cells), exercises_of(notebook), asks_nothing=asks_nothing)
     except Exception as error:  # a file of a stranger: whatever is wrong with it is one row of the table
-        return Submission(path, (), (), f"it cannot be read: {type(error).__name__}: {str(error).splitlines()[0]}")
+        reason = (str(error).splitlines() or ["no message"])[0]
+        return Submission(path, (), (), f"it cannot be read: {type(error).__name__}: {reason}")
 
 
 def exercises_of(notebook: NotebookNode) -> tuple[str, ...]:
@@ -69,7 +71,8 @@ def exercises_of(notebook: NotebookNode) -> tuple[str, ...]:
 
 def _defined(cells: Sequence[str]) -> list[str]:
     """Exercises whose functions are defined, with the reader's prefix."""
-    return [name for cell in cells for name in re.findall(rf"^def {PREFIX}(\w+)", cell, re.M) if name in EXERCISES]
+    names = [found[1] or found[2] for cell in cells for found in DEFINED.finditer(cell)]
+    return [name for name in names if name in EXERCISES]
 
 
 def _named(title: str) -> list[str]:

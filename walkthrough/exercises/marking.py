@@ -119,7 +119,8 @@ HEADINGS = ("file", "exercise", "result", "what was found")
 
 def write_csv(marks: Sequence[Mark], path: Path) -> None:
     """The table as a file for a spreadsheet."""
-    with path.open("w", newline="", encoding="utf-8-sig") as file:  # the mark at its start tells Excel the encoding
+    # the mark at its start tells Excel the encoding; names of files need not be UTF-8
+    with path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(HEADINGS)
         writer.writerows(_harmless(each) for each in marks)

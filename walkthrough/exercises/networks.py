@@ -56,6 +56,8 @@ def field_cases() -> Iterator[Case]:
         kernels = tuple((2 * torch.randint(0, 4, (count,), generator=chance) + 1).tolist())
         strides = tuple(torch.randint(1, 3, (count,), generator=chance).tolist())
         yield case(f"random windows {number}", kernels=kernels, strides=strides)
+    yield case("windows at a stride of 4", kernels=(3, 3), strides=(4, 1))
+    yield case("windows at strides of 3, 4 and 1", kernels=(3, 5, 3), strides=(3, 4, 1))
 
 
 def grown(kernels: tuple[int, ...], strides: tuple[int, ...], early: bool = False, added: bool = False) -> int:

@@ -10,6 +10,7 @@ import linecache
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -61,11 +62,22 @@ def checked(exercise: str, cells: Sequence[str], needed: Slice) -> dict[str, str
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for lines in messages
         try:
             exec(compile(ast.Module([statement.node], []), file, "exec"), space)  # running it is what is asked for
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = f"line {statement.node.lineno} of code cell {statement.cell + 1}"
             return {"result": "broken", "message": f"{line}, which it needs: {error_sentence(check, error)}"}
-    function = next(space[name] for name in names_of(exercise) if name in needed.statements[-1].binds)
+    name = next(name for name in names_of(exercise) if any(name in each.binds for each in needed.statements))
+    function = space.get(name)
+    if not callable(function):
+        return {"result": "broken", "message": f"{name} is {shorten(_shown(function), 60)} and not a function"}
     verdict = check(function, exercise)
     result = "passed" if verdict.passed else "wrong" if verdict.written else "not written"
     message = f"{verdict.mistake} ({verdict.message})" if verdict.mistake else verdict.message
     return {"result": result, "message": message}
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it; what strangers made may fail even at that."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"something of the type {type(value).__name__}"

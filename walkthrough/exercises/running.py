@@ -50,7 +50,7 @@ def run(exercise: Exercise, function: Callable[..., Any], case: Case) -> Outcome
         return Outcome(finding=Finding(problem))
     try:
         result = function(*arguments.values())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(finding=Finding(error_sentence(function, error)))
     changed = _changed_argument(case.arguments, arguments)
     if changed:
@@ -112,7 +112,7 @@ def signature_problem(function: Callable[..., Any], arguments: dict[str, Any]) -
     return ""
 
 
-def error_sentence(function: Callable[..., Any], error: Exception) -> str:
+def error_sentence(function: Callable[..., Any], error: BaseException) -> str:
     """An error with the line of the reader's function in which it arose."""
     frames = traceback.extract_tb(error.__traceback__)
     file = getattr(getattr(function, "__code__", None), "co_filename", None)

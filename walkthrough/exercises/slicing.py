@@ -8,8 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-MAGIC = re.compile(r"^(\s*)[%!?].*$", re.MULTILINE)  # IPython's own lines
-Definition = ast.FunctionDef | ast.ClassDef | ast.Assign
+from walkthrough.exercises.names import Names, names_of_statement
+
+# IPython's own lines: %time x, !ls, ?x, x?, files = !ls
+MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.*]+\?\??[ \t]*|[\w, ]+=[ \t]*[%!].*)$", re.MULTILINE)
+Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Definition = Named | ast.Assign | ast.AnnAssign | ast.If | ast.Try | ast.With  # what a function may be defined by
 
 
 class Statement(NamedTuple):
@@ -17,12 +21,16 @@ class Statement(NamedTuple):
 
     cell: int
     node: ast.stmt
-    binds: frozenset[str]  # names that it gives a value
-    uses: frozenset[str]  # names that it reads
+    names: Names
+
+    @property
+    def binds(self) -> frozenset[str]:
+        """Names that it gives a value, by an import or otherwise."""
+        return self.names.assigned | self.names.imported
 
 
 class Slice(NamedTuple):
-    """What a function needs, in order, the function last."""
+    """What a function needs, in order, the function last; behind it only what writes into the function itself."""
 
     statements: tuple[Statement, ...]
     problem: str = ""  # why there is none
@@ -43,6 +51,7 @@ def parsed(cell: str) -> list[ast.stmt]:
     >>> [ast.unparse(each) for each in parsed("%time x = 1\\ny = (5\\n     - 2)")]
     ['pass', 'y = 5 - 2']
     """
+    cell = cell.encode("utf-8", "replace").decode().replace("\0", "?")  # half a character, and 0: ast raises ValueError
     try:
         return ast.parse(cell).body  # a line may begin with % and be Python: the rest of a division
     except SyntaxError:
@@ -57,8 +66,8 @@ def slice_for(cells: Sequence[str], names: Sequence[str]) -> Slice:
     ['import math, os', 'k = 2', 'def my_half(x):']
     """
     statements, broken = _statements(cells)
-    found = [each for name in names for each in statements if isinstance(each.node, Definition) and name in each.binds]
-    target = next((each for name in names for each in reversed(found) if name in each.binds), None)
+    found = [each for name in names for each in statements if _defines(each, name)]
+    target = next((each for name in names for each in reversed(found) if name in each.names.assigned), None)
     if target is None:
         for number, error in broken.items():
             if any(f"def {name}" in cells[number] for name in names):
@@ -67,17 +76,41 @@ def slice_for(cells: Sequence[str], names: Sequence[str]) -> Slice:
     return Slice(tuple(_needed(statements, target)))
 
 
+def _defines(statement: Statement, name: str) -> bool:
+    return isinstance(statement.node, Definition) and name in statement.names.assigned
+
+
 def _needed(statements: Sequence[Statement], target: Statement) -> Iterator[Statement]:
-    others = [each for each in statements if each is not target]
-    wanted, chosen = set(target.uses), set[int]()
+    """Statements that give the names that are needed a value, or write into it.
+
+    What stands in a cell behind the function's counts only for names that have no value before: a reader who calls
+    something else by the same name later does not change what the function was.
+    """
+    place = next(k for k, each in enumerate(statements) if each is target)
+    own = target.binds if isinstance(target.node, Named) else frozenset[str]()
+    before = {name for each in statements if each.cell <= target.cell for name in each.binds}
+    values = {name for each in statements for name in each.names.assigned}  # modules have no values to write into
+    wanted, chosen = set(target.names.uses), set[int]()
+
+    def gives(k: int, each: Statement) -> bool:
+        found = (each.binds | each.names.changes & values) & wanted
+        if each.cell > target.cell:
+            found -= before - (each.names.changes & own)  # my_x.k = 2
+        elif k < place:
+            found -= own  # an older one of the same name
+        return bool(found) or "*" in each.binds
+
     while True:
-        new = {k for k, each in enumerate(others) if k not in chosen and (each.binds & wanted or "*" in each.binds)}
+        rest = ((k, each) for k, each in enumerate(statements) if k != place and k not in chosen)
+        new = {k for k, each in rest if gives(k, each)}
         if not new:
             break
         chosen |= new
-        wanted |= {name for k in new for name in others[k].uses}
-    yield from (others[k] for k in sorted(chosen))
+        wanted |= {name for k in new for name in statements[k].names.uses}
+    last = {k for k in chosen if k > place and (statements[k].binds | statements[k].names.changes) & own}
+    yield from (statements[k] for k in sorted(chosen - last))
     yield target
+    yield from (statements[k] for k in sorted(last))
 
 
 def _statements(cells: Sequence[str]) -> tuple[list[Statement], dict[int, SyntaxError]]:
@@ -90,26 +123,10 @@ def _statements(cells: Sequence[str]) -> tuple[list[Statement], dict[int, Syntax
         except SyntaxError as error:
             broken[number] = error
             continue
-        found += [Statement(number, node, frozenset(_bound(node)), frozenset(_used(node))) for node in nodes]
+        for node in nodes:
+            try:
+                found.append(Statement(number, node, names_of_statement(node)))
+            except SyntaxError as error:
+                error.lineno = node.lineno
+                broken[number] = error
     return found, broken
-
-
-def _bound(node: ast.stmt) -> Iterator[str]:
-    """Names that a statement gives a value at module level."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        for alias in node.names:
-            yield alias.asname or alias.name.partition(".")[0]
-    elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
-        yield from (
-            part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-        )
-    elif isinstance(node, ast.If | ast.Try | ast.With):
-        for part in ast.iter_child_nodes(node):
-            if isinstance(part, ast.stmt):
-                yield from _bound(part)
-
-
-def _used(node: ast.stmt) -> Iterator[str]:
-    return (part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load))

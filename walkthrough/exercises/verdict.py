@@ -48,11 +48,16 @@ class Verdict:
         """The reader's own function in the Stepper, with the input it failed on, or with the first one.
 
         Raises:
-            ValueError: nothing is written yet.
+            ValueError: nothing is written yet, or the function ends Python (SystemExit).
         """
         if self.case is None or self.function is None or not self.written:
             raise ValueError(f"{self.exercise}: there is nothing to step through before it is written")
-        recording = trace(self.function)(*self._copies().values())
+        try:
+            recording = trace(self.function)(*self._copies().values())
+        except SystemExit as error:
+            raise ValueError(
+                f"{self.exercise}: the function ends Python (SystemExit), so there are no steps"
+            ) from error
         stepper = Stepper(recording, **({} if self.case.pixels is None else {"images": self.case.pixels}))
         if recording.error is not None:
             stepper.last()  # where it went wrong
