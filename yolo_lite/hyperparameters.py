@@ -79,9 +79,9 @@ class Hyperparameters:
     lr0: float = described(0.01, "initial learning rate, after the warm-up")
     lrf: float = described(0.01, "final learning rate, as a fraction of lr0")
     momentum: float = described(0.937, "momentum of SGD; beta1 of Adam and AdamW")
-    weight_decay: float = described(5e-4, "weight decay of the weights, but not of biases and norms")
+    weight_decay: float = described(5e-4, "how strongly weights are drawn to 0; not biases, not norms")
     warmup_epochs: float = described(3.0, "length of the warm-up", unit="epochs")
-    warmup_momentum: float = described(0.8, "momentum at the start of the warm-up")
+    warmup_momentum: float = described(0.8, "momentum at the start of the warm-up: first steps go less far")
     warmup_bias_lr: float = described(0.1, "learning rate of the biases at the start of the warm-up")
     # Loss
     box: float = described(0.05, "gain of the box loss")

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 import walkthrough
 from tests.browser.onpage import OnPage
-from tests.browser.test_stage import KINDS
+from tests.walkthrough.gallery import KINDS
 from walkthrough import IouPlayground, ScheduleExplorer
 from walkthrough.render import live
 from walkthrough.style import contrast

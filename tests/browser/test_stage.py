@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 import walkthrough
 from tests.browser.onpage import OnPage
+from tests.walkthrough.gallery import KINDS
 from walkthrough.explorers.controls import bounds_of, controls_of, options_of
 from walkthrough.explorers.page import used_controls
 from walkthrough.explorers.stage import PARTS
@@ -26,13 +27,6 @@ UNLINKED = {  # tables of which no row lights a mark
     "AugmentationLab": 2,  # what chance decided, and the matrix, are about the whole image
 }
 MOST_LABELS = 15  # of a picture
-KINDS = sorted(
-    name
-    for name in walkthrough.__all__
-    if isinstance(kind := getattr(walkthrough, name), type)
-    and issubclass(kind, walkthrough.Explorer)
-    and kind is not walkthrough.Explorer
-)
 SIZE = """root => {
     const top = root.getBoundingClientRect().top
     const picture = root.querySelector(".wt-scene :is(.wt-canvas, .wt-chart, .wt-source, table)")

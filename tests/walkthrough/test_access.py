@@ -5,9 +5,10 @@ import re
 import pytest
 
 import walkthrough
-from tests.browser.test_stage import KINDS
+from tests.walkthrough.gallery import KINDS
 from walkthrough.explorers.controls import Control, controls_of
 from walkthrough.style import CLASSES, MEANING, THEMES, Theme, contrast, readable_on
+from yolo_lite.hyperparameters import Hyperparameters, descriptions
 
 JUPYTERLAB = {"light": ("#FFFFFF",), "dark": ("#111111", "#212121")}  # grounds of outputs and of fields on them
 ON_THE_PAGE = ("slider", "number", "choice", "toggle")
@@ -52,8 +53,10 @@ def words_of(text: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_help_says_more_than_the_label(kind: str) -> None:
     controls: dict[str, Control] = controls_of(getattr(walkthrough, kind).State)
+    described = descriptions(Hyperparameters)  # what the page shows where a control has no help of its own
     for name, control in controls.items():
         if control.kind in ON_THE_PAGE:
             label = "" if callable(control.label) else control.label
-            own = {word for word in words_of(control.help) if word not in words_of(f"{label} {name}")}
-            assert len(own) >= 5, f"{name}: {control.help!r}"
+            told = control.help or str(described.get(name, ""))
+            own = {word for word in words_of(told) if word not in words_of(f"{label} {name}")}
+            assert len(own) >= 5, f"{name}: {told!r}"

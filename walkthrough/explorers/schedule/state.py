@@ -96,7 +96,6 @@ class State:
         0.01,
         1e-5,
         group="learning rate",
-        help="how strongly weights are drawn to 0; not biases, not norms",
     )
     warmup_epochs: float = slider(
         Hyperparameters.warmup_epochs,
@@ -127,7 +126,6 @@ class State:
         0.999,
         0.001,
         group="warm-up",
-        help="where momentum begins: first steps go less far",
     )
     hyp: Hyperparameters = given(Hyperparameters())  # what no slider stands for
     model: nn.Module = given()
