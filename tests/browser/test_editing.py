@@ -113,7 +113,7 @@ def test_the_class_of_a_box_is_changed_with_the_mouse_and_with_a_key(mine: OpenE
 
 
 def test_the_page_says_where_a_box_can_be_drawn_and_how_inside_another(mine: OpenExplorer) -> None:
-    assert "with Shift inside of another" in mine.root.locator(".wt-hint").text_content()
+    assert "with Shift inside another one" in mine.root.locator(".wt-hint").text_content()
     mine.page.mouse.move(*mine.on_page((100, 60)))
     assert mine.panel().get_attribute("title") == "with Shift: draw a box inside of this one"
     with_box = mine.picture()
