@@ -145,10 +145,12 @@ def test_a_click_and_another_threshold_leave_the_way_of_the_suppression() -> Non
 def test_a_box_goes_along_its_gradient_and_its_loss_falls() -> None:
     w = GradientExplorer()
     assert w.result.way is None
-    w.set(step=4, chosen=(6,))
-    cell, way = w.result.strongest[6], w.result.way
+    truths = torch.tensor([w.state.objects[cell.target][:4] for cell in w.result.strongest])
+    row = int(bbox_iou(xywh_to_xyxy(w.result.moved.before), truths, "ciou", "xyxy").argmin())  # it has the longest way
+    w.set(step=4, chosen=(row,))
+    cell, way = w.result.strongest[row], w.result.way
     assert way.shape == (DOWN + 1, 4)
-    assert torch.equal(way[0], w.result.moved.before[6])
+    assert torch.equal(way[0], w.result.moved.before[row])
     assert [tuple(layer.points[-1]) for layer in boxed_lines(w)] == [pytest.approx(way[4, :2].tolist(), abs=1e-3)]
     truth = torch.tensor([w.state.objects[cell.target][:4]])
     overlaps = bbox_iou(xywh_to_xyxy(way), truth, "ciou", "xyxy")
