@@ -37,7 +37,7 @@ def table_of(values: Any, columns: int, what: str) -> Rows:
         return ()
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{what} must have the shape (n, {columns}), got {array.shape}")
-    return tuple(tuple(round(float(value), 3) for value in row) for row in array)
+    return tuple(tuple(round(value, 3) for value in row) for row in array.tolist())
 
 
 @dataclass(frozen=True, eq=False)

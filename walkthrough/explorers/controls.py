@@ -14,6 +14,7 @@ options and a slider's label may be functions of the state, for what depends on 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 Box = tuple[float, ...]  # x1 y1 x2 y2 in pixels of the panel, then whatever travels with the box, such as a class
@@ -190,7 +191,13 @@ def controls_of(state: Any) -> dict[str, Control]:
     >>> controls_of(State)["anchor_t"].high
     10
     """
-    return {f.name: f.metadata.get(KEY, Control("given")) for f in fields(state)}
+    return dict(_controls(state if isinstance(state, type) else type(state)))
+
+
+@cache
+def _controls(kind: type) -> dict[str, Control]:
+    """Of a class once: what a page shows asks for them some twenty times a change."""
+    return {f.name: f.metadata.get(KEY, Control("given")) for f in fields(kind)}
 
 
 def defaults_of(state: Any) -> dict[str, Any]:

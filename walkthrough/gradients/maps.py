@@ -16,7 +16,7 @@ from walkthrough._moved import moved_name
 from walkthrough.gradients.numbers import RawNumbers, raw_numbers
 from yolo_lite._moved import renamed_field
 from yolo_lite.loss.criterion import AssignedPredictions
-from yolo_lite.loss.loss import ComputeLoss, add_levels
+from yolo_lite.loss.loss import ComputeLoss, LevelLoss, add_levels
 from yolo_lite.loss.targets import Assignment
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
@@ -46,6 +46,7 @@ class MapGradients:
     gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
     matches: Sequence[Assignment | CellMatches] | None  # for each level, where the loss tells them: see Criterion
     numbers: Sequence[RawNumbers] | None = None  # for each level, where map_gradients was given decode
+    levels: Sequence[LevelLoss] = ()  # what each contributes, of a ComputeLoss; detached
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -165,6 +166,7 @@ def map_gradients(
         maps = checked_maps(maps, "the maps")
         raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
         matches: Sequence[Assignment | CellMatches] | None = None
+        levels: Sequence[LevelLoss] = ()
         if isinstance(loss, ComputeLoss):
             levels = loss.levels(raw, targets)
             parts, matches = add_levels(levels, raw[0].shape[0]), [level.matches for level in levels]
@@ -184,7 +186,13 @@ def map_gradients(
         if not is_known_to_add_up:  # the terms of a ComputeLoss are
             _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
-    return MapGradients(type(parts)(*detached), gradients, matches, numbers)
+    return MapGradients(type(parts)(*detached), gradients, matches, numbers, [_detached(level) for level in levels])
+
+
+def _detached(level: LevelLoss) -> LevelLoss:
+    """A level's contribution without the graph that it was computed by."""
+    tensors = {name: part.detach() for name, part in level._asdict().items() if isinstance(part, Tensor)}
+    return level._replace(**tensors)
 
 
 def _assigned(assigned: AssignedPredictions, levels: int) -> list[CellMatches]:

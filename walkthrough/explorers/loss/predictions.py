@@ -9,6 +9,7 @@ from torch import Tensor
 from walkthrough.explorers.pictures import Annotations
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.loss.criterion import POSITIVE
+from yolo_lite.loss.loss import LevelLoss
 
 MOST_POSITIVES, MOST_BACKGROUND = 60, 6  # that are drawn; the others are counted
 
@@ -25,17 +26,24 @@ class Predictions(NamedTuple):
 
 
 def predictions_of(
-    loss: Any, maps: Sequence[Tensor], decoded: Tensor | None, pictures: Annotations, shown: int, targets: Tensor
+    loss: Any,
+    maps: Sequence[Tensor],
+    decoded: Tensor | None,
+    pictures: Annotations,
+    shown: int,
+    targets: Tensor,
+    levels: Sequence[LevelLoss] = (),
 ) -> Predictions | None:
     """What the loss says of the predictions for one of the pictures; None where it does not say.
 
     Args:
         maps, decoded: of all pictures; decoded: (N, n, 5 + C). targets: of all pictures.
+        levels: what a ComputeLoss made of these maps, where that is known: then it is not computed again.
     """
     if decoded is None or not hasattr(loss, "assign"):
         return None
     with torch.no_grad():
-        assigned = loss.assign([level.clone() for level in maps], targets)
+        assigned = loss.assigned(levels) if levels else loss.assign([level.clone() for level in maps], targets)
     role, total = assigned.role[shown].cpu(), assigned.losses.total[shown].float().cpu()  # (n,)
     order = total.nan_to_num().argsort(descending=True, stable=True)
     is_positive = (role == POSITIVE)[order]

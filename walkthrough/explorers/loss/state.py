@@ -143,7 +143,7 @@ def compute(state: State) -> Result:
     now = map_gradients(loss, state.maps, targets)
     strides = tuple(int(stride) for stride in state.model.strides)
     scaled = getattr(loss, "hyp", None)
-    shown = predictions_of(loss, state.maps, state.decoded, state.pictures, state.picture, targets)
+    shown = predictions_of(loss, state.maps, state.decoded, state.pictures, state.picture, targets, now.levels)
     settings = replace(state, model=None)
     return Result(now, state.default, hyp, scaled, strides, state.model.num_classes, settings, shown)
 
