@@ -28,7 +28,7 @@ def memory_limit(megabytes: float) -> Iterator[None]:
 
     before = resource.getrlimit(resource.RLIMIT_DATA)  # (soft, hard)
     lower = [limit for limit in before if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(used + round(megabytes * 1e6), *lower), before[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (min([used + round(megabytes * 1e6), *lower]), before[1]))
     try:
         yield
     finally:
