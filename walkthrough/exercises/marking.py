@@ -56,7 +56,7 @@ def mark(
     asked = [(each, name) for each in submissions for name in each.exercises or (() if each.asks_nothing else ("",))]
     processes = _processes()
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:  # threads wait, processes work
-        return list(pool.map(lambda pair: _mark_one(processes, *pair, seconds, megabytes), asked))
+        return list(pool.map(lambda pair: _mark_one(processes, pair[0], pair[1], seconds, megabytes), asked))
 
 
 def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds: float, megabytes: float) -> Mark:
