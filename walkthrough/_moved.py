@@ -61,6 +61,7 @@ MOVED_NAMES = {  # module -> name in it -> module that has it now, or module:nam
         "training": {"above": "state", "moving_mean": "state"},
     }.items()
 } | {
+    "walkthrough.explorers.base": {"differs": "walkthrough.explorers.adjusting"},
     "walkthrough.gradients": {**_MAPS, **_LAYERS},
     "walkthrough.gradients.maps": _MAPS,
     "walkthrough.gradients.layers": _LAYERS,

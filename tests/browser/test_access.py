@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import walkthrough
 from tests.browser.onpage import OnPage
 from tests.walkthrough.gallery import KINDS
-from walkthrough import IouPlayground, ScheduleExplorer
+from walkthrough import AnchorExplorer, IouPlayground, ScheduleExplorer
 from walkthrough.render import live
 from walkthrough.style import contrast
 
@@ -37,6 +37,7 @@ THEME = """isDark => {
     document.body.style.background = isDark ? "#111" : "#fff"
 }"""
 UNFOLDED = ".wt-fold[aria-expanded='false']:visible"
+ONE = (0, 7, 0.5, 0.5, 0.3, 0.3)  # an object in the middle: image, class, xc, yc, w, h
 LEAST_TARGET = 24  # CSS pixels: WCAG 2.2, 2.5.8
 LEAST_PLOT, LEGIBLE = 160, 820  # CSS pixels: height of a chart, width of a graph of layers
 # Left out: lines of source, as high as in any editor; arrow keys and Enter do what a click does there.
@@ -102,6 +103,11 @@ def test_axe_finds_nothing_serious(shown: OnPage) -> None:
     assert shown.page.evaluate(FOUND, RULES) == []
     unfold(shown)  # all that is there as it opens is there now, too
     assert findings(shown.page) == {}
+    if isinstance(shown.explorer, AnchorExplorer):  # its question, and the reasons that are revealed
+        shown.set(guess=True)
+        shown.root.locator(".wt-reveal").click()
+        assert findings(shown.page) == {}
+        shown.set(guess=False)
     assert shown.errors == []
 
 
@@ -190,6 +196,23 @@ def test_boxes_say_what_they_are_how_large_and_where(iou: OnPage) -> None:
         assert said(iou.page) == words
     iou.page.keyboard.press("ArrowRight")
     assert said(iou.page) == "truth, 80 x 100 px at 116, 25; 2 of 2"
+
+
+def test_the_keyboard_stays_at_the_picture_when_its_last_box_is_deleted(chromium: Browser) -> None:
+    shown = OnPage(chromium, AnchorExplorer(images=np.full((640, 640, 3), 90, np.uint8), targets=[ONE]))
+    assert shown.root.locator(".wt-canvas").count() == 2  # the picture, and its object close up
+    canvas = shown.root.locator(".wt-canvas").first
+    canvas.focus()
+    for key, boxes in (("Delete", 0), ("Insert", 1), ("Delete", 0)):  # there and back
+        shown.page.keyboard.press("n")
+        before = shown.drawn
+        shown.page.keyboard.press(key)
+        shown.wait(before)
+        assert len(shown.explorer.objects) == boxes
+        expect(canvas).to_be_focused()
+    assert shown.root.locator(".wt-canvas").count() == 1
+    assert shown.errors == []
+    shown.close()
 
 
 # -- forced colours ----------------------------------------------------------------------------------------------------

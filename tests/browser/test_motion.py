@@ -1,5 +1,6 @@
 """What plays, what is dragged on a chart, and what is guessed, on a plain page: with the mouse and the keyboard."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,6 +152,14 @@ def test_a_guess_is_made_in_list_and_picture_and_revealed(opened: Opened) -> Non
     expect(shown.root.locator(".wt-sum")).to_contain_text(f"{right} of 9 right")
     assert all(text in shown.root.inner_text() for text in guess[1].because)
     assert answers.nth(1).get_attribute("data-found") == ("hit" if guess[1].right[1] else "wrong")
+    for key, place in (("Tab", 1), ("ArrowDown", 2)):  # reasons are read one by one, and nothing can be chosen now
+        shown.page.keyboard.press(key)
+        expect(answers.nth(place)).to_be_focused()
+        expect(answers.nth(place)).to_have_accessible_name(re.compile(f" .*{re.escape(guess[1].because[place])}$"))
+        shown.page.keyboard.press("Enter")
+        assert answers.nth(place).get_attribute("aria-pressed") == str(place == 1).lower()
+    shown.page.keyboard.press("Tab")
+    expect(shown.root.locator(".wt-answer:focus")).to_have_count(0)  # one stop of the Tab key
     reveal.click()
     assert shown.root.locator(".wt-answer[aria-pressed=true]").count() == 0
 

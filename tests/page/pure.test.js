@@ -125,6 +125,9 @@ test("charts alone in a row are stretched, source takes what is left", () => {
   assert.deepEqual(rowSizes([code, table], [300, 200], 0, 872)[0], { width: 656, height: 52, free: 656 });
   assert.equal(rowSizes([code, table], [300, 700], 0, 872)[0].width, 872); // below the table
   assert.equal(rowSizes([code, table], [300, 200], 0, 872, 500)[0].width, 500); // as wide as it was
+  const rows = (line) => (rowSizes([{ ...code, lines: [line] }], [300], 0, 872)[0].height - 14) / 19;
+  const letters = ["x", "ｱ", "日", "あ", "한", "。", "Ａ", "🚲"].map((letter) => rows(letter.repeat(100)));
+  assert.deepEqual(letters, [1, 1, 2, 2, 2, 2, 2, 2]); // 113 columns: wide letters fill two
 });
 
 test("a decimal comma is a point; a comma of thousands is not guessed at", () => {

@@ -1,6 +1,7 @@
 """Source lines in pictures: what of them is seen, the lit line, breakpoints, marked rows of a table."""
 
 import io
+from unicodedata import east_asian_width
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ LINES = tuple(f"x{k} = {k}" for k in range(100))
 
 def drawn(panel: Code | Table, theme: str = "light") -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(Scene(((panel,),)).png(theme))).convert("RGBA").convert("RGB")).astype(int)
+
+
+def columns(text: str) -> int:
+    """Wide letters, as those of East Asia, fill two."""
+    return sum(1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 @pytest.mark.parametrize("lit", [None, 1, 2, 50, 99, 100])
@@ -36,14 +42,17 @@ def test_short_source_is_seen_in_full_and_gets_no_more_room_than_it_needs():
 
 def test_no_letter_of_a_long_line_is_lost():
     line = "    " + " + ".join(f"number_{k}" for k in range(40))
-    code = Code((line, "x" * 300, "\ty"), 7)
+    wide = "  名前 = " + "日本語、" * 30 + "🚲" * 20
+    code = Code((line, "x" * 300, "\ty", wide), 7)
     rows = code_rows(code, 56)
-    assert max(len(row.text) for row in rows) <= 56
-    parts = {number: [row.text for row in rows if row.number == number] for number in (7, 8, 9)}
+    assert max(columns(row.text) for row in rows) <= 56
+    parts = {number: [row.text for row in rows if row.number == number] for number in (7, 8, 9, 10)}
     assert "".join(parts[7]).replace(" ", "") == line.replace(" ", "")
     assert all(part.startswith(" " * 8) for part in parts[7][1:])  # the rest is indented
     assert "".join(parts[8]).replace(" ", "") == "x" * 300
     assert parts[9] == ["    y"]
+    assert "".join(parts[10]).replace(" ", "") == wide.replace(" ", "")
+    assert min(columns(part) for part in parts[10][1:-1]) >= 55  # rows are full
     assert code_height(Code((line,)), 300) > code_height(Code((line,)), 900) > code_height(Code(("y",)), 900)
 
 

@@ -15,6 +15,7 @@ from walkthrough.exercises.__main__ import main
 from walkthrough.exercises.files import exercises_of, find_files, read_submission
 from walkthrough.exercises.handout import hand_out, without_answers
 from walkthrough.exercises.marking import Mark, mark, table_of_marks, write_csv
+from walkthrough.exercises.memory import STATUS
 from walkthrough.exercises.slicing import slice_for
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -81,6 +82,20 @@ def my_flip_boxes(boxes, width):
     if started.is_file():  # on a machine that is very busy it did not come so far
         with pytest.raises(ProcessLookupError):
             wait_until_gone(int(started.read_text()))
+
+
+@pytest.mark.skipif(not STATUS.is_file(), reason="needs a system that says how much memory a process has")
+def test_what_takes_too_much_memory_has_a_sentence_in_its_row_and_others_go_on(tmp_path: Path) -> None:
+    imports = "import numpy as np\nimport torch"
+    body = RIGHT.removeprefix(FLIP)
+    write(tmp_path, "a.ipynb", imports, f"{FLIP}    kept = torch.zeros(10**9)\n{body}")  # 4,000 megabytes
+    write(tmp_path, "b.ipynb", imports, "K = np.zeros((10**5, 10**4))", f"{FLIP}    K\n{body}")
+    write(tmp_path, "c.ipynb", imports, RIGHT)
+    found = mark(find_files([tmp_path]), seconds=300, jobs=2, megabytes=1000)
+    assert [each.result for each in found] == ["stopped", "stopped", "passed"], found
+    assert all("more than 1000 megabytes" in each.message for each in found[:2])
+    assert "line 3" in found[0].message
+    assert "line 1 of code cell 2" in found[1].message
 
 
 def wait_until_gone(pid: int) -> None:
@@ -270,6 +285,7 @@ WRONG_OPTIONS = (
     ("--seconds", "0"),
     ("--seconds", "nan"),
     ("--seconds", "inf"),
+    ("--megabytes", "-1"),
     ("--csv", "no/such/folder/marks.csv"),
     ("--csv", "."),
 )

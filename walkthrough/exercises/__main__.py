@@ -7,9 +7,10 @@ from pathlib import Path
 
 from walkthrough.exercises.files import find_files
 from walkthrough.exercises.handout import write_hand_outs
-from walkthrough.exercises.marking import SECONDS, mark, table_of_marks, write_csv
+from walkthrough.exercises.marking import MEGABYTES, SECONDS, mark, table_of_marks, write_csv
 
 LONGEST_WAIT = 1_000_000  # seconds: operating systems wait for milliseconds in 31 bits
+MOST_MEMORY = 1_000_000_000  # megabytes: operating systems count bytes in 63 bits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not files:
         print("There is nothing to mark: name notebooks, programs (.py), or folders of notebooks.", file=sys.stderr)
         return 2
-    marks = mark(files, given.seconds, given.jobs)
+    marks = mark(files, given.seconds, given.jobs, given.megabytes)
     encoding = sys.stdout.encoding or "utf-8"
     print(table_of_marks(marks).encode(encoding, "backslashreplace").decode(encoding))  # names of files are any bytes
     if given.csv is not None:
@@ -43,6 +44,8 @@ def _problem(given: argparse.Namespace) -> str:
     """What is wrong with the options, said before the work begins, or ""."""
     if not 0 < given.seconds <= LONGEST_WAIT:
         return f"--seconds {given.seconds:g}: name a positive number, at most {LONGEST_WAIT}."
+    if not 0 < given.megabytes <= MOST_MEMORY:
+        return f"--megabytes {given.megabytes:g}: name a positive number, at most {MOST_MEMORY}."
     if given.jobs is not None and given.jobs < 1:
         return f"--jobs {given.jobs}: name a positive number."
     if given.csv is not None and not given.csv.absolute().parent.is_dir():
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks, programs (.py), or folders of notebooks")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that each exercise may take (default: 60)")
+    parser.add_argument(
+        "--megabytes",
+        type=float,
+        default=MEGABYTES,
+        help="of memory that each exercise may take besides the library (default: 4000); on Linux alone",
+    )
     parser.add_argument("--jobs", type=int, help="exercises at a time (default: one for each core)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as a file for a spreadsheet, too")
     parser.add_argument("--hand-out", type=Path, metavar="FOLDER", help="write notebooks without answers there instead")

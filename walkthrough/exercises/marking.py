@@ -1,4 +1,4 @@
-"""Marks the exercises of many files: each one in a process of its own, with a time limit."""
+"""Marks the exercises of many files: each one in a process of its own, with limits of time and memory."""
 
 import contextlib
 import csv
@@ -21,6 +21,7 @@ from walkthrough.exercises.slicing import slice_for
 from walkthrough.tables import Words, table_text
 
 SECONDS = 60.0
+MEGABYTES = 4000.0
 LONGEST = 100  # letters of a message in the table
 RESULTS = {
     "passed": "equal to the library's",
@@ -28,7 +29,7 @@ RESULTS = {
     "not written": "there is only ...",
     "missing": "the function is gone",
     "broken": "its cell, or one that it needs, does not run",
-    "stopped": "it did not come to an end",
+    "stopped": "it took too long, or too much memory",
     "unreadable": "no notebook",
 }
 
@@ -42,20 +43,23 @@ class Mark(NamedTuple):
     message: str
 
 
-def mark(files: Sequence[Path], seconds: float = SECONDS, jobs: int | None = None) -> list[Mark]:
+def mark(
+    files: Sequence[Path], seconds: float = SECONDS, jobs: int | None = None, megabytes: float = MEGABYTES
+) -> list[Mark]:
     """Marks of all exercises in all files, in order.
 
     Args:
         files: notebooks and programs. seconds: each exercise may take. jobs: exercises at a time; None: one a core.
+        megabytes: of memory that each exercise may take besides the library, where the system can limit it (Linux).
     """
     submissions = [read_submission(path) for path in files]
     asked = [(each, name) for each in submissions for name in each.exercises or (() if each.asks_nothing else ("",))]
     processes = _processes()
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:  # threads wait, processes work
-        return list(pool.map(lambda pair: _mark_one(processes, pair[0], pair[1], seconds), asked))
+        return list(pool.map(lambda pair: _mark_one(processes, pair[0], pair[1], seconds, megabytes), asked))
 
 
-def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds: float) -> Mark:
+def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds: float, megabytes: float) -> Mark:
     file = str(submission.path)
     if submission.problem:
         return Mark(file, "-", "unreadable", submission.problem)
@@ -68,7 +72,7 @@ def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds
         answer, work = Path(folder, "answer.json"), Path(folder, "work")
         work.mkdir()
         process = processes.Process(  # type: ignore[attr-defined]  # every context has it
-            target=runner.serve, args=(name, submission.cells, str(answer), str(work)), daemon=True
+            target=runner.serve, args=(name, submission.cells, str(answer), str(work), megabytes), daemon=True
         )
         if not _run(process, seconds):
             return Mark(file, name, "stopped", f"it did not come to an end within {seconds:g} seconds")

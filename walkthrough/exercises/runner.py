@@ -1,7 +1,7 @@
 """Checks one exercise of one file, in a process of its own.
 
-It runs what strangers wrote. It has the rights of whoever starts it: ``marking`` gives it a time limit and an empty
-folder to work in, and docs/exercises.md says what to do against code that means harm.
+It runs what strangers wrote. It has the rights of whoever starts it: ``marking`` gives it limits of time and memory and
+an empty folder to work in, and docs/exercises.md says what to do against code that means harm.
 """
 
 import ast
@@ -17,6 +17,7 @@ import torch
 
 from walkthrough.exercises.checking import check
 from walkthrough.exercises.exercise import PREFIX
+from walkthrough.exercises.memory import OUT_OF_MEMORY, is_out_of_memory, memory_limit
 from walkthrough.exercises.running import error_sentence
 from walkthrough.exercises.slicing import Slice, slice_for
 
@@ -30,11 +31,11 @@ def names_of(exercise: str) -> tuple[str, str]:
     return PREFIX + exercise, exercise
 
 
-def serve(exercise: str, cells: Sequence[str], answer: str, folder: str) -> None:
+def serve(exercise: str, cells: Sequence[str], answer: str, folder: str, megabytes: float) -> None:
     """What the process does: checks the exercise, and writes what was found into the file named by answer.
 
     The process leads a group of its own, so that whatever it starts is ended with it. Nothing is read from or written
-    to the terminal.
+    to the terminal. megabytes: of memory that it may take besides what the library has taken already.
     """
     if hasattr(os, "setsid"):
         os.setsid()
@@ -43,8 +44,23 @@ def serve(exercise: str, cells: Sequence[str], answer: str, folder: str) -> None
         os.dup2(nothing, stream)
     os.chdir(folder)
     torch.set_num_threads(1)  # several of these run side by side
-    found = checked(exercise, cells, slice_for(cells, names_of(exercise)))
+    found = _within(megabytes, exercise, cells)
     Path(answer).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _within(megabytes: float, exercise: str, cells: Sequence[str]) -> dict[str, str]:
+    """What checked says, or that it takes more memory: in the notebook's code, or by what that code keeps."""
+    try:
+        with memory_limit(megabytes):
+            found = checked(exercise, cells, slice_for(cells, names_of(exercise)))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        found = {"result": "broken", "message": OUT_OF_MEMORY}
+    if OUT_OF_MEMORY not in found["message"]:
+        return found
+    message = f"it takes more than {megabytes:g} megabytes of memory ({found['message']})"
+    return {"result": "stopped", "message": message}
 
 
 def checked(exercise: str, cells: Sequence[str], needed: Slice) -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from walkthrough.exercises.compare import Finding, compare
 from walkthrough.exercises.exercise import Case, Exercise
+from walkthrough.exercises.memory import OUT_OF_MEMORY, is_out_of_memory
 
 NOTHING = {"RESUME", "NOP", "LOAD_CONST", "POP_TOP", "RETURN_VALUE", "RETURN_CONST"}  # what `...` is compiled to
 
@@ -119,7 +120,8 @@ def error_sentence(function: Callable[..., Any], error: BaseException) -> str:
     own = [frame for frame in frames if frame.filename == file]
     where = f" in line {own[-1].lineno}" if own else ""
     line = f', "{own[-1].line}"' if own and own[-1].line else ""
-    return f"it raises {type(error).__name__}{where}{line}: {_first_line(error)}"
+    what = OUT_OF_MEMORY if is_out_of_memory(error) else _first_line(error)
+    return f"it raises {type(error).__name__}{where}{line}: {what}"
 
 
 def _first_line(error: BaseException) -> str:

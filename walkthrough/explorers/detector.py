@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from walkthrough.explorers.base import ResultT
+from walkthrough.explorers.adjusting import ResultT
 from walkthrough.explorers.controls import given
 from walkthrough.explorers.copying import model_lines
 from walkthrough.explorers.hyp import checked_hyp, hyp_settings, with_hyp

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from walkthrough.explorers.base import Explorer, differs
+from walkthrough.explorers.adjusting import differs
+from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import controls_of
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from walkthrough.explorers.adjusting import ResultT
 from walkthrough.explorers.advice import advice_on, are_drawn, fetched_weights, knows_shapes_alone
-from walkthrough.explorers.base import Explorer, ResultT
+from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import Boxes, boxes, checked_boxes, choice, given
 from walkthrough.explorers.copying import target_lines
 from walkthrough.explorers.inputs import first_pictures, is_dataset, opened_dataset, require_pictures, with_classes

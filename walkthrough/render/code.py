@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
@@ -15,7 +17,7 @@ from walkthrough.style import VERMILLION, Theme
 LINE, SIZE, GUTTER, EDGE = 19, 12, 26, 7  # CSS pixels
 MOST_LINES = 20
 HANGING = 4  # characters by which the rest of a long line is indented
-CHARACTER = 0.602 * SIZE  # the width of any character
+CHARACTER = 0.602 * SIZE  # the width of a column: of any character, but for wide letters, which fill two
 
 
 @cache
@@ -35,7 +37,7 @@ class CodeRow(NamedTuple):
 
 
 def code_rows(code: Code, longest: int) -> list[CodeRow]:
-    """What is drawn, row by row, in at most that many characters each.
+    """What is drawn, row by row, in at most that many columns each.
 
     >>> [row.text for row in code_rows(Code(("total = first + second",)), 16)]
     ['total = first +', '    second']
@@ -55,7 +57,7 @@ def code_rows(code: Code, longest: int) -> list[CodeRow]:
 
 
 def broken(line: str, longest: int) -> list[str]:
-    """A line in parts of at most that many characters, cut at spaces where there are any; later ones are indented.
+    """A line in parts of at most that many columns, cut at spaces where there are any; later ones are indented.
 
     >>> broken("  total = first + second", 16)
     ['  total = first', '      + second']
@@ -64,13 +66,23 @@ def broken(line: str, longest: int) -> list[str]:
     indent = len(line) - len(line.lstrip()) + HANGING
     indent = indent if indent <= longest // 2 else 0
     parts, rest = list[str](), line
-    while len(rest) > max(longest, 1):
+    while (fits := fitting(rest, max(longest, 2))) < len(rest):  # 2: room for any letter
         start = len(rest) - len(rest.lstrip())
-        space = rest.rfind(" ", start + 1, longest + 1)
-        cut = space if space > start else max(longest, start + 1)
+        space = rest.rfind(" ", start + 1, fits + 1)
+        cut = space if space > start else max(fits, start + 1)
         parts.append(rest[:cut].rstrip())
         rest = " " * indent + rest[cut:].lstrip()
     return [*parts, rest]
+
+
+def fitting(text: str, columns: int) -> int:
+    """How many characters of a text fit into so many columns: letters of East Asia and emoji fill two.
+
+    >>> fitting("x = 2", 4), fitting("x日本語", 4)
+    (4, 2)
+    """
+    ends = accumulate(2 if east_asian_width(letter) in ("W", "F") else 1 for letter in text)
+    return sum(end <= columns for end in ends)
 
 
 def window(code: Code, rows: Sequence[CodeRow]) -> tuple[int, int]:
@@ -86,7 +98,7 @@ def window(code: Code, rows: Sequence[CodeRow]) -> tuple[int, int]:
 
 
 def longest_in(code: Code, width: float) -> int:
-    """How many characters of a line fit into a panel of that width, in CSS pixels."""
+    """How many columns of a line fit into a panel of that width, in CSS pixels."""
     return max(int((width - GUTTER - _digits(code) * CHARACTER) / CHARACTER - 2.5), 1)
 
 

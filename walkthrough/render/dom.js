@@ -16,3 +16,15 @@ export function element(tag, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+/**
+ * Give a node these children. One that stays is not taken out for a moment: the keyboard's focus in it would be lost.
+ * @param {Element} parent
+ * @param {Element[]} children
+ */
+export function put(parent, children) {
+  for (const old of [...parent.children]) if (!children.includes(old)) old.remove();
+  children.forEach((child, place) => {
+    if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
+  });
+}

@@ -49,7 +49,7 @@ export function guessView(page) {
     const verdicts = compared(panel.right, chosen);
     [...list.children].forEach((answer, k) => {
       answer.ariaPressed = String(chosen.has(k));
-      answer.disabled = isRevealed;
+      answer.ariaDisabled = isRevealed ? "true" : null; // the keyboard still comes to it, and reads the reason
       answer.dataset.found = isRevealed ? verdicts[k] : "";
       const words = isRevealed ? [VERDICTS[verdicts[k]], panel.because[k]] : ["", ""];
       answer.children[1].textContent = words.filter(Boolean).join(": ");
@@ -68,19 +68,21 @@ export function guessView(page) {
     if (!isRevealed) chosen = new Set();
     draw();
   });
+  list.addEventListener("focusin", ({ target }) => {
+    for (const other of list.children) other.tabIndex = other === target ? 0 : -1; // one stop of the Tab key
+  });
   list.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
     const all = [...list.children];
     const to = all[all.indexOf(document.activeElement) + step];
     if (!step || !to) return;
-    for (const other of all) other.tabIndex = other === to ? 0 : -1;
     to.focus();
     event.preventDefault();
     event.stopPropagation();
   });
   const answerNode = (answer, k) => {
     const press = () => toggle(k);
-    const words = [element("span", {}, answer), element("span", { class: "wt-because" })];
+    const words = [element("span", {}, answer), " ", element("span", { class: "wt-because" })]; // read out as one
     const button = element(
       "button",
       { type: "button", class: "wt-answer", tabindex: k ? -1 : 0, onclick: press },

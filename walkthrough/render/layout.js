@@ -2,7 +2,7 @@
 
 import { panelView } from "./canvas.js";
 import { chartView } from "./charts.js";
-import { element } from "./dom.js";
+import { element, put } from "./dom.js";
 import { guessView } from "./guess.js";
 import { hatchOf, stroke } from "./pen.js";
 import { isWords, LEAST_CODE, NARROW, narrowRows, rowHeights, rowSizes, sharedHeights, WIDEST } from "./places.js";
@@ -83,9 +83,10 @@ function rowFor(page, node, row, before = [], index) {
     return frameFor(page, panel.kind);
   });
   before.slice(row.length).forEach((frame) => frame.view.remove?.());
-  const nodes = frames.map((frame) => frame.node);
-  const isSame = nodes.length === line.children.length && nodes.every((node, place) => line.children[place] === node);
-  if (!isSame) line.replaceChildren(...nodes);
+  put(
+    line,
+    frames.map((frame) => frame.node),
+  );
   const [isTitled, isCaptioned] = [row.some((panel) => panel.title), row.some((panel) => panel.caption || panel.late)];
   row.forEach((panel, place) => {
     const { title, caption } = frames[place];

@@ -111,13 +111,28 @@ function rowsOfLine(text, longest) {
   const indentOf = (line) => line.length - line.trimStart().length;
   const indent = indentOf(rest) + HANGING <= longest / 2 ? indentOf(rest) + HANGING : 0;
   let rows = 1;
-  for (; rest.length > longest; rows++) {
+  for (let fits = fitting(rest, longest); fits < rest.length; fits = fitting(rest, longest)) {
+    rows++;
     const start = indentOf(rest);
-    const space = rest.lastIndexOf(" ", longest);
-    const end = space > start ? space : Math.max(longest, start + 1);
+    const space = rest.lastIndexOf(" ", fits);
+    const end = space > start ? space : Math.max(fits, start + 1);
     rest = " ".repeat(indent) + rest.slice(end).trimStart();
   }
   return rows;
+}
+
+const EAST_ASIAN = "\\p{scx=Han}\\p{scx=Hiragana}\\p{scx=Katakana}\\p{scx=Hangul}\\u3000\\uFF01-\\uFF60";
+const WIDE = new RegExp(`(?![\\uFF61-\\uFFDC])[${EAST_ASIAN}\\p{Emoji_Presentation}]`, "u"); // FF61: half-width forms
+
+/** How much of a text fits into so many columns: letters of East Asia and emoji fill two. */
+function fitting(text, columns) {
+  let [taken, fits] = [0, 0];
+  for (const letter of text) {
+    taken += WIDE.test(letter) ? 2 : 1;
+    if (taken > Math.max(columns, 2)) break; // 2: room for any letter
+    fits += letter.length;
+  }
+  return fits;
 }
 
 /**

@@ -1,7 +1,7 @@
 // What stands around the picture: the place in the whole, the stories, the takeaway; below it what can be unfolded.
 // One button each, all in one line, so that what is unfolded moves nothing that was above it.
 
-import { element } from "./dom.js";
+import { element, put } from "./dom.js";
 import { written } from "./words.js";
 
 const CONTROLS_WITH_VALUES = ["slider", "number", "choice", "toggle"];
@@ -151,9 +151,4 @@ export function moreView(page) {
       .filter(({ title, rows }) => rows && opened().includes(title))
       .map(({ title, rows }) => ({ name: title, node: foldOf(title).rows, rows }));
   return { node, buttons, show, sections };
-}
-
-function put(parent, nodes) {
-  const isSame = nodes.length === parent.children.length && nodes.every((node, k) => parent.children[k] === node);
-  if (!isSame) parent.replaceChildren(...nodes);
 }

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from walkthrough.explorers.base import Action, differs
+from walkthrough.explorers.adjusting import differs
+from walkthrough.explorers.base import Action
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.pictures import Annotated, PictureExplorer, targets_of
 from walkthrough.explorers.stage import part_of_module
