@@ -33,7 +33,7 @@ export function drawLabels(view) {
     if (!text) continue;
     const rect = placeLabel(rectOf(view, box), extentOf(text), room, taken);
     taken.push(rect);
-    write(text, rect, view.page.colour(each(layer.colours, index, "object")));
+    write(text, rect, view.page.colour(each(layer.colours, index, "object")).slice(0, 7));
   }
   if (!rest) return;
   const text = `${rest} more without a label`;
