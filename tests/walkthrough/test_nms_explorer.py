@@ -244,7 +244,7 @@ def test_without_candidates_the_picture_names_the_best_score():
     w = small(conf_thres=1.0)
     before, after = w.as_scene().all_rows[0]
     assert before.caption == "none of 4 predictions is above 1: the best has 0.9"
-    assert after.caption == "0 kept: 0 of 2 objects found (right class, IoU ≥ 0.5), 0 wrong"
+    assert after.caption == "0 kept, 0 wrong: 0 of 2 objects found (its class, IoU ≥ 0.5)"
     assert isinstance(w.as_scene().all_rows[2][0], Chart)
     empty = NmsExplorer(images=torch.zeros(1, 3, 64, 64), boxes=torch.zeros(1, 0, 7))
     assert "none of 0 predictions" in empty.as_scene().all_rows[0][0].caption

@@ -115,36 +115,35 @@ def label_of(boxes: Boxes, index: int) -> str:
 
 
 def labels_of(panel: Panel) -> tuple[list[tuple[Boxes, int, str]], int]:
-    """The labels that a picture has room for, and how many are left out: those of layers with few labels come first.
+    """The labels that a picture has room for, those of layers with few of them first; and how many are left out.
 
     >>> many = Boxes(((0, 0, 9, 9),) * 20, ("x",))
     >>> found, rest = labels_of(Panel((many, Boxes(((0, 0, 9, 9),), ("chosen",))), 99, 99))
-    >>> found[-1][2], len(found), rest
+    >>> found[0][2], len(found), rest
     ('chosen', 15, 6)
     """
     layers = [layer for layer in panel.layers if isinstance(layer, Boxes)]
     words = [[(k, word) for k in range(len(boxes.xyxy)) if (word := label_of(boxes, k))] for boxes in layers]
-    room, kept = MOST_LABELS, dict[int, int]()
-    for place in sorted(range(len(layers)), key=lambda place: len(words[place])):
-        kept[place] = min(len(words[place]), room)
-        room -= kept[place]
-    found = [(boxes, k, word) for place, boxes in enumerate(layers) for k, word in words[place][: kept[place]]]
-    return found, sum(map(len, words)) - len(found)
+    order = sorted(range(len(layers)), key=lambda place: len(words[place]))
+    found = [(layers[place], k, word) for place in order for k, word in words[place]]
+    return found[:MOST_LABELS], len(found[MOST_LABELS:])
 
 
 def draw_labels(axes: Axes, panel: Panel, scale: float) -> None:
     """The labels of boxes, none over another where there is room; of many, how many more there are."""
     room = (panel.left * scale, panel.top * scale, panel.width * scale, panel.height * scale)
     size = 11 if room[2] > 300 else 9
-    taken: list[Rect] = []
+    placed: list[tuple[Rect, str, str]] = []
     found, left_out = labels_of(panel)
     for boxes, index, word in found:
         x1, y1, x2, y2 = boxes.xyxy[index]
         text = shortened(word, room[2] - 8, size)
         extent = (width_of(text, size) + 6, size * 1.5)
-        rect = place_label((x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale), extent, room, taken)
-        taken.append(rect)
-        _draw_label(axes, rect, text, size, colour(each(boxes.colours, index, "object"))[:7], scale)
+        box = (x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale)
+        rect = place_label(box, extent, room, [rect for rect, _, _ in placed])
+        placed.append((rect, text, colour(each(boxes.colours, index, "object"))[:7]))
+    for rect, text, fill in reversed(placed):  # what has the first choice lies on top
+        _draw_label(axes, rect, text, size, fill, scale)
     if left_out:
         text = f"{left_out} more without a label"
         wide, high = width_of(text, size) + 6, size * 1.5

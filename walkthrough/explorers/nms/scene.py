@@ -30,12 +30,12 @@ from walkthrough.style import colour, faint
 from yolo_lite.detect.average_precision import RECALLS
 from yolo_lite.detect.nms import UNDECIDED
 
-MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
+MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 1, 24
 MOST_SAID = 3  # boxes that a step names
 FRACTIONS = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 LEGEND = (
     Key("kept (colour: class)", 0, dash="solid"),
-    Key("before: candidate; thick: suppressed by the chosen box", 0, dash="dashed"),
+    Key("before: candidate; strong: suppressed by the chosen box", 0, dash="dashed"),
     Key("object", "object", dash="dotted"),
 )
 
@@ -130,7 +130,7 @@ def _chosen(result: Result) -> list[Boxes]:
     elif choice.index not in decided.kept:
         return [Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "dashed", 2.5)]
     return [
-        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
+        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 1.3),
         Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "solid", 3.0),
     ]
 
@@ -158,7 +158,7 @@ def _found(result: Result) -> str:
     drawn = f", the best {MOST_DRAWN} drawn" if count > MOST_DRAWN else ""
     if not objects:
         return f"{count} kept{drawn}; the picture has no objects to compare with"
-    return f"{count} kept{drawn}: {found_in_words(hits, objects)}, {count - hits} wrong"
+    return f"{count} kept{drawn}, {count - hits} wrong: {found_in_words(hits, objects)}"
 
 
 def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:

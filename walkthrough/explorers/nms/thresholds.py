@@ -49,9 +49,9 @@ def found_in_words(found: int, labels: int, foreground: float = FOREGROUND) -> s
     """How many objects were found, and what counts as found: ``match_detections`` decides.
 
     >>> found_in_words(8, 10)
-    '8 of 10 objects found (right class, IoU ≥ 0.5)'
+    '8 of 10 objects found (its class, IoU ≥ 0.5)'
     """
-    return f"{found} of {counted(labels, 'object')} found (right class, IoU ≥ {foreground:g})"
+    return f"{found} of {counted(labels, 'object')} found (its class, IoU ≥ {foreground:g})"
 
 
 def labels_of(picture: Annotated) -> np.ndarray:

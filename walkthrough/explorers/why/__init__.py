@@ -161,7 +161,7 @@ def _check_classes(state: State) -> None:
     highest = max((int(box[4]) for picture in state.pictures for box in picture.boxes), default=0)
     if highest >= state.model.num_classes:
         raise ValueError(
-            f"a label has class {highest}, but the model has the classes 0 to {state.model.num_classes - 1}: choose of those"
+            f"a label has class {highest}, but the model has 0 to {state.model.num_classes - 1}: choose one of those"
         )
 
 

@@ -77,7 +77,7 @@ def _errors(result: Result) -> Panel:
     layers: list[Layer] = [
         Picture(faded(result.picture.pixels)),
         Boxes(tuple(box[:4] for box in boxes), (), (), ("object",), "dashed", 1.5, drag="objects"),
-        Boxes(tuple(map(tuple, right)), (), (), (GREEN,), "solid", 1.5),
+        Boxes(tuple(map(tuple, right)), (), (), (faint(GREEN),), "solid", 1.5),
         Boxes(
             tuple(error.box for error in errors),
             tuple(labels),
@@ -111,7 +111,7 @@ def _short(result: Result) -> str:
     if not labels:
         return "no labels: draw boxes around the objects"
     of_all = found_in_words(found, labels, result.case.foreground)
-    return f"{of_all}, {counted(len(result.errors), 'error')}; click one: why?"
+    return f"{of_all}, {counted(len(result.errors), 'error')}"
 
 
 def _found(result: Result) -> str:
