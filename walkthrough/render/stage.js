@@ -125,7 +125,8 @@ export function moreView(page) {
   };
   const foldOf = (title) => {
     if (!folds.has(title)) {
-      const [rows, legend] = [element("div", { class: "wt-rows" }), element("ul", { class: "wt-legend", hidden: true })];
+      const rows = element("div", { class: "wt-rows" });
+      const legend = element("ul", { class: "wt-legend", hidden: true });
       const part = element("div", { role: "region", "aria-label": title }, rows, legend);
       folds.set(title, { button: foldButton(title, () => press(title)), part, rows, legend });
     }
