@@ -72,8 +72,9 @@ def with_usable_labels(pictures: Annotations, classes: int) -> tuple[Annotations
     >>> words.split(": ")[0]
     'left out'
     """
-    strange = [box for picture in pictures for box in picture.boxes if int(box[4]) >= classes]
-    empty = [(picture, box) for picture in pictures for box in picture.boxes if not _has_area(box)]
+    labels = [(picture.name, box) for picture in pictures for box in picture.boxes]
+    strange = [box for _, box in labels if int(box[4]) >= classes]
+    empty = [(name, box) for name, box in labels if int(box[4]) < classes and not _has_area(box)]
     told = []
     if strange:
         unknown = sorted({int(box[4]) for box in strange})
@@ -81,8 +82,8 @@ def with_usable_labels(pictures: Annotations, classes: int) -> tuple[Annotations
         known = f"predictions are of the classes 0 to {classes - 1}; correct it, or pass a model that has it"
         told.append(f"{counted(len(strange), 'label')} of class {which}: {known}")
     if empty:
-        picture, (x1, y1, x2, y2, *_) = empty[0]
-        first = f"{x2 - x1:g} x {y2 - y1:g} px at x {x1:g}, y {y1:g} of picture {picture.name}"
+        name, box = empty[0]
+        first = f"{box[2] - box[0]:g} x {box[3] - box[1]:g} px at x {box[0]:g}, y {box[1]:g} of picture {name}"
         told.append(f"{counted(len(empty), 'label')} without area: {first}; give it a width and a height, or delete it")
     if not told:
         return pictures, ""
@@ -93,5 +94,5 @@ def with_usable_labels(pictures: Annotations, classes: int) -> tuple[Annotations
 
 def _has_area(box: Sequence[float]) -> bool:
     """Whether it has one in float32, as overlaps are computed."""
-    x1, y1, x2, y2 = np.float32(box[:4])
-    return bool(x2 > x1 and y2 > y1)
+    x1, y1, x2, y2 = np.array(box[:4], np.float32).tolist()
+    return x2 > x1 and y2 > y1
