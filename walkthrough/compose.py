@@ -29,11 +29,13 @@ def _titled(scene: Scene, title: str) -> Scene:
         return scene
     first, *others = rows[0]
     words = f"{title}: {scene.words}" if scene.words else ""
-    return replace(scene, rows=((replace(first, title=title), *others), *rows[1:]), words=words, more=())
+    return replace(
+        scene, rows=((replace(first, title=title), *others), *rows[1:]), legend=scene.all_keys, words=words, more=()
+    )
 
 
 def _merged_legend(scenes: Sequence[Scene]) -> tuple[Key, ...]:
-    return tuple(dict.fromkeys(key for scene in scenes for key in scene.legend))
+    return tuple(dict.fromkeys(key for scene in scenes for key in scene.all_keys))
 
 
 def _joined_words(scenes: Sequence[Scene]) -> str:

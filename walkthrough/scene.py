@@ -371,13 +371,16 @@ class More:
 
     title: str
     rows: PanelRows | Callable[[], PanelRows]
+    legend: tuple[Key, ...] = ()  # of marks that these rows have and the rows above them do not: it unfolds with them
 
     def unfolded(self) -> PanelRows:
         """The rows, computed where they were left to be."""
         return self.rows() if callable(self.rows) else self.rows
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, More) and (self.title, self.unfolded()) == (other.title, other.unfolded())
+        if not isinstance(other, More) or (self.title, self.legend) != (other.title, other.legend):
+            return False
+        return self.unfolded() == other.unfolded()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -390,7 +393,7 @@ class Scene:
     """
 
     rows: PanelRows
-    legend: tuple[Key, ...] = ()
+    legend: tuple[Key, ...] = ()  # of the marks in rows
     words: str = ""  # "" = put together from the panels
     more: tuple[More, ...] = ()
     # On a live page: the height in CSS pixels that all rows of pictures together have at most, and that stays free for
@@ -402,6 +405,11 @@ class Scene:
         """All rows, unfolded: what a still picture shows."""
         rows = (*self.rows, *(row for more in self.more for row in more.unfolded()))
         return tuple(tuple(panel.table if isinstance(panel, Guess) else panel for panel in row) for row in rows)
+
+    @property
+    def all_keys(self) -> tuple[Key, ...]:
+        """The legend of all_rows."""
+        return tuple(dict.fromkeys((*self.legend, *(key for more in self.more for key in more.legend))))
 
     def __repr__(self) -> str:
         if self.words:

@@ -32,7 +32,8 @@ def to_json(value: Any, pixels: Callable[[np.ndarray], str] = png_uri) -> Any:
     'Text'
     """
     if isinstance(value, data.More):
-        return {"kind": "More", "title": value.title, "rows": to_json(value.unfolded(), pixels)}
+        unfolded = {"rows": to_json(value.unfolded(), pixels), "legend": to_json(value.legend, pixels)}
+        return {"kind": "More", "title": value.title, **unfolded}
     if is_dataclass(value):
         parts = {f.name: to_json(getattr(value, f.name), pixels) for f in fields(value)}
         return {"kind": type(value).__name__} | parts

@@ -73,6 +73,15 @@ def colour(value: str | int) -> str:
     return MEANING[value]
 
 
+def faint(value: str | int) -> str:
+    """The colour of what lies behind something chosen: it lets the picture through, and lines in it have no rim.
+
+    >>> faint(0)
+    '#E69F0070'
+    """
+    return colour(value)[:7] + "70"
+
+
 def readable_on(background: str) -> str:
     """Black or white, whichever stands out more on a colour.
 

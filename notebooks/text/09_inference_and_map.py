@@ -48,18 +48,19 @@ from walkthrough import (
 def count_boxes(size, strides=(8, 16, 32), anchors=3):
     return sum(anchors * (size // stride) ** 2 for stride in strides)
 
-show_table(["input", "boxes"], [[f"{size} x {size}", count_boxes(size)] for size in (320, 416, 640)])
+show_table(["input", "boxes"], [[f"{size} x {size}", count_boxes(size)] for size in (256, 416, 640)])
 
 # %% [markdown]
-# We use a small network that comes with the library, trained on drawn shapes, and a scene it has not been trained on.
+# We use a small network that comes with the library, trained on drawn shapes of 256 pixels, and a scene of that size that
+# it has not been trained on.
 
 # %%
 model = yl.load("shapes-n").eval()  # eval: BatchNorm uses what it learnt instead of this batch
-scenes = yl.YoloDataset("shapes", img_size=320, split="val")
+scenes = yl.YoloDataset("shapes", img_size=256, split="val")
 scene = scenes[15]
 with torch.no_grad():
     maps = model(scene.image[None] / 255)
-    boxes = model.decode(maps)[0]  # (6300, 5 + 6): centre, size, objectness, class scores
+    boxes = model.decode(maps)[0]  # (4032, 5 + 6): centre, size, objectness, class scores
 print("maps:", [tuple(raw.shape) for raw in maps])
 print("decoded:", tuple(boxes.shape))
 
@@ -92,7 +93,7 @@ replace(show_image(scene.image, xyxy), words="the scene with the boxes that are 
 
 # %% [markdown]
 # **What to notice**
-# - Nearly every object is found, and most of them many times over: by the cell of its centre, by the neighbours, by
+# - Most objects are found, and most of these many times over: by the cell of its centre, by the neighbours, by
 #   several anchors.
 # - That is not an accident. Notebook 05 showed that up to three cells and several anchors are *trained* to be responsible
 #   for an object. So something must clean up afterwards.
@@ -133,7 +134,7 @@ replace(pictures, words="left the scene with its ten labels, right with the boxe
 
 # %% [markdown]
 # **What to notice**
-# - Of the 180 boxes a dozen are left, most of them one for each object.
+# - Of about 160 boxes ten or so are left, most of them one for each object.
 # - Suppression does not correct anything. A box of a wrong class stays if no surer one of *that* class covers it.
 
 # %% [markdown]

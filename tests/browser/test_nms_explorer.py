@@ -49,7 +49,7 @@ def test_the_curves_stay_until_those_of_the_new_settings_are_there(open_cell: Ca
     explorer.run("w.widget.show_scene(w.draft(replace(w.result, figures=None)))")  # the draft, for long
     expect(late).to_have_count(1)
     assert (explorer.picture(".wt-is-Chart"), chart.text_content()) == (lines, words)
-    explorer.toggle("agnostic")
+    explorer.drag_slider("iou_thres", 0.9)
     expect(late).to_have_count(0)
     assert explorer.picture(".wt-is-Chart") != lines
     assert explorer.errors == []

@@ -106,7 +106,7 @@ def test_both_painters_agree_on_the_first_scene_of(name: str, page_painter: Page
     # A file has all that a page unfolds, as many lines of a title or caption as it takes, where a page has one, and
     # all rows of a table, which a page scrolls where they are higher than the picture beside them.
     rows = tuple(tuple(_shortened(panel) for panel in row) for row in scene.all_rows)
-    scene = replace(scene, rows=rows, more=())
+    scene = replace(scene, rows=rows, legend=scene.all_keys, more=())
     page = page_painter.paint(scene, explorer.page_state())
     assert len(page.panels) == sum(map(len, scene.rows)) > 0
     assert differences(page, paint_png(scene)) == []

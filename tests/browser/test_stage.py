@@ -135,10 +135,14 @@ def marks_of(panel: AnyPanel) -> set[str]:
 def test_rows_and_marks_light_each_other(shown: OnPage) -> None:
     if name_of(shown) == "Stepper":  # where the opened value lies on the picture
         shown.set(step=shown.explorer.recording.at("boxes")[0].index)
+    scene, legend = shown.explorer.page_scene(), shown.root.locator(".wt-legend li:visible")
+    assert legend.all_text_contents() == [key.text for key in scene.legend]  # marks that are seen, and no others
     while (folded := shown.root.locator(".wt-fold[aria-expanded='false']:visible")).count():
         folded.first.click()
     shown.page.wait_for_timeout(200)
-    panels = panels_of(shown.explorer.page_scene())
+    unfolded = [key.text for more in scene.more for key in more.legend]
+    assert legend.all_text_contents() == [*(key.text for key in scene.legend), *unfolded]
+    panels = panels_of(scene)
     marks = {ref for panel in panels for ref in marks_of(panel)}
     tables = [panel for panel in panels if isinstance(panel, Table)]
     linked = [table for table in tables if marks & set(refs_of(table))]

@@ -15,6 +15,8 @@ import walkthrough as wt
 from tests.walkthrough.detectors import ByProtocol, Centres, pictures, two_levels
 from walkthrough.explorers.base import Explorer
 from walkthrough.explorers.controls import controls_of, slider
+from walkthrough.scene import Key, Panel, PanelRows
+from walkthrough.style import colour
 from yolo_lite.train.trainer import Trainer
 
 MADE = {
@@ -68,6 +70,35 @@ def test_a_result_holds_no_machine(explorer: Explorer) -> None:
     for result in (explorer.computed, explorer.result):
         found = [(path, type(value)) for path, value in held(result) if is_machine(value)]
         assert found == []
+
+
+def test_a_legend_names_the_marks_of_its_own_rows(explorer: Explorer) -> None:
+    scene = explorer.as_scene()
+    stage, folded = marks_of(scene.rows), {more.title: marks_of(more.unfolded()) for more in scene.more}
+    of_others = set[tuple[str, str]]().union(*folded.values()) - stage
+    assert [key.text for key in scene.legend if look_of(key) in of_others] == []  # nothing of what is folded
+    for more in scene.more:
+        assert [key.text for key in more.legend if not is_shade(key) and look_of(key) not in folded[more.title]] == []
+
+
+def look_of(key: Key) -> tuple[str, str]:
+    return colour(key.colour)[:7], key.dash or key.hatch
+
+
+def is_shade(key: Key) -> bool:
+    """Whether it explains the pixels of an image, and not a mark."""
+    return key.text == "largest gradient" or key.text.endswith(("times smaller", "half as large"))
+
+
+def marks_of(rows: PanelRows) -> set[tuple[str, str]]:
+    """Colour, and dash or hatch, of all marks in pictures."""
+    layers = [layer for row in rows for panel in row if isinstance(panel, Panel) for layer in panel.layers]
+    found = set()
+    for layer in layers:
+        colours = getattr(layer, "colours", (getattr(layer, "colour", "object"),))
+        dash = getattr(layer, "dash", getattr(layer, "hatch", "solid"))
+        found |= {(colour(paint)[:7], dash) for paint in colours}
+    return found
 
 
 def is_machine(value: Any) -> bool:

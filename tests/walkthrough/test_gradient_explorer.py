@@ -159,9 +159,12 @@ def test_arrows_point_where_a_step_down_the_loss_moves_the_decoded_box(own) -> N
     places = [(cell.anchor * rows + cell.row) * cols + cell.col for cell in cells]
     assert max(places) < anchors * rows * cols
     torch.testing.assert_close(moved.before, model.decode(model(images))[0][places, :4].detach())
-    arrows = next(layer for layer in panels(own, Panel)[0].layers if isinstance(layer, Arrows))
+    arrows = [layer for layer in panels(own, Panel)[0].layers if isinstance(layer, Arrows)]
+    assert arrows[-1].refs == ("chosen 0",)  # in front of the others, which are faint
+    assert len({arrow.colour for arrow in arrows}) == 2
+    ends = {ref: row for layer in arrows for ref, row in zip(layer.refs, layer.ends, strict=True)}
     shift = (moved.after - moved.before)[:, :2]
-    drawn = torch.tensor(arrows.ends)
+    drawn = torch.tensor([ends[f"chosen {index}"] for index in range(len(cells))])
     cosine = torch.cosine_similarity(drawn[:, 2:] - drawn[:, :2], shift)
     torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=1e-2, rtol=0)
     # the overlap with the object that the first cell answers for grows

@@ -99,7 +99,7 @@ def test_what_is_declared_wrongly_is_an_error_at_once(attributes: dict[str, Any]
 def test_more_rows_are_computed_for_the_page_when_they_are_opened_and_for_pictures_always() -> None:
     Told.asked.clear()
     explorer = Told()
-    assert explorer.widget.scene["more"] == [{"title": "numbers", "rows": None}]
+    assert explorer.widget.scene["more"] == [{"title": "numbers", "legend": [], "rows": None}]
     explorer.one = 4
     assert Told.asked == []
     explorer.widget.opened = ["numbers"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, two_levels
-from walkthrough import WhyExplorer
+from walkthrough import NmsExplorer, WhyExplorer
 from walkthrough.explorers.inputs import FIRST
 from walkthrough.explorers.pictures import images_of, targets_of
 from walkthrough.explorers.why.reading import Assigned
@@ -197,8 +197,12 @@ def test_rows_boxes_and_colours_go_together(scenes: WhyExplorer) -> None:
     (boxes,) = [layer for layer in scene.rows[0][0].layers if isinstance(layer, Boxes) and layer.pick == "chosen"]
     (table,) = [panel for panel in tables(w) if panel.pick == "chosen"]
     assert boxes.refs == table.refs
-    assert [label.split(" ", 1)[1] for label in boxes.labels] == [line[1] for line in table.rows]
-    assert set(boxes.colours) <= set(CLASSES)
+    assert [name.split(" ", 1)[1] for name in boxes.names] == [line[1] for line in table.rows]
+    assert {colour[:7] for colour in boxes.colours} <= set(CLASSES)
+    front = scene.rows[0][0].layers[-1]
+    assert front.labels == (boxes.names[w.result.chosen],)  # the chosen one is the only one in words
+    assert {colour == front.colours[0] for colour in boxes.colours} == {True, False}
+    assert boxes.labels[w.result.chosen] == ""
     truth = next(layer for layer in scene.rows[0][0].layers if isinstance(layer, Boxes) and layer.drag == "objects")
     assert truth.dash == "dashed"
     to_json(scene)  # drawn by the page
@@ -226,8 +230,50 @@ def test_a_model_of_ones_own_with_two_levels(tmp_path: Path) -> None:
     assert w.result.error.kind == "missed"
     assert "Missed bird" in w.headline
     assert w.result.seen.heard is not None
-    wrong = WhyExplorer(images=images, targets=[[0, 7, 0.5, 0.5, 0.3, 0.4]], model=two_levels(tmp_path))
-    assert all(fact in wrong.message for fact in ("7", "0 to 2"))
+
+
+@pytest.mark.parametrize("kind", [WhyExplorer, NmsExplorer])
+def test_labels_that_nothing_can_find_are_left_out_and_counted(kind: type) -> None:
+    flat, strange = target((20.0, 40, 0, 16), 1), [target(RIGHT, 7), target(BELOW, 7)]
+    given = {"images": torch.zeros(1, 3, SIDE, SIDE), "model": Said([row(LEFT, cat=0.9)])}
+    w = kind(targets=[*strange, target(LEFT, 0), flat], **given)
+    assert w.state.shown.boxes == ((22, 22, 42, 42, 0),)
+    assert w.state.names == Said.names
+    assert w.message.count("left out") == 1
+    assert all(fact in w.message for fact in ("2 labels of class 7", "0 to 2", "1 label without area", "0 x 16 px"))
+    assert "Error" not in w.message
+    w.conf_thres = 0.5
+    assert "2 labels of class 7" in w.message
+    assert kind(targets=[flat, target(LEFT, 0)], **given).message.startswith("left out: 1 label without area")
+    assert kind(targets=[target(LEFT, 0)], **given).message == ""
+
+
+def test_labels_of_a_dataset_that_the_model_does_not_know_are_counted_page_by_page(tmp_path: Path) -> None:
+    export_shapes(tmp_path, ("val",), size=64, count=FIRST + 1)
+    model = Said([row(LEFT, cat=0.9)])
+    model.names = None  # classes are known by their numbers alone
+    w = WhyExplorer(images=tmp_path, model=model, img_size=64)
+    rows = [len(w.state.dataset.objects(k).cls[w.state.dataset.objects(k).cls >= 3]) for k in range(FIRST + 1)]
+    assert f"{sum(rows[:FIRST])} labels" in w.message
+    w.index = FIRST
+    assert (f"left out: {rows[FIRST]} label" in w.message) == bool(rows[FIRST])
+
+
+def test_both_explorers_of_detections_count_the_same_objects_as_found(scenes: WhyExplorer) -> None:
+    w, nms = scenes, NmsExplorer()
+    (shown,) = [p for p in nms.state.pictures if np.array_equal(p.pixels, w.state.pictures[0].pixels)]
+    place = nms.state.pictures.index(shown)
+    for conf_thres in (0.05, 0.25, 0.6):
+        nms.set(picture=place, conf_thres=conf_thres)
+        w.conf_thres = conf_thres
+        found = f"{int(nms.result.correct.sum())} of {len(shown.boxes)} objects found (its class, IoU ≥ 0.5)"
+        assert found in nms.as_scene().rows[0][1].caption
+        assert found in w.as_scene().rows[0][0].caption
+    given = {"images": [w.state.shown.pixels], "targets": targets_of((w.state.shown,)), "conf_thres": 0.05}
+    one, other = (kind(model=yl.create_model("yolov5n", num_classes=6), **given) for kind in (WhyExplorer, NmsExplorer))
+    assert (
+        one.state.shown.size == other.state.shown.size == (640, 640)
+    )  # what predict takes of a model that says no size
 
 
 def test_labels_that_are_drawn_move_the_errors() -> None:

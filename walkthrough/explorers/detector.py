@@ -19,8 +19,9 @@ from walkthrough.explorers.pictures import (
     pictured,
     targets_of,
 )
-from yolo_lite.data.dataset import YoloDataset
+from yolo_lite.data.dataset import Batch, YoloDataset
 from yolo_lite.data.loader import collate
+from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import size_multiple, trained_size
 from yolo_lite.hyperparameters import Hyperparameters
 from yolo_lite.support.known_names import coco_names
@@ -148,6 +149,14 @@ def pictures_for(
     return pictures if targets is None else annotate(images_of(pictures), targets)
 
 
+def drawn_scenes(indices: Sequence[int], model: Any, size: int | tuple[int, int]) -> Batch:
+    """Scenes of the validation images of "shapes", as large as the model takes them."""
+    side = max(size) if isinstance(size, tuple) else size
+    stride = 1 if getattr(model, "fixed_size", None) is not None else size_multiple(model)
+    dataset = YoloDataset(Shapes("val", side, max(indices) + 1), side, stride=stride)
+    return collate([dataset[index] for index in indices])
+
+
 def default_pictures(model: Any, size: int | tuple[int, int]) -> Annotations:
     """Drawn scenes, or for a model with COCO's 80 classes the tour's photographs.
 
@@ -158,10 +167,7 @@ def default_pictures(model: Any, size: int | tuple[int, int]) -> Annotations:
         from yolo_lite.datasets.photos import tour_batch
 
         return fit_pictures(annotate(tour_batch(max(size) if isinstance(size, tuple) else size)), size)
-    side = max(size) if isinstance(size, tuple) else size
-    stride = 1 if getattr(model, "fixed_size", None) is not None else size_multiple(model)
-    dataset = YoloDataset("shapes", img_size=side, split="val", stride=stride)
-    pictures = fit_pictures(annotate(collate([dataset[index] for index in range(SCENES)])), size)
+    pictures = fit_pictures(annotate(drawn_scenes(range(SCENES), model, size)), size)
     return tuple(
         replace(picture, boxes=tuple((*box[:4], int(box[4]) % model.num_classes) for box in picture.boxes))
         for picture in pictures

@@ -30,7 +30,9 @@ export function choosePlace(view, [x, y]) {
  * @param {NamedBox} box
  */
 function nameOf({ page }, { label, colour }) {
-  const key = page.scene?.legend?.find((entry) => entry.colour === colour && !entry.hatch);
+  const paint = typeof colour === "string" ? colour.slice(0, colour.startsWith("#") ? 7 : undefined) : colour; // faint or not
+  const keys = [page.scene, ...(page.scene?.more ?? [])].flatMap((part) => part?.legend ?? []);
+  const key = keys.find((entry) => entry.colour === paint && !entry.hatch);
   return label || key?.text || (typeof colour === "string" && colour in page.look.meaning ? colour : "box");
 }
 

@@ -40,7 +40,7 @@ export function each(values, index, fallback) {
 }
 
 /**
- * Over the box, in its upper corners, under it; the first place that is free: place_label of render/text.py.
+ * Over the box, in its upper corners, under it, beside it; the first place that is free: place_label of render/text.py.
  * @param {Rect} box
  * @param {Point} size
  * @param {Rect} room
@@ -58,6 +58,8 @@ export function placeLabel([x, y, w, h], [width, height], [left, top, roomWidth,
     [x, bottom - height],
   ];
   for (let k = 1; k < 6; k++) candidates.push([x, y + k * height]);
+  for (let k = 0; k < 4; k++) candidates.push([x + w, y + k * height], [x - width, y + k * height]);
+  for (let k = 2; k < 5; k++) candidates.push([x, y - k * height], [x, bottom + (k - 1) * height]);
   /** @type {(px: number) => number} */
   const clamped = (px) => Math.min(Math.max(px, left), left + roomWidth - width);
   const fitting = candidates.filter(([, py]) => top <= py && py <= top + roomHeight - height);

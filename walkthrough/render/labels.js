@@ -28,13 +28,14 @@ export function drawLabels(view) {
   /** @type {(text: string) => Point} */
   const extentOf = (text) => [ctx.measureText(text).width + 6, size * 1.5];
   const { shown, rest } = labelsOf(view);
-  for (const { layer, box, index, word } of shown) {
+  const placed = shown.flatMap(({ layer, box, index, word }) => {
     const text = shortened(ctx, word, room[2] - 8);
-    if (!text) continue;
+    if (!text) return [];
     const rect = placeLabel(rectOf(view, box), extentOf(text), room, taken);
     taken.push(rect);
-    write(text, rect, view.page.colour(each(layer.colours, index, "object")));
-  }
+    return [{ text, rect, paint: view.page.colour(each(layer.colours, index, "object")).slice(0, 7) }];
+  });
+  for (const { text, rect, paint } of placed.reverse()) write(text, rect, paint); // what has the first choice lies on top
   if (!rest) return;
   const text = `${rest} more without a label`;
   const [wide, high] = extentOf(text);
@@ -44,7 +45,7 @@ export function drawLabels(view) {
 const MOST_LABELS = 15; // of a picture, as in walkthrough/render/layers.py
 const REST = "#333333";
 
-/** The labels that a picture has room for: those of layers with few labels first, and of what is lit. */
+/** The labels that a picture has room for, and what is lit: those of layers with few labels have the first choice. */
 function labelsOf(view) {
   const layers = view.panel.layers.filter((other) => other.kind === "Boxes");
   const words = layers.map((layer) =>
@@ -60,7 +61,7 @@ function labelsOf(view) {
     free -= kept[place];
   }
   const isSeen = (found, k, place) => k < kept[place] || isLit(view.page, refOf(found.layer, found.index));
-  const shown = words.flatMap((own, place) => own.filter((found, k) => isSeen(found, k, place)));
+  const shown = order.flatMap((place) => words[place].filter((found, k) => isSeen(found, k, place)));
   return { shown, rest: words.flat().length - shown.length };
 }
 

@@ -19,9 +19,13 @@ PX = 0.72  # points per CSS pixel
 DASH = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2))}
 
 
-def halo(width: float) -> list:
-    """A dark rim, so that a line is seen on any photograph."""
-    return [Stroke(linewidth=(width + 1.8) * PX, foreground="#00000099"), Normal()]
+def halo(width: float, paint: str) -> list | None:
+    """A dark rim, so that a line is seen on any photograph; none of a faint one, which it would be stronger than."""
+    return (
+        None
+        if len(paint) > len("#RRGGBB")
+        else [Stroke(linewidth=(width + 1.8) * PX, foreground="#00000099"), Normal()]
+    )
 
 
 def draw_panel(axes: Axes, panel: Panel, scale: float) -> None:
@@ -51,7 +55,7 @@ def draw_layer(axes: Axes, layer: Layer, scale: float) -> None:
         case Line():
             xs, ys = zip(*(layer.points + layer.points[:1] if layer.closed else layer.points), strict=True)
             style: Look = {"color": colour(layer.colour), "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
-            axes.plot(xs, ys, path_effects=halo(layer.width), zorder=4, **style)
+            axes.plot(xs, ys, path_effects=halo(layer.width, colour(layer.colour)), zorder=4, **style)
         case Points():
             xs, ys = zip(*layer.xy, strict=True) if layer.xy else ((), ())
             look: Look = {"marker": layer.marker, "s": (layer.size * PX) ** 2, "color": colour(layer.colour)}
@@ -59,7 +63,8 @@ def draw_layer(axes: Axes, layer: Layer, scale: float) -> None:
         case Arrows():
             for x1, y1, x2, y2 in layer.ends:
                 style = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
-                look = {"color": colour(layer.colour), "linewidth": layer.width * PX, "path_effects": halo(layer.width)}
+                paint = colour(layer.colour)
+                look = {"color": paint, "linewidth": layer.width * PX, "path_effects": halo(layer.width, paint)}
                 axes.add_patch(FancyArrowPatch((x1, y1), (x2, y2), zorder=5, **style, **look))
         case Text():
             rim = [Stroke(linewidth=1.6, foreground="#000000B0"), Normal()]
@@ -72,7 +77,7 @@ def _draw_boxes(axes: Axes, layer: Boxes) -> None:
     for index, (x1, y1, x2, y2) in enumerate(layer.xyxy):
         edge = colour(each(layer.colours, index, "object"))
         style: Look = {"edgecolor": edge, "linestyle": DASH[layer.dash], "linewidth": layer.width * PX}
-        effects = halo(layer.width) if layer.dash == "solid" else None
+        effects = halo(layer.width, edge) if layer.dash == "solid" else None
         if layer.fill:
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, color=edge[:7], alpha=layer.fill, lw=0, zorder=4))
         if layer.width:
@@ -110,36 +115,35 @@ def label_of(boxes: Boxes, index: int) -> str:
 
 
 def labels_of(panel: Panel) -> tuple[list[tuple[Boxes, int, str]], int]:
-    """The labels that a picture has room for, and how many are left out: those of layers with few labels come first.
+    """The labels that a picture has room for, those of layers with few of them first; and how many are left out.
 
     >>> many = Boxes(((0, 0, 9, 9),) * 20, ("x",))
     >>> found, rest = labels_of(Panel((many, Boxes(((0, 0, 9, 9),), ("chosen",))), 99, 99))
-    >>> found[-1][2], len(found), rest
+    >>> found[0][2], len(found), rest
     ('chosen', 15, 6)
     """
     layers = [layer for layer in panel.layers if isinstance(layer, Boxes)]
     words = [[(k, word) for k in range(len(boxes.xyxy)) if (word := label_of(boxes, k))] for boxes in layers]
-    room, kept = MOST_LABELS, dict[int, int]()
-    for place in sorted(range(len(layers)), key=lambda place: len(words[place])):
-        kept[place] = min(len(words[place]), room)
-        room -= kept[place]
-    found = [(boxes, k, word) for place, boxes in enumerate(layers) for k, word in words[place][: kept[place]]]
-    return found, sum(map(len, words)) - len(found)
+    order = sorted(range(len(layers)), key=lambda place: len(words[place]))
+    found = [(layers[place], k, word) for place in order for k, word in words[place]]
+    return found[:MOST_LABELS], len(found[MOST_LABELS:])
 
 
 def draw_labels(axes: Axes, panel: Panel, scale: float) -> None:
     """The labels of boxes, none over another where there is room; of many, how many more there are."""
     room = (panel.left * scale, panel.top * scale, panel.width * scale, panel.height * scale)
     size = 11 if room[2] > 300 else 9
-    taken: list[Rect] = []
+    placed: list[tuple[Rect, str, str]] = []
     found, left_out = labels_of(panel)
     for boxes, index, word in found:
         x1, y1, x2, y2 = boxes.xyxy[index]
         text = shortened(word, room[2] - 8, size)
         extent = (width_of(text, size) + 6, size * 1.5)
-        rect = place_label((x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale), extent, room, taken)
-        taken.append(rect)
-        _draw_label(axes, rect, text, size, colour(each(boxes.colours, index, "object")), scale)
+        box = (x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale)
+        rect = place_label(box, extent, room, [rect for rect, _, _ in placed])
+        placed.append((rect, text, colour(each(boxes.colours, index, "object"))[:7]))
+    for rect, text, fill in reversed(placed):  # what has the first choice lies on top
+        _draw_label(axes, rect, text, size, fill, scale)
     if left_out:
         text = f"{left_out} more without a label"
         wide, high = width_of(text, size) + 6, size * 1.5

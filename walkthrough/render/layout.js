@@ -29,7 +29,8 @@ export async function paint(page) {
   const isOpen = (name) => sections.some((section) => section.name === name);
   for (const [name, panels] of page.panels) if (!isOpen(name)) removed(page, name, panels);
   const drawn = sections.flatMap((section) => paintSection(page, section, width));
-  showLegend(page);
+  showLegend(page, page.parts.legend, page.scene.legend);
+  more.legends(page.scene, (node, legend) => showLegend(page, node, legend));
   showHint(page);
   for (const section of sections) keepHeight(page, section, width);
   await Promise.all(drawn);
@@ -133,13 +134,13 @@ function placeRow(row, frames, own, height, width) {
   });
 }
 
-function showLegend(page) {
-  const { legend } = page.scene;
+/** The marks of the stage below it, those of what is unfolded below that: a legend moves nothing that was above it. */
+function showLegend(page, node, legend) {
   const signature = JSON.stringify([legend, page.themeName()]);
-  if (signature === page.legend) return;
-  page.legend = signature;
-  page.parts.legend.hidden = !legend.length;
-  page.parts.legend.replaceChildren(...legend.map((key) => element("li", {}, swatch(page, key), key.text)));
+  if (signature === node.dataset.shown) return;
+  node.dataset.shown = signature;
+  node.hidden = !legend.length;
+  node.replaceChildren(...legend.map((key) => element("li", {}, swatch(page, key), key.text)));
 }
 
 function swatch(page, key) {

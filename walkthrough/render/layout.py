@@ -51,8 +51,8 @@ def layout(scene: Scene, width: int) -> tuple[list[Placed], Size]:
             x += max(size[0], NARROWEST) + GAP
             deepest = max(deepest, above + size[1] + below)
         y += deepest + ROW_GAP
-    y += LEGEND if scene.legend else 0
-    widest = max([widest, *(right for _, right in legend_places(scene.legend))])
+    y += LEGEND if scene.all_keys else 0
+    widest = max([widest, *(right for _, right in legend_places(scene.all_keys))])
     return placed, (round(widest + MARGIN), round(max(y - ROW_GAP, 20) + MARGIN))
 
 

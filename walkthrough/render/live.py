@@ -115,7 +115,11 @@ class Live(anywidget.AnyWidget):
 
         json = to_json(replace(scene, more=()), key_of)
         json["more"] = [
-            {"title": more.title, "rows": to_json(more.unfolded(), key_of) if more.title in self.opened else None}
+            {
+                "title": more.title,
+                "legend": to_json(more.legend),
+                "rows": to_json(more.unfolded(), key_of) if more.title in self.opened else None,
+            }
             for more in scene.more
         ]
         return {"scene": json, **self._explorer.page_state()}, list(keys)

@@ -83,7 +83,7 @@ def figure_of(scene: Scene, placed: list[Placed], size: Size, theme: style.Theme
     with quiet():
         for panel, rect in placed:
             _draw(figure, panel, rect, size, theme)
-        _draw_legend(figure, scene.legend, size, theme)
+        _draw_legend(figure, scene.all_keys, size, theme)
     return figure
 
 

@@ -7,6 +7,9 @@ const DASH = { solid: [], dashed: [4, 2], dotted: [1, 1.5], dashdot: [5, 2, 1, 2
 
 const HALO = "#00000099";
 
+/** Whether a colour has an opacity, as `faint` of walkthrough/style.py gives it: a rim would be stronger than the line. */
+const isFaint = (paint) => /^#.{8}$/.test(paint);
+
 /**
  * Stroke the path: a dark rim below, so that a line is seen on any photograph, then the line.
  * @param {CanvasRenderingContext2D} ctx
@@ -17,7 +20,7 @@ const HALO = "#00000099";
  */
 export function stroke(ctx, paint, width, dash = "solid", rim = true) {
   ctx.lineJoin = "miter";
-  if (rim) {
+  if (rim && !isFaint(paint)) {
     ctx.setLineDash([]);
     ctx.strokeStyle = HALO;
     ctx.lineWidth = width + 1.8;
@@ -152,7 +155,7 @@ export function drawArrow(ctx, [x1, y1], [x2, y2], paint, width) {
   ]);
   ctx.strokeStyle = HALO;
   ctx.lineWidth = 1.8;
-  ctx.stroke();
+  if (!isFaint(paint)) ctx.stroke();
   ctx.fillStyle = paint;
   ctx.fill();
 }

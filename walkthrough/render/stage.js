@@ -125,8 +125,10 @@ export function moreView(page) {
   };
   const foldOf = (title) => {
     if (!folds.has(title)) {
-      const rows = element("div", { class: "wt-rows", role: "region", "aria-label": title });
-      folds.set(title, { button: foldButton(title, () => press(title)), rows });
+      const rows = element("div", { class: "wt-rows" });
+      const legend = element("ul", { class: "wt-legend", hidden: true });
+      const part = element("div", { role: "region", "aria-label": title }, rows, legend);
+      folds.set(title, { button: foldButton(title, () => press(title)), part, rows, legend });
     }
     return folds.get(title);
   };
@@ -138,17 +140,20 @@ export function moreView(page) {
     );
     put(
       node,
-      shown.map((fold) => fold.rows),
+      shown.map((fold) => fold.part),
     );
     for (const { title, rows } of scene.more ?? []) {
       const isOpen = opened().includes(title);
       foldOf(title).button.show(isOpen);
-      foldOf(title).rows.hidden = !isOpen || !rows;
+      foldOf(title).part.hidden = !isOpen || !rows;
     }
   };
   const sections = (scene) =>
     (scene.more ?? [])
       .filter(({ title, rows }) => rows && opened().includes(title))
       .map(({ title, rows }) => ({ name: title, node: foldOf(title).rows, rows }));
-  return { node, buttons, show, sections };
+  const legends = (scene, showLegend) => {
+    for (const { title, legend } of scene.more ?? []) showLegend(foldOf(title).legend, legend ?? []);
+  };
+  return { node, buttons, show, sections, legends };
 }

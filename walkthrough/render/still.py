@@ -57,7 +57,9 @@ def picture_and_tables(scene: Scene) -> tuple[Scene, list[list[Words]]]:
     ]
     drawn: PanelRows = tuple(tuple(panel for panel in row if not _is_read(panel)) for row in scene.all_rows)
     kept = tuple(row for row in drawn if row)
-    return (replace(scene, rows=kept, more=()) if kept else scene), [row for row in tables if row]
+    return (replace(scene, rows=kept, legend=scene.all_keys, more=()) if kept else scene), [
+        row for row in tables if row
+    ]
 
 
 def _tables_of(row: Sequence[object]) -> list[Table]:

@@ -86,12 +86,14 @@ def quiet() -> Iterator[None]:
 
 
 def place_label(box: Rect, size: tuple[float, float], room: Rect, taken: list[Rect]) -> Rect:
-    """Where a label of a size goes: over the box, in its upper corners, under it; the first place that is free."""
+    """Where a label of a size goes: over the box, in its upper corners, under it, beside it; the first that is free."""
     x, y, w, h = box
     width, height = size
     right, bottom = x + w - width, y + h
     candidates = [(x, y - height), (x, y), (right, y - height), (right, y), (x, bottom), (x, bottom - height)]
     candidates += [(x, y + k * height) for k in range(1, 6)]
+    candidates += [(side, y + k * height) for k in range(4) for side in (x + w, x - width)]
+    candidates += [(x, over) for k in range(2, 5) for over in (y - k * height, bottom + (k - 1) * height)]
     left, top, room_width, room_height = room
     inside = [
         (min(max(px, left), left + room_width - width), py, width, height)

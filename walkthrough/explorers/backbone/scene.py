@@ -28,12 +28,11 @@ def scene_of(result: Result) -> Scene:
     """All of it as data."""
     rows = ((_photograph(result), _cost_table(result)),)
     more = (
-        More("the network", lambda: ((_network(result),),)),
+        More("the network", lambda: ((_network(result),),), LEGEND),
         More("stage by stage", lambda: ((_stage_table(result),),)),
         More("cost of each stage", lambda: (_costs(result),)),
     )
     legend = (
-        *LEGEND,
         Key("a cell of the chosen layer", CELL, dash="solid"),
         Key("what it can see", FIELD, dash="dashed"),
     )

@@ -53,6 +53,7 @@ def scene_of(result: Result) -> Scene:
         tuple(_roles_panel(result, side, name, ground) for side, name in zip(sides, ("left", "right"), strict=True)),
     )
     named = (("left_row", sides[0]), ("right_row", sides[1]))
+    middle = f"{10 ** (DECADES / 2):.0f} times smaller" if result.state.log else "half as large"
     more = (
         More("losses", lambda: (tuple(_losses_chart(side) for side in sides),)),
         More(
@@ -61,11 +62,11 @@ def scene_of(result: Result) -> Scene:
                 tuple(_gradients_panel(result, side, ground) for side in sides),
                 tuple(_numbers_chart(result, side) for side in sides),
             ),
+            legend=(Key("largest gradient", YELLOW), Key(middle, GREEN)),
         ),
         More("predictions", lambda: (tuple(_predictions_table(result, side, name) for name, side in named),)),
         More("terms", lambda: (tuple(_terms_table(side) for side in sides),)),
     )
-    middle = f"{10 ** (DECADES / 2):.0f} times smaller" if result.state.log else "half as large"
     legend = (
         Key("object", "object", dash="solid"),
         Key("positive", "own"),
@@ -73,8 +74,6 @@ def scene_of(result: Result) -> Scene:
         Key("negative: a dot, or plain", GREY, hatch="."),
         Key("chosen prediction: cell", "accent", dash="solid"),
         Key("its box now", "prediction", dash="dashed"),
-        Key("largest gradient", YELLOW),
-        Key(middle, GREEN),
     )
     return Scene(stage, legend, words_of(result), more)
 

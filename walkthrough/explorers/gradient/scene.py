@@ -28,6 +28,7 @@ from walkthrough.scene import (
     table_of,
 )
 from walkthrough.show import class_name
+from walkthrough.style import faint
 from yolo_lite.boxes import box_iou, xywh_to_xyxy
 
 DECADES = 3  # from the largest gradient down, of a logarithmic scale
@@ -150,15 +151,20 @@ def _moves(result: Result, level: int) -> list[Layer]:
     mine = [index for index, cell in enumerate(result.strongest) if cell.level == level]
     reach = ARROW * max(result.state.shown.size)
     shift = step[:, :2] * reach / step[:, :2].norm(dim=1).max().clamp(min=TINY) if mine else step[:, :2]
-    layers: list[Layer] = [
-        Arrows(table_of(torch.cat((before[mine, :2], (before[:, :2] + shift)[mine]), 1), 4, "arrows"), "accent")
-    ]
+    ends = torch.cat((before[:, :2], before[:, :2] + shift), 1)  # (n, 4)
+    others = [index for index in mine if index != result.chosen]
+    layers: list[Layer] = [_arrows(ends, others, faint("accent"), 1.0)] if others else []
     if result.chosen in mine:
+        layers.append(_arrows(ends, [result.chosen], "accent", 2.0))
         box, change = xywh_to_xyxy(torch.stack((before[result.chosen], (before + step)[result.chosen])))
         moved = box + (change - box) * reach / (change - box).abs().max().clamp(min=TINY)
         layers.append(Boxes(table_of(box[None], 4, "boxes"), colours=("prediction",)))
         layers.append(Boxes(table_of(moved[None], 4, "boxes"), colours=("accent",), dash="dashed"))
     return layers
+
+
+def _arrows(ends: Tensor, cells: list[int], paint: str, width: float) -> Arrows:
+    return Arrows(table_of(ends[cells], 4, "arrows"), paint, width, tuple(f"chosen {index}" for index in cells))
 
 
 def _way(result: Result, way: Tensor, level: int) -> list[Layer]:

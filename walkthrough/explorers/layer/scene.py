@@ -47,14 +47,13 @@ def scene_of(result: Result) -> Scene:
     """All of it as data."""
     maps = _maps(result)
     stage = (_photograph(result), maps if maps is not None else _values(result))
-    more = [More("the network", lambda: ((_network(result),),))]
+    more = [More("the network", lambda: ((_network(result),),), LEGEND)]
     if result.reach:
         more.append(More("objects", lambda: ((_objects(result),),)))
     if (joined := result.joined) is not None:
         more.append(More("what is joined", lambda: (_joined(result, joined),)))
     more.append(More("numbers, modules", lambda: ((_numbers(result), _modules(result)),)))
     legend = (
-        *LEGEND,
         Key("the cell", CELL, dash="solid"),
         Key("what it can see", FIELD, dash="dashed"),
         *((Key("object", "object", dash="solid"),) if result.reach else ()),

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.copying import model_lines
-from walkthrough.explorers.detector import fit_pictures
+from walkthrough.explorers.detector import drawn_scenes, fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.nms.scene import scene_of, takeaway_of
 from walkthrough.explorers.nms.state import Result, State, compute, finish
 from walkthrough.explorers.nms.suppression import Rule, decide
+from walkthrough.explorers.nms.thresholds import with_usable_labels
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
     Annotations,
@@ -28,8 +29,6 @@ from walkthrough.explorers.pictures import (
 from walkthrough.explorers.stage import Story
 from walkthrough.images import to_numpy
 from walkthrough.scene import Scene, counted
-from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import image_channels, inference, input_size, network_input, size_multiple
 from yolo_lite.images.bands import as_channels
@@ -38,7 +37,7 @@ from yolo_lite.model.protocol import Detector
 if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
     __getattr__ = partial(moved_name, __name__)  # names of 0.1.0
 
-SCENES, SCENE_SIZE = (15, 2, 17, 10, 8, 4), 320  # crowded ones of the validation images
+SCENES = (15, 2, 17, 10, 8, 4)  # crowded ones of the validation images
 
 
 class NmsExplorer(PictureExplorer[State, Result]):
@@ -100,7 +99,8 @@ class NmsExplorer(PictureExplorer[State, Result]):
         else:
             pictures = annotate(images, targets, size, known, left_out)
         decoded = _run(model, pictures, ()) if boxes is None else _checked_boxes(boxes, pictures)
-        _check_classes(pictures, decoded)
+        pictures, unusable = with_usable_labels(pictures, _classes(decoded))
+        left_out += [unusable] if unusable else []
         names = _names(getattr(model, "names", None) if names is None else names, decoded)
         first = decide(decoded[0][1], Rule()).largest
         chosen = None if first is None else (float(first),)
@@ -177,26 +177,29 @@ def _check_model(model: Any) -> None:
 
 def _check_classes(pictures: Annotations, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> None:
     """A ValueError for an object of a class that no prediction can have."""
-    classes = decoded[0][1].shape[1] - 5
+    classes = _classes(decoded)
     highest = max((int(box[4]) for picture in pictures for box in picture.boxes), default=0)
     if highest >= classes:
         raise ValueError(f"a target has class {highest}, but predictions are of the classes 0 to {classes - 1}")
 
 
+def _classes(decoded: Sequence[tuple[np.ndarray, Tensor]]) -> int:
+    """How many classes predictions have."""
+    return decoded[0][1].shape[1] - 5
+
+
 def _names(names: Any, decoded: Sequence[tuple[np.ndarray, Tensor]]) -> tuple[str, ...]:
     """The class names; numbers for classes beyond them."""
     known = () if names is None else listed_names(names)
-    classes = decoded[0][1].shape[1] - 5
-    return (*known, *(f"class {cls}" for cls in range(len(known), classes)))
+    return (*known, *(f"class {cls}" for cls in range(len(known), _classes(decoded))))
 
 
 def _default_pictures(model: Any) -> Annotations:
     """Scenes for a model of their classes; otherwise the tour's photographs, with objects where the classes fit."""
     fixed = getattr(model, "fixed_size", None)
-    dataset = YoloDataset(Shapes("val", SCENE_SIZE, max(SCENES) + 1), SCENE_SIZE)
-    if tuple(getattr(model, "names", None) or ()) == dataset.names:
-        scenes = annotate(collate([dataset[index] for index in SCENES]))
-        return scenes if fixed is None else fit_pictures(scenes, fixed)
+    if tuple(getattr(model, "names", None) or ()) == Shapes.names:
+        size = network_size(model)
+        return fit_pictures(annotate(drawn_scenes(SCENES, model, size)), size)
     pictures = annotate() if fixed is None else fit_pictures(annotate(), fixed)
     highest = max(int(box[4]) for picture in pictures for box in picture.boxes)
     return pictures if highest < model.num_classes else tuple(replace(picture, boxes=()) for picture in pictures)

@@ -8,6 +8,7 @@ from torch import Tensor
 from walkthrough.charts import numbers
 from walkthrough.explorers.nms.state import Result
 from walkthrough.explorers.nms.suppression import Figures
+from walkthrough.explorers.nms.thresholds import found_in_words
 from walkthrough.images import faded
 from walkthrough.scene import (
     Boxes,
@@ -25,17 +26,16 @@ from walkthrough.scene import (
     table_of,
 )
 from walkthrough.show import class_name
-from walkthrough.style import colour
+from walkthrough.style import colour, faint
 from yolo_lite.detect.average_precision import RECALLS
 from yolo_lite.detect.nms import UNDECIDED
 
-MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 4, 24
+MOST_DRAWN, MOST_ROWS, MOST_LABELS, MOST_NAMES = 300, 9, 1, 24
 MOST_SAID = 3  # boxes that a step names
-PALE = "60"  # opacity of candidates that have nothing to do with the chosen one
 FRACTIONS = (-0.02, 1.05)  # the range of an axis that runs from 0 to 1
 LEGEND = (
     Key("kept (colour: class)", 0, dash="solid"),
-    Key("before: candidate; thick: suppressed by the chosen box", 0, dash="dashed"),
+    Key("before: candidate; strong: suppressed by the chosen box", 0, dash="dashed"),
     Key("object", "object", dash="dotted"),
 )
 
@@ -92,7 +92,7 @@ def _before(result: Result) -> Panel:
     is_shown = torch.ones_like(decided.by, dtype=torch.bool) if result.step is None else decided.by == UNDECIDED
     drawn = is_shown.nonzero().squeeze(1)[:MOST_DRAWN].tolist()
     cls = decided.found.cls[drawn].tolist()
-    colours = tuple(colour(k) + (PALE if choice else "") for k in cls)
+    colours = tuple(faint(k) if choice else colour(k) for k in cls)
     names = tuple(f"candidate {k}, {class_name(int(c), result.names)}" for k, c in zip(drawn, cls, strict=True))
     xyxy, refs = _rows(decided.found.xyxy[drawn]), _refs(drawn)
     boxes = Boxes(xyxy, (), (), colours, "dashed", 1.0, pick="chosen", refs=refs, names=names)
@@ -130,7 +130,7 @@ def _chosen(result: Result) -> list[Boxes]:
     elif choice.index not in decided.kept:
         return [Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "dashed", 2.5)]
     return [
-        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 2.0),
+        Boxes(_rows(decided.found.xyxy[gone]), tuple(words), (), tuple(cls[gone].tolist()), "dashed", 1.3),
         Boxes(_rows(decided.found.xyxy[[stays]]), (label,), (), (int(cls[stays]),), "solid", 3.0),
     ]
 
@@ -158,7 +158,7 @@ def _found(result: Result) -> str:
     drawn = f", the best {MOST_DRAWN} drawn" if count > MOST_DRAWN else ""
     if not objects:
         return f"{count} kept{drawn}; the picture has no objects to compare with"
-    return f"{count} kept{drawn}: {hits} of {counted(objects, 'object')} found, {count - hits} wrong"
+    return f"{count} kept{drawn}, {count - hits} wrong: {found_in_words(hits, objects)}"
 
 
 def _panel(result: Result, layers: list[Layer], title: str, caption: str, draw: bool = False) -> Panel:

@@ -19,33 +19,15 @@ from walkthrough.explorers.nms.suppression import (
     figures,
     recalls,
 )
-from walkthrough.explorers.pictures import Annotated, PictureState
+from walkthrough.explorers.nms.thresholds import ThresholdState, labels_of
+from walkthrough.explorers.pictures import Annotated
 from yolo_lite.detect.matching import match_detections
 
 
 @dataclass(frozen=True)
-class State(PictureState):
+class State(ThresholdState):
     """The arguments of non_max_suppression, and the box that is asked about."""
 
-    conf_thres: float = slider(
-        0.25,
-        0,
-        1,
-        0.005,
-        help="boxes with less objectness or score are left out: lower finds more, and more that is wrong",
-    )
-    iou_thres: float = slider(
-        0.45,
-        0,
-        1,
-        0.005,
-        help="a box that overlaps a better one by more is suppressed: higher keeps neighbours, and duplicates",
-    )
-    agnostic: bool = toggle(
-        False,
-        label="across classes",
-        help="boxes of different classes suppress each other, too: one box for each place",
-    )
     multi_label: bool = toggle(
         False,
         label="several classes per box",
@@ -150,8 +132,3 @@ def finish(state: State, result: Result) -> Result:
     before, after = ([of.rows for of in decided], [of.detections for of in decided])
     found = (figures(before, labels), figures(after, labels))
     return replace(result, figures=found, recalls=tuple(recalls(decoded, labels, state.rule)))
-
-
-def labels_of(picture: Annotated) -> np.ndarray:
-    """The objects of a picture in the form of match_detections, (m, 5): class, xyxy."""
-    return np.array([(box[4], *box[:4]) for box in picture.boxes], np.float32).reshape(-1, 5)

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo_lite.analysis.errors import FOREGROUND
 from yolo_lite.boxes import box_iou
 from yolo_lite.detect.average_precision import RECALLS, average_precision
 from yolo_lite.detect.matching import match_detections
 from yolo_lite.detect.nms import KEPT, UNDECIDED, Candidates, find_candidates, separate_classes, suppress
 
-AT_IOU = np.array([0.5])  # from which overlap on a detection counts as correct
+AT_IOU = np.array([FOREGROUND])  # from which overlap on a detection counts as correct
 THRESHOLDS = np.linspace(0.01, 0.99, 99).round(2)  # of confidence
 NEAR, MOST_NEAR = 0.05, 50  # IoU from which on two boxes are listed together; this many pairs at most
 

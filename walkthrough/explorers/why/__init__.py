@@ -5,21 +5,22 @@ from dataclasses import replace
 from typing import Any
 
 from walkthrough.explorers.base import Action
-from walkthrough.explorers.detector import DetectorExplorer, checked_detector, network_size
+from walkthrough.explorers.detector import DetectorExplorer, checked_detector, drawn_scenes, network_size
 from walkthrough.explorers.inputs import FIRST, is_dataset, opened_dataset
-from walkthrough.explorers.pictures import annotate
+from walkthrough.explorers.nms.thresholds import with_usable_labels
+from walkthrough.explorers.pictures import annotate, pictured
 from walkthrough.explorers.stage import Story
 from walkthrough.explorers.why.reading import Passes
 from walkthrough.explorers.why.reasons import WORDS
 from walkthrough.explorers.why.scene import reason_words, scene_of, takeaway_of
 from walkthrough.explorers.why.state import Result, State, compute, finish, shown_error
 from walkthrough.scene import Scene, counted
+from walkthrough.show import class_name
 from yolo_lite.analysis.costs import error_costs
 from yolo_lite.data.dataset import YoloDataset
-from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.evaluate import evaluate
-from yolo_lite.detect.inference import size_multiple
+from yolo_lite.detect.inference import input_size, size_multiple
 from yolo_lite.hyperparameters import Hyperparameters
 
 SCENES = (15, 42, 39, 41)  # of the validation images: those in which shapes-n is wrong
@@ -80,15 +81,16 @@ class WhyExplorer(DetectorExplorer[State, Result]):
         """See the class. The model runs here, on the first picture."""
         model = checked_detector(model)
         dataset = opened_dataset(images) if is_dataset(images) and targets is None else None
-        size = network_size(model, img_size)
+        size = network_size(model, img_size, input_size(model))  # what predict and NmsExplorer take
         if images is None and targets is None and tuple(model.names or ()) == Shapes.names and isinstance(size, int):
-            scenes = YoloDataset(Shapes("val", size, max(SCENES) + 1), size, stride=size_multiple(model))
-            images = collate([scenes[index] for index in SCENES])
-        given = images if dataset is None else dataset
+            images = drawn_scenes(SCENES, model, size)
+        given, img_size = images if dataset is None else dataset, size if isinstance(size, int) else None
         inputs = super().prepare(given, targets, model, hyp, names, img_size)
+        pictures, left_out = with_usable_labels(inputs["pictures"], model.num_classes)
         passes = Passes(model, inputs["hyp"])
-        passes.decoded(inputs["pictures"][0])
-        return inputs | {"passes": passes, "dataset": dataset}
+        passes.decoded(pictures[0])
+        every = [class_name(cls, inputs["names"]) for cls in range(model.num_classes)]
+        return inputs | pictured(pictures, every) | {"left_out": left_out, "passes": passes, "dataset": dataset}
 
     def settle(self, before: State, after: State) -> State:
         """Another model passes over the pictures again; another image of the dataset brings those around it."""
@@ -135,7 +137,7 @@ class WhyExplorer(DetectorExplorer[State, Result]):
         if result.error is None or result.reason is None:
             return words
         why = reason_words(result.reason) if result.error.kind == "missed" else ""
-        chosen = f"{words}; chosen: {WORDS[result.error.kind]}, {result.names[result.error.cls]}"
+        chosen = f"{words}; chosen: {WORDS[result.error.kind]}, {result.case.name(result.error.cls)}"
         return f"{chosen}: {why}" if why else chosen
 
     def as_code(self) -> str:
@@ -159,7 +161,7 @@ def _check_classes(state: State) -> None:
     highest = max((int(box[4]) for picture in state.pictures for box in picture.boxes), default=0)
     if highest >= state.model.num_classes:
         raise ValueError(
-            f"a label has class {highest}, but the model knows the classes 0 to {state.model.num_classes - 1}"
+            f"a label has class {highest}, but the model has 0 to {state.model.num_classes - 1}: choose one of those"
         )
 
 
@@ -168,5 +170,7 @@ def _at_index(before: State, after: State) -> State:
     start = after.index // FIRST * FIRST
     if start != before.index // FIRST * FIRST:
         known = getattr(after.model, "names", None) or ()
-        after = replace(after, pictures=annotate(after.dataset, size=before.shown.size, names=known, start=start))
+        pictures = annotate(after.dataset, size=before.shown.size, names=known, start=start)
+        pictures, left_out = with_usable_labels(pictures, after.model.num_classes)
+        after = replace(after, pictures=pictures, left_out=left_out)
     return replace(after, picture=after.index - start)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from walkthrough.explorers.layer.recordings import Recordings
-from walkthrough.explorers.nms.state import labels_of
 from walkthrough.explorers.nms.suppression import Decided, Rule, decide
+from walkthrough.explorers.nms.thresholds import labels_of
 from walkthrough.explorers.pictures import Annotated, taking, targets_of
 from yolo_lite.analysis.errors import ImageErrors, find_errors
 from yolo_lite.detect.inference import image_channels, inference, network_input

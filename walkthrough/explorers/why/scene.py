@@ -6,6 +6,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
+from walkthrough.explorers.nms.thresholds import found_in_words
 from walkthrough.explorers.why.reading import Assigned
 from walkthrough.explorers.why.reasons import (
     BEST,
@@ -25,7 +26,7 @@ from walkthrough.explorers.why.reasons import (
 from walkthrough.explorers.why.state import Result
 from walkthrough.images import faded
 from walkthrough.scene import Bars, Boxes, Cells, Chart, Key, Layer, More, Panel, Picture, Scene, Table, counted
-from walkthrough.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
+from walkthrough.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, faint
 from yolo_lite.analysis.costs import ErrorCosts
 from yolo_lite.analysis.errors import CORRECT, KINDS
 
@@ -69,24 +70,35 @@ def _errors(result: Result) -> Panel:
     """All boxes of the picture; a click on an error asks why."""
     errors, boxes, found = result.errors[:MOST_DRAWN], result.picture.boxes, result.judged.detections
     right = found.xyxy[result.judged.errors.kinds == CORRECT][:MOST_DRAWN]
-    labels = [f"{number} {WORDS[error.kind]}" for number, error in enumerate(errors)]
-    labels[MOST_LABELS:] = [""] * len(labels[MOST_LABELS:])
+    labels = [str(number) if number < MOST_LABELS and number != result.chosen else "" for number in range(len(errors))]
+    colours = (
+        COLOURS[e.kind] if number == result.chosen else faint(COLOURS[e.kind]) for number, e in enumerate(errors)
+    )
     layers: list[Layer] = [
         Picture(faded(result.picture.pixels)),
         Boxes(tuple(box[:4] for box in boxes), (), (), ("object",), "dashed", 1.5, drag="objects"),
-        Boxes(tuple(map(tuple, right)), (), (), (GREEN,), "solid", 1.5),
+        Boxes(tuple(map(tuple, right)), (), (), (faint(GREEN),), "solid", 1.5),
         Boxes(
             tuple(error.box for error in errors),
             tuple(labels),
             (),
-            tuple(COLOURS[error.kind] for error in errors),
+            tuple(colours),
+            width=1.5,
             pick="chosen",
             refs=_refs(errors),
+            names=tuple(_called(number, error) for number, error in enumerate(errors)),
         ),
     ]
+    if result.error is not None:  # in front of the others, and the only one in words
+        label, colour = _called(result.chosen, result.error), COLOURS[result.error.kind]
+        layers.append(Boxes((result.error.box,), (label,), (), (colour,), "solid", 3.0))
     height, width = result.picture.size
     drawn = (float(result.new_class),)
     return Panel(tuple(layers), width, height, "errors", _short(result), draw="objects", drawn=drawn)
+
+
+def _called(number: int, error: Error) -> str:
+    return f"{number} {WORDS[error.kind]}"
 
 
 def _refs(errors: tuple[Error, ...]) -> tuple[str, ...]:
@@ -98,7 +110,8 @@ def _short(result: Result) -> str:
     labels, found = len(result.picture.boxes), int((result.judged.errors.found_by >= 0).sum())
     if not labels:
         return "no labels: draw boxes around the objects"
-    return f"{found} of {counted(labels, 'label')} found, {counted(len(result.errors), 'error')}; click one: why?"
+    of_all = found_in_words(found, labels, result.case.foreground)
+    return f"{of_all}, {counted(len(result.errors), 'error')}"
 
 
 def _found(result: Result) -> str:
@@ -108,7 +121,7 @@ def _found(result: Result) -> str:
         return "the picture has no labels, so every box counts as background: draw boxes around its objects"
     wrong = ", ".join(f"{count} {WORDS[kind]}" for kind, count in counts.items() if count)
     found = int((result.judged.errors.found_by >= 0).sum())
-    return f"{found} of {counted(labels, 'label')} found; {wrong or 'no error'}"
+    return f"{found_in_words(found, labels, result.case.foreground)}; {wrong or 'no error'}"
 
 
 def _close_up(result: Result) -> Panel:
@@ -133,13 +146,13 @@ def _close_up(result: Result) -> Panel:
     if reason.other is not None:
         layers.append(Boxes((reason.other,), (_role_of_other(error),), (), ("accent",), "solid", 2.0, refs=(OTHER,)))
     if error.detection >= 0:
-        label = f"{result.chosen} {result.names[error.cls]}"
+        label = f"{result.chosen} {result.case.name(error.cls)}"
         layers.append(
             Boxes((error.box,), (label,), (), (COLOURS[error.kind],), "solid", 3.0, refs=(f"error {result.chosen}",))
         )
     if seen is not None:
         layers.append(Boxes((seen.cell,), (), (), ("own",), "solid", 2.0, fill=0.5, refs=(CELL,)))
-    title = f"why: {result.chosen} {WORDS[error.kind]}"
+    title = f"why: {_called(result.chosen, error)}"
     return Panel(tuple(layers), width, height, title, _caption(result))
 
 
@@ -183,7 +196,7 @@ def _table(result: Result) -> Table:
     for number, error in enumerate(shown):
         conf = f"{result.judged.detections.conf[error.detection]:.2f}" if error.detection >= 0 else ""
         iou = f"{result.judged.errors.iou[error.detection]:.2f}" if error.detection >= 0 else ""
-        rows.append((str(number), WORDS[error.kind], result.names[error.cls], conf, iou))
+        rows.append((str(number), WORDS[error.kind], result.case.name(error.cls), conf, iou))
     more = f"the first {MOST_ROWS} of {len(result.errors)}; " if len(result.errors) > MOST_ROWS else ""
     marked = (result.chosen,) if 0 <= result.chosen < len(rows) else ()
     columns = ("error", "kind", "class", "score", "IoU")

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from walkthrough.explorers.controls import given, point, slider, toggle
+from walkthrough.explorers.controls import given, point, slider
 from walkthrough.explorers.detector import DetectorState
-from walkthrough.explorers.nms.suppression import Rule
+from walkthrough.explorers.nms.thresholds import ThresholdState
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.explorers.why.reading import Assigned, Box, Judged, Passes
 from walkthrough.explorers.why.reasons import Case, Error, Reason, anchors_of, listed_errors, reason_of
@@ -21,7 +21,7 @@ def _length(state: "State") -> int:
 
 
 @dataclass(frozen=True)
-class State(DetectorState):
+class State(ThresholdState, DetectorState):
     """The thresholds of prediction and of errors, and the error that is asked about."""
 
     index: int = slider(
@@ -33,25 +33,6 @@ class State(DetectorState):
         heavy=True,
         linked=False,
         shown=lambda state: _length(state) > 1,
-    )
-    conf_thres: float = slider(
-        0.25,
-        0,
-        1,
-        0.005,
-        help="boxes with less objectness or score are left out: lower finds more, and more that is wrong",
-    )
-    iou_thres: float = slider(
-        0.45,
-        0,
-        1,
-        0.005,
-        help="a box that overlaps a better one by more is suppressed: higher keeps neighbours, and duplicates",
-    )
-    agnostic: bool = toggle(
-        False,
-        label="across classes",
-        help="boxes of different classes suppress each other, too: one box for each place",
     )
     foreground: float = slider(
         FOREGROUND, 0.05, 1, label="well placed from IoU", help="from this IoU with a label on, a box is placed well"
@@ -67,11 +48,6 @@ class State(DetectorState):
     passes: Passes | None = given()
     dataset: YoloDataset | None = given()
     whole: ErrorCosts | None = given()  # of all images of the dataset, at evaluation's thresholds
-
-    @property
-    def rule(self) -> Rule:
-        """The arguments of non_max_suppression."""
-        return Rule(self.conf_thres, self.iou_thres, self.agnostic)
 
     def judged(self, picture: Annotated) -> Judged:
         """The errors in a picture."""
