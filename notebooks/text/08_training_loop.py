@@ -421,7 +421,7 @@ show_series(seen, title="a weight that jitters around 1, and its average", x_lab
 # **LiveTraining** drives a real `Trainer`, the object that also trains for days. To have something to see within
 # seconds it takes a network that knows shapes, *forgets its last layer*, and learns that again from 32 drawn scenes.
 #
-# `step(30)` trains 30 iterations now. In a running notebook press **start** instead, move `lr0` or one of the folded
+# `step(24)` trains 24 iterations now. In a running notebook press **start** instead, move `lr0` or one of the folded
 # settings while it runs, pause, go on, **reset**. Other cells can be run meanwhile. Data and network may be your own:
 # `LiveTraining(train="data.yaml", model=yl.create_model("yolov5n", num_classes=3))`.
 #
@@ -431,7 +431,7 @@ show_series(seen, title="a weight that jitters around 1, and its average", x_lab
 
 # %%
 w = LiveTraining()
-w.step(30)
+w.step(24)
 w
 
 # %% [markdown]
@@ -451,7 +451,7 @@ w
 
 # %%
 w.obj = 15
-w.step(15)
+w.step(12)
 print(w.words().splitlines()[0])
 print(w.trainer.changes)
 w
@@ -483,13 +483,17 @@ assert history[-1]["mAP50"] > history[0]["mAP50"] + 0.1
 # %% [markdown]
 # ## 12. What goes wrong, on purpose
 #
-# Short runs that differ in one setting each. All begin with the same weights and see the same batches.
-
+# Short runs that differ in one setting each. All begin with the same weights and see the same batches. The network to
+# begin with is made once, as the explorer makes it: one that knows shapes, with a new last layer. (Each run trains a copy.)
 
 # %%
+beginner = yl.load("shapes-n")
+beginner.detect.load_state_dict(yl.create_model("yolov5n", names=beginner.names).detect.state_dict())
+
+
 def short_run(**settings):
     """20 iterations at 128 pixels."""
-    run = LiveTraining(epochs=10, options={"img_size": 128, "validate_every": 4}, **settings)
+    run = LiveTraining(model=beginner, epochs=10, options={"img_size": 128, "validate_every": 4}, **settings)
     run.step(20)
     return run
 
