@@ -69,27 +69,44 @@ assert confidence > 0.9
 # %% [markdown]
 # ## 2. Between them: 25 layers
 #
-# The **backbone** turns the picture into ever smaller maps of ever more abstract features. The **neck** carries what was
-# found back to the finer maps, and then down again: papers call these two ways FPN and PAN. The **head** makes the
-# predictions. Here is the same network, looking at another drawn scene:
+# How do 307,200 numbers become 54? Step by step, and each step is called a **layer**. Most layers do one thing: a small
+# window, of 3 x 3 places for example, slides over what the layer before has made. At each stop the numbers in the window
+# are multiplied by weights and added up. The sums form a picture again, a **map**, bright where the window found what its
+# weights look for. A layer has many such windows, so it makes many maps. Each of them is a **channel**, and one place of a
+# map is a **cell**.
+#
+# The first layers find edges and colours. Later ones look at the maps of earlier ones, so they find what edges are part
+# of. The 25 layers share three tasks:
+#
+# - the **backbone** (layers 0 to 9) makes ever smaller maps, which say ever less about *where* and more about *what*;
+# - the **neck** (10 to 23) brings that back to the larger maps, and then down again (papers: **FPN** and **PAN**);
+# - the **head** (24) reads three of the maps and makes the predictions.
+#
+# Below is the first **explorer** of this tour: a picture to click, to drag and to change. That needs a running notebook, in
+# Jupyter, on Binder or on Colab. **On a saved page, on GitHub for example, it is a still picture**, and what is folded in
+# the running one lies open below it. It shows layer 4 of the same network, looking at another drawn scene.
 
 # %%
 from walkthrough import LayerExplorer
 
-LayerExplorer(model=model, layer=17)
+LayerExplorer(model=model, layer=4)
 
 # %% [markdown]
 # **What to notice**
-# - Unfold **the network**: the graph of all 25 layers, backbone blue, neck brown, head green. Each has the number that it
-#   has in YOLOv5's files. Click on one, or choose it from the list.
-# - The maps are what the chosen layer makes of this picture, one for each **channel**.
-# - Click on the picture: the frame is all that one cell of the layer *can* see; orange is what its value really depends
-#   on. The deeper the layer, the more a cell can see.
+# - On the right are the first 16 maps of layer 4. Most light up at outlines: 7 at most of the moon's, 10 at its lower right
+#   side only. Map 1 has the tiles of the ground as well.
+# - On the left a small square marks one cell. The dashed frame is all that this cell *can* see. Orange is what its value
+#   really depends on. Click elsewhere: another cell.
+# - Choose layer 0 in the list below the picture: the frame gets tiny. Choose layer 9: it holds the whole picture. The
+#   deeper the layer, the more a cell can see.
+# - Unfold **the network** (on a saved page: the graph below the pictures): all 25 layers, backbone blue, neck brown, head
+#   green, with the numbers that they have in YOLOv5's files. Click on one.
 
 # %% [markdown]
 # ## 3. The way down
 #
-# Four of the 25 layers, eight channels each. Bright is a large value.
+# What becomes of the first picture of this page on its way down the backbone? Four of the layers, eight channels of each.
+# Bright is a large value.
 
 # %%
 from walkthrough import show_feature_maps
@@ -110,15 +127,21 @@ show_feature_maps({f"after layer {k}, {outputs[k][0].kind}": outputs[k][1] for k
 # %% [markdown]
 # ## 4. Thousands of boxes, and a handful
 #
-# The head reads three maps, P3, P4 and P5. On each, the picture is divided into square **cells** of 8, 16 or 32 pixels
-# (the map's **stride**), and each cell makes three predictions, one for each of its **anchors** (a typical box size). A
-# prediction is 4 numbers for the box, one for "is there an object at all?" (the **objectness**), and one for each class.
-# Raw numbers $t$ become boxes by a formula with a sigmoid $\sigma$, which squeezes any number into 0 to 1:
+# The head reads three maps, called P3, P4 and P5. A cell of them stands for a square of 8, 16 or 32 pixels of the picture:
+# that is the map's **stride**. The fine map is for small objects, the coarse one for large ones.
+#
+# Each cell predicts three boxes. It does not have to guess them from nothing: three typical sizes are given for each map,
+# the **anchors**, and a prediction only says how its box differs from one of them. It has 4 numbers for the box, one for
+# "is there an object at all?" (the **objectness**), and one for each class.
+#
+# A network's raw number $t$ may be anything, -7 or 1000. The **sigmoid** $\sigma$ squeezes it into 0 to 1, and makes 0.5 of
+# a 0. Then centre $x$ and width $w$ of the box are ($y$ and the height go the same way):
 #
 # $$ x = (2\sigma(t_x) - 0.5 + \text{column}) \cdot \text{stride} \qquad w = (2\sigma(t_w))^2 \cdot \text{anchor} $$
 #
-# A centre can so leave its cell by half a cell, and a box can be up to four times its anchor, no more: wild predictions
-# are impossible, and learning is calm.
+# Put in $t = 0$: the centre is the middle of the cell, and the width that of the anchor. From there a centre can move to
+# half a cell outside its cell, and a box can grow to four times its anchor, no more. So wild predictions are impossible,
+# and learning is calm. The cell below computes one such $x$ by hand.
 
 # %%
 maps = outputs[-1][1]  # one for each stride: (1, 3 anchors, rows, columns, 4 + 1 + 6 classes)
@@ -205,6 +228,8 @@ AnchorExplorer(images=batch, model=learner)
 # **What to notice**
 # - Choose an object, then lower `anchor_t`, the "four times" of the rule: anchors drop out, one after the other.
 # - Drag the object over the border of a cell: another cell becomes responsible, and other neighbours.
+# - Unfold **fit to a dataset** (on a saved page: the two curves): which fraction of the objects has an anchor, and how many
+#   anchors an object has, for every `anchor_t`. Far enough to the left, objects are left without any.
 #
 # Here is the assignment of picture 2, of each grid the 20 x 20 cells where most happens:
 
@@ -307,6 +332,7 @@ optimizer = torch.optim.AdamW(learner.parameters(), lr=0.002)
 # %%
 from walkthrough import column, show_series
 
+LOOKS = (4, 8, 12, 16, 20, 24, 32, 40, 50, 60)  # steps: more often at first, when most changes
 WORDS = "boxes on the pictures: a few wrong ones at first, far too many after 16 steps, nearly one for each object after 60"
 losses, film = [], {}
 
@@ -329,7 +355,7 @@ for step in range(1, 61):
     parts.total.backward()
     optimizer.step()
     losses.append(parts.total.item())
-    if step % 4 == 0:
+    if step in LOOKS:
         screen.update(look(step))
 strip = column(row(*(frame(step, 2) for step in (0, 8, 16))), row(*(frame(step, 2) for step in (24, 40, 60))))
 screen.update(replace(strip, words=WORDS))

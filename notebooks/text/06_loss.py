@@ -481,7 +481,11 @@ print("the slope in the target and -z, largest difference:", approx((slope + sta
 costly = (slope > 0).float().mean()
 print("matched predictions for which a better box would cost objectness loss:", approx(costly, ".0%"))
 assert torch.allclose(slope, -start, atol=1e-5) and costly > 0.95
-print("the library's objectness target carries a gradient:", levels[0].objectness.requires_grad)
+obj = sum(level.obj for level in criterion.levels(leaves, batch.targets))  # the library's, over all three grids
+of_boxes = [gradient[..., :4] for gradient in torch.autograd.grad(obj, leaves)]
+moved, numbers = sum(int((g != 0).sum()) for g in of_boxes), sum(g.numel() for g in of_boxes)
+print(f"of the {numbers:,} raw numbers of boxes, {moved} have a gradient from the library's objectness loss")
+assert moved == 0
 
 # %% [markdown]
 # ## 7. All the others: silence

@@ -439,13 +439,14 @@ IouPlayground(boxes=[(50, 80, 150, 140), (90, 70, 160, 160)], rate=300)
 
 # %% [markdown]
 # **What to notice**
-# - Choose "iou" and drag the prediction away until the boxes no longer touch: the arrows are gone. Those of the other three
-#   losses stay.
 # - On the way down from *this* start, GIoU reaches the highest IoU of the four. From others it does not:
 #   [06_loss](06_loss.ipynb) counts.
-# - Beside L1 and L2: all twice as large, and L1 doubles, L2 is four times as large. The overlaps stay.
-# - Lay one box inside the other. Moving it a little changes nothing for IoU and GIoU; DIoU and CIoU still move the
-#   centres together. Here are the numbers:
+# - Beside L1 and L2: with all twice as large L1 doubles, and L2 is four times as large. The overlaps stay.
+# - Press the story **apart**, which chooses "iou" for boxes that do not touch: there are no arrows. Then choose one of the
+#   other three losses, and they are back.
+# - Press the story **inside**, which chooses "giou" for a prediction inside the object: the arrows only make it larger, and
+#   leave its centre where it is. Choose "diou" or "ciou": they move the centres together as well. Here are the numbers, for
+#   a box inside the object of the example above:
 
 # %%
 inside = torch.tensor([[95.0, 80, 115, 100]])

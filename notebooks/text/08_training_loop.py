@@ -421,7 +421,7 @@ show_series(seen, title="a weight that jitters around 1, and its average", x_lab
 # **LiveTraining** drives a real `Trainer`, the object that also trains for days. To have something to see within
 # seconds it takes a network that knows shapes, *forgets its last layer*, and learns that again from 32 drawn scenes.
 #
-# `step(30)` trains 30 iterations now. In a running notebook press **start** instead, move `lr0` or one of the folded
+# `step(24)` trains 24 iterations now. In a running notebook press **start** instead, move `lr0` or one of the folded
 # settings while it runs, pause, go on, **reset**. Other cells can be run meanwhile. Data and network may be your own:
 # `LiveTraining(train="data.yaml", model=yl.create_model("yolov5n", num_classes=3))`.
 #
@@ -431,7 +431,7 @@ show_series(seen, title="a weight that jitters around 1, and its average", x_lab
 
 # %%
 w = LiveTraining()
-w.step(30)
+w.step(24)
 w
 
 # %% [markdown]
@@ -451,7 +451,7 @@ w
 
 # %%
 w.obj = 15
-w.step(15)
+w.step(12)
 print(w.words().splitlines()[0])
 print(w.trainer.changes)
 w
@@ -483,13 +483,17 @@ assert history[-1]["mAP50"] > history[0]["mAP50"] + 0.1
 # %% [markdown]
 # ## 12. What goes wrong, on purpose
 #
-# Short runs that differ in one setting each. All begin with the same weights and see the same batches.
-
+# Short runs that differ in one setting each. All begin with the same weights and see the same batches. The network to
+# begin with is made once, as the explorer makes it: one that knows shapes, with a new last layer. (Each run trains a copy.)
 
 # %%
+beginner = yl.load("shapes-n")
+beginner.detect.load_state_dict(yl.create_model("yolov5n", names=beginner.names).detect.state_dict())
+
+
 def short_run(**settings):
     """20 iterations at 128 pixels."""
-    run = LiveTraining(epochs=10, options={"img_size": 128, "validate_every": 4}, **settings)
+    run = LiveTraining(model=beginner, epochs=10, options={"img_size": 128, "validate_every": 4}, **settings)
     run.step(20)
     return run
 
@@ -564,7 +568,7 @@ row(*bars)
 #
 # **No objects anywhere.** The bad ending that is asked about most: the loss falls, nothing fails, and the network finds
 # nothing. More than 99 of 100 predictions have no object, so "no object" everywhere is an answer that costs little. A new
-# network begins with it (the prior), and it has to be led away. Here one learns four photographs, the tour's batch, in 40
+# network begins with it (the prior), and it has to be led away. Here one learns four photographs, the tour's batch, in 30
 # steps, which is a matter of seconds and ought to be easy. First with the defaults.
 
 # %%
@@ -572,7 +576,7 @@ photos, small = yl.tour_batch(size=128), 128
 photo_names = yl.YoloDataset("photos").names
 
 
-def learn_photos(hyp, rule="SGD", least_warmup=100, steps=40):
+def learn_photos(hyp, rule="SGD", least_warmup=100, steps=30):
     """Total loss and mean objectness of the matched predictions, step by step; boxes above 0.25 in the end."""
     model = yl.create_model("yolov5n", names=photo_names)
     loss, plan = model.criterion(hyp, small), Schedule(hyp, steps, 1, 4, nominal_batch=4, least_warmup=least_warmup)
@@ -604,14 +608,14 @@ runs = {
 for name, (totals, _, boxes) in runs.items():
     print(f"{name}: the loss fell to", approx(totals[-1] / totals[0], ".0%"), "and boxes found:", approx(boxes, "d"))
 found = [boxes for *_, boxes in runs.values()]
-assert found[0] == 0 and found[1] < 5 and found[2] > 8 and runs["defaults"][0][-1] < runs["defaults"][0][0]
+assert found[0] == 0 and found[1] < 3 and found[2] > 4 and runs["defaults"][0][-1] < runs["defaults"][0][0]
 curves = {name: objectness for name, (_, objectness, _) in runs.items()}
 show_series(curves, title="mean objectness where there is an object", x_label="step", log=True)
 
 # %% [markdown]
 # **What to notice**
 # - With the defaults the loss falls, and the objectness *where the objects are* does not rise at all. Not one box comes
-#   above 0.25. All 40 steps lie in warm-up, where the learning rate of the weights is still on its way up, below half of
+#   above 0.25. All 30 steps lie in warm-up, where the learning rate of the weights is still on its way up, below a third of
 #   `lr0`. And at 128 pixels the objectness gain is $(128 / 640)^2$ = 0.04 of the usual.
 # - Longer is the plain remedy: the defaults were made for hundreds of thousands of steps. For a short run: no warm-up,
 #   larger gains, and AdamW, whose steps are about equally long however small the gradients are. Here it is the optimiser
@@ -711,6 +715,9 @@ show_table(["machine (speeds are examples)", "images a second", "days for 300 ep
 # **What to notice**
 # - Nobody trains COCO on a laptop to learn how it works. Small drawn scenes teach the same.
 # - For your own pictures start from weights that were trained already: notebook 10.
+# - More threads are not always faster. In networks as small as these each operation is over before two threads have met:
+#   on the two cores that made this page, it took half as long again with two threads as with one
+#   (`OMP_WAIT_POLICY=passive` both times). `OMP_NUM_THREADS=1`, set before Jupyter starts, asks for one.
 
 # %% [markdown]
 # ## 16. Check: the optimiser by hand, and the whole loop on one page

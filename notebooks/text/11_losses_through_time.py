@@ -771,9 +771,8 @@ assert min(ratio[:2]) > 10 * max(ratio[2:])
 #
 # ### One box, 60 steps
 #
-# Does that do harm? Let one prediction be trained alone: 60 steps of gradient descent, with a learning rate that falls
-# to
-# 0. The start is bad on purpose: the centre in a corner of the cell, the box much too narrow and too tall. Four losses
+# Does that do harm? Let one prediction be trained alone: 60 steps of gradient descent, with a learning rate that falls to
+# zero. The start is bad on purpose: the centre in a corner of the cell, the box much too narrow and too tall. Four losses
 # are compared: squared errors (YOLOv4's `iou_kind="mse"`); $1 - \text{CIoU}$ with its true gradient, and with
 # Darknet's step; and the true gradient again for Scaled-YOLOv4's form of the box, which is YOLOv5's ($k = 2$, section
 # 8). Each is tried with seven learning rates.
@@ -846,7 +845,7 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 #
 # - **SSD, online hard example mining (OHEM)**: of the negatives only those with the largest loss are trained, three for
 #   each positive. All others have no loss at all. (SSD calls its anchors **default boxes**, others **priors**: boxes of
-#   fixed sizes, known before the network has seen anything.);
+#   fixed sizes, known before the network has seen anything);
 # - **RetinaNet, focal loss**: all are trained, and each is weighted down by how easy it is (notebook 06).
 
 # %%

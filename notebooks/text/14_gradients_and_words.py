@@ -446,7 +446,9 @@ with torch.no_grad():
     four = world(picture)
     phrase, red, square = world.embeddings(["red square", "red", "square"])
 print("P3 with two classes", tuple(two[0].shape), "with four", tuple(four[0].shape), "= 4 sides x 16 bins + classes")
-print(f"'red square' - ('red' + 'square'): largest difference {(phrase - red - square).abs().max().item()}")
+gap = (phrase - red - square).abs().max()
+print("'red square' - ('red' + 'square'): largest difference", approx(gap, ".0e"))
+assert gap < 1e-6
 try:
     world.set_vocabulary(["green square"])
 except ValueError as problem:

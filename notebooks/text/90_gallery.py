@@ -62,6 +62,13 @@ wt.Stepper(record)
 wt.LayerExplorer()
 
 # %% [markdown]
+# **BackboneExplorer**: turn one choice of a backbone (block, width, depth, pooling, where it halves), and see what it does
+# to the stages, to what a cell sees and to the cost ([12](12_backbones.ipynb)).
+
+# %%
+wt.BackboneExplorer()
+
+# %% [markdown]
 # ## Pictures
 #
 # **AugmentationLab**: every augmentation with its settings; boxes that were dropped, and why
@@ -107,6 +114,13 @@ anchors.anchor_t = 4.0
 
 # %%
 wt.IouPlayground()
+
+# %% [markdown]
+# **DistributionExplorer**: a side of a box as probabilities of distances, as YOLOv8 and later predict it; drag them or the
+# target, and see the loss (DFL) and its gradient ([13](13_anchor_free.ipynb)). `model=` takes a detector with such a head.
+
+# %%
+wt.DistributionExplorer()
 
 # %% [markdown]
 # **FamilyExplorer**: one picture and one object through any two generations, YOLOv1 to v5, SSD, RetinaNet and FCOS. It

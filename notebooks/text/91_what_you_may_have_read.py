@@ -137,7 +137,8 @@ from yolo_lite.loss.targets import ratio_test
 size, anchor = torch.tensor([[38.0, 50.0]]), model.anchors[0, :1]  # the smallest anchor, 10 x 13
 test = ratio_test(size, anchor)
 boxes = [torch.cat((torch.zeros(1, 2), wh), 1) for wh in (size, anchor)]  # the same centre
-print(f"IoU {yl.bbox_iou(*boxes, 'iou').item():.3f}, largest factor {test.worst.item():.2f}: matched {test.passed.item()}")
+print(f"IoU {yl.bbox_iou(*boxes, 'iou').item():.3f}, largest factor {test.worst.item():.2f}:",
+      "it matches" if test.passed else "it does not match")  # fmt: skip
 
 # %% [markdown]
 # ### "One anchor in one cell is responsible for an object"
