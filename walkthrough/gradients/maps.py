@@ -191,7 +191,7 @@ def map_gradients(
 
 def _detached(level: LevelLoss) -> LevelLoss:
     """A level's contribution without the graph that it was computed by."""
-    tensors = {name: part.detach() for name, part in level._asdict().items() if isinstance(part, Tensor)}
+    tensors: dict[str, Any] = {name: part.detach() for name, part in level._asdict().items() if isinstance(part, Tensor)}
     return level._replace(**tensors)
 
 
