@@ -202,7 +202,7 @@ def _descend(backward: Backward, cell: CellGradient) -> Tensor:
             way.append(backward.model.decode(maps)[0][row, :4].cpu())
         if step == DOWN:
             break
-        found = map_gradients(backward.loss, maps, backward.targets, backward.model.decode)
+        found = map_gradients(backward.loss, maps, backward.targets, backward.model.decode, backward.maps.numbers)
         term = "box" if "box" in found.terms else "total"
         if not step:
             steepest = float(found.cells(term, cell.level)[0, cell.anchor, cell.row, cell.col])
