@@ -47,7 +47,7 @@ def show_histogram(values: Any, bins: int = 30, title: str = "", x_label: str = 
     """How often each value occurs.
 
     >>> show_histogram([1, 2, 2, 3], bins=3, title="widths")
-    widths: chart with histogram of values in 3 bins
+    widths: chart with histogram of values in 3 bins, from ≈ 1 to ≈ 3
     """
     array = to_numpy(values).astype(np.float64).ravel()
     counts, edges = np.histogram(array[np.isfinite(array)], bins)

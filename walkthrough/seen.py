@@ -53,7 +53,10 @@ def panel_in_words(panel: Panel, legend: Sequence[Key] = ()) -> str:
     if len(panel.layers) == len(pictures) == 1 and not pictures[0].shows:
         parts = [pixels_in_words(pictures[0].pixels)]
     unnamed = _unnamed_boxes(boxes, window, legend)
-    first, *others = [f"picture {panel.width:g} x {panel.height:g}", *filter(None, [parts[0], *unnamed, *parts[1:]])]
+    maps = [layer for layer in pictures if layer.shows]
+    height, width = maps[0].pixels.shape[:2] if maps else (0, 0)
+    size = f"{len(maps)} maps of {width} x {height}" if len(maps) > 1 else f"picture {panel.width:g} x {panel.height:g}"
+    first, *others = [size, *filter(None, [parts[0], *unnamed, *parts[1:]])]
     return ", ".join((first, "; ".join(others))) if others else first
 
 
@@ -74,7 +77,8 @@ def chart_in_words(chart: Chart) -> str:
                 bars = _listed((f"{name} {_about(value)}".strip() for name, value in heights), ", ")
                 words.append(f"bars {bars}{f' ({mark.name})' if mark.name else ''}")
             case Histogram():
-                words.append(f"histogram of {mark.name or 'values'} in {counted(len(mark.counts), 'bin')}")
+                bins = counted(len(mark.counts), "bin")
+                words.append(f"histogram of {mark.name or 'values'} in {bins}{_ends_in_words(mark.edges)}")
     words += [f"a line at {chart.x_label} {x:g}" for x in chart.upright]
     return f"chart with {'; '.join(words) or 'nothing in it'}"
 
@@ -110,10 +114,7 @@ def map_in_words(values: np.ndarray, name: str = "map") -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return f"{name} without a number"
-    low, high = float(finite.min()), float(finite.max())
-    if low == high:
-        return f"{name} {_about(low)} everywhere"
-    return f"{name} from {_about(low)} to {_about(high)}"
+    return f"{name} from {_about(float(finite.min()))} to {_about(float(finite.max()))}"
 
 
 def names_in_words(names: Iterable[str]) -> str:

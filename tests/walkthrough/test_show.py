@@ -74,7 +74,7 @@ def test_words_say_what_is_seen() -> None:
     drawn = "3 boxes (object); 3 cells (cell of its centre); 3 points (object); grid of stride 8"
     assert repr(show_grid(plain, 8, boxes=boxes)) == f"stride 8: picture 60 x 40, {drawn}"
     maps = repr(show_feature_maps(torch.tensor([[[[-2.0, 1.0]], [[3.0, 3.0]], [[float("nan")] * 2]]])))
-    assert "channel 0 from ≈ -2 to ≈ 1; channel 1 ≈ 3 everywhere; channel 2 without a number" in maps
+    assert "channel 0 from ≈ -2 to ≈ 1; channel 1 from ≈ 3 to ≈ 3; channel 2 without a number" in maps
 
 
 def test_only_what_lies_in_the_window_is_told() -> None:

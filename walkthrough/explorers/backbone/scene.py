@@ -105,7 +105,7 @@ def _first_costs(result: Result) -> Table:
         lines = zip(_lines(now, now), now, whole, strict=True)
         rows += [(f"{part}: {name}", value, f"{own / max(of, 1e-12):.1%}") for (name, value, *_), own, of in lines]
         refs += [f"part {part}"] * len(now)
-    caption = "change a setting: the numbers of now stand here beside it"
+    caption = "of all: fraction of the whole network"
     return Table(("", "now", "of all"), tuple(rows), "what it costs", caption, refs=tuple(refs))
 
 

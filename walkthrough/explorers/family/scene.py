@@ -36,6 +36,7 @@ SHORT = {"objectness": "obj", "confidence": "conf", "background": "bg", "centre-
 BIN = " bin "  # in the names of the bins of a distance
 FINE = 12.0  # pixels: dots in smaller cells would hide the picture
 GREY = "#8A8A8A"
+HOLD = 360  # CSS pixels of the two pictures: the captions have two lines
 
 
 def takeaway_of(result: Result) -> str:
@@ -78,7 +79,7 @@ def scene_of(result: Result) -> Scene:
         Key("largest gradient", YELLOW),
         Key(middle, GREEN),
     )
-    return Scene(stage, legend, words_of(result), more)
+    return Scene(stage, legend, words_of(result), more, hold=HOLD)
 
 
 def _stride(result: Result, side: Side) -> float:

@@ -59,7 +59,7 @@ def takeaway_of(result: Result) -> str:
 
 
 def _step_in_words(result: Result, way: Tensor) -> str:
-    """Where so many steps brought the box of the chosen cell."""
+    """Where this many steps brought the box of the chosen cell."""
     cell, step = result.strongest[result.chosen], result.state.step
     start = f"Step {step} of {len(way) - 1} down the loss, for the cell at row {cell.row}, column {cell.col}"
     if torch.equal(way[0], way[-1]):
@@ -181,7 +181,7 @@ def _legend(result: Result) -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.way is not None:
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
-        return (*shown, Key("after so many steps down the loss", "accent", dash="dashed"), *_shades(result))
+        return (*shown, Key("after this many steps down the loss", "accent", dash="dashed"), *_shades(result))
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
         shown.append(Key("after a step down the loss, exaggerated; arrows: centres", "accent", dash="dashed"))
