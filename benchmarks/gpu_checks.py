@@ -74,7 +74,7 @@ class Finding(NamedTuple):
 
 
 def in_time(items: Sequence[Item], machine: Machine, each: float = 0.0) -> Iterator[Item]:
-    """The items one after the other, as long as so many seconds are left for each of them."""
+    """The items one after the other, as long as this many seconds are left for each of them."""
     for item in items:
         if machine.seconds_left() < each:
             return

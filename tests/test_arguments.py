@@ -55,7 +55,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "path must be .* not None": lambda: yl.load(None),
     "names must be a list of class names, not 7": lambda: yl.load("shapes-n", names=7),
     "class_order must be a list .* not 5": lambda: evaluated(class_order=5),
-    "class_order: 9 is no class": lambda: evaluated(class_order=[0, 1, 2, 3, 4, 9]),
+    "class_order: 9 is not a class": lambda: evaluated(class_order=[0, 1, 2, 3, 4, 9]),
     "annotations is the path .* not 5": lambda: evaluated(annotations=5),
     "nowhere/x.json: there is no folder nowhere": lambda: evaluated(keep_detections=True).save_json("nowhere/x.json"),
     "k must be a whole number, not 2.0": lambda: DATASET.folds(2.0),

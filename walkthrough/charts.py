@@ -20,7 +20,7 @@ def show_series(
     """Lines over a common x (0, 1, 2 ... where none is given).
 
     >>> show_series({"box": [3, 2, 1], "cls": [2, 2, 1]}, title="loss")
-    loss: chart with line 'box' through 3 points; line 'cls' through 3 points
+    loss: chart with line 'box' through 3 points, from ≈ 3 to ≈ 1; line 'cls' through 3 points, from ≈ 2 to ≈ 1
     """
     named = series if isinstance(series, Mapping) else {"": series}
     marks = []
@@ -37,7 +37,7 @@ def show_bars(values: Mapping[str, Any], title: str = "", y_label: str = "") -> 
     """A bar for each name. A NamedTuple of scalars, such as LossParts, is taken as it is.
 
     >>> show_bars({"box": 0.1, "obj": 0.7}, title="loss")
-    loss: chart with bars box, obj
+    loss: chart with bars box ≈ 0.1, obj ≈ 0.7
     """
     named = values._asdict() if hasattr(values, "_asdict") else values
     return Scene(((Chart((Bars(tuple(named), numbers(list(named.values()))),), title, "", "", y_label),),))
@@ -47,7 +47,7 @@ def show_histogram(values: Any, bins: int = 30, title: str = "", x_label: str = 
     """How often each value occurs.
 
     >>> show_histogram([1, 2, 2, 3], bins=3, title="widths")
-    widths: chart with histogram of values in 3 bins
+    widths: chart with histogram of values in 3 bins, from ≈ 1 to ≈ 3
     """
     array = to_numpy(values).astype(np.float64).ravel()
     counts, edges = np.histogram(array[np.isfinite(array)], bins)

@@ -41,8 +41,8 @@ def show_history(run: "Trainer | str | Path | Rows") -> Scene:
         run: the Trainer; the folder of its run, or a results.csv; or rows as in ``Trainer.history``.
 
     >>> show_history([{"epoch": 0, "train/box": 0.1, "mAP50": 0.2}, {"epoch": 1, "train/box": 0.08, "mAP50": 0.4}])
-    losses: chart with line 'box' through 2 points
-    on the validation images: chart with line 'mAP50' through 2 points
+    losses: chart with line 'box' through 2 points, from ≈ 0.1 to ≈ 0.08
+    on the validation images: chart with line 'mAP50' through 2 points, from ≈ 0.2 to ≈ 0.4
     """
     rows = _history(run)
     known = dict.fromkeys(name for row in rows for name in row)
@@ -79,10 +79,10 @@ def show_schedule(schedule: Schedule, until: int | None = None) -> Scene:
         until: only this many of the first iterations, those of the warm-up for example.
 
     >>> from yolo_lite.hyperparameters import Hyperparameters
-    >>> print(show_schedule(Schedule(Hyperparameters(), epochs=10, batches=25, batch_size=16)))
-    learning rate: chart with line 'biases' through 250 points; line 'weights and norms' through 250 points
-    momentum: chart with line 'momentum' through 250 points
-    accumulation: chart with line 'batches per step' through 250 points
+    >>> print(show_schedule(Schedule(Hyperparameters(), epochs=10, batches=25, batch_size=16)))  # doctest: +ELLIPSIS
+    learning rate: chart with line 'biases' through 250 points, from ≈ 0.1 to ≈ 0.001...
+    momentum: chart with line 'momentum' through 250 points, from ≈ 0.8 to ≈ 0.937
+    accumulation: chart with line 'batches per step' through 250 points, from ≈ 1 to ≈ 4
     """
     count = schedule.iterations if until is None else min(until, schedule.iterations)
     warm = min(schedule.warmup_iterations, count - 1)

@@ -20,10 +20,11 @@ from walkthrough.tables import Words, table_text, tables_html
 
 Colour = str | int  # a meaning ("own"), a class index, or "#RRGGBB": see walkthrough.style
 Rows = tuple[tuple[float, ...], ...]
-# What makes a Scene a PNG, and a file. The painters know scenes, a scene knows of them these names alone: it is pure
+# What makes a Scene a PNG, a file, and words. These know scenes, a scene knows of them their names alone: it is pure
 # data, and matplotlib is loaded with the first picture.
 PAINTER = "walkthrough.render.matplotlib:render_png"
 WRITER = "walkthrough.render.files:write_scene"
+PANEL_IN_WORDS, CHART_IN_WORDS = "walkthrough.seen:panel_in_words", "walkthrough.seen:chart_in_words"
 
 
 def table_of(values: Any, columns: int, what: str) -> Rows:
@@ -46,9 +47,12 @@ class Picture:
 
     pixels: np.ndarray
     extent: tuple[float, float, float, float] | None = None
+    shows: str = ""  # for those who do not see it: what shades stand for, and their range; "" of a photograph
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Picture) and self.extent == other.extent and np.array_equal(self.pixels, other.pixels)
+        if not isinstance(other, Picture) or (self.extent, self.shows) != (other.extent, other.shows):
+            return False
+        return np.array_equal(self.pixels, other.pixels)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -179,14 +183,12 @@ class Panel:
     draw: str = ""  # on a live page: the field of boxes to which dragging over free ground adds one
     drawn: tuple[float, ...] = ()  # what a new box carries behind its four sides, such as a class
     least_width: float = 0.0  # CSS pixels: a page with less room scrolls the picture instead of making it smaller
+    late: bool = False  # what is to be drawn on it takes long, and follows
 
-    def describe(self) -> str:
-        """The panel in words."""
-        boxes = [layer for layer in self.layers if isinstance(layer, Boxes)]
-        count, labels = sum(len(b.xyxy) for b in boxes), [label for b in boxes for label in b.labels]
-        found = f", {counted(count, 'box', 'boxes')}" if boxes else ""
-        named = f": {', '.join(labels[:12])}{' ...' if len(labels) > 12 else ''}" if labels else ""
-        return f"picture {self.width:g} x {self.height:g}{found}{named}"
+    def describe(self, legend: tuple["Key", ...] = ()) -> str:
+        """The panel in words: what is drawn in its window, as the legend names it."""
+        words: str = resolve_name(PANEL_IN_WORDS)(self, legend)
+        return words
 
 
 @dataclass(frozen=True)
@@ -248,18 +250,9 @@ class Chart:
     late: bool = False  # of settings before these, or with no marks: what it is to show takes long, and follows
 
     def describe(self) -> str:
-        """The chart in words: what it compares, not the values, which may differ from machine to machine."""
-        words = []
-        for mark in self.marks:
-            match mark:
-                case Series():
-                    words.append(f"line {mark.name!r} through {counted(len(mark.x), 'point')}")
-                case Bars():
-                    words.append(f"bars {', '.join(mark.names)}{f' ({mark.name})' if mark.name else ''}")
-                case Histogram():
-                    words.append(f"histogram of {mark.name or 'values'} in {counted(len(mark.counts), 'bin')}")
-        words += [f"a line at {self.x_label} {x:g}" for x in self.upright]
-        return f"chart with {'; '.join(words) or 'nothing in it'}"
+        """The chart in words; values, which may differ from machine to machine, behind a sign that says so."""
+        words: str = resolve_name(CHART_IN_WORDS)(self)
+        return words
 
 
 @dataclass(frozen=True)
@@ -417,7 +410,8 @@ class Scene:
         if self.tables:
             return "\n\n".join(table_text(table) for row in self.tables for table in row)
         panels = [panel for panels in self.all_rows for panel in panels]
-        lines = [f"{panel.title}: {panel.describe()}" if panel.title else panel.describe() for panel in panels]
+        told = [panel.describe(self.legend) if isinstance(panel, Panel) else panel.describe() for panel in panels]
+        lines = [f"{panel.title}: {words}" if panel.title else words for panel, words in zip(panels, told, strict=True)]
         return "\n".join(lines) or "an empty scene"
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from walkthrough.images import faded, heat, to_numpy, to_rgb
 from walkthrough.scene import Boxes, Cells, Grid, Key, Layer, Panel, Picture, Points, Scene, Text, counted, table_of
+from walkthrough.seen import map_in_words
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
@@ -299,7 +300,8 @@ def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, colum
     layers: list[Layer] = []
     for index, channel in enumerate(channels):
         x, y = index % columns * (width + gap), index // columns * (height + gap)
-        layers.append(Picture(heat(channel), (x, y, x + width, y + height)))
+        words = map_in_words(channel, f"{what} {first + index}")
+        layers.append(Picture(heat(channel), (x, y, x + width, y + height), words))
         layers.append(Text(x + gap / 2, y + gap / 2, str(first + index), anchor="left", size=9))
     rows = -(-len(channels) // columns)
     shown = f"{what} {first} to {first + len(channels) - 1} of {maps.shape[1]}, {height} x {width}"

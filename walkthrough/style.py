@@ -39,7 +39,7 @@ class Theme:
 
 
 THEMES = {
-    # A notebook does not tell a picture its theme, and no colour has 4.5:1 on white and on JupyterLab's dark ground
+    # No picture knows the theme of its notebook, and no colour has 4.5:1 on white and on JupyterLab's dark ground
     # alike: so a still picture brings a ground of its own.
     "any": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97", MIDDLE),
     "light": Theme("#FFFFFF", "#1F2328", "#59636E", "#D1D9E0", "#848D97"),

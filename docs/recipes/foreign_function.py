@@ -7,7 +7,7 @@ from walkthrough import trace
 
 
 class Gate(nn.Module):
-    """A module of yours, with options that are no tensors."""
+    """A module of yours, with options that are not tensors."""
 
     def __init__(self):
         super().__init__()

@@ -29,7 +29,7 @@ class LightningDetector(lightning.LightningModule):
         self.log_dict({"map50": metrics.map50, "map": metrics.map})
 
     def validation_step(self, batch: yl.Batch, index: int) -> None:
-        """Nothing batch by batch: mAP is no mean over batches."""
+        """Nothing batch by batch: mAP is not a mean over batches."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-3)

@@ -1,10 +1,13 @@
 """GradientExplorer in a real JupyterLab: another term, another level, a cell chosen in the table, an object moved."""
 
+import time
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.explorer import OpenExplorer
+from tests.browser.onpage import OnPage
+from walkthrough import IouPlayground
 
 CELL = "from walkthrough import GradientExplorer\nw = GradientExplorer()\nw"
 
@@ -35,3 +38,28 @@ def test_terms_levels_cells_and_objects(open_cell: Callable[[str], OpenExplorer]
     assert explorer.ask("w.result.layers.total.tolist()") != norms
     assert explorer.message == ""
     assert explorer.errors == []
+
+
+SEEN = """node => {
+    const look = () => node.hidden || (node.dataset.seen = node.textContent)
+    new MutationObserver(look).observe(node, { attributes: true, attributeFilter: ["hidden"] })
+}"""
+
+
+class Slow(IouPlayground):
+    """An explorer whose stories take long."""
+
+    def page_story(self, label: str) -> None:
+        time.sleep(0.8)
+        super().page_story(label)
+
+
+def test_an_answer_that_takes_long_is_announced(chromium: Browser) -> None:
+    shown = OnPage(chromium, Slow())
+    status = shown.root.locator(".wt-status")
+    status.evaluate(SEEN)
+    shown.click(".wt-story")
+    assert status.get_attribute("data-seen") == "computing ..."
+    expect(status).to_be_hidden()
+    assert shown.errors == []
+    shown.close()

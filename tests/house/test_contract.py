@@ -32,7 +32,7 @@ ORDER = {
         *("", "cli", "__main__"),  # "": the package's own __init__
     ),
     "walkthrough": (
-        *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "serialise", "graphs"),
+        *("_moved", "numbers", "images", "style", "tables", "heatmap", "scene", "seen", "serialise", "graphs"),
         *("charts", "compose", "show", "drawings", "layers", "gradients", "trace", "run", "blocks"),
         *("render", "frozen", "explorers", "exercises"),
         *("", "lab", "__main__"),
@@ -56,7 +56,7 @@ BY_NAME = {
         "yolo_lite.datasets.photos",
         "yolo_lite.datasets.files.source",
     },
-    "walkthrough.scene": {"walkthrough.render.matplotlib", "walkthrough.render.files"},
+    "walkthrough.scene": {"walkthrough.render.matplotlib", "walkthrough.render.files", "walkthrough.seen"},
     "walkthrough.trace.replay": {"walkthrough.explorers.stepper"},
 }
 

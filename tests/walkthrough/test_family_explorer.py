@@ -112,11 +112,16 @@ def test_a_moved_object_is_followed_and_its_gradients_wait(shown: FamilyExplorer
     shown.objects = [(x1 - 64, y1 - 32, x2 - 64, y2 - 32, cls), *shown.objects[1:]]
     assert shown.computed.left.gradients is None
     assert not torch.equal(shown.computed.left.target, before)
-    draft = shown.page_draft()
+    assert shown.page_draft() is None  # nothing that is late is open
+    draft = shown.draft(shown.computed)
     charts = [panel for row in draft.all_rows for panel in row if isinstance(panel, Chart)]
     assert sum(chart.late for chart in charts) == 2
-    assert shown.result.left.gradients is not None
-    assert shown.page_draft() is None
+    shown.page_scene()
+    assert shown.computed.left.gradients is None  # what is folded is not computed
+    opened = next(more for more in shown.page_scene().more if more.title == "gradients").unfolded()
+    assert not any(panel.late for row in opened for panel in row)
+    assert shown.computed.left.gradients is not None
+    assert shown.draft(shown.computed) is None
 
 
 def test_two_objects_in_a_cell_of_yolov1(shown: FamilyExplorer) -> None:

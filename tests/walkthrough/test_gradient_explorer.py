@@ -10,6 +10,7 @@ import torch
 import yolo_lite as yl
 from tests.walkthrough.detectors import Centres, pictures, two_levels
 from walkthrough import GradientExplorer, LossExplorer
+from walkthrough.explorers.family.generations import small_model
 from walkthrough.explorers.gradient.scene import cell_strengths, shades
 from walkthrough.explorers.linking import link
 from walkthrough.explorers.pictures import images_of, targets_of
@@ -87,12 +88,34 @@ def test_the_cells_come_at_once_and_the_layers_a_moment_later(own) -> None:
     assert own.draft(own.computed) is None
 
 
-def test_layers_of_another_model_are_no_draft(own, tmp_path) -> None:
+def test_layers_of_another_model_are_not_shown_as_late_ones(own, tmp_path) -> None:
     own.as_scene()
     other = GradientExplorer(images=pictures()[0], targets=pictures()[1], model=two_levels(tmp_path).train())
     own._adopt(own.settle(own.state, replace(own.state, model=other.state.model)))
     assert own.state.backward.earlier is None
-    assert own.draft(own.computed) is None
+    ((chart,),) = own.draft(own.computed).more[0].unfolded()
+    assert (chart.late, chart.marks) == (True, ())
+
+
+def test_layers_that_nobody_looks_at_are_not_computed(own) -> None:
+    own.as_scene()
+    own.box = 0.2
+    assert own.page_draft() is None  # nothing that is late is open
+    scene = own.page_scene()
+    assert "layers" not in vars(own.state.backward)
+    assert not scene.more[0].unfolded()[0][0].late  # as when a reader opens it
+    assert_direct(own, yl.Hyperparameters(box=0.2))
+
+
+def test_a_flat_output_is_taken_apart_once() -> None:
+    w = GradientExplorer(model=small_model("YOLOv1"))
+    numbers = w.state.backward.maps.numbers
+    w.set(coord_scale=2.0, step=3)
+    assert w.state.backward.maps.numbers is numbers
+    before = map_gradients(
+        w.state.backward.loss, w.state.backward.through.maps, w.state.backward.targets, w.state.model.decode
+    )
+    torch.testing.assert_close(w.result.maps.cells("box", 0), before.cells("box", 0))
 
 
 def test_looking_elsewhere_does_not_run_the_model(own) -> None:

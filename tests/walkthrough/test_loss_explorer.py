@@ -258,7 +258,7 @@ def test_bars_of_several_settings_stand_side_by_side() -> None:
     one = Chart((Bars(("box", "obj"), (1.0, 2.0)),))
     two = Chart((Bars(("box", "obj"), (1.0, 2.0), name="now"), Bars(("box", "obj"), (2.0, 1.0), 3, "default", "/")))
     assert Scene(((one,),)).png("light") != Scene(((two,),)).png("light")
-    assert repr(Scene(((two,),))) == "chart with bars box, obj (now); bars box, obj (default)"
+    assert repr(Scene(((two,),))) == "chart with bars box ≈ 1, obj ≈ 2 (now); bars box ≈ 2, obj ≈ 1 (default)"
 
 
 # -- what is set later -------------------------------------------------------------------------------------------------

@@ -45,10 +45,10 @@ def test_json_of_something_else_is_refused_in_words() -> None:
         from_json({"kind": "Elephant"})
 
 
-def test_words_hold_names_but_no_values_that_differ_between_machines() -> None:
+def test_words_hold_names_and_mark_the_values_that_differ_between_machines() -> None:
     image = show_image(PIXELS, np.array([[0, 0, 3, 3, 0.912345, 1]]), names=["cat", "dog"])
     assert repr(image) == "picture 6 x 4, 1 box: dog"
-    assert repr(show_bars({"box": 0.107249})) == "chart with bars box"
+    assert repr(show_bars({"box": 0.107249})) == "chart with bars box ≈ 0.107"
     assert "0x" not in repr(everything())
 
 
@@ -62,7 +62,7 @@ def test_bundle_has_words_and_a_png_of_a_stated_size() -> None:
 def test_row_titles_go_over_the_first_panels() -> None:
     pair = row(show_image(PIXELS), show_bars({"a": 1}), titles=["left", "right"])
     assert [panel.title for panel in pair.rows[0]] == ["left", "right"]
-    assert repr(pair) == "left: picture 6 x 4\nright: chart with bars a"
+    assert repr(pair) == "left: picture 6 x 4, brightness ≈ 14%, saturation ≈ 13%\nright: chart with bars a ≈ 1"
     with pytest.raises(ValueError, match="1 scenes, but 2 titles"):
         row(show_image(PIXELS), titles=["left", "right"])
 

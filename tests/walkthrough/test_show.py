@@ -8,7 +8,7 @@ import torch
 
 import yolo_lite as yl
 from walkthrough import show_assignment, show_batch, show_feature_maps, show_grid, show_image, show_roles
-from walkthrough.scene import Boxes, Cells, Grid, Picture, Points, Text
+from walkthrough.scene import Boxes, Cells, Grid, Panel, Picture, Points, Text
 from yolo_lite.coding import prediction_cells
 from yolo_lite.data.dataset import Batch
 from yolo_lite.loss.criterion import AssignedPredictions
@@ -61,6 +61,30 @@ def test_detections_and_objects_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("none", [[], np.zeros((0, 4)), torch.zeros(0, 6)], ids=["list", "n x 4", "n x 6"])
 def test_no_boxes_is_a_picture_with_none(none) -> None:
     assert repr(show_image(np.zeros((9, 9)), none)) == "picture 9 x 9, 0 boxes"
+
+
+def test_words_say_what_is_seen() -> None:
+    plain = np.full((40, 60, 3), 114, np.uint8)
+    plain[10:35] = np.random.default_rng(0).integers(0, 256, (25, 60, 3))
+    assert repr(show_image(plain)).endswith("; plain border: 10 px above, 5 px below")
+    grey = np.tile(np.arange(60, dtype=np.uint8), (40, 1))
+    assert "in shades of gray" in repr(show_image(grey))
+    boxes = np.array([[0, 0, 9, 9], [9, 9, 20, 20], [30, 30, 40, 40]])
+    assert repr(show_image(plain, boxes, ["cat", "dog", "cat"])) == "picture 60 x 40, 3 boxes: cat x 2, dog"
+    drawn = "3 boxes (object); 3 cells (cell of its centre); 3 points (object); grid of stride 8"
+    assert repr(show_grid(plain, 8, boxes=boxes)) == f"stride 8: picture 60 x 40, {drawn}"
+    maps = repr(show_feature_maps(torch.tensor([[[[-2.0, 1.0]], [[3.0, 3.0]], [[float("nan")] * 2]]])))
+    assert "channel 0 from ≈ -2 to ≈ 1; channel 1 from ≈ 3 to ≈ 3; channel 2 without a number" in maps
+
+
+def test_only_what_lies_in_the_window_is_told() -> None:
+    layers = (
+        Boxes(((0, 0, 10, 10), (50, 50, 60, 60))),
+        Boxes(((50, 50, 60, 60),), ("cup",)),
+        Boxes(((50, 50, 60, 60),), width=0),
+    )
+    panel = Panel(layers, 20, 20, left=45, top=45)
+    assert panel.describe() == "picture 20 x 20, 1 box: cup; 1 box (object)"
 
 
 def test_grid_shows_the_cell_that_holds_a_centre() -> None:

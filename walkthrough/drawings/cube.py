@@ -20,7 +20,7 @@ def show_prediction_cube(level: Any, cell: tuple[int, int], anchor: int = 0, ima
     """One level's raw predictions as A cubes of H x W x K numbers, that of one anchor cut open at a cell.
 
     Number 0 of the K lies in front. A colour stands for what a number is about; the brighter, the higher it is among
-    those of its kind in that map. Below, the K numbers of the cell, pulled out.
+    those of its kind in that map. Below, the K numbers of the cell, taken out.
 
     Args:
         level: (N, A, H, W, K), as a model gives it. cell: row and column.

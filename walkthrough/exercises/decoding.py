@@ -268,7 +268,7 @@ DISTRIBUTION = Exercise(
             lambda logits, points, stride: points.repeat(1, 2) + decode_distribution(logits) * stride,
         ),
         Mistake(
-            "without softmax: logits are no probabilities.",
+            "without softmax: logits are not probabilities.",
             lambda logits, points, stride: decode_distances(
                 (logits * torch.arange(logits.shape[-1])).sum(-1) * stride, points
             ),

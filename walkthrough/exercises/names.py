@@ -22,7 +22,7 @@ def names_of_statement(node: ast.stmt) -> Names:
     """The names of a statement at the left margin.
 
     Raises:
-        SyntaxError: it can be parsed and is no Python nevertheless, as a return outside a function.
+        SyntaxError: it can be parsed and is not Python nevertheless, as a return outside a function.
 
     >>> names = names_of_statement(ast.parse("def half(x, k=TWO):\\n    y = x / k\\n    return floor(y)").body[0])
     >>> sorted(names.assigned), sorted(names.uses)

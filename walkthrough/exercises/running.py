@@ -101,7 +101,7 @@ def compare_outcomes(exercise: Exercise, yours: Outcome, library: Outcome) -> Fi
 
 
 def signature_problem(function: Callable[..., Any], arguments: dict[str, Any]) -> str:
-    """A sentence where the function cannot be called with so many arguments, otherwise ""."""
+    """A sentence where the function cannot be called with this many arguments, otherwise ""."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # compiled ones do not say

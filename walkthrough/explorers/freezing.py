@@ -86,7 +86,9 @@ def _frozen(name: str, control: Control, given: Any, state: Any, count: int) -> 
             raise ValueError(f"{name}={given}: a frozen control has 2 to {MOST_SCENES} values")
         chosen = spread(control, state, now, given or count)
         if given is not None and len(chosen) < given:
-            raise ValueError(f"{name}={given}: its range has {len(chosen)} values that differ: give so many, or a list")
+            raise ValueError(
+                f"{name}={given}: its range has {len(chosen)} values that differ: give that many, or a list"
+            )
     elif isinstance(given, str | bool | float) or not hasattr(given, "__iter__"):
         raise ValueError(f"{name}={given!r}: give a list of values, or how many there are to be")
     else:

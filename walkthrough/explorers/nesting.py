@@ -7,7 +7,7 @@ from typing import Any
 class Nestable:
     """What an ipywidgets box asks of its children: to be a Widget by isinstance, and to name the model of the page.
 
-    An explorer is no Widget: it works in programs where ipywidgets is not installed, and has no page before it is
+    An explorer is not a Widget: it works in programs where ipywidgets is not installed, and has no page before it is
     shown. Like weakref.proxy and other stand-ins, it says by ``__class__`` what it stands for, from when ipywidgets is
     imported on; ``type(explorer)`` is its own class always.
     """

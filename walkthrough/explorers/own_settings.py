@@ -84,7 +84,7 @@ class OwnSettingsState(DetectorState):
         "early_images",
         12800,
         25600,
-        "until training has seen so many images, boxes are drawn to their anchors; 0: never",
+        "until training has seen this many images, boxes are moved to their anchors; 0: never",
         1,
     )
     ignore_thresh: float = _own("ignore_thresh", 0.7, 1, "IoU with an object above which a prediction is ignored")
@@ -104,7 +104,11 @@ class OwnSettingsState(DetectorState):
         "negative_iou", 0.4, lambda state: state.positive_iou, "an anchor with less IoU is background; between: ignored"
     )
     negatives: float = _own(
-        "negatives", 3.0, 10, "so many background predictions count for each positive one, the worst first (OHEM)", 0.1
+        "negatives",
+        3.0,
+        10,
+        "this many background predictions count for each positive one, the worst first (OHEM)",
+        0.1,
     )
     alpha: float = _own("alpha", 0.25, 1, "focal loss: weight of the positives, 1 - alpha of the negatives")
     focal_gamma: float = _own(

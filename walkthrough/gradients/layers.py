@@ -92,7 +92,8 @@ class Pass:
 
     def _norms(self, gradients: dict[str, Tensor]) -> Tensor:
         """(P,) one norm for each layer."""
-        squares = {name: gradient.double().square().sum().cpu() for name, gradient in gradients.items()}
+        length = partial(torch.linalg.vector_norm, dtype=torch.float64)  # without a copy: a layer may be a gigabyte
+        squares = {name: length(gradient).square().cpu() for name, gradient in gradients.items()}
         zero = torch.zeros((), dtype=torch.float64)
         layers = [[squares.get(name, zero) for name in names] for names in self.layers.values()]
         return torch.stack([torch.stack(layer).sum().sqrt() for layer in layers])

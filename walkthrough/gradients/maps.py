@@ -143,6 +143,7 @@ def map_gradients(
     maps: Sequence[Tensor],
     targets: Tensor,
     decode: Callable[[Sequence[Tensor]], Tensor] | None = None,
+    numbers: Sequence[RawNumbers] | None = None,
 ) -> MapGradients:
     """Differentiate each term of a loss with respect to the raw maps.
 
@@ -151,6 +152,7 @@ def map_gradients(
             first field is the total and whose others are its terms.
         maps: L raw maps, as the model returned them. targets: as the loss takes them.
         decode: the model's: with it a flat output (N, F) has cells, too, where the loss has assign.
+        numbers: those of an earlier call, for maps of the same shapes and the same decode: finding them takes long.
     Raises:
         ValueError: maps or targets that the loss refuses, a loss without terms, or terms that do not add up to the
             total: other tensors than those that it was computed from, or one that is made from another.
@@ -173,11 +175,11 @@ def map_gradients(
         else:
             parts = loss(raw, targets)
         is_known_to_add_up = matches is not None
-        numbers = None
         if matches is None and hasattr(loss, "assign"):
             assigned: AssignedPredictions = loss.assign(raw, targets)
             matches = _assigned(assigned, len(raw))
-            numbers = raw_numbers(decode, raw, assigned.cells) if decode is not None else None
+            if numbers is None and decode is not None:
+                numbers = raw_numbers(decode, raw, assigned.cells)
         terms = terms_of(parts)
         weights = torch.autograd.grad(parts[0], list(terms.values()), retain_graph=True, allow_unused=True)
         gradients = {
@@ -191,7 +193,9 @@ def map_gradients(
 
 def _detached(level: LevelLoss) -> LevelLoss:
     """A level's contribution without the graph that it was computed by."""
-    tensors: dict[str, Any] = {name: part.detach() for name, part in level._asdict().items() if isinstance(part, Tensor)}
+    tensors: dict[str, Any] = {
+        name: part.detach() for name, part in level._asdict().items() if isinstance(part, Tensor)
+    }
     return level._replace(**tensors)
 
 

@@ -1,4 +1,4 @@
-"""A pass through somebody's model: each call of a module is told, and the model is as it was afterwards."""
+"""A pass through somebody's model: each call of a module is reported, and the model is as it was afterwards."""
 
 import contextlib
 import sys

@@ -1,6 +1,6 @@
 """What an operation or a module without a rule reads, measured: it is called again with noise in some rows or columns.
 
-A derivative tells the same in theory. In practice it is zero at a unit that a ReLU has shut, at all inputs but one of
+A derivative says the same in theory. In practice it is zero at a unit that a ReLU has shut, at all inputs but one of
 a maximum, and behind everything that has no derivative (rounding, indices, code of others); a whole row of noise in all
 channels gets through wherever anything does. What changes by less than rounding does not count.
 """

@@ -63,7 +63,7 @@ export function chartView(page) {
   const sameShapes = (shapes) => JSON.stringify(shapes) === JSON.stringify(plot.layout?.shapes ?? []);
   const draw = async () => {
     const [chart, width, height] = now;
-    const { caption, late, upright, drag, places, ...plotted } = chart; // the others are no matter of plotly.js, or of its shapes
+    const { caption, late, upright, drag, places, ...plotted } = chart; // the others do not concern plotly.js, or its shapes
     const signature = JSON.stringify([plotted, width, height, page.themeName()]);
     const shapes = uprights(chart, page.theme());
     if (signature === drawn && sameShapes(shapes)) return;
@@ -84,7 +84,7 @@ export function chartView(page) {
     now = [chart, width, height];
     node.style.width = `${width}px`;
     node.style.height = `${height}px`;
-    plot.setAttribute("role", "img"); // and not the whole: what is in a picture is no slider
+    plot.setAttribute("role", "img"); // and not the whole: what is in a picture is not a slider
     plot.setAttribute("aria-label", chartInWords(chart));
     await draw().catch(() => (wait.textContent = "The chart could not be loaded: the kernel does not answer."));
     marker.show(chart, axisOf(plot));

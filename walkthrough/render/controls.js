@@ -147,7 +147,7 @@ function typedField(page, control, name, id) {
   const refuse = (sentence) => page.refuse(control().name, `${control().label}: ${sentence}`);
   const commit = () => {
     setTyping(false);
-    if (node.validity.badInput) refuse("this is no number");
+    if (node.validity.badInput) refuse("this is not a number");
     if (node.value === "" || !Number.isFinite(node.valueAsNumber)) restore();
     else page.change(control().name, node.valueAsNumber);
   };

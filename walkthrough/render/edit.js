@@ -12,6 +12,7 @@ export function describe(view) {
   const { node, panel } = view;
   const sentences = [
     `${panel.title || "picture"}${inventory(view)}`,
+    shades(view),
     fixedBoxes(view).length && "Arrow keys go from box to box, Enter chooses one",
     editableBoxes(view).length &&
       "N chooses the next box, arrows move it, with Shift further, with Alt its size changes",
@@ -27,7 +28,7 @@ export function describe(view) {
   node.style.cursor = restingCursor(view);
 }
 
-const TOLD = 12; // boxes that are named; of the others, how many
+const TOLD = 12; // boxes, or maps, that are named; of the others, how many
 
 /**
  * The boxes of a picture: which, how large and where.
@@ -40,6 +41,16 @@ function inventory(view) {
   const words = boxes.slice(0, TOLD).map((box) => boxInWords(view, box));
   const others = boxes.length > TOLD ? `; and ${boxes.length - TOLD} more` : "";
   return `: ${words.join("; ")}${others}`;
+}
+
+/**
+ * What the shades of its maps stand for, with their range.
+ * @param {View} view
+ */
+function shades(view) {
+  const words = view.panel.layers.flatMap((layer) => (layer.kind === "Picture" && layer.shows ? [layer.shows] : []));
+  const others = words.length > TOLD ? `; and ${words.length - TOLD} more` : "";
+  return words.slice(0, TOLD).join("; ") + others;
 }
 
 /** @param {View} view */

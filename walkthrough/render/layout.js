@@ -92,9 +92,10 @@ function rowFor(page, node, row, before = [], index) {
   row.forEach((panel, place) => {
     const { title, caption } = frames[place];
     [title.hidden, caption.hidden] = [!isTitled, !isCaptioned];
-    const isAwaited = panel.late && !panel.marks.length; // all stays as it was, only dimmed
+    const isAwaited = panel.late && panel.marks?.length === 0 && title.textContent; // all stays as it was, only dimmed
     if (!isAwaited && title.textContent !== panel.title) title.textContent = title.title = panel.title;
     if (!isAwaited && caption.textContent !== panel.caption) caption.textContent = caption.title = panel.caption;
+    caption.classList.toggle("wt-lines", panel.caption?.includes("\n"));
     frames[place].node.classList.toggle("wt-late", Boolean(panel.late));
     frames[place].node.ariaBusy = panel.late ? "true" : null;
   });

@@ -97,7 +97,7 @@ const FROM_KERNEL = [
   ...["code", "title", "actions", "uploads", "history", "advice", "seen"],
 ];
 
-/** Whether the kernel said something since the last time: what the page itself sets is no news. */
+/** Whether the kernel said something since the last time: what the page itself sets is not new. */
 function hasNews(page) {
   const told = FROM_KERNEL.map((name) => page.model.get(name));
   const isNew = told.some((value, index) => value !== page.heard?.[index]);

@@ -76,7 +76,7 @@ class Live(anywidget.AnyWidget):
         super().__init__(_esm=script("js"), _css=script("css"), look=look(), **traits)
         self.on_msg(self._on_message)
         self.observe(self._on_moved, "moved")
-        self.observe(lambda _: self._guarded(self.show_scene), "opened")
+        self.observe(lambda _: self._guarded(self.show), "opened")
 
     def view(self) -> dict[str, Any]:
         """What a notebook needs to show the live page: a mime type and the key of this widget."""

@@ -2,6 +2,7 @@
 
 import { colourOf } from "./colours.js";
 
+const BUSY = 400; // milliseconds after which a reader is told that the kernel computes
 const SILENCE = 5000; // milliseconds after which a reader is told that nothing comes back
 const PICTURES_KEPT = 200;
 const UNANSWERED = "The kernel does not answer: it is busy, or it has stopped. If it has stopped, run the cell again.";
@@ -34,7 +35,7 @@ export function createPage(model) {
   const page = { id, model, look: model.get("look"), removed: false, whenRemoved: [] };
   Object.assign(page, { number: 0, asked: 0, answered: 0 }); // of what the reader did: the last one, and so on
   Object.assign(page, { gesture: 0, refusals: new Map(), whenAnswered: null });
-  let timer = 0;
+  let [timer, busy] = [0, 0];
 
   page.isPending = (name) => waiting.has(name);
   page.pending = (name) => waiting.get(name)?.value;
@@ -66,7 +67,8 @@ export function createPage(model) {
 
   const expect = () => {
     page.asked = page.number;
-    clearTimeout(timer);
+    for (const running of [timer, busy]) clearTimeout(running);
+    busy = setTimeout(() => page.answered < page.asked && page.status.busy(true), BUSY);
     if (isCut(page)) page.tell(GONE);
     else timer = setTimeout(() => page.answered < page.asked && page.tell(isCut(page) ? GONE : UNANSWERED), SILENCE);
   };
@@ -76,7 +78,8 @@ export function createPage(model) {
     page.answered = Math.max(page.answered, seen.number);
     for (const [name, change] of waiting) if (change.number <= seen.number) waiting.delete(name);
     if (page.answered >= page.asked) {
-      clearTimeout(timer);
+      for (const running of [timer, busy]) clearTimeout(running);
+      page.status.busy(false);
       page.whenAnswered?.();
       page.whenAnswered = null;
       page.tell("");

@@ -41,14 +41,23 @@ export function aspectOf(panel) {
  */
 export function narrowRows(rows, width) {
   if (width >= ROOMY) return rows;
-  const isOnePerRow = (row) => width < NARROW || isLow(row, width);
-  return rows.flatMap((row) => (isOnePerRow(row) ? inPairs(row, width) : [row]));
+  return rows.flatMap((row) => {
+    if (width < NARROW) return inPairs(row, width);
+    if (!isLow(row, width)) return [row];
+    const [charts, others] = [row.filter(isChart), row.filter((panel) => !isChart(panel))];
+    return others.length ? [others, charts] : inPairs(row, width);
+  });
 }
 
-/** Whether it is a row of charts that would get too low. */
+/** @param {ScenePanel} panel */
+function isChart(panel) {
+  return panel.kind === "Chart";
+}
+
+/** Whether it is a row of charts, or of pictures and charts, in which the charts would get too low. */
 function isLow(row, width) {
   const aspects = row.reduce((sum, panel) => sum + aspectOf(panel), 0);
-  return row.every((panel) => panel.kind === "Chart") && (width - GAP * (row.length - 1)) / aspects < LEAST_PLOT;
+  return row.some(isChart) && !row.some(isWords) && (width - GAP * (row.length - 1)) / aspects < LEAST_PLOT;
 }
 
 function inPairs(row, width) {

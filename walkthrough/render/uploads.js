@@ -73,7 +73,9 @@ export function statusView() {
   const [bar, words] = [element("progress", {}), element("span", {})];
   const node = element("div", { class: "wt-status", role: "status", hidden: true }, bar, words);
   let timer = 0;
+  let isBusy = false;
   const show = (text, isWorking) => {
+    isBusy = false;
     clearTimeout(timer);
     words.textContent = text;
     bar.hidden = !isWorking;
@@ -83,5 +85,11 @@ export function statusView() {
     show(text, false);
     timer = setTimeout(() => (node.hidden = true), READABLE);
   };
-  return { node, working: (text) => show(text, true), done };
+  /** Whether the kernel computes longer than a reader takes for an answer; what else is said here comes first. */
+  const busy = (isLong) => {
+    if (isLong ? !node.hidden : !isBusy) return;
+    show(isLong ? "computing ..." : "", true);
+    isBusy = isLong;
+  };
+  return { node, working: (text) => show(text, true), done, busy };
 }

@@ -9,7 +9,7 @@ export function written(value) {
 }
 
 /**
- * plotly.js reads some HTML in words: these are no HTML.
+ * plotly.js reads some HTML in words: these are not HTML.
  * @param {string} text
  */
 export function plain(text) {

@@ -42,7 +42,7 @@ def own_metadata(model: LayeredDetector) -> dict[str, Any]:
 
 
 def is_as_loaded(model: LayeredDetector) -> bool:
-    """Whether a model came from a file and was not trained since, as far as its weights tell."""
+    """Whether a model came from a file and was not trained since, as far as its weights show."""
     before = model.loaded
     if not isinstance(before, Loaded):
         return False

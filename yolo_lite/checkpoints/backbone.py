@@ -1,4 +1,4 @@
-"""A trained backbone for a detector with another neck or head: what fits is taken, and what does not is said."""
+"""A trained backbone for a detector with another neck or head: what fits is taken, and what does not is reported."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def load_backbone(model: LayeredDetector, source: str | Path | LayeredDetector, 
         What was taken, what was not, and why; ``print`` says it in a sentence. A warning says it, too, where less than
         half of the model's tensors were taken.
     Raises:
-        TypeError: a model that is no detector, a source that is neither a path nor one.
+        TypeError: a model that is not a detector, a source that is neither a path nor one.
         CheckpointError (a ValueError): nothing fits; one is fused and the other is not; or a file that ``load``
             refuses. The model is then as it was.
 

@@ -54,7 +54,7 @@ class DarknetWeights(NamedTuple):
 
     header: Header
     layers: tuple[int, ...]  # indices of the layers with weights that were filled
-    of: int  # so many layers of the network have weights
+    of: int  # this many layers of the network have weights
     last: int  # index of the layer where the file, or ``upto``, ends
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ def load_darknet_weights(model: Darknet, path: str | Path, upto: int | None = No
     Returns:
         The header, and which layers were filled.
     Raises:
-        CheckpointError (a ValueError): a file that is no .weights file; too short, in the middle of a layer; too
+        CheckpointError (a ValueError): a file that is not a .weights file; too short, in the middle of a layer; too
             long; numbers that are not finite. The network is then as it was before.
     """
     file = Path(path)

@@ -1,4 +1,4 @@
-"""Weights for a network that is not the file's: what fits by name and shape is taken, and what does not is said."""
+"""Weights for a network that is not the file's: what fits by name and shape is taken, and what does not is reported."""
 
 import os
 from collections.abc import Mapping

@@ -94,7 +94,7 @@ def run_train(options: argparse.Namespace) -> int:
                 raise
             print(f"yolo-lite train: {_with_advice(error, out_dir)}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt as stop:  # its text, from the trainer, tells how to resume
+        except KeyboardInterrupt as stop:  # its text, from the trainer, says how to resume
             if world.is_main:
                 print(f"yolo-lite train: {stop}" if stop.args else "stopped before training began", file=sys.stderr)
             return 130

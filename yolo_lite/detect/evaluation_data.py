@@ -160,7 +160,7 @@ def checked_order(order: Any, model: Detector) -> list[int]:
     require_listed("the model's classes, one for each class of the labels", class_order=order)
     for number in order:
         if not 0 <= int(number) < model.num_classes or int(number) != number:
-            raise ValueError(f"class_order: {number} is no class of the model, which are 0 to {model.num_classes - 1}")
+            raise ValueError(f"class_order: {number} is not a class of the model: 0 to {model.num_classes - 1}")
     return [int(number) for number in order]
 
 

@@ -44,7 +44,7 @@ def inference(model: Detector) -> Iterator[None]:
 
 
 class _Modes:
-    """Modules in training mode that run in evaluation mode for a while, and how many threads want them so."""
+    """Modules in training mode that run in evaluation mode for a while, and how many threads need them so."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # held while modes change hands, not while a model runs

@@ -20,7 +20,7 @@ MAP_TOLERANCE = 1e-4  # of a raw number x: this times 1 + |x|
 PIXEL_TOLERANCE = 0.01  # of numbers up to the image's side; of larger ones in proportion
 SCORE_TOLERANCE = 1e-4
 LARGE = 384  # pixels, of a picture for a network with GroupNorm
-CANDIDATES = 100  # of an image: so many boxes reach the confidence threshold of the check
+CANDIDATES = 100  # of an image: this many boxes reach the confidence threshold of the check
 
 Run = Callable[[Tensor, Thresholds], dict[str, Tensor]]  # images -> detections, boxes and raw maps by name
 

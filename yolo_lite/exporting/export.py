@@ -46,7 +46,7 @@ def export(
     has; a YOLO-World with its vocabulary as weights (``fixed``).
     Batches of any size; images of any size that is a multiple of ``model.size_multiple``, but for networks of one
     ``fixed_size``: YOLOv1, whose fully connected layers have a weight for each cell, and SSD, whose default boxes are
-    made for one size. The file tells its classes, strides, sizes and outputs: ``metadata_props`` of an ONNX file,
+    made for one size. The file holds its classes, strides, sizes and outputs: ``metadata_props`` of an ONNX file,
     ``description.json`` in a TorchScript file. YOLOv5: ``export.py``.
 
     Outputs, of images (N, 3, H, W), RGB in [0, 1]:

@@ -1,4 +1,4 @@
-"""YOLOv2: anchors, centres held in their cell by a sigmoid, and a pull to the anchors while training is young.
+"""YOLOv2: anchors, centres held in their cell by a sigmoid, and an early loss that moves boxes to their anchors.
 
 Sources: Redmon and Farhadi 2017 (arXiv 1612.08242), section 2; it gives no loss: that is Darknet's ``region`` layer.
 
@@ -33,14 +33,14 @@ from yolo_lite.family.common import (
 from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE, AssignedPredictions, PredictionMatches
 
 Origin = Literal["pjreddie", "alexeyab"]
-ANCHOR_PRIOR_SCALE = 0.01  # of the pull to the anchors
+ANCHOR_PRIOR_SCALE = 0.01  # of the loss that moves boxes to their anchors
 
 
 @dataclass(frozen=True)
 class Yolov2Settings:
     """The loss of YOLOv2; Darknet: the options of a ``[region]`` section. Defaults: those of its yolov2-voc."""
 
-    thresh: float = 0.6  # a prediction that overlaps an object more than this, in IoU, is no background
+    thresh: float = 0.6  # a prediction that overlaps an object more than this, in IoU, is not background
     softmax: bool = True  # class scores that add up to 1 (cross entropy), else each a sigmoid of its own
     rescore: bool = True  # the objectness target of a positive is its IoU, else 1
     bias_match: bool = True  # the anchor that fits an object best is responsible, else the predicted shape that does
@@ -49,7 +49,7 @@ class Yolov2Settings:
     class_scale: float = 1.0
     coord_scale: float = 1.0
     origin: Origin = "pjreddie"  # who weights small boxes more, by 2 - w h; "alexeyab" does not
-    early_images: int = 12800  # until training has seen this many images, boxes are pulled to their anchors
+    early_images: int = 12800  # until training has seen this many images, boxes are moved to their anchors
     max_boxes: int = 30  # objects of an image; more are dropped
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Yolov2LossParts(NamedTuple):
     box: Tensor  # half squared errors of s(x), s(y), w, h of positives, times coord_scale and 2 - w h
     obj: Tensor  # half squared errors of s(objectness): of positives towards their IoU, of background towards 0
     cls: Tensor  # cross entropy of positives; with logistic classes binary cross entropy, all classes added up
-    anchor_prior: Tensor  # early in training: the pull of all other boxes to their anchor, in the middle of their cell
+    anchor_prior: Tensor  # early in training: moves all other boxes to their anchor, in the middle of their cell
 
 
 class Yolov2Assignment(NamedTuple):
@@ -84,7 +84,7 @@ class Yolov2Assignment(NamedTuple):
     box_weight: Tensor  # (m,)
     objectness: Tensor  # (m,) target: the IoU that the box has now, or 1
     ignored: Tensor  # (N, A, H, W) bool: overlaps an object too much to be background
-    early: bool  # whether boxes are pulled to their anchors
+    early: bool  # whether boxes are moved to their anchors
 
 
 class Yolov2Loss(nn.Module):

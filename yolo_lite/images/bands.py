@@ -114,7 +114,7 @@ def _are_three_bands(pages: Sequence[Page]) -> bool:
 
 
 def _unmixed(bands: Image, channels: int, name: str) -> Image:
-    """Bands, which are no colours: as many as are asked for, or one that becomes three."""
+    """Bands, which are not colours: as many as are asked for, or one that becomes three."""
     if bands.shape[2] not in (1, channels):
         raise wrong_channels(name, bands.shape[2], channels)
     return as_channels(bands, channels, name)

@@ -101,7 +101,7 @@ def stored_bands(page: np.ndarray, alpha: int | None, name: str) -> Image:
     Args:
         alpha: its kind where the file says one, see tiff.Page.
     Raises:
-        ImageError: numbers that are no pixels, see stored_as_uint8.
+        ImageError: numbers that are not pixels, see stored_as_uint8.
     """
     try:
         pixels = stored_as_uint8(page, name)

@@ -22,7 +22,7 @@ class Page(NamedTuple):
     """What the directory of a page says."""
 
     size: tuple[int, int]  # height, width as stored
-    is_gray: bool  # one channel that is no palette
+    is_gray: bool  # one channel that is not a palette
     is_lab: bool  # in L*a*b*, whose colours OpenCV gets wrong
     is_usual: bool  # unsigned whole numbers of at most 16 bits, of which OpenCV makes 8
     alpha: int | None  # the kind of alpha of a page in RGB, a value of EXTRA_SAMPLES; None where there is none

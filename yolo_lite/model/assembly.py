@@ -29,7 +29,7 @@ def build_layers(
 
     Args:
         rows: all before a head. channels: of the image.
-        given: outputs on the meta device of what is no layer, by the index that rows name it with, beside the image.
+        given: outputs on the meta device of what is not a layer, by the index that rows name it with, beside the image.
     """
     image = torch.zeros(1, channels, TRACE_SIZE, TRACE_SIZE, device="meta")
     outputs: dict[int, Output] = {IMAGE: image, **(given or {})}

@@ -13,7 +13,7 @@ class Detector(Protocol):
     """All that the library asks of a model: any generation of YOLO, and any module of your own, will do.
 
     ``predict`` and ``evaluate`` do without ``criterion``. A model with an attribute ``channels``, a whole number, takes
-    images of so many; others take three.
+    images of this many; others take three.
     """
 
     @property

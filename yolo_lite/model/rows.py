@@ -112,7 +112,7 @@ def read_rows(
 def count_blocks(spec: Mapping[str, Any], where: str = "spec") -> int:
     """How many blocks the rows of all parts ask for, of any generation; nothing is built, and no row is checked.
 
-    Some blocks, as RepNCSPELAN4, are told the number of their inner blocks in an argument of that name; it counts too.
+    Some blocks, as RepNCSPELAN4, get the number of their inner blocks as an argument of that name; it counts too.
 
     >>> count_blocks({"backbone": [[-1, 3, "C3", [64]], [-1, 1, "RepNCSPELAN4", [64, 64, 32, 2]]], "head": []})
     5

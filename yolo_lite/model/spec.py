@@ -141,7 +141,7 @@ def _near(name: str) -> Sequence[str]:
 
 
 def with_family(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec, with a "family" where its rows are those of another generation than YOLOv5: its head tells.
+    """The spec, with a "family" where its rows are those of another generation than YOLOv5: its head says.
 
     Files of YOLOv8 and later have a Detect without anchors, ``Detect, [nc]``. With other arguments, ``scales`` and no
     anchors at all, it is that family's, too, whose builder says what is wrong.

@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 # How long the others wait for the main process, which validates alone. One that died is noticed by torchrun at once.
 PATIENCE = timedelta(hours=4)
 NO_LIBUV = (
-    "this PyTorch was built without libuv, by which processes find each other unless told otherwise: "
+    "this PyTorch was built without libuv, by which processes find each other unless set otherwise: "
     "set USE_LIBUV=0 in the environment of each of them"
 )
 

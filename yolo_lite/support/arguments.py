@@ -43,7 +43,7 @@ def require_listed(what: str, **values: Any) -> None:
 
 
 def require_model(model: object) -> None:
-    """Raises TypeError for what is no detector: a name or path, None, another network, with what that lacks.
+    """Raises TypeError for what is not a detector: a name or path, None, another network, with what that lacks.
 
     >>> require_model("yolov5n")
     Traceback (most recent call last):

@@ -200,7 +200,7 @@ def _renumbered(truth: CocoTruth, names: Sequence[str], file: Path) -> CocoTruth
 
 
 def _of_these(truth: CocoTruth, names: Sequence[str]) -> CocoTruth:
-    """Without the categories that are no classes of the dataset, where all of its classes are categories."""
+    """Without the categories that are not classes of the dataset, where all of its classes are categories."""
     order = match_names(names, truth.names).order
     if order is None or len(set(order) - {None}) < len(names) or None not in order:
         return truth

@@ -18,7 +18,7 @@ def of_parent(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def trained_on(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What may still be said of weights that were trained on since, in a loop that told nothing: their image size.
+    """What may still be said of weights that were trained on since, in a loop that reported nothing: their image size.
 
     >>> trained_on({"epoch": 3, "img_size": 64})
     {'img_size': 64, 'parent': {'epoch': 3, 'img_size': 64}}

@@ -124,7 +124,7 @@ def create_loss(model: Detector, hyp: Hyperparameters, options: TrainOptions, gi
     if given is not None and _first_parameter(given) != "model":
         if isinstance(given, type) or not callable(given):
             raise ValueError(
-                f"criterion={name_of(given)} is no loss: give an object, called as loss(maps, targets), or a function "
+                f"criterion={name_of(given)} is not a loss: give one, called as loss(maps, targets), or a function "
                 "(model, hyp, img_size) that returns one, such as the method .of of a subclass of ComputeLoss"
             )
         loss: Criterion = given
@@ -308,7 +308,7 @@ def torch_factors(make: Callable[[torch.optim.Optimizer], Any], epochs: int, lr:
     factors = []
     for _ in range(epochs):
         factors.append(alone.param_groups[0]["lr"] / lr if lr else 0.0)
-        alone.step()  # which PyTorch wants before the scheduler's
+        alone.step()  # which PyTorch expects before the scheduler's
         try:
             scheduler.step()
         except ValueError as error:  # OneCycleLR has a length

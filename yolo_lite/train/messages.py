@@ -13,7 +13,7 @@ logger = logging.getLogger("yolo_lite.train")
 
 
 class Note(str):
-    """A message that is no warning: what was found, and nothing to do about it.
+    """A message that is not a warning: what was found, and nothing to do about it.
 
     >>> Note("validation: none") == "validation: none"
     True

@@ -101,7 +101,7 @@ class SavedRun:
     def __init__(self, out_dir: str | Path) -> None:
         self.folder = folder.run_folder(out_dir)
         self.header = folder.read_header(self.folder)
-        self.notes: list[str] = []  # what has changed since; what may be a mistake is no Note
+        self.notes: list[str] = []  # what has changed since; what may be a mistake is not a Note
         try:
             self.settings = RunSettings.from_json(dict.fromkeys(LATER) | {"metadata": {}} | self.header)
             later = {"changes": {}, "unreadable": (), "dropped": 0, "stopped_by": None}  # these too

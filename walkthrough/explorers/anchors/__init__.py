@@ -47,7 +47,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
     Args:
         images, targets, names: pictures and their objects, see annotate; without them the tour's four.
         model: a model with anchors and strides; one of another generation is shown with its own rule of matching, as
-            the assign of its loss tells it. anchors, strides: (L, A, 2) pixels and pixels per cell,
+            the assign of its loss gives it. anchors, strides: (L, A, 2) pixels and pixels per cell,
             instead of a model's; without either YOLOv5's.
         guess: True asks first: which anchors are matched? The reader chooses, then reveals.
         dataset: whose objects the curves are about: a YoloDataset, a source of one ("shapes", a data.yaml),
@@ -197,7 +197,7 @@ class AnchorExplorer(PictureExplorer[State, Result | OtherMatches]):
 
 
 def has_another_rule(model: Any) -> bool:
-    """Whether a model is a detector whose loss tells its matches by another rule than YOLOv5's."""
+    """Whether a model is a detector whose loss gives its matches by another rule than YOLOv5's."""
     if not all(hasattr(model, name) for name in ("criterion", "decode", "strides", "num_classes")):
         return False
     loss = model.criterion(Hyperparameters(), IMAGE_SIZE)

@@ -19,6 +19,7 @@ from walkthrough.explorers.inputs import is_dataset, refuse_address
 from walkthrough.explorers.pictures import Annotated, annotate, checked_classes, listed_names
 from walkthrough.explorers.stage import Story
 from walkthrough.scene import counted
+from walkthrough.seen import names_in_words
 from walkthrough.show import class_name
 from yolo_lite.augment.letterbox import resize_longest
 from yolo_lite.data.dataset import YoloDataset
@@ -140,7 +141,9 @@ class AugmentationLab(Explorer[State, Result]):
         result = self.require()
         made = result.samples[0]
         steps = ", ".join(stage.name for stage in made.stages)
-        kept = counted(made.stages[-1].objects.num_objects, "box", "boxes")
+        last = made.stages[-1].objects
+        names = f" ({names_in_words(class_name(int(cls), result.names) for cls in last.cls)})" if len(last.cls) else ""
+        kept = f"{counted(last.num_objects, 'box', 'boxes')}{names}"
         drops = [f"{class_name(drop.cls, result.names)} {drop.reason}" for drop in made.drops]
         return f"{result.original.name}: {steps}; {kept} kept, {len(drops)} dropped" + "".join(
             f"\n  dropped: {drop}" for drop in drops

@@ -70,7 +70,7 @@ class State:
         180,
         1,
         "geometry",
-        "turns the image by up to so many degrees, either way; boxes grow to hold turned objects",
+        "turns the image by up to this many degrees, either way; boxes grow to hold turned objects",
     )
     translate: float = _range(
         "translate",
@@ -86,7 +86,7 @@ class State:
         "geometry",
         "makes the image larger or smaller, by a factor between 1 - scale and 1 + scale",
     )
-    shear: float = _range("shear", 45, 0.5, "geometry", "slants the image by up to so many degrees, either way")
+    shear: float = _range("shear", 45, 0.5, "geometry", "slants the image by up to this many degrees, either way")
     perspective: float = _range(
         "perspective", 0.002, 0.00005, "geometry", "tilts the image into depth: up to 0.001 as a rule, 0.002 is strong"
     )

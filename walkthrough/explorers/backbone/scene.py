@@ -12,16 +12,25 @@ FIELD, CELL = "anchor", "own"
 
 
 def takeaway_of(result: Result) -> str:
-    """What the network costs beside the first one, and how far a cell of its coarsest level sees."""
+    """What the network costs beside the first one, or its stages beside each other; how far the coarsest cells see."""
     now, start = result.now["all"], result.start["all"]
     costs = f"{now.parameters:,} parameters and {now.flops / 1e9:.2f} GFLOPs"
-    beside = ""
     if (now.parameters, now.flops) != (start.parameters, start.flops):
         more = [f"{a / max(b, 1) - 1:+.0%}" for a, b in ((now.parameters, start.parameters), (now.flops, start.flops))]
         beside = f" ({more[0]} and {more[1]} beside the first one)"
+    else:
+        beside = f": {_largest_stage(result)}"
     last = result.stages[-1]
     sees = "the whole picture" if last.sees is None else f"{last.sees} px"
     return f"{costs}{beside}; a cell at stride {last.stride} sees {sees}."
+
+
+def _largest_stage(result: Result) -> str:
+    """The stage that has most of the backbone's parameters, and what it has of its operations."""
+    largest = max(result.stages, key=lambda stage: stage.parameters)
+    whole = result.now["backbone"]
+    parameters, flops = largest.parameters / max(whole.parameters, 1), largest.flops / max(whole.flops, 1)
+    return f"{level_of(largest)} has {parameters:.0%} of the backbone's parameters and {flops:.0%} of its operations"
 
 
 def scene_of(result: Result) -> Scene:
@@ -75,7 +84,9 @@ def _photograph(result: Result) -> Panel:
 
 
 def _cost_table(result: Result) -> Table:
-    """Start and now, part by part."""
+    """Start and now, part by part; at the start, what each part is of all."""
+    if result.now == result.start:
+        return _first_costs(result)
     rows, refs = list[tuple[str, ...]](), list[str]()
     for part, now in result.now.items():
         start = result.start[part]
@@ -84,6 +95,17 @@ def _cost_table(result: Result) -> Table:
     columns = ("", "start", "now", "change")
     caption = "one picture; the time is of one pass, here and now"
     return Table(columns, tuple(rows), "what it costs", caption, refs=tuple(refs))
+
+
+def _first_costs(result: Result) -> Table:
+    """As there is nothing to compare with, each part as a percentage of the whole."""
+    rows, refs, whole = list[tuple[str, ...]](), list[str](), result.now["all"]
+    for part, now in result.now.items():
+        lines = zip(_lines(now, now), now, whole, strict=True)
+        rows += [(f"{part}: {name}", value, f"{own / max(of, 1e-12):.1%}") for (name, value, *_), own, of in lines]
+        refs += [f"part {part}"] * len(now)
+    caption = "of all: fraction of the whole network"
+    return Table(("", "now", "of all"), tuple(rows), "what it costs", caption, refs=tuple(refs))
 
 
 def _lines(start: Cost, now: Cost) -> list[tuple[str, str, str, str]]:

@@ -6,11 +6,12 @@ from typing import Any
 
 from walkthrough.explorers.detector import fit_pictures, pictures_for
 from walkthrough.explorers.family.generations import GENERATIONS, SIZE, Detectors, named_models
-from walkthrough.explorers.family.scene import scene_of, takeaway_of, words_of
+from walkthrough.explorers.family.scene import GRADIENTS, PREDICTIONS, scene_of, takeaway_of, words_of
 from walkthrough.explorers.family.state import AUTOMATIC, SIDES, Result, State, compute, finish, has_forms
 from walkthrough.explorers.hyp import checked_hyp, hyp_code
 from walkthrough.explorers.pictures import Annotations, PictureExplorer, listed_names, pictured
 from walkthrough.explorers.stage import Story
+from walkthrough.explorers.unfolding import Unfolding
 from walkthrough.scene import Scene
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import input_size
@@ -27,7 +28,7 @@ def _pair(label: str, left: str, right: str, look_for: str) -> Story:
     return Story(label, settings, look_for)
 
 
-class FamilyExplorer(PictureExplorer[State, Result]):
+class FamilyExplorer(Unfolding[State, Result], PictureExplorer[State, Result]):
     """The same picture and object through any two generations: who is positive, the loss, where gradients go.
 
     Each generation is shown by a small untrained network at 224 pixels, made at once and the same each time; beside
@@ -50,6 +51,7 @@ class FamilyExplorer(PictureExplorer[State, Result]):
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
     takeaway = staticmethod(takeaway_of)
+    unfolded = (GRADIENTS, PREDICTIONS)
     title = "Generations side by side"
     part_of = "targets"
     primary = ("left", "right", "object")

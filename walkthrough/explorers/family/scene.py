@@ -25,15 +25,18 @@ from walkthrough.scene import (
     counted,
     table_of,
 )
+from walkthrough.seen import map_in_words
 from walkthrough.show import class_name
 from yolo_lite.boxes import xywh_to_xyxy
 from yolo_lite.loss.criterion import IGNORED, NEGATIVE, POSITIVE
 
+GRADIENTS, PREDICTIONS = "gradients", "predictions"  # titles of what shows gradients, which take long
 MOST_CLASSES = 3  # with a bar each; of more, the object's own and the others together
 SHORT = {"objectness": "obj", "confidence": "conf", "background": "bg", "centre-ness": "ctr"}
 BIN = " bin "  # in the names of the bins of a distance
 FINE = 12.0  # pixels: dots in smaller cells would hide the picture
 GREY = "#8A8A8A"
+HOLD = 360  # CSS pixels of the two pictures: the captions have two lines
 
 
 def takeaway_of(result: Result) -> str:
@@ -57,14 +60,14 @@ def scene_of(result: Result) -> Scene:
     more = (
         More("losses", lambda: (tuple(_losses_chart(side) for side in sides),)),
         More(
-            "gradients",
+            GRADIENTS,
             lambda: (
                 tuple(_gradients_panel(result, side, ground) for side in sides),
                 tuple(_numbers_chart(result, side) for side in sides),
             ),
             legend=(Key("largest gradient", YELLOW), Key(middle, GREEN)),
         ),
-        More("predictions", lambda: (tuple(_predictions_table(result, side, name) for name, side in named),)),
+        More(PREDICTIONS, lambda: (tuple(_predictions_table(result, side, name) for name, side in named),)),
         More("terms", lambda: (tuple(_terms_table(side) for side in sides),)),
     )
     legend = (
@@ -75,7 +78,7 @@ def scene_of(result: Result) -> Scene:
         Key("chosen prediction: cell", "accent", dash="solid"),
         Key("its box now", "prediction", dash="dashed"),
     )
-    return Scene(stage, legend, words_of(result), more)
+    return Scene(stage, legend, words_of(result), more, hold=HOLD)
 
 
 def _stride(result: Result, side: Side) -> float:
@@ -112,7 +115,7 @@ def _roles_panel(result: Result, side: Side, name: str, ground: np.ndarray) -> P
     anchors = int(side.cells[side.cells[:, 0] == side.level, 1].max()) + 1
     of_all = ", ".join(f"{count:,} {role}" for role, count in side.counts.items())
     caption = (
-        f"{rows} x {cols} cells, {counted(anchors, 'prediction')} in each; {'all levels: ' * (len(side.grids) > 1)}"
+        f"{rows} x {cols} cells, {counted(anchors, 'prediction')} in each;\n{'all levels: ' * (len(side.grids) > 1)}"
     )
     title, drawn = f"{side.name}, {level_name(side.strides[side.level])}", (float(state.new_class),)
     return Panel(tuple(layers), width, height, title, caption + of_all, draw="objects", drawn=drawn)
@@ -157,7 +160,7 @@ def _gradients_panel(result: Result, side: Side, ground: np.ndarray) -> Panel:
     height, width = result.state.shown.size
     title = f"{side.name}: norm of the gradient by cell"
     if side.gradients is None:
-        return Panel((Picture(ground),), width, height, title, "computed when you let go")
+        return Panel((Picture(ground),), width, height, title, "a backward pass through the loss", late=True)
     rows, cols = side.grids[side.level]
     own = side.cells[:, 0] == side.level
     strength = torch.zeros(rows, cols)
@@ -166,7 +169,8 @@ def _gradients_panel(result: Result, side: Side, ground: np.ndarray) -> Panel:
     )  # over the predictions of a cell
     cells = strength.sqrt().numpy()
     largest = float(cells.max())
-    layers: list[Layer] = [Picture(shaded(ground, shades(cells, largest, result.state.log)))]
+    shows = map_in_words(cells, "cells shaded by the gradient,")
+    layers: list[Layer] = [Picture(shaded(ground, shades(cells, largest, result.state.log)), shows=shows)]
     layers += _chosen(result, side)
     layers.append(Boxes(tuple(box[:4] for box in result.state.objects), drag="objects", pick="object"))
     squares = side.gradients.strength.double().square()
@@ -238,7 +242,7 @@ def _predictions_table(result: Result, side: Side, pick: str) -> Table:
         role, target = ROLES[int(side.role[index])], int(side.target[index])
         if target >= 0:
             role += f": {target} {class_name(int(result.state.objects[target][4]), result.state.names)}"
-        gradient = "" if side.gradients is None else f"{float(side.gradients.strength[index]):.3g}"
+        gradient = "..." if side.gradients is None else f"{float(side.gradients.strength[index]):.3g}"
         place = (str(side.strides[level]), str(row), str(col), str(anchor))
         loss = f"{float(side.losses['total'][index]):.3g}"
         rows.append((*place, role, loss, gradient))

@@ -184,7 +184,7 @@ def _side(state: State, side: str) -> Side:
     maps, decoded = detectors.passed(name, state.shown)
     loss, targets = criterion_of(state, name), targets_of((state.shown,))
     if not hasattr(loss, "assign"):
-        raise ValueError(f"the loss of {name} has no assign(maps, targets), which tells who is positive")
+        raise ValueError(f"the loss of {name} has no assign(maps, targets), which says which predictions are positive")
     with torch.no_grad():
         raw = [level.clone() for level in maps]
         parts, assigned = loss(raw, targets), loss.assign(raw, targets)

@@ -15,7 +15,7 @@ TERMS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "box": "squared errors of s(t_x), s(t_y), t_w, t_h",
             "obj": "squared error of s(objectness): IoU, or 0",
             "cls": "cross entropy of a softmax",
-            "anchor_prior": "early pull of all boxes to their anchors",
+            "anchor_prior": "early: moves all boxes to their anchors",
         },
         "Yolov3Loss": {
             "box": "BCE of t_x, t_y; squared errors of t_w, t_h",

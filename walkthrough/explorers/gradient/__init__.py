@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from walkthrough._moved import moved_name
 from walkthrough.explorers.detector import DetectorExplorer, check_maps, training_size
-from walkthrough.explorers.gradient.scene import scene_of, takeaway_of, words_of
+from walkthrough.explorers.gradient.scene import BY_LAYER, scene_of, takeaway_of, words_of
 from walkthrough.explorers.gradient.state import (
     ALL_LEVELS,
     Backward,
@@ -22,6 +22,7 @@ from walkthrough.explorers.hyp import hyp_code, hyp_of
 from walkthrough.explorers.own_settings import is_hyp_used, own_settings, settings_code
 from walkthrough.explorers.pictures import Annotations, images_of, taking, targets_of
 from walkthrough.explorers.stage import Story
+from walkthrough.explorers.unfolding import Unfolding
 from walkthrough.gradients import Pass, map_gradients
 from walkthrough.scene import Scene
 
@@ -34,11 +35,11 @@ def _story(term: str, look_for: str) -> Story:
     return Story(term, lambda state: {"term": term} if term in shown_terms(state) else {}, look_for)
 
 
-class GradientExplorer(DetectorExplorer[State, Result]):
+class GradientExplorer(Unfolding[State, Result], DetectorExplorer[State, Result]):
     """Gradient norms by layer and loss term, and on the picture: the gradient of each term on each cell.
 
-    The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in; one backward pass
-    for each term follows another picture, moved objects, and changed settings of the loss.
+    The shown picture is the batch. The model runs in the mode it is in, and comes out as it went in. The gradients by
+    layer, a backward pass for each term, are computed where they are seen: see Unfolding.
 
     Args:
         images, targets, names, img_size, hyp: see DetectorExplorer.
@@ -54,6 +55,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     scene = staticmethod(scene_of)
     finish = staticmethod(finish)
     takeaway = staticmethod(takeaway_of)
+    unfolded = (BY_LAYER,)
     title = "Gradients"
     part_of = "step"
     primary = ("term", "level", "step")
@@ -107,8 +109,7 @@ class GradientExplorer(DetectorExplorer[State, Result]):
     @staticmethod
     def draft(result: Result) -> Scene | None:
         """The cells at once; the layers, a backward pass for each term, a moment later."""
-        is_whole = result.layers is not None or result.earlier is None  # of the first settings nothing stands in
-        return None if is_whole else scene_of(result)
+        return None if result.layers is not None else scene_of(result)
 
     def words(self) -> str:
         """Which gradients are large, as far as it is the same on every machine."""
@@ -146,14 +147,15 @@ def _backward(state: State) -> Backward:
     check_maps(state.model, through.maps)
     loss = state.model.criterion(hyp, training_size((shown,)), **options)
     targets = targets_of((shown,))
-    maps = map_gradients(loss, through.maps, targets, state.model.decode)
-    cells = previous.cells if _same_grid(previous, state, through) else cells_of(loss, through.maps, targets)
+    same = previous if _same_grid(previous, state, through) else None
+    maps = map_gradients(loss, through.maps, targets, state.model.decode, same.maps.numbers if same else None)
+    cells = same.cells if same else cells_of(loss, through.maps, targets)
     asked = (hyp, options, shown.boxes)
     return Backward(state.model, shown.pixels, through, *asked, maps, cells, earlier, loss, targets)
 
 
-def _same_grid(previous: Backward | None, state: State, through: Pass) -> TypeGuard[Backward]:
-    """Whether the cells are those of the pass before: they depend on the model and the maps' shapes alone."""
+def _same_grid(previous: Backward | None, state: State, through: Pass) -> bool:
+    """Whether cells and numbers are those of the pass before: they depend on the model and the maps' shapes alone."""
     if previous is None or previous.model is not state.model:
         return False
     return [raw.shape for raw in previous.through.maps] == [raw.shape for raw in through.maps]

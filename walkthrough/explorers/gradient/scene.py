@@ -27,10 +27,12 @@ from walkthrough.scene import (
     counted,
     table_of,
 )
+from walkthrough.seen import map_in_words
 from walkthrough.show import class_name
 from walkthrough.style import faint
 from yolo_lite.boxes import box_iou, xywh_to_xyxy
 
+BY_LAYER = "layer by layer"  # the title of what is seen of the gradients by layer, which take long
 DECADES = 3  # from the largest gradient down, of a logarithmic scale
 ARROW = 0.12  # length of the longest arrow and of the largest move of a side, as a fraction of the picture's side
 TINY = 1e-12
@@ -58,7 +60,7 @@ def takeaway_of(result: Result) -> str:
 
 
 def _step_in_words(result: Result, way: Tensor) -> str:
-    """Where so many steps brought the box of the chosen cell."""
+    """Where this many steps brought the box of the chosen cell."""
     cell, step = result.strongest[result.chosen], result.state.step
     start = f"Step {step} of {len(way) - 1} down the loss, for the cell at row {cell.row}, column {cell.col}"
     if torch.equal(way[0], way[-1]):
@@ -80,7 +82,7 @@ def scene_of(result: Result) -> Scene:
     ground = faded(result.state.shown.pixels)
     panels = tuple(_level_panel(result, level, strengths[level], largest, ground) for level in levels)
     more = (
-        More("layer by layer", lambda: ((_layers_chart(result),),)),
+        More(BY_LAYER, lambda: ((_layers_chart(result),),)),
         More("cells with the largest gradient", lambda: ((_cells_table(result),),)),
     )
     return Scene((panels,), _legend(result), words_of(result), more, hold=HOLD)
@@ -115,7 +117,8 @@ def shaded(pixels: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
 def _level_panel(result: Result, level: int, strength: np.ndarray, largest: float, ground: np.ndarray) -> Panel:
     state, (height, width) = result.state, result.state.shown.size
-    layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)))]
+    shows = map_in_words(strength, f"cells shaded by the gradient of {state.term},")
+    layers: list[Layer] = [Picture(shaded(ground, shades(strength, largest, state.log)), shows=shows)]
     labels = tuple(str(index) for index in range(len(state.objects)))  # as the table numbers them
     layers.append(Boxes(tuple(box[:4] for box in state.objects), labels, drag="objects"))
     layers += _strongest(result, level)
@@ -184,7 +187,7 @@ def _legend(result: Result) -> tuple[Key, ...]:
     shown = [Key("object", "object", dash="solid")]
     if result.way is not None:
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
-        return (*shown, Key("after so many steps down the loss", "accent", dash="dashed"), *_shades(result))
+        return (*shown, Key("after this many steps down the loss", "accent", dash="dashed"), *_shades(result))
     if result.moved is not None and result.state.term_and_part[0] in ("total", "box"):
         shown.append(Key("predicted by the marked cell", "prediction", dash="solid"))
         shown.append(Key("after a step down the loss, exaggerated; arrows: centres", "accent", dash="dashed"))
@@ -198,8 +201,9 @@ def _shades(result: Result) -> tuple[Key, Key]:
 
 def _layers_chart(result: Result) -> Chart:
     layers, log = result.layers or result.earlier, result.state.log
+    title = "norm of the gradient of each layer's parameters"
     if layers is None:
-        return Chart((), late=True)
+        return Chart((), title, "a backward pass for each term", legend="beside", late=True)
     first_words = [name.split(" ", 1)[0] for name in layers.names]
     numbered = all(word.isdigit() for word in first_words)
     places = [float(word) if numbered else float(k) for k, word in enumerate(first_words)]
@@ -210,7 +214,6 @@ def _layers_chart(result: Result) -> Chart:
             marks.append(Series(name, tuple(places), tuple(ys)))
     caption = f"from {layers.names[0]} to {layers.names[-1]}; layers without parameters are left out"
     scale = "log" if log else "linear"
-    title = "norm of the gradient of each layer's parameters"
     return Chart(tuple(marks), title, caption, "layer", "norm", scale, legend="beside", late=result.layers is None)
 
 

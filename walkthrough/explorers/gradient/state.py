@@ -51,7 +51,7 @@ class Backward:
 def shown_terms(state: "State") -> list[str]:
     """What may be shown: a term, all together, or where the loss knows its positives, objectness of them and others.
 
-    Without objectness, as in SSD, RetinaNet and FCOS, it is the classes that tell background.
+    Without objectness, as in SSD, RetinaNet and FCOS, it is the classes that distinguish background.
     """
     if state.backward is None:
         return ["total"]
@@ -94,7 +94,7 @@ class State(OwnSettingsState):
         0,
         DOWN,
         label="step",
-        help="down the loss: where the box of the chosen cell is after so many steps against the gradient",
+        help="down the loss: where the box of the chosen cell is after this many steps against the gradient",
         linked=False,
         shown=lambda state: state.backward is not None and state.backward.cells is not None,
         plays=0.5,
@@ -135,7 +135,7 @@ class Result(NamedTuple):
 
     maps: MapGradients
     strongest: tuple[CellGradient, ...]  # of the chosen term and level, largest gradient first
-    moved: Moved | None  # of these cells; None where the loss does not tell which box is of which cell
+    moved: Moved | None  # of these cells; None where the loss does not say which box is of which cell
     strides: tuple[int, ...]  # of the model's levels
     state: State  # the settings; without the model, and without the passes through it
     layers: LayerGradients | None  # the gradients of each layer's parameters; None: not computed yet, as it takes long
@@ -178,7 +178,7 @@ def finish(state: State, result: Result) -> Result:
 
 
 def cells_of(loss: Any, maps: Sequence[Tensor], targets: Tensor) -> Tensor | None:
-    """(n, 4) level, anchor, row and column of each box that ``decode`` gives; None where the loss does not tell."""
+    """(n, 4) level, anchor, row and column of each box that ``decode`` gives; None where the loss does not say."""
     return loss.assign([raw.detach() for raw in maps], targets).cells if hasattr(loss, "assign") else None
 
 
@@ -202,7 +202,7 @@ def _descend(backward: Backward, cell: CellGradient) -> Tensor:
             way.append(backward.model.decode(maps)[0][row, :4].cpu())
         if step == DOWN:
             break
-        found = map_gradients(backward.loss, maps, backward.targets, backward.model.decode)
+        found = map_gradients(backward.loss, maps, backward.targets, backward.model.decode, backward.maps.numbers)
         term = "box" if "box" in found.terms else "total"
         if not step:
             steepest = float(found.cells(term, cell.level)[0, cell.anchor, cell.row, cell.col])
@@ -215,7 +215,7 @@ def _descend(backward: Backward, cell: CellGradient) -> Tensor:
 def move_boxes(backward: Backward, cells: Sequence[CellGradient]) -> Moved | None:
     """Decode the maps before and after a small step against the gradient of the total.
 
-    The step changes no number of the maps by more than STEP. None where the loss does not tell whose box
+    The step changes no number of the maps by more than STEP. None where the loss does not say whose box
     is whose.
     """
     if backward.cells is None:

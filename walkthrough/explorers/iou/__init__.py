@@ -20,7 +20,7 @@ STORIES = (
     Story(
         "apart",
         {"boxes": ((25.0, 85.0, 95.0, 145.0), (140.0, 25.0, 215.0, 105.0)), "box_loss": "iou"},
-        "no arrows: where boxes share nothing, plain IoU has no gradient. Now choose giou.",
+        "no arrows: where boxes do not overlap, plain IoU has no gradient. Now choose giou.",
     ),
     Story(
         "touching",
@@ -30,7 +30,7 @@ STORIES = (
     Story(
         "inside",
         {"boxes": ((70.0, 60.0, 110.0, 100.0), (50.0, 30.0, 190.0, 140.0)), "box_loss": "giou"},
-        "GIoU equals IoU, wherever the inner box lies; DIoU and CIoU pull its centre to the middle.",
+        "GIoU equals IoU, wherever the inner box lies; DIoU and CIoU move its centre to the middle.",
     ),
     Story(
         "thin",

@@ -64,7 +64,7 @@ def takeaway_of(result: Result) -> str:
 
 
 def _step_in_words(result: Result) -> str:
-    """What so many steps made of loss and IoU."""
+    """What this many steps made of loss and IoU."""
     state, row = result.state, IOU_KINDS.index(result.state.box_loss)
     losses, ious = result.descent.losses[row], result.descent.ious[row]  # (s + 1,) each
     way = f"Step {state.step} of {state.steps} down the {NAMES[state.box_loss]} loss"
@@ -109,7 +109,7 @@ def _moved(result: Result, xyxy: np.ndarray) -> tuple[draw.Boxes, ...]:
 
 
 def _intersection(result: Result, pred: np.ndarray, truth: np.ndarray) -> tuple[draw.Boxes, ...]:
-    """What the boxes share, filled, with its area; nothing where they share nothing."""
+    """What the boxes share, filled, with its area; nothing where they do not overlap."""
     area = result.terms.intersection.item()
     if not area:
         return ()

@@ -42,7 +42,7 @@ class State:
         0,
         lambda state: state.steps,
         label="step",
-        help="of the way down the chosen loss: where the prediction is after so many steps of gradient descent",
+        help="of the way down the chosen loss: where the prediction is after this many steps of gradient descent",
         linked=False,
         plays=0.25,
     )

@@ -14,7 +14,7 @@ from walkthrough.explorers.detector import fit_pictures, network_size
 from walkthrough.explorers.inputs import opened_model
 from walkthrough.explorers.layer.detail import joined
 from walkthrough.explorers.layer.recordings import Recordings
-from walkthrough.explorers.layer.scene import PAGE, place_in_maps, scene_of, takeaway_of
+from walkthrough.explorers.layer.scene import PAGE, is_map, place_in_maps, scene_of, takeaway_of
 from walkthrough.explorers.layer.state import Result, State, channels_of, compute, first_place
 from walkthrough.explorers.pictures import (
     IMAGE_SIZE,
@@ -143,6 +143,9 @@ class LayerExplorer(PictureExplorer[State, Result]):
             f"a cell sees {result.field}; in {result.picture.name} the one at row {row}, column {col} sees "
             f"x {x1} to {x2}, y {y1} to {y2}",
         ]
+        if is_map(record, result.output):
+            what = f"channel {result.channel}" if result.channel >= 0 else "its channels"
+            lines.append(f"maps: {what}, dark blue where lowest, yellow where highest")
         return "\n".join(lines)
 
     def network(self) -> Any:

@@ -15,6 +15,7 @@ from walkthrough.images import faded, heat, to_numpy
 from walkthrough.layers.record import LayerRecord
 from walkthrough.layers.table import came_from, field_in_words, shape_in_words
 from walkthrough.scene import Bars, Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series, Table, Text
+from walkthrough.seen import map_in_words
 from walkthrough.show import class_name, show_feature_maps
 
 PAGE, GAP, MAP_WIDTH = 16, 0.06, 160  # channels at a time; room between them, in widths of a map; that width
@@ -73,7 +74,7 @@ def _photograph(result: Result) -> Panel:
     objects = tuple(box[:4] for box in result.picture.boxes)
     numbers = tuple(map(str, range(len(objects))))
     layers: list[Layer] = [
-        Picture(_overlaid(result)),
+        Picture(_overlaid(result), shows=_overlaid_in_words(result)),
         Boxes((sees,), ("can see",), (), (FIELD,), "dashed", 2.0, refs=("field",)),
         Boxes(objects, numbers, width=1.2, drag="objects", refs=tuple(f"object {number}" for number in numbers)),
         _cell(result),
@@ -110,6 +111,12 @@ def _overlaid(result: Result) -> np.ndarray:
         fraction = np.sqrt(gradient / max(float(gradient.max()), 1e-30))[..., None]  # roots: else only peaks are seen
         shown = shown * (0.85 - 0.75 * fraction) + fraction * np.array([255, 160, 0])
     return np.clip(np.round(shown), 0, 255).astype(np.uint8)
+
+
+def _overlaid_in_words(result: Result) -> str:
+    (x1, y1, x2, y2), heard = result.field.of(*result.cell), result.effective
+    orange = "" if heard is None else f"; orange where its gradient is large, about {heard.size:.0f} px wide"
+    return f"bright where the cell can see, x {x1} to {x2} and y {y1} to {y2}{orange}"
 
 
 def _cell(result: Result) -> Boxes:
@@ -225,9 +232,8 @@ def _size(maps: Tensor) -> str:
 
 def _strength(result: Result, maps: Tensor, title: str, caption: str) -> Panel:
     height, width = result.picture.size
-    return Panel(
-        (Picture(heat(maps), (0, 0, width, height)), _cell(result)), width, height, title, caption, pick="place"
-    )
+    picture = Picture(heat(maps), (0, 0, width, height), map_in_words(to_numpy(maps)))
+    return Panel((picture, _cell(result)), width, height, title, caption, pick="place")
 
 
 def _numbers(result: Result) -> Table:

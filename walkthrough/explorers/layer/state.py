@@ -80,7 +80,7 @@ class Result(NamedTuple):
 
 
 def compute(state: State) -> Result:
-    """The layer's record, the cell at the chosen place, its field, and its gradient if wanted."""
+    """The layer's record, the cell at the chosen place, its field, and its gradient if asked for."""
     if not state.pictures or state.recordings is None:
         raise ValueError("there is no picture")
     record = state.records[state.layer]

@@ -34,15 +34,21 @@ def scene_of(result: Result) -> Scene:
 
 
 def takeaway_of(result: Result) -> str:
-    """The loss beside the default one, the term that is most of it, and where the gradient is."""
+    """The loss beside the default one, the term that is most of it, and whether the gradient is there too."""
     now, default = (gradients.parts[0].item() for gradients in (result.now, result.default))
     if not math.isfinite(now):
         return "The loss is not finite, so there is no gradient to follow."
     fractions, norms, terms = fractions_of_terms(result.now), result.now.fractions, result.now.terms
     term, level = divmod(int(norms.argmax()), norms.shape[1])
     largest, beside = int(fractions.argmax()), f" (default {default:.3g})" if f"{now:.3g}" != f"{default:.3g}" else ""
+    own = f"{terms[largest]} is {fractions[largest]:.0%} of it and has {norms[largest].sum():.0%} of the gradient"
     where = f"{norms[term, level]:.0%} of the gradient is that of {terms[term]} at stride {result.strides[level]}"
-    return f"The loss is {now:.3g}{beside}: {fractions[largest]:.0%} of it is {terms[largest]}, and {where}."
+    return f"The loss is {now:.3g}{beside}: {own}; {where}."
+
+
+def is_default(result: Result) -> bool:
+    """Whether these settings give what the default ones give, so that there is one set of bars and not two."""
+    return result.now.parts == result.default.parts and torch.equal(result.now.norms, result.default.norms)
 
 
 def fractions_of_terms(gradients: MapGradients) -> Tensor:
@@ -51,14 +57,14 @@ def fractions_of_terms(gradients: MapGradients) -> Tensor:
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
-def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, Bars]:
-    """What values(gradients) gives for these settings, and beside it for the default ones."""
+def _beside(result: Result, values: Any, names: tuple[str, ...] | None = None) -> tuple[Bars, ...]:
+    """What values(gradients) gives for these settings, and beside it for the default ones, where these are others."""
     names = names or result.now.terms
     refs = tuple(f"term {name.split()[0]}" for name in names)  # "box 8": that of box at stride 8
-    return (
-        Bars(names, values(result.now), name=NOW, refs=refs),
-        Bars(names, values(result.default), DEFAULT_COLOUR, DEFAULT, "/", refs),
-    )
+    now = Bars(names, values(result.now), name=NOW, refs=refs)
+    if is_default(result):
+        return (now,)
+    return (now, Bars(names, values(result.default), DEFAULT_COLOUR, DEFAULT, "/", refs))
 
 
 def _panel(result: Result) -> Panel:
@@ -140,7 +146,8 @@ def _losses_chart(result: Result) -> Chart:
     terms = sum(getattr(result.now.parts, term).item() for term in result.now.terms)
     is_times = count > 1 and math.isclose(total, terms * count, rel_tol=1e-3)
     sums = f"their sum times {count} pictures is the loss; " if is_times else ""
-    return Chart(marks, "losses, gains included", sums + _clearly(result), y_label="loss")
+    title = "losses at the default settings" if len(marks) == 1 else "losses, gains included"
+    return Chart(marks, title, sums + _clearly(result), y_label="loss")
 
 
 def _gradients_chart(result: Result) -> Chart:

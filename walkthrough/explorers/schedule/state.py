@@ -110,7 +110,7 @@ class State:
         0,
         2000,
         group="warm-up",
-        help="the warm-up lasts at least so many iterations, however short the epochs are",
+        help="the warm-up lasts at least this many iterations, however short the epochs are",
     )
     warmup_bias_lr: float = slider(
         Hyperparameters.warmup_bias_lr,

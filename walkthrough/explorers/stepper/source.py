@@ -26,7 +26,7 @@ def docstrings(lines: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     """
     try:
         tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError):  # a lambda within a call is no source of its own
+    except (SyntaxError, ValueError, RecursionError):  # a lambda within a call has no source of its own
         return ()
     found = []
     for node in ast.walk(tree):

@@ -7,6 +7,7 @@ import numpy as np
 
 from walkthrough.images import heat, to_rgb
 from walkthrough.scene import Chart, Histogram, Panel, Picture, Table
+from walkthrough.seen import map_in_words
 from walkthrough.trace import Value
 
 TABLE, HISTOGRAM, IMAGE = "table", "histogram", "image"
@@ -165,7 +166,7 @@ def _image(name: str, value: Value, array: np.ndarray, plane: int) -> Panel:
     shown, every = _thinned(table)
     caption = f"{rows} x {columns}{every}, blue {low:.4g} to yellow {high:.4g}"
     caption += f"; {value.remark}" if value.remark else ""
-    picture = Picture(heat(shown), (0, 0, width, height))
+    picture = Picture(heat(shown), (0, 0, width, height), map_in_words(table, name))
     return Panel((picture,), width, height, _title(name, array, plane), caption)
 
 

@@ -22,6 +22,8 @@ from walkthrough.explorers.training.live_run import LiveRun, recipe_of
 from walkthrough.explorers.training.scene import scene_of, takeaway_of
 from walkthrough.explorers.training.state import Result, State, compute
 from walkthrough.scene import counted
+from walkthrough.seen import names_in_words
+from walkthrough.show import class_name
 from yolo_lite.boxes import xyxy_to_xywh
 from yolo_lite.data.dataset import YoloDataset
 from yolo_lite.hyperparameters import Hyperparameters
@@ -302,7 +304,9 @@ class LiveTraining(Explorer[State, Result]):
         lines = [f"{doing}: {done} of {schedule.iterations} iterations done, epoch {epoch} of {schedule.epochs}"]
         lines += [f"changed: {', '.join(changes)}"] if changes else []
         lines += [f"losses {', '.join(result.losses)} by iteration, raw and smoothed"] if done else []
-        return "\n".join([*lines, f"{counted(len(result.pictures), 'picture')} with labels and predictions"])
+        labels = [class_name(int(box[4]), result.names) for picture in result.pictures for box in picture.boxes]
+        named = f"; labelled: {names_in_words(labels)}" if labels else ""
+        return "\n".join([*lines, f"{counted(len(result.pictures), 'picture')} with labels and predictions{named}"])
 
     def cell_names(self) -> dict[str, str]:
         """The model and the data of the run, where the reader gave none of them."""

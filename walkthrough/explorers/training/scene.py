@@ -24,10 +24,10 @@ LEGEND = (
 
 
 def scene_of(result: Result) -> Scene:
-    """The fixed images, and the losses below them; to be unfolded: learning rates and figures."""
+    """The fixed images, and the losses beside them; to be unfolded: learning rates and figures."""
     panels = tuple(_panel(result, place) for place in range(len(result.pictures)))
     more = More("learning rate and mAP", lambda: ((_rates(result), _figures(result.progress)),))
-    return Scene((panels, (_losses(result),)) if panels else ((_losses(result),),), LEGEND, more=(more,))
+    return Scene(((*panels, _losses(result)),), LEGEND, more=(more,))
 
 
 def takeaway_of(result: Result) -> str:

@@ -75,7 +75,7 @@ class State:
         help="boxes with a lower confidence are not drawn; training does not change",
     )
     redraw_every: int = slider(
-        5, 1, 50, group="look", help="a new picture after so many iterations: fewer show more and take longer"
+        5, 1, 50, group="look", help="a new picture after this many iterations: fewer show more and take longer"
     )
     new_class: int = choice(
         0,

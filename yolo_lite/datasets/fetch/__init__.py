@@ -124,7 +124,7 @@ def _fetch_one(resource: Resource, folder: Path, sha256: str | None, options: Op
     elif expected:
         _verify(file, expected, record)
     else:
-        logger.warning("%s is there already and is used as it is: nothing tells what it should be", file)
+        logger.warning("%s is there already and is used as it is: nothing says what it should be", file)
     if not archive:
         return file
 

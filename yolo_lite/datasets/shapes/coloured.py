@@ -1,6 +1,6 @@
 """Drawn scenes whose classes are pairs of a colour and a shape: "red ring", "blue star" ...
 
-As in "shapes", but a class tells the colour, too. Six colours and six shapes make 36 classes; scenes may have some of
+As in "shapes", but a class names the colour, too. Six colours and six shapes make 36 classes; scenes may have some of
 them only, so that a detector can be asked for pairs that it has never seen.
 """
 

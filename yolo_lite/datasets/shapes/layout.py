@@ -1,7 +1,7 @@
 """What stands in a drawn scene, and where: everything that chance decides, in fractions of the scene's side.
 
 A scene is drawn in two halves, like every augmentation of this library: `draw_layout` throws the dice and knows the
-labels, `drawing.paint` makes pixels of it at any size. Only the silhouette tells the class: the box, the colours
+labels, `drawing.paint` makes pixels of it at any size. Only the silhouette shows the class: the box, the colours
 and the texture of an object are drawn alike for all classes, and the silhouette is fitted into the box.
 
 Coordinates: x to the right, y down, 0 to 1 over the scene.

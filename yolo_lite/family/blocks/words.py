@@ -33,7 +33,7 @@ class MaxSigmoidAttn(nn.Module):
         in_channels, out_channels: C before and after. heads: M, groups of channels that are weighted apart.
         embed_channels: E. text_channels: D. scale: whether every head learns a factor for its weights.
     Raises:
-        ValueError: E or the output channels cannot be divided into so many heads.
+        ValueError: E or the output channels cannot be divided into this many heads.
 
     Shape: (N, in_channels, H, W), (N, K, D) -> (N, out_channels, H, W).
 
@@ -257,7 +257,7 @@ class BNContrastiveHead(ContrastiveHead):
         """The 1x1 convolution that computes the same for these texts, (K, D), in evaluation mode."""
         conv, norm = self.convolution(text), self.norm
         if norm.running_mean is None or norm.running_var is None or conv.bias is None:
-            raise ValueError("this BatchNorm has no running statistics, so it is no convolution")
+            raise ValueError("this BatchNorm has no running statistics, so it is not a convolution")
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # (D,)
         shift = norm.bias - norm.running_mean * scale  # (D,)
         conv.bias += conv.weight[..., 0, 0] @ shift

@@ -124,7 +124,7 @@ def match_default_boxes(objects: Tensor, anchors: Tensor, positive_iou: float = 
 
 
 def hard_negatives(cls: Tensor, positive: Tensor, negatives: float = 3.0) -> Tensor:
-    """Which negatives are trained: of each image the ones of the largest loss, so many for every positive (OHEM).
+    """Which negatives are trained: of each image the ones of the largest loss, this many for every positive (OHEM).
 
     Args:
         cls: (N, n) cross-entropy. positive: (N, n) bool.

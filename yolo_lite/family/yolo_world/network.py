@@ -105,7 +105,7 @@ class YoloWorld(Yolov8):
             phrases: K texts. embeddings: (K, D) of these texts, for a network without a text encoder.
         Raises:
             ValueError: a word that is not known, two phrases of the same words (without a text encoder: the same
-                phrase twice), embeddings of another shape or that are no finite numbers; a fixed vocabulary.
+                phrase twice), embeddings of another shape or that are not finite; a fixed vocabulary.
         """
         if self.is_fixed:
             raise ValueError("the vocabulary of this network is part of its weights: take the one that it was made of")

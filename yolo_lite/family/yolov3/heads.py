@@ -53,7 +53,7 @@ class LevelAssignment(Protocol):
     def positive(self) -> Positives: ...
 
     @property
-    def ignored(self) -> Tensor: ...  # (N, A, H, W) bool: overlaps an object and is no background
+    def ignored(self) -> Tensor: ...  # (N, A, H, W) bool: overlaps an object and is not background
 
 
 Assigned = TypeVar("Assigned", bound=LevelAssignment)
