@@ -31,6 +31,8 @@ def to_json(value: Any, pixels: Callable[[np.ndarray], str] = png_uri) -> Any:
     >>> to_json(data.Text(1, 2, "here"))["kind"]
     'Text'
     """
+    if isinstance(value, str | int):
+        return value  # most of a scene: asked for first
     if isinstance(value, data.More):
         unfolded = {"rows": to_json(value.unfolded(), pixels), "legend": to_json(value.legend, pixels)}
         return {"kind": "More", "title": value.title, **unfolded}

@@ -1,6 +1,6 @@
 """Hyperparameters as settings of an explorer: from its sliders to yolo_lite's dataclass, and to code."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from yolo_lite.hyperparameters import Hyperparameters, descriptions
@@ -18,7 +18,7 @@ def checked_hyp(hyp: Any) -> Hyperparameters:
 def hyp_settings(hyp: Hyperparameters, state: type) -> dict[str, float]:
     """The values of hyp that a State has a field for, by name."""
     named = {field.name for field in fields(state)}
-    return {name: value for name, value in asdict(hyp).items() if name in named}
+    return {name: value for name, value in vars(hyp).items() if name in named}
 
 
 def with_hyp(before: Any, after: Any) -> Any:
@@ -46,6 +46,6 @@ def hyp_code(hyp: Hyperparameters) -> str:
     >>> hyp_code(Hyperparameters(lr0=0.02, mosaic=1))
     'hyp = yl.Hyperparameters(lr0=0.02)'
     """
-    default = asdict(Hyperparameters())
-    changed = {name: value for name, value in asdict(hyp).items() if value != default[name]}
+    default = vars(Hyperparameters())
+    changed = {name: value for name, value in vars(hyp).items() if value != default[name]}
     return f"hyp = yl.Hyperparameters({', '.join(f'{name}={value:.10g}' for name, value in changed.items())})"

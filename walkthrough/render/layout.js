@@ -28,11 +28,14 @@ export async function paint(page) {
   const sections = [{ name: "", node: rows, rows: page.scene.rows }, ...more.sections(page.scene)];
   const isOpen = (name) => sections.some((section) => section.name === name);
   for (const [name, panels] of page.panels) if (!isOpen(name)) removed(page, name, panels);
-  const drawn = sections.flatMap((section) => paintSection(page, section, width));
+  // all words are written before the first is measured, and measured before the first is placed: the browser lays out once
+  const written = sections.map((section) => writeSection(page, section, width));
+  const measured = written.map((section) => measureSection(section, width));
+  const drawn = measured.flatMap((section) => placeSection(page, section, width));
   showLegend(page, page.parts.legend, page.scene.legend);
   more.legends(page.scene, (node, legend) => showLegend(page, node, legend));
   showHint(page);
-  for (const section of sections) keepHeight(page, section, width);
+  keepHeights(page, sections, width);
   await Promise.all(drawn);
   return true;
 }
@@ -42,8 +45,8 @@ function removed(page, name, panels) {
   page.panels.delete(name);
 }
 
-/** The rows of the stage, or of what is unfolded below it. */
-function paintSection(page, { name, node, rows: given }, width) {
+/** The rows of the stage, or of what is unfolded below it: their views, and the words in them. */
+function writeSection(page, { name, node, rows: given }, width) {
   const rows = narrowRows(given, width);
   const before = page.panels.get(name) ?? [];
   for (const frame of before.slice(rows.length).flat()) frame.view.remove?.();
@@ -51,8 +54,16 @@ function paintSection(page, { name, node, rows: given }, width) {
   page.panels.set(name, panels);
   while (node.children.length > rows.length) node.lastChild.remove();
   rows.forEach((row, r) => row.forEach((panel, c) => isWords(panel) && panels[r][c].view.show(panel)));
-  // all words are written before the first is measured: the browser lays them out once
-  const own = rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width)));
+  return { name, node, rows, panels };
+}
+
+function measureSection(section, width) {
+  const { rows, panels } = section;
+  return { ...section, own: rows.map((row, r) => row.map((panel, c) => ownWidth(panel, panels[r][c], width))) };
+}
+
+/** What draws the panels of a section, each in its place: promises. */
+function placeSection(page, { name, node, rows, panels, own }, width) {
   const isStage = !name && page.scene.more?.length && width >= NARROW; // where there is more, the rest is all seen
   const tallest = rowHeights(rows, own, width);
   const heights = isStage ? sharedHeights(rows, tallest, page.scene.hold) : tallest;
@@ -179,12 +190,15 @@ function showHint(page) {
 }
 
 /** The picture never gets lower while settings move, so that nothing below it jumps; another width starts afresh. */
-function keepHeight(page, { name, node, rows }, width) {
-  const parts = [...(name ? [] : [page.parts.scene, page.parts.hint]), ...node.children];
-  const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
-  const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
-  if (page.shapes.get(name) !== shape) for (const part of parts) part.style.minHeight = "";
-  page.shapes.set(name, shape);
+function keepHeights(page, sections, width) {
+  const parts = sections.flatMap(({ name, node, rows }) => {
+    const own = [...(name ? [] : [page.parts.scene, page.parts.hint]), ...node.children];
+    const kinds = rows.map((row) => row.map((panel) => panel.kind)).join(";");
+    const shape = name ? `${width} ${kinds}` : String(width); // the stage stays as high as it was: its controls are below
+    if (page.shapes.get(name) !== shape) for (const part of own) part.style.minHeight = "";
+    page.shapes.set(name, shape);
+    return own;
+  });
   const heights = parts.map((part) => part.offsetHeight); // all are read before one is written: one layout is enough
   parts.forEach((part, index) => (part.style.minHeight = `${heights[index]}px`));
 }
