@@ -24,6 +24,7 @@ from yolo_lite.data.loader import collate
 from yolo_lite.datasets.shapes import Shapes
 from yolo_lite.detect.inference import size_multiple, trained_size
 from yolo_lite.hyperparameters import Hyperparameters
+from yolo_lite.support.arguments import require_whole
 from yolo_lite.support.known_names import coco_names
 
 WEIGHTS, SCENES = "shapes-n", 4  # the bundled weights; how many of the scenes that they were trained on
@@ -152,6 +153,7 @@ def pictures_for(
 def drawn_scenes(indices: Sequence[int], model: Any, size: int | tuple[int, int]) -> Batch:
     """Scenes of the validation images of "shapes", as large as the model takes them."""
     side = max(size) if isinstance(size, tuple) else size
+    require_whole(img_size=side)
     stride = 1 if getattr(model, "fixed_size", None) is not None else size_multiple(model)
     dataset = YoloDataset(Shapes("val", side, max(indices) + 1), side, stride=stride)
     return collate([dataset[index] for index in indices])
