@@ -785,12 +785,12 @@ def train_by_hand(model, loader, schedule, epochs):
 # made them.
 
 # %%
-options = {"epochs": 3, "batch_size": 4, "nominal_batch": 8, "least_warmup": 4}
+options = {"epochs": 2, "batch_size": 4, "nominal_batch": 8, "least_warmup": 4}
 brisk = hyp.replace(warmup_epochs=0.5)
 ours, theirs = (yl.create_model("yolov5n", names=scenes.names) for _ in range(2))
 trainer = yl.Trainer(theirs, scenes, hyp=brisk, auto_anchors=False, **options).fit()
 loader = yl.create_dataloader(scenes, batch_size=4, shuffle=True)
-our_average = train_by_hand(ours, loader, trainer.schedule, epochs=3)
+our_average = train_by_hand(ours, loader, trainer.schedule, epochs=2)
 
 
 def differing(one, other):
