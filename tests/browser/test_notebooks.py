@@ -17,7 +17,7 @@ def assert_fine(notebook: OpenNotebook) -> None:
     assert notebook.errors == []
 
 
-ALWAYS = ("05_build_targets", "90_gallery")  # the Stepper, and all other explorers; the others take minutes together: pytest -m slow
+ALWAYS = ("05_build_targets", "90_gallery")  # the others take minutes together: pytest -m slow
 ALL = sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
 WALKED = [pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.slow) for name in ALL]
 

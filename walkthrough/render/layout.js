@@ -69,14 +69,14 @@ function placeSection(page, { name, node, rows, panels, own }, width) {
   const heights = isStage ? sharedHeights(rows, tallest, page.scene.hold) : tallest;
   if (!name) rows.forEach((row, r) => row.forEach((panel, c) => holdWords(panel, panels[r][c], heights[r])));
   const drawn = rows.flatMap((row, r) => placeRow(row, panels[r], own[r], heights[r], width));
-  if (!name) keepFree(node, isStage ? page.scene.hold : 0, heights[0]);
+  if (!name) keepFree(node, isStage ? page.scene.hold : 0, panels[0]);
   return drawn;
 }
 
 /** What rows would take as one row of that height stays free for them: what is below moves with no setting. */
-function keepFree(node, hold, height) {
-  const around = hold ? node.firstElementChild.offsetHeight - height : 0; // titles and captions
-  node.style.minHeight = hold ? `${Math.round(hold + around)}px` : "";
+function keepFree(node, hold, frames) {
+  const [first, inside] = hold ? [frames[0].node, frames[0].view.frame ?? frames[0].view.node] : [];
+  node.style.minHeight = hold ? `${Math.round(hold + first.offsetHeight - inside.offsetHeight)}px` : ""; // title and caption
 }
 
 export function roomOf(page) {
