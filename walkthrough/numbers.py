@@ -15,15 +15,21 @@ def approx(value: float | Tensor, spec: str = ".2f") -> str:
 
     Args:
         value: a number, or a tensor that holds one.
-        spec: how it is written, in Python's format language: ".2f", ".0%", ".1e", "," ...
+        spec: how it is written, in Python's format language: ".2f", ".0%", ".1e", "," ... An exact 0 is written
+            without decimals or an exponent; on another machine it may be 1e-9, so its sign stays.
     Raises:
         ValueError: a tensor with more than one element, or a spec that is none.
 
     >>> approx(0.98126), approx(0.0612, ".0%"), approx(25204.4, ",.0f")
     ('≈ 0.98', '≈ 6%', '≈ 25,204')
+    >>> approx(0.0, ".0e"), approx(0.0, ".1%")
+    ('≈ 0', '≈ 0%')
     """
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError(f"approx writes one number, not a tensor of shape {tuple(value.shape)}: choose one of it")
         value = value.item()
-    return f"≈ {format(value, spec)}"
+    text = format(value, spec)
+    if value == 0:
+        text = "0%" if spec.endswith("%") else "0"
+    return f"≈ {text}"

@@ -59,9 +59,11 @@ import torch
 from walkthrough import approx
 
 answer = torch.cat((found[0].xyxy, found[0].conf[:, None], found[0].cls[:, None]), 1)
-print(f"in: {pictures[0].shape}, {pictures[0].size:,} numbers; out: {tuple(answer.shape)}, {answer.numel()} numbers")
+print(f"in:  {pictures[0].shape}, {pictures[0].size:,} numbers")
+print(f"out: {tuple(answer.shape)}, {answer.numel()} numbers")
 left, top, right, bottom, confidence, cls = answer[0].tolist()  # the surest box
-print("left", approx(left, ".0f"), "top", approx(top, ".0f"), "right", approx(right, ".0f"), "bottom", approx(bottom, ".0f"))
+sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+print(", ".join(f"{side} {approx(value, '.0f')}" for side, value in sides.items()))
 print("confidence", approx(confidence), f"class {cls:.0f}, which is {model.names[int(cls)]!r}")
 assert answer.shape == (9, 6)
 assert confidence > 0.9
@@ -97,6 +99,7 @@ LayerExplorer(model=model, layer=4)
 #   side only. Map 1 has the tiles of the ground as well.
 # - On the left a small square marks one cell. The dashed frame is all that this cell *can* see. Orange is what its value
 #   really depends on. Click elsewhere: another cell.
+# - "Comes from the moon" means: from the moon's *box*. Much of the orange lies in the hollow of the crescent, and counts.
 # - Choose layer 0 in the list below the picture: the frame gets tiny. Choose layer 9: it holds the whole picture. The
 #   deeper the layer, the more a cell can see.
 # - Unfold **the network** (on a saved page: the graph below the pictures): all 25 layers, backbone blue, neck brown, head
@@ -111,8 +114,8 @@ LayerExplorer(model=model, layer=4)
 # %%
 from walkthrough import show_feature_maps
 
-boxed = yl.letterbox(pictures[0], 256, auto=False).image  # (256, 256, 3), the size that it was trained at
-image = torch.from_numpy(boxed).permute(2, 0, 1)[None] / 255  # (1, 3, 256, 256), numbers from 0 to 1
+boxed = yl.letterbox(pictures[0], 256, auto=False).image  # (256, 256, 3), as in training
+image = torch.from_numpy(boxed).permute(2, 0, 1)[None] / 255  # (1, 3, 256, 256), from 0 to 1
 with torch.no_grad():  # we only look: PyTorch keeps no notes for gradients
     outputs = [(layer, output) for layer, output in model.eval().forward_layers(image)]
 show_feature_maps({f"after layer {k}, {outputs[k][0].kind}": outputs[k][1] for k in (0, 2, 4, 9)}, count=8)
@@ -144,11 +147,11 @@ show_feature_maps({f"after layer {k}, {outputs[k][0].kind}": outputs[k][1] for k
 # and learning is calm. The cell below computes one such $x$ by hand.
 
 # %%
-maps = outputs[-1][1]  # one for each stride: (1, 3 anchors, rows, columns, 4 + 1 + 6 classes)
+maps = outputs[-1][1]  # one a stride: (1, 3 anchors, rows, columns, 4 + 1 + 6 classes)
 boxes = model.decode(maps)[0]  # centre x, centre y, width, height, objectness, class scores
 sizes = [f"3 x {raw.shape[2]} x {raw.shape[3]}" for raw in maps]
 print(" + ".join(sizes), "=", f"{len(boxes):,} boxes, each of {boxes.shape[1]} numbers")
-by_hand = (2 * maps[0][0, 0, 0, 7, 0].sigmoid() - 0.5 + 7) * 8  # stride 8, anchor 0, row 0, column 7
+by_hand = (2 * maps[0][0, 0, 0, 7, 0].sigmoid() - 0.5 + 7) * 8  # row 0, column 7 of stride 8
 print(f"x of box 7: by hand {approx(by_hand, '.3f')} pixels, by decode {approx(boxes[7, 0], '.3f')}")
 assert torch.isclose(by_hand, boxes[7, 0])
 
@@ -182,7 +185,7 @@ photo, objects = photos.image(0), photos.objects(0)
 letterboxed = yl.letterbox(photo, 640, auto=False)
 print(f"{photo.shape} -> {letterboxed.image.shape}: times {letterboxed.ratio:.4f}")
 left, top = letterboxed.pad
-print(f"gray: {left:g} pixels on the left and on the right; {top:g} on average above and below, {2 * top:g} together")
+print(f"gray, in pixels: {left:g} left and right; {top:g} on average above and below, {2 * top:g} together")
 print(f"in it: {len(objects.cls)} objects,", ", ".join(photos.names[int(cls)] for cls in objects.cls))
 
 # %% [markdown]
@@ -247,7 +250,7 @@ row(*(show_assignment(batch, [m], [s], 2, window) for m, s, window in zip(matche
 #   16 (P3, P4), the cup at 16 and 32 (P4, P5), the cat and the horse at 32 (P5) alone.
 # - Neighbours are hatched. These few predictions are the **positives**; all others are **negatives**, and only have to
 #   learn to be silent.
-# - The counts below are those of the whole picture.
+# - The number of matches under each grid is that of the whole picture, not of the part that is shown.
 
 # %% [markdown]
 # ## 8. One number for "how wrong?"
@@ -267,12 +270,20 @@ from walkthrough import show_bars
 maps = learner(batch.images / 255)  # this time with notes, for the way back
 criterion = learner.criterion(yl.Hyperparameters(), img_size=640)
 loss, levels = criterion(maps, batch.targets), criterion.levels(maps, batch.targets)
-print(f"box {approx(loss.box)} + obj {approx(loss.obj)} + cls {approx(loss.cls)}, times 4 pictures:", approx(loss.total))
+print(f"box {approx(loss.box)} + obj {approx(loss.obj)} + cls {approx(loss.cls)},",
+      "times 4 pictures:", approx(loss.total))  # fmt: skip
 assert torch.isclose(loss.total, 4 * (loss.box + loss.obj + loss.cls))
+assert levels[0].obj < levels[1].obj < levels[2].obj < 5 * levels[0].obj
 by_part = {part: [getattr(level, part) for level in levels] for part in ("box", "obj", "cls")}
 row(*(show_bars(dict(zip(("P3", "P4", "P5"), values)), part) for part, values in by_part.items()))
 
 # %% [markdown]
+# **What to notice**
+# - Box and class: each grid contributes about as much as the others.
+# - Objectness: P3 has the lowest bar, even times 4. A new network starts out saying "nothing here", and most firmly on the
+#   fine grid, where the same few objects share many more cells. So there is little to be wrong about yet. Without the 4 its
+#   bar would be a quarter of that.
+#
 # ## 9. Who is to blame?
 #
 # `backward` asks of every single weight: if you were a little larger, would the loss rise or fall, and how fast? The
@@ -333,14 +344,15 @@ optimizer = torch.optim.AdamW(learner.parameters(), lr=0.002)
 from walkthrough import column, show_series
 
 LOOKS = (4, 8, 12, 16, 20, 24, 32, 40, 50, 60)  # steps: more often at first, when most changes
-WORDS = "boxes on the pictures: a few wrong ones at first, far too many after 16 steps, nearly one for each object after 60"
+WORDS = "boxes on the pictures: a few wrong ones at first, far too many after 16 steps, "
+WORDS += "nearly one for each object after 60"
 losses, film = [], {}
 
 def frame(step, picture):
     return show_image(small.images[picture], film[step][picture], names=photos.names, title=f"after {step} steps")
 
 def look(step):
-    film[step] = yl.non_max_suppression(learner.decode(learner(images)).detach())  # (n, 6) for each picture
+    film[step] = yl.non_max_suppression(learner.decode(learner(images)).detach())  # (n, 6) each
     return replace(row(frame(step, 2), frame(step, 3), show_series(losses, title="loss", x_label="step")), words=WORDS)
 
 # %% [markdown]

@@ -49,17 +49,17 @@ from walkthrough import approx, row, show_bars, show_batch, show_image, show_tab
 # same file is right for the picture at any size. Let us write such a pair, a photograph and its label file.
 
 # %%
-folder = Path(mkdtemp())  # a new, empty folder; look into it, or put your own pictures there
+folder = Path(mkdtemp())  # new and empty; look into it, or put your own pictures there
 (folder / "images").mkdir()
 (folder / "labels").mkdir()
 photos = yl.YoloDataset("photos")  # six free photographs that come with scikit-image
 photo = photos.image(0)
-cv2.imwrite(str(folder / "images" / "breakfast.png"), photo[..., ::-1])  # OpenCV writes blue, green, red
+cv2.imwrite(str(folder / "images" / "breakfast.png"), photo[..., ::-1])  # to blue, green, red
 print("height, width, colours:", photo.shape)
 
 # %%
-text = """0 0.499 0.4645 0.573 0.7925
-1 0.719 0.5255 0.462 0.6315
+text = """0 0.4842 0.4075 0.3917 0.7250
+1 0.6258 0.4900 0.1617 0.6450
 """
 (folder / "labels" / "breakfast.txt").write_text(text)
 (folder / "data.yaml").write_text("train: images\nval: images\nnames: [cup, spoon]\n")
@@ -77,10 +77,12 @@ print(*sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")), se
 height, width = photo.shape[:2]
 rows = np.array([line.split() for line in text.splitlines()], float)  # (2, 5)
 xc, yc, w, h = rows[:, 1:].T
-corners = np.stack([(xc - w / 2) * width, (yc - h / 2) * height, (xc + w / 2) * width, (yc + h / 2) * height], 1)
+x1, x2, y1, y2 = (xc - w / 2) * width, (xc + w / 2) * width, (yc - h / 2) * height, (yc + h / 2) * height
+corners = np.stack([x1, y1, x2, y2], 1)  # (2, 4)
 library = yl.xywh_to_xyxy(rows[:, 1:]) * [width, height, width, height]
 for name, mine, theirs in zip(["cup", "spoon"], corners, library):
-    print(f"{name}: x1, y1, x2, y2 by hand {mine.round(1).tolist()}, by the library {theirs.round(1).tolist()}")
+    print(f"{name:5} x1, y1, x2, y2 by hand:       ", *mine.round(1))
+    print(f"{name:5} x1, y1, x2, y2 by the library:", *theirs.round(1))
 show_image(photo, corners, ["cup", "spoon"], title="a cup of coffee, with a spoon, from above")
 
 # %% [markdown]
@@ -135,7 +137,8 @@ print("labels ", tuple(sample.labels.shape), sample.labels.dtype)
 boxed = yl.letterbox(photo, 640, auto=False)
 ratio = min(640 / height, 640 / width)
 print("ratio by hand and by the library:", round(ratio, 4), round(boxed.ratio, 4))
-print(f"{photo.shape[:2]} becomes {(round(height * ratio), round(width * ratio))}; pad (w, h) per side: {boxed.pad}")
+print(f"{photo.shape[:2]} becomes {(round(height * ratio), round(width * ratio))}")
+print("pad (w, h) per side:", boxed.pad)
 row(show_image(photo), show_image(boxed.image), titles=["as it was", "letterboxed"])
 
 # %% [markdown]
@@ -151,6 +154,11 @@ assert difference < 1e-6
 show_image(sample.image, yl.xywh_to_xyxy(sample.labels[:, 2:]) * 640, ["cup", "spoon"])
 
 # %% [markdown]
+# **What to notice**
+# - The boxes lie on the cup and on the spoon, as before. Whoever forgets to move them gets boxes that are too high.
+# - As fractions, x and width are what they were: the photograph fills the square from side to side. y and height are
+#   others, because the gray counts too.
+#
 # ## 4. Why gray, and why 114?
 #
 # A convolution sees an edge wherever neighbouring numbers differ. The border between picture and padding is such an
@@ -159,15 +167,16 @@ show_image(sample.image, yl.xywh_to_xyxy(sample.labels[:, 2:]) * 640, ["cup", "s
 
 # %%
 def jump(value):
-    """The average difference between a padding value and the outermost rows and columns of the photographs."""
-    edges = [photos.image(i)[[0, -1]].ravel() for i in range(6)] + [photos.image(i)[:, [0, -1]].ravel() for i in range(6)]
+    """How far a padding value is from the outermost pixels of the photographs, on average."""
+    pictures = [photos.image(i) for i in range(6)]
+    edges = [p[[0, -1]].ravel() for p in pictures] + [p[:, [0, -1]].ravel() for p in pictures]
     return float(np.mean([np.abs(edge.astype(float) - value).mean() for edge in edges]))
 
 jumps = {f"value {value}": jump(value) for value in (0, 57, 114, 171, 255)}
 show_bars(jumps, title="jump at the border", y_label="gray levels")
 
 # %%
-imagenet_mean = np.array([0.485, 0.456, 0.406])  # the average colour of 1.2 million photographs
+imagenet_mean = np.array([0.485, 0.456, 0.406])  # of 1.2 million photographs
 print(f"as one gray: {imagenet_mean.mean():.3f}, of 255: {255 * imagenet_mean.mean():.1f}")
 
 # %% [markdown]
@@ -264,7 +273,8 @@ print(f"with and without a worker: {differ} of {alone.images.numel():,} numbers 
 def megabytes(count, height, width):
     return count * height * width * 3 / 1e6
 
-print(f"six photographs at 640: {sum(megabytes(1, *photos.image(i).shape[:2]) for i in range(6)):.0f} MB")
+sides = [photos.sizes[i] * 640 / photos.sizes[i].max() for i in range(6)]
+print(f"six photographs, longer side 640: {sum(megabytes(1, *pair) for pair in sides):.1f} MB")
 print(f"COCO's 118,287 training pictures at 640 x 480: {megabytes(118_287, 640, 480) / 1000:.0f} GB")
 
 # %%
@@ -306,6 +316,12 @@ names = [[int(image), photos.names[int(cls)], *box] for image, cls, *box in batc
 show_table(["image", "class", "x centre", "y centre", "width", "height"], names[:8], title="the first targets")
 
 # %% [markdown]
+# **What to notice**
+# - Image 0 has seven objects, so the eighth row is the first of image 1. The table does not say where a picture ends; the
+#   first column does.
+# - Four photographs meet in each picture, and things are cut where one ends. The second row is such a thing: of that cup a
+#   strip is left, 31 pixels wide, and the box goes around the strip alone.
+#
 # ## 10. Rectangular batches
 #
 # When nothing is shuffled, in validation for example, the gray can be saved. The pictures are sorted by their shape, and
@@ -352,13 +368,17 @@ for name, labels in bad.items():
     (folder / "labels" / f"{name}.txt").write_text(labels)
 
 # %%
+import textwrap
 import warnings
 
-(folder / "images" / "no_picture.jpg").write_text("<html>404 Not Found</html>")  # what a download may leave
+# what a download may leave:
+(folder / "images" / "no_picture.jpg").write_text("<html>404 Not Found</html>")
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # a dataset with problems warns; we print its report instead
+    warnings.simplefilter("ignore")  # it would warn; we print its report instead
     broken = yl.YoloDataset(folder / "data.yaml")
-print(str(broken.report).replace(f"{folder}/", "").replace(f"{folder.resolve()}/", ""))
+report = str(broken.report).replace(f"{folder}/", "").replace(f"{folder.resolve()}/", "")
+for line in report.splitlines():
+    print(textwrap.fill(line, 80, subsequent_indent=6 * " "))
 
 # %% [markdown]
 # **What to notice**
@@ -380,7 +400,7 @@ def sample_by_hand(picture, rows, index):
     left, top = (640 - new_w) // 2, (640 - new_h) // 2
     canvas = np.full((640, 640, 3), 114, np.uint8)
     canvas[top : top + new_h, left : left + new_w] = cv2.resize(picture, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
-    pad = (640 - new_w) / 2, (640 - new_h) / 2  # half a pixel counts for labels, though not for the picture
+    pad = (640 - new_w) / 2, (640 - new_h) / 2  # half a pixel counts for labels
     xywh = rows[:, 1:] * [new_w, new_h, new_w, new_h] + [*pad, 0, 0]
     table = np.column_stack([np.full(len(rows), index), rows[:, 0], xywh / 640])
     return torch.from_numpy(canvas).permute(2, 0, 1), torch.from_numpy(table).float()
@@ -450,5 +470,6 @@ check(my_letterbox_geometry)
 #
 # The sampler decides it, in the main process, from seed and epoch. Workers are given the indices of the samples to make.
 # </details>
-#
+
+# %% [markdown]
 # **On to [02_augmentation](02_augmentation.ipynb)**: how four photographs become a thousand.

@@ -139,7 +139,7 @@ column(row(*panels[:4]), row(*panels[4:]))
 # %%
 generator = np.random.default_rng(0)
 touched = [any(s is not None for s in colour.draw_photometric(hyp, 224, generator)) for _ in range(10_000)]
-print([f"{name} {getattr(hyp, name)}" for name in colour.PhotometricDraw._fields])
+print(*(f"{name} {getattr(hyp, name)}" for name in colour.PhotometricDraw._fields), sep="\n")
 print(f"expected {1 - 0.99**4:.3f}, of 10,000 draws {sum(touched) / 10_000:.3f}")
 
 # %% [markdown]
@@ -239,8 +239,13 @@ drawn = WarpDraw(angle=30, scale=0.6, shear=(15, 0), translate=(0.6, 0.5), persp
 T, S, R, P, C = matrices = warp_matrices(drawn, canvas=224, size=224)
 M = T @ S @ R @ P @ C
 print(f"by hand and by the library: {(M != matrices.combined).sum()} of 9 numbers differ")
-rows = [["  ".join(f"{v:.4g}" for v in factor[line] + 0.0) for factor in (M, *matrices)] for line in range(3)]
-show_table(["M", "T translation", "S shear", "R rotation, zoom", "P perspective", "C centre"], rows)
+names = ("M", "T translation", "S shear", "R rotation, zoom", "P perspective", "C centre")
+blocks = []
+for name, factor in zip(names, (M, *matrices)):
+    numbers = ["".join(f"{v:8.4g}" for v in line) for line in factor + 0.0]  # 0.0: no -0
+    blocks.append([f"{name:>24}", *numbers, ""])
+for three in (blocks[:3], blocks[3:]):
+    print(*("   ".join(lines) for lines in zip(*three)), sep="\n")
 
 # %%
 x, y, w = M @ (100, 50, 1)  # a point, by hand
@@ -284,7 +289,7 @@ row(*panels)
 
 # %%
 def distinct(names):
-    """The different matrices that all orders of some factors give, up to a common factor."""
+    """How many different matrices all orders of some factors give, up to a common factor."""
     found = [product(order) for order in itertools.permutations(names)]
     return len({tuple((m / m[2, 2]).round(6).ravel().tolist()) for m in found})
 
@@ -327,6 +332,10 @@ assert all(taken == placed for _, taken, placed in rows)
 show_table(["photograph", "taken from it, px", "in the canvas, px"], rows)
 
 # %% [markdown]
+# **What to notice**
+# - Both columns say the same: what is taken is as large as where it goes, so nothing is scaled. The rest of each photograph
+#   is lost.
+#
 # ## 9. Mixup: two samples on top of each other
 #
 # Two finished mosaics are blended, $\text{ratio} \cdot a + (1 - \text{ratio}) \cdot b$, and the sample has the objects
@@ -408,7 +417,8 @@ fraction, aspect = sizes.prod(1) / old.prod(1), np.maximum(w / h, h / w)
 stays = (w > 2) & (h > 2) & (aspect < 100) & (fraction > 0.10)
 print(f"by hand and by the library: {(stays != view.box_filter.kept).sum()} of 5 verdicts differ")
 verdicts = ["stays" if each else "dropped" for each in stays]
-show_table(["box", "w", "h", "aspect", "fraction of its area", "verdict"], list(zip(five, w, h, aspect, fraction, verdicts)))
+rows = list(zip(five, w, h, aspect, fraction, verdicts))
+show_table(["box", "w", "h", "aspect", "fraction of its area", "verdict"], rows)
 
 # %% [markdown]
 # **What to notice**
@@ -529,7 +539,8 @@ with torch.no_grad():
             middle = maps.shape[-1] // 2
             difference = (maps - maps[..., middle, middle][..., None, None]).abs().amax(1) / maps.abs().max()
             unlike[f"layer {layer.index}"] = (difference > 0.001).float().mean().item()
-print("cells unlike the middle one:", ", ".join(f"{name} {approx(part, '.0%')}" for name, part in unlike.items()))
+for name, part in unlike.items():
+    print(f"{name}: {approx(part, '.0%')} of the cells are unlike the middle one")
 assert all(later > 1.3 * earlier for earlier, later in itertools.pairwise(unlike.values()))
 assert unlike["layer 9"] > 0.9
 show_bars(unlike, title="cells unlike the middle one, gray picture of 320 px", y_label="fraction")
@@ -545,7 +556,7 @@ show_bars(unlike, title="cells unlike the middle one, gray picture of 320 px", y
 
 # %%
 def dots(columns, generator):
-    """Pictures (n, 1, 16, 16) of noise with one brighter pixel each, in the given columns; and where it is."""
+    """Pictures (n, 1, 16, 16) of noise, one brighter pixel in each; and where it is."""
     images = 114 / 255 + 0.07 * torch.randn(len(columns), 1, 16, 16, generator=generator)
     lines, which = torch.randint(16, (len(columns),), generator=generator), torch.arange(len(columns))
     truth = torch.zeros_like(images)
@@ -585,7 +596,7 @@ for name, (low, high, padding) in runs.items():
     weights = trained(low, high, padding)
     sureness[name] = confidence(weights, 0, padding) / confidence(weights, 8, padding)
 for name, value in sureness.items():
-    print(f"{name}: at the border {approx(value, '.0%')} as sure as in the middle")
+    print(f"{name}: at the border {approx(value, '.1%')} as sure as in the middle")
 assert sureness["middle only"] < 0.5 and sureness["anywhere"] > 0.75 and sureness["no border"] > 0.75
 show_bars(sureness, title="how sure at the border, compared with the middle", y_label="ratio")
 
@@ -620,8 +631,10 @@ row(show_histogram(shift[:, 0] * 640, x_label="shift, px"), show_histogram(zoom,
 # %%
 T, S, R, P, C = warp_matrices(draws[0], canvas=1280, size=640)
 print("degrees, shear, perspective:", hyp.degrees, hyp.shear, hyp.perspective)
-for name, factor, expected in (("S", S, np.eye(3)), ("P", P, np.eye(3)), ("R", R, np.diag([*[draws[0].scale] * 2, 1]))):
-    print(f"{name} and {'the zoom alone' if name == 'R' else 'the identity'}: {(factor != expected).sum()} of 9 numbers differ")
+zoom_alone = np.diag([draws[0].scale, draws[0].scale, 1])
+print(f"S and the identity: {(np.eye(3) != S).sum()} of 9 numbers differ")
+print(f"P and the identity: {(np.eye(3) != P).sum()} of 9 numbers differ")
+print(f"R and the zoom alone: {(zoom_alone != R).sum()} of 9 numbers differ")
 
 # %% [markdown]
 # **"114 is a normalised zero."** It is a padding value. Pixels are divided by 255 and nothing is subtracted, so the
@@ -649,9 +662,10 @@ for p, batch in batches.items():
     print(f"mosaic {p}: images {tuple(batch.images.shape)}, {len(batch.targets)} objects")
 print("length with and without augmentation:", len(train), len(photos))
 first, second, again = train.sample(0, epoch=0), train.sample(0, epoch=1), train.sample(0, epoch=0)
-for name, other in {"another epoch": second, "the same epoch": again}.items():
-    print(f"{name}: {approx((first.image != other.image).float().mean(), '.0%')} of the numbers differ")
-assert (first.image != second.image).float().mean() > 0.5 and torch.equal(first.image, again.image)
+differ = (first.image != second.image).float().mean()
+print(f"another epoch: {approx(differ, '.0%')} of the numbers differ")
+print(f"the same epoch again: {(first.image != again.image).sum()} of {again.image.numel():,} differ")
+assert differ > 0.5 and torch.equal(first.image, again.image)
 
 # %% [markdown]
 # ## 14. Check: a sample by hand
@@ -683,10 +697,10 @@ def mosaic_by_hand(draw):
     canvas, boxes = np.full((1280, 1280, 3), 114, np.uint8), []
     four = [loaded(index) for index in (draw.index, *draw.mosaic.partners)]
     x, y = draw.mosaic.centre
-    for corner, which in enumerate(draw.mosaic.order):  # top-left, top-right, bottom-left, bottom-right
+    for corner, which in enumerate(draw.mosaic.order):  # two above, two below
         picture, corners = four[which]
         height, width = picture.shape[:2]
-        left, top = x - width * (corner in (0, 2)), y - height * (corner in (0, 1))  # where its own (0, 0) falls
+        left, top = x - width * (corner in (0, 2)), y - height * (corner in (0, 1))  # of its (0, 0)
         x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + width, 1280), min(top + height, 1280)
         canvas[y1:y2, x1:x2] = picture[y1 - top : y2 - top, x1 - left : x2 - left]
         boxes.append(corners + np.float32([left, top, left, top]))
@@ -724,7 +738,7 @@ def warp_by_hand(canvas, boxes, drawn):
 # %%
 image, after, kept, M = warp_by_hand(canvas, boxes, draw.warp)
 sample = dataset.sample(0)
-labelled = yl.xywh_to_xyxy(sample.labels[:, 2:].numpy()) * 640  # labels keep a thousandth of a pixel off the edge
+labelled = yl.xywh_to_xyxy(sample.labels[:, 2:].numpy()) * 640  # 0.001 px off the edge
 theirs = {"matrix": warp.result.matrix, "boxes": warp.result.after.boxes, "labels": labelled}
 for (name, other), mine, most in zip(theirs.items(), (M, after, after[kept]), (1e-9, 1e-3, 1e-2)):
     print(f"{name}: largest difference {approx(np.abs(mine - other).max(), '.0e')}")
@@ -797,5 +811,6 @@ check(my_flip_boxes)
 # The labels are boxes, not outlines. Or half of the outlined objects is less than one when rounded, or they would hide
 # too much of other boxes.
 # </details>
-#
+
+# %% [markdown]
 # **On to [03_model_layer_by_layer](03_model_layer_by_layer.ipynb)**: what the network does with these pictures.

@@ -55,10 +55,10 @@ def difference(a, b):
 
 def unequal(a, b):
     """In how many numbers two tensors of one shape differ, as words."""
-    return f"{(a != b).sum().item()} of {a.numel():,} numbers differ"
+    return f"{(a != b).sum().item():,} of {a.numel():,} numbers differ"
 
 torch.manual_seed(0)
-image = yl.tour_batch().images[2:3].float() / 255  # (1, 3, 640, 640): one picture of the tour's batch
+image = yl.tour_batch().images[2:3].float() / 255  # (1, 3, 640, 640), one of the batch
 replace(show_image(image[0]), words="a mosaic of photographs: a cat, a horse, two cups on tables, and gray around them")
 
 # %% [markdown]
@@ -153,7 +153,7 @@ print([line.index for line in rows if line.inputs != (line.index - 1,)])
 # $\lfloor (h + 2p - k) / s \rfloor + 1$.
 
 # %%
-stem = Conv(3, 16, 6, 2, 2)  # the first row: 64 channels times 0.25, kernel 6, stride 2, padding 2
+stem = Conv(3, 16, 6, 2, 2)  # the first row: 64 x 0.25 channels, kernel 6, stride 2, padding 2
 with torch.no_grad():
     output = stem(image)
 print("side by the formula:", (640 + 2 * 2 - 6) // 2 + 1, "and by the layer:", tuple(output.shape))
@@ -166,10 +166,10 @@ print("side by the formula:", (640 + 2 * 2 - 6) // 2 + 1, "and by the layer:", t
 with torch.no_grad():
     raw = F.conv2d(image, stem.conv.weight, stride=2, padding=2)  # (1, 16, 320, 320)
     mean, var = raw.mean((0, 2, 3), keepdim=True), raw.var((0, 2, 3), correction=0, keepdim=True)
-    normed = (raw - mean) / (var + stem.bn.eps).sqrt()  # times weight 1, plus bias 0: nothing is learnt yet
+    normed = (raw - mean) / (var + stem.bn.eps).sqrt()  # times 1, plus 0: nothing is learnt yet
     by_hand = normed * torch.sigmoid(normed)
     unlike, moved = difference(by_hand, output), difference(stem.bn(raw + 5), stem.bn(raw))
-    before, after = raw.std((0, 2, 3)), normed.std((0, 2, 3))  # (16,) each: the spread of every channel
+    before, after = raw.std((0, 2, 3)), normed.std((0, 2, 3))  # (16,) each: spreads
     farthest = normed.mean((0, 2, 3)).abs().max()
 print("by hand and the brick, largest difference:", approx(unlike, ".0e"))
 print("what a bias of 5 in the convolution changes, at most:", approx(moved, ".0e"))
@@ -186,7 +186,7 @@ assert max(unlike, moved, farthest) < 1e-4 and after.min() / after.max() > 3 * b
 # prediction it would, so in evaluation BatchNorm uses averages that it collected during training:
 
 # %%
-pair = torch.cat((image, torch.zeros_like(image)))  # the same picture, now together with a black one
+pair = torch.cat((image, torch.zeros_like(image)))  # together with a black one
 with torch.no_grad():
     training = difference(stem(pair)[:1], stem(image))
     stem.eval()
@@ -221,8 +221,9 @@ slopes = {name: torch.autograd.grad(curve(x).sum(), x)[0] for name, curve in (("
 values = x.detach()
 sigma = values.sigmoid()
 by_hand = sigma * (1 + values * (1 - sigma))
-print("slope by the formula and autograd's, largest difference:", approx(difference(by_hand, slopes["SiLU"]), ".0e"))
-assert difference(by_hand, slopes["SiLU"]) < 1e-5
+unlike = difference(by_hand, slopes["SiLU"])
+print("slope by the formula and autograd's, largest difference:", approx(unlike, ".0e"))
+assert unlike < 1e-5
 row(show_series({"SiLU": F.silu(values), "ReLU": F.relu(values)}, values, "the curves", "x", "y"),
     show_series(slopes, values, "their slopes", "x", "dy / dx"))  # fmt: skip
 
@@ -267,8 +268,9 @@ at = eye[:, 3:6, 5:8]  # (3, 3, 3): the window around row 4, column 6, in each o
 by_hand = {3: (weights[3][0] * at).sum(), 1: (weights[1][0, :, 0, 0] * at[:, 1, 1]).sum()}
 for size, weight in weights.items():
     made = F.conv2d(eye[None], weight, padding=size // 2)[0, 0, 4, 6]  # channel 0, row 4, column 6
-    print(f"{size}x{size}, channel 0: by hand and by the layer, difference {approx((made - by_hand[size]).abs(), '.0e')}")
-    assert (made - by_hand[size]).abs() < 1e-5
+    unlike = (made - by_hand[size]).abs()
+    print(f"{size}x{size}, channel 0: by hand and by the layer, difference {approx(unlike, '.0e')}")
+    assert unlike < 1e-5
 row(*(show_convolution(weight, eye, (4, 6)) for weight in weights.values()))
 
 # %% [markdown]
@@ -289,7 +291,8 @@ wide = nn.Conv2d(64, 32, 3, padding=1, bias=False)
 unlike = {}
 for name, layer in (("1x1", conv), ("3x3", wide)):
     unlike[name] = difference(layer(x).flatten(2)[..., order].view(2, 32, 20, 20), layer(shuffled))
-    print(f"{name}: {count(layer):6,} weights; shuffling first or afterwards differs by {approx(unlike[name], '.0e')}")
+    print(f"{name}: {count(layer):6,} weights;",
+          f"shuffling first or afterwards differs by {approx(unlike[name], '.1g')}")  # fmt: skip
 assert unlike["1x1"] < 1e-5 and unlike["3x3"] > 0.5
 
 # %% [markdown]
@@ -309,7 +312,8 @@ print(f"one layer {flops / 1e9:.2f} GFLOPs, all 25 layers of the nano model {sma
 # %%
 numbers = torch.arange(16).view(4, 4)
 print(numbers)
-print("its four corners:", [numbers[r::2, c::2].tolist() for c in (0, 1) for r in (0, 1)])
+corners = [numbers[r::2, c::2].tolist() for c in (0, 1) for r in (0, 1)]
+print("its four corners:", *corners, sep="\n  ")
 focus = Focus(3, 16, 3).eval()
 show_block(focus, image)
 
@@ -320,7 +324,7 @@ show_block(focus, image)
 # them over.
 
 # %%
-narrow = focus.conv.conv.weight.data  # (16, 12, 3, 3); its 12 channels: corner (c, r) by corner, 3 colours each
+narrow = focus.conv.conv.weight.data  # (16, 12, 3, 3); 12: 4 corners (c, r) x 3 colours
 wide = torch.zeros(16, 3, 6, 6)
 for c in (0, 1):
     for r in (0, 1):
@@ -347,7 +351,7 @@ assert unlike < 1e-5
 # %%
 block = Bottleneck(64, 64).eval()
 direct = Conv(64, 64, 3)
-by_hand = (1 * 1 * 64 * 32 + 2 * 32) + (3 * 3 * 32 * 64 + 2 * 64)  # weights, and 2 numbers a channel for BatchNorm
+by_hand = (1 * 1 * 64 * 32 + 2 * 32) + (3 * 3 * 32 * 64 + 2 * 64)  # 2 a channel: BatchNorm
 print(f"parameters: {count(block):,}, by hand {by_hand:,}; a plain 3x3 Conv: {count(direct):,}")
 show_block(block, torch.zeros(1, 64, 80, 80))
 
@@ -485,14 +489,16 @@ for line in rows[:-1]:
     given = [channels[source] for source in line.inputs]
     mine.append(build(line, given))
     channels[line.index] = line.arguments[0] if line.kind in ("Conv", "C3", "SPPF") else sum(given)
-print("channels:", list(channels.values())[1:])
+given_by = list(channels.values())[1:]  # without the image's
+print("channels, backbone:", given_by[:10])
+print("channels, neck:    ", given_by[10:])
 
 # %% [markdown]
 # The last row is the head. It reads layers 17, 20 and 23, and needs the anchors and the strides (what they are for is
 # the next notebook's subject).
 
 # %%
-anchors = torch.tensor(spec["anchors"], dtype=torch.float32).view(3, 3, 2)  # 3 levels, 3 anchors, width and height
+anchors = torch.tensor(spec["anchors"], dtype=torch.float32).view(3, 3, 2)
 widths = [channels[source] for source in rows[-1].inputs]
 mine.append(Detect(80, anchors, (8, 16, 32), widths))
 mine.eval()
@@ -531,7 +537,7 @@ table = []
 for line in rows:
     source = ", ".join("image" if k == -1 else str(k) for k in line.inputs)
     arguments = ", ".join(map(str, line.arguments))
-    output = "  ".join(" x ".join(map(str, shape)) for shape in shapes[line.index])
+    output = "\n".join(" x ".join(map(str, shape)) for shape in shapes[line.index])
     table.append([line.index, parts[line.index], source, line.kind, line.number, arguments, output])
 show_table(["layer", "part", "from", "module", "number", "arguments", "output"], table)
 
@@ -627,11 +633,13 @@ show_table(["layer", "part", "cells a side", "pixels from cell to cell", "pixels
 # as layers 11 and 15 do it, and once as it is with so many pixels.
 
 # %%
-large, small_pixels = (F.avg_pool2d(image, size)[0] for size in (8, 4))  # (3, 80, 80) and (3, 160, 160)
+large, small_pixels = (F.avg_pool2d(image, size)[0] for size in (8, 4))  # sides 80 and 160
 twice = F.interpolate(large[None], scale_factor=2, mode="nearest")[0]  # (3, 160, 160)
-eyes = [show_image(large[:, 16:40, 40:64]), show_image(twice[:, 32:80, 80:128]), show_image(small_pixels[:, 32:80, 80:128])]
-print("the 24 x 24 pixels, and the 48 x 48 averaged by twos, largest difference:", approx(difference(F.avg_pool2d(twice, 2), large), ".0e"))
-assert difference(F.avg_pool2d(twice, 2), large) < 1e-6
+fine = (slice(None), slice(32, 80), slice(80, 128))
+eyes = [show_image(large[:, 16:40, 40:64]), show_image(twice[fine]), show_image(small_pixels[fine])]
+unlike = difference(F.avg_pool2d(twice, 2), large)
+print("the left one, and the middle one averaged by twos, largest difference:", approx(unlike, ".0e"))
+assert unlike < 1e-6
 row(*eyes, titles=["24 x 24 pixels", "upsampled: 48 x 48", "48 x 48 of its own"])
 
 # %% [markdown]
@@ -646,7 +654,7 @@ row(*eyes, titles=["24 x 24 pixels", "upsampled: 48 x 48", "48 x 48 of its own"]
 trained = yl.load("shapes-n").eval()
 scene = yl.YoloDataset("shapes", img_size=256)[0].image[None].float() / 255  # (1, 3, 256, 256)
 seen = {record.index: record.output for record in record_layers(trained, scene)}
-upsampled = seen[10].repeat_interleave(2, 2).repeat_interleave(2, 3)  # every row twice, every column twice
+upsampled = seen[10].repeat_interleave(2, 2).repeat_interleave(2, 3)  # rows, columns twice
 print("layer 10 repeated, and layer 11:", unequal(upsampled, seen[11]))
 print("layers 11 and 6 stacked, and layer 12:", unequal(torch.cat((seen[11], seen[6]), 1), seen[12]))
 print("channels:", *(f"layer {k}: {seen[k].shape[1]}" for k in (11, 6, 12)))
@@ -723,8 +731,8 @@ print("view alone gives", tuple(wrong.shape), "where it should be", tuple(turned
 print(f"but {approx((wrong != turned).float().mean(), '.0%')} of the numbers differ")
 assert wrong.shape == turned.shape and (wrong != turned).float().mean() > 0.9
 for level in outputs[24]:
-    print(tuple(level.shape), "predictions:", level[..., 0].numel())
-print("together:", sum(level[..., 0].numel() for level in outputs[24]))
+    print(tuple(level.shape), f"predictions: {level[..., 0].numel():,}")
+print(f"together: {sum(level[..., 0].numel() for level in outputs[24]):,}")
 
 # %% [markdown]
 # **What to notice**
@@ -762,7 +770,7 @@ print("parameters called anchors, of those that are learnt:",
 
 # %%
 for stride in (8, 16, 32):
-    print(f"stride {stride:2}: objectness starts {math.log(8 / (640 / stride) ** 2):.4f} lower")
+    print(f"stride {stride:2}: objectness starts lower by {math.log((640 / stride) ** 2 / 8):.4f}")
 starts = [level.bias.view(3, 85)[:, 4].sigmoid().max() for level in model.detect.m]
 print("so a cell starts by saying, at most:", *(approx(start, ".4f") for start in starts))
 assert max(starts) < 0.1
@@ -808,12 +816,13 @@ print(f"together {sum(parameters):,}; the library says {model.summary().paramete
 flops = []
 for line in rows[:-1]:
     convs = convolutions(line, channels[line.inputs[0]])
-    cells = side[line.index] ** 2  # every convolution in a block gives a map of the block's own size
+    cells = side[line.index] ** 2  # of every convolution in a block
     flops.append(sum(2 * k * k * a * b * cells + 2 * b * cells for k, a, b in convs))
 flops.append(sum(2 * a * 255 * side[k] ** 2 for a, k in zip(widths, rows[-1].inputs)))
 print(f"by hand and recorded: {sum(own != record.flops for own, record in zip(flops, records))} of 25 layers differ")
 print(f"together {sum(flops) / 1e9:.2f} GFLOPs; the library says {model.summary().flops / 1e9:.2f}")
-print(f"at half the side {model.summary(320).flops:,}, times 4 {4 * model.summary(320).flops:,}, at 640 {sum(flops):,}")
+half = model.summary(320).flops
+print(f"at half the side {half:,}, times 4 {4 * half:,}, at 640 {sum(flops):,}")
 
 # %%
 names = [str(k) for k in range(25)]
@@ -833,15 +842,26 @@ for part in ("backbone", "neck", "head"):
 #   coarse maps are the other way round.
 # - The head, where the predictions are made, is a small part. Nearly all of the work is looking.
 #
-# `show_layers` puts all of it into one table. (The column "time" is that of the computer that ran this page last.)
+# `show_layers` puts all of it into one table, here for layers 0 to 23. (The column "time" is that of the computer that ran
+# this page last.)
 
 # %%
-show_layers(records)
+show_layers(records[:24])
+
+# %% [markdown]
+# The head has three outputs, which would make a long row. So here it is by itself:
+
+# %%
+last = records[24]
+print(f"layer 24, {last.kind}: {last.parameters:,} parameters, {last.flops / 1e6:.1f} MFLOPs")
+table = [[source, " x ".join(map(str, shape[1:])), " x ".join(map(str, field.size))]
+         for source, shape, field in zip(last.inputs, last.output_shapes, last.receptive_fields)]  # fmt: skip
+show_table(["reads layer", "output", "sees"], table)
 
 # %% [markdown]
 # **What to notice**
-# - The head has three outputs. Each sees as far as the layer that it reads (17, 20 and 23), because a 1x1 convolution
-#   adds nothing to what is seen.
+# - Each output of the head sees as far as the layer that it reads (17, 20 and 23), because a 1x1 convolution adds nothing to
+#   what is seen.
 # - Upsample and Concat have neither parameters nor FLOPs, but they take time: numbers are copied. So does the pooling
 #   of layer 9, in spite of its few FLOPs.
 
@@ -887,16 +907,17 @@ with_own = copy.deepcopy(plain)
 with_own["backbone"][9] = [-1, 1, "Around", [1024, 7]]
 
 # %%
-edited = {"as it was": plain, "ReLU": with_relu, "one level more, P2": with_p2, "Around for SPPF": with_own}
+edited = {"as it was": plain, "ReLU": with_relu, "P2": with_p2, "Around": with_own}
 table = []
 for name, changed in edited.items():
     built = yl.create_model(changed).eval()
     recorded, summary = record_layers(built, image), built.summary()
     grids = " ".join(str(shape[2]) for shape in recorded[-1].output_shapes)
     fields = " ".join(str(field.size[0]) for field in recorded[-1].receptive_fields)
-    table.append([name, grids, sum(3 * shape[2] * shape[3] for shape in recorded[-1].output_shapes),
-                  summary.parameters, f"{summary.flops / 1e9:.2f}", recorded[9].receptive_field.size[0], fields])  # fmt: skip
-columns = ["edit", "cells a side of each output", "predictions", "parameters", "GFLOPs", "layer 9 sees", "the outputs see"]
+    predictions = sum(3 * shape[2] * shape[3] for shape in recorded[-1].output_shapes)
+    cost = [summary.parameters, f"{summary.flops / 1e9:.2f}"]
+    table.append([name, grids, predictions, *cost, recorded[9].receptive_field.size[0], fields])
+columns = ["edit", "cells a side", "predictions", "parameters", "GFLOPs", "layer 9 sees", "outputs see"]
 show_table(columns, table)
 
 # %% [markdown]
@@ -1004,8 +1025,10 @@ check(my_receptive_field)
 # %%
 with torch.no_grad():
     print("question 1:", repeats(6, 0.33), channels_of(256, 0.25), repeats(6, 1.33), channels_of(256, 1.25))
-    print("question 2:", build(rows[12], [128, 7])([torch.zeros(1, 128, 40, 40), torch.zeros(1, 7, 40, 40)]).shape[1])
-    print("question 3:", count(yl.create_model("yolov5n", num_classes=3).detect), "instead of", count(model.detect))
+    two = [torch.zeros(1, 128, 40, 40), torch.zeros(1, 7, 40, 40)]
+    print("question 2:", build(rows[12], [128, 7])(two).shape[1])
+    three = yl.create_model("yolov5n", num_classes=3)
+    print(f"question 3: {count(three.detect):,} instead of {count(model.detect):,}")
     pooled = F.max_pool2d(pools[-1], 5, stride=1, padding=2)  # a fourth time
     print("question 4:", unequal(pooled, F.max_pool2d(pools[0], 17, stride=1, padding=8)))
     print("question 6:", [tuple(raw.shape[2:4]) for raw in model(torch.zeros(1, 3, 320, 512))])

@@ -103,7 +103,7 @@ from yolo_lite.coding import decode_matches, encode_matches
 
 sides, strides = torch.tensor([8.0, 64, 512]), torch.tensor([8.0, 16, 32])
 anchors = sides[:, None].repeat(1, 2)  # (3, 2) pixels
-start = torch.stack((strides / 2, strides / 2, sides, sides), 1)  # (3, 4) x, y, w, h; (0, 0) is the cell's corner
+start = torch.stack((strides / 2, strides / 2, sides, sides), 1)  # x, y from the corner, w, h
 objects = torch.cat((start[:, :2] + 0.02 * anchors, 1.2 * sides[:, None], 0.9 * sides[:, None]), 1)
 
 
@@ -118,7 +118,7 @@ def offsets(raw):
 
 starts = {free: start, offsets: torch.zeros(3, 4)}
 for to_boxes, raw in starts.items():
-    print(f"first boxes, {to_boxes.__name__}:", to_boxes(raw).tolist())
+    print(f"first boxes, {to_boxes.__name__}:", *to_boxes(raw).tolist(), sep="\n  ")
 
 # %%
 def gradient(to_boxes, raw):
@@ -158,9 +158,9 @@ powers = torch.linspace(-3, 4, 15)
 charts, reached = [], {}
 for to_boxes in (free, offsets):
     ious = torch.stack([fitted(to_boxes, 10**power) for power in powers.tolist()])  # (15, 3)
-    reached[to_boxes] = ious.amin(1).max()  # the worst of three boxes, with the best of all learning rates
+    reached[to_boxes] = ious.amin(1).max()  # the worst box, the best rate
     found = approx(reached[to_boxes])
-    print(f"{to_boxes.__name__}: after 100 steps, one learning rate for all three brings the worst to an IoU of {found}")
+    print(f"{to_boxes.__name__}: with the best learning rate for all three, the worst ends at IoU {found}")
     series = {f"{side:.0f} px": ious[:, k] for k, side in enumerate(sides)}
     charts.append(show_series(series, powers, to_boxes.__name__, "learning rate, power of ten", "IoU after 100 steps"))
 assert reached[free] < 0.9 < reached[offsets]
@@ -192,10 +192,11 @@ rows = [
     ["YOLOv5", "640", "20, 40, 80", "3 anchors a level", v5],
     ["YOLOv8", "640", "20, 40, 80", "1, no anchors", v8],
 ]
+rows = [[*words, f"{count:,}"] for *words, count in rows]
 show_table(["generation", "picture", "cells", "boxes per cell", "boxes in all"], rows)
 
 # %% [markdown]
-# (The YOLOv2 paper speaks of "more than a thousand" boxes: with nine anchors there are 1521; it settled for five.)
+# (The YOLOv2 paper speaks of "more than a thousand" boxes: with nine anchors there are 1,521; it settled for five.)
 #
 # The grids follow from the strides alone, so YOLOv5 on a picture of 416 pixels has as many boxes as YOLOv3.
 
@@ -203,7 +204,7 @@ show_table(["generation", "picture", "cells", "boxes per cell", "boxes in all"],
 with torch.no_grad():
     for size in (320, 416, 640):
         boxes = model.eval().decode(model(torch.zeros(1, 3, size, size)))
-        print(f"{size} pixels: {boxes.shape[1]} boxes of {boxes.shape[2]} numbers")
+        print(f"{size} pixels: {boxes.shape[1]:6,} boxes of {boxes.shape[2]} numbers")
 
 # %% [markdown]
 # **What to notice**
@@ -276,11 +277,11 @@ show_table(["number", "about", "raw", "after the sigmoid"], rows)
 # **What to notice**
 # - The box numbers are near 0. After the sigmoid that is 0.5: "in the middle of my cell, as large as my anchor".
 # - Objectness says about 0.005 although nothing has been learnt. That is on purpose: the head starts with the belief
-#   that a picture has about 8 objects. On this level that is 8 of 1600 cells:
+#   that a picture has about 8 objects. On this level that is 8 of 1,600 cells:
 
 # %%
 bias = model.detect.m[1].bias.view(3, 85)[:, 4].mean()
-print(f"8 of 1600 cells: {8 / 1600}; the raw number for that: {math.log(8 / 1600):.3f}; the bias: {bias:.1f}")
+print(f"8 of 1,600 cells: {8 / 1600}; the raw number for that: {math.log(8 / 1600):.3f}; the bias: {bias:.1f}")
 
 # %% [markdown]
 # ## 6. Decoding, then and now
@@ -305,7 +306,7 @@ print(f"8 of 1600 cells: {8 / 1600}; the raw number for that: {math.log(8 / 1600
 # %%
 prior = model.anchors[2, 1]  # (2,) p_w, p_h
 corner = torch.tensor([col, line])  # c_x, c_y
-wanted = torch.cat((largest[:2] / 32 - corner, largest[2:] / 32))  # (4,) in cells; the centre from the corner
+wanted = torch.cat((largest[:2] / 32 - corner, largest[2:] / 32))  # in cells
 t_box = encode_matches(wanted[None], prior[None] / 32)[0]
 for letter, value in zip("xywh", t_box):
     print(f"t_{letter} {approx(value, '.3f')}, its sigmoid {approx(value.sigmoid(), '.3f')}")
@@ -374,10 +375,10 @@ show_table(["centre", "reach, in cells", "t to sit on the grid line"], rows)
 
 # %%
 def outlier(form):
-    """What a raw number of 10 does, when the object is as wide as the anchor: size, slope, and two gradients."""
+    """What t = 10 does for an object as wide as the anchor: size, slope, two gradients."""
     t10 = torch.tensor(10.0, requires_grad=True)
     width = form(t10)
-    box = torch.stack((width * 0, width * 0, width, torch.tensor(1.0)))  # right but for its width, in anchors
+    box = torch.stack((width * 0, width * 0, width, torch.tensor(1.0)))  # only its width is wrong
     losses = (width - 1) ** 2, 1 - yl.bbox_iou(box[None], torch.tensor([[0.0, 0, 1, 1]]))[0]
     slopes = [torch.autograd.grad(value, t10, retain_graph=True)[0].item() for value in (width, *losses)]
     return [f"{width.item():,.1f}", *slopes]
@@ -438,14 +439,15 @@ def drawing(wh, anchors, anchor_t, title=""):
     lines = [Text(2, at(side).item() + 4, f"{side} px", "grid", "left", 9) for side in (8, 32, 128, 512)]
     lines += [Text(at(side).item(), 430, f"{side}", "grid", "center", 9) for side in (8, 32, 128, 512)]
     ground = Picture(torch.full((2, 2, 3), 50, dtype=torch.uint8).numpy(), (0, 0, 440, 440))
-    marks = (Points(at(anchors), "anchor", "s", 6), Points(at(wh), "own", "o", 4))
+    marks = (Points(at(anchors), "anchor", "s", 7), Points(at(wh), "own", "o", 8))
     layers = (ground, Boxes(squares, colours=("anchor",), dash="dashed", width=1), *marks, *lines)
     return Panel(layers, 440, 440, title, "width to the right, height downwards")
 
 # %%
 wh = batch.targets[:, 4:6] * 640  # (23, 2) pixels
 nine = model.anchors.flatten(0, 1)  # (9, 2)
-legend = (Key("object", "own"), Key("anchor and what it is matched to", "anchor", dash="dashed"))
+reach = Key("sizes that an anchor is matched to", "anchor", dash="dashed")
+legend = (Key("object (dot)", "own"), Key("anchor (small square)", "anchor"), reach)
 for anchor_t in (4, 2):
     left_out = yl.anchor_fit(wh, nine, anchor_t).best_ratio <= 1 / anchor_t
     print(f"anchor_t = {anchor_t}: objects left out: {left_out.sum()}")
@@ -527,7 +529,7 @@ from yolo_lite.loss.anchors import KEEP_ABOVE, kmeans_anchors
 print("anchors are looked for at a best possible recall of", KEEP_ABOVE, "or less")
 shapes = Shapes(size=320, count=300)
 suggestion = yl.suggest_anchors(shapes, model.anchors, img_size=320)
-print(suggestion)
+print(*str(suggestion).split("; "), sep="\n")
 
 # %% [markdown]
 # They fit; nothing has to be done. Now lines of print, as a scanner sees them: wide and low. (Made up here with a
@@ -541,8 +543,8 @@ found = yl.suggest_anchors(lines, model.anchors, generations=200)
 print("in use:", before)
 print("0.98 is not reached:", "replace them" if found.replace else "keep them")
 print(f"after: best possible recall {approx(found.after.best_possible_recall, '.3f')},",
-      f"{approx(found.after.matches_per_object)} anchors per object,",
-      f"mean best ratio {approx(found.after.mean_best_ratio)}")
+      f"{approx(found.after.matches_per_object)} anchors per object,")
+print(f"       mean best ratio {approx(found.after.mean_best_ratio)}")
 assert found.after.best_possible_recall > 0.95 and found.after.mean_best_ratio > 0.7
 
 # %% [markdown]
@@ -585,7 +587,7 @@ Scene((panels,), legend, "wide, low objects as dots: COCO's squares beside most 
 # %%
 matches = yl.build_targets(batch.targets, [raw.shape[2:4] for raw in maps], model.anchors, model.strides)
 per_object = torch.cat([m.target for m in matches]).bincount(minlength=len(wh))
-print("matches per object:", per_object.tolist())
+print("matches per object:", *per_object.tolist())
 print("on average", round(per_object.float().mean().item(), 1), "and at most 3 cells x 9 anchors =", 3 * 9)
 
 # %% [markdown]
@@ -598,11 +600,11 @@ trained = yl.load("shapes-n").eval()
 picture = Shapes("test", size=256, count=3).read(2)
 with torch.no_grad():
     boxes = trained.decode(trained(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255))  # (1, 4032, 11)
-every = yl.non_max_suppression(boxes, conf_thres=0.5, iou_thres=1.0)[0]  # nothing overlaps by more than 1: all stay
+every = yl.non_max_suppression(boxes, conf_thres=0.5, iou_thres=1.0)[0]  # 1: all stay
 best = yl.non_max_suppression(boxes, conf_thres=0.5)[0]
 best = best[best[:, 0].argsort()]  # from left to right
-print(f"{boxes.shape[1]} boxes; {approx(len(every), 'd')} above the threshold; {len(best)} after NMS,",
-      f"the least sure of them with a confidence of {approx(best[:, 4].min())}")
+print(f"{boxes.shape[1]:,} boxes; {approx(len(every), 'd')} above the threshold; {len(best)} after NMS")
+print(f"the least sure of these has a confidence of {approx(best[:, 4].min())}")
 assert len(every) > 2 * len(best) and best[:, 4].min() > 0.6
 left = replace(show_image(picture, every[:, :4]), words="every box above the threshold")
 row(left, show_image(picture, best, names=trained.names), titles=["all that say 'here'", "after NMS"])
@@ -704,5 +706,6 @@ check(my_encode)
 # thousands of boxes. Three a cell, nine on the three grids together, reach a best possible recall of 1 on all we have seen
 # here, when they fit the data.
 # </details>
-#
-# Next: [05_build_targets](05_build_targets.ipynb), where objects are assigned to cells and anchors, line by line.
+
+# %% [markdown]
+# **On to [05_build_targets](05_build_targets.ipynb)**: how objects are assigned to cells and anchors, line by line.

@@ -59,7 +59,7 @@ matches = yl.build_targets(batch.targets, grids, model.anchors, model.strides, a
 print("targets:", tuple(batch.targets.shape), " grids:", grids)
 print("row 6:", "image {:.0f}, class {:.0f}, x {:.4f}, y {:.4f}, w {:.4f}, h {:.4f}".format(*batch.targets[6]))
 for match, grid in zip(matches, grids):
-    print(f"{len(match.cls):4} matches among {4 * 3 * grid[0] * grid[1]:6} predictions of four pictures")
+    print(f"{len(match.cls):4} matches among {4 * 3 * grid[0] * grid[1]:6,} predictions of four pictures")
 
 # %% [markdown]
 # A match is one row through nine columns; the table below has those that are one whole number each. Four say *where* the
@@ -81,11 +81,11 @@ show_table(columns, [[int(getattr(first, name)[k]) for name in columns] for k in
 record = trace(yl.build_targets, into=[assign_level])(batch.targets, grids, model.anchors, model.strides)
 pairs = [(a, b) for ours, theirs in zip(record.result, matches) for a, b in zip(ours, theirs)]
 print(f"{len(record.steps)} steps of the recording;", sum(int((a != b).sum()) for a, b in pairs), "of",
-      sum(a.numel() for a, _ in pairs), "numbers of the result differ from those above")  # fmt: skip
+      f"{sum(a.numel() for a, _ in pairs):,} numbers of the result differ from those above")  # fmt: skip
 
 # %%
 stepper = Stepper(record, images=batch.images)
-stepper.step = record.at("boxes")[0].index  # assign_level has just turned the targets into grid units
+stepper.step = record.at("boxes")[0].index  # now the targets are in grid units
 stepper
 
 # %% [markdown]
@@ -124,7 +124,8 @@ stepper
 # %%
 grid, anchors = grids[0], model.anchors[0] / 8  # (3, 2) anchors in cells
 boxes = to_grid_units(batch.targets, grid)  # (n, 4)
-print("by hand and by the library, largest difference:", (boxes - batch.targets[:, 2:] * 80).abs().max().item(), "cells")
+unlike = (boxes - batch.targets[:, 2:] * 80).abs().max().item()
+print("by hand and by the library, largest difference:", unlike, "cells")
 rows = [[k, *boxes[k].tolist(), f"({int(boxes[k, 1])}, {int(boxes[k, 0])})"] for k in (6, 9, 13)]
 show_table(["target", "x", "y", "w", "h", "cell (row, column)"], rows, title="three objects in cells of stride 8")
 
@@ -144,7 +145,8 @@ show_table(["target", "x", "y", "w", "h", "cell (row, column)"], rows, title="th
 
 # %%
 test = ratio_test(boxes[:, 2:], anchors, anchor_t=4.0)
-print("ratios:", tuple(test.ratio.shape), " pairs:", test.passed.numel(), " pairs that pass:", int(test.passed.sum()))
+print("ratios:", tuple(test.ratio.shape))
+print("pairs:", test.passed.numel(), " pairs that pass:", int(test.passed.sum()))
 verdicts = [["yes" if passed else "no" for passed in each] for each in test.passed.T.tolist()]
 rows = [[k, *(f"{w:.2f}" for w in test.worst[:, k].tolist()), *verdicts[k]] for k in (6, 9, 13)]
 show_table(["target", "worst, anchor 0", "anchor 1", "anchor 2", "matched to 0", "to 1", "to 2"], rows)
@@ -173,9 +175,10 @@ show_table(["target", "worst, anchor 0", "anchor 1", "anchor 2", "matched to 0",
 n = len(batch.targets)
 repeated = torch.stack([torch.cat((batch.targets, torch.full((n, 1), float(a))), 1) for a in range(3)])  # (3, n, 7)
 left_over = repeated[test.passed]  # (p, 7)
-anchor, target = test.passed.nonzero(as_tuple=True)  # the library's way: two lists of indices, (p,) each
+anchor, target = test.passed.nonzero(as_tuple=True)  # the library's: (p,) each
 differ = int((left_over[:, 6] != anchor).sum() + (left_over[:, :6] != batch.targets[target]).sum())
-print(f"repeated {tuple(repeated.shape)} -> {tuple(left_over.shape)}; seventh column: {left_over[:, 6].int().tolist()}")
+print(f"repeated {tuple(repeated.shape)} -> {tuple(left_over.shape)}")
+print(f"seventh column: {left_over[:, 6].int().tolist()}")
 print(f"the library: anchors {anchor.tolist()}; {differ} of {left_over.numel()} numbers differ")
 
 # %% [markdown]
@@ -189,7 +192,8 @@ def cells_of(left, top, rows, cols, side=18):
     return torch.cat((corner, corner + side), 1)
 
 def digits(boxes, words):
-    return [Text(float(x1) + 9, float(y2) - 9, word, anchor="center") for (x1, _, _, y2), word in zip(boxes, words)]
+    places = [(float(x1) + 9, float(y2) - 12.5) for x1, _, _, y2 in boxes]  # of a digit's upper end
+    return [Text(x, y, word, anchor="center") for (x, y), word in zip(places, words)]
 
 layers = [Picture(np.full((170, 660, 3), (24, 33, 43), np.uint8))]
 for a in range(3):
@@ -289,7 +293,7 @@ found = yl.build_targets(nine, grids, model.anchors, model.strides)
 rows = []
 for match, stride, size, anchor_px in zip(found, model.strides, grids, model.anchors):
     pairs = ratio_test(to_grid_units(nine, size)[:, 2:], anchor_px / stride).passed.sum()
-    rows.append([stride, 3 * len(nine), int(pairs), len(match.cls), 3 * size[0] * size[1]])
+    rows.append([stride, 3 * len(nine), int(pairs), len(match.cls), f"{3 * size[0] * size[1]:,}"])
 show_table(["stride", "pairs", "pass the ratio test", "matches", "predictions"], rows)
 
 # %% [markdown]
@@ -319,7 +323,7 @@ show_table(["anchor", "row", "column"], rows, title=f"{len(rows)} matches at str
 # $\lfloor x + 0.5 \rfloor = x$, the object's *own* cell again. So that match is listed twice.
 
 # %%
-on_line = torch.tensor([[0, 0, 0.5, 0.53, 0.1, 0.12]])  # x = 0.5 * 20 = 10 exactly, on the coarse grid
+on_line = torch.tensor([[0, 0, 0.5, 0.53, 0.1, 0.12]])  # x = 0.5 * 20 = 10 exactly
 match = assign_level(on_line, grids[2], model.anchors[2] / 32)
 seen = [[int(match.anchor[k]), names[match.offset[k]], int(match.row[k]), int(match.col[k])] for k in range(len(match.cls))]
 show_table(["anchor", "as", "row", "column"], seen, title=f"x = {to_grid_units(on_line, grids[2])[0, 0]:.2f} cells")
@@ -352,8 +356,8 @@ print(f"{len(places)} matches on {len(unique)} predictions; {int((count > 1).sum
 # %%
 place = unique[0]
 assigned_to = match.target[(places == place).all(1)].tolist()  # in the order of the list
-print(f"anchor, row, column {place.tolist()} is assigned to objects {assigned_to}:",
-      f"object {assigned_to[-1]} sets its objectness target")  # fmt: skip
+print(f"anchor, row, column {place.tolist()} is assigned to objects {assigned_to}")
+print(f"object {assigned_to[-1]}, the last, sets its objectness target")
 
 # %% [markdown]
 # ## 10. Objects that no anchor is matched to
@@ -477,5 +481,6 @@ check(my_ratio_test)
 # None: left of the first cell there is nothing (x must be greater than 1), and the right one is more than half a cell
 # away.
 # </details>
-#
+
+# %% [markdown]
 # **On to [06_loss](06_loss.ipynb)**: what the matched predictions are trained towards.

@@ -38,7 +38,7 @@ import torch
 from torch.nn import functional
 
 import yolo_lite as yl
-from walkthrough import IouPlayground, LossExplorer, approx, row, show_bars
+from walkthrough import IouPlayground, LossExplorer, approx, column, row, show_bars
 from walkthrough import show_feature_maps, show_histogram, show_image, show_series, show_table
 from walkthrough.scene import Scene
 from yolo_lite.boxes import IOU_KINDS, xyxy_to_xywh
@@ -64,6 +64,11 @@ print("maps:", [tuple(raw.shape) for raw in maps], " targets:", tuple(batch.targ
 show_bars({"box": parts.box, "obj": parts.obj, "cls": parts.cls}, title="the loss before training", y_label="loss")
 
 # %% [markdown]
+# **What to notice**
+# - Before any training the losses for box and class are about equally large, and that for objectness is less than half as
+#   large. That is no accident: each is multiplied by a weight of its own (section 10).
+# - The numbers by themselves say little. What counts is whether they fall.
+#
 # The grids are dealt with one after the other, and what they contribute is added up. `levels` gives the three
 # contributions, and everything that was computed on the way.
 
@@ -72,9 +77,10 @@ levels = criterion.levels(maps, batch.targets)
 matches = [level.matches for level in levels]
 for name in ("box", "obj", "cls"):
     added, whole = sum(getattr(level, name) for level in levels), getattr(parts, name)
-    print(f"{name}: the three grids together {approx(added, '.4f')}, the loss {approx(whole, '.4f')}")
+    print(f"{name}: three grids together {approx(added, '.4f')}, the loss {approx(whole, '.4f')}")
     assert torch.isclose(added, whole)
-print("what a level keeps:", ", ".join(levels[0]._fields))
+print("what a level keeps:")
+print(" ", ", ".join(levels[0]._fields))
 
 # %% [markdown]
 # ## 2. How few are asked
@@ -87,9 +93,10 @@ rows = []
 for stride, raw, match in zip(model.strides, maps, matches):
     each = [int((match.image == image).sum()) for image in range(4)]
     rows.append([f"stride {stride}", raw[0, ..., 0].numel(), *each, sum(each)])
-    print(f"stride {stride:2}: {rows[-1][1]:6} predictions a picture, matched in pictures 0 to 3: {each}")
 total, matched = sum(row[1] for row in rows) * 4, sum(row[-1] for row in rows)
-print(f"together {matched} of {total}: {matched / total:.2%}")
+print(f"matched, together: {matched} of {total:,}, {matched / total:.2%}")
+columns = ["grid", "predictions a picture", *(f"in picture {k}" for k in range(4)), "together"]
+show_table(columns, [[grid, f"{count:,}", *each] for grid, count, *each in rows], title="matches")
 
 # %% [markdown]
 # Of 19,200 predictions of the fine grid (stride 8, P3), 3 are matched to a box in picture 0, and none in picture 3. The
@@ -101,7 +108,8 @@ leaves = [raw.clone().requires_grad_() for raw in maps]
 gradients = torch.autograd.grad(criterion(leaves, batch.targets).total, leaves)
 for stride, gradient in zip(model.strides, gradients):
     felt = [int((gradient[..., part] != 0).any(-1).sum()) for part in (slice(0, 4), slice(4, 5), slice(5, 85))]
-    print(f"stride {stride:2}: predictions with a gradient on box {felt[0]}, objectness {felt[1]}, class {felt[2]}")
+    print(f"stride {stride:2}: predictions with a gradient on box {felt[0]},",
+          f"objectness {felt[1]:,}, class {felt[2]}")  # fmt: skip
 
 # %% [markdown]
 # **What to notice**
@@ -225,7 +233,7 @@ pairs = {
     "aside or central": ((25.0, 25, 65, 65), (40.0, 40, 80, 80)),
     "flat or square": ((20.0, 50, 100, 70), (40.0, 40, 80, 80)),
 }
-pairs = {name: torch.tensor(two) for name, two in pairs.items()}  # (2, 4) each: the worse one, the better one
+pairs = {name: torch.tensor(two) for name, two in pairs.items()}  # (2, 4): worse, better
 loss = {name: {kind: 1 - yl.bbox_iou(two, goal, kind, "xyxy") for kind in IOU_KINDS} for name, two in pairs.items()}
 for name, by_kind in loss.items():
     print(f"{name:17} distinguished by:", [kind for kind, (worse, better) in by_kind.items() if worse - better > 1e-4])
@@ -235,9 +243,11 @@ pictures = [show_image(paper[:, : int(b.max()) + 20], b, ["object", "worse", "be
 row(*pictures, titles=list(pairs))
 
 # %%
-columns = ["pair", *(f"{kind}, {which}" for kind in IOU_KINDS for which in ("worse", "better"))]
-rows = [[name, *(f"{x:.3f}" for losses in by_kind.values() for x in losses.tolist())] for name, by_kind in loss.items()]
-show_table(columns, rows, title="losses, 1 - overlap")
+rows = []
+for name, by_kind in loss.items():
+    both = (losses.tolist() for losses in by_kind.values())
+    rows.append([name, *(f"{worse:.3f} -> {better:.3f}" for worse, better in both)])
+show_table(["pair", *IOU_KINDS], rows, title="losses, 1 - overlap, of the worse and of the better one")
 
 # %% [markdown]
 # **What to notice**
@@ -271,7 +281,7 @@ playground
 generator = torch.Generator().manual_seed(0)
 
 def random_boxes(n):
-    """(n, 4) x, y, w, h, with sides of 20 to 120 pixels, inside the playground's plane of 240 x 170."""
+    """(n, 4) x, y, w, h: sides of 20 to 120 px, inside the playground's 240 x 170."""
     wh = 20 + 100 * torch.rand(n, 2, generator=generator)
     return torch.cat((wh / 2 + (torch.tensor([240.0, 170.0]) - wh) * torch.rand(n, 2, generator=generator), wh), 1)
 
@@ -292,22 +302,25 @@ budgets = {(rate, steps): {kind: ious_on_the_way(starts, goals, kind, rate, step
 one, other = (xyxy_to_xywh(torch.tensor([box[:4]])) for box in playground.boxes)
 again = ious_on_the_way(one, other, "giou", playground.rate, playground.steps)[:, 0]
 gap = (again - playground.result.descent.ious[IOU_KINDS.index("giou")]).abs().max()
-print(f"boxes that touch at the start: {int(touching.sum())} of 300; this descent and the playground's differ by",
-      approx(gap, ".0e"))  # fmt: skip
+print(f"boxes that touch at the start: {int(touching.sum())} of 300")
+print("this descent and the playground's, largest difference:", approx(gap, ".0e"))
 assert gap < 1e-4
 
 # %%
-rows = []
+means, wins = [], []
 for (rate, steps), ways in budgets.items():
     end = torch.stack([way[-1] for way in ways.values()])  # (4, 300)
     first, second = end.topk(2, dim=0).values
     best = [((one == first) & (first - second > 0.001)).float().mean() for one in end]
-    ends = [f"{approx(one.mean())}; best from {approx(b, '.0%')}" for one, b in zip(end, best)]
-    rows.append([f"{rate} px², {steps} steps", *ends])
+    means.append([f"{rate} px², {steps} steps", *(approx(one.mean()) for one in end)])
+    wins.append([f"{rate} px², {steps} steps", *(approx(part, ".0%") for part in best)])
 reached = {budget: {kind: way[-1].mean() for kind, way in ways.items()} for budget, ways in budgets.items()}
-assert reached[800, 20]["giou"] > reached[800, 20]["ciou"] + 0.03 and abs(reached[800, 200]["giou"] - reached[800, 200]["ciou"]) < 0.02
+assert reached[800, 20]["giou"] > reached[800, 20]["ciou"] + 0.03
+assert abs(reached[800, 200]["giou"] - reached[800, 200]["ciou"]) < 0.02
 assert min(reached[2000, 60]["diou"], reached[2000, 60]["ciou"]) > reached[2000, 60]["giou"] + 0.005
-show_table(["learning rate", *IOU_KINDS], rows, title="mean IoU at the end; from how many starts it ends best, by more than 0.001")
+columns = ["learning rate", *IOU_KINDS]
+column(show_table(columns, means, title="mean IoU at the end"),
+       show_table(columns, wins, title="from how many starts it ends best, by more than 0.001"))  # fmt: skip
 
 # %%
 assert all(ways["iou"][-1, ~touching].max() == 0 for ways in budgets.values())
@@ -326,13 +339,14 @@ row(progress((800, 20), "none"), progress((800, 200), "beside"), titles=["20 ste
 # Two more numbers explain the picture: how long the gradient is at the start, and how far a box still jumps near the end.
 
 # %%
-length, jump = {}, {}
+length, jump, rows = {}, {}, []
 for kind in IOU_KINDS:
     length[kind] = yl.iou_gradient(starts, goals, kind).norm(dim=1).mean()
     jump[kind] = budgets[800, 200][kind][150:].diff(dim=0).abs().mean()
-    print(f"{kind:4} gradient at the start {approx(1000 * length[kind], '.1f')} thousandths a pixel;",
-          f"in the last 50 of 200 steps the IoU changes by {approx(jump[kind], '.3f')} a step")  # fmt: skip
+    rows.append([kind, approx(1000 * length[kind], ".1f"), approx(jump[kind], ".3f")])
 assert length["giou"] > 1.2 * length["ciou"] and jump["giou"] > 1.2 * max(jump["diou"], jump["ciou"])
+near_the_end = "change of the IoU in a step, the last 50 of 200"
+show_table(["loss", "gradient at the start, thousandths a pixel", near_the_end], rows)
 
 # %% [markdown]
 # **What to notice**
@@ -340,7 +354,7 @@ assert length["giou"] > 1.2 * length["ciou"] and jump["giou"] > 1.2 * max(jump["
 #   That is the race that single charts show, the playground's among them.
 # - **Enough steps: DIoU and CIoU overtake it** (right). Near the goal the longer gradient makes a box jump over it and
 #   back. At the end all three are close to 1, and DIoU and CIoU end best from more starts. With a larger learning rate
-#   (the last two rows of the table) they are better on the mean, too.
+#   (the last two rows of the tables) they are better on the mean, too.
 # - DIoU and CIoU are nearly equal here: for most pairs the term of shape is small.
 # - Plain IoU never finds a box that it does not touch: from these starts it ends at 0, with any budget. And a larger
 #   learning rate makes it *lose* boxes that it touched.
@@ -353,8 +367,15 @@ assert length["giou"] > 1.2 * length["ciou"] and jump["giou"] > 1.2 * max(jump["
 # %%
 box = 0.05 * sum((1 - level.overlap).mean() for level in levels)
 print(f"box loss by hand {approx(box, '.4f')}, by the library {approx(parts.box, '.4f')}")
-assert torch.isclose(box, parts.box)
-show_histogram(torch.cat([level.overlap for level in levels]), title="CIoU of the matched predictions", x_label="CIoU")
+overlaps = torch.cat([level.overlap for level in levels])  # (264,)
+assert torch.isclose(box, parts.box) and overlaps.min() < 0 < 0.5 < overlaps.max() < 0.9
+show_histogram(overlaps, title="CIoU of the matched predictions", x_label="CIoU")
+
+# %% [markdown]
+# **What to notice**
+# - Nothing has been learnt yet, and still nearly all of them overlap their object: a prediction starts near its anchor, and
+#   matched anchors resemble their objects. None is close to 1; training has to bring them there.
+# - A few are below 0: little or no overlap, and the terms for distance and shape are taken off.
 
 # %% [markdown]
 # ## 5. Yes or no: binary cross-entropy
@@ -442,8 +463,8 @@ mine, spread, best = [matched_to == target for target in range(len(batch.targets
 for name, p in confidence.items():
     spread.append(p.max() - p.min())
     best.append(sum(int(overlap[m][p[m].argmax()] == overlap[m].max()) for m in mine))
-    print(f"{name}: confidences differ by up to {approx(spread[-1])};",
-          f"the surest prediction has the best box for {approx(best[-1], 'd')} of {len(mine)} objects")
+    print(f"{name}: confidences differ by up to {approx(spread[-1])}")
+    print(f"  the surest has the best box for {approx(best[-1], 'd')} of {len(mine)} objects")
 assert spread[0] > 0.3 and spread[1] < 0.01 and best[0] > 20 and best[1] < 12
 order = overlap.argsort()
 show_series({name: p[order] for name, p in confidence.items()}, overlap[order], "what confidence means",
@@ -481,34 +502,43 @@ print("the slope in the target and -z, largest difference:", approx((slope + sta
 costly = (slope > 0).float().mean()
 print("matched predictions for which a better box would cost objectness loss:", approx(costly, ".0%"))
 assert torch.allclose(slope, -start, atol=1e-5) and costly > 0.95
-obj = sum(level.obj for level in criterion.levels(leaves, batch.targets))  # the library's, over all three grids
+obj = sum(level.obj for level in criterion.levels(leaves, batch.targets))
 of_boxes = [gradient[..., :4] for gradient in torch.autograd.grad(obj, leaves)]
 moved, numbers = sum(int((g != 0).sum()) for g in of_boxes), sum(g.numel() for g in of_boxes)
-print(f"of the {numbers:,} raw numbers of boxes, {moved} have a gradient from the library's objectness loss")
+print(f"of {numbers:,} raw numbers of boxes, {moved} have a gradient from the objectness loss")
 assert moved == 0
 
 # %% [markdown]
 # ## 7. All the others: silence
 #
 # Every prediction without a match gets the target 0. Here are the targets of picture 2 on the coarse grid, one map for
-# each anchor: bright where a match asks for a high confidence, dark where the target is 0.
+# each anchor (the picture calls them channels): bright where a match asks for a high confidence, dark where the target is 0.
 
 # %%
 positive = sum(int((level.objectness > 0).sum()) for level in levels)
 everything = sum(level.objectness.numel() for level in levels)
-print(f"{matched} matches, {everything - matched} predictions without one: {(everything - matched) / everything:.2%}")
+without = everything - matched
+print(f"{matched} matches, {without:,} predictions without one: {without / everything:.2%}")
 print(f"positive targets: {approx(positive, 'd')} (negative overlaps are clamped to 0)")
-assert 0.9 * matched < positive < matched
+highest = levels[2].objectness[2].amax((1, 2))  # (3,) of each anchor's map
+print("picture 2, highest target of anchors 0, 1, 2:", *(approx(value) for value in highest))
+assert 0.9 * matched < positive < matched and 0.5 < highest.min() < highest.max() < 0.85
 show_feature_maps({"objectness targets of picture 2, stride 32": levels[2].objectness}, image_index=2)
 
 # %% [markdown]
+# **What to notice**
+# - Nearly every cell is dark. The bright ones are the own cells of objects and up to two neighbours of each; where objects
+#   are close, their cells lie side by side.
+# - Each map is stretched by itself: yellow is *its own* highest target, printed above. So compare brightness within a map,
+#   not between two.
+#
 # The objectness loss of a grid is the mean of BCE over *all* its cells and anchors, then times a weight for the grid
 # (section 9).
 
 # %%
 for stride, raw, level in zip(model.strides, maps, levels):
     mean, count = bce(raw[..., 4], level.objectness).mean(), raw[..., 4].numel()
-    print(f"stride {stride:2}: mean over {count:6} predictions", approx(mean, ".5f"), "by hand,",
+    print(f"stride {stride:2}, {count:6,} predictions: mean {approx(mean, '.5f')} by hand,",
           approx(level.obj_mean, ".5f"), "by the library")  # fmt: skip
     assert torch.isclose(mean, level.obj_mean)
 
@@ -634,7 +664,8 @@ rows, weights = [], []
 for stride, raw, balance in zip(model.strides, zeros, criterion.balance.tolist()):
     count = raw[..., 0].numel()
     weights.append((1 / count, balance / count))
-    rows.append([stride, count, f"{balance:.1f}", f"{1e4 / count:.2f}", f"{1e4 * balance / count:.2f}"])
+    alone, balanced = 1e4 / count, 1e4 * balance / count
+    rows.append([stride, f"{count:,}", f"{balance:.1f}", f"{alone:.2f}", f"{balanced:.2f}"])
 for k, name in enumerate(("without", "with")):
     times = " : ".join(f"{w[k] / weights[0][k]:.1f}" for w in weights)
     print(f"{name:7} balance, a prediction weighs fine : middle : coarse = {times}")
@@ -671,7 +702,8 @@ hyp = yl.Hyperparameters()
 without = {"box": parts.box / hyp.box, "obj": parts.obj / hyp.obj, "cls": parts.cls / hyp.cls}
 gained = {name: getattr(parts, name) for name in without}
 fraction = [float(p["box"] / sum(p.values())) for p in (without, gained)]
-print(f"without gains the box loss is {approx(fraction[0], '.0%')} of the sum, with gains {approx(fraction[1], '.0%')}")
+for name, part in zip(("without", "with"), fraction):
+    print(f"{name} gains the box loss is {approx(part, '.0%')} of the sum")
 assert fraction[0] > 0.75 and fraction[1] < 0.5
 row(show_bars(without, title="without gains"), show_bars(gained, title="with gains"))
 
@@ -693,14 +725,16 @@ for n_levels, n_classes, size in [(3, 80, 640), (3, 80, 320), (3, 20, 640), (3, 
     rows.append([n_levels, n_classes, size, scaled.box, scaled.obj, scaled.cls, predictions])
     gains = f"box {scaled.box:.4f}, obj {scaled.obj:.4f}, cls {scaled.cls:.5f}"
     print(f"grids {n_levels}, classes {n_classes:2}, pixels {size:4}: {gains}")
-show_table(["grids", "classes", "pixels", "box", "obj", "cls", "predictions a picture"], rows)
+table = [[*settings, f"{predictions:,}"] for *settings, predictions in rows]
+show_table(["grids", "classes", "pixels", "box", "obj", "cls", "predictions a picture"], table)
 
 # %% [markdown]
 # Does that keep the meaning? What a single prediction, and a single class, weighs must come out the same:
 
 # %%
 (_, _, _, _, obj_640, cls_80, at_640), (_, _, _, _, obj_320, _, at_320), (*_, cls_20, _) = rows[:3]
-print(f"objectness, weight of one prediction: {obj_320 / at_320:.3e} at 320 pixels, {obj_640 / at_640:.3e} at 640")
+print(f"objectness, weight of one prediction: {obj_320 / at_320:.3e} at 320 pixels,",
+      f"{obj_640 / at_640:.3e} at 640")  # fmt: skip
 print(f"class, weight of one class: {cls_20 / 20:.3e} of 20, {cls_80 / 80:.3e} of 80")
 
 # %% [markdown]
@@ -759,7 +793,8 @@ explorer.reset()
 # %%
 z, yes = torch.tensor([-1.0]), torch.ones(1)
 for weight in (1.0, 2.0):
-    print(f"obj_pw or cls_pw {weight:.0f}: a yes at logit -1 costs {bce_with_focal(z, yes, pos_weight=weight).item():.3f}")
+    cost = bce_with_focal(z, yes, pos_weight=weight).item()
+    print(f"obj_pw or cls_pw {weight:.0f}: a yes at logit -1 costs {cost:.3f}")
 
 # %% [markdown]
 # ## 11. The whole loss with pencil and paper
@@ -785,7 +820,7 @@ box = 0.0
 for stride, level in zip(model.strides, criterion.levels([raw.double() for raw in zeros], one.double())):
     m = level.matches
     distinct = len({*zip(m.anchor.tolist(), m.row.tolist(), m.col.tolist())})
-    at_anchor = torch.cat((torch.full_like(m.anchor_wh, 0.5), m.anchor_wh), 1)  # x, y, w, h at logit 0
+    at_anchor = torch.cat((torch.full_like(m.anchor_wh, 0.5), m.anchor_wh), 1)  # at logit 0
     mean = (1 - yl.bbox_iou(at_anchor, m.box)).mean()
     box += 0.05 * mean
     print(f"stride {stride:2}: {len(m.cls):2} matches, {distinct} distinct; mean of 1 - CIoU {mean:.6f}")
@@ -803,8 +838,9 @@ positive, negative = smooth_targets(0.1)
 print(f"label_smoothing 0.1: right class {positive}, others {negative}; the default is {hyp.label_smoothing}")
 z = torch.linspace(-2, 8, 1001).double()
 curves = {f"target {t}": bce_with_focal(z, torch.full_like(z, t)) for t in (1.0, positive)}
-print(f"target 1: lowest at {z[curves['target 1.0'].argmin()]:.2f}, the largest logit there is")
-print(f"target 0.95: lowest at {z[curves['target 0.95'].argmin()]:.2f}, by hand ln(0.95 / 0.05) = {math.log(19):.2f}")
+lowest = {name: z[curve.argmin()] for name, curve in curves.items()}
+print(f"target 1: lowest at {lowest['target 1.0']:.2f}, the largest logit there is")
+print(f"target 0.95: lowest at {lowest['target 0.95']:.2f}, by hand ln(0.95 / 0.05) = {math.log(19):.2f}")
 show_series(curves, z, "class loss of the right class", "logit", "BCE")
 
 # %% [markdown]
@@ -867,7 +903,8 @@ for z, t in [(2.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
     print(f"FL({z:.0f}, {t:.0f}) = {library:.5e}, by hand {by_hand:.5e}")
 
 # %% [markdown]
-# Now the sum that started it: 100,000 silent predictions that say $p = 0.01$, and 100 objects that get only $p = 0.1$.
+# Now the sum that started it: 100,000 silent predictions that say $p = 0.01$, and 100 objects, for which the network says
+# only $p = 0.1$ so far.
 
 # %%
 easy, hard = torch.full((100_000,), 0.01).double().logit(), torch.full((100,), 0.1).double().logit()
@@ -933,7 +970,7 @@ for name, value in {"box": box, "obj": obj, "cls": cls, "total": total}.items():
 
 # %%
 by_hand = torch.autograd.grad(total, mine)
-print("numbers in the maps:", sum(raw.numel() for raw in maps))
+print(f"numbers in the maps: {sum(raw.numel() for raw in maps):,}")
 for stride, ours, theirs in zip(model.strides, by_hand, gradients):
     error = (ours - theirs).norm() / theirs.norm()
     print(f"stride {stride:2}: the gradients differ by {approx(error, '.0e')} of their length")
@@ -1006,5 +1043,6 @@ check(my_objectness_targets)
 # anchors of the fine grid (154 / 23 = 6.7 is more than 4). It has no match, so only two grids have a class term: $0.5
 # \cdot 2 \ln 2 = 0.693$. The box loss changes with the overlaps. Set `one` to (0, 0, 0.5, 0.5, 0.2, 0.24) and see.
 # </details>
-#
+
+# %% [markdown]
 # **On to [07_backpropagation](07_backpropagation.ipynb)**: how the loss reaches every weight.

@@ -48,13 +48,15 @@ def show_decoding(
                   *(max(edge[k] for edge in edges) + stride for k in (2, 3)))  # fmt: skip
     marks = (Cells(((row, col),), stride, "own", opacity=0.3), Points((centre,), "prediction", "o", 9))
     step, line = 0.06 * stride, 0.16 * stride
+    beside, side = (-1.5 * step, "right") if x > 0.5 else (1.5 * step, "left")  # of the arrow that goes down
     way = (
         Boxes((reach,), (), (), ("own",), "dotted", 2.0),
         Arrows(((left, top, centre[0], top), (centre[0], top, *centre)), "#FFFFFF", 2.0),
         Points(((left, top),), "own", "s", 9),
         Text(left + step, top - 2 * line, f"corner (c_x, c_y) = ({col}, {row})", size=12),
         Text(left + step, top - line, f"right by 2σ(t_x) - 0.5 = {x:.2f}", size=12),
-        Text(left + step, top + stride - 2 * line, f"down by 2σ(t_y) - 0.5 = {y:.2f}", size=12),
+        Text(centre[0] + beside, top + 0.5 * step, "down by 2σ(t_y)", anchor=side, size=12),
+        Text(centre[0] + beside, top + 0.5 * step + line, f"- 0.5 = {y:.2f}", anchor=side, size=12),
         Text(left - stride / 2 + step, top - stride / 2 + step, "as far as any t reaches", "own", size=11),
     )
     sizes = (
