@@ -119,7 +119,8 @@ link, names = loss.grad_fn, []
 while link is not None and len(names) < 5:
     names.append(type(link).__name__)
     link = link.next_functions[0][0] if link.next_functions else None
-print("what autograd remembered, from the loss backwards:", ", ".join(names))
+print("what autograd remembered, from the loss backwards:")
+print(", ".join(names))
 
 # %% [markdown]
 # **What to notice**
@@ -232,7 +233,7 @@ rows = []
 for name, shifts in cases.items():
     small, large = (losses_of(side, shift) for side, shift in zip((20.0, 200.0), shifts))
     rows += [[f"{name}, side 20", *small.values()], [f"{name}, side 200", *large.values()]]
-    print(f"{name}: large / small", {kind: round(large[kind] / small[kind], 2) for kind in small})
+    print(f"{name}, large / small:", ", ".join(f"{kind} {large[kind] / small[kind]:.3g}" for kind in small))
 show_table(["error", *small], rows)
 
 # %% [markdown]
@@ -349,8 +350,8 @@ centres = {kind: boxes.unflatten(1, (2, 2)).mean(1) for kind, boxes in slides.it
 for kind in kinds[1:]:
     twice, moved = sizes[kind][30, 0] / 3, (centres[kind][30] - centres[kind][0]).norm()
     widest, last = sizes[kind][:, 0].max(), sizes[kind][-1, 1]
-    print(f"{kind}: after 30 steps", approx(twice, ".1f"), "times as wide, its centre moved by", approx(moved, ".2f"), end="")
-    print("; at its widest", approx(widest, ".0f"), "and in the end", approx(last, ".1f"), "high (the object: 3)")
+    print(f"{kind}: after 30 steps", approx(twice, ".1f"), "times as wide, centre moved by", approx(moved, ".2f"))
+    print("      at its widest", approx(widest, ".0f"), "and in the end", approx(last, ".1f"), "high (the object: 3)")
     assert twice > 1.8 and moved < 0.2 and widest > 10 and (last > 9) == (kind == "giou")
 
 # %% [markdown]
@@ -505,6 +506,9 @@ assert torch.allclose(overlap, by_hand)
 show_bars(dict(zip([f"{side:.0f} px" for side in sides], overlap)), title="IoU after a shift of 2 pixels")
 
 # %% [markdown]
+# **What to notice**
+# - The same two pixels cost the box of 8 pixels 40 % of its overlap, and the box of 256 less than 2 %.
+#
 # Now let each box be off by a *quarter of its own side*, and ask how large the gradient of CIoU is: per pixel of x,
 # and, times the slope $dx/dt = \text{stride} / 2$ at $t = 0$, per unit of the raw number. Once with three levels, each
 # size on a level that suits it, and once with stride 32 for all. The last column is about the width instead.
@@ -513,7 +517,8 @@ show_bars(dict(zip([f"{side:.0f} px" for side in sides], overlap)), title="IoU a
 shifted = objects + torch.stack((sides / 4, *torch.zeros(3, 6)), 1)
 per_pixel = -yl.iou_gradient(shifted, objects)[:, 0]  # (6,) of the box loss, in x
 wider = objects * torch.tensor([1, 1, 1.25, 1])
-per_t_w = -yl.iou_gradient(wider, objects)[:, 2] * sides  # dw/dt = anchor at t = 0, the anchor as large as the object
+# dw/dt = anchor at t = 0, the anchor as large as the object
+per_t_w = -yl.iou_gradient(wider, objects)[:, 2] * sides
 strides = torch.tensor([8.0, 8, 16, 16, 32, 32])
 gradients_of_t = [per_pixel * strides / 2, per_pixel * 16, per_t_w]
 print("largest gradient of t over the smallest:", [round((g[0] / g[-1]).item()) for g in gradients_of_t])
@@ -563,15 +568,16 @@ show_bars(per_match, title="length of the gradient at one match, by size of the 
 # - The loss does not neglect small objects. Each level's loss is the *mean* over its own matches, so where matches are
 #   few, as on stride 8 here, each counts more.
 # - Objectness is fair as well: 4, 1 and 0.4 are the weights of the three levels, and a level has 4 times the cells of
-#   the next. One cell of stride 8 weighs as much as one of stride 16, and one of stride 32 a little more
-#   (below).
+#   the next. One cell of stride 8 weighs as much as one of stride 16, and one of stride 32 more than half as
+#   much again (below).
 # - So it is not the loss. It is the first picture: two pixels of error cost a box of 8 pixels 40 % of its overlap. And
 #   since that overlap is what objectness is trained towards, small boxes also learn a low objectness.
 
 # %%
 cells = [raw[..., 4].numel() for raw in maps]
 weights = [balance / number for balance, number in zip(criterion.balance.tolist(), cells)]
-print("weight of one cell's objectness, in units of that on stride 16:", [round(w / weights[1], 2) for w in weights])
+relative = [round(weight / weights[1], 2) for weight in weights]
+print("weight of one cell's objectness, in units of that on stride 16:", relative)
 
 # %% [markdown]
 # ## 10. Down through all 25 layers
@@ -699,8 +705,10 @@ assert 0.3 < kept["Kaiming"] < 0.8 and kaiming[0] < 0.01
 # %%
 with_norm = {kind: arriving(kind, norm=True) for kind in kinds}
 growth = {kind: gradient[0] / gradient[-1] for kind, gradient in with_norm.items()}
-print("at the input, times what it was at the end:", "; ".join(f"{k} {approx(g, '.1f')}" for k, g in growth.items()))
-assert min(growth.values()) > 2 and growth["plain"] > 2 * growth["residual"] and growth["C3, plain"] > 2 * growth["C3, residual"]
+print("at the input, times what it was at the end:")
+print("; ".join(f"{kind} {approx(factor, '.1f')}" for kind, factor in growth.items()))
+assert min(growth.values()) > 2 and growth["plain"] > 2 * growth["residual"]
+assert growth["C3, plain"] > 2 * growth["C3, residual"]
 show_series(with_norm, title="the same with BatchNorm", x_label=labels, y_label="length", log=True)
 
 # %% [markdown]
@@ -757,7 +765,7 @@ for raw, level, balance, expected in zip(maps, levels, criterion.balance, autogr
     by_hand = gradient_by_hand(raw.detach(), level, balance, criterion.hyp).detach()
     words = f"grid {raw.shape[2]} x {raw.shape[3]}: {by_hand.numel():7} gradients, the largest"
     gap = (by_hand - expected).abs().max()
-    print(words, approx(expected.abs().max(), ".1g"), "and the largest difference", approx(gap, ".1g"))
+    print(words, approx(expected.abs().max(), ".1g"), "- largest difference", approx(gap, ".1g"))
     assert torch.allclose(by_hand, expected, rtol=1e-3, atol=1e-7)
 
 # %% [markdown]
@@ -775,7 +783,8 @@ from walkthrough import check
 def my_ciou(a, b):
     """CIoU of a[k] with b[k].
 
-    a, b: (n, 4) x, y (centre), w, h in the same unit. Returns: (n,), with the paper's gradient.
+    a, b: (n, 4) x, y (centre), w, h in the same unit.
+    Returns: (n,), with the paper's gradient.
     """
     ...
 
@@ -836,7 +845,8 @@ check(my_ciou)
 # DIoU and CIoU, as their penalty is about the centres. The intersection is the inner box and the enclosing box the outer
 # one, wherever the inner one lies, so that IoU and GIoU do not change.
 # </details>
-#
-# Next: [07b_nine_mistakes](07b_nine_mistakes.ipynb): a whole small detector, and nine ways to break it without noticing.
+
+# %% [markdown]
+# **On to [07b_nine_mistakes](07b_nine_mistakes.ipynb)**: a whole small detector, and nine ways to break it without noticing.
 # Then [08_training_loop](08_training_loop.ipynb), where this single step is repeated, with warm-up, schedule and an
 # average of the weights that follows.

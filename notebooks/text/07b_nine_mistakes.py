@@ -40,6 +40,7 @@ if importlib.util.find_spec("yolo_lite") is None:  # on Colab; elsewhere it is i
 # %%
 import math
 from dataclasses import replace
+from textwrap import fill
 
 import torch
 from torch import nn
@@ -179,7 +180,7 @@ def train(detector, steps=150):
 
 history = train(detector)
 print("of each loss is left:", ", ".join(f"{name} {approx(h[-1] / h[0], '.0%')}" for name, h in history.items()))
-assert all(h[-1] < h[0] / 2 for h in history.values())
+assert all(h[-1] < h[0] / 2 for h in history.values()) and history["obj"][-1] < history["obj"][0] / 10
 show_series(history, title="150 steps on eight scenes", x_label="step", y_label="loss")
 
 # %%
@@ -215,15 +216,19 @@ inside = ((centres > 0) & (centres < 96)).all(-1).float().mean()
 matches = assign(scenes.targets, stride=32)
 print("decoded centres inside the picture:", approx(inside, ".0%"))
 assert inside < 0.2
-print("rows and columns that targets are written to:", sorted(set(matches.row.tolist() + matches.col.tolist())), "of 12")
-of_scene = yl.xywh_to_xyxy(scenes.targets[scenes.targets[:, 0] == 4, 2:]) * 96
-show_grid(scenes.images[4], [8, 32], of_scene)
+used = sorted(set(matches.row.tolist() + matches.col.tolist()))
+print("rows and columns that targets are written to:", used, "of 12")
+of_scene = yl.xywh_to_xyxy(scenes.targets[scenes.targets[:, 0] == 1, 2:]) * 96
+show_grid(scenes.images[1], [8, 32], of_scene)
 
 # %% [markdown]
-# The cells of the right picture, 0 to 2, are written into the *corner* of the real map. Nothing complains: all indices
-# exist. Worse: two of the three losses fall, if not as far as they should, because the network sees enough of the picture from the
-# corner to learn something of eight scenes by heart. Only the box loss, which stays high, and mAP50 show that something is
-# wrong.
+# **What to notice**
+# - Left the real cells, 12 x 12; right the 3 x 3 that the code believes in. Their rows and columns, 0 to 2, are written
+#   into the *corner* of the real map. Nothing complains: all indices exist.
+#
+# Worse: two of the three losses fall. That of objectness falls to less than a tenth, just as in the right network, and
+# the class loss to less than half, because the network sees enough of the picture from the corner to learn something of
+# eight scenes by heart. Only the box loss, which stays high, and mAP50 show that something is wrong.
 
 # %%
 with seeded(0):
@@ -232,8 +237,8 @@ history = train(declared)
 map50 = yl.evaluate(declared, [scenes]).map50
 print("of each loss is left:", ", ".join(f"{name} {approx(h[-1] / h[0], '.0%')}" for name, h in history.items()))
 print("mAP50:", approx(map50))
-assert history["obj"][-1] < history["obj"][0] / 2 and history["cls"][-1] < history["cls"][0] / 2 and map50 < 0.5
-assert history["box"][-1] > history["box"][0] / 2
+assert history["obj"][-1] < history["obj"][0] / 10 and history["cls"][-1] < history["cls"][0] / 2
+assert history["box"][-1] > history["box"][0] / 2 and map50 < 0.5
 
 # %% [markdown]
 # **Repair**: never write the stride down, measure it, as the library does when it builds a model.
@@ -267,7 +272,7 @@ print("BCE with target 1.7 at logits 0, 10, 100, 1000:", [round(v, 2) for v in b
 try:
     yl.build_targets(torch.randn(5, 6, generator=generator), [(12, 12)], torch.ones(1, 1, 2), [8])
 except ValueError as problem:
-    print("the library says: ...", str(problem).partition("]: ")[2])
+    print(fill("the library says: ... " + str(problem).partition("]: ")[2], 84))
 
 # %% [markdown]
 # **Repair**: `torch.rand` lies in [0, 1); and a loss that checks its targets, as above, raises an error before you
@@ -297,7 +302,8 @@ from walkthrough.images import heat
 
 out = detector.eval().head(detector.backbone(images)).detach()  # (8, 11, 12, 12)
 permuted, mixed = out.permute(0, 2, 3, 1)[:, None], out.view(8, 1, 12, 12, 11)
-maps = [heat(raw[4, 0, :, :, 4]) for raw in (permuted, mixed)]  # objectness of scene 4, low is blue, high is yellow
+# objectness of scene 4, low is blue, high is yellow
+maps = [heat(raw[4, 0, :, :, 4]) for raw in (permuted, mixed)]
 titles = ["scene 4", "objectness, permuted", "objectness, viewed"]
 row(show_image(scenes.images[4]), *map(show_image, maps), titles=titles)
 
@@ -386,7 +392,8 @@ def descend(overlap, steps=300):
 # %%
 def wrong_diou(a, b):
     terms = yl.iou_terms(a, b, "xyxy")
-    gap = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])  # should be max - min
+    # should be max - min
+    gap = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
     return terms.iou - terms.centre_distance_squared / gap.square().sum(1)
 
 
@@ -433,8 +440,9 @@ class WrongSPPF(SPPF):
 try:
     WrongSPPF(64, 64)(torch.zeros(1, 64, 12, 12))
 except RuntimeError as problem:
-    print("error:", problem)
-print("repaired:", tuple(SPPF(64, 64)(torch.zeros(2, 64, 12, 12)).shape), "joins", SPPF(64, 64).cv2.conv.in_channels)
+    print(fill(f"error: {problem}", 84))
+repaired = SPPF(64, 64)
+print("repaired:", tuple(repaired(torch.zeros(2, 64, 12, 12)).shape), "joins", repaired.cv2.conv.in_channels)
 
 # %% [markdown]
 # This mistake is the friendly kind: it stops. **Repair**: 4 x 32 = 128 channels go into the last convolution.
@@ -484,7 +492,7 @@ y[..., :2] = 2 * y[..., :2] - 0.5
 try:
     y.sum().backward()
 except RuntimeError as problem:
-    print("error:", str(problem).split(";")[0])
+    print(fill("error: " + str(problem).split(";")[0], 84))
 
 # %% [markdown]
 # It does not always break. Here the same line overwrites something that no slope needs: the slope of $3 t$ is 3,
@@ -595,7 +603,7 @@ print("map", tuple(out.shape), "targets", tuple(grid.shape))
 try:
     simple_loss(out, grid, yl.bbox_iou)
 except IndexError as problem:
-    print("IndexError:", problem)
+    print(fill(f"IndexError: {problem}", 84))
 
 # %% [markdown]
 # **What to notice**
@@ -628,7 +636,8 @@ assert out.shape[:3] == grid.shape[:3] and loss.isfinite()
 def script_ciou(pred, truth):
     """x, y, w, h; only the enclosing box is the script's."""
     terms = yl.iou_terms(pred, truth)
-    c2 = torch.maximum(pred[:, 2:], truth[:, 2:]).square().sum(1)  # should reach around both
+    # should reach around both
+    c2 = torch.maximum(pred[:, 2:], truth[:, 2:]).square().sum(1)
     return terms.iou - terms.centre_distance_squared / c2 - terms.alpha * terms.v
 
 
@@ -637,7 +646,8 @@ for s in (2, 10, 100):
     moved = (unit + torch.tensor([s, s, 0, 0])).requires_grad_()
     wrong, right = 1 - script_ciou(moved, unit), 1 - yl.bbox_iou(moved, unit)
     slopes = [torch.autograd.grad(loss.sum(), moved)[0][0] for loss in (wrong, right)]
-    rows.append([s, 1 + s**2, f"{wrong.item():.0f}", *slopes[0][[0, 2]], f"{right.item():.4f}", *slopes[1][[0, 2]]])
+    losses = f"{wrong.item():,.0f}", f"{right.item():.4f}"
+    rows.append([s, 1 + s**2, losses[0], *slopes[0][[0, 2]], losses[1], *slopes[1][[0, 2]]])
 columns = ["shift s", "1 + s²", "script's loss", "its d x", "its d w", "CIoU loss", "d x", "d w"]
 show_table(columns, rows)
 
@@ -653,14 +663,17 @@ show_table(columns, rows)
 # %%
 def repaired_ciou(pred, truth):
     terms = yl.iou_terms(pred, truth)
-    low = torch.minimum(pred[:, :2] - pred[:, 2:] / 2, truth[:, :2] - truth[:, 2:] / 2)  # left and top
-    high = torch.maximum(pred[:, :2] + pred[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2)  # right and bottom
+    # left and top
+    low = torch.minimum(pred[:, :2] - pred[:, 2:] / 2, truth[:, :2] - truth[:, 2:] / 2)
+    # right and bottom
+    high = torch.maximum(pred[:, :2] + pred[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2)
     return terms.iou - terms.centre_distance_squared / (high - low).square().sum(1) - terms.alpha * terms.v
 
 
 shifts = (2, 10, 100)
 losses = [1 - repaired_ciou(unit + torch.tensor([s, s, 0, 0]), unit).item() for s in shifts]
-print("repaired:", [round(loss, 4) for loss in losses], "by hand:", [round(1 + (s / (s + 1)) ** 2, 4) for s in shifts])
+print("repaired:", [round(loss, 4) for loss in losses])
+print("by hand: ", [round(1 + (s / (s + 1)) ** 2, 4) for s in shifts])
 
 # %% [markdown]
 # ### Its branch with anchors cannot run
@@ -671,7 +684,7 @@ print("repaired:", [round(loss, 4) for loss in losses], "by hand:", [round(1 + (
 try:
     script(large.images / 255, use_anchors=True)
 except RuntimeError as problem:
-    print("RuntimeError:", problem)
+    print(fill(f"RuntimeError: {problem}", 84))
 
 # %% [markdown]
 # Three anchors, and one box per cell: the sizes (N, 80, 80, 2) and (3, 2) do not fit together. (With a map of 3 x 3 cells
@@ -689,7 +702,8 @@ class RepairedYolo(nn.Module):
         self.anchors = anchors  # (1, 3, 2) pixels: one level, three anchors
         self.backbone = make_backbone()
         self.head = nn.Conv2d(64, 3 * (5 + len(names)), 1)
-        self.strides = (size // self(torch.zeros(2, 3, size, size))[0].shape[2],)  # measured
+        # measured
+        self.strides = (size // self(torch.zeros(2, 3, size, size))[0].shape[2],)
 
     def forward(self, images):
         out = self.head(self.backbone(images)).unflatten(1, (3, -1))  # (N, 3, 5 + C, H, W)
@@ -712,13 +726,27 @@ for _ in range(150):
     optimiser.step()
     totals.append(parts.total.item())
 map50 = yl.evaluate(repaired, [scenes]).map50
-print("stride", repaired.strides, "loss", approx(totals[0], ".0f"), "to", approx(totals[-1], ".1f"), "mAP50", approx(map50))
+print("stride", repaired.strides, "loss", approx(totals[0], ".0f"), "to", approx(totals[-1], ".1f"))
+print("mAP50", approx(map50))
 assert totals[-1] < totals[0] / 3 and map50 > 0.6
 
 # %%
-found = yl.predict(repaired, list(scenes.images.permute(0, 2, 3, 1).numpy()), img_size=96)
+arrays, counts = list(scenes.images.permute(0, 2, 3, 1).numpy()), []
+for iou_thres in (0.45, 0.1):
+    found = yl.predict(repaired, arrays, conf_thres=0.4, iou_thres=iou_thres, img_size=96)
+    counts.append(sum(map(len, found)))
+    print(f"NMS with IoU {iou_thres}:", approx(counts[-1], "d"), "boxes for", len(scenes.targets), "objects")
+assert counts[1] <= counts[0]
 pictures = row(*(show_image(scenes.images[index], found[index]) for index in (1, 3, 4, 5)))
 replace(pictures, words="the same four scenes, with what the repaired script finds")
+
+# %% [markdown]
+# **What to notice**
+# - The boxes and the classes of most objects fit again.
+# - Where there are more boxes than objects, an object was found more than once. Its three anchors and its neighbour cells
+#   are all trained to find it. NMS removes a second box of the same class only where the two overlap by more than its
+#   threshold, and a small box within a large one overlaps little. The pictures show what the lower threshold, 0.1, leaves.
+#   (With objects that stand close together it would remove right boxes as well.)
 
 # %% [markdown]
 # ## 4. Check: the repaired script against the library
@@ -819,6 +847,7 @@ check(my_enclosing_diagonal_squared)
 # 1 and 7: one dummy image, and the sides of the maps. 3: a map whose channels hold their own number. 5: two boxes that are
 # apart, with the result worked out on paper.
 # </details>
-#
-# Next: [08_training_loop](08_training_loop.ipynb), where the single step is repeated, with warm-up, schedule and an
+
+# %% [markdown]
+# **On to [08_training_loop](08_training_loop.ipynb)**, where the single step is repeated, with warm-up, schedule and an
 # average of the weights that follows.

@@ -202,7 +202,8 @@ assert gap < 1e-4
 rows = []
 for name, (path, _) in paths.items():
     away = (path - lowest).norm(dim=1)
-    inside = int((away > 0.5).nonzero().max()) + 1  # the first step after which it stays within 0.5
+    # the first step after which it stays within 0.5
+    inside = int((away > 0.5).nonzero().max()) + 1
     first = [f"{moved:.1f}" for moved in path[1] - path[0]]
     rows.append([name, *first, f"{path[:, 1].max():.1f}", inside if inside <= 100 else "not in 100", f"{away[-1]:.1f}"])
 show_table(["optimiser", "first step in x", "in y", "highest y", "stays within 0.5 from step", "away in the end"], rows)
@@ -292,7 +293,10 @@ ScheduleExplorer(schedule=schedule)
 # %%
 print("momentum remembers about", [round(1 / (1 - m)) for m in (0.8, 0.937)], "steps")
 moments = (0, schedule.warmup_iterations // 2, schedule.warmup_iterations)
-rows = [[moment, *(f"{rate:.4f}" for rate in schedule.at(moment)[:3]), schedule.at(moment).accumulate] for moment in moments]
+rows = []
+for moment in moments:
+    rates = schedule.at(moment)
+    rows.append([moment, *(f"{rate:.4f}" for rate in rates[:3]), rates.accumulate])
 show_table(["iteration", "learning rate of biases", "of the others", "momentum", "batches per step"], rows)
 
 # %% [markdown]
@@ -412,8 +416,16 @@ for update in range(1, 201):
 print("the average by hand", approx(average, ".4f"), "and ModelEma's", approx(ema.model.weight, ".4f"))
 assert abs(average - ema.model.weight.item()) < 1e-5
 defaults = ModelEma(walker)
-print("d by default, after 10, 2000 and 20,000 updates:", [round(defaults.decay_at(n), 4) for n in (10, 2000, 20_000)])
+later = [round(defaults.decay_at(n), 4) for n in (10, 2000, 20_000)]
+print("d by default, after 10, 2000 and 20,000 updates:", later)
 show_series(seen, title="a weight that jitters around 1, and its average", x_label="step")
+
+# %% [markdown]
+# **What to notice**
+# - In the first steps the average jumps with the weight, because $d$ is still small. Later it stays near 1, while the
+#   weight jitters on as before.
+# - Here $d$ ends near 0.95, so that the average looks back over about $1 / (1 - 0.95) = 20$ steps. With the default it
+#   takes thousands of steps to become as calm.
 
 # %% [markdown]
 # ## 10. All of it, live
@@ -447,19 +459,21 @@ w
 # ## 11. Turning the wheel while driving
 #
 # What is changed holds from the next iteration on, and stays in the record of the run. Here the objectness loss gets
-# three times its weight.
+# three times its weight. In a running notebook the explorer above goes on with it, and marks the change with a dotted
+# line: after *Run all cells* it shows 36 iterations. Here is the line of objectness alone:
 
 # %%
 w.obj = 15
 w.step(12)
 print(w.words().splitlines()[0])
 print(w.trainer.changes)
-w
+curves = {"each batch": w.result.losses["obj"], "smoothed": w.result.smoothed["obj"]}
+show_series(curves, title="objectness loss, three times its gain from iteration 24 on", x_label="iteration")
 
 # %% [markdown]
 # **What to notice**
-# - The faint objectness line jumps at the dotted mark, and the smoothed one follows in a few iterations. The network did not get worse: the *scale* changed. Curves of runs
-#   with different gains cannot be compared, mAP can.
+# - The loss of the single batches jumps at iteration 24, and the smoothed one follows in a few iterations. The network
+#   did not get worse: the *scale* changed. Curves of runs with different gains cannot be compared, mAP can.
 # - The same in a program: `trainer.change(obj=15)`, or `w.as_code()` for the whole run.
 
 # %%
@@ -522,6 +536,9 @@ assert end > 1.1 * start and fast_map50 < slow_map50 / 2
 show_series({"lr0 0.01": total(good), "lr0 3": total(too_fast)}, title="too high a learning rate", x_label="iteration")
 
 # %% [markdown]
+# **What to notice**
+# - With the larger learning rate the loss ends higher than it began.
+#
 # It need not end in `nan`: here, clipping and BatchNorm keep the numbers finite. That makes the mistake harder to see.
 # When it does end in `nan`, the Trainer stops and names the layer in which it began.
 
@@ -537,6 +554,11 @@ print("loss in the end: with warm-up", approx(lower), "and without", approx(high
 assert lower < 0.95 * higher
 named = {"with warm-up": total(with_warmup), "without": total(without)}
 show_series(named, title="lr0 0.1, with and without warm-up", x_label="iteration")
+
+# %% [markdown]
+# **What to notice**
+# - With warm-up the loss does not fall at first, since the learning rate of the weights begins at 0. In the end it is
+#   the lower one.
 
 # %% [markdown]
 # **One term dominates.** The box loss gets 200 times its weight. Gradients of the three terms add up, and the sum is
@@ -830,7 +852,8 @@ from walkthrough import check
 def my_warm_up(iteration, last, lr, bias_start):
     """The two learning rates at an iteration.
 
-    iteration: 0, 1, 2 ... last: of the warm-up. lr: where both end. bias_start: where the biases start.
+    iteration: 0, 1, 2 ... last: of the warm-up.
+    lr: where both end. bias_start: where the biases start.
     Returns: learning rate of the biases, learning rate of the weights.
     """
     ...
@@ -882,6 +905,7 @@ check(my_warm_up)
 # direction that is repeated 200 times. With float16, try bfloat16. The Trainer's message names the layer in which it
 # began.
 # </details>
-#
-# Next: [09_inference_and_map](09_inference_and_map.ipynb): the network is trained. How do 25,200 boxes become a few,
+
+# %% [markdown]
+# **On to [09_inference_and_map](09_inference_and_map.ipynb)**: the network is trained. How do 25,200 boxes become a few,
 # and how good are they?

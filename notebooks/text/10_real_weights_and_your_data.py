@@ -33,6 +33,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
+from textwrap import fill
 
 import cv2
 import numpy as np
@@ -80,7 +81,8 @@ for name in ("yolov5n.pt", "coco8", "bccd"):
 
 # %%
 official = find("yolov5n.pt")
-model = yl.load(official or "shapes-n")  # "shapes-n" comes along: it has learnt drawn shapes
+# "shapes-n" comes along: it has learnt drawn shapes
+model = yl.load(official or "shapes-n")
 print(model.num_classes, "classes:", ", ".join(model.names[:6]), "...")
 print("strides:", model.strides, " weights:", f"{sum(w.numel() for w in model.parameters()):,}")
 print("also noted:", *model.metadata)
@@ -91,9 +93,9 @@ show_table(["stride", "anchor 0: w x h", "anchor 1", "anchor 2"], rows)
 # %%
 from yolo_lite.datasets.fetch import KNOWN
 
-print("trained on:     ", KNOWN["coco-train-images"].what)
-print("validated on:   ", KNOWN["coco-val-images"].what)
-print("their licence:  ", KNOWN["yolov5n"].licence)
+print("trained on:", KNOWN["coco-train-images"].what)
+print("validated on:", KNOWN["coco-val-images"].what)
+print("licence:", KNOWN["yolov5n"].licence)
 
 # %% [markdown]
 # **What to notice**
@@ -124,7 +126,7 @@ def without_folder(text):
 try:
     yl.load(folder / "trap.pt")
 except yl.CheckpointError as error:
-    print(without_folder(error))
+    print(fill(without_folder(error), 84))
 
 # %% [markdown]
 # **What to notice**
@@ -144,7 +146,8 @@ photos = yl.YoloDataset("photos" if official else Shapes("val", 320, 6))
 pictures = [photos.image(i) for i in range(6)]
 found = yl.predict(model, pictures)
 for path, boxes in zip(photos.paths, found):
-    words = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]  # name and confidence
+    # name and confidence
+    words = [f"{boxes.names[int(k)]} {approx(conf)}" for k, conf in zip(boxes.cls, boxes.conf)]
     print(f"{path}: {', '.join(words) or 'nothing found'}")
 assert sum(map(len, found)) >= 4  # most of the six pictures hold something that it knows
 
@@ -160,6 +163,12 @@ row(*(show_image(pictures[i], found[i]) for i in (0, 2, 5)), titles=[photos.path
 
 # %%
 show_predictions(found[3:5], photos, indices=[3, 4], columns=1)
+
+# %% [markdown]
+# **What to notice**
+# - Left the labels, right what was predicted, with dashed boxes. Below stands how many labelled objects were found, and
+#   how many of the predicted boxes are wrong.
+# - The man with the camera is found, and his box fits. The horse has a label and no prediction: found 0 of 1.
 
 # %% [markdown]
 # ## 5. A picture of your own
@@ -213,7 +222,8 @@ for name, ours, theirs in (("rectangular", rectangle, (0.701, 0.468)), ("square"
 # %%
 loaders = [yl.create_dataloader(exam, split="val", batch_size=4, img_size=side, rect=rect) for rect in (True, False)]
 batches = [next(iter(loader)) for loader in loaders]
-other = batches[1].paths.index(batches[0].paths[0])  # rectangular batches are sorted by shape
+# rectangular batches are sorted by shape
+other = batches[1].paths.index(batches[0].paths[0])
 ratios = [round(batch.geometry[i].ratio, 4) for batch, i in zip(batches, (0, other))]
 pads = [batch.geometry[i].pad for batch, i in zip(batches, (0, other))]
 print("inputs:", *(tuple(batch.images.shape) for batch in batches))
@@ -287,6 +297,10 @@ print(len(val), "pictures for validation, classes:", val.names)
 row(*(show_image(val.image(i), val.objects(i), names=val.names) for i in (0, 3)))
 
 # %% [markdown]
+# **What to notice**
+# - Many red cells (RBC) in each picture, which touch and overlap, and one white cell (WBC). There is a single platelet
+#   in the two, and it is small.
+#
 # `load` with other `names` keeps everything that fits. The head's last convolutions have 3 x (5 + 80) = 255
 # outputs in the file, and 3 x (5 + 3) = 24 for three classes: they do not fit, and start at random.
 
@@ -342,7 +356,8 @@ assert after.map50 > 0.4
 for name in ("train/box", "train/cls"):
     first, last = trainer.history[0][name], trainer.history[-1][name]
     print(f"{name}: in the first epoch", approx(first, ".3f"), "and in the last", approx(last, ".3f"))
-    assert last < first or first == 0  # with drawn scenes there is one class, and nothing to learn about it
+    # with drawn scenes there is one class, and nothing to learn about it
+    assert last < first or first == 0
 show_history(trainer)
 
 # %% [markdown]
@@ -374,7 +389,7 @@ column(show_predictions(found_before, val, indices=[0]), show_predictions(found_
 from yolo_lite.loss.anchors import object_sizes
 
 sides = object_sizes(val, SIZE).amax(1)  # (n,) longer side of each object, pixels of the network input
-rows = [[cls.name, cls.labels, round(float(sides[val.labels.cls == k].median())), approx(cls.map50, ".1f")]
+rows = [[cls.name, cls.labels, round(float(sides[val.labels.cls == k].median())), approx(cls.map50)]
         for k, cls in enumerate(after.per_class)]
 hardest = min(after.per_class, key=lambda cls: cls.map50)
 print(f"hardest: {hardest.name}, AP50", approx(hardest.map50), "- smallest:", min(rows, key=lambda r: r[2])[0])
@@ -394,21 +409,32 @@ show_table(["class", "objects", "median side, pixels", "AP50 after"], rows)
 #
 # ```
 # my-data/
-#     data.yaml                  train: images/train   val: images/val   names: [cat, dog]
-#     images/train/a.jpg         labels/train/a.txt    a row per object: class xc yc w h, as fractions of the picture
-#     images/val/b.jpg           labels/val/b.txt      no file, or an empty one: a background picture
+#     data.yaml
+#     images/train/a.jpg    labels/train/a.txt
+#     images/val/b.jpg      labels/val/b.txt
 # ```
+#
+# - `data.yaml` says where the pictures are and what the classes are called, in three lines: `train: images/train`,
+#   `val: images/val` and `names: [cat, dog]`.
+# - A label file has a row per object: class, x and y of the centre, width, height, as fractions of the picture. No file,
+#   or an empty one: a background picture.
 #
 # and then, in a terminal:
 #
 # ```
-# yolo-lite convert coco instances.json my-data       # only where the labels are COCO JSON
-# yolo-lite convert voc VOCdevkit/VOC2012 my-data     # or Pascal VOC
-# yolo-lite info --data my-data/data.yaml             # what is there, and every mistake with file and line
-# yolo-lite anchors --data my-data/data.yaml          # do the anchors fit?
-# yolo-lite train --data my-data/data.yaml --weights downloads/yolov5n.pt --preset small-data --out my-run
+# # only where the labels are COCO JSON, or Pascal VOC
+# yolo-lite convert coco instances.json my-data
+# yolo-lite convert voc VOCdevkit/VOC2012 my-data
+#
+# # what is there, and every mistake with file and line; do the anchors fit?
+# yolo-lite info --data my-data/data.yaml
+# yolo-lite anchors --data my-data/data.yaml
+#
+# yolo-lite train --data my-data/data.yaml --preset small-data \
+#     --weights downloads/yolov5n.pt --out my-run
 # yolo-lite val --data my-data/data.yaml --weights my-run/best.safetensors
-# yolo-lite predict my-photo.jpg --weights my-run/best.safetensors --save found
+# yolo-lite predict my-photo.jpg --weights my-run/best.safetensors \
+#     --save found
 # ```
 #
 # Here is a conversion on the smallest VOC folder there is. VOC counts pixels from 1 and names the first and the last:
@@ -480,9 +506,17 @@ class Discs:
 # %%
 discs = yl.YoloDataset(Discs(16), img_size=96, augment=True)
 batch = next(iter(yl.create_dataloader(discs, batch_size=8)))
-print(tuple(batch.images.shape), "objects:", len(batch.targets))
-row(*(show_image(discs.image(i), discs.objects(i), names=discs.names) for i in range(2)), show_image(batch.images[0]),
-    titles=["disc 0", "disc 1", "a mosaic of four"])
+print(tuple(batch.images.shape), "objects in all eight pictures:", len(batch.targets))
+# those of the first picture
+boxes = yl.xywh_to_xyxy(batch.targets[batch.targets[:, 0] == 0, 2:]) * 96
+mosaic = show_image(batch.images[0], boxes, ["disc"] * len(boxes))
+alone = [show_image(discs.image(i), discs.objects(i), names=discs.names) for i in range(2)]
+row(*alone, mosaic, titles=["disc 0", "disc 1", "a mosaic of four"])
+
+# %% [markdown]
+# **What to notice**
+# - The loader has cut the mosaic from four pictures, zoomed it and moved it. What lies outside is gone, and what is
+#   left empty is gray. The boxes went with the discs.
 
 # %% [markdown]
 # ## 12. In your own notebook: your own loop
@@ -509,7 +543,8 @@ assert totals[-1] < 0.8 * totals[0]
 # ## 13. Several GPUs
 #
 # ```
-# torchrun --nproc_per_node 2 -m yolo_lite train --data my-data/data.yaml --weights yolov5n.pt --batch-size 16
+# torchrun --nproc_per_node 2 -m yolo_lite train --data my-data/data.yaml \
+#     --weights yolov5n.pt --batch-size 16
 # ```
 #
 # `torchrun` comes with PyTorch. It starts two processes, one for each GPU (or two on a CPU). It starts programs, not
@@ -581,7 +616,8 @@ with torch.no_grad():
     inputs = torch.from_numpy(boxed.image).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
     boxes = model.decode(model(inputs))
 (rows,) = yl.non_max_suppression(boxes, conf_thres=0.25, iou_thres=0.45)
-corners = (rows[:, :4] - torch.tensor([*boxed.pad, *boxed.pad])) / boxed.ratio  # back to the photograph
+# back to the photograph
+corners = (rows[:, :4] - torch.tensor([*boxed.pad, *boxed.pad])) / boxed.ratio
 height, width = image.shape[:2]
 corners = corners.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
 off, unsure = (corners - theirs.xyxy).abs().max(), (rows[:, 4] - theirs.conf).abs().max()
@@ -602,8 +638,10 @@ from walkthrough import check
 def my_coco_to_yolo(boxes, size):
     """COCO's boxes in the form of a label file.
 
-    boxes: (n, 4) float64 array, left, top, width, height in pixels. size: (width, height) of the picture.
-    Returns: (n, 4) x, y (centre), width, height, as fractions of the picture, of the part inside it.
+    boxes: (n, 4) float64 array, left, top, width, height in pixels.
+    size: (width, height) of the picture.
+    Returns: (n, 4) x, y (centre), width, height of the part inside the picture,
+        as fractions of the picture.
     """
     ...
 
@@ -654,6 +692,7 @@ check(my_coco_to_yolo)
 # Few pictures do not determine how a million weights should change; the old ones are better than a guess. Many pictures
 # can, and then the backbone should learn as well.
 # </details>
-#
+
+# %% [markdown]
 # **On to [11_losses_through_time](11_losses_through_time.ipynb)**: how the losses before YOLOv5 did it, on one object. Or to
 # the [gallery](90_gallery.ipynb): every explorer on one page, with your pictures and your model.

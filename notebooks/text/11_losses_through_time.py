@@ -43,7 +43,8 @@ from torch.nn import functional
 
 import yolo_lite as yl
 from walkthrough import FamilyExplorer, approx, column, row
-from walkthrough import show_bars, show_feature_maps, show_image, show_roles, show_series, show_table
+from walkthrough import show_bars, show_image, show_roles, show_series, show_table
+from walkthrough.images import heat
 from walkthrough.scene import Bars, Boxes, Chart, Scene
 from yolo_lite.coding import YOLOV3, YOLOV5, AnchorCoding, encode_distances, encode_grid, encode_matches
 from yolo_lite.coding import decode_grid, decode_matches
@@ -92,11 +93,16 @@ picture = functional.interpolate(third, size=size, mode="bilinear", antialias=Tr
 horse = batch.targets[batch.targets[:, 0] == 2][4, 2:]  # (4,) x, y, w, h as fractions of the picture
 targets = torch.tensor([[0, 2, *horse.tolist()]])  # (1, 6) image, class, x, y, w, h
 corners = yl.xywh_to_xyxy(targets[:, 2:] * size)  # (1, 4) pixels
-near = (137, 156, 397, 416)  # left, top, right, bottom: most pictures show this part, with the horse in it
+# left, top, right, bottom: most pictures show this part, with the horse in it
+near = (137, 156, 397, 416)
 print("the horse: x {:.0f}, y {:.0f}, w {:.0f}, h {:.0f} pixels".format(*(horse * size)))
 with_boxes(picture, corners, ["horse"])
 
 # %% [markdown]
+# **What to notice**
+# - Only the horse has a label here; what else is in the picture is background. Its centre lies in column 7 and row 9 of
+#   the 13 x 13 cells of stride 32.
+#
 # A loss needs predictions. Those of a trained network would make the rules hard to see, so we make two networks'
 # outputs by hand. For YOLOv2 to v5 their raw numbers $t$ are all 0, except for those of width and height:
 #
@@ -114,7 +120,8 @@ def raw_maps(anchors, strides, coding=YOLOV3, knows_size=False):
     for pixels, stride in zip(anchors, strides):
         raw = torch.zeros(1, len(pixels), size // stride, size // stride, 8)
         if knows_size:
-            limit = math.inf if coding.size == "exponential" else 3.99  # YOLOv5 reaches less than four anchors
+            # YOLOv5 reaches less than four anchors
+            limit = math.inf if coding.size == "exponential" else 3.99
             wh = (horse[2:] * size).minimum(limit * pixels)  # (A, 2)
             box = torch.cat((torch.full_like(wh, 0.5), wh / stride), 1)
             raw[..., 2:4] = encode_matches(box, pixels / stride, coding)[:, None, None, 2:]
@@ -136,7 +143,8 @@ def raw_maps(anchors, strides, coding=YOLOV3, knows_size=False):
 # %%
 v1 = Yolov1Loss(num_classes=3)
 out = torch.zeros(1, v1.settings.outputs(3))  # (1, 637)
-parts = split_output(out, 3)  # views: classes (1, 7, 7, 3), confidence (1, 2, 7, 7), boxes (1, 2, 7, 7, 4)
+# views: classes (1, 7, 7, 3), confidence (1, 2, 7, 7), boxes (1, 2, 7, 7, 4)
+parts = split_output(out, 3)
 parts.confidence[:] = 0.3
 parts.boxes[:, 0] = torch.tensor([0.5, 0.5, 0.4, 0.7])  # tall
 parts.boxes[:, 1] = torch.tensor([0.5, 0.5, 0.7, 0.5])  # wide
@@ -254,8 +262,10 @@ row(*charts, titles=["all weights 1", "lambda_noobj 0.5, lambda_coord 5"])
 # %%
 given = torch.zeros_like(out)
 split_output(given, 3).confidence[:] = 0.3
-split_output(given, 3).boxes[0, 0, 4, 4] = torch.tensor([0.5, 0.5, 0.6, 0.5])  # x, y in the cell, roots of w and h
-round_object = torch.tensor([[0, 2, 4.6 / 7, 4.4 / 7, 0.49, 0.16]])  # in the same cell, row 4 and column 4
+# x, y in the cell, roots of w and h
+split_output(given, 3).boxes[0, 0, 4, 4] = torch.tensor([0.5, 0.5, 0.6, 0.5])
+# in the same cell, row 4 and column 4
+round_object = torch.tensor([[0, 2, 4.6 / 7, 4.4 / 7, 0.49, 0.16]])
 answer = v1.assign([given], round_object)
 print(f"coordinates: equation 3 {5 * 4 * 0.1**2:.4f}, the library {answer.losses.box[answer.role > 0].item():.4f}")
 print(f"no object:   equation 3 {0.5 * 0.3**2:.4f}, the library {answer.losses.total[0, 0]:.4f}")
@@ -267,7 +277,8 @@ print(f"no object:   equation 3 {0.5 * 0.3**2:.4f}, the library {answer.losses.t
 # responsible for it, and nothing in the loss mentions it. The library counts such objects.
 
 # %%
-cat = torch.tensor([[0, 1, horse[0] + 0.02, horse[1] - 0.03, 0.1, 0.2]])  # a cat, in the same cell as the horse
+# a cat, in the same cell as the horse
+cat = torch.tensor([[0, 1, horse[0] + 0.02, horse[1] - 0.03, 0.1, 0.2]])
 both = torch.cat((targets, cat))
 counted = Yolov1Loss(3)
 pair = counted([out], both).total, v1([out], targets).total
@@ -292,7 +303,8 @@ print("loss with the cat {:.4f}, without {:.4f}".format(*pair))
 
 # %%
 anchor = torch.tensor([[10.0, 5.0]])  # in cells
-box = torch.tensor([[0.3, 0.6, 20.0, 2.5]])  # x, y in the cell; twice as wide as the anchor, half as high
+# x, y in the cell; twice as wide as the anchor, half as high
+box = torch.tensor([[0.3, 0.6, 20.0, 2.5]])
 t = [math.log(0.3 / 0.7), math.log(0.6 / 0.4), math.log(20 / 10), math.log(2.5 / 5)]
 back = [1 / (1 + math.exp(-t[0])), 1 / (1 + math.exp(-t[1])), 10 * math.exp(t[2]), 5 * math.exp(t[3])]
 print("encoded by hand:       ", [round(x, 4) for x in t])
@@ -302,7 +314,8 @@ print("decoded by the library:", [round(x, 4) for x in decode_matches(torch.tens
 
 # %%
 ratio = torch.tensor([0.25, 0.5, 1.0, 2.0, 3.9])[:, None]
-box = torch.cat((torch.full((5, 2), 0.5), ratio, ratio), 1)  # boxes around anchors of size 1
+# boxes around anchors of size 1
+box = torch.cat((torch.full((5, 2), 0.5), ratio, ratio), 1)
 ways = {name: encode_matches(box, torch.ones(5, 2), coding)[:, 2] for name, coding in [("exp", YOLOV3), ("v5", YOLOV5)]}
 rows = [[f"{r:g}", f"{r - 1:+.2f}", f"{a:+.3f}", f"{b:+.3f}"] for r, a, b in zip(ratio[:, 0].tolist(), *ways.values())]
 show_table(["size / anchor", "difference", "t = ln(size / anchor), v2 to v4", "t of Scaled-v4 and v5"], rows)
@@ -439,7 +452,8 @@ show_table(["ignored", "blank network", "half-trained"], rows)
 
 # %%
 def bce(z, target):
-    return max(z, 0) - z * target + math.log(1 + math.exp(-abs(z)))  # notebook 06, section 5
+    # notebook 06, section 5
+    return max(z, 0) - z * target + math.log(1 + math.exp(-abs(z)))
 
 asked = v3.assign(v3_blank, targets)
 k = int(asked.role[0].argmax())
@@ -488,7 +502,8 @@ show_table(["gradient of", *classes], rows)
 v4_anchors = three([12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401])
 # What the published description sets: iou_normalizer is the factor of the box loss.
 published = dict(iou_kind="ciou", iou_normalizer=0.07, iou_thresh=0.213, ignore_thresh=0.7, max_delta=5.0)
-settings = [Yolov4Settings(**published, scale_x_y=k) for k in (1.2, 1.1, 1.05)]  # strides 8, 16, 32
+# strides 8, 16, 32
+settings = [Yolov4Settings(**published, scale_x_y=k) for k in (1.2, 1.1, 1.05)]
 v4 = Yolov4Loss(torch.cat(v4_anchors), masks, strides, 3, settings)
 v4_half = raw_maps(v4_anchors, strides, knows_size=True)
 asked = v4.assign(v4_half, targets)
@@ -516,7 +531,8 @@ for name, loss, maps in (("v3", v3, v3_half), ("v4", v4, v4_half)):
 # %%
 asked = v4.assign(raw_maps(v4_anchors, strides), targets)
 k = int((asked.cells == torch.tensor([2, 1, 9, 7])).all(1).nonzero())
-predicted = torch.tensor([[7.5 * 32, 9.5 * 32, 192, 243]])  # pixels; logit 0: the anchor, in the middle of its cell
+# pixels; logit 0: the anchor, in the middle of its cell
+predicted = torch.tensor([[7.5 * 32, 9.5 * 32, 192, 243]])
 ciou = yl.bbox_iou(predicted, horse[None] * size, "ciou").item()
 by_hand = {"box": 0.07 * (1 - ciou), "obj": bce(0, 1), "cls": 3 * math.log(2)}
 for name, value in by_hand.items():
@@ -575,13 +591,14 @@ class_term = ["squares", "softmax", "logistic", "logistic", "logistic"]
 rows = []
 for (name, (loss, maps)), *words in zip(half_trained.items(), rule, box_term, target, class_term):
     role = loss.assign(maps, targets).role
-    rows.append([name, words[0], *(int((role == which).sum()) for which in (1, -1, 0)), *words[1:]])
-    print("{}: {} positive, {} ignored, {} negative".format(name, *rows[-1][2:5]))
-show_table(["", "responsible", "positive", "ignored", "negative", "box", "objectness", "classes"], rows)
+    positive, ignored, negative = (int((role == which).sum()) for which in (1, -1, 0))
+    print(f"{name}: {positive} positive, {ignored} ignored, {negative} negative")
+    rows.append([name, *words])
+show_table(["", "responsible", "box", "objectness", "classes"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - From one positive to fifteen: YOLOv4 and v5 train more predictions for one object.
+# - The counts above the table go from one positive to fifteen: YOLOv4 and v5 train more predictions for one object.
 # - Predictions are ignored in v2, v3 and v4. The threshold is 0.6, 0.7 (0.5 in v3's paper), and 0.7 together with a
 #   class score above 0.25.
 # - In three of five the objectness target is the overlap. In v3 and v4 it is 1.
@@ -633,7 +650,8 @@ codings = {"v2, v3": YOLOV3, "v4, stride 32": AnchorCoding(1.05), "v4, stride 16
 codings |= {"v4, stride 8": AnchorCoding(1.2), "Scaled-v4, v5": YOLOV5}
 t, one, rows = torch.linspace(-6, 6, 121)[:, None].expand(-1, 4), torch.ones(121, 2), []
 for name, coding in codings.items():
-    far = decode_matches(torch.tensor([[-99.0] * 4, [99.0] * 4]), one[:2], coding)  # -99 and 99 stand for infinity
+    # -99 and 99 stand for infinity
+    far = decode_matches(torch.tensor([[-99.0] * 4, [99.0] * 4]), one[:2], coding)
     line_at = encode_matches(torch.tensor([[0.0, 0.5, 1, 1]]), one[:1], coding)[0, 0]
     largest = "any" if coding.size == "exponential" else f"{far[1, 2]:.0f} anchors"
     at_half = decode_matches(torch.full((1, 4), 0.5), one[:1], coding)[0]
@@ -684,9 +702,10 @@ for name, box in wrong.items():
     t = encode_matches(box, anchor, YOLOV3)[0]
     both = {name: slope(only_box(kind), t) for name, kind in (("squares", "squares"), ("CIoU", "ciou"))}
     iou = yl.bbox_iou(box, goal, "iou").item()
-    signed = {kind: ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()}  # no -0.0
-    words = [f"{kind} {numbers}" for kind, numbers in signed.items()]
-    print(f"{name:22} IoU {iou:.2f}; gradients:", "; ".join(words))
+    # no -0.0
+    signed = {kind: ", ".join(f"{round(x, 3) + 0.0:+.3f}" for x in g.tolist()) for kind, g in both.items()}
+    print(f"{name}, IoU {iou:.2f}; gradients of t_x, t_y, t_w, t_h:")
+    print(*(f"    {kind:8}{numbers}" for kind, numbers in signed.items()), sep="\n")
     marks = [Bars(four, tuple(g.tolist()), name=k, hatch=h) for (k, g), h in zip(both.items(), ("", "/"))]
     panels.append(Chart(tuple(marks), name, f"IoU {iou:.2f}", "", "gradient", y_range=(-0.9, 1.7),
                         legend="none" if panels else "inside"))
@@ -732,7 +751,8 @@ redrawn(show_series(fading, offsets, "gradient in t_w", "t_w - target", "gradien
 first, second = torch.tensor([[0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.6, 0.54, 0.3, 0.2]])
 rows = []
 for kind in ("iou", "giou", "diou", "ciou"):
-    true = yl.iou_gradient(first * 1000, second * 1000, kind)[0] * 1000  # in thousandths: without bbox_iou's epsilon
+    # in thousandths: without bbox_iou's epsilon
+    true = yl.iou_gradient(first * 1000, second * 1000, kind)[0] * 1000
     darknet = overlap_step(first, second, kind)[0]
     rows.append([kind, *(f"{a:.3f} | {b:.3f}" for a, b in zip(true.tolist(), darknet.tolist()))])
 show_table(["gradient of", "x: true | Darknet", "y", "w", "h"], rows)
@@ -783,7 +803,8 @@ prior = anchor.double()
 
 def follow(loss, coding, learning_rate, steps=60):
     """The box after 0, 1 ... steps (steps + 1, 4), in pixels, and its IoU with the horse (steps + 1,)."""
-    t = encode_matches(decode_matches(start, prior, YOLOV3), prior, coding)[0]  # the same box in another form
+    # the same box in another form
+    t = encode_matches(decode_matches(start, prior, YOLOV3), prior, coding)[0]
     way = [t]
     for step in range(steps):
         t = t - learning_rate * (1 - step / steps) * slope(loss, t)
@@ -801,13 +822,15 @@ tried = {name: [follow(*loss, rate) for rate in rates] for name, loss in losses.
 ends = {name: torch.stack([torch.cat((box[-1], iou[-1:])) for box, iou in of]) for name, of in tried.items()}  # (7, 5)
 words = lambda end: f"IoU {approx(end[4])}, x {approx(end[0], '.0f')}" if end[4] > 0.3 else "lost"
 rows = [[f"{rate:g}", *(words(end[k]) for end in ends.values())] for k, rate in enumerate(rates)]
-moved = (ends["CIoU, true"][:, 0] - 226).abs().max()  # the horse's x is 247, the start's 226
+# the horse's x is 247, the start's 226
+moved = (ends["CIoU, true"][:, 0] - 226).abs().max()
 assert moved < 5 and ends["CIoU, true"][:, 4].max() < 0.8
 assert all(ends[name][:, 4].max() > 0.95 for name in losses if name != "CIoU, true")
 show_table(["learning rate", *losses], rows, "after 60 steps (start: x 226; horse: x 247)")
 
 # %%
-best = {name: max(of, key=lambda each: each[1].mean()) for name, of in tried.items()}  # the best mean on the way
+# the best mean on the way
+best = {name: max(of, key=lambda each: each[1].mean()) for name, of in tried.items()}
 lines = {name: ious for name, (_, ious) in best.items()}
 long = follow(*losses["CIoU, true"], 1, steps=600)[1][-1]
 print(f"CIoU, true gradient, 600 steps with learning rate 1: IoU {approx(long)}")
@@ -878,7 +901,8 @@ from yolo_lite.loss.focal import bce_with_focal
 z = -4 + 1.5 * torch.randn(8721, generator=torch.Generator().manual_seed(0))
 z = z.sort(descending=True).values.requires_grad_()
 plain, focal = (bce_with_focal(z, torch.zeros_like(z), gamma=gamma) for gamma in (0.0, 2.0))
-positive = torch.arange(8732) >= 8721  # 11 positives behind the negatives; what they cost does not matter
+# 11 positives behind the negatives; what they cost does not matter
+positive = torch.arange(8732) >= 8721
 hard = hard_negatives(torch.cat((plain, plain[:11]))[None], positive[None], 3)[0, :8721]
 sums, parts_of = {"all, BCE": plain.sum(), "focal": focal.sum(), "OHEM": plain[hard].sum()}, {}
 for name, total in sums.items():
@@ -946,15 +970,15 @@ column(*scenes)
 y, x = torch.meshgrid(torch.arange(104) * 4.0, torch.arange(104) * 4.0, indexing="ij")
 sides = encode_distances(corners, torch.stack((x, y), -1).view(-1, 2))  # (n, 4) left, top, right, bottom
 inside = (sides > 0).all(1)
-heat = torch.where(inside, centreness(sides.clamp(min=0.01)), 0).view(1, 1, 104, 104)
+height = torch.where(inside, centreness(sides.clamp(min=0.01)), 0).view(104, 104)
 a, b = sides[inside][0].tolist(), centreness(sides[inside][:1]).item()
 l, t, r, b_ = a
 print(f"one point: {math.sqrt(min(l, r) / max(l, r) * min(t, b_) / max(t, b_)):.4f} by hand, {b:.4f} by the library")
-show_feature_maps({"centre-ness of points in the horse": heat})
+show_image(heat(height), title="centre-ness of points in the horse")
 
 # %% [markdown]
 # **What to notice**
-# - Yellow is 1, the dark violet around the horse's box is 0. The number 0 in the corner is that of the channel.
+# - Yellow is close to 1, the dark violet around the horse's box is 0.
 # - Centre-ness falls quickly: halfway from the middle to the left or right side it is $\sqrt{1/3} = 0.58$.
 # - In YOLOv1, v2 and v5 the objectness has a similar purpose, since its target is an overlap: of several boxes for one
 #   object the best one should have the highest score.
@@ -977,7 +1001,7 @@ show_feature_maps({"centre-ness of points in the horse": heat})
 # %%
 names = ("object_scale", "noobject_scale", "class_scale", "coord_scale")
 for name, settings_of in {"v1": Yolov1Settings(), "v2": Yolov2Settings()}.items():
-    print(name, {field: getattr(settings_of, field) for field in names})
+    print(f"{name}:", ", ".join(f"{field} {getattr(settings_of, field)}" for field in names))
 print("v2 ignores above", Yolov2Settings().thresh, " v3 above", Yolov3Settings().ignore_thresh)
 print("RetinaNet: positive from", retina.settings.positive_iou, " negative below", retina.settings.negative_iou)
 print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet prints {v3.cost(v3_half, targets):.1f}")
@@ -1046,7 +1070,8 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 
 # %%
 objects = batch.targets[batch.targets[:, 0] == 2]  # (8, 6)
-objects = torch.cat((torch.zeros(len(objects), 1), objects[:, 1:2] % 3, objects[:, 2:]), 1)  # image 0, three classes
+# image 0, three classes
+objects = torch.cat((torch.zeros(len(objects), 1), objects[:, 1:2] % 3, objects[:, 2:]), 1)
 objects = torch.cat((objects, cat))  # (9, 6)
 generator = torch.Generator().manual_seed(0)
 
@@ -1117,7 +1142,8 @@ for name, loss, leaves, by_hand in (("YOLOv1", v1, [random_out], v1_by_hand), ("
     print(f"        the gradients of {count} numbers differ by {approx(error, '.0e')} of their length")
     assert torch.isclose(ours, theirs, rtol=1e-5) and error < 1e-5
 print("objects dropped by YOLOv1:", len(objects) - len(v1.assign([out], objects).matches.target))
-assert len(v3.assign(random_maps, objects).matches.target) == len(objects)  # YOLOv3 drops none here
+# YOLOv3 drops none here
+assert len(v3.assign(random_maps, objects).matches.target) == len(objects)
 
 # %% [markdown]
 # ## Your turn: write `my_shape_iou`
@@ -1188,5 +1214,6 @@ check(my_shape_iou)
 #
 # The value, yes. The gradient, no: section 10.
 # </details>
-#
+
+# %% [markdown]
 # **On to [12_backbones](12_backbones.ipynb)**: the choices that make a backbone, each of them a dial.

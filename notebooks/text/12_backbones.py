@@ -197,9 +197,10 @@ show_table(["network", "parameters", "MFLOPs at 320 pixels"], [[name, *cost(each
 
 # %% [markdown]
 # Now turn them all. (The explorer counts at 256 pixels, the cell above at 320; what it calls *downsampling* is the
-# field `steps`.) Block, width and depth are below the picture, the other dials under *14 more settings*. The column
-# *start* of the table is what you started from, so that you see what each dial costs. Click in the picture the place of
-# a cell: the dashed box is what this cell can see. Unfold *the network* and click a layer to look at another one.
+# field `steps`.) Block, width and depth are below the picture, the other dials under *14 more settings*. The table
+# *what it costs* shows the network as it is. After your first change it has the columns *start*, *now* and *change*, so
+# that you see what each dial costs. Click in the picture the place of a cell: the dashed box is what this cell can see.
+# Unfold *the network* and click a layer to look at another one.
 
 # %%
 BackboneExplorer()
@@ -328,7 +329,8 @@ def changes(maps):
     """P3 (17, C, 32, 32) of the shifted windows -> by how much each differs from the first."""
     first, found = maps[0, :, 8:-8, 8:-8], []
     for shift, other in enumerate(maps):
-        moved = [other[:, 8:-8, 8 + k : 24 + k] for k in (shift // 8, -(-shift // 8))]  # cells to either side
+        # cells to either side
+        moved = [other[:, 8:-8, 8 + k : 24 + k] for k in (shift // 8, -(-shift // 8))]
         found.append(min((first - m).norm() for m in moved) / (first - first.mean((1, 2), keepdim=True)).norm())
     return torch.stack(found)
 
@@ -408,7 +410,7 @@ def summary(*names):
     """What the ablations decide, and their charts."""
     names = [name for name in names if name in ablations]
     for name in names:
-        print(f"{name}: {ablations[name]['verdict']}")
+        print(f"{name}:", *ablations[name]["verdict"].split("; "), sep="\n    ")
     return row(*(bars(ablations[name]) for name in names)) if names else print("not trained yet")
 
 # %% [markdown]
@@ -444,7 +446,7 @@ summary("norm")
 
 # %% [markdown]
 # **What to notice**
-# - Read the line above each chart, not only the bars: it says whether every seed agrees. Five of the seven questions are
+# - Read the lines above the charts, not only the bars: they say whether every seed agrees. Five of the seven questions are
 #   *not decided*: SiLU, SPPF, the depth of C2f, where to halve, and P6. One seed alone would have named a winner each time.
 # - P2 makes small objects *worse* here, a wider P3 makes them better. Both see the same pictures equally often. A likely
 #   reason: the map of P2 has four times as many cells as P3's, nearly all empty, and a few hundred steps to learn that.
@@ -493,7 +495,8 @@ def cut_outs(split, scenes=60, side=96):
 
 known, known_kinds = cut_outs("train")
 asked, asked_kinds = cut_outs("val")
-print(f"{len(known)} to learn the means from, {len(asked)} to ask about, kinds: {', '.join(trained.names)}")
+print(f"{len(known)} to learn the means from, {len(asked)} to ask about")
+print("kinds:", ", ".join(trained.names))
 show_image(torch.cat(list(known[:8]), 2))
 
 # %%
@@ -534,7 +537,7 @@ another = yl.create_model(start.spec(2)).eval()
 print(yl.load_backbone(another, trained))
 assert torch.equal(features(another, asked[:4]), features(trained, asked[:4]))
 partly = yl.create_model(replace(start, stem="Focus").spec(2)).eval()
-print(yl.load_backbone(partly, trained))
+print(str(yl.load_backbone(partly, trained)).replace("; ", ";\n").replace(" (", "\n    ("))
 
 # %% [markdown]
 # **What to notice**
@@ -614,7 +617,8 @@ with torch.no_grad():
     for stage in stages:
         x = stage(x)
         strides.append(small.shape[2] // x.shape[2])
-print("strides of what it passes on:", strides[1:], "- a detector of 8, 16, 32 decodes boxes of half their size with them")
+print("strides of what it passes on:", strides[1:])
+print("a detector of 8, 16, 32 decodes boxes of half their size with them")
 
 # %% [markdown]
 # The repair: the real blocks, which use their number; SPPF with $4 c'$; and one more stage. Then it is the backbone of
@@ -626,7 +630,8 @@ repaired = nn.ModuleList([
     Conv(64, 128, 3, 2), C2f(128, 128, 2, True), Conv(128, 256, 3, 2), C2f(256, 256, 1, True), SPPF(256, 256),
 ]).eval()  # fmt: skip
 original = networks["yolov8n"].eval()
-repaired.load_state_dict(original.layers[:10].state_dict())  # strict: every name and every shape must fit
+# strict: every name and every shape must fit
+repaired.load_state_dict(original.layers[:10].state_dict())
 x, maps = small, []
 with torch.no_grad():
     for layer in repaired:
@@ -753,5 +758,6 @@ check(my_fuse)
 # With how many seeds? With the same parameters, operations and time? Was the learning rate tuned for the new one alone?
 # Section 7 shows how far seeds of one network lie apart.
 # </details>
-#
+
+# %% [markdown]
 # **On to [13_anchor_free](13_anchor_free.ipynb)**: points instead of anchors, and distances as distributions.

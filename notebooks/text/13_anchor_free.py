@@ -80,15 +80,20 @@ corners, labels = yl.xywh_to_xyxy(truth), [names[int(cls)] for cls in targets[:,
 show_image(picture, corners, labels)
 
 # %% [markdown]
+# **What to notice**
+# - Eight objects of five classes, of very different sizes. Cups and spoons lie within the boxes of the tables.
+#
 # YOLOv8 has the same three grids as YOLOv5, with a cell for every 8, 16 and 32 pixels (P3, P4, P5). Instead of three
 # anchors a cell has one **point**: its centre.
 
 # %%
-shapes = [(1, size // stride, size // stride) for stride in strides]  # one prediction a cell, rows, columns
+# one prediction a cell, rows, columns
+shapes = [(1, size // stride, size // stride) for stride in strides]
 points = grid_points(shapes, strides, truth)  # xy (3549, 2) in pixels, stride (3549, 1)
 count, horse = len(points.xy), 4
 print(f"{count} points; with three anchors a cell there would be {3 * count} predictions")
-near = {"left": 137, "top": 156, "width": 260, "height": 260}  # the part with the horse in it
+# the part with the horse in it
+near = {"left": 137, "top": 156, "width": 260, "height": 260}
 marks, keys = [], []
 for stride, marker, colour in zip(strides, "os^", ("own", "neighbour", "accent")):
     xy = points.xy[points.stride[:, 0] == stride]
@@ -246,10 +251,11 @@ gap = (target_score - steps.target_scores[0, mine, 4]).abs().max()
 print("target scores by hand and by the library differ by", approx(gap, ".0e"), "at most")
 assert gap < 1e-5
 for name, maps in {"blank": blank, "half-trained": half}.items():
-    parts, found = v8(maps, targets), v8.ask(maps, targets)  # parts.total, the loss, is box + cls + dfl for one picture
+    # parts.total, the loss, is box + cls + dfl for one picture
+    parts, found = v8(maps, targets), v8.ask(maps, targets)
     sum_of_scores, positive = found.aligned.target_scores.sum(), int((found.target >= 0).sum())
-    print(f"{name}: {positive} positives, sum S of the target scores {approx(sum_of_scores)},",
-          f"box {approx(parts.box)}, cls {approx(parts.cls)}, dfl {approx(parts.dfl)}")
+    print(f"{name}: {positive} positives, sum S of the target scores {approx(sum_of_scores)}")
+    print(f"    box {approx(parts.box)}, cls {approx(parts.cls)}, dfl {approx(parts.dfl)}")
     assert 20 < sum_of_scores < positive
 
 # %% [markdown]
@@ -271,9 +277,16 @@ v5_maps = [torch.zeros(1, 3, rows, cols, 10) for _, rows, cols in shapes]
 roles = {"YOLOv5": v5.assign(v5_maps, targets), "YOLOv8, half-trained": v8.assign(half, targets)}
 for name, assigned in roles.items():
     per_object = torch.bincount(assigned.matches.target, minlength=8).tolist()
-    print(f"{name:20} positives:", ", ".join(f"{label} {k}" for label, k in zip(labels, per_object)))
-pictures = [show_roles(picture, assigned, strides, boxes=corners) for assigned in roles.values()]
-column(*pictures)
+    print(f"positives of {name}:")
+    print("   ", ", ".join(f"{label} {k}" for label, k in zip(labels, per_object)))
+
+def titled(scene, name):
+    """The panels, with a name before their titles."""
+    panels = tuple(replace(panel, title=f"{name}, {panel.title}") for panel in scene.rows[0])
+    return replace(scene, rows=(panels,))
+
+pictures = {name: show_roles(picture, assigned, strides, boxes=corners) for name, assigned in roles.items()}
+column(*(titled(scene, name.split(",")[0]) for name, scene in pictures.items()))
 
 # %% [markdown]
 # **What to notice** (upper row YOLOv5, lower row YOLOv8)
@@ -312,7 +325,8 @@ for side in family.result.sides:
 # same kind of box, so both objects select some points in the middle.
 
 # %%
-cat = (targets[horse] + torch.tensor([0, 0, 10, 10, 0, 0]) / size) * torch.tensor([1, 0, 1, 1, 1, 1])  # class 0: cat
+# class 0: cat
+cat = (targets[horse] + torch.tensor([0, 0, 10, 10, 0, 0]) / size) * torch.tensor([1, 0, 1, 1, 1, 1])
 two, says_cat = torch.stack((targets[horse], cat)), [raw.clone() for raw in blank]  # (2, 6)
 for raw in says_cat:
     raw[..., 64] = torch.tensor(0.04).logit()
@@ -485,7 +499,7 @@ row(*charts, titles=["a negative: target 0", "a positive with a box of quality 0
 # %%
 for name, values in positive.items():
     print(f"{name:21} least at p = {p[values.argmin()]:.2f};",
-          f"a negative at p = 0.1 costs {negative[name][19]:.5f}, at 0.9 {negative[name][179]:.3f}")
+          f"a negative: {negative[name][19]:.5f} at p = 0.1, {negative[name][179]:.3f} at 0.9")
 
 # %% [markdown]
 # **What to notice**
@@ -541,6 +555,10 @@ lines = tuple(Series(name, tuple(ap), tuple(ap.values())) for name, ap in publis
 Scene(((Chart(lines, "Published: size and AP", "", "parameters in million", "AP", legend="beside"),),))
 
 # %% [markdown]
+# **What to notice**
+# - At every size the line of YOLOv9 lies above that of YOLOv8. With about 25 million parameters the difference is 2.8,
+#   half of what the sentence says.
+#
 # Even then training time, augmentation and pre-training differ, so nothing here says which loss is better. One dataset
 # and one budget for all networks: `benchmarks/family.py`, see [benchmarks/RESULTS.md](../benchmarks/RESULTS.md).
 #
@@ -587,7 +605,8 @@ def v8_by_hand(maps):
         low, log_p = t.floor().long(), z[k].log_softmax(1)  # (4,), (4, 16)
         sides = [-(l + 1 - t[i]) * log_p[i, l] - (t[i] - l) * log_p[i, l + 1] for i, l in enumerate(low.tolist())]
         dfl = dfl + target_score[k] * sum(sides) / 4
-    bce = (logits.clamp(min=0) - logits * goal + (-logits.abs()).exp().log1p()).sum()  # notebook 06, section 5
+    # notebook 06, section 5
+    bce = (logits.clamp(min=0) - logits * goal + (-logits.abs()).exp().log1p()).sum()
     return owner, (7.5 * box + 0.5 * bce + 1.5 * dfl) / total
 
 # %%
@@ -616,8 +635,9 @@ from walkthrough import check
 def my_distribution_to_box(logits, points, stride):
     """Logits of the bins to corners.
 
-    logits: (n, 4, R) of left, top, right, bottom; R bins, 0 to R - 1 cells. points: (n, 2) x, y in pixels.
-    stride: pixels per cell. Returns: (n, 4) left, top, right, bottom in pixels.
+    logits: (n, 4, R) of left, top, right, bottom; R bins, 0 to R - 1 cells.
+    points: (n, 2) x, y in pixels. stride: pixels per cell.
+    Returns: (n, 4) left, top, right, bottom in pixels.
     """
     ...
 
@@ -668,5 +688,6 @@ check(my_distribution_to_box)
 #
 # No. Its class loss is plain BCE with soft targets. YOLOv6 uses varifocal loss, YOLOv7 BCE with objectness (section 8).
 # </details>
-#
+
+# %% [markdown]
 # **On to [14_gradients_and_words](14_gradients_and_words.ipynb)**: what an auxiliary branch changes, and classes that are words.

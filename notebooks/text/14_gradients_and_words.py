@@ -40,6 +40,7 @@ import math
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 
 import torch
 from torch.nn import functional
@@ -94,7 +95,8 @@ patches = functional.unfold(small, 8, stride=8).transpose(1, 2)  # (4, 1600, 64)
 known, asked = patches[[0, 1, 3]].flatten(0, 1), patches[2]  # (4800, 64), (1600, 64)
 average, spread = known.mean(0), known.std()
 generator = torch.Generator().manual_seed(0)
-weights = torch.randn(32, 64, 64, generator=generator, dtype=torch.float64) * math.sqrt(2 / 64)  # 32 layers
+# 32 layers
+weights = torch.randn(32, 64, 64, generator=generator, dtype=torch.float64) * math.sqrt(2 / 64)
 
 # %% [markdown]
 # Three kinds of layers, from the same random numbers:
@@ -439,20 +441,23 @@ print(f"gradient times x: {abs(float(by_hand[0] @ x)):.6f}")
 world = yl.create_model("yolo-world", names=["red circle", "blue square"], seed=0)
 picture = images[:1]
 with torch.no_grad():
-    for _ in range(60):  # untrained, but BatchNorm has seen pictures: otherwise all features are close to 0
+    # untrained, but BatchNorm has seen pictures: otherwise all features are close to 0
+    for _ in range(60):
         world(images)
     two = world.eval()(picture)
-    world.set_vocabulary(["square", "red circle", "red square", "blue circle"])  # nothing is trained
+    # nothing is trained
+    world.set_vocabulary(["square", "red circle", "red square", "blue circle"])
     four = world(picture)
     phrase, red, square = world.embeddings(["red square", "red", "square"])
-print("P3 with two classes", tuple(two[0].shape), "with four", tuple(four[0].shape), "= 4 sides x 16 bins + classes")
+print("P3 with two classes", tuple(two[0].shape), "with four", tuple(four[0].shape))
+print("the last number: 4 sides x 16 bins + classes")
 gap = (phrase - red - square).abs().max()
 print("'red square' - ('red' + 'square'): largest difference", approx(gap, ".0e"))
 assert gap < 1e-6
 try:
     world.set_vocabulary(["green square"])
 except ValueError as problem:
-    print(problem)
+    print(fill(str(problem), 84))
 
 # %% [markdown]
 # **What to notice**
@@ -466,7 +471,8 @@ except ValueError as problem:
 
 # %%
 with torch.no_grad():
-    change = max((a[..., 64:65] - b[..., 65:66]).abs().max() for a, b in zip(two, four))  # "red circle" in both
+    # "red circle" in both
+    change = max((a[..., 64:65] - b[..., 65:66]).abs().max() for a, b in zip(two, four))
 print(f"logits of 'red circle' in the two vocabularies differ by up to {approx(change, '.1e')}")
 assert 0 < change < 1
 
@@ -487,7 +493,7 @@ print(f"largest difference of the outputs: {approx(error, '.0e')}")
 print(f"parameters with text encoder {size(world):,}, as weights {size(fixed):,}")
 print("does the second one read texts?", "no" if fixed.is_fixed else "yes")
 for name, model in {"before": world, "after": fixed}.items():
-    print(f"last layer of the class branch {name}:", model.layers[-1].cv3[0][-1])
+    print(f"last layer of the classes {name}:", model.layers[-1].cv3[0][-1])
 assert error < 1e-4
 
 # %% [markdown]
@@ -504,8 +510,12 @@ print(f"{count:,} classes; {rare / count:.0%} of them have at most ten images")
 show_bars(groups, "LVIS v1: classes by the number of training images", "classes")
 
 # %% [markdown]
+# **What to notice**
+# - Two thirds of the classes have at most 100 training images, and more than a quarter have at most ten.
+#
 # A class output of its own, learned from three images? A word has an embedding without any image of LVIS.
-# YOLO-World-L has **35.4 AP on LVIS minival, zero-shot** (published, not measured here; arXiv 2401.17270).
+# YOLO-World-L has **35.4 AP on LVIS minival, zero-shot** (published, not measured here;
+# [arXiv 2401.17270](https://arxiv.org/abs/2401.17270)).
 # *Zero-shot* means here:
 #
 # - It was not trained on LVIS, and the class names were given as texts.
@@ -523,7 +533,8 @@ show_bars(groups, "LVIS v1: classes by the number of training images", "classes"
 # %%
 record = recorded("open_vocabulary.json")
 outcomes = record["outcomes"]
-unseen = ["red ring", "yellow tile", "green triangle", "blue star", "purple heart", "black moon"]  # of seed 0
+# of seed 0
+unseen = ["red ring", "yellow tile", "green triangle", "blue star", "purple heart", "black moon"]
 trained = ColouredShapes("train", 128, 100, 0, [pair for pair in colour_shape_pairs() if pair not in unseen])
 tested = ColouredShapes("test", 128, 100, 0)
 def scene_of(source, index):
@@ -538,6 +549,10 @@ scenes = scene_of(trained, 0), scene_of(trained, 1), scene_of(tested, asked_for)
 row(*scenes, titles=["training", "training", "test, unseen in CAPITALS"])
 
 # %% [markdown]
+# **What to notice**
+# - Two of the pairs on the right stand in capitals: no training scene has a green triangle or a blue star. But green,
+#   blue, triangles and stars do occur in training, each with other partners.
+#
 # Two **controls** stand beside the measurement. Without them a good number might have other reasons.
 #
 # - *No words*: every phrase is one word of its own ("red-ring"). An unseen one has a random vector that nothing has
@@ -580,7 +595,8 @@ Scene((tuple(map(chart_of, ("words", "no words", "permuted"))),))
 
 # %%
 loss = pgi.criterion(yl.Hyperparameters())
-maps = [raw.detach().requires_grad_() for raw in training]  # three main ones, three of the branch
+# three main ones, three of the branch
+maps = [raw.detach().requires_grad_() for raw in training]
 total = loss(maps, targets).total
 main, branch = loss(maps[:3], targets).total, loss(maps[3:], targets).total
 ours, theirs = torch.autograd.grad(main + 0.25 * branch, maps), torch.autograd.grad(total, maps)
@@ -618,7 +634,8 @@ from walkthrough import check
 def my_contrastive_score(x, text, logit_scale, bias):
     """Logits of regions and texts.
 
-    x: (n, D) embeddings of regions. text: (K, D) embeddings of texts. logit_scale, bias: numbers.
+    x: (n, D) embeddings of regions. text: (K, D) embeddings of texts.
+    logit_scale, bias: numbers.
     Returns: (n, K) logits.
     """
     ...
@@ -681,5 +698,6 @@ check(my_contrastive_score)
 # Perhaps the scenes are so easy that any vector finds the one pair left, or the network finds objects without
 # reading. Then the controls would find unseen pairs as well. They do not (section 10).
 # </details>
-#
+
+# %% [markdown]
 # **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.

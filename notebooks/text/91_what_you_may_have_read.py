@@ -36,7 +36,8 @@ from walkthrough import row, show_histogram, show_image, show_series, show_table
 from yolo_lite.augment.warp import draw_warp
 
 hyp = yl.Hyperparameters()  # YOLOv5's defaults
-model = yl.create_model("yolov5n").eval()  # random weights: what is asked here does not depend on them
+# random weights: what is asked here does not depend on them
+model = yl.create_model("yolov5n").eval()
 
 # %% [markdown]
 # ## Pictures
@@ -65,7 +66,8 @@ row(show_histogram(zoom, x_label="zoom"), show_histogram(shift, x_label="shift, 
 # So 114 is a plain middle gray, and convolutions do see it. ([01](01_data.ipynb))
 
 # %%
-mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # ImageNet's, of red, green, blue
+# ImageNet's, of red, green, blue
+mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 print(f"what YOLOv5 gets: {114 / 255:.3f};  255 times ImageNet's mean: {255 * mean.mean():.1f}")
 print("114, if it were normalised:", ((114 / 255 - mean) / deviation).round(2))
 
@@ -95,11 +97,11 @@ row(*(show_image(w, title=f"{n} wide") for w, n in zip(windows, widths, strict=T
 #
 # ### "C3 comes from the C3 paper"
 #
-# The paper with C3 in its title (*Concentrated-Comprehensive Convolution*, arXiv 1812.04920) is about something else.
-# YOLOv5's C3 is a **CSP bottleneck with three convolutions**, from CSPNet (Wang and others 2019, arXiv 1911.11929), with
-# one change: the input is not cut into two halves of its
-# channels. Both branches read all of it, through a 1x1 convolution each. ([03](03_model_layer_by_layer.ipynb),
-# [12](12_backbones.ipynb))
+# The paper with C3 in its title (*Concentrated-Comprehensive Convolution*,
+# [arXiv 1812.04920](https://arxiv.org/abs/1812.04920)) is about something else. YOLOv5's C3 is a **CSP bottleneck with
+# three convolutions**, from CSPNet (Wang and others 2019, [arXiv 1911.11929](https://arxiv.org/abs/1911.11929)), with one
+# change: the input is not cut into two halves of its channels. Both branches read all of it, through a 1x1 convolution
+# each. ([03](03_model_layer_by_layer.ipynb), [12](12_backbones.ipynb))
 
 # %%
 c3 = model.layers[4]
@@ -134,7 +136,8 @@ show_table(["network", "levels", "convolutions in the head"], [[n, 3, convolutio
 # %%
 from yolo_lite.loss.targets import ratio_test
 
-size, anchor = torch.tensor([[38.0, 50.0]]), model.anchors[0, :1]  # the smallest anchor, 10 x 13
+# the smallest anchor, 10 x 13
+size, anchor = torch.tensor([[38.0, 50.0]]), model.anchors[0, :1]
 test = ratio_test(size, anchor)
 boxes = [torch.cat((torch.zeros(1, 2), wh), 1) for wh in (size, anchor)]  # the same centre
 print(f"IoU {yl.bbox_iou(*boxes, 'iou').item():.3f}, largest factor {test.worst.item():.2f}:",
@@ -194,8 +197,10 @@ show_table(["stride", "object and anchor pairs that pass", "matches, with the ne
 from yolo_lite.loss.anchors import KEEP_ABOVE
 
 fitting, tiny = torch.full((990, 2), 50.0) + torch.arange(990)[:, None] / 50, torch.full((10, 2), 2.0)
-few = yl.suggest_anchors(torch.cat((fitting, tiny)), model.anchors, generations=20)  # 1 % that no anchor is matched to
-many = yl.suggest_anchors(torch.cat((fitting[:400], tiny)), model.anchors, generations=20)  # 2.4 %
+# 1 % that no anchor is matched to
+few = yl.suggest_anchors(torch.cat((fitting, tiny)), model.anchors, generations=20)
+# 2.4 % that no anchor is matched to
+many = yl.suggest_anchors(torch.cat((fitting[:400], tiny)), model.anchors, generations=20)
 for fit in (few, many):
     print(f"recall {fit.before.best_possible_recall:.3f}: {'replaced' if fit.replace else 'kept'} (limit {KEEP_ABOVE})")
 
@@ -288,7 +293,8 @@ show_table(["group", "parameters of yolov5n", "weight decay"], rows)
 # different classes both stay. ([09](09_inference_and_map.ipynb))
 
 # %%
-same_place = torch.zeros(1, 2, 7)  # one picture, two boxes: x, y, w, h, objectness, two classes
+# one picture, two boxes: x, y, w, h, objectness, two classes
+same_place = torch.zeros(1, 2, 7)
 same_place[0, :, :5] = torch.tensor([50.0, 50, 40, 40, 0.8])
 same_place[0, 0, 5], same_place[0, 1, 6] = 0.9, 0.7
 found = yl.non_max_suppression(same_place)[0]
@@ -353,18 +359,26 @@ print(f"by hand {by_hand:.4f}, by the library {by_library:.4f}")
 # - *Computer Vision: Algorithms and Applications*, Szeliski: what came before, and the geometry behind augmentation.
 #
 # **Papers, in the order of this tour**
-# - *You Only Look Once*, Redmon and others 2015, arXiv 1506.02640: one look, one loss. Then YOLO9000 (1612.08242) for
-#   anchors, YOLOv3 (1804.02767) for three levels; it is fun to read.
-# - *Feature Pyramid Networks*, Lin and others 2016, 1612.03144, and *PANet*, Liu and others 2018, 1803.01534: the neck.
-# - *CSPNet*, Wang and others 2019, 1911.11929: where C3 comes from.
-# - *Focal Loss for Dense Object Detection*, Lin and others 2017, 1708.02002: why so many negatives are a problem.
-# - *Distance-IoU Loss*, Zheng and others 2019, 1911.08287: DIoU and CIoU, whose terms notebook 07 takes apart.
-# - *YOLOv4*, Bochkovskiy and others 2020, 2004.10934: mosaic, and forty tricks measured one by one.
-# - *FCOS*, Tian and others 2019, 1904.01355: points in place of anchors. *TOOD*, Feng and others 2021, 2108.07755:
-#   the task-aligned metric. *Generalized Focal Loss*, Li and others 2020, 2006.04388: distances as distributions.
-# - *Faster R-CNN*, Ren and others 2015, 1506.01497: two stages; and *DETR*, Carion and others 2020, 2005.12872: none of
-#   anchors, grids and suppression. Read both to see what YOLO is not.
-# - *TIDE*, Bolya and others 2020, 2008.08115: which errors a detector makes; WhyExplorer sorts by it.
+# - *You Only Look Once*, Redmon and others 2015, [arXiv 1506.02640](https://arxiv.org/abs/1506.02640): one look, one
+#   loss. Then YOLO9000 ([1612.08242](https://arxiv.org/abs/1612.08242)) for anchors, YOLOv3
+#   ([1804.02767](https://arxiv.org/abs/1804.02767)) for three levels; it is fun to read.
+# - *Feature Pyramid Networks*, Lin and others 2016, [1612.03144](https://arxiv.org/abs/1612.03144), and *PANet*, Liu
+#   and others 2018, [1803.01534](https://arxiv.org/abs/1803.01534): the neck.
+# - *CSPNet*, Wang and others 2019, [1911.11929](https://arxiv.org/abs/1911.11929): where C3 comes from.
+# - *Focal Loss for Dense Object Detection*, Lin and others 2017, [1708.02002](https://arxiv.org/abs/1708.02002): why so
+#   many negatives are a problem.
+# - *Distance-IoU Loss*, Zheng and others 2019, [1911.08287](https://arxiv.org/abs/1911.08287): DIoU and CIoU, whose
+#   terms notebook 07 takes apart.
+# - *YOLOv4*, Bochkovskiy and others 2020, [2004.10934](https://arxiv.org/abs/2004.10934): mosaic, and forty tricks
+#   measured one by one.
+# - *FCOS*, Tian and others 2019, [1904.01355](https://arxiv.org/abs/1904.01355): points in place of anchors. *TOOD*,
+#   Feng and others 2021, [2108.07755](https://arxiv.org/abs/2108.07755): the task-aligned metric. *Generalized Focal
+#   Loss*, Li and others 2020, [2006.04388](https://arxiv.org/abs/2006.04388): distances as distributions.
+# - *Faster R-CNN*, Ren and others 2015, [1506.01497](https://arxiv.org/abs/1506.01497): two stages; and *DETR*, Carion
+#   and others 2020, [2005.12872](https://arxiv.org/abs/2005.12872): none of anchors, grids and suppression. Read both
+#   to see what YOLO is not.
+# - *TIDE*, Bolya and others 2020, [2008.08115](https://arxiv.org/abs/2008.08115): which errors a detector makes;
+#   WhyExplorer sorts by it.
 #
 # **Open implementations**
 # - Detectron2 and DETR (Apache-2.0): two-stage detectors and transformers, cleanly written.
@@ -389,3 +403,6 @@ print(f"by hand {by_hand:.4f}, by the library {by_library:.4f}")
 #
 # Because every stack of windows behaves so: n windows of k reach n(k - 1) + 1. It is the rule of receptive fields.
 # </details>
+
+# %% [markdown]
+# **On to the [gallery](90_gallery.ipynb)**: every explorer on one page, with your pictures and your model.
