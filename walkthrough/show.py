@@ -302,9 +302,12 @@ def _maps_panel(name: str, maps: np.ndarray, count: int, image_index: int, colum
         x, y = index % columns * (width + gap), index // columns * (height + gap)
         words = map_in_words(channel, f"{what} {first + index}")
         layers.append(Picture(heat(channel), (x, y, x + width, y + height), words))
-        layers.append(Text(x + gap / 2, y + gap / 2, str(first + index), anchor="left", size=9))
+        if len(channels) > 1:
+            layers.append(Text(x + gap / 2, y + gap / 2, str(first + index), anchor="left", size=9))
     rows = -(-len(channels) // columns)
-    shown = f"{what} {first} to {first + len(channels) - 1} of {maps.shape[1]}, {height} x {width}"
+    size, which = f"{height} x {width}", f"{what} {first}"
+    which += f" to {first + len(channels) - 1}" if len(channels) > 1 else ""
+    shown = f"{which} of {maps.shape[1]}, {size}" if maps.shape[1] > 1 else size
     return Panel(tuple(layers), columns * (width + gap) - gap, rows * (height + gap) - gap, name, shown)
 
 

@@ -25,6 +25,9 @@ WORDS = 'align="left" style="text-align:left;max-width:36em"'
 STYLE = """<style>
 .wt-tables { display: flex; flex-wrap: wrap; gap: 0 2.5em; align-items: flex-start; overflow-x: auto }
 .wt-tables .wt-one-table { max-width: 100%; overflow-x: auto }
+@supports (animation-timeline: scroll()) { /* what is wider than the page fades out, until it is scrolled to its end */
+  @keyframes wt-cut { from, 99% { mask-image: linear-gradient(to left, #0000, #000 3em) } to { mask-image: none } }
+  .wt-tables .wt-one-table { animation: wt-cut linear; animation-timeline: scroll(self inline) } }
 .wt-tables .wt-one-table table { margin: 0 0 .6em; border-collapse: collapse; table-layout: auto;
   width: max-content; font-variant-numeric: tabular-nums }
 .wt-tables .wt-one-table caption { caption-side: top; padding: .3em .6em;

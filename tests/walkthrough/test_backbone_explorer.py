@@ -100,9 +100,14 @@ def test_the_code_makes_the_same_network(shown: BackboneExplorer) -> None:
 
 
 def test_the_table_shows_start_and_now(shown: BackboneExplorer) -> None:
+    first = shown.as_scene().rows[0][1].rows
+    assert [line[0].partition(":")[0] for line in first] == [
+        part for part in ("all", "backbone", "neck", "head") for _ in range(4)
+    ]
     shown.pooling = "none"
     tables = [panel for row in shown.as_scene().all_rows for panel in row if isinstance(panel, Table)]
     cost = {line[0]: line[1:] for line in tables[0].rows}
+    assert next(iter(cost)).startswith("all: ")  # the totals of the headline come first
     start, now, change = cost["all: parameters"]
     assert int(now.replace(",", "")) < int(start.replace(",", ""))
     assert change.startswith("-")

@@ -139,6 +139,19 @@ def test_a_models_points_are_the_positives_of_its_loss() -> None:
         assert point.object == (0 if point.cls == 1 else 1)
 
 
+def test_the_picture_stands_beside_the_bars_and_all_numbers_are_unfolded() -> None:
+    w = of_model()
+    scene, score = w.as_scene(), w.reading.points[0].target_score
+    ((picture, bars),) = scene.rows
+    assert (picture.pick, picture.title) == ("place", "picture 0")  # a number alone names nothing
+    assert {layer.drag for layer in bars.layers if isinstance(layer, Boxes)} >= {"bars", "distance"}
+    assert bars.least_width >= 300
+    where, matched = picture.caption.split("\n")  # two lines, so that none is cut
+    assert f"point 1 of {w.reading.positives}" in where
+    assert f"{score:.2f}" in matched
+    assert [len(more.unfolded()[0]) for more in scene.more] == [1, 1, 2]
+
+
 def test_another_side_or_point_brings_its_logits_and_its_true_distance() -> None:
     w = of_model()
     box = torch.tensor(w.state.shown.boxes[w.reading.points[0].object][:4])

@@ -130,6 +130,8 @@ def test_two_objects_in_a_cell_of_yolov1(shown: FamilyExplorer) -> None:
     shown.objects = [(96, 96, 128, 128, 1), (100, 90, 124, 134, 2)]
     assert shown.result.left.dropped == [1]
     assert "no prediction for object 1" in repr(shown)
+    assert shown.result.left.counts["positive"] == 1
+    assert " has 1 positive among " in shown.headline
     labels = [label for layer in shown.as_scene().all_rows[0][0].layers for label in getattr(layer, "labels", ())]
     assert [label.endswith("not matched") for label in labels] == [False, True]
 

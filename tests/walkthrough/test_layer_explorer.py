@@ -1,5 +1,7 @@
 """LayerExplorer: set from Python, its results are those of record_layers; clicks on graph, picture and maps agree."""
 
+from itertools import combinations, pairwise, product
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from torch import Tensor, nn
 import yolo_lite as yl
 from walkthrough import LayerExplorer, effective_field, record_layers
 from walkthrough.explorers.layer.detail import joined, within_blocks
-from walkthrough.explorers.layer.graph import graph_panel
+from walkthrough.explorers.layer.graph import LEGIBLE, WIDTH, graph_panel
 from walkthrough.explorers.pictures import images_of
-from walkthrough.scene import Boxes, Panel, Scene, Table
+from walkthrough.render.text import width_of
+from walkthrough.scene import Boxes, Line, Panel, Scene, Table, Text
 from walkthrough.serialise import to_json
 
 TWO_LEVELS = {
@@ -82,7 +85,7 @@ def test_a_channel_that_the_next_layer_lacks_becomes_all_of_them(shapes: LayerEx
     shapes.layer = 0
     assert shapes.channel == -1
     shapes.channel = 16
-    assert "channel lies between -1 and 15" in shapes.message
+    assert "lies between -1 and 15" in shapes.message
 
 
 def test_a_click_on_a_layer_of_the_graph_sets_it(shapes: LayerExplorer) -> None:
@@ -231,6 +234,35 @@ def test_no_layer_of_the_graph_lies_on_another_and_all_lie_in_the_panel(source: 
     assert boxes[:, 3].max() <= panel.height
     assert len(boxes) == len(records)
     assert int((yl.box_iou(boxes, boxes) > 0).sum()) == len(records)  # each with itself
+
+
+@pytest.mark.parametrize("source", ["yolov5n", "yolov3-tiny"])
+def test_edges_have_lanes_of_their_own_and_words_fit_into_their_layer(source: str) -> None:
+    records = record_layers(yl.create_model(source, num_classes=3), torch.zeros(1, 3, 64, 64), kept_depth=0)
+    layers = graph_panel(records, 1, (64, 64)).layers
+    (nodes,) = [layer for layer in layers if isinstance(layer, Boxes) and layer.pick]
+    for x1, y1, x2, y2 in nodes.xyxy:
+        words = [t for t in layers if isinstance(t, Text) and x1 < t.x < x2 and y1 < t.y < y2]
+        assert len(words) == 2
+        assert max(width_of(t.text, t.size) for t in words) <= (x2 - x1) * LEGIBLE / WIDTH
+    lines = [layer.points for layer in layers if isinstance(layer, Line)]
+    assert len(lines) == sum(source >= 0 for record in records for source in record.inputs)
+    for one, other in combinations(lines, 2):  # lines of one layer may share a part of their way
+        if {one[0], one[-1]}.isdisjoint((other[0], other[-1])):
+            assert not _run_together(one, other), (one, other)
+
+
+def _run_together(one: tuple, other: tuple) -> bool:
+    """Whether two lines of level and upright parts lie on each other somewhere."""
+    parts = [({(x1, y1), (x2, y2)}) for line in (one, other) for (x1, y1), (x2, y2) in pairwise(line)]
+    mine, theirs = parts[: len(one) - 1], parts[len(one) - 1 :]
+    for a, b in product(mine, theirs):
+        for axis in (0, 1):
+            across = {point[1 - axis] for point in a | b}
+            (low, high), (left, right) = (sorted(point[axis] for point in part) for part in (list(a), list(b)))
+            if len(across) == 1 and min(high, right) > max(low, left):
+                return True
+    return False
 
 
 def test_finer_grids_stand_above_coarser_ones(shapes: LayerExplorer) -> None:

@@ -108,6 +108,12 @@ def test_a_moved_slider_is_a_change_of_the_trainer_before_the_next_step():
     assert w.trainer.changes == trainer.changes == {2: {"obj": 10.0, "lr0": 0.05}}
     assert same_weights(w.trainer.model, trainer.model)
     assert "obj 10 from iteration 2" in w.words()
+    after = moving_mean(np.sum([values[2:] for values in w.result.losses.values()], axis=0))
+    told = f"since a gain was changed at 2, the loss went from {after[0]:.3g} to {after[-1]:.3g}"
+    assert told in w.headline  # losses before and after it are of different gains
+    w.lr0 = 0.04
+    w.step(1)
+    assert "a gain was changed at 2" in w.headline
 
 
 def test_settings_of_the_beginning_are_hyperparameters_of_the_run():

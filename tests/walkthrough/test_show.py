@@ -126,6 +126,13 @@ def test_feature_maps_show_the_first_channels_each_in_its_own_range() -> None:
     assert np.ptp(flat.pixels.reshape(-1, 3), axis=0).max() == 0  # a constant map divides by nothing
     assert tuple(ramp.pixels[0, 0]) != tuple(ramp.pixels[-1, -1])
     assert panel.caption == "channel 0 to 1 of 2, 4 x 5"
+    assert [text.text for text in of_kind(panel, Text)] == ["0", "1"]
+
+
+def test_one_feature_map_has_no_number_and_its_caption_no_range() -> None:
+    (alone,), (chosen,) = (show_feature_maps(torch.rand(1, n, 4, 5), count=1, first=n - 1).rows[0] for n in (1, 3))
+    assert (alone.caption, chosen.caption) == ("4 x 5", "channel 2 of 3, 4 x 5")
+    assert of_kind(alone, Text) == of_kind(chosen, Text) == []
 
 
 def test_feature_maps_of_several_layers_and_of_detection_maps() -> None:

@@ -569,7 +569,8 @@ def test_it_opens_where_a_tensor_changes_and_its_stories_are_those_of_the_record
     w = Stepper(trace(halved_and_joined, into=[inner])(torch.ones(2, 3)))
     assert (w.step, w.name, w.takeaway(w.result)) == (
         *(1, "y"),
-        f"Step 1 of {len(w.recording) - 1}: line {w.result.step.line} of halved_and_joined makes y: (2, 3) float32.",
+        f"Step 1 of {len(w.recording)}, from 0: "
+        f"line {w.result.step.line} of halved_and_joined makes y: (2, 3) float32.",
     )
     stories = [story["label"] for story in w.page_state()["stage"]["stories"]]
     assert stories == ["first change of shape", "a function is entered", "the largest tensor", "an error"]

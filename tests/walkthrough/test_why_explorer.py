@@ -17,7 +17,7 @@ from walkthrough.explorers.why.reading import Assigned
 from walkthrough.explorers.why.reasons import WORDS
 from walkthrough.scene import Boxes, Table
 from walkthrough.serialise import to_json
-from walkthrough.style import CLASSES
+from walkthrough.style import CLASSES, GREEN
 from yolo_lite.analysis.errors import KINDS
 from yolo_lite.datasets.shapes import Shapes, export_shapes
 from yolo_lite.detect.matching import match_detections
@@ -180,6 +180,9 @@ def test_responsible_cells_are_those_of_build_targets(scenes: WhyExplorer) -> No
     found = {tuple(result.case.assigned.cells[one.prediction].tolist()) for one in result.reason.responsible}
     assert found == expected
     assert result.seen.box == (0, 0, *w.state.shown.size[::-1])
+    looks = {(key.colour, key.hatch, key.dash) for key in w.as_scene().legend}
+    assert looks >= {("own", "", ""), ("neighbour", "/", ""), (GREEN, "", "dotted")}  # all that the close-up has
+    assert "bright" in w.as_scene().rows[0][1].caption
     assert result.seen.heard.shape == w.state.shown.size
     level, anchor, _, col = result.case.assigned.cells[result.reason.prediction].tolist()
     place = facts_of(w)["best prediction from"]

@@ -41,7 +41,7 @@ export function guessView(page) {
     element("div", { class: "wt-asked" }, reveal, sum),
     list,
   );
-  let [panel, shown, widest] = [null, "", 0];
+  let [panel, shown] = [null, ""];
   let [chosen, isRevealed] = [new Set(), false];
   const refs = () => panel?.refs ?? [];
   const isMarked = (k) => (isRevealed ? panel.right[k] : chosen.has(k));
@@ -108,9 +108,11 @@ export function guessView(page) {
     }
     [...list.children].forEach((answer, k) => answer.classList.toggle("wt-linked", isLit(page, refs()[k])));
   };
-  const width = () => (widest = Math.max(widest, WIDTH));
+  const width = (room) => Math.min(WIDTH, Math.max(LEAST, Math.round(BESIDE * room)));
   const remove = () => markLit(page, new Set());
   return { node, show, width, light: showLit, remove };
 }
 
-const WIDTH = 540; // CSS pixels: room for the reasons, so that nothing moves when they come
+// CSS pixels: room for the reasons, so that nothing moves when they come; where a picture is beside it, reasons may have
+// a second line
+const [WIDTH, LEAST, BESIDE] = [540, 360, 0.56];

@@ -112,6 +112,7 @@ def scene_of(result: Result) -> Scene:
         more += [More("fit to a dataset", lambda: _fit_rows(result, dataset))]
     legend = (
         Key("object", "object", dash="solid"),
+        *((Key("its centre", "accent"),) if result.candidates is not None else ()),
         Key("own cell", "own"),
         Key("neighbour", "neighbour", hatch="/"),
         Key("anchor", "anchor", dash="dashed"),

@@ -1,5 +1,7 @@
 """The picture of BackboneExplorer: the graph of layers, what a cell sees, the stages, and what all of it costs."""
 
+from collections.abc import Mapping
+
 from walkthrough.explorers.backbone.networks import Stage
 from walkthrough.explorers.backbone.state import Cost, Result
 from walkthrough.explorers.layer.graph import graph_panel
@@ -88,7 +90,7 @@ def _cost_table(result: Result) -> Table:
     if result.now == result.start:
         return _first_costs(result)
     rows, refs = list[tuple[str, ...]](), list[str]()
-    for part, now in result.now.items():
+    for part, now in _whole_first(result.now):
         start = result.start[part]
         refs += [f"part {part}"] * len(_lines(start, now))
         rows += [(f"{part}: {name}", before, after, change) for name, before, after, change in _lines(start, now)]
@@ -100,12 +102,17 @@ def _cost_table(result: Result) -> Table:
 def _first_costs(result: Result) -> Table:
     """As there is nothing to compare with, each part as a percentage of the whole."""
     rows, refs, whole = list[tuple[str, ...]](), list[str](), result.now["all"]
-    for part, now in result.now.items():
+    for part, now in _whole_first(result.now):
         lines = zip(_lines(now, now), now, whole, strict=True)
         rows += [(f"{part}: {name}", value, f"{own / max(of, 1e-12):.1%}") for (name, value, *_), own, of in lines]
         refs += [f"part {part}"] * len(now)
     caption = "of all: fraction of the whole network"
     return Table(("", "now", "of all"), tuple(rows), "what it costs", caption, refs=tuple(refs))
+
+
+def _whole_first(costs: Mapping[str, Cost]) -> list[tuple[str, Cost]]:
+    """The whole network before its parts: the totals are seen without scrolling."""
+    return sorted(costs.items(), key=lambda part: part[0] != "all")
 
 
 def _lines(start: Cost, now: Cost) -> list[tuple[str, str, str, str]]:

@@ -19,7 +19,6 @@ from walkthrough.explorers.distribution.state import (
 from walkthrough.heatmap import HeatMap
 from walkthrough.images import faded
 from walkthrough.scene import (
-    AnyPanel,
     Bars,
     Boxes,
     Chart,
@@ -48,7 +47,9 @@ LEGEND = (
     Key("expectation: predicted distance", "prediction", dash="dashed"),
     Key("probability: softmax", "own"),
 )
-NARROW, NAMED = 12, 80  # pixels: a bin from which each of them is numbered; the name of a distance
+NARROW, NAMED = 16, 80  # pixels: a bin from which each of them is numbered; the name of a distance
+HOLD = 360  # CSS pixels of picture and bars: the captions have two lines
+LEAST = 320.0  # CSS pixels of the bars: narrower ones are hard to drag, and their numbers run together
 
 
 def takeaway_of(result: Result) -> str:
@@ -61,12 +62,13 @@ def takeaway_of(result: Result) -> str:
 
 
 def scene_of(result: Result) -> Scene:
-    """The point in its picture, where there is one; the side's numbers, as bars and as a table; gradient and loss."""
-    stage: tuple[AnyPanel, ...] = (_plane(result), _table(result))
-    more = [More("gradient and loss", lambda: ((_gradient(result), _losses(result)),))]
+    """The bars, and beside them the point in its picture, or the side's numbers; to be unfolded: all else."""
+    more = More("gradient and loss", lambda: ((_gradient(result), _losses(result)),))
     if result.shown is None or result.reading is None:
-        return Scene((stage,), LEGEND, more=tuple(more))
-    return Scene(((_picture(result), _sides(result)), stage), LEGEND, more=tuple(more))
+        return Scene(((_plane(result), _table(result)),), LEGEND, more=(more,))
+    numbers = More("numbers of this side", lambda: ((_table(result),),))
+    sides = More("the four sides", lambda: ((_sides(result),),))
+    return Scene(((_picture(result), _plane(result)),), LEGEND, more=(numbers, sides, more), hold=HOLD)
 
 
 def _plane(result: Result) -> Panel:
@@ -106,7 +108,8 @@ def _plane(result: Result) -> Panel:
         Line(((predicted[2], FLOOR - TALL - 6), (predicted[2], FLOOR)), "prediction", "dashed", 1.2),
     )
     side = "" if result.reading is None else f": the {SIDES[result.side]} side"
-    return Panel(layers, RIGHT, HEIGHT, f"Drag the bars{side}", "above: logits; below: probabilities")
+    caption = "above: logits; below: probabilities"
+    return Panel(layers, RIGHT, HEIGHT, f"Drag the bars{side}", caption, least_width=LEAST)
 
 
 def _axes(count: int, span: float) -> list[Layer]:
@@ -215,8 +218,10 @@ def _picture(result: Result) -> Panel:
     )
     target = f"score {point.score:.2f}, target score {point.target_score:.2f}"
     matched = f"matched to object {point.object}, {cls}; {target}" if point.object >= 0 else "no point is positive"
-    caption = f"point {result.prediction} of {reading.positives} positive ones (dots; click one): {matched}"
-    return Panel(layers, width, height, shown.name, caption, pick="place")
+    place = f"point {result.prediction + 1} of {reading.positives} positive ones" if reading.positives else "one point"
+    caption = f"{place} (dots; click one):\n{matched}"
+    name = f"picture {shown.name}" if shown.name.isdecimal() else shown.name
+    return Panel(layers, width, height, name, caption, pick="place")
 
 
 def _sides(result: Result) -> HeatMap:

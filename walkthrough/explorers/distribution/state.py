@@ -21,7 +21,7 @@ TARGET, SPAN, MOST_BINS = 5.3, 6.0, 64
 POINTS_PER_BIN = 8  # of the line that shows the loss at every target
 
 LEFT, UP, WIDTH, TALL = (
-    26.0,
+    34.0,
     10.0,
     320.0,
     110.0,

@@ -45,7 +45,8 @@ def takeaway_of(result: Result) -> str:
     for side in result.sides:
         counts = side.counts
         lost = f", and none for {len(side.dropped)} of the objects" if side.dropped else ""
-        told.append(f"{side.name} has {counts['positive']} positives among {len(side.role):,} predictions{lost}")
+        positives = counted(counts["positive"], "positive")
+        told.append(f"{side.name} has {positives} among {counted(len(side.role), 'prediction')}{lost}")
     return f"{told[0]}; {told[1]}."
 
 

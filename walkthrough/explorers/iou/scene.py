@@ -114,8 +114,9 @@ def _intersection(result: Result, pred: np.ndarray, truth: np.ndarray) -> tuple[
     if not area:
         return ()
     shared = (*np.maximum(pred, truth)[:2], *np.minimum(pred, truth)[2:])
-    label = f"intersection {area:,.0f} px²"
-    return (draw.Boxes((shared,), (label,), (), ("accent",), width=1, fill=0.5, refs=("intersection",)),)
+    name = f"intersection {area:,.0f} px²"  # no label: it would hide the arrows of the prediction
+    boxes = draw.Boxes((shared,), colours=("accent",), width=1, fill=0.5, refs=("intersection",), names=(name,))
+    return (boxes,)
 
 
 def _arrows(gradient: Tensor, pred: np.ndarray) -> tuple[list[tuple[float, ...]], list[draw.Text], float]:

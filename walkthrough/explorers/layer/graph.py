@@ -11,10 +11,13 @@ from walkthrough.layers.table import shape_in_words
 from walkthrough.scene import Arrows, Boxes, Layer, Line, Panel, Text
 
 WIDTH, LEFT, TOP, NODE_HEIGHT, GAP, ROW_GAP, ABREAST = 872, 64, 22, 32, 10, 22, 4
-WIDEST_NODE, LETTER = 92, 5.6  # pixels of a node; of a letter, about
+WIDEST_NODE, LETTER, EDGE = 92, 0.56, 2  # pixels of a node; of a letter, about, beside its size; beside the words
+SIZES = ((10, 9, 8), (9, 8))  # of both lines of words: the first that fits
 LEGIBLE = 820.0  # CSS pixels: in less room the words of a layer, which stay 9 to 12 px high, run into its neighbour's
 SHIFTS = (-5, 0, 5)  # of edges in one lane
 Place = tuple[float, float, float, float]  # x1, y1, x2, y2
+Edge = tuple[int, int]  # the layer that gives, the one that reads
+Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ def graph_panel(
         places[-1] = _head(places, records[-1])
     edges = [(source, record.index) for record in records for source in record.inputs if source >= 0]
     layers: list[Layer] = [ground(WIDTH, height), *_names(records, strides, slots, places, tops)]
-    for source, target in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
-        layers += _edge(source, target, places, chosen in (source, target))
+    routes = _routes(edges, places)
+    for edge in sorted(edges, key=lambda edge: chosen in edge):  # those of the chosen layer lie on top
+        layers += _edge(*edge, routes[edge], chosen in edge)
     colours = tuple(FILLS[record.part] for record in records)
     names = tuple(_name(record) for record in records)
     layers += [Boxes(tuple(places), (), (), colours, width=1.0, pick="layer", fill=1.0, names=names)]
@@ -142,30 +146,62 @@ def _name(record: LayerRecord) -> str:
 def _label(record: LayerRecord, place: Place) -> list[Layer]:
     """Number and kind, and below it the shape, as far as there is room."""
     x1, y1, x2, _ = place
-    letters = int((x2 - x1) / LETTER)
     words, gives = _words(record)
-    middle = (x1 + x2) / 2
-    top = Text(middle, y1 + 4, _cut(words, letters), CHOSEN, "center", 10)
-    return [top, Text(middle, y1 + 17, _cut(gives.replace(" x ", "x"), int(letters * 1.15)), LABEL, "center", 9)]
+    middle, room = (x1 + x2) / 2, (x2 - x1 - 2 * EDGE) * LEGIBLE / WIDTH  # where the graph is smallest
+    (top, large), (below, small) = (
+        _fitted(line, room, sizes) for line, sizes in zip((words, gives.replace(" x ", "x")), SIZES, strict=True)
+    )
+    return [
+        Text(middle, y1 + 4, top, CHOSEN, "center", large),
+        Text(middle, y1 + 17, below, LABEL, "center", small),
+    ]
+
+
+def _fitted(words: str, room: float, sizes: Sequence[int]) -> tuple[str, int]:
+    """The words in the first of some sizes in which they fit, or cut in the last."""
+    fits = [size for size in sizes if len(words) * LETTER * size <= room]
+    return (words, fits[0]) if fits else (_cut(words, int(room / (LETTER * sizes[-1]))), sizes[-1])
 
 
 def _cut(words: str, letters: int) -> str:
     return words if len(words) <= letters else words[: max(letters - 1, 1)] + "…"
 
 
-def _edge(source: int, target: int, places: Sequence[Place], lit: bool) -> list[Layer]:
-    """A line of two or three parts that crosses no layer, where there is one; an arrow at its end."""
+def _routes(edges: Sequence[Edge], places: Sequence[Place]) -> dict[Edge, Points]:
+    """The line of each edge: in the lane of its own, or in another one beside it where that is taken."""
+    routes: dict[Edge, Points] = {}
+    for source, target in edges:
+        others = [place for index, place in enumerate(places) if index not in (source, target)]
+        strangers = [points for edge, points in routes.items() if {source, target}.isdisjoint(edge)]
+        lanes = [SHIFTS[(target + k) % len(SHIFTS)] for k in range(len(SHIFTS))]
+        ways = [_route(places[source], places[target], others, lane) for lane in lanes]
+        free = [points for points in ways if not any(_overlaps(points, stranger) for stranger in strangers)]
+        routes[source, target] = free[0] if free else ways[0]
+    return routes
+
+
+def _overlaps(points: Points, others: Points) -> bool:
+    """Whether two lines of level and upright parts run along each other for a while."""
+    for (xa, ya), (xb, yb) in pairwise(points):
+        for (xc, yc), (xd, yd) in pairwise(others):
+            together = min(max(xa, xb), max(xc, xd)) - max(min(xa, xb), min(xc, xd))
+            abreast = min(max(ya, yb), max(yc, yd)) - max(min(ya, yb), min(yc, yd))
+            if (ya == yb == yc == yd and together > 0) or (xa == xb == xc == xd and abreast > 0):
+                return True
+    return False
+
+
+def _edge(source: int, target: int, points: Points, lit: bool) -> list[Layer]:
+    """A line of two or three parts, and an arrow at its end."""
     skip = target != source + 1
     colour = CHOSEN if lit else SKIP if skip else FLOW
-    others = [place for index, place in enumerate(places) if index not in (source, target)]
-    points = _route(places[source], places[target], others, SHIFTS[target % len(SHIFTS)])
     width = 2.2 if lit else 1.3
     *_, before, end = points
     line = Line(tuple(points), colour, "dashed" if skip else "solid", width)
     return [line, Arrows(((*_towards(end, before, 9), *end),), colour, width)]
 
 
-def _route(source: Place, target: Place, others: Sequence[Place], shift: float) -> list[tuple[float, float]]:
+def _route(source: Place, target: Place, others: Sequence[Place], shift: float) -> Points:
     """The first of the usual ways that crosses no other layer. shift: keeps edges of one lane apart."""
     x1, y1 = (source[0] + source[2]) / 2, (source[1] + source[3]) / 2
     x2, y2 = (target[0] + target[2]) / 2, (target[1] + target[3]) / 2
@@ -189,7 +225,7 @@ def _route(source: Place, target: Place, others: Sequence[Place], shift: float) 
     return free[0] if free else wishes[-1]
 
 
-def _crosses(points: Sequence[tuple[float, float]], place: Place) -> bool:
+def _crosses(points: Points, place: Place) -> bool:
     """Whether a line of level and upright parts runs through a layer."""
     left, top, right, bottom = place
     return any(

@@ -46,6 +46,7 @@ class State(PictureState):
         -1,
         -1,
         _highest_channel,
+        label="channel (-1: all)",
         help="the channel whose effective field is shown; -1: that of all channels together",
         heavy=True,
     )

@@ -86,7 +86,7 @@ def _drawn(found: Predictions | None) -> str:
     if found is None:
         return ""
     drawn = int(found.positive.sum())
-    rest = f", the {drawn} with the largest loss are drawn" if drawn < found.positives else ""
+    rest = f"; drawn: the {drawn} of largest loss" if drawn < found.positives else ""
     return f"{counted(found.positives, 'positive prediction')}{rest}"
 
 
@@ -145,9 +145,9 @@ def _losses_chart(result: Result) -> Chart:
     total, count = result.now.parts[0].item(), len(result.state.pictures)
     terms = sum(getattr(result.now.parts, term).item() for term in result.now.terms)
     is_times = count > 1 and math.isclose(total, terms * count, rel_tol=1e-3)
-    sums = f"their sum times {count} pictures is the loss; " if is_times else ""
+    sums = f"their sum times {count} pictures is the loss" if is_times else ""
     title = "losses at the default settings" if len(marks) == 1 else "losses, gains included"
-    return Chart(marks, title, sums + _clearly(result), y_label="loss")
+    return Chart(marks, title, "\n".join(filter(None, (sums, _clearly(result)))), y_label="loss")
 
 
 def _gradients_chart(result: Result) -> Chart:

@@ -22,6 +22,9 @@ def scene_of(result: Result) -> Scene:
     if result.groups[0].momentum != result.rates.momentum or result.optimizer.startswith("Adam"):
         momentum = _beta(momentum, result.groups[0].momentum)
     charts = [_marked(chart, result.iteration) for chart in (lr, momentum, accumulation)]
+    if charts[1].upright:  # said once, where there is room
+        dotted = f"dotted, in all charts: iteration {result.iteration}"
+        charts[1] = replace(charts[1], caption="; ".join(filter(None, (charts[1].caption, dotted))))
     more = (More("this iteration", ((_table(result),),)), More("batches per step", ((charts[2],),)))
     return Scene((tuple(charts[:2]),), more=more)
 
@@ -79,8 +82,7 @@ def _marked(chart: Chart, iteration: int) -> Chart:
     chart = replace(chart, x_range=(first, last) if last > first else None)
     if not first <= iteration <= last:
         return chart
-    caption = "; ".join(filter(None, (chart.caption, f"dotted: iteration {iteration}")))
-    return replace(chart, upright=(float(iteration),), drag="iteration", caption=caption)
+    return replace(chart, upright=(float(iteration),), drag="iteration")
 
 
 def _beta(chart: Chart, beta: float) -> Chart:

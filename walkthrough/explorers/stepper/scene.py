@@ -62,7 +62,9 @@ def _source(result: Result) -> Code:
     title = call.name + (f" (call {call.number})" if call.number > 1 else "")
     times = f" for the {ordinal(step.iteration)} time" if step.iteration > 1 else ""
     does = {"call": "begins", "back": "is back from a call", "resume": "goes on"}.get(step.kind, "has run line")
-    caption = f"step {step.index} of {len(recording) - 1}: {does} {step.line if step.kind == 'line' else ''}".rstrip()
+    caption = (
+        f"step {step.index} of {len(recording)}, from 0: {does} {step.line if step.kind == 'line' else ''}".rstrip()
+    )
     caption += f"{times}; {step.error}" if step.error else times
     error = bool(step.error)
     return Code(lines, first, line, stops, title, caption, error, "picked", folded, names, choose="row")
@@ -125,7 +127,7 @@ def takeaway_of(result: Result) -> str:
     """What the step did: which line of which function made or changed what, and of which shape it is."""
     recording, step = result.recording, result.step
     name = recording.calls[step.call].name
-    place = f"Step {step.index} of {len(recording) - 1}"  # as the slider counts
+    place = f"Step {step.index} of {len(recording)}, from 0"  # as the slider counts
     if step.error:
         return f"{place}: line {step.line} of {name} raises {shortened(step.error, LONGEST_ERROR)}."
     if step.kind == "call":
@@ -162,7 +164,7 @@ def step_in_words(result: Result) -> str:
     source = recording.text(step).strip() or "(no source)"
     what = {"call": f"{call.name} begins", "resume": f"{call.name} goes on"}.get(step.kind)
     what = what or f"in {call.name}, line {step.line}: {source}"
-    lines = [f"step {step.index} of {len(recording) - 1}, {what}"]
+    lines = [f"step {step.index} of {len(recording)}, {what}"]
     for change in step.changes:
         if change.value is None:
             lines.append(f"  {change.name} is deleted")

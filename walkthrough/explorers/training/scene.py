@@ -5,7 +5,7 @@ import numpy as np
 from walkthrough.charts import numbers
 from walkthrough.explorers.pictures import Annotated
 from walkthrough.explorers.training.live_run import Progress
-from walkthrough.explorers.training.state import Result
+from walkthrough.explorers.training.state import Result, moving_mean
 from walkthrough.scene import Boxes, Chart, Key, Layer, More, Panel, Picture, Scene, Series
 from walkthrough.show import labelled_boxes
 from yolo_lite.detect.matching import match_detections
@@ -16,6 +16,7 @@ WHOLE_RUN = 500  # iterations up to which the axis shows all of the run from the
 COLOURS = ("#2A85C7", "#DB6413", "#0F9B74", "#C571A0", "#B98200")  # one per part of the loss
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 FAINT = "4D"  # the opacity of what is not smoothed
+GAINS = frozenset(("box", "obj", "cls"))  # hyperparameters that scale a part of the loss
 FACTORS = 20  # between the highest and lowest loss, from which on the axis is logarithmic
 LEGEND = (
     Key("labelled", "object", dash="solid"),
@@ -39,11 +40,22 @@ def takeaway_of(result: Result) -> str:
         return (
             f"The loss is not finite after {done} iterations: this run is lost; reset, and use a lower learning rate."
         )
-    first, last = (sum(values[place] for values in result.smoothed.values()) for place in (0, -1))
+    since = _last_gain(progress)
+    smoothed = moving_mean(np.sum([values[since:] for values in result.losses.values()], axis=0))
+    first, last = smoothed[0], smoothed[-1]
     counts = [_hits_of(picture, found) for picture, found in zip(result.pictures, result.found, strict=False)]
     hits, objects = sum(hit for hit, _ in counts), sum(count for _, count in counts)
     found = f"; it finds {hits} of {objects} objects in these images" if objects else ""
-    return f"Iteration {done} of {progress.schedule.iterations}: the loss went from {first:.3g} to {last:.3g}{found}."
+    went = f"the loss went from {first:.3g} to {last:.3g}"
+    if since:  # the gains scale the loss: what it was before says nothing beside what it is now
+        went = f"since a gain was changed at {since}, {went}" if done > since + 1 else f"a gain was changed at {since}"
+    return f"Iteration {done} of {progress.schedule.iterations}: {went}{found}."
+
+
+def _last_gain(progress: Progress) -> int:
+    """The iteration before which a gain of the loss was changed for the last time; 0 where none was."""
+    done = len(progress.steps)
+    return max((place for place, row in progress.changes if place < done and not GAINS.isdisjoint(row)), default=0)
 
 
 def _losses(result: Result) -> Chart:

@@ -47,7 +47,11 @@ LEGEND = (
     Key("label", "object", dash="dashed"),
     Key("correct", GREEN, dash="solid"),
     *(Key(WORDS[kind], COLOURS[kind], dash="solid") for kind in KINDS),
+    Key("cell that predicted it", "own"),
+    Key("cell matched to the label", "neighbour", hatch="/"),
+    Key("best prediction", GREEN, dash="dotted"),
 )
+HOLD = 364  # CSS pixels of the two pictures: the legend has two lines
 NEAR = 9  # pixels around one that is listened to, lit with it
 
 
@@ -58,7 +62,12 @@ def scene_of(result: Result) -> Scene:
         More("the cells that are responsible", lambda: ((_responsible(result),),)),
         More("what each kind costs", lambda: ((_costs(result),),)),
     )
-    return Scene(((_errors(result), _close_up(result)),), LEGEND, _found(result), more)
+    return Scene(((_errors(result), _close_up(result)),), LEGEND, _found(result), more, hold=HOLD)
+
+
+def _is_lost(reason: Reason) -> bool:
+    """Whether the best prediction for the label is not among the boxes that were kept."""
+    return reason.best is not None and reason.best.stage != "kept"
 
 
 def takeaway_of(result: Result) -> str:
@@ -141,7 +150,7 @@ def _close_up(result: Result) -> Panel:
         layers.append(
             Boxes((result.case.label_box(error.label),), ("label",), (), ("object",), "dashed", 2.0, refs=(LABEL,))
         )
-    if reason.best is not None and reason.best.stage != "kept":
+    if reason.best is not None and _is_lost(reason):
         layers.append(Boxes((reason.best.box,), ("best prediction",), (), (GREEN,), "dotted", 2.0, refs=(BEST,)))
     if reason.other is not None:
         layers.append(Boxes((reason.other,), (_role_of_other(error),), (), ("accent",), "solid", 2.0, refs=(OTHER,)))
@@ -163,8 +172,8 @@ def _role_of_other(error: Error) -> str:
 def _caption(result: Result) -> str:
     if result.reason is None or not (where := level_words(result.case, result.reason.prediction)):
         return "which cell predicted it is not known"
-    hatched = "; hatched: the label's cells" if result.reason.responsible else ""
-    return f"filled: its cell ({where}){hatched}"
+    is_heard = result.seen is not None and result.seen.heard is not None
+    return f"its cell: {where}" + ("; bright: the pixels that count most for it" if is_heard else "")
 
 
 def _responsible_cells(result: Result) -> list[Cells]:
