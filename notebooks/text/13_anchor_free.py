@@ -469,7 +469,7 @@ DistributionExplorer(model=HalfTrained(), images=picture[None], targets=targets,
 # %% [markdown]
 # **What to notice**
 # - The dots are the positives of the whole picture; click one. They are listed by target score.
-# - Each row of the coloured table is a side: two bins share the probability, since our network says one distance
+# - Unfold **the four sides**. Each row of the coloured table is a side: two bins share the probability, since our network says one distance
 #   precisely. Before training all cells would have the same colour.
 #
 # ## 8. Focal, quality focal, varifocal

@@ -134,7 +134,7 @@ CHANGED_ON_THE_PAGE = {
 CHANGED_IN_THE_STYLE = {
     "above the drawing": ("margin: 0 0 5px", "margin: 0 0 9px", "two rows"),
     "row of a table": ("height: 25px", "height: 28px", "table beside"),
-    "between rows": ("display: grid;\n  gap: 14px", "display: grid;\n  gap: 18px", "two rows"),
+    "between rows": ("align-content: start;\n  gap: 14px", "align-content: start;\n  gap: 18px", "two rows"),
 }
 CHANGED_IN_THE_FILE: dict[str, tuple[Any, str, Any, str]] = {
     "gap of panels": (layout, "GAP", 20, "images"),
