@@ -43,6 +43,8 @@ def test_marks_of_a_class(tmp_path: Path) -> None:
     write(tmp_path, "dora/02.ipynb", "x = 1", text="## Your turn: write `my_flip_boxes`")
     write(tmp_path, "emil/02.ipynb", "import numpy as np", "def my_flip_boxes(boxes, width):\n    return boxes +")
     write(tmp_path, "fred/02.ipynb", "import os", "def my_flip_boxes(boxes, width):\n    os._exit(0)")
+    cut = "open('../answer.json', 'w').write('x')\n    os._exit(0)"
+    write(tmp_path, "frida/02.ipynb", "import os", f"def my_flip_boxes(boxes, width):\n    {cut}")
     write(tmp_path, "ida/02.ipynb", "import nowhere_to_be_found as np", RIGHT)
     (tmp_path / "gina").mkdir()
     (tmp_path / "gina" / "02.ipynb").write_text("not a notebook")
@@ -55,6 +57,7 @@ def test_marks_of_a_class(tmp_path: Path) -> None:
         "dora": ("flip_boxes", "missing"),
         "emil": ("flip_boxes", "broken"),
         "fred": ("flip_boxes", "broken"),
+        "frida": ("flip_boxes", "broken"),
         "ida": ("flip_boxes", "broken"),
         "gina": ("-", "unreadable"),
         "hugo.py": ("flip_boxes", "passed"),
@@ -63,7 +66,7 @@ def test_marks_of_a_class(tmp_path: Path) -> None:
     assert "line 2" in by_name["emil"].message
     assert "line 1 of code cell 1" in by_name["ida"].message
     assert "nowhere_to_be_found" in by_name["ida"].message
-    assert table_of_marks(marks).endswith("2 of 8 passed")
+    assert table_of_marks(marks).endswith("2 of 9 passed")
 
 
 def test_an_endless_loop_is_stopped_and_so_is_what_it_started(tmp_path: Path) -> None:

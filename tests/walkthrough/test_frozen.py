@@ -221,6 +221,18 @@ class Odd(DistributionExplorer):
         return DistributionExplorer.compute(state)
 
 
+def test_freezing_takes_no_step_that_could_be_undone() -> None:
+    w = ScheduleExplorer()
+    w.lr0, w.momentum = 0.02, 0.8
+    w.undo()
+    w.freeze("lr0", cosine=[False, True])
+    w.redo()
+    assert w.momentum == 0.8
+    w.undo()
+    w.undo()
+    assert w.state == ScheduleExplorer().state
+
+
 def test_only_what_sets_a_frozen_control_can_be_touched(anchors: AnchorExplorer) -> None:
     def touched(frozen: Frozen) -> set[str]:
         text = json.dumps(unpacked(frozen))

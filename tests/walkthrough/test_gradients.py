@@ -52,6 +52,23 @@ def test_parts_are_those_of_the_loss_and_each_term_is_differentiated_alone(tmp_p
     assert pulls.fractions.sum().item() == pytest.approx(1)
 
 
+class Doubled(yl.ComputeLoss):
+    """A loss of one's own: twice YOLOv5's."""
+
+    def forward(self, maps, targets):
+        box, obj, cls = (2 * part for part in super().forward(maps, targets)[1:])
+        return yl.LossParts((box + obj + cls) * len(maps[0]), box, obj, cls)
+
+
+def test_a_loss_of_ones_own_is_the_one_that_is_differentiated(tmp_path) -> None:
+    model, (images, targets) = two_levels(tmp_path).eval(), pictures()
+    loss, maps = Doubled.of(model, HYP, 64), maps_of(model, images)
+    pulls = map_gradients(loss, maps, targets)
+    assert pulls.parts == loss(maps, targets)
+    once = map_gradients(model.criterion(HYP, 64), maps, targets)
+    torch.testing.assert_close(pulls.norms, 2 * once.norms)
+
+
 def test_box_and_class_pull_on_matched_cells_alone_and_objectness_on_all(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path).eval(), pictures()
     pulls = map_gradients(model.criterion(HYP, 64), maps_of(model, images), targets)

@@ -76,10 +76,16 @@ def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds
         )
         if not _run(process, seconds):
             return Mark(file, name, "stopped", f"it did not come to an end within {seconds:g} seconds")
-        if not answer.is_file():
+        try:
+            found = json.loads(answer.read_text(encoding="utf-8"))
+            return Mark(file, name, found["result"], found["message"])
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+        ):  # there is none, or the notebook's code wrote something there
             return Mark(file, name, "broken", "it ended the process that runs it, before there was a result")
-        found = json.loads(answer.read_text(encoding="utf-8"))
-    return Mark(file, name, found["result"], found["message"])
 
 
 def _processes() -> BaseContext:

@@ -18,6 +18,7 @@ from walkthrough.explorers.adjusting import ResultT, StateT, sentence
 from walkthrough.explorers.controls import controls_of
 from walkthrough.explorers.describing import Describable
 from walkthrough.explorers.freezing import controls_to_freeze, start_of
+from walkthrough.explorers.history import History
 from walkthrough.explorers.nesting import Nestable
 from walkthrough.explorers.page import control_on_page, moved_settings, stage_on_page, used_controls, value_on_page
 from walkthrough.explorers.stage import check_stage, primary_of, settings_of
@@ -245,7 +246,7 @@ class Explorer(Nestable, Describable[StateT, ResultT]):
     def _at(self, settings: Mapping[str, Any]) -> tuple[PageState, Scene]:
         """What the page would show under these settings; the explorer itself, and who watches it, see nothing of it."""
         other = copy(self)
-        other._live, other._watchers = None, []
+        other._live, other._watchers, other._history = None, [], History()
         other.set(**settings)
         scene = other.page_scene()  # first: it finishes what takes long
         return other.page_state(), scene

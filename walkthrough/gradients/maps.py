@@ -46,7 +46,9 @@ class MapGradients:
     gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
     matches: Sequence[Assignment | CellMatches] | None  # for each level, where the loss tells them: see Criterion
     numbers: Sequence[RawNumbers] | None = None  # for each level, where map_gradients was given decode
-    levels: Sequence[LevelLoss] = ()  # what each contributes, of a ComputeLoss; detached
+    levels: Sequence[
+        LevelLoss
+    ] = ()  # what each contributes, detached; of a ComputeLoss, unless it is a class of one's own
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -169,7 +171,9 @@ def map_gradients(
         raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
         matches: Sequence[Assignment | CellMatches] | None = None
         levels: Sequence[LevelLoss] = ()
-        if isinstance(loss, ComputeLoss):
+        if (
+            isinstance(loss, ComputeLoss) and type(loss).forward is ComputeLoss.forward
+        ):  # else it adds up something else
             levels = loss.levels(raw, targets)
             parts, matches = add_levels(levels, raw[0].shape[0]), [level.matches for level in levels]
         else:
@@ -188,7 +192,8 @@ def map_gradients(
         if not is_known_to_add_up:  # the terms of a ComputeLoss are
             _check_sum(gradients, _gradients(parts[0], torch.ones_like(parts[0]), raw))
     detached = (part.detach() if isinstance(part, Tensor) else part for part in parts)
-    return MapGradients(type(parts)(*detached), gradients, matches, numbers, [_detached(level) for level in levels])
+    known = [_detached(level) for level in levels] if getattr(type(loss), "assign", None) is ComputeLoss.assign else []
+    return MapGradients(type(parts)(*detached), gradients, matches, numbers, known)
 
 
 def _detached(level: LevelLoss) -> LevelLoss:

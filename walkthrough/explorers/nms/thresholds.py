@@ -79,7 +79,9 @@ def with_usable_labels(pictures: Annotations, classes: int) -> tuple[Annotations
     if strange:
         unknown = sorted({int(box[4]) for box in strange})
         which = ", ".join(map(str, unknown[:MOST_NAMED])) + (" ..." if len(unknown) > MOST_NAMED else "")
-        known = f"predictions are of the classes 0 to {classes - 1}; correct it, or pass a model that has it"
+        known = (
+            f"the model has the classes 0 to {classes - 1}; correct it, or make the explorer with a model that has it"
+        )
         told.append(f"{counted(len(strange), 'label')} of class {which}: {known}")
     if empty:
         name, box = empty[0]
