@@ -79,12 +79,8 @@ def _mark_one(processes: BaseContext, submission: Submission, name: str, seconds
         try:
             found = json.loads(answer.read_text(encoding="utf-8"))
             return Mark(file, name, found["result"], found["message"])
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-        ):  # there is none, or the notebook's code wrote something there
+        except (OSError, ValueError, TypeError, KeyError):
+            # There is no answer, or the notebook's code wrote something in its place.
             return Mark(file, name, "broken", "it ended the process that runs it, before there was a result")
 
 
