@@ -147,7 +147,7 @@ def test_the_picture_stands_beside_the_bars_and_all_numbers_are_unfolded() -> No
     assert {layer.drag for layer in bars.layers if isinstance(layer, Boxes)} >= {"bars", "distance"}
     assert bars.least_width >= 300
     where, matched = picture.caption.split("\n")  # two lines, so that none is cut
-    assert f"point 1 of {w.reading.positives}" in where
+    assert f"prediction 0, one of {w.reading.positives} positives" in where
     assert f"{score:.2f}" in matched
     assert [len(more.unfolded()[0]) for more in scene.more] == [1, 1, 2]
 

@@ -33,6 +33,7 @@ from walkthrough.scene import (
     Scene,
     Series,
     Table,
+    counted,
 )
 from walkthrough.scene import Text as Words
 from walkthrough.show import class_name
@@ -218,8 +219,8 @@ def _picture(result: Result) -> Panel:
     )
     target = f"score {point.score:.2f}, target score {point.target_score:.2f}"
     matched = f"matched to object {point.object}, {cls}; {target}" if point.object >= 0 else "no point is positive"
-    place = f"point {result.prediction + 1} of {reading.positives} positive ones" if reading.positives else "one point"
-    caption = f"{place} (dots; click one):\n{matched}"
+    among = f", one of {counted(reading.positives, 'positive')}" if reading.positives else ""
+    caption = f"prediction {result.prediction}{among} (dots; click one):\n{matched}"
     name = f"picture {shown.name}" if shown.name.isdecimal() else shown.name
     return Panel(layers, width, height, name, caption, pick="place")
 
