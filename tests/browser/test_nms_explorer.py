@@ -44,6 +44,7 @@ def test_thresholds_change_what_is_kept_and_a_click_asks_who_suppressed_whom(
 def test_the_curves_stay_until_those_of_the_new_settings_are_there(open_cell: Callable[[str], OpenExplorer]) -> None:
     explorer = open_cell(CELL)
     late, chart = explorer.root.locator(".wt-late"), explorer.root.locator(".wt-is-Chart")
+    expect(chart.locator(".wt-placeholder")).to_have_count(0)  # plotly is fetched once, when a chart is wanted
     lines, words = explorer.picture(".wt-is-Chart"), chart.text_content()
     explorer.run("from dataclasses import replace")
     explorer.run("w.widget.show_scene(w.draft(replace(w.result, figures=None)))")  # the draft, for long

@@ -179,7 +179,7 @@ def bars_of(logits: tuple[float, ...], span: float) -> Boxes:
     """A bar for each logit, from -span up to it.
 
     >>> bars_of((0.0, 6.0), 6.0)[1]
-    (210.0, 10.0, 322.0, 120.0)
+    (218.0, 10.0, 330.0, 120.0)
     """
     half = WIDE * unit(len(logits))
     tops = [UP + TALL * (span - max(min(logit, span), -span)) / (2 * span) for logit in logits]
