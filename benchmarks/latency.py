@@ -2,9 +2,11 @@
 
 usage: python benchmarks/latency.py                                the slowest control of each explorer
        python benchmarks/latency.py name of an explorer ...        all controls of these
+       python benchmarks/latency.py --folded [name ...]            with only the settings unfolded
 
-Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. Every control
-that an explorer shows at its start is used twenty times: a slider moved by one step, the next option of a choice, a box
+Needs what the browser tests need: pip install -e '.[dev]', and a chromium or google-chrome on the PATH. Everything
+is unfolded first: statistics, tables, curves; with --folded they stay as an explorer opens. Every control
+that an explorer shows is then used twenty times: a slider moved by one step, the next option of a choice, a box
 on the picture moved by a pixel or chosen, a row of a table clicked, a button pressed. The clock runs in the page: from
 the event to the moment after the frame that shows the kernel's answer (data-drawn is counted up in that frame).
 "complete": the same until no part of the picture is late any more, where an explorer draws what takes long afterwards.
@@ -73,7 +75,19 @@ class Used(NamedTuple):
     node: ElementHandle
 
 
-def main(names: Sequence[str]) -> int:
+class FoldedExplorer(OpenExplorer):
+    """One of which only the settings are unfolded, so that they can be used."""
+
+    def unfold(self) -> None:
+        settings = self.root.locator(".wt-fold[aria-expanded='false']:visible").filter(has_text="settings")
+        if settings.count():
+            settings.click()
+        self.settle()
+
+
+def main(arguments: Sequence[str]) -> int:
+    opening = FoldedExplorer if "--folded" in arguments else OpenExplorer
+    names = [name for name in arguments if name != "--folded"]
     explorers = [name for name in walkthrough.__all__ if is_explorer(name)]
     unknown = sorted(set(names) - set(explorers))
     if unknown or find_chromium() is None:
@@ -82,7 +96,7 @@ def main(names: Sequence[str]) -> int:
     print(f"{'milliseconds, median of ' + str(MOVES):42} {'painted':>9} {'p90':>9} {'complete':>9}")
     with opened() as (browser, lab, folder, home):
         for name in names or explorers:
-            lines = [Line.of(name, used, times) for used, times in measured(browser, lab, folder, home, name)]
+            lines = [Line.of(name, used, times) for used, times in measured(opening, browser, lab, folder, home, name)]
             for line in lines if names else [max(lines, key=lambda line: line.painted)]:
                 print(line, flush=True)
     return 0
@@ -125,10 +139,12 @@ def opened() -> Iterator[tuple[Browser, str, Path, Path]]:
             browser.close()
 
 
-def measured(browser: Browser, lab: str, folder: Path, home: Path, name: str) -> Iterator[tuple[str, list]]:
+def measured(
+    opening: type[OpenExplorer], browser: Browser, lab: str, folder: Path, home: Path, name: str
+) -> Iterator[tuple[str, list]]:
     """The name of each thing that a reader uses, and the times of its moves to and fro; reset after each."""
     code = f"from walkthrough import {name}\nw = {name}()\nw"
-    explorer = OpenExplorer(browser, lab, folder, home, code, f"{name}.ipynb")
+    explorer = opening(browser, lab, folder, home, code, f"{name}.ipynb")
     root = explorer.root.element_handle()
     names = [used.name for used in usable(explorer.root)]
     for place, used_name in enumerate(names):

@@ -46,6 +46,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
     (True, False)
+    >>> is_out_of_memory(ValueError("not enough memory"))  # a sentence of the reader's own
+    False
     """
     words = ("can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+    says_so = isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+    return isinstance(error, MemoryError) or says_so
