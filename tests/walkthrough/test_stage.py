@@ -76,6 +76,15 @@ def test_the_takeaway_is_the_first_sentence_of_the_words_unless_there_is_one() -
     assert explorer.headline == "one is 5"
 
 
+def test_a_class_name_with_a_line_break_does_not_split_the_headline() -> None:
+    class Named(Told):
+        @staticmethod
+        def takeaway(state: State) -> str:
+            return "The traffic\nlight is matched."
+
+    assert Named().headline == "The traffic light is matched."
+
+
 def test_only_the_primary_control_is_not_folded() -> None:
     shown = stage(Told())
     assert shown["primary"] == ["two"]

@@ -37,7 +37,8 @@ class Describable(Adjustable[StateT, ResultT]):
         """The takeaway as the page shows it in large type; "" where there is no result."""
         if self._computed is None:
             return ""
-        return self.takeaway(self._computed) or first_sentence(self.words())
+        said = self.takeaway(self._computed) or first_sentence(self.words())
+        return " ".join(said.splitlines())  # a class name may have a line break, a headline has none
 
     def as_scene(self) -> Scene:
         """The result as a Scene; a sentence where there is none."""
