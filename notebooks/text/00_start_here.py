@@ -99,11 +99,12 @@ LayerExplorer(model=model, layer=4)
 #   side only. Map 1 has the tiles of the ground as well.
 # - On the left a small square marks one cell. The dashed frame is all that this cell *can* see. Orange is what its value
 #   really depends on. Click elsewhere: another cell.
-# - "Comes from the moon" means: from the moon's *box*. Much of the orange lies in the hollow of the crescent, and counts.
+# - "Comes from the moon" in the running explorer ("of the gradient" in the table) means: from the moon's *box*. Much of the orange lies in the hollow of the crescent, and counts.
 # - Choose layer 0 in the list below the picture: the frame gets tiny. Choose layer 9: it holds the whole picture. The
 #   deeper the layer, the more a cell can see.
 # - Unfold **the network** (on a saved page: the graph below the pictures): all 25 layers, backbone blue, neck brown, head
-#   green, with the numbers that they have in YOLOv5's files. Click on one.
+#   green, with the numbers that they have in YOLOv5's files. A Conv is one convolution, a C3 a block of several, SPPF
+#   looks at wider and wider windows, Upsample repeats cells, and Concat lays two maps on each other. Click on one.
 
 # %% [markdown]
 # ## 3. The way down
@@ -195,8 +196,8 @@ print(f"in it: {len(objects.cls)} objects,", ", ".join(photos.names[int(cls)] fo
 # ## 6. A batch, and its targets
 #
 # Training looks at several pictures at once. Ours are **mosaics**: four photographs that meet at a random point, then
-# moved and scaled a little. So every batch is new, and objects appear in every size. This batch is the same on every
-# run (its seed is fixed), and the whole tour uses it.
+# moved and turned a little, and made smaller or larger. So every batch is new, and objects appear in every size. This
+# batch is the same on every run (its seed is fixed), and most notebooks use it.
 
 # %%
 from walkthrough import show_batch, show_table
@@ -257,7 +258,9 @@ row(*(show_assignment(batch, [m], [s], 2, window) for m, s, window in zip(matche
 #
 # The **loss** has three parts:
 #
-# - **box**: how badly the boxes of the positives overlap with their objects, $1 - \text{CIoU}$;
+# - **box**: how badly the boxes of the positives overlap with their objects, $1 - \text{CIoU}$. CIoU is the area that two
+#   boxes share, as a part of the area that they cover together, less something for centres that are apart and for
+#   another shape; 1 for equal boxes;
 # - **obj**: for *every* prediction, whether it says "object" where there is one and nothing elsewhere;
 # - **cls**: for positives, whether they name the right class.
 #
@@ -301,9 +304,11 @@ show_bars(norms, title="length of the gradient, layer by layer", y_label="gradie
 # **What to notice**
 # - Every layer that has weights gets a gradient. Layers 11, 12, 15, 16, 19 and 22 are missing: upsampling and
 #   concatenation have nothing to change.
-# - The early layers have the longest gradients here. The size of their maps is not why: layers 4 and 17 have the same
-#   map, and the gradient of layer 4 is several times as long. On the way back a gradient grows, above all at BatchNorm;
-#   [notebook 07](07_backpropagation.ipynb) measures it.
+# - The early layers have the longest gradients here. The size of their maps is not why: layers 4 and 17 have maps
+#   of the same size, and the gradient of layer 4 is several times as long. On the way back a gradient grows, above all at **BatchNorm**:
+#   behind each convolution it moves and stretches every channel to mean 0 and standard deviation 1, and then by
+#   two numbers that are learnt.
+#   [Notebook 07](07_backpropagation.ipynb) measures it.
 
 # %% [markdown]
 # ## 10. One step

@@ -155,7 +155,8 @@ show_image(sample.image, yl.xywh_to_xyxy(sample.labels[:, 2:]) * 640, ["cup", "s
 
 # %% [markdown]
 # **What to notice**
-# - The boxes lie on the cup and on the spoon, as before. Whoever forgets to move them gets boxes that are too high.
+# - The boxes lie on the cup and on the spoon, as before. Whoever forgets to add the padding gets boxes that
+#   lie too far up.
 # - As fractions, x and width are what they were: the photograph fills the square from side to side. y and height are
 #   others, because the gray counts too.
 #
@@ -301,7 +302,8 @@ assert memory < disk
 # %% [markdown]
 # ## 9. The batch of this tour
 #
-# Most notebooks from here on use one batch: four **mosaics** of the photographs, as training would see them
+# Most notebooks from here on use one batch: four **mosaics** of the photographs, nearly as training would see
+# them, but turned by up to 3 degrees and with calmer colours
 # ([02_augmentation](02_augmentation.ipynb) makes some). Its size and its number of pictures describe it, and it is the
 # same on every machine.
 
@@ -319,13 +321,13 @@ show_table(["image", "class", "x centre", "y centre", "width", "height"], names[
 # **What to notice**
 # - Image 0 has seven objects, so the eighth row is the first of image 1. The table does not say where a picture ends; the
 #   first column does.
-# - Four photographs meet in each picture, and things are cut where one ends. The second row is such a thing: of that cup a
+# - Four photographs meet in each picture, and things are cut at its edge. The second row is such a thing: of that cup a
 #   strip is left, 31 pixels wide, and the box goes around the strip alone.
 #
 # ## 10. Rectangular batches
 #
 # When nothing is shuffled, in validation for example, the gray can be saved. The pictures are sorted by their shape, and
-# each batch gets the smallest input that holds its pictures, in steps of 32 pixels (the network halves five times, and
+# each batch gets a small input that holds its pictures and a little room, in steps of 32 pixels (the network halves five times, and
 # $2^5 = 32$).
 
 # %%

@@ -83,7 +83,7 @@ for sign in (-1, 1):
 column(*rows)
 
 # %% [markdown]
-# These are the two ends of the default range. Do you see a difference in the first column? The gain of the hue is .015
+# These are the two ends of the default range. Do you see a difference in the first column? For the hue, g is only .015,
 # because a cup may be darker, but hardly ever green. How far does a hue move at most? OpenCV counts the colour circle
 # in 180 steps of 2 degrees.
 
@@ -282,7 +282,8 @@ row(*panels)
 # - `TRSPC`, shear and rotation swapped: the middle is right, the horse leans differently.
 # - `STRPC` and `RTSPC`: the shift itself is sheared, or turned and shrunk. A `translate` of 0.1 would no longer mean
 #   10 % of the side.
-# - `TSCRP`, perspective and rotation before centring: it turns around the corner, and the horse leaves the picture.
+# - `TSCRP`, perspective and rotation before centring: it turns around the corner, and the horse moves out at the
+#   top in part.
 # - `TSRCP`, perspective before centring: the tilt is measured from the corner, and the middle shifts.
 #
 # Five factors can stand in 120 orders. How many different warps are that?
@@ -333,8 +334,8 @@ show_table(["photograph", "taken from it, px", "in the canvas, px"], rows)
 
 # %% [markdown]
 # **What to notice**
-# - Both columns say the same: what is taken is as large as where it goes, so nothing is scaled. The rest of each photograph
-#   is lost.
+# - Both columns say the same: what is taken is as large as where it goes, so nothing is scaled. What lies outside the canvas
+#   is lost: a part of photographs 0 and 2, one row of 3, nothing of 1.
 #
 # ## 9. Mixup: two samples on top of each other
 #
@@ -376,8 +377,9 @@ show_image(after.image, marked, names=photos.names, title="the pasted objects")
 # %% [markdown]
 # **What to notice**
 # - Each pasted thing has its original opposite: the mirror of the *whole canvas* says where it lands.
-# - Pasted things look pasted: mirrored, in front of the wrong background, with hard edges. The paper that proposed it
-#   ([arXiv 2012.07177](https://arxiv.org/abs/2012.07177)) found that the scene need not make sense.
+# - Pasted things look pasted: mirrored, in front of the wrong background, with hard edges. Others had pasted objects
+#   at places that suit them; [arXiv 2012.07177](https://arxiv.org/abs/2012.07177) pasted them at random places and found
+#   that this is good enough: the scene need not make sense.
 
 # %% [markdown]
 # ## 11. Which boxes are dropped, and why
@@ -427,7 +429,7 @@ show_table(["box", "w", "h", "aspect", "fraction of its area", "verdict"], rows)
 #   than an object.
 #
 # Why must the area before be multiplied by the square of the zoom? Because a shrunken object is all there. Without it,
-# a zoom of 0.3 would drop *every* box of *every* picture:
+# a zoom of 0.3 would drop *every* box that has no outline:
 
 # %%
 box = Objects.build([0], [[80, 80, 150, 150]])

@@ -78,7 +78,7 @@ print("\n".join(line for line in lines if line))
 #   before and layer 6. Layers are counted from 0, through `backbone` and `head` together.
 # - **number**: how often the block is repeated (before the depth multiplier, see below).
 # - **module**: the kind of block.
-# - **args**: its arguments. For blocks with weights the first is the number of output channels (before the width
+# - **args**: its arguments. For Conv, C3 and SPPF the first is the number of output channels (before the width
 #   multiplier); for a `Conv`, kernel size, stride and padding follow.
 #
 # **What to notice**
@@ -381,7 +381,7 @@ print("its slopes, and 1:", unequal(slope, torch.ones_like(x)))
 # ## 8. C3: a CSP bottleneck with three convolutions
 #
 # A chain of Bottlenecks at full width is costly. The idea of **CSP** (cross-stage partial; the paper is **CSPNet**, Wang
-# and others, 2019, [arXiv 1911.11929](https://arxiv.org/abs/1911.11929), and C3 has no other): two branches, each half
+# and others, 2019, [arXiv 1911.11929](https://arxiv.org/abs/1911.11929); there is no paper about C3 itself): two branches, each half
 # as wide. Only one goes through the chain, the other past it, and they are joined at the end.
 #
 # How is a map made half as wide? The paper cuts its channels into two halves. A C3 does not: each of its branches
@@ -630,7 +630,7 @@ show_table(["layer", "part", "cells a side", "pixels from cell to cell", "pixels
 # ## 13. Upsample and concat: what each of them adds
 #
 # What upsampling does is seen best on a photograph. The cat's eye, once with few large pixels, once upsampled by two,
-# as layers 11 and 15 do it, and once as it is with so many pixels.
+# as layers 11 and 15 do it, and once as it is, with as many pixels.
 
 # %%
 large, small_pixels = (F.avg_pool2d(image, size)[0] for size in (8, 4))  # sides 80 and 160
@@ -712,7 +712,7 @@ w
 # (objectness), 80 for the classes. That is $3 \cdot 85 = 255$ channels, made by a 1x1 convolution: a dense layer for
 # each cell.
 #
-# What comes out is `(1, 255, 80, 80)`. It would be handier to have a cell's 85 numbers side by side, so the axes are
+# What comes out is `(1, 255, 80, 80)`. It would be handier to have the 85 numbers of each anchor side by side, so the axes are
 # cut and turned: channel $85 a + j$ is number $j$ of anchor $a$.
 
 # %%
@@ -838,8 +838,9 @@ for part in ("backbone", "neck", "head"):
 # %% [markdown]
 # **What to notice**
 # - Parameters do not depend on the size of the picture, FLOPs do: half the side, a quarter of the work.
-# - Layers with fine maps have few weights and much work, because they use each weight at very many places. Layers with
-#   coarse maps are the other way round.
+# - Layers with fine maps have few weights, layers with coarse maps have many. The work is often the same: layers 1 and 7
+#   of the table below both cost about 237 MFLOPs, with 4,672 and 295,424 weights. A fine map uses each weight at many
+#   more places.
 # - The head, where the predictions are made, is a small part. Nearly all of the work is looking.
 #
 # `show_layers` puts all of it into one table, here for layers 0 to 23. (The column "time" is that of the computer that ran
@@ -1034,5 +1035,5 @@ with torch.no_grad():
     print("question 6:", [tuple(raw.shape[2:4]) for raw in model(torch.zeros(1, 3, 320, 512))])
 
 # %% [markdown]
-# **On to [04_grids_and_anchors](04_grids_and_anchors.ipynb)**: what the 85 numbers of a cell mean, and why they start
+# **On to [04_grids_and_anchors](04_grids_and_anchors.ipynb)**: what the 85 numbers of a prediction mean, and why they start
 # from an anchor.

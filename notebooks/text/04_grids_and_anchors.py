@@ -503,8 +503,8 @@ row(recall, matched)
 # %% [markdown]
 # **What to notice**
 # - At 4 every object of the batch has an anchor, nearly four of them on average.
-# - Below the factor printed above objects begin to drop out. Above 4 the recall has nothing left to gain here, and an anchor would be given
-#   objects more than four times its size, which its decoding cannot reach (section 6).
+# - With an `anchor_t` below the printed factor, objects begin to drop out. Above 4 the recall has nothing left to gain
+#   here, and an anchor would be given objects more than four times its size, which its decoding cannot reach (section 6).
 #
 # By hand, for one object: the factor of each side is the larger of $r$ and $1/r$, the worse side counts, and the best
 # anchor wins.

@@ -64,7 +64,8 @@ for match, grid in zip(matches, grids):
 # %% [markdown]
 # A match is one row through nine columns; the table below has those that are one whole number each. Four say *where* the
 # prediction stands in the raw map `(image, anchor, row, column)`: YOLOv5 calls them `indices`. The others say what it
-# should predict, and for which object: the box (`tbox`), the anchor in cells (`anch`), the class (`tcls`).
+# should predict, and for which object: the box (`tbox`), the anchor in cells (`anch`), the class (`tcls`); `target` is the
+# object's row. `offset` says which cell this is: 0 the object's own, 1 to 4 a neighbour (section 5).
 
 # %%
 first = matches[2]
@@ -253,8 +254,9 @@ show_assignment(batch, matches, model.strides, image_index=0)
 # %% [markdown]
 # **What to notice**
 # - Blue cells hold a centre, hatched ones are neighbours, dashed boxes are the anchors that are matched to an object.
-# - Small objects are matched on the fine grid (stride 8, P3), large ones on the coarse one (stride 32, P5). Most objects
-#   of this picture are matched on two grids, one on all three:
+# - Objects whose two sides are short are matched on the fine grid (stride 8, P3), large ones on the coarse one (stride 32,
+#   P5). One long side is enough to be rejected: of 129 x 91 pixels an object is matched on the fine grid, of 34 x 137 it
+#   is not. Most objects of this picture are matched on two grids, one on all three:
 
 # %%
 per_grid = torch.stack([torch.bincount(match.target, minlength=n) for match in matches], 1)  # (n, 3)

@@ -492,8 +492,8 @@ for z in (-10.0, -100.0, -1000.0):
 
 # %% [markdown]
 # And it is **detached**: for the gradient it counts as a given number, not as something the box can change. Why? The
-# slope of BCE in its *target* is $-z$. A network that is not sure yet has negative logits, so raising the target
-# raises the loss. It could make the objectness loss smaller by making its boxes *worse*:
+# slope of BCE in its *target* is $-z$. An untrained network says "no" nearly everywhere: its logits are negative, so raising the
+# target raises the loss. It could make the objectness loss smaller by making its boxes *worse*:
 
 # %%
 target = overlap.clone().requires_grad_()
@@ -605,8 +605,8 @@ for name, logits in {"runner": [3.0, 3.0, -4.0], "sky": [-4.0, -4.0, -4.0]}.item
 # - Sigmoids are free: yes and yes; no, no and no.
 #
 # What would training do with the two? With targets (1, 1, 0), let 500 steps of gradient descent improve the logits.
-# (They start at 0. There two terms of our `bce` have a kink, and autograd would make 0 of the gradient, not
-# $\sigma(0) - t$. So this cell takes PyTorch's function, which knows its gradient by formula.)
+# (They start at 0. There two terms of our `bce` have a kink, and autograd would make $1 - t$ of the gradient, 0 or
+# 1, instead of $\sigma(0) - t$. So this cell takes PyTorch's function, which knows its gradient by formula.)
 
 # %%
 def trained(loss):

@@ -147,7 +147,8 @@ assert math.isclose(slope, w.grad.item(), rel_tol=1e-3)
 # $$ \text{squared error} = (\sigma(z) - t)^2 \qquad
 # \text{BCE} = -t \ln \sigma(z) - (1 - t) \ln (1 - \sigma(z)) $$
 #
-# BCE is **binary cross-entropy**. Both are 0 where $\sigma(z) = t$. They differ in their gradients. By the chain rule:
+# BCE is **binary cross-entropy**. Both are lowest where $\sigma(z) = t$: squared errors are 0
+# there, and BCE is, too, for a target of 0 or 1. They differ in their gradients. By the chain rule:
 #
 # $$ \frac{d\,\text{squared}}{dz} = 2\,(\sigma - t)\, \sigma (1 - \sigma) \qquad \frac{d\,\text{BCE}}{dz} = \sigma - t
 # $$
@@ -306,7 +307,7 @@ show_table(["d IoU / d edge", "left", "top", "right", "bottom"], rows)
 
 # %%
 far, other = torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[2.0, 2, 3, 3]])
-print(f"by hand: GIoU {1 + 7 / 9:.6f}, DIoU {1 + 8 / 18:.6f}")
+print(f"by hand: 1 - GIoU = {1 + 7 / 9:.6f}, 1 - DIoU = {1 + 8 / 18:.6f}")
 rows = []
 for kind in ("iou", "giou", "diou", "ciou"):
     loss = 1 - yl.bbox_iou(far, other, kind, "xyxy").item()

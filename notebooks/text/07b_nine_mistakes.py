@@ -816,7 +816,7 @@ check(my_enclosing_diagonal_squared)
 # %% [markdown]
 # ## Questions
 #
-# <details><summary>Your detector's boxes are all in the upper left quarter of where they should be. Which mistake do
+# <details><summary>All boxes of your detector lie in the upper left quarter of the picture: each centre is half as far from that corner as it should be. Which mistake do
 # you suspect?</summary>
 #
 # Strides that are too small by a factor of two, mistake 7 in the other direction. Measure them with a dummy image.

@@ -303,8 +303,8 @@ show_table(["iteration", "learning rate of biases", "of the others", "momentum",
 # At the end of warm-up the learning rate is 0.0090, not `lr0`: it goes to what the schedule says for that epoch, and that
 # has fallen for three epochs by then.
 #
-# What is there to follow for a bias? Not how rare objects are: the biases of the head start with that number, the
-# **prior** ([04](04_grids_and_anchors.ipynb), section 5). But it was chosen for COCO, with 8 objects a picture. The 57 biases of BatchNorm
+# What is there to follow for a bias? Not how rare objects are: the biases of the head start with a guess of that
+# number ([04](04_grids_and_anchors.ipynb), section 5; a **prior**, but not the word for an anchor). But it was chosen for COCO, with 8 objects a picture. The 57 biases of BatchNorm
 # start at 0 and know nothing yet.
 #
 # How does the optimiser know? Before each batch, the numbers are written into its groups. That is all
@@ -590,7 +590,7 @@ row(*bars)
 #
 # **No objects anywhere.** The bad ending that is asked about most: the loss falls, nothing fails, and the network finds
 # nothing. More than 99 of 100 predictions have no object, so "no object" everywhere is an answer that costs little. A new
-# network begins with it (the prior), and it has to be led away. Here one learns four photographs, the tour's batch, in 30
+# network begins with it (section 5), and it has to be led away. Here one learns four photographs, the tour's batch, in 30
 # steps, which is a matter of seconds and ought to be easy. First with the defaults.
 
 # %%
@@ -738,7 +738,8 @@ show_table(["machine (speeds are examples)", "images a second", "days for 300 ep
 # - Nobody trains COCO on a laptop to learn how it works. Small drawn scenes teach the same.
 # - For your own pictures start from weights that were trained already: notebook 10.
 # - More threads are not always faster. In networks as small as these each operation is over before two threads have met:
-#   on the two cores that made this page, it took half as long again with two threads as with one
+#   on the two cores that made this page, running it took one and a half times as long with two threads as with
+#   one
 #   (`OMP_WAIT_POLICY=passive` both times). `OMP_NUM_THREADS=1`, set before Jupyter starts, asks for one.
 
 # %% [markdown]
@@ -835,8 +836,8 @@ assert differing(ours, untrained) > 300 and differing(ours, theirs) == differing
 #
 # Two more options of YOLOv5's loop that you may meet. **Image weights** (`--image-weights`; here
 # `Trainer(..., image_weights=True)`): images with classes of low mAP are sampled more often. **Quad** (`--quad`): four
-# images of a batch are laid together to one of twice the side, or one is enlarged to it, so that training at 640 pixels sees
-# 1280 now and then. This library does not have it: mosaic and `multi_scale` change the size of objects as well, and
+# images of a batch are laid together to one of twice the side, or one is enlarged to it, so that every
+# input of a training at 640 pixels has 1280, and a batch a quarter as many of them. This library does not have it: mosaic and `multi_scale` change the size of objects as well, and
 # YOLOv8 dropped it, and image weights too.
 
 # %% [markdown]

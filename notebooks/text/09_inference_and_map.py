@@ -416,7 +416,7 @@ check(my_nms)
 # elsewhere.
 # </details>
 #
-# <details><summary>A detector finds every object, and adds one false alarm for each with lower confidence. What is its AP?</summary>
+# <details><summary>A detector finds every object. It gives as many false alarms, each with a lower confidence than every right detection. What is its AP?</summary>
 #
 # 1 under COCO's rule: when the false alarms come, recall is 1 already, and the envelope looks only ahead from there.
 # That is what is meant by "AP judges the order".
@@ -425,7 +425,7 @@ check(my_nms)
 # <details><summary>Why does <code>evaluate</code> let every class above the threshold count (multi_label), and
 # <code>predict</code> only the best?</summary>
 #
-# A curve over all thresholds can only gain from further guesses with low confidence. On a picture for people, one box
+# Over all thresholds, further guesses with low confidence gain more than they cost, as a rule. On a picture for people, one box
 # with two names is a nuisance.
 # </details>
 #

@@ -246,7 +246,8 @@ show_table(["class", "objects", "AP50 rectangular", "AP50 square"], rows)
 # **What to notice**
 # - The photograph is scaled alike in both. Only the gray differs: in the rectangular batch half a step of 32 pixels is
 #   added on each side, so objects at the border have room.
-# - That moves each object against the grid by some pixels, and some confidences a little. Every class counts alike,
+# - That moves each object by 16 pixels: by whole cells on the two fine grids, by half a cell on the coarse one. The border
+#   is farther away, too. So some confidences move a little. Every class counts alike,
 #   and most have one object or two. The potted plant is a single one: its box slips below a wrong one in confidence, its
 #   class falls from 1.00 to 0.50, and that is more than the whole difference.
 # - So four photographs are enough to see that two programs compute the same, and far too few to say which weights are
@@ -363,7 +364,8 @@ show_history(trainer)
 # %% [markdown]
 # **What to notice**
 # - `trainer.ema.model` is the averaged network, the one to keep: `yl.save(trainer.ema.model, "cells.safetensors")`.
-# - Box and class loss fall, and mAP rises, on pictures that were never trained on. Precision alone may fall meanwhile:
+# - Box and class loss fall on the training pictures. mAP rises on pictures that were never trained on. Precision alone may
+#   fall meanwhile:
 #   more is found, and more of it is wrong.
 # - The objectness loss hardly moves. Its target is the overlap of each predicted box with its object, so the better
 #   the boxes get, the more is asked of it ([06_loss](06_loss.ipynb)).
@@ -476,7 +478,8 @@ print(f"objects that some anchor is matched to: {suggestion.before.best_possible
 # ```
 #
 # installs the library alone, without Jupyter. Your pictures need not be files in folders: a database, a video or a
-# drawing routine will do. A source is anything with these six members:
+# drawing routine will do. A source is anything with `names`, `paths`, `sizes`, `labels`, `report`, `read` and a
+# length (`boxes` is for this class alone):
 
 # %%
 from yolo_lite.data.labels import ImageLabels, LabelStore
@@ -544,7 +547,7 @@ assert totals[-1] < 0.8 * totals[0]
 #
 # ```
 # torchrun --nproc_per_node 2 -m yolo_lite train --data my-data/data.yaml \
-#     --weights yolov5n.pt --batch-size 16
+#     --weights downloads/yolov5n.pt --batch-size 16
 # ```
 #
 # `torchrun` comes with PyTorch. It starts two processes, one for each GPU (or two on a CPU). It starts programs, not
@@ -583,8 +586,8 @@ for reduction in ("mean", "sum"):
 # - With a *mean* loss, the average of the halves' gradients is the gradient of the whole batch.
 # - With a *sum* it is only half of it. YOLOv5's loss is a sum over the batch (`total = (box + obj + cls) * N`), so the
 #   trainer multiplies it by the number of processes before `backward`.
-# - BatchNorm is the one thing that still differs: each process averages over its own part (`--sync-bn` joins them, on
-#   CUDA). And box and class loss are means over the matches of each part, which need not be equally many.
+# - Two things still differ. BatchNorm: each process averages over its own part (`--sync-bn` joins them, on CUDA). And box
+#   and class loss are means over the matches of each part, which need not be equally many.
 #
 # How many pictures go into one step? Gradients of several batches are added up until about 64 pictures came together:
 

@@ -21,9 +21,9 @@
 #
 # We carry **one picture and one object** through five generations, and look at three other detectors (SSD, RetinaNet,
 # FCOS) for the ideas that they brought. All losses are the library's (`yolo_lite.family`). The losses and gradients of
-# the original program (Darknet, and torchvision for the other three) were recorded, and the library's are compared
-# with them number by number: the recordings are in `tests/golden/family`, and
-# `python -m tests.golden.family tests/golden/family/darknet` makes the comparison.
+# Darknet (for the other three: of torchvision) were recorded, and the library's are compared with them number by
+# number: the recordings are in `tests/golden/family`, and `python -m tests.golden.family tests/golden/family` makes the
+# comparison.
 #
 # The last digits of a number behind ≈ may differ on your computer. The `assert` in the same cell checks what the text
 # says about it.
@@ -62,7 +62,8 @@ from yolo_lite.family.yolov4 import Yolov4Loss, Yolov4Settings, overlap_step
 # Some words first. The others are explained where they appear.
 #
 # - **Darknet**: the program in C with which the authors trained YOLOv1 to v4. Joseph Redmon wrote it ("pjreddie" on
-#   GitHub); v4 and Scaled-YOLOv4 come from Alexey Bochkovskiy's version ("AlexeyAB"). A network is described in a text
+#   GitHub); v4 comes from Alexey Bochkovskiy's version ("AlexeyAB"), which runs the smaller networks of Scaled-YOLOv4,
+#   too; the larger ones were trained in PyTorch. A network is described in a text
 #   file, `.cfg`, with the settings of its loss: the **published description**.
 # - **Stride 8, 16, 32**, or P3, P4, P5: a grid with a cell for every 8, 16, 32 pixels (notebook 04). Here they have
 #   52 x 52, 26 x 26 and 13 x 13 cells.
@@ -108,7 +109,7 @@ with_boxes(picture, corners, ["horse"])
 #
 # - the **blank** network gives 0 there, too. Its boxes are the anchors, each in the middle of its cell;
 # - the **half-trained** one knows how large the horse is, but not where. Every cell gives a box of the horse's size in
-#   the middle of the cell. (The exception is YOLOv5, whose boxes cannot be larger than four anchors. At stride 8 all of
+#   the middle of the cell. (The exception is YOLOv5, whose boxes cannot be larger than four times their anchor. At stride 8 all of
 #   them stay too small for the horse, at stride 16 those of one anchor.)
 #
 # YOLOv1 has no anchors, and raw numbers of another kind. Section 2 gives it an output of its own.
@@ -120,7 +121,7 @@ def raw_maps(anchors, strides, coding=YOLOV3, knows_size=False):
     for pixels, stride in zip(anchors, strides):
         raw = torch.zeros(1, len(pixels), size // stride, size // stride, 8)
         if knows_size:
-            # YOLOv5 reaches less than four anchors
+            # YOLOv5 reaches less than four times its anchor
             limit = math.inf if coding.size == "exponential" else 3.99
             wh = (horse[2:] * size).minimum(limit * pixels)  # (A, 2)
             box = torch.cat((torch.full_like(wh, 0.5), wh / stride), 1)
@@ -323,7 +324,7 @@ show_table(["size / anchor", "difference", "t = ln(size / anchor), v2 to v4", "t
 # %% [markdown]
 # **What to notice**
 # - With the logarithm, half and twice have the same $t$ with opposite signs, a quarter and 3.9 times nearly so.
-# - Scaled-YOLOv4 and YOLOv5 write the size as $b_w = p_w\,(2\,\sigma(t_w))^2$. It ends at four anchors, where
+# - Scaled-YOLOv4 and YOLOv5 write the size as $b_w = p_w\,(2\,\sigma(t_w))^2$. It ends at four times the anchor, where
 #   $\sigma = 1$ and $t$ is infinite. It is not symmetric: half is $-0.603$ and twice $+0.881$, a quarter $-1.099$ and
 #   3.9 times $+4.363$.
 #
@@ -559,7 +560,7 @@ show_roles(picture, asked, strides, boxes=corners, window=near)
 # - 15 positives: three anchors at stride 32 and two at stride 16, in three cells each.
 # - There is no ignored prediction. At stride 16 there are boxes of the horse's size just outside these cells, which
 #   YOLOv3 would ignore. Here they are negatives. The nearest neighbours, whose boxes fit best, are positives. (At
-#   stride 8 no box fits, since four anchors are smaller than the horse.)
+#   stride 8 no box fits: four times the largest anchor is still smaller than the horse.)
 #
 # By hand, for a positive at stride 32: its part of the mean over the 9 matches of the level, times the gain of the box
 # loss. That is 0.05 here, the library's `hyp.box`, and comparable with YOLOv4's 0.07.
@@ -576,7 +577,7 @@ print(f"its objectness target: CIoU {ciou:.4f}, by the library {levels[2].object
 # ## 7. Five generations side by side
 #
 # The same horse and the half-trained network of each generation (with the exceptions of section 1: YOLOv1 has its two
-# boxes of section 2, and YOLOv5's boxes end at four anchors):
+# boxes of section 2, and YOLOv5's boxes end at four times their anchor):
 
 # %%
 split_output(out, 3).classes[:] = 0  # as before section 4 changed them
@@ -624,7 +625,7 @@ explorer
 # - The bars below are the gradient of each raw number of the chosen prediction. Unfold **predictions** and click another
 #   row, a negative: only one bar is left.
 #
-# The same from Python. The counts differ from those above, because these networks see 224 pixels instead of 416, and
+# The same from Python. The totals differ from those above, and some of the positives as well, because these networks see 224 pixels instead of 416, and
 # their anchors have other sizes:
 
 # %%
@@ -855,15 +856,15 @@ row(*pictures, titles=["true gradient", "Darknet's step"])
 # - Darknet's step changes the size first and the centre later, but within 60 steps it arrives. It has no $\sigma'$.
 #   Neither have Darknet's squared errors, which arrive as well, and more smoothly, since they get smaller near the
 #   target. In both cases larger learning rates lose the box.
-# - In YOLOv5's form the true gradient arrives, too. The same box is at $t_x = -0.98$ instead of $-3$. There the sigmoid
+# - In YOLOv5's form the true gradient nearly arrives, too. The same box is at $t_x = -0.98$ instead of $-3$. There the sigmoid
 #   is steeper, and $k = 2$ doubles its slope: together nine times as steep.
 # - So the true gradient of $1 - \text{CIoU}$ can train a network: YOLOv5 does it. This experiment says only that, with
-#   YOLOv4's form of the box, a centre that starts in a corner takes long. It has one box and plain gradient descent;
+#   YOLOv3's form of the box (YOLOv4's without its small stretch), a centre that starts in a corner takes long. It has one box and plain gradient descent;
 #   training has many objects, shared weights and momentum. Section 14 compares trained networks.
 #
 # ## 11. Too many negatives: hard examples or focal loss
 #
-# There are a few positives and thousands of negatives. YOLOv1's answer was $\lambda_\text{noobj}$. SSD (2015) and
+# There are a few positives and thousands of negatives. YOLOv1's answer was $\lambda_\text{noobj}$. SSD (2016) and
 # RetinaNet (2017) gave two others:
 #
 # - **SSD, online hard example mining (OHEM)**: of the negatives only those with the largest loss are trained, three for
@@ -1049,12 +1050,13 @@ print(f"v3, half-trained: loss {v3(v3_half, targets).total:.1f}, what Darknet pr
 #
 # What surprised us:
 #
-# - YOLOv3, v4 and v5 are the same network here, with 1.54 million parameters, and yet far apart: 0.26, about 0.55,
+# - YOLOv3, v4 and v5 are the same network here, with 1.54 million parameters, and yet far apart: 0.26, 0.55 to 0.58,
 #   0.75. The more predictions are positive for an object, the better is the row. (Not so Scaled-YOLOv4, which is below
 #   YOLOv4.) That is not the only difference: YOLOv5's objectness starts near 0 instead of at one half, and its gains
 #   were chosen on drawn shapes like these.
 # - Most of what YOLOv4 gains over YOLOv3 is there with squared errors already. So it comes from other parts of YOLOv4,
-#   mainly matching and ignoring. CIoU with Darknet's step adds 0.03, with each of the three seeds a little.
+#   mainly matching and ignoring. CIoU with Darknet's step adds 0.03. In mAP50 the seeds
+#   overlap; in AP each of its three is above each of those with squared errors.
 # - CIoU's true gradient trains a network, but its AP (0.178) is far below that of Darknet's step with any seed (0.268
 #   and more). That fits section 10. It is one seed and one learning rate, so it is no proof.
 # - YOLOv2, older and with a single grid, is better than YOLOv3. We do not know why.

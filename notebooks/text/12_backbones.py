@@ -151,8 +151,8 @@ show_table(["block", "known from", "year", "parameters", "MFLOPs", "output", "se
 #   with one convolution fewer. The paper of both is **CSPNet** ([arXiv 1911.11929](https://arxiv.org/abs/1911.11929)).
 #   Darknet-53 with such blocks in its stages is **CSPDarknet**, the backbone of YOLOv4 and v5.
 # - **ELAN** and **C2f** join the output of *every* block in the chain, not only the last. The gradient reaches each
-#   block by a short way. **RepNCSPELAN4** (GELAN) is an ELAN with CSP blocks in it, **C3k2** a C2f with C3 in it (in the
-#   larger networks).
+#   block by a short way. **RepNCSPELAN4** (GELAN) is an ELAN with CSP blocks in it, **C3k2** a C2f with
+#   C3k, a kind of C3, in it (at strides 16 and 32; in the larger networks everywhere).
 # - **RepConv** has branches while it is trained, and is a single 3 x 3 convolution afterwards: section 5.
 # - **C2PSA** is the only one that sees all cells: attention. It has the fewest weights and does by far the most work here:
 #   its price grows with the square of the number of cells, so YOLO11 uses it at stride 32 only.
@@ -373,8 +373,8 @@ for stem in ("6x6", "Focus", "3x3"):
 # ## 7. What do the choices bring? Ablations
 #
 # An **ablation** trains networks that differ in one choice, and are alike in everything else. `python
-# benchmarks/ablations.py` does so on drawn shapes, with small networks (an eighth of the width) and few hundred steps,
-# each with several **seeds**: other random weights, other order of pictures. The results are recorded, with the command
+# benchmarks/ablations.py` does so on drawn shapes, with small networks (an eighth of the width) and a few hundred steps
+# (1,000 with two pictures in a batch), each with several **seeds**: other random weights, other order of pictures. The results are recorded, with the command
 # that made them. `python benchmarks/ablations.py --quick` runs one of them in about a minute.
 #
 # Where seeds of one network differ as much as the networks do, the ablation has decided nothing. We call a difference
@@ -618,7 +618,7 @@ with torch.no_grad():
         x = stage(x)
         strides.append(small.shape[2] // x.shape[2])
 print("strides of what it passes on:", strides[1:])
-print("a detector of 8, 16, 32 decodes boxes of half their size with them")
+print("a detector of 8, 16, 32 decodes boxes of twice their size with them")
 
 # %% [markdown]
 # The repair: the real blocks, which use their number; SPPF with $4 c'$; and one more stage. Then it is the backbone of
@@ -741,10 +741,11 @@ check(my_fuse)
 # objects.
 # </details>
 #
-# <details><summary>C3 and C2f have the same chain of Bottlenecks. What differs?</summary>
+# <details><summary>C3 and C2f both have a chain of Bottlenecks. What differs?</summary>
 #
 # C3 joins the end of the chain with the other branch. C2f joins every output on the way, too. So its last convolution is
-# wider, and each Bottleneck has a short way to the output.
+# wider, and each Bottleneck has a short way to the output. And a Bottleneck of C2f has two 3x3 windows, one of C3 a 1x1
+# and a 3x3.
 # </details>
 #
 # <details><summary>Can one continue to train a fused RepConv?</summary>

@@ -22,7 +22,8 @@
 # probability for each of sixteen distances, by cross-entropy with the two beside the true one.** At the end we write the
 # whole loss by hand.
 #
-# YOLOv6 and YOLOv8 match in this way; YOLOv9 and YOLO11 have YOLOv8's head and loss. In the library all of it is in
+# YOLOv6 and YOLOv8 match in this way; YOLOv9 and YOLO11 have YOLOv8's loss and its kind of head (YOLO11's with lighter
+# class convolutions). In the library all of it is in
 # `yolo_lite.family.yolov8`. Assignments, losses and gradients of the original programs were recorded, and the library's
 # are compared with them (`tests/golden/family/modern`).
 #
@@ -155,7 +156,7 @@ assert torch.allclose(yl.xyxy_to_xywh(by_hand), decoded[0, k, :4])
 # $$ m = s^{\alpha}\, o^{\beta}, \qquad \alpha = 0.5,\ \beta = 6 $$
 #
 # $s$ is the point's score for the object's class, and $o$ the overlap (CIoU, negative ones as 0) of its predicted box
-# and the object.
+# and the object. These are YOLOv8's numbers and its overlap; the paper has $\alpha = 1$ and the IoU.
 
 # %%
 x = torch.linspace(0, 1, 51)
@@ -259,8 +260,8 @@ for name, maps in {"blank": blank, "half-trained": half}.items():
     assert 20 < sum_of_scores < positive
 
 # %% [markdown]
-# The three terms are summed with the target score as a weight, and divided by $S$, the sum of all target scores of the
-# batch (at least 1):
+# Box and DFL are summed with the target score as a weight, the class loss without one. All three are divided by $S$, the
+# sum of all target scores of the batch (at least 1):
 #
 # $$ \text{box} = \frac{7.5}{S} \sum_{k\,\text{positive}} \hat t_k\,(1 - \text{CIoU}_k), \qquad
 # \text{dfl} = \frac{1.5}{S} \sum_{k\,\text{positive}} \hat t_k\,\text{DFL}_k, \qquad
@@ -290,8 +291,9 @@ column(*(titled(scene, name.split(",")[0]) for name, scene in pictures.items()))
 
 # %% [markdown]
 # **What to notice** (upper row YOLOv5, lower row YOLOv8)
-# - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in two neighbours, with one
-#   to three anchors. How many there are follows from its shape: here 15, for a spoon 11.
+# - In YOLOv5 an object has positives on several grids, each in the cell of its centre and in up to two neighbours, with
+#   one to three anchors. How many there are follows from its shape: here 15. For a spoon it is 11 and not 12, as one of its
+#   neighbour cells would lie beyond the left edge.
 # - In YOLOv8 every object has ten at most, and the spoons, which few boxes overlap, five and four. They fill a region.
 # - YOLOv5's positives are the same in every epoch, as long as the object stays. YOLOv8's move with the predictions.
 # - Neither of them ignores predictions: what is not positive is negative.
@@ -370,7 +372,8 @@ print("object 0 alone selected it:  assigned to object", assigned(alone))
 #
 # A point must be strictly inside an object. An object of 3 pixels between the points has none: no positive, no loss,
 # never learned. Therefore, for this one question, a side shorter than 16 pixels (the second stride) counts as 16 pixels
-# around the same centre. Overlap and targets are those of the true box. The rule is YOLOv8's; the paper has none.
+# around the same centre. Overlap and targets are those of the true box. The rule
+# is a choice of YOLOv8's program, in its later versions; the paper has none.
 
 # %%
 small = {"spoon": truth[2], "12 pixels": torch.tensor([208.0, 32, 12, 12]), "6 pixels": torch.tensor([208.0, 32, 6, 6])}
@@ -425,7 +428,8 @@ explorer
 # %% [markdown]
 # **What to notice**
 # - Unfold **gradient and loss**. The gradient is negative in the two bins of the target and positive where there is
-#   probability that should go away. A bin that already has no probability gets no gradient.
+#   probability that should go away. Any other bin that already has no probability
+#   gets no gradient.
 # - The loss cannot reach 0 unless the target is a whole number: with 0.7 and 0.3 its least value is 0.61. It is the
 #   entropy of the target.
 # - Drag the target: between two bins the loss is a straight line. Within one bin nothing about the logits changes, only
@@ -518,7 +522,7 @@ for name, values in positive.items():
 # | RetinaNet, FCOS | by geometry | focal loss, targets 0 and 1 | none (FCOS: centre-ness) | L1, GIoU |
 # | YOLOv5 | by shape of anchors | BCE, positives alone | BCE with CIoU as target | CIoU |
 # | YOLOv6 ([2209.02976](https://arxiv.org/abs/2209.02976)) | task-aligned, points | **varifocal loss** | none | SIoU or GIoU, by size; DFL in the large ones |
-# | YOLOv7 ([2207.02696](https://arxiv.org/abs/2207.02696)) | anchors near the centre, then by their loss | **BCE**, positives alone | **BCE** with the overlap as target | CIoU |
+# | YOLOv7 ([2207.02696](https://arxiv.org/abs/2207.02696)) | anchors near the centre, then by their loss (**SimOTA**) | **BCE**, positives alone | **BCE** with the overlap as target | CIoU |
 # | YOLOv8, v9, 11 | task-aligned, points | **BCE** with soft targets, all points | none | CIoU and DFL |
 #
 # So "YOLOv8 uses focal loss" is wrong, although it is often written, and although the F of DFL stands for focal. (In

@@ -191,12 +191,12 @@ assert error < 1e-6
 #
 # A gradient says how to change a weight for *this* input. If a slightly different picture asks for something else, the
 # steps of two pictures cancel. So we compare the gradients of a patch and of the same patch with a little noise: the
-# cosine between both, for networks of 1 to 32 layers. (It was measured in this way by Balduzzi et al. 2017,
+# cosine between both, for networks of 1 to 31 layers. (It was measured in this way by Balduzzi et al. 2017,
 # [arXiv 1702.08591](https://arxiv.org/abs/1702.08591), who speak of *shattered gradients*.)
 
 # %%
 def gradient(layer, depth, x):
-    """The gradient of a random linear loss behind so many layers, with respect to the input."""
+    """The gradient of a random linear loss behind this many layers, with respect to the input."""
     h = x = x.clone().requires_grad_()
     for w in weights[:depth]:
         h = layer(h, w)
@@ -364,7 +364,8 @@ Scene(((Chart(marks, "Small YOLOv9 on drawn scenes, equal steps", "", "", "mAP50
 # $$ s = \tau\,\frac{x \cdot t}{|x|\,|t|} + b, \qquad \tau = \frac{1}{0.07} = 14.2857, \qquad b = -10 $$
 #
 # $\tau$ is one over the *temperature*, 0.07, where CLIP's training starts
-# ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)). It is learned, as its logarithm, and so is $b$. Why a factor?
+# ([arXiv 2103.00020](https://arxiv.org/abs/2103.00020)). $\tau$ is learned as its logarithm, and $b$ is learned as it
+# is. Why a factor?
 # A cosine lies between -1 and 1. Without a factor the sigmoid of it lies between 0.27 and 0.73: a network could never
 # be sure.
 
@@ -684,7 +685,7 @@ check(my_contrastive_score)
 #
 # <details><summary>Region and text have opposite directions. How large is the gradient of the cosine?</summary>
 #
-# Zero, as at the right direction: $\hat t - c\,\hat x = \hat t + \hat x = 0$ for $\hat t = -\hat x$. It is a maximum
+# Zero, as for equal directions: $\hat t - c\,\hat x = \hat t + \hat x = 0$ for $\hat t = -\hat x$. It is a maximum
 # or minimum (section 6).
 # </details>
 #

@@ -123,8 +123,8 @@ wt.IouPlayground()
 wt.DistributionExplorer()
 
 # %% [markdown]
-# **FamilyExplorer**: one picture and one object through any two generations, YOLOv1 to v5, SSD, RetinaNet and FCOS. It
-# stands in [11](11_losses_through_time.ipynb), section 7; `wt.FamilyExplorer()` in a cell of your own opens it here. (Its
+# **FamilyExplorer**: one picture and one object through any two generations: YOLOv1 to v5, v7 to v9 and 11, YOLO-World,
+# SSD, RetinaNet and FCOS. It stands in [11](11_losses_through_time.ipynb), section 7; `wt.FamilyExplorer()` in a cell of your own opens it here. (Its
 # picture would make this page too large for some viewers.)
 
 # %% [markdown]

@@ -161,7 +161,7 @@ print(f"{len(batch.targets)} objects, {sum(len(m.cls) for m in matches)} matches
 #
 # A widely read walk through `build_targets` speaks of seven objects in a picture of COCO whose label file has nine rows.
 # Another part of it prints 35 pairs and 103 matches for a batch of 43 rows. Only these nine of them are known, so that
-# cannot be repeated. What the nine rows lead to can.
+# cannot be repeated. What the nine rows lead to can. ([05](05_build_targets.ipynb) shows the function line by line.)
 
 # %%
 rows = """53 .396669 .479963 .793338 .588065
@@ -326,7 +326,7 @@ show_table(["rule", "perfect", "right, wrong, right, wrong, right"],
 # | YOLOv1 (2015) | the better of two boxes of the centre's cell | squared errors, square roots of the sides | the IoU | squared errors |
 # | YOLOv2 (2016) | the best anchor in the centre's cell | squared errors | the IoU | softmax |
 # | YOLOv3 (2018) | the best of nine anchors | squared errors, BCE for the centre | 1 | sigmoid, BCE |
-# | YOLOv4 (2020) | all anchors above an IoU of shapes | CIoU (Darknet takes its own step) | 1 | sigmoid, BCE |
+# | YOLOv4 (2020) | all anchors above an IoU of shapes | CIoU (Darknet's gradient is another one: [11](11_losses_through_time.ipynb), section 10) | 1 | sigmoid, BCE |
 # | YOLOv5 (2020) | all anchors by the ratio test, in up to three cells | CIoU | CIoU | sigmoid, BCE |
 # | YOLOv6 (2022) | points, task-aligned | GIoU, SIoU in small networks | none | varifocal |
 # | YOLOv7 (2022) | v5's candidates, chosen by SimOTA | CIoU | CIoU | sigmoid, BCE |

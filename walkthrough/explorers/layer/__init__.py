@@ -140,7 +140,7 @@ class LayerExplorer(PictureExplorer[State, Result]):
         lines = [
             f"{len(result.records)} layers; {record.index} {record.kind}, from {came_from(record)}: {shapes}, "
             f"{record.parameters:,} parameters",
-            f"a cell sees {result.field}; in {result.picture.name} the one at row {row}, column {col} sees "
+            f"a cell sees {result.field}; in picture {result.picture.name} the one at row {row}, column {col} sees "
             f"x {x1} to {x2}, y {y1} to {y2}",
         ]
         if is_map(record, result.output):

@@ -33,7 +33,7 @@ class State(ThresholdState):
         label="several classes per box",
         help="a box counts once for each class above conf_thres, as in validation; off: for its best class",
     )
-    max_det: int = slider(300, 1, 1000, help="of what is left, at most so many boxes are kept, the best first")
+    max_det: int = slider(300, 1, 1000, help="of what is left, at most this many boxes are kept, the best first")
     step: int | None = slider(
         None,
         0,

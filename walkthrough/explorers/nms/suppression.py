@@ -110,7 +110,7 @@ def decide(boxes: Tensor, rule: Rule) -> Decided:
 
 
 def decide_until(boxes: Tensor, rule: Rule, step: int) -> Decided:
-    """The same when so many boxes are kept; what is not decided by then is UNDECIDED."""
+    """The same when this many boxes are kept; what is not decided by then is UNDECIDED."""
     return decide(boxes, rule._replace(max_det=step))._replace(rule=rule)
 
 
