@@ -107,9 +107,10 @@ def evaluate(
             image of a strict dataset that cannot be read. ModuleNotFoundError: the rule "coco" without
             faster-coco-eval. TypeError: the model is a name or path.
 
+    >>> from yolo_lite.datasets.shapes import Shapes
     >>> from yolo_lite.model.yolo import create_model
     >>> model = create_model("yolov5n", names=["ring", "tile", "triangle", "star", "heart", "moon"])
-    >>> metrics = evaluate(model, "shapes", img_size=64, batch_size=4, keep_detections=True)
+    >>> metrics = evaluate(model, Shapes("val", 64, 12), img_size=64, batch_size=4, keep_detections=True)
     >>> metrics.map50 < 0.05, len(metrics.detections) == metrics.num_images  # it has learnt nothing yet
     (True, True)
     """
