@@ -231,7 +231,7 @@ words = "six ways down one narrow valley, from the left to its lowest point on t
 Scene((tuple(panels[:3]), tuple(panels[3:])), words=words)
 
 # %% [markdown]
-# **What to notice**
+# **What to notice** (square: the start; diamond: the lowest point; a dot for each step)
 # - SGD jumps from wall to wall. Its learning rate is limited by the steep direction: at 2.0 it would never calm down, and
 #   above, it would climb.
 # - **Momentum** adds up what stays the same (along) and cancels what changes sign (across). It rolls too far and swings

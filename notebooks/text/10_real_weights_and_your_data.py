@@ -300,7 +300,7 @@ row(*(show_image(val.image(i), val.objects(i), names=val.names) for i in (0, 3))
 # %% [markdown]
 # **What to notice**
 # - Many red cells (RBC) in each picture, which touch and overlap, and one white cell (WBC). There is a single platelet
-#   in the two, and it is small.
+#   in the two: the small box of a third colour at the top of the right picture, where no room is left for its name.
 #
 # `load` with other `names` keeps everything that fits. The head's last convolutions have 3 x (5 + 80) = 255
 # outputs in the file, and 3 x (5 + 3) = 24 for three classes: they do not fit, and start at random.

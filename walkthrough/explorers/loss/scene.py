@@ -86,7 +86,7 @@ def _drawn(found: Predictions | None) -> str:
     if found is None:
         return ""
     drawn = int(found.positive.sum())
-    rest = f"; drawn: the {drawn} of largest loss" if drawn < found.positives else ""
+    rest = f",\ndrawn: the {drawn} of largest loss" if drawn < found.positives else ""
     return f"{counted(found.positives, 'positive prediction')}{rest}"
 
 
@@ -122,7 +122,7 @@ def _legend(result: Result) -> tuple[Key, ...]:
     ends = [float(found.losses["total"].max()) * (k + 1) / len(SHADES) for k in range(len(SHADES))]
     words = (f"prediction with loss up to {ends[0]:.2g}", *(f"to {end:.2g}" for end in ends[1:]))
     keys = tuple(Key(word, colour, dash="solid") for (colour, _), word in zip(SHADES, words, strict=True))
-    return (*objects, *keys, Key("prediction of background", SHADES[-1][0], dash="dotted"))
+    return (*objects, *keys, Key("dotted: prediction of background", SHADES[-1][0], dash="dotted"))
 
 
 def _predictions_table(result: Result, found: Predictions) -> Table:

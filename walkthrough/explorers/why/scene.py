@@ -173,7 +173,7 @@ def _caption(result: Result) -> str:
     if result.reason is None or not (where := level_words(result.case, result.reason.prediction)):
         return "which cell predicted it is not known"
     is_heard = result.seen is not None and result.seen.heard is not None
-    return f"its cell: {where}" + ("; bright: the pixels that count most for it" if is_heard else "")
+    return f"its cell: {where}" + ("; bright: the pixels that count most" if is_heard else "")
 
 
 def _responsible_cells(result: Result) -> list[Cells]:
