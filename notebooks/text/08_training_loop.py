@@ -42,6 +42,7 @@ import yolo_lite as yl
 from walkthrough import LiveTraining, ScheduleExplorer, approx, row, show_bars, show_series, show_table
 from yolo_lite.datasets.shapes import Shapes
 
+torch.set_num_threads(1)  # networks as small as these are slower with two: section 15
 SIZE = 96
 scenes = yl.YoloDataset(Shapes("train", SIZE, count=16), SIZE, augment=True)
 loader = yl.create_dataloader(scenes, batch_size=8, shuffle=True)
@@ -738,9 +739,8 @@ show_table(["machine (speeds are examples)", "images a second", "days for 300 ep
 # - Nobody trains COCO on a laptop to learn how it works. Small drawn scenes teach the same.
 # - For your own pictures start from weights that were trained already: notebook 10.
 # - More threads are not always faster. In networks as small as these each operation is over before two threads have met:
-#   on the two cores that made this page, running it took one and a half times as long with two threads as with
-#   one
-#   (`OMP_WAIT_POLICY=passive` both times). `OMP_NUM_THREADS=1`, set before Jupyter starts, asks for one.
+#   on the two cores that made this page, running it took about one and a half times as long with two threads as with one
+#   (`OMP_WAIT_POLICY=passive` both times). So the first cell of this notebook asks for one; larger networks gain from more.
 
 # %% [markdown]
 # ## 16. Check: the optimiser by hand, and the whole loop on one page
