@@ -115,9 +115,10 @@ def scene_of(result: Result) -> Scene:
         *((Key("its centre", "accent"),) if result.candidates is not None else ()),
         Key("own cell", "own"),
         Key("neighbour", "neighbour", hatch="/"),
-        Key("anchor", "anchor", dash="dashed"),
-        Key("anchor that is not matched", "anchor", dash="dotted"),
-        Key("no anchor matches it", "accent", dash="dotted"),
+        Key("chosen anchor", "anchor", dash="dashed"),
+        Key("matched", "anchor", dash="solid"),
+        Key("unmatched", "anchor", dash="dotted"),
+        Key("unmatched object", "accent", dash="dotted"),
     )
     return Scene((stage,), legend, more=tuple(more))
 
