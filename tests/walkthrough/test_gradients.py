@@ -63,10 +63,10 @@ class Doubled(yl.ComputeLoss):
 def test_a_loss_of_ones_own_is_the_one_that_is_differentiated(tmp_path) -> None:
     model, (images, targets) = two_levels(tmp_path).eval(), pictures()
     loss, maps = Doubled.of(model, HYP, 64), maps_of(model, images)
-    pulls = map_gradients(loss, maps, targets)
-    assert pulls.parts == loss(maps, targets)
+    twice = map_gradients(loss, maps, targets)
+    assert twice.parts == loss(maps, targets)
     once = map_gradients(model.criterion(HYP, 64), maps, targets)
-    torch.testing.assert_close(pulls.norms, 2 * once.norms)
+    torch.testing.assert_close(twice.norms, 2 * once.norms)
 
 
 def test_box_and_class_pull_on_matched_cells_alone_and_objectness_on_all(tmp_path) -> None:

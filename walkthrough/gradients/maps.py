@@ -46,9 +46,7 @@ class MapGradients:
     gradients: dict[str, list[Tensor]]  # term -> for each level a tensor of the map's shape
     matches: Sequence[Assignment | CellMatches] | None  # for each level, where the loss tells them: see Criterion
     numbers: Sequence[RawNumbers] | None = None  # for each level, where map_gradients was given decode
-    levels: Sequence[
-        LevelLoss
-    ] = ()  # what each contributes, detached; of a ComputeLoss, unless it is a class of one's own
+    levels: Sequence[LevelLoss] = ()  # what each contributes, detached; where forward and assign are ComputeLoss's
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -171,9 +169,8 @@ def map_gradients(
         raw = [level.detach().clone().requires_grad_() for level in maps]  # (N, A, H, W, K)
         matches: Sequence[Assignment | CellMatches] | None = None
         levels: Sequence[LevelLoss] = ()
-        if (
-            isinstance(loss, ComputeLoss) and type(loss).forward is ComputeLoss.forward
-        ):  # else it adds up something else
+        # A subclass with a forward of its own may add up something else than the levels.
+        if isinstance(loss, ComputeLoss) and type(loss).forward is ComputeLoss.forward:
             levels = loss.levels(raw, targets)
             parts, matches = add_levels(levels, raw[0].shape[0]), [level.matches for level in levels]
         else:
